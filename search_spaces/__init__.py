@@ -1,0 +1,1 @@
+"""The description of a network, the spaces it is chosen from, and the torch module it builds."""

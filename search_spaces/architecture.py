@@ -1,0 +1,131 @@
+"""One network, described: stages, stem and head, and the identity of what they build."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+Op = Literal["mbconv", "fused_mbconv"]
+Padding = Literal["symmetric", "same"]
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+# Far beyond any published network (L2: 2,752 channels, 85 blocks); a number above is a typing error.
+MAX_CHANNELS = 16_384
+MAX_LAYERS = 256
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Stage:
+    """A row of EfficientNetV2's Table 4: `layers` equal blocks, of which only the first has the stride.
+
+    `se_ratio` is relative to a block's input channels; 0 is no squeeze-excite. A stage of 0 layers is absent.
+    """
+
+    op: Op
+    kernel_size: Literal[3, 5] = 3
+    stride: Literal[1, 2] = 1
+    expansion_ratio: int = Field(ge=1, le=64)
+    channels: int = Field(ge=1, le=MAX_CHANNELS)
+    layers: int = Field(ge=0, le=MAX_LAYERS)
+    se_ratio: float = Field(default=0.0, ge=0, le=1)
+
+    def __post_init__(self) -> None:
+        if self.layers == 0 and self.stride == 2:
+            raise ValueError("a stage with stride 2 cannot have 0 layers: the stages after it would not fit")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block as it is built: everything that determines its tensors and its output."""
+
+    op: Op
+    kernel_size: int
+    stride: int
+    in_channels: int
+    expanded_channels: int
+    squeeze_channels: int  # 0: no squeeze-excite
+    out_channels: int
+
+    @property
+    def has_residual(self) -> bool:
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Architecture:
+    """The frozen description of one network, without its classifier's number of classes.
+
+    `padding`: `symmetric` is (k - 1) // 2 on both sides; `same` is TensorFlow's rule. `provenance` says where
+    the description comes from; it takes no part in comparisons or in the identity.
+    """
+
+    SHIPPED: ClassVar[Path] = Path(__file__).parent / "published"
+
+    stem_channels: int = Field(ge=1, le=MAX_CHANNELS)
+    stem_stride: Literal[1, 2] = 2
+    stages: tuple[Stage, ...] = Field(min_length=1, max_length=64)
+    head_channels: int = Field(ge=1, le=MAX_CHANNELS)
+    padding: Padding = "symmetric"
+    provenance: dict[str, Any] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not any(stage.layers for stage in self.stages):
+            raise ValueError("an architecture needs at least one stage with a layer")
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks as built: stages of 0 layers leave no trace, squeeze width is max(1, int(C * r))."""
+        channels = self.stem_channels
+        for stage in self.stages:
+            for layer in range(stage.layers):
+                yield Block(
+                    op=stage.op,
+                    kernel_size=stage.kernel_size,
+                    stride=stage.stride if layer == 0 else 1,
+                    in_channels=channels,
+                    expanded_channels=channels * stage.expansion_ratio,
+                    squeeze_channels=max(1, int(channels * stage.se_ratio)) if stage.se_ratio else 0,
+                    out_channels=stage.channels,
+                )
+                channels = stage.channels
+
+    @property
+    def architecture_id(self) -> str:
+        """16 hexadecimal digits: equal if and only if the same network is built."""
+        built = [
+            [
+                b.op,
+                b.kernel_size,
+                b.stride,
+                b.in_channels,
+                b.expanded_channels,
+                b.squeeze_channels,
+                b.out_channels,
+            ]
+            for b in self.blocks()
+        ]
+        description = [self.stem_channels, self.stem_stride, built, self.head_channels, self.padding]
+        return hashlib.sha256(json.dumps(description).encode()).hexdigest()[:16]
+
+    @property
+    def total_stride(self) -> int:
+        """Input side over the side of the last feature map."""
+        total = int(self.stem_stride)
+        for stage in self.stages:
+            total *= stage.stride
+        return total
+
+    def without_provenance(self) -> Self:
+        """The same architecture as a bare description."""
+        return type(self)(
+            stem_channels=self.stem_channels,
+            stem_stride=self.stem_stride,
+            stages=self.stages,
+            head_channels=self.head_channels,
+            padding=self.padding,
+        )

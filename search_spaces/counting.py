@@ -1,0 +1,125 @@
+"""Parameters, multiply-adds and activations, counted on the real modules on torch's meta device."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from search_spaces.architecture import Architecture, Block, Padding
+from search_spaces.blocks import BLOCKS, Convolution, normalised
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Trainable parameters; per image, multiply-adds and outputs of convolutions and linear layers."""
+
+    params: int
+    macs: int
+    activations: int
+
+    def __add__(self, other: "Figures") -> "Figures":
+        return Figures(
+            self.params + other.params, self.macs + other.macs, self.activations + other.activations
+        )
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """One stage's share, and the side of its feature map in pixels."""
+
+    params: int
+    macs: int
+    out_side: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A whole network's figures, for one image at one resolution."""
+
+    params: int
+    macs: int
+    activations: int
+    stages: tuple[StageCounts, ...]
+
+
+def count(architecture: Architecture, *, num_classes: int, resolution: int) -> Counts:
+    """Counts stem, blocks and head; a block that was counted at that side before is not built again.
+
+    MACs are those of Conv2d (squeeze-excite included) and Linear layers; batch norm, activations and pooling
+    are not counted. Sides are ceil(n / 2) at each stride of 2.
+    """
+    total = _stem(architecture.stem_channels, architecture.stem_stride, architecture.padding, resolution)
+    side = math.ceil(resolution / architecture.stem_stride)
+    blocks = architecture.blocks()
+    stages = []
+    channels = architecture.stem_channels
+    for stage in architecture.stages:
+        figures = Figures(0, 0, 0)
+        for _ in range(stage.layers):
+            block = next(blocks)
+            figures += _block(block, side, architecture.padding)
+            side = math.ceil(side / block.stride)
+            channels = block.out_channels
+        stages.append(StageCounts(figures.params, figures.macs, side))
+        total += figures
+    total += _head(channels, architecture.head_channels, side)
+    total += _classifier(architecture.head_channels, num_classes)
+    return Counts(total.params, total.macs, total.activations, tuple(stages))
+
+
+def count_module(module: nn.Module, *input_shape: int) -> Figures:
+    """The figures of a module on the meta device for an input of that shape, by running it there."""
+    activations = 0
+
+    def add_outputs(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal activations
+        activations += output.numel()
+
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(add_outputs)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        module.eval()(torch.empty(input_shape, device="meta"))
+    params = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return Figures(params, counter.get_total_flops() // 2, activations)
+
+
+def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    with torch.device("meta"):
+        return build()
+
+
+@lru_cache(maxsize=100_000)
+def _block(block: Block, side: int, padding: Padding) -> Figures:
+    def build() -> nn.Module:
+        return BLOCKS[block.op](block, padding=padding, momentum=0.1, epsilon=1e-3, droppable=False)
+
+    return count_module(_on_meta(build), 1, block.in_channels, side, side)
+
+
+@lru_cache(maxsize=10_000)
+def _stem(channels: int, stride: int, padding: Padding, resolution: int) -> Figures:
+    def build() -> nn.Module:
+        convolution = Convolution(3, channels, kernel_size=3, stride=stride, padding=padding)
+        return normalised(convolution, channels, momentum=0.1, epsilon=1e-3, activation=True)
+
+    return count_module(_on_meta(build), 1, 3, resolution, resolution)
+
+
+@lru_cache(maxsize=10_000)
+def _head(in_channels: int, channels: int, side: int) -> Figures:
+    def build() -> nn.Module:
+        convolution = Convolution(in_channels, channels, kernel_size=1)
+        return normalised(convolution, channels, momentum=0.1, epsilon=1e-3, activation=True)
+
+    return count_module(_on_meta(build), 1, in_channels, side, side)
+
+
+@lru_cache(maxsize=10_000)
+def _classifier(in_channels: int, num_classes: int) -> Figures:
+    return count_module(_on_meta(lambda: nn.Linear(in_channels, num_classes)), 1, in_channels)

@@ -1,0 +1,311 @@
+"""Strict YAML to frozen dataclasses: unknown keys, wrong types and odd files are refused by place."""
+
+import dataclasses
+import math
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from search_spaces.yaml_messages import fields_of, item_kind, known_keys, problems, suggestion
+
+T = TypeVar("T")
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+
+class ConfigError(ValueError):
+    """Something that a user wrote is not right; the message says where, what and what to do."""
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def read_yaml(cls: type[T], source: str | Path, *, overrides: Sequence[str] = ()) -> T:
+    """An object of `cls` from a YAML file, or from the shipped file of that name.
+
+    A string where a mapping of a shipped kind (`cls.SHIPPED`) is expected names the file that holds it:
+    beside the file that names it, then among the shipped ones. `overrides` are `key.path=value`, checked like
+    the file.
+
+    Raises:
+        ConfigError: every problem, up to ten, each with file and path.
+    """
+    path = _locate(cls, str(source), folder=None, where=str(source))
+    mapping = _load(path)
+    return from_mapping(cls, mapping, name=path.name, folder=path.parent, overrides=overrides)
+
+
+def from_mapping(
+    cls: type[T],
+    mapping: Any,
+    *,
+    name: str,
+    folder: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> T:
+    """An object of `cls` from plain values; `name` stands for the file in messages."""
+    mapping = _with_named_files(cls, mapping, name=name, folder=folder)
+    for override in overrides:
+        mapping = _overridden(cls, mapping, override, name=name, folder=folder)
+    _refuse_non_finite(mapping, name, "")
+    try:
+        return TypeAdapter(cls).validate_python(mapping)
+    except ValidationError as error:
+        raise ConfigError("\n".join(problems(cls, mapping, error, name))) from None
+
+
+def _locate(cls: type, source: str, *, folder: Path | None, where: str) -> Path:
+    shipped: Path | None = getattr(cls, "SHIPPED", None)
+    candidates = [Path(source)] if folder is None else [folder / source, folder / f"{source}.yaml"]
+    if shipped is not None and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", source):
+        candidates.append(shipped / f"{source}.yaml")
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    if Path(source).is_dir():
+        raise ConfigError(f"{where}: this is a folder; a YAML file is expected")
+    message = f"{where}: there is no such file"
+    if shipped is not None:
+        names = sorted(path.stem for path in shipped.glob("*.yaml"))
+        message += f", and no shipped one of that name; shipped are {', '.join(names)}"
+        message += suggestion(Path(source).stem, names)
+    raise ConfigError(message)
+
+
+def _load(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(
+                f"{path.name}: {path.stat().st_size:,} bytes; a YAML file of ours is below {MAX_BYTES:,}"
+            )
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name}: not a text file (byte {error.start} is not UTF-8)") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_yaml(text, name=path.name)
+
+
+def parse_yaml(text: str, *, name: str) -> Any:
+    """The plain values of one YAML mapping: no aliases, no tags, no duplicate keys, not too deep."""
+    try:
+        _check_events(text, name)
+        value = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        mark: Any = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{name}: {place}not valid YAML: {problem}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{name}: not valid YAML: {error}") from None
+    if not isinstance(value, dict):
+        found = "nothing" if value is None else f"a {_kind(value)}"
+        raise ConfigError(f"{name}: holds {found}; a mapping (key: value lines) is expected")
+    return value
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader that refuses duplicate keys and reads 1e-5 as a number, as YAML 1.2 does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "keys must be plain words", key_node.start_mark
+                )
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key_node.value}' stands here twice", key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: list(rules) for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _check_events(text: str, name: str) -> None:
+    depth = documents = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        mark: Any = event.start_mark
+        line = mark.line + 1
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise ConfigError(f"{name}: line {line}: aliases (&, *) are not used here; write the value out")
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{name}: line {line}: nested more than {MAX_DEPTH} deep")
+        if documents > 1:
+            raise ConfigError(f"{name}: line {line}: several documents; one is expected")
+
+
+def _refuse_non_finite(value: Any, name: str, path: str) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_non_finite(item, name, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _refuse_non_finite(item, name, f"{path}[{i}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name}: {path}: {value} is not a number that can be used here; give a finite one")
+
+
+# ---------------------------------------------------------------------- names of files, overrides
+
+
+def _with_named_files(cls: type, mapping: Any, *, name: str, folder: Path | None) -> Any:
+    """The mapping with files' contents in the place of their names, where `cls` expects a shipped kind."""
+    if not isinstance(mapping, dict):
+        return mapping
+    result = dict(mapping)
+    for key, kind in fields_of(cls).items():
+        if not hasattr(kind, "SHIPPED") or key not in result:
+            continue
+        if isinstance(result[key], str):
+            path = _locate(
+                kind, result[key], folder=folder or Path(), where=f"{name}: {key}: '{result[key]}'"
+            )
+            result[key] = _with_named_files(kind, _load(path), name=path.name, folder=path.parent)
+        else:
+            result[key] = _with_named_files(kind, result[key], name=name, folder=folder)
+    return result
+
+
+def _overridden(cls: type, mapping: Any, override: str, *, name: str, folder: Path | None) -> Any:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: expected key.path=value, as in --set budget.trials=100")
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from None
+    steps = [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", key)]
+    result = _set(cls, mapping, steps, value, f"--set {key}")
+    return _with_named_files(cls, result, name="--set", folder=folder)
+
+
+def _set(kind: Any, container: Any, steps: list[str | int], value: Any, where: str) -> Any:
+    if not steps:
+        return value
+    step, rest = steps[0], steps[1:]
+    if isinstance(container, (list, tuple)):
+        if not isinstance(step, int) or step >= len(container):
+            raise ConfigError(f"{where}: there is no item {step}; items are 0 to {len(container) - 1}")
+        items = list(container)
+        items[step] = _set(item_kind(kind), items[step], rest, value, where)
+        return items
+    if not isinstance(container, dict | None):
+        raise ConfigError(f"{where}: '{step}' is inside a plain value ({container!r})")
+    fields = fields_of(kind)
+    if fields and step not in fields:
+        raise ConfigError(f"{where}: '{step}' is not a key here; {known_keys(str(step), fields)}")
+    inner = dict(container or {})
+    inner[step] = _set(fields.get(str(step)), inner.get(step), rest, value, where)
+    return inner
+
+
+def _kind(value: Any) -> str:
+    return {list: "list", str: "text", bool: "true or false", int: "number", float: "number"}.get(
+        type(value), type(value).__name__
+    )
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def to_mapping(value: Any) -> Any:
+    """Plain values (mappings, lists, numbers, text) of a dataclass; fields that are None are left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        items = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {name: to_mapping(item) for name, item in items if item is not None}
+    if isinstance(value, dict):
+        return {key: to_mapping(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_mapping(item) for item in value]
+    return value
+
+
+def yaml_text(value: Any, *, header: str = "") -> str:
+    """Readable YAML: blocks at the top, one aligned row per stage. Reads back to an equal object."""
+    comment = "".join(f"# {line}\n" for line in header.splitlines())
+    return comment + _block(to_mapping(value), "")
+
+
+def write_yaml(value: Any, path: Path, *, header: str = "") -> None:
+    """Writes the text of `value` in one go: a reader sees the old file or the new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(yaml_text(value, header=header))
+    os.replace(temporary, path)
+
+
+def _block(mapping: dict[str, Any], indent: str) -> str:
+    text = ""
+    for key, value in mapping.items():
+        if isinstance(value, dict) and value and len(indent + key + _flow(value)) > 100:
+            text += f"{indent}{key}:\n" + _block(value, indent + "  ")
+        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            text += f"{indent}{key}:\n" + "".join(f"{indent}- {row}\n" for row in _aligned(value))
+        else:
+            text += f"{indent}{key}: {_flow(value)}\n"
+    return text
+
+
+def _aligned(rows: list[dict[str, Any]]) -> list[str]:
+    """Flow mappings whose values stand below each other, where all rows have the same keys."""
+    cells = [{key: _flow(value) for key, value in row.items()} for row in rows]
+    if any(list(row) != list(cells[0]) for row in cells):
+        return ["{" + ", ".join(f"{key}: {value}" for key, value in row.items()) + "}" for row in cells]
+    widths = {key: max(len(row[key]) for row in cells) for key in cells[0]}
+    lines = []
+    for row, original in zip(cells, rows, strict=True):
+        parts = []
+        for key, value in row.items():
+            number = isinstance(original[key], (int, float)) and not isinstance(original[key], bool)
+            parts.append(f"{key}: {value.rjust(widths[key])}" if number else f"{key}: {value}")
+            if not number:
+                parts[-1] += "," + " " * (widths[key] - len(value))
+            else:
+                parts[-1] += ","
+        lines.append("{" + " ".join(parts).rstrip().rstrip(",") + "}")
+    return lines
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, float):
+        text = repr(value)
+        return text if "." in text or "e" not in text else text.replace("e", ".0e")
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
+    text = text.removesuffix("...").strip()
+    return (
+        yaml.safe_dump(value, default_style='"', width=10_000).strip() if _needs_quotes(value, text) else text
+    )
+
+
+def _needs_quotes(value: Any, text: str) -> bool:
+    """Text must not hold the punctuation of [] and {}, and text that looks like a number must stay text."""
+    if not isinstance(value, str) or text[:1] in "'\"":
+        return False
+    return bool(re.search(r"[\[\]{},:#\n]", value)) or not isinstance(
+        yaml.load(text, Loader=_StrictLoader), str
+    )

@@ -1,0 +1,154 @@
+"""What is said of a mapping that is not right: one line per place, in the words of the file."""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+MAX_PROBLEMS = 10
+
+
+def problems(cls: type, mapping: Any, error: ValidationError, name: str) -> list[str]:
+    """One line per place; of a union's several complaints about one place the most telling."""
+    by_place: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        location = _within(mapping, detail)
+        place = _place(location)
+        sentence = _sentence(cls, location, detail)
+        if place not in by_place or (detail["type"] == "value_error" and "expected" in by_place[place]):
+            by_place[place] = sentence
+    # A complaint about a whole value is noise beside one about a part of it.
+    places = [p for p in by_place if not any(q != p and q.startswith((f"{p}.", f"{p}[")) for q in by_place)]
+    lines = [
+        f"{name}: {place}: {by_place[place]}" if place else f"{name}: {by_place[place]}" for place in places
+    ]
+    if len(lines) > MAX_PROBLEMS:
+        lines = [*lines[:MAX_PROBLEMS], f"{name}: and {len(lines) - MAX_PROBLEMS} more problems"]
+    return lines
+
+
+def _within(mapping: Any, detail: ErrorDetails) -> tuple[int | str, ...]:
+    """pydantic's location without the steps that name members of a union rather than keys."""
+    location: list[int | str] = []
+    value = mapping
+    missing = detail["type"] in ("missing", "missing_argument")
+    for i, step in enumerate(detail["loc"]):
+        last = i == len(detail["loc"]) - 1
+        if isinstance(value, dict) and (step in value or (last and missing)):
+            location.append(step)
+            value = value.get(step)
+        elif isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value):
+            location.append(step)
+            value = value[step]
+    return tuple(location)
+
+
+def _place(location: Iterable[int | str]) -> str:
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def _sentence(cls: type, location: Sequence[int | str], detail: ErrorDetails) -> str:
+    kind, context, found = detail["type"], detail.get("ctx", {}), detail["input"]
+    if kind in ("missing", "missing_argument"):
+        return f"missing; expected {_words(_kind_at(cls, location))}"
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        fields = fields_of(_kind_at(cls, location[:-1]))
+        return f"'{location[-1]}' is not a key here; {known_keys(str(location[-1]), fields)}"
+    if kind == "literal_error":
+        options = re.findall(r"'([^']*)'|(\d+)", context.get("expected", ""))
+        names = sorted(a or b for a, b in options)
+        if location and "op" in (location[-1], location[-2] if len(location) > 1 else None):
+            return f"'{found}' is not an op; ops are {', '.join(names)}{suggestion(str(found), names)}"
+        shown = f"'{found}'" if isinstance(found, str) else repr(found)
+        return f"{shown} is not one of {', '.join(names)}{suggestion(str(found), names)}"
+    if kind == "value_error":
+        return str(context.get("error", detail["msg"]))
+    bounds = {
+        "greater_than": "above {gt}",
+        "greater_than_equal": "at least {ge}",
+        "less_than": "below {lt}",
+        "less_than_equal": "at most {le}",
+    }
+    if kind in bounds:
+        return f"{found!r} is out of range; it must be {bounds[kind].format(**context)}"
+    if kind in ("too_short", "too_long"):
+        bound = context.get("min_length", context.get("max_length"))
+        few = "at least" if kind == "too_short" else "at most"
+        return f"{context.get('actual_length', 0)} given; {few} {bound} expected"
+    shown = f"'{found}'" if isinstance(found, str) else "nothing" if found is None else repr(found)
+    return f"{shown[:80]} given; expected {_words(_kind_at(cls, location))}"
+
+
+def _kind_at(cls: Any, location: Iterable[int | str]) -> Any:
+    kind = cls
+    for step in location:
+        kind = item_kind(kind) if isinstance(step, int) else fields_of(kind).get(step)
+    return kind
+
+
+def _words(kind: Any) -> str:
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        keys = ", ".join(fields_of(kind))
+        named = " or the name of a file that holds it" if hasattr(kind, "SHIPPED") else ""
+        return f"a mapping with the keys {keys}{named}"
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(kind)))
+    if origin in (tuple, list):
+        return f"a list, each item {_words(item_kind(kind))}"
+    if origin is dict or kind is dict:
+        return "a mapping"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_words(_plain(part)) for part in typing.get_args(kind)))
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        bool: "true or false",
+        type(None): "nothing",
+    }
+    return names.get(kind, "another kind of value")
+
+
+def known_keys(found: str, fields: Iterable[str]) -> str:
+    names = list(fields)
+    return f"keys are {', '.join(names)}{suggestion(found, names)}"
+
+
+def suggestion(found: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(found, names, n=1, cutoff=0.5) or [
+        name for name in names if len(found) > 2 and name.startswith(found)
+    ]
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def fields_of(kind: Any) -> dict[str, Any]:
+    """Field names and the class (or annotation) of each, of a dataclass; empty for anything else."""
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return {}
+    hints = typing.get_type_hints(kind)
+    return {field.name: _plain(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
+
+
+def _plain(hint: Any) -> Any:
+    """The dataclass within an optional or annotated hint, else the hint."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+        return _plain(inner[0]) if len(inner) == 1 else hint
+    if typing.get_origin(hint) is typing.Annotated:
+        return _plain(typing.get_args(hint)[0])
+    return hint
+
+
+def item_kind(kind: Any) -> Any:
+    arguments = typing.get_args(kind)
+    return _plain(arguments[0]) if arguments else None
