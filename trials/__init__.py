@@ -1,0 +1,1 @@
+"""One network to one row: data, training, step time, reward, executors and the log."""

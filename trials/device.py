@@ -1,0 +1,103 @@
+"""The device a trial runs on: its name, its precision, its memory and its clock."""
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+
+from trials.recipe import Precision
+from trials.trial import DeviceInfo, Slot
+
+
+def claim(slot: Slot) -> torch.device:
+    """Makes this process the slot's worker: one thread and, where the slot names one, one core on CPU.
+
+    Two one-thread trials on two cores do a third more work than one two-thread trial, and a second spinning
+    OpenMP team on the same cores slows both many times over.
+    """
+    device = torch.device(slot.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        if slot.core is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {slot.core})
+    else:
+        torch.cuda.set_device(device)
+    return device
+
+
+def available_cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def available_slots() -> list[Slot]:
+    """This machine's slots: one per CUDA device, else one per core, each on a core of its own."""
+    if gpus := torch.cuda.device_count():
+        return [Slot(index=i, device=f"cuda:{i}") for i in range(gpus)]
+    return [Slot(index=i, core=core) for i, core in enumerate(available_cores())]
+
+
+def device_info(slot: Slot) -> DeviceInfo:
+    """Name and identity of the slot's device, and the host's name."""
+    host = socket.gethostname()
+    device = torch.device(slot.device)
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return DeviceInfo(device_name=properties.name, device_id=str(properties.uuid), host=host)
+    core = "any core" if slot.core is None else f"core {slot.core}"
+    return DeviceInfo(device_name=cpu_name(), device_id=core, host=host)
+
+
+def cpu_name() -> str:
+    """The processor's model name as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> str:
+    """`auto`: bf16 autocast on CUDA; fp32 on CPU, where bf16's depthwise backward is some 6 times slower."""
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cuda" else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which the forward pass runs; bf16 needs no gradient scaler."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """Seconds of work: the thread's CPU time on CPU (neighbours do not count), synchronised time on CUDA."""
+    if device.type == "cpu":
+        return time.thread_time
+
+    def synchronised() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return synchronised
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Starts a new peak-memory measurement where the device has one."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes at most allocated since the reset; None on CPU, which does not tell."""
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None

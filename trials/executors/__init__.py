@@ -1,0 +1,1 @@
+"""Ways to run trials: functions of one shape, exchangeable for each other."""

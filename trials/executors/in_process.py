@@ -1,0 +1,24 @@
+"""Runs trials one after the other in this process: for debugging, tests and notebooks."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+
+from trials.trial import Event, Execute, Progress, Slot, StartWorker, Trial
+
+
+def in_process(*, device: str | None = None) -> Execute:
+    """Execute on `device` (default: the first CUDA device if there is one, else the CPU)."""
+
+    def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
+        slot = Slot(index=0, device=device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
+        # No core is claimed on CPU: this process is the caller's.
+        run_trial = start_worker(slot)
+        for trial in trials:
+            # One trial at a time: whenever the next is asked for, none is in flight.
+            assert trial is not None, "told to wait with nothing in flight"
+            for event in run_trial(trial):
+                yield replace(event, slot=0) if isinstance(event, Progress) else event
+
+    return execute

@@ -1,0 +1,181 @@
+"""Runs trials on persistent Ray actors, one per device slot, on this machine or on a cluster."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from trials.device import available_slots
+from trials.trial import Event, Execute, Progress, RunTrial, Slot, StartWorker, Trial, TrialResult
+
+
+class WorkersError(RuntimeError):
+    """No workers: no cluster at that address, too few slots, or a worker that does not start."""
+
+
+def ray_actors(*, workers: int | None = None, address: str | None = None) -> Execute:
+    """Execute on `workers` actors of a local Ray, or of the cluster at `address`.
+
+    A slot is a whole GPU where there are any, else a core. `workers` defaults to all slots.
+    """
+
+    def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
+        with _connected(address, workers) as slots:
+            yield from _Pool(start_worker, slots).events(trials)
+
+    return execute
+
+
+class _Worker:
+    """The actor: the slot's worker, reached through Ray."""
+
+    def __init__(self, start_worker: StartWorker, slot: Slot) -> None:
+        self._run_trial: RunTrial = start_worker(slot)
+
+    def run(self, trial: Trial) -> Iterator[Event]:
+        yield from self._run_trial(trial)
+
+
+class _Pool:
+    """Actors and what they are running."""
+
+    def __init__(self, start_worker: StartWorker, slots: list[Slot]) -> None:
+        self._start_worker = start_worker
+        self._actors = {slot: self._start(slot) for slot in slots}
+        self._free = list(reversed(slots))
+        self._running: dict[Any, tuple[Slot, Trial]] = {}  # by the stream of the trial's events
+
+    def _start(self, slot: Slot) -> Any:
+        import ray
+
+        gpus = 1 if slot.device.startswith("cuda") else 0
+        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
+        return ray.remote(**options)(_Worker).remote(self._start_worker, slot)
+
+    def events(self, trials: Iterable[Trial | None]) -> Iterator[Event]:
+        """The events of all trials, as they come."""
+        import ray
+
+        source = iter(trials)
+        exhausted = False
+        while True:
+            while self._free and not exhausted:
+                try:
+                    trial = next(source)
+                except StopIteration:
+                    exhausted = True
+                    break
+                if trial is None:
+                    break
+                slot = self._free.pop()
+                stream = self._actors[slot].run.options(num_returns="streaming").remote(trial)
+                self._running[stream] = (slot, trial)
+            if not self._running:
+                assert exhausted, "told to wait with nothing in flight"
+                return
+            ready, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0, fetch_local=False)
+            for stream in ready:
+                yield from self._next_event(stream)
+
+    def _next_event(self, stream: Any) -> Iterator[Event]:
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        slot, trial = self._running[stream]
+        try:
+            event: Event = ray.get(next(stream))
+        except StopIteration:
+            self._release(stream)
+            return
+        except RayActorError as error:
+            if getattr(error, "actor_init_failed", False):
+                raise WorkersError(f"worker {slot.index} did not start: {_cause(error)}") from error
+            self._release(stream)
+            self._actors[slot] = self._start(slot)
+            yield TrialResult(
+                trial=trial,
+                status="crashed",
+                failure_kind="worker_lost",
+                error=f"worker {slot.index} died while it ran trial {trial.trial_id}",
+            )
+            return
+        except RayTaskError as error:
+            self._release(stream)
+            yield TrialResult(trial=trial, status="crashed", failure_kind="bug", error=_cause(error))
+            return
+        yield replace(event, slot=slot.index) if isinstance(event, Progress) else event
+
+    def _release(self, stream: Any) -> None:
+        slot, _ = self._running.pop(stream)
+        self._free.append(slot)
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "cause", None) or error)
+
+
+@contextmanager
+def _connected(address: str | None, workers: int | None) -> Iterator[list[Slot]]:
+    """The slots of a cluster that is joined, or of a local Ray that ends with the block."""
+    if address is None:
+        # Read when ray is first imported, here and in the processes that it starts: a local Ray then listens
+        # on the loopback interface alone. A cluster that is joined must be reachable, so it is left as it is.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
+    from ray.exceptions import RayError
+
+    if ray.is_initialized():  # the caller's own Ray, as in a notebook: used, and left running
+        yield _cluster_slots(ray.cluster_resources(), workers)
+    elif address is not None:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="error")
+        except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+            raise WorkersError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+        try:
+            yield _cluster_slots(ray.cluster_resources(), workers)
+        finally:
+            ray.shutdown()
+    else:
+        slots = _local_slots(workers)
+        with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+            ray.init(
+                address="local",  # never a stranger's Ray that happens to run here
+                num_cpus=len(slots),
+                num_gpus=len(slots) if slots[0].device.startswith("cuda") else 0,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+                _temp_dir=folder,
+            )
+            try:
+                yield slots
+            finally:
+                ray.shutdown()
+
+
+def _local_slots(workers: int | None) -> list[Slot]:
+    slots = available_slots()
+    kind = "GPU" if slots and slots[0].device.startswith("cuda") else "core"
+    chosen = slots[: _checked(workers, len(slots), kind)]
+    # Ray shows each actor its own GPU alone, which it sees as the first.
+    return [replace(slot, device="cuda:0") if kind == "GPU" else slot for slot in chosen]
+
+
+def _cluster_slots(resources: Mapping[str, float], workers: int | None) -> list[Slot]:
+    """Slots of a cluster. No core is claimed: actors of several nodes share the numbers."""
+    if gpus := int(resources.get("GPU", 0)):
+        return [Slot(index=i, device="cuda:0") for i in range(_checked(workers, gpus, "GPU"))]
+    return [Slot(index=i) for i in range(_checked(workers, int(resources.get("CPU", 0)), "core"))]
+
+
+def _checked(workers: int | None, available: int, kind: str) -> int:
+    if workers is not None and workers > available:
+        raise WorkersError(
+            f"--workers {workers}: there are only {available} {kind}s, and each worker takes one; "
+            f"use --workers {available} or fewer"
+        )
+    if available < 1:
+        raise WorkersError(f"no {kind} is available to run trials on")
+    return workers or available

@@ -1,0 +1,186 @@
+"""RMSProp as TensorFlow defines it, weight averaging and learning rates, on flat vectors.
+
+All parameters of a network lie in one vector, and so do their gradients: a step is a dozen operations on long
+vectors instead of several per parameter, can be captured in a CUDA graph, and can be reduced between devices
+as it is.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from trials.recipe import Recipe
+
+STAIRCASE_FACTOR, STAIRCASE_EPOCHS = 0.97, 2.4  # EfficientNetV2, section 5.1
+
+
+class FlatParameters:
+    """A network's trainable parameters as one vector; the network's own tensors become views of it.
+
+    Attributes:
+        values, grads: (n,) float32; the `decayed` first entries are those that weight decay applies to (all
+        but the
+            affine of norms and biases, that is, all parameters of more than one dimension).
+        statistics: (m,) float32, the floating-point buffers that a state dict holds (batch-norm means and
+        variances).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        ordered = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)  # stable: decayed ones first
+        self.decayed = sum(parameter.numel() for parameter in ordered if parameter.dim() > 1)
+        self.values = _flattened(ordered)
+        self.grads = torch.zeros_like(self.values)
+        offset = 0
+        for parameter in ordered:
+            # The same strides as before, so that a channels_last weight stays channels_last.
+            size, stride = parameter.size(), parameter.stride()
+            parameter.data = self.values.as_strided(size, stride, offset)
+            parameter.grad = self.grads.as_strided(size, stride, offset)
+            offset += parameter.numel()
+        kept = set(network.state_dict())
+        buffers = [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
+        self.statistics = _flattened(buffers) if buffers else torch.zeros(0, device=self.values.device)
+        offset = 0
+        for buffer in buffers:
+            buffer.data = self.statistics.as_strided(buffer.size(), buffer.stride(), offset)
+            offset += buffer.numel()
+
+    def zero_grad(self) -> None:
+        """Zeroes all gradients in place; they stay views of `grads`."""
+        self.grads.zero_()
+
+
+def _flattened(tensors: list[Tensor] | list[nn.Parameter]) -> Tensor:
+    """One float32 vector with each tensor's elements in the order in which they lie in memory."""
+    flat = torch.empty(
+        sum(tensor.numel() for tensor in tensors), dtype=torch.float32, device=tensors[0].device
+    )
+    offset = 0
+    for tensor in tensors:
+        source = tensor.detach()
+        if not (source.is_contiguous() or source.is_contiguous(memory_format=torch.channels_last)):
+            raise ValueError("parameters must be contiguous or channels_last")
+        flat.as_strided(source.size(), source.stride(), offset).copy_(source)
+        offset += source.numel()
+    return flat
+
+
+class RMSProp:
+    """TensorFlow's RMSProp, which the paper's learning rates assume; torch's differs in all three points.
+
+    The mean square starts at 1, epsilon stands inside the square root, and the learning rate inside the
+    momentum: g += wd * w (coupled L2);  s = rho * s + (1 - rho) * g^2;  m = mu * m + lr * g / sqrt(s + eps);
+    w -= m.
+    """
+
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        *,
+        decay: float = 0.9,
+        momentum: float = 0.9,
+        epsilon: float = 1e-3,
+        weight_decay: float = 1e-5,
+    ) -> None:
+        self.parameters = parameters
+        self.decay, self.momentum = decay, momentum
+        self.epsilon, self.weight_decay = epsilon, weight_decay
+        self.mean_square = torch.ones_like(parameters.values)
+        self.velocity = torch.zeros_like(parameters.values)
+        self._scratch = torch.empty_like(parameters.values)
+
+    @torch.no_grad()
+    def step(self, learning_rate: Tensor) -> None:
+        """One update with a learning rate () on the device. Uses up the gradients."""
+        flat = self.parameters
+        if self.weight_decay:
+            flat.grads[: flat.decayed].add_(flat.values[: flat.decayed], alpha=self.weight_decay)
+        self.mean_square.mul_(self.decay).addcmul_(flat.grads, flat.grads, value=1 - self.decay)
+        torch.add(self.mean_square, self.epsilon, out=self._scratch)
+        self._scratch.rsqrt_().mul_(flat.grads).mul_(learning_rate)
+        self.velocity.mul_(self.momentum).add_(self._scratch)
+        flat.values.sub_(self.velocity)
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors that a step changes, by name."""
+        return {"mean_square": self.mean_square, "velocity": self.velocity}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Copies a state into place."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+
+
+class WeightAverage:
+    """Exponential moving average of weights and batch-norm statistics, with TensorFlow's ramp.
+
+    The decay of update t (from 0) is min(decay, (1 + t) / (10 + t)), so that short trainings are averaged as
+    well.
+    """
+
+    def __init__(self, parameters: FlatParameters, *, decay: float) -> None:
+        self.parameters = parameters
+        self.decay = decay
+        self.values = parameters.values.detach().clone()
+        self.statistics = parameters.statistics.detach().clone()
+        self.updates = torch.zeros((), device=parameters.values.device)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Takes the network's present weights in. Waits for nothing."""
+        decay = ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
+        self.values.lerp_(self.parameters.values, 1 - decay)
+        self.statistics.lerp_(self.parameters.statistics, 1 - decay)
+        self.updates += 1
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Within the block the network has the averaged weights and statistics."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        pairs = (
+            (self.values, self.parameters.values),
+            (self.statistics, self.parameters.statistics),
+        )
+        for averaged, live in pairs:
+            kept = live.clone()
+            live.copy_(averaged)
+            averaged.copy_(kept)
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors that an update changes, by name."""
+        return {"values": self.values, "statistics": self.statistics, "updates": self.updates}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Copies a state into place."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+
+
+def learning_rate_at(step: int, *, recipe: Recipe, steps_per_epoch: int, total_steps: int) -> float:
+    """The learning rate of a step (from 0).
+
+    Warm-up rises linearly from 0 and only replaces the schedule, which counts from step 0 (official code):
+    with the staircase the rate falls when warm-up ends. The cosine ends at 0.
+    """
+    peak = recipe.peak_learning_rate()
+    warm_up = recipe.warmup_epochs * steps_per_epoch
+    if step < warm_up:
+        return peak * step / warm_up
+    if recipe.schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * step / total_steps))
+    if recipe.schedule == "exponential_staircase":
+        return peak * STAIRCASE_FACTOR ** (step // (STAIRCASE_EPOCHS * steps_per_epoch))
+    return peak

@@ -1,0 +1,111 @@
+"""How a network is trained: one recipe for ten-epoch trials and for full progressive training alike."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from search_spaces.architecture import STRICT
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Ramp:
+    """A value that goes from `start` in the first training stage to `end` in the last (Algorithm 1)."""
+
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+
+    def at(self, index: int, stages: int) -> float:
+        """The value in training stage `index` of `stages`: start + (end - start) * i / (M - 1)."""
+        if stages == 1:
+            return self.end
+        return self.start + (self.end - self.start) * index / (stages - 1)
+
+
+def _ramp_from_number(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {"start": value, "end": value}
+    return value
+
+
+RampOrNumber = Annotated[Ramp, BeforeValidator(_ramp_from_number)]  # YAML: 32, or {start: 128, end: 300}
+
+
+@dataclass(frozen=True)
+class TrainingStage:
+    """A part of a training with one resolution and constant strengths of regularisation."""
+
+    index: int
+    first_epoch: int  # from 0
+    epochs: int
+    resolution: int  # pixels
+    dropout: float
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Recipe:
+    """Epochs, batch, optimizer, schedule, regularisation, precision; RMSProp as TensorFlow defines it.
+
+    The learning rate is given for 256 images and grows with the batch: peak = learning_rate * batch_size /
+    256 (official code: 0.016). Defaults are the paper's where it states them (section 5.1); the batch-norm
+    momentum is torch's (1 - TensorFlow's): 0.1 for short trials, 0.01 for the paper's full training.
+    """
+
+    SHIPPED: ClassVar[Path] = Path(__file__).parent / "recipes"
+
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=2, le=65_536)
+    resolution: RampOrNumber
+    training_stages_count: int = Field(default=1, ge=1, le=64)
+    learning_rate: float = Field(default=0.016, gt=0, le=100)  # per 256 images
+    schedule: Literal["cosine", "exponential_staircase", "constant"] = "cosine"
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    rms_decay: float = Field(default=0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    epsilon: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-5, ge=0, le=1)
+    averaging_decay: float = Field(default=0.0, ge=0, lt=1)  # exponential moving average of weights; 0: none
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    dropout: RampOrNumber = Ramp(0.0, 0.0)
+    stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate that the last block approaches
+    batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
+    crop_padding: float = Field(
+        default=0.125, ge=0, le=0.5
+    )  # of the side, on every edge, before the random crop
+    flip: bool = True
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        if self.training_stages_count > self.epochs:
+            raise ValueError(
+                f"training_stages_count is {self.training_stages_count}, but there are only {self.epochs} "
+                "epochs; every training stage needs at least one"
+            )
+        for side in (self.resolution.start, self.resolution.end):
+            if not 8 <= side <= 2048:
+                raise ValueError(f"resolution is {side:g}; it must be between 8 and 2048 pixels")
+        for rate in (self.dropout.start, self.dropout.end):
+            if not 0 <= rate < 1:
+                raise ValueError(f"dropout is {rate:g}; it must be at least 0 and below 1")
+
+    def peak_learning_rate(self) -> float:
+        """The learning rate after warm-up, scaled linearly with the batch."""
+        return self.learning_rate * self.batch_size / 256
+
+    def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
+        """Algorithm 1: parts as equal as whole epochs allow; resolutions truncated."""
+        count, total = self.training_stages_count, epochs or self.epochs
+        bounds = [-(-total * i // count) for i in range(count + 1)]
+        return tuple(
+            TrainingStage(
+                index=i,
+                first_epoch=bounds[i],
+                epochs=bounds[i + 1] - bounds[i],
+                resolution=int(self.resolution.at(i, count)),
+                dropout=self.dropout.at(i, count),
+            )
+            for i in range(count)
+        )

@@ -1,0 +1,255 @@
+"""One trial in this process: a Trial in; heartbeats, epochs and one result out."""
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search_spaces.architecture import Architecture
+from search_spaces.counting import Counts, count
+from search_spaces.network import Network, build_network, check_resolution
+from trials.data import DataConfig
+from trials.device import claim, device_info, peak_memory, reset_peak_memory, resolve_precision
+from trials.packed import open_images
+from trials.recipe import Recipe
+from trials.resident import ResidentImages
+from trials.step import TrainingStep
+from trials.step_time import TimedBatch, measure_step_time
+from trials.train import WEIGHTS, EpochEnd, NonFiniteLossError, derived_seed, train
+from trials.trial import (
+    DeviceInfo,
+    Event,
+    FailureKind,
+    Measurement,
+    Phase,
+    Progress,
+    RunTrial,
+    Slot,
+    StepTime,
+    Timing,
+    Trial,
+    TrialResult,
+    TrialTimes,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSetup:
+    """What is the same for all trials of a run, and lives in the worker."""
+
+    data: DataConfig
+    reference: Architecture
+    cache: Path | None = None  # of packed images; None: the default place
+
+
+def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
+    """Claims the slot's device for this process and returns what runs trials on it."""
+    return _Worker(slot, setup).run
+
+
+class _Worker:
+    """The device, the mapped images and the reference networks: paid for once, used by every trial."""
+
+    def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
+        self.setup = setup
+        self.device = claim(slot)
+        self.info: DeviceInfo = device_info(slot)
+        self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
+        self.reference_step = lru_cache(maxsize=2)(self._reference_step)
+
+    def _open(self, resolution: int) -> ResidentImages:
+        packed = open_images(self.setup.data, resolution=resolution, cache=self.setup.cache)
+        return ResidentImages(packed, self.device)
+
+    def _reference_step(
+        self, recipe: Recipe, precision: str, num_classes: int, resolution: int
+    ) -> TrainingStep:
+        check_resolution(self.setup.reference, resolution)
+        torch.manual_seed(derived_seed(0, WEIGHTS))
+        return self.new_step(self.setup.reference, recipe, precision=precision, num_classes=num_classes)
+
+    def new_step(
+        self, architecture: Architecture, recipe: Recipe, *, precision: str, num_classes: int
+    ) -> TrainingStep:
+        """A network with fresh weights from torch's current seed, and what trains it."""
+        network: Network = build_network(
+            architecture,
+            num_classes=num_classes,
+            stochastic_depth=recipe.stochastic_depth,
+            dropout=recipe.dropout.end,
+            batch_norm_momentum=recipe.batch_norm_momentum,
+        )
+        return TrainingStep(network, recipe, device=self.device, precision=precision)
+
+    def run(self, trial: Trial) -> Iterator[Event]:
+        """The trial's events. Its own faults end it as infeasible; anything else unexpected as a crash."""
+        work = _Work(trial, self)
+        kind: FailureKind
+        try:
+            yield from work.events()
+            return
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            kind, text = "out_of_memory", _first_line(error)
+        except NonFiniteLossError as error:
+            kind, text = "non_finite_loss", _first_line(error)
+        except InvalidNetworkError as error:
+            kind, text = "invalid_network", _first_line(error)
+        except RuntimeError as error:
+            # torch's CPU allocator has no exception class of its own.
+            if "can't allocate memory" in str(error):
+                kind, text = "out_of_memory", _first_line(error)
+            else:
+                kind, text = "bug", traceback.format_exc()
+        except Exception:
+            kind, text = "bug", traceback.format_exc()
+        work.step = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        yield work.failed(kind, text)
+
+
+class InvalidNetworkError(ValueError):
+    """This architecture cannot be built, or not for images of this size."""
+
+
+class _Work:
+    """One trial's progress through its phases, and what is known of it so far."""
+
+    def __init__(self, trial: Trial, worker: _Worker) -> None:
+        self.trial = trial
+        self.worker = worker
+        self.step: TrainingStep | None = None
+        self.counts: Counts | None = None
+        self.step_time: StepTime | None = trial.step_time
+        self.ends: list[EpochEnd] = []
+        self.precision = resolve_precision(trial.recipe.precision, worker.device)
+        self.started_at = datetime.now(UTC)
+        self.build_seconds = self.timing_seconds = 0.0
+
+    def events(self) -> Iterator[Event]:
+        """Build, count, time, train and evaluate, in this order."""
+        trial, worker = self.trial, self.worker
+        reset_peak_memory(worker.device)
+        yield self._progress("building")
+        before = time.perf_counter()
+        resolution = trial.recipe.training_stages(trial.epochs)[-1].resolution
+        images = worker.images_at(resolution)
+        num_classes = len(images.classes)
+        try:
+            for stage in trial.recipe.training_stages(trial.epochs):
+                check_resolution(trial.architecture, stage.resolution)
+            self.counts = count(trial.architecture, num_classes=num_classes, resolution=resolution)
+        except ValueError as error:
+            raise InvalidNetworkError(str(error)) from error
+        reference = count(worker.setup.reference, num_classes=num_classes, resolution=resolution)
+        torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
+        self.step = worker.new_step(
+            trial.architecture, trial.recipe, precision=self.precision, num_classes=num_classes
+        )
+        self.build_seconds = time.perf_counter() - before
+        if self.step_time is None:
+            yield self._progress("timing")
+            before = time.perf_counter()
+            self.step_time = self._measure_step_time(
+                self.step, num_classes=num_classes, resolution=resolution
+            )
+            self.timing_seconds = time.perf_counter() - before
+        yield from self._train(self.step)
+        last = self.ends[-1]
+        yield TrialResult(
+            trial=trial,
+            status="completed",
+            measurement=Measurement(
+                accuracy=last.minival_accuracy,
+                accuracy_raw=last.minival_accuracy_raw,
+                accuracy_top5=last.minival_accuracy_top5,
+                minival_images=len(images.minival),
+                step_time=self.step_time,
+                params=self.counts.params,
+                macs=self.counts.macs,
+                reference_params=reference.params,
+                reference_macs=reference.macs,
+                peak_memory_bytes=peak_memory(worker.device),
+            ),
+            **self._known(),
+        )
+
+    def _train(self, step: TrainingStep) -> Iterator[Event]:
+        trial = self.trial
+        yield self._progress("training", epoch=1)
+        for news in train(
+            step, trial.recipe, images_at=self.worker.images_at, epochs=trial.epochs, seed=trial.seed
+        ):
+            if isinstance(news, EpochEnd):
+                self.ends.append(news)
+                yield news.result(trial_id=trial.trial_id, attempt=trial.attempt)
+            else:
+                yield self._progress(news.phase, epoch=news.epoch, fraction=news.fraction)
+
+    def _measure_step_time(self, step: TrainingStep, *, num_classes: int, resolution: int) -> StepTime:
+        timing: Timing = self.trial.timing
+        recipe, precision = self.trial.recipe, timing.precision or self.precision
+        resolution = timing.resolution or resolution
+        reference = self.worker.reference_step(recipe, precision, num_classes, resolution)
+        batch = TimedBatch.synthetic(
+            batch_size=timing.batch_size or recipe.batch_size,
+            resolution=resolution,
+            num_classes=num_classes,
+            device=self.worker.device,
+        )
+        trained_precision, step.precision = step.precision, precision
+        try:
+            return replace(measure_step_time(step, reference, batch), device=self.worker.info.device_name)
+        finally:
+            step.precision = trained_precision
+
+    def failed(self, kind: FailureKind, error: str) -> TrialResult:
+        """The result of a trial that did not get through; a bug is ours, all else its own fault."""
+        return TrialResult(
+            trial=self.trial,
+            status="crashed" if kind == "bug" else "infeasible",
+            failure_kind=kind,
+            error=error,
+            **self._known(),
+        )
+
+    def _known(self) -> dict[str, Any]:
+        ends = self.ends
+        return {
+            "params": self.counts.params if self.counts else None,
+            "macs": self.counts.macs if self.counts else None,
+            "step_time": self.step_time,
+            "epochs": tuple(
+                end.result(trial_id=self.trial.trial_id, attempt=self.trial.attempt) for end in ends
+            ),
+            "device": self.worker.info,
+            "precision": self.precision,
+            "times": TrialTimes(
+                started_at=self.started_at.isoformat(),
+                finished_at=datetime.now(UTC).isoformat(),
+                build_seconds=self.build_seconds,
+                timing_seconds=self.timing_seconds,
+                train_seconds=sum(end.train_seconds for end in ends),
+                evaluate_seconds=sum(end.evaluate_seconds for end in ends),
+            ),
+        }
+
+    def _progress(self, phase: Phase, *, epoch: int = 0, fraction: float = 0.0) -> Progress:
+        return Progress(
+            trial_id=self.trial.trial_id,
+            attempt=self.trial.attempt,
+            phase=phase,
+            epoch=epoch,
+            epochs=self.trial.epochs,
+            fraction=fraction,
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

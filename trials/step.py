@@ -1,0 +1,97 @@
+"""One training step: the same in trials, in full training and in timing."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from search_spaces.network import Network
+from trials.augment import to_input
+from trials.device import autocast
+from trials.optimizer import FlatParameters, RMSProp, WeightAverage
+from trials.recipe import Recipe
+
+
+class TrainingStep:
+    """Forward, loss, backward, RMSProp and weight averaging on one batch that lies on the device.
+
+    Everything that changes from step to step is a tensor on the device, and nothing is read back: the losses
+    and correct answers add up in `totals` until somebody asks, once per epoch.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, *, device: torch.device, precision: str) -> None:
+        self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = device
+        self.precision = precision
+        self.label_smoothing = recipe.label_smoothing
+        self.parameters = FlatParameters(self.network)
+        self.optimizer = RMSProp(
+            self.parameters,
+            decay=recipe.rms_decay,
+            momentum=recipe.momentum,
+            epsilon=recipe.epsilon,
+            weight_decay=recipe.weight_decay,
+        )
+        self.average = (
+            WeightAverage(self.parameters, decay=recipe.averaging_decay) if recipe.averaging_decay else None
+        )
+        self.learning_rate = torch.zeros((), device=device)
+        self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
+
+    def __call__(self, images: Tensor, labels: Tensor) -> None:
+        """One step on images (B, H, W, 3) uint8 and labels (B,) int64."""
+        self.network.train()
+        self.parameters.zero_grad()
+        with autocast(self.precision, self.device):
+            logits = self.network(to_input(images))  # (B, K)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        loss.backward()
+        self.optimizer.step(self.learning_rate)
+        if self.average is not None:
+            self.average.update()
+        with torch.no_grad():
+            self.totals[0] += loss.detach() * labels.shape[0]
+            self.totals[1] += (logits.argmax(1) == labels).sum()
+            self.totals[2] += labels.shape[0]
+
+    def read_totals(self) -> tuple[float, float]:
+        """Mean loss and accuracy (0-1) of the images since the last reading. Waits for the device."""
+        losses, correct, images = self.totals.tolist()
+        self.totals.zero_()
+        return losses / images, correct / images
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of everything that a step changes, by name."""
+        state = {"values": self.parameters.values, "statistics": self.parameters.statistics}
+        state |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
+        if self.average is not None:
+            state |= {f"average.{name}": tensor for name, tensor in self.average.state().items()}
+        return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Copies a state back into place, and forgets the totals."""
+        with torch.no_grad():
+            self.parameters.values.copy_(state["values"])
+            self.parameters.statistics.copy_(state["statistics"])
+        self.optimizer.load(_part(state, "optimizer."))
+        if self.average is not None:
+            self.average.load(_part(state, "average."))
+        self.totals.zero_()
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module, images: Tensor, labels: Tensor, *, device: torch.device, precision: str
+) -> Tensor:
+    """Of a batch (B, H, W, 3) uint8: sums of losses, correct answers, answers among the first five; (3,)."""
+    network.eval()
+    with autocast(precision, device):
+        logits = network(to_input(images)).float()  # (B, K)
+    losses = functional.cross_entropy(logits, labels, reduction="sum")
+    top = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]  # (B, 5)
+    return torch.stack([losses, top[:, 0].sum().float(), top.any(dim=1).sum().float()])
