@@ -1,0 +1,1 @@
+"""The search, what becomes of the winner, and the command line."""

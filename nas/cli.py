@@ -1,0 +1,138 @@
+"""The command line: each command reads its arguments, calls the library and prints."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Training-aware neural architecture search.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_LOCKED, EXIT_INTERRUPTED = 1, 2, 75, 130
+
+
+@app.callback()
+def _commands() -> None:
+    pass
+
+
+@app.command()
+def search(
+    file: Annotated[str, typer.Argument(help="A search file, or a shipped one's name.")],
+    run: Annotated[Path | None, typer.Option(help="The run directory; one that exists is continued.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="How many trials at once (default: all).")
+    ] = None,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="One trial at a time, without Ray.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value; replaces one value.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search for the best architecture; started again on the same run it continues."""
+    from nas.launch import launch_search
+    from nas.summary import summary_figures, summary_screen
+
+    console = Console(stderr=as_json)
+    folder = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    result = launch_search(
+        file,
+        folder,
+        overrides=set_ or [],
+        workers=workers,
+        ray_address=ray_address,
+        in_process=in_process,
+        console=console,
+    )
+    _print(as_json, lambda: summary_figures(result), lambda: summary_screen(result))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    trial: Annotated[int | None, typer.Option(min=0, help="Its trial (default: the best by reward).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file; default: standard output.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write an architecture of a run as YAML, with where it comes from."""
+    from nas.export import export_trial
+
+    text = export_trial(run, trial=trial, output=output, force=force)
+    if output is None:
+        print(text, end="")
+    else:
+        Console(stderr=True).print(f"{output}    next:  nas describe {output}", highlight=False)
+
+
+@app.command()
+def describe(
+    source: Annotated[str, typer.Argument(help="An architecture or space: a file, or a shipped name.")],
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Classes that parameters are counted with.")
+    ] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, max=4096, help="Pixels, for MACs.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show an architecture's stages, parameters and MACs, or a space's decisions and size."""
+    from nas.describe import describe_source
+
+    figures, screen = describe_source(source, num_classes=classes, resolution=resolution)
+    _print(as_json, lambda: figures, lambda: screen)
+
+
+def _print(as_json: bool, figures: Callable[[], dict[str, Any]], screen: Callable[[], Any]) -> None:
+    if as_json:
+        print(json.dumps(figures(), default=str))
+    else:
+        Console(highlight=False).print(screen())
+
+
+def main() -> None:
+    """Runs the command line; what a user got wrong ends with exit code 2 and no traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail("stopped; the same command with the same --run continues", EXIT_INTERRUPTED)
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        _fail(str(error), code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The code for what a user can mend; None for a bug, which keeps its traceback."""
+    from nas.search import SearchFailedError
+    from search_spaces.yaml_io import ConfigError
+    from trials.executors.ray_actors import WorkersError
+    from trials.store import RunLockedError
+
+    codes = {
+        ConfigError: EXIT_WRONG_INPUT,
+        WorkersError: EXIT_WRONG_INPUT,
+        RunLockedError: EXIT_LOCKED,
+        SearchFailedError: EXIT_FAILED,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,107 @@
+"""The search file: everything that decides a search, read once and strictly."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from nas.strategy import build_strategy
+from search_spaces.architecture import STRICT
+from search_spaces.counting import count
+from search_spaces.network import check_resolution
+from search_spaces.space import SearchSpace
+from search_spaces.yaml_io import ConfigError, read_yaml
+from trials.data import DataConfig
+from trials.recipe import Recipe
+from trials.reward import Reward
+from trials.trial import Timing
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Budget:
+    """When a search ends; exactly one is given. Crashed and cached trials do not count."""
+
+    trials: int | None = Field(default=None, ge=1, le=10_000_000)
+    epochs: int | None = Field(default=None, ge=1)
+    device_seconds: float | None = Field(default=None, gt=0)
+
+    def __post_init__(self) -> None:
+        given = [name for name, value in vars(self).items() if value is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"give one of trials, epochs and device_seconds; found {found}")
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SearchConfig:
+    """A search: what is searched, on which images, how a trial trains, what counts, for how long.
+
+    `baseline` uniform trials come first; the report compares the strategy with them. They count in the
+    budget.
+    """
+
+    SHIPPED: ClassVar[Path] = Path(__file__).parent / "searches"
+
+    space: SearchSpace
+    data: DataConfig
+    recipe: Recipe
+    strategy: Annotated[dict[str, Any], BeforeValidator(_named)]  # name, and its settings
+    reward: dict[str, float]  # measured quantity: exponent
+    timing: Timing = Timing()
+    baseline: int = Field(default=20, ge=0)
+    budget: Budget
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.strategy.get("name"), str):
+            raise ValueError("strategy needs a name, as in {name: evolution, population: 50}")
+        Reward(self.reward)
+        build_strategy(
+            self.strategy["name"],
+            self.space.choice_space(),
+            seed=self.seed,
+            epochs=self.recipe.epochs,
+            settings=self.strategy_settings(),
+        )
+
+    def strategy_settings(self) -> dict[str, Any]:
+        """The strategy's settings without its name."""
+        return {key: value for key, value in self.strategy.items() if key != "name"}
+
+
+def read_search_config(source: str | Path, *, overrides: Sequence[str] = ()) -> SearchConfig:
+    """Reads a search file, with `key.path=value` overrides.
+
+    Raises:
+        ConfigError: anything in it that is not right, with file and path.
+    """
+    return read_yaml(SearchConfig, source, overrides=overrides)
+
+
+def check_networks(config: SearchConfig, *, num_classes: int) -> None:
+    """Builds the smallest, the largest and the reference network of the space without memory.
+
+    Raises:
+        ConfigError: one of them cannot be built for the recipe's resolutions.
+    """
+    space = config.space
+    candidates = {
+        "smallest architecture": space.decode(space.smallest()),
+        "largest architecture": space.decode(space.largest()),
+        "reference": space.reference,
+    }
+    for name, architecture in candidates.items():
+        for stage in config.recipe.training_stages():
+            try:
+                check_resolution(architecture, stage.resolution)
+                count(architecture, num_classes=num_classes, resolution=stage.resolution)
+            except (ValueError, RuntimeError) as error:
+                raise ConfigError(
+                    f"space: its {name} does not work at {stage.resolution} px: {error}"
+                ) from error

@@ -1,0 +1,91 @@
+"""A trial's architecture as YAML, with where it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from search_spaces.architecture import Architecture
+from search_spaces.counting import count
+from search_spaces.yaml_io import ConfigError, yaml_text
+from trials.rows import architecture_from_json
+from trials.store import recorded_trials
+
+# Columns of the row that go into the file, under their own names.
+PROVENANCE = (
+    "trial_id", "architecture_id", "reward", "accuracy", "step_time_ratio", "step_seconds", "params", "macs",
+    "epochs", "resolution", "batch_size", "precision", "device_name", "strategy", "seed",
+)  # fmt: skip
+
+
+def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bool) -> str:
+    """The YAML text of a trial of a run (default: the best), also written to `output` if given.
+
+    Raises:
+        ConfigError: `run` is no run, it has no such completed trial, or `output` exists and `force` is not
+        given.
+    """
+    if output is not None and output.exists() and not force:
+        raise ConfigError(f"{output}: this file exists; choose another name, or replace it with --force")
+    rows = {row["trial_id"]: row for row in recorded_trials(run)}
+    text = best_yaml(chosen_row(rows, trial=trial, run=run), run=run)
+    if output is not None:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
+    return text
+
+
+def best_yaml(row: Mapping[str, Any], *, run: Path) -> str:
+    """The text of best.yaml: the row's architecture and its figures."""
+    provenance: dict[str, Any] = {"run": run.name}
+    provenance |= {name: row[name] for name in PROVENANCE if row.get(name) is not None}
+    provenance["num_classes"] = classes_of(row)
+    provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
+    header = (
+        f"nas describe {run.name}-{row['trial_id']}.yaml\n"
+        f"Trial {row['trial_id']} of the run {run.name}: accuracy {row['accuracy']:.4f} on minival after "
+        f"{row['epochs']} epochs,\n"
+        f"step time {row['step_time_ratio']:.3f}x the reference, {row['params']:,} parameters, "
+        f"reward {row['reward']:.4f}"
+    )
+    return yaml_text(architecture_of(row, provenance=provenance), header=header)
+
+
+def classes_of(row: Mapping[str, Any]) -> int:
+    """The number of classes that the row's parameters were counted with: P(K) = backbone + (head + 1) * K."""
+    architecture = architecture_from_json(row["architecture"])
+    with_two = count(architecture, num_classes=2, resolution=row["resolution"]).params
+    return 2 + int((row["params"] - with_two) // (architecture.head_channels + 1))
+
+
+def architecture_of(row: Mapping[str, Any], *, provenance: dict[str, Any] | None = None) -> Architecture:
+    """The architecture that a row's trial trained."""
+    return replace(architecture_from_json(row["architecture"]), provenance=provenance)
+
+
+def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run: Path) -> Mapping[str, Any]:
+    """The given trial's row, or that of the best completed one by reward.
+
+    Raises:
+        ConfigError: there is no such trial, or none that has completed.
+    """
+    completed = [row for row in rows.values() if row["status"] in ("completed", "cached") and row["accuracy"]]
+    if trial is None:
+        best = max(completed, key=lambda row: row["reward"], default=None)
+        if best is None:
+            raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
+        return best
+    row = rows.get(trial)
+    if row is None:
+        known = f"trials are 0 to {max(rows)}" if rows else "it has no finished trial"
+        raise ConfigError(f"{run}: there is no finished trial {trial}; {known}")
+    if row not in completed:
+        raise ConfigError(
+            f"{run}: trial {trial} is {row['status']}"
+            + (f" ({row['failure_kind']})" if row.get("failure_kind") else "")
+            + "; only completed trials can be exported"
+        )
+    return row

@@ -1,0 +1,84 @@
+"""From the command line's words to a running search: file, images, workers, screen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress as ProgressBars
+
+from nas.config import SearchConfig, read_search_config
+from nas.live import LiveView
+from nas.search import SearchResult, search
+from search_spaces.yaml_io import ConfigError
+from trials.device import available_slots
+from trials.executors.in_process import in_process as execute_in_process
+from trials.executors.ray_actors import ray_actors
+from trials.packed import TrialImages, open_images
+from trials.trial import Execute
+
+
+def launch_search(
+    file: str,
+    folder: Path,
+    *,
+    overrides: Sequence[str],
+    workers: int | None,
+    ray_address: str | None,
+    in_process: bool,
+    console: Console,
+) -> SearchResult:
+    """Reads the file, opens the images, starts the workers and searches; shows it all on the console.
+
+    Raises:
+        ConfigError: the file, the images, the options or the run directory are not right; nothing was
+        created.
+    """
+    config = read_search_config(file, overrides=overrides)
+    execute, where = _executor(workers=workers, ray_address=ray_address, in_process=in_process)
+    images = _open_images(config, console)
+    strategy = config.strategy["name"]
+    console.print(
+        f"searching  {config.space.size:,} architectures on {Path(config.data.source).name} "
+        f"({len(images.train):,} images, {images.images.shape[1]} px, {len(images.minival):,} for minival), "
+        f"{where}, {strategy}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with LiveView(console, config.budget) as view:
+        return search(config, folder, execute=execute, on_news=view.show)
+
+
+def _executor(*, workers: int | None, ray_address: str | None, in_process: bool) -> tuple[Execute, str]:
+    if in_process:
+        if ray_address is not None or (workers or 1) > 1:
+            raise ConfigError("--in-process runs one trial at a time: leave out --workers and --ray-address")
+        return execute_in_process(), "in this process"
+    if ray_address is not None:
+        return ray_actors(workers=workers, address=ray_address), f"Ray at {ray_address}"
+    available = len(available_slots())
+    if workers is not None and workers > available:
+        raise ConfigError(
+            f"--workers {workers}: this machine has {available} slots (GPUs, or else cores), one for each "
+            f"worker; use --workers {available} or fewer"
+        )
+    count = workers or available
+    return ray_actors(workers=count), f"{count} worker{'s' if count > 1 else ''}"
+
+
+def _open_images(config: SearchConfig, console: Console) -> TrialImages:
+    """The packed images at every resolution of the recipe; shows a bar while images are decoded."""
+    resolutions = {stage.resolution for stage in config.recipe.training_stages()}
+    with ProgressBars(console=console, transient=True) as bars:
+        task = bars.add_task("decoding images", total=None)
+        try:
+            packs = {
+                resolution: open_images(
+                    config.data,
+                    resolution=resolution,
+                    on_progress=lambda done, total: bars.update(task, completed=done, total=total),
+                )
+                for resolution in resolutions
+            }
+        except ValueError as error:
+            raise ConfigError(f"data: {error}") from error
+    return packs[max(resolutions)]

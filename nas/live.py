@@ -1,0 +1,130 @@
+"""What a search shows while it runs: on a terminal a screen that moves, elsewhere a line per trial."""
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nas.config import Budget
+from nas.search import COUNTED, Begun, News, Retried, RowWritten, device_seconds
+from trials.trial import EpochResult, Progress
+
+
+class LiveView(AbstractContextManager["LiveView"]):
+    """Shows the news of a search; use as a context manager and pass `show` as `on_news`."""
+
+    def __init__(self, console: Console, budget: Budget) -> None:
+        self._console = console
+        self._budget = budget
+        self._workers: dict[int, Progress] = {}
+        self._accuracy: dict[int, float] = {}  # the last epoch's, by trial
+        self._best: Mapping[str, Any] | None = None
+        self._spent = 0.0
+        self._started = time.monotonic()
+        self._spent_before = 0.0
+        self._live = Live(get_renderable=self._screen, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "LiveView":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def show(self, news: News) -> None:
+        """Takes in one piece of news."""
+        if isinstance(news, Begun):
+            for row in news.rows:
+                self._count(row)
+            self._spent_before = self._spent
+            if news.rows or news.in_flight:
+                self._console.print(
+                    f"continuing: {len(news.rows)} trials are recorded, {news.in_flight} were in flight"
+                )
+        elif isinstance(news, Progress):
+            self._workers[news.slot or 0] = news
+        elif isinstance(news, EpochResult):
+            self._accuracy[news.trial_id] = news.minival_accuracy
+        elif isinstance(news, Retried):
+            trial = news.trial
+            self._console.print(
+                f"trial {trial.trial_id}: its worker was lost; it runs again (attempt {trial.attempt})"
+            )
+        elif isinstance(news, RowWritten):
+            self._count(news.row)
+            self._console.print(self._line(news.row))
+
+    def _count(self, row: Mapping[str, Any]) -> None:
+        if row["status"] in COUNTED:
+            self._spent += (
+                1 if self._budget.trials else row["epochs"] if self._budget.epochs else device_seconds(row)
+            )
+        if row["status"] == "completed" and (self._best is None or row["reward"] > self._best["reward"]):
+            self._best = row
+
+    def _line(self, row: Mapping[str, Any]) -> str:
+        head = f"trial {row['trial_id']:>4}  {row['purpose']:<8}"
+        if row["status"] == "completed":
+            mark = " *" if self._best is row else ""  # the best so far
+            return (
+                f"{head}  accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x  "
+                f"{row['params']:>9,} params  reward {row['reward']:.4f}{mark}"
+            )
+        if row["status"] == "cached":
+            return f"{head}  trained before: reward {row['reward'] or 0.0:.4f}"
+        return f"{head}  {row['status']}: {row['failure_kind']}"
+
+    def _total(self) -> float:
+        budget = self._budget
+        return float(budget.trials or budget.epochs or budget.device_seconds or 0)
+
+    def _screen(self) -> RenderableType:
+        total = self._total()
+        unit = "trials" if self._budget.trials else "epochs" if self._budget.epochs else "device-seconds"
+        summary = f"{self._spent:,.0f}/{total:,.0f} {unit}"
+        if self._best is not None:
+            summary += f"   best reward {self._best['reward']:.4f} (trial {self._best['trial_id']})"
+        if left := self._time_left(total):
+            summary += f"   about {left} left"
+        header = Table.grid(padding=(0, 2))
+        header.add_row(ProgressBar(total=total, completed=min(self._spent, total), width=24), summary)
+        return Group(header, *(self._worker_line(slot) for slot in sorted(self._workers)))
+
+    def _worker_line(self, slot: int) -> Text:
+        progress = self._workers[slot]
+        text = f"  worker {slot}  trial {progress.trial_id}  "
+        if progress.phase in ("training", "evaluating") and progress.epoch:
+            text += f"epoch {progress.epoch}/{progress.epochs}"
+            if progress.trial_id in self._accuracy:
+                text += f"  accuracy {self._accuracy[progress.trial_id]:.3f}"
+        else:
+            text += progress.phase
+        return Text(text)
+
+    def _time_left(self, total: float) -> str | None:
+        done = self._spent - self._spent_before
+        if done <= 0:
+            return None
+        seconds = (time.monotonic() - self._started) / done * max(total - self._spent, 0)
+        return duration(seconds)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min"

@@ -1,0 +1,70 @@
+"""Regularized evolution (Real et al. 2019, arXiv 1802.01548): tournaments, mutation, ageing."""
+
+from collections import deque
+
+import numpy as np
+
+from search_spaces.space import Choices, ChoiceSpace
+from trials.trial import Ask, Outcome
+
+NEIGHBOUR_DRAWS = 3  # parents tried for an unseen neighbour before a seen one is accepted
+
+
+class Evolution:
+    """The best of a random tournament is mutated in one decision; the oldest dies.
+
+    Differs from the paper: it is asynchronous (ageing goes by the order of tells), a mutation is a uniform
+    draw among the neighbours, and architectures that were asked before are avoided while a parent has others.
+
+    Args:
+        population: how many of the last told trials live; until as many have been told, asks are uniform.
+        tournament: how many of them are drawn, of which the best by reward becomes the parent.
+    """
+
+    def __init__(
+        self, space: ChoiceSpace, seed: int, *, epochs: int, population: int = 50, tournament: int = 10
+    ) -> None:
+        if population < 1:
+            raise ValueError(f"population: {population} given; at least 1 expected")
+        if not 1 <= tournament <= population:
+            raise ValueError(f"tournament: {tournament} given; 1 to the population of {population} expected")
+        self._space, self._seed, self._epochs = space, seed, epochs
+        self._tournament = tournament
+        self._living: deque[tuple[float, int, Choices]] = deque(maxlen=population)  # reward, trial, choices
+        self._population = population
+        self._seen: set[Choices] = set()
+
+    def ask(self, trial_id: int) -> Ask:
+        """A neighbour of a tournament's winner, or a uniform draw while the population grows."""
+        rng = np.random.default_rng([self._seed, trial_id])
+        if len(self._living) < self._population:
+            return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
+        child: Choices | None = None
+        parent = -1
+        for _ in range(NEIGHBOUR_DRAWS):
+            drawn = rng.choice(len(self._living), size=self._tournament, replace=False)
+            # Of equal rewards the younger wins.
+            _, parent, choices = max((self._living[i] for i in drawn), key=lambda member: member[:2])
+            neighbours = self._space.neighbours(choices)
+            unseen = [neighbour for neighbour in neighbours if neighbour not in self._seen]
+            if unseen:
+                child = unseen[rng.integers(len(unseen))]
+                break
+            if neighbours and child is None:
+                child = neighbours[rng.integers(len(neighbours))]
+        if child is None:  # nobody has neighbours
+            return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
+        return Ask(trial_id=trial_id, choices=child, epochs=self._epochs, aux={"parent": parent})
+
+    def asked(self, ask: Ask) -> None:
+        """Nobody else proposes this one while it can be avoided."""
+        self._seen.add(ask.choices)
+
+    def told(self, ask: Ask, outcome: Outcome) -> None:
+        """The trial is born; with a full population the oldest dies."""
+        if outcome.status != "cached":  # its equal lives already, or has died of age
+            self._living.append((outcome.reward, ask.trial_id, ask.choices))
+
+    def withdrawn(self, ask: Ask) -> None:
+        """It may be proposed again."""
+        self._seen.discard(ask.choices)

@@ -1,0 +1,27 @@
+"""Random search: every architecture of the space alike, as the EfficientNetV2 paper also did."""
+
+import numpy as np
+
+from search_spaces.space import ChoiceSpace
+from trials.trial import Ask, Outcome
+
+
+class RandomSearch:
+    """Uniform over distinct architectures within the limits; learns nothing."""
+
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int) -> None:
+        self._space, self._seed, self._epochs = space, seed, epochs
+
+    def ask(self, trial_id: int) -> Ask:
+        """A uniform draw."""
+        choices = self._space.sample(np.random.default_rng([self._seed, trial_id]))
+        return Ask(trial_id=trial_id, choices=choices, epochs=self._epochs)
+
+    def asked(self, ask: Ask) -> None:
+        """Nothing to remember."""
+
+    def told(self, ask: Ask, outcome: Outcome) -> None:
+        """Nothing to learn."""
+
+    def withdrawn(self, ask: Ask) -> None:
+        """Nothing to forget."""

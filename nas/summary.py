@@ -1,0 +1,75 @@
+"""What is said of a run when its search ends."""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from nas.describe import stage_table
+from nas.export import architecture_of
+from nas.search import COUNTED, SearchResult
+
+
+def summary_figures(result: SearchResult) -> dict[str, Any]:
+    """The end of a search as one mapping, keys named as the columns."""
+    baseline = baseline_rewards(result)
+    best = result.best
+    return {
+        "run": str(result.folder),
+        "trials": sum(row["status"] in COUNTED for row in result.rows),
+        "best_trial_id": best["trial_id"] if best else None,
+        **{
+            name: best[name] if best else None
+            for name in ("reward", "accuracy", "step_time_ratio", "params", "macs", "architecture_id")
+        },
+        "baseline_trials": len(baseline),
+        "baseline_median_reward": statistics.median(baseline) if baseline else None,
+        "baseline_best_reward": max(baseline, default=None),
+        "exhausted": result.exhausted,
+    }
+
+
+def baseline_rewards(result: SearchResult) -> list[float]:
+    """Rewards of the run's own uniform trials: what random search found."""
+    return [
+        row["reward"] or 0.0
+        for row in result.rows
+        if row["purpose"] == "baseline" and row["status"] in COUNTED
+    ]
+
+
+def summary_screen(result: SearchResult) -> RenderableType:
+    """The last screen: the best architecture, random search beside it, the files, and what to type next."""
+    figures = summary_figures(result)
+    lines: list[RenderableType] = []
+    if result.exhausted:
+        lines.append(Text("the space is exhausted: every architecture has been trained"))
+    best = result.best
+    if best is None:
+        lines.append(Text(f"no trial of {figures['trials']} has completed; see the failure_kind column"))
+    else:
+        lines += [Text(_best_line(best, figures["trials"]), style="bold")]
+        if figures["baseline_trials"]:
+            lines.append(
+                Text(
+                    f"            random search's {figures['baseline_trials']} trials: reward median "
+                    f"{figures['baseline_median_reward']:.4f}, best {figures['baseline_best_reward']:.4f}"
+                )
+            )
+        lines += [Text(""), stage_table(architecture_of(best)), Text("")]
+    folder = result.folder
+    lines.append(Text(f"{folder}/   best.yaml   trials.parquet   epochs.parquet   search.yaml"))
+    if best is not None:
+        lines.append(Text(f"next:  nas describe {folder}/best.yaml"))
+        lines.append(Text(f"       nas export {folder} -o winner.yaml"))
+    return Group(*lines)
+
+
+def _best_line(best: Mapping[str, Any], trials: int) -> str:
+    return (
+        f"best of {trials}: trial {best['trial_id']}   reward {best['reward']:.4f}   "
+        f"accuracy {best['accuracy']:.4f} (minival)\n"
+        f"            step time {best['step_time_ratio']:.2f}x reference   {best['params']:,} parameters"
+    )
