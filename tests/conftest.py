@@ -1,0 +1,144 @@
+"""What several tests share: a small space, a configuration, and a trial that computes a formula."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # tests' Ray stays on the loopback interface
+
+from nas.config import SearchConfig
+from search_spaces.yaml_io import from_mapping
+from trials.trial import (
+    DeviceInfo,
+    EpochResult,
+    Event,
+    Measurement,
+    Progress,
+    RunTrial,
+    Slot,
+    StepTime,
+    Trial,
+    TrialResult,
+    TrialTimes,
+)
+
+MakeConfig = Callable[..., SearchConfig]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed images of tests go to one temporary folder of the session, never to the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def make_config() -> MakeConfig:
+    """A valid search over the tiny space, with keys replaced as given."""
+
+    def make(**changes: Any) -> SearchConfig:
+        mapping: dict[str, Any] = {
+            "space": "tiny",
+            "data": {"source": "digits"},
+            "recipe": {"epochs": 2, "batch_size": 64, "resolution": 16, "flip": False},
+            "strategy": {"name": "evolution", "population": 4, "tournament": 2},
+            "reward": {"step_time_ratio": -0.07, "params": -0.05},
+            "baseline": 3,
+            "budget": {"trials": 12},
+            "seed": 0,
+        }
+        return from_mapping(SearchConfig, {**mapping, **changes}, name="search.yaml")
+
+    return make
+
+
+def formula_worker(slot: Slot) -> RunTrial:
+    """A worker whose trials compute a formula of their choices: the same wherever they run."""
+
+    def run_trial(trial: Trial) -> Iterator[Event]:
+        yield Progress(trial_id=trial.trial_id, attempt=trial.attempt, phase="training", epoch=1, epochs=1)
+        value = sum((i + 1) * choice for i, choice in enumerate(trial.choices)) + trial.seed % 7
+        accuracy = 1 / (1 + math.exp(-value / 20))
+        epochs = tuple(
+            EpochResult(
+                trial_id=trial.trial_id,
+                attempt=trial.attempt,
+                epoch=epoch,
+                train_loss=1 / epoch,
+                train_accuracy=accuracy,
+                minival_loss=1 / epoch,
+                minival_accuracy=accuracy,
+                minival_accuracy_raw=accuracy,
+                learning_rate=0.1,
+                resolution=16,
+                train_seconds=1.0,
+                evaluate_seconds=0.1,
+            )
+            for epoch in range(1, trial.epochs + 1)
+        )
+        yield from epochs
+        yield formula_result(trial, accuracy=accuracy, epochs=epochs)
+
+    return run_trial
+
+
+def formula_result(
+    trial: Trial, *, accuracy: float, epochs: tuple[EpochResult, ...] = (), ratio: float = 1.5
+) -> TrialResult:
+    """A completed trial of that accuracy."""
+    now = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+    return TrialResult(
+        trial=trial,
+        status="completed",
+        measurement=Measurement(
+            accuracy=accuracy,
+            accuracy_raw=accuracy,
+            accuracy_top5=1.0,
+            minival_images=100,
+            step_time=StepTime(
+                step_seconds=0.02 * ratio,
+                step_seconds_p10=0.019 * ratio,
+                step_seconds_p90=0.022 * ratio,
+                step_time_ratio=ratio,
+                step_time_ratio_spread=0.01,
+                reference_step_seconds=0.02,
+                timing_seconds=1.0,
+                device="fake device",
+                resolution=16,
+                batch_size=64,
+                precision="fp32",
+            ),
+            params=1000 + 10 * sum(trial.choices),
+            macs=5000,
+            reference_params=1000,
+            reference_macs=5000,
+            peak_memory_bytes=None,
+        ),
+        params=1000 + 10 * sum(trial.choices),
+        macs=5000,
+        epochs=epochs,
+        device=DeviceInfo(device_name="fake device", device_id="0", host="here"),
+        times=TrialTimes(started_at=now, finished_at=now, train_seconds=2.0, evaluate_seconds=0.2),
+        precision="fp32",
+    )
+
+
+@pytest.fixture
+def digits_search_file(tmp_path: Path) -> Path:
+    """A search file of six very short real trials on the digits."""
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        "space: tiny\n"
+        "data: {source: digits, fraction: 0.3}\n"
+        "recipe: {epochs: 1, batch_size: 64, resolution: 16, flip: false}\n"
+        "strategy: {name: evolution, population: 3, tournament: 2}\n"
+        "reward: {step_time_ratio: -0.07, params: -0.05}\n"
+        "baseline: 2\n"
+        "budget: {trials: 6}\n"
+        "seed: 1\n"
+    )
+    return path

@@ -1,0 +1,171 @@
+"""The command line as a user meets it: a real small search, its files, its errors and exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from search_spaces.architecture import Architecture
+from search_spaces.yaml_io import read_yaml
+
+COMMAND = [sys.executable, "-c", "from nas.cli import main; main()"]
+
+
+def nas(*arguments: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def options_of(command: str) -> set[str]:
+    words = nas(command, "--help").stdout.replace(",", " ").split()
+    return {word for word in words if word.startswith("-") and word.strip("-")}
+
+
+def test_the_permitted_options() -> None:
+    """What to run is in the YAML; flags say where and how. A new flag needs a reason and a line here."""
+    assert options_of("search") == {
+        "--run", "--workers", "--ray-address", "--in-process", "--set", "--json", "--help"
+    }  # fmt: skip
+    assert options_of("export") == {"--trial", "-o", "--output", "--force", "--help"}
+    assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The quick search through the command line with Ray, shortened to six trials of one epoch."""
+    folder = tmp_path_factory.mktemp("quick") / "run"
+    done = nas(
+        "search", "quick", "--run", folder, "--workers", 2, "--json",
+        "--set", "budget.trials=6", "--set", "baseline=2", "--set", "recipe.epochs=2",
+        "--set", "recipe.warmup_epochs=0.5", "--set", "data.fraction=0.5", "--set", "recipe.resolution=16",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["trials"] == 6
+    assert figures["baseline_trials"] == 2
+    assert figures["reward"] > 0
+    return folder
+
+
+def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
+    frame = pd.read_parquet(finished_run / "trials.parquet")
+    assert (frame.status == "completed").sum() == 6
+    best = frame.nlargest(1, "reward").iloc[0]
+    assert best.reward == pytest.approx(
+        best.accuracy * best.step_time_ratio**-0.07 * (best.params / best.reference_params) ** -0.05
+    )
+    epochs = pd.read_parquet(finished_run / "epochs.parquet")
+    assert len(epochs) == 12
+    assert {path.name for path in finished_run.iterdir()} >= {
+        "search.yaml", "trials.parquet", "epochs.parquet", "best.yaml", "log", "environment"
+    }  # fmt: skip
+
+
+def test_export_and_describe_agree_with_the_row(finished_run: Path, tmp_path: Path) -> None:
+    winner = tmp_path / "winner.yaml"
+    assert nas("export", finished_run, "-o", winner).returncode == 0
+    frame = pd.read_parquet(finished_run / "trials.parquet")
+    best = frame.nlargest(1, "reward").iloc[0]
+    described = json.loads(nas("describe", winner, "--json").stdout)
+    assert described["params"] == best.params
+    assert described["macs"] == best.macs
+    assert described["architecture_id"] == best.architecture_id
+    assert described["num_classes"] == 10
+    exported = read_yaml(Architecture, winner)
+    assert exported == read_yaml(Architecture, finished_run / "best.yaml")
+    assert exported.provenance is not None
+    assert exported.provenance["trial_id"] == best.trial_id
+    assert nas("export", finished_run, "--trial", 1).stdout.startswith("#")
+
+
+def test_export_never_replaces_a_file_unasked(finished_run: Path, tmp_path: Path) -> None:
+    target = tmp_path / "precious.yaml"
+    target.write_text("mine")
+    done = nas("export", finished_run, "-o", target)
+    assert (done.returncode, target.read_text()) == (2, "mine")
+    assert "--force" in done.stderr
+    assert nas("export", finished_run, "-o", target, "--force").returncode == 0
+
+
+def test_a_killed_search_continues_with_the_same_command(digits_search_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [*COMMAND, "search", str(digits_search_file), "--run", str(folder), "--in-process"]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    rows = folder / "log" / "trials"
+    deadline = time.monotonic() + 120
+    while len(list(rows.glob("t*.parquet"))) < 2 and time.monotonic() < deadline:
+        assert driver.poll() is None
+        time.sleep(0.02)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    before = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
+    assert 2 <= len(before) < 6
+    done = nas("search", digits_search_file, "--run", folder, "--in-process", "--json")
+    assert done.returncode == 0, done.stderr
+    after = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
+    assert before.items() <= after.items()
+    frame = pd.read_parquet(folder / "trials.parquet")
+    assert (frame.status == "completed").sum() == 6
+    assert frame.trial_id.is_unique
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("search", "nowhere.yaml"), "nowhere"),
+        (("search", "quick", "--set", "strategy.name=evolutoin"), "evolution"),
+        (("search", "quick", "--set", "strategy.popluation=3"), "population"),
+        (("search", "quick", "--set", "reward.latency=-1"), "latency"),
+        (("search", "quick", "--set", "space.stages[1].op=fusd_mbconv"), "did you mean 'fused_mbconv'"),
+        (("search", "quick", "--set", "budget.trials=0"), "budget"),
+        (("search", "quick", "--set", "budget.epochs=5"), "trials and epochs"),
+        (("search", "quick", "--set", "data.source=/nowhere/at/all"), "/nowhere/at/all"),
+        (("search", "quick", "--set", "recipe=proxy_digit"), "proxy_digits"),
+        (("search", "quick", "--set", "seed"), "key.path=value"),
+        (("search", "quick", "--workers", "9999"), "--workers 9999"),
+        (("search", "quick", "--in-process", "--workers", "2"), "--in-process"),
+        (("search", "quick", "--ray-address", "127.0.0.1:1"), "127.0.0.1:1"),
+        (("export", "."), "run"),
+        (("describe", "efficientnetv2-z"), "efficientnetv2-s"),
+        (("describe", "efficientnetv2-s", "--resolution", "8"), "8"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
+)
+def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
+    arguments: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    extra = ("--run", tmp_path / "run") if arguments[0] == "search" else ()
+    done = nas(*arguments, *extra)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_export_of_an_unknown_trial_names_the_known_ones(finished_run: Path) -> None:
+    done = nas("export", finished_run, "--trial", 999)
+    assert done.returncode == 2
+    assert "trials are 0 to" in done.stderr
+
+
+def test_a_locked_run_is_exit_code_75(finished_run: Path) -> None:
+    from trials.store import RunStore
+
+    with RunStore(finished_run):
+        done = nas("search", finished_run / "search.yaml", "--run", finished_run, "--in-process")
+    assert done.returncode == 75
+    assert str(os.getpid()) in done.stderr
+
+
+def test_describe_shows_a_published_network_and_a_space() -> None:
+    network = nas("describe", "efficientnetv2-s").stdout
+    assert "21,458,488 parameters" in network
+    assert "2,849,895,872 MACs at 224 px" in network
+    assert "78,364,164,096 architectures" in nas("describe", "paper").stdout

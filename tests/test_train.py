@@ -1,0 +1,247 @@
+"""The training loop and step on real digits: the first loss, memorising, seeds, faults, step time."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from search_spaces.architecture import Architecture, Stage
+from search_spaces.network import build_network
+from trials.data import DataConfig
+from trials.packed import open_images
+from trials.recipe import Ramp, Recipe
+from trials.resident import ResidentImages
+from trials.run_trial import WorkerSetup, start_worker
+from trials.step import TrainingStep
+from trials.step_time import TimedBatch, measure_step_time
+from trials.train import EpochEnd, train
+from trials.trial import EpochResult, Slot, Timing, Trial, TrialResult
+
+CPU = torch.device("cpu")
+SMALL = Architecture(
+    stem_channels=8,
+    stages=(
+        Stage(op="fused_mbconv", stride=1, expansion_ratio=1, channels=8, layers=1),
+        Stage(op="fused_mbconv", stride=2, expansion_ratio=4, channels=16, layers=1),
+        Stage(op="mbconv", stride=2, expansion_ratio=4, channels=24, layers=2, se_ratio=0.25),
+    ),
+    head_channels=64,
+)
+WIDE = replace(SMALL, stages=(replace(SMALL.stages[0], channels=48, layers=4), *SMALL.stages[1:]))
+RECIPE = Recipe(
+    epochs=2, batch_size=64, resolution=Ramp(16, 16), flip=False, crop_padding=0.0, averaging_decay=0.9
+)
+DIGITS = DataConfig(source="digits", fraction=0.5)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def new_step(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed: int = 0) -> TrainingStep:
+    torch.manual_seed(seed)
+    network = build_network(architecture, num_classes=10, dropout=recipe.dropout.end)
+    return TrainingStep(network, recipe, device=CPU, precision="fp32")
+
+
+def digits(resolution: int = 16) -> ResidentImages:
+    return ResidentImages(open_images(DIGITS, resolution=resolution), CPU)
+
+
+def run(trial: Trial) -> tuple[list[EpochResult], TrialResult]:
+    worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
+    events = list(worker(trial))
+    result = events[-1]
+    assert isinstance(result, TrialResult)
+    return [event for event in events if isinstance(event, EpochResult)], result
+
+
+def make_trial(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed: int = 3) -> Trial:
+    return Trial(
+        trial_id=7, choices=(1, 0), architecture=architecture, recipe=recipe, epochs=recipe.epochs, seed=seed
+    )
+
+
+def test_the_first_loss_is_ln_of_the_number_of_classes() -> None:
+    images = digits()
+    step = new_step(replace(RECIPE, label_smoothing=0.0))
+    step(*images.batch(images.train[:256]))
+    loss, _ = step.read_totals()
+    assert loss == pytest.approx(math.log(10), rel=0.15)
+
+
+def test_64_images_can_be_memorised() -> None:
+    images = digits()
+    step = new_step(replace(RECIPE, label_smoothing=0.0))
+    batch = images.batch(images.train[:64])
+    step.learning_rate.fill_(0.004)
+    for _ in range(80):
+        step(*batch)
+    step.read_totals()
+    step(*batch)
+    loss, accuracy = step.read_totals()
+    assert accuracy == 1.0
+    assert loss < 0.05
+
+
+def test_a_seed_gives_the_same_curve_twice_and_another_seed_another() -> None:
+    first, second = run(make_trial())[0], run(make_trial())[0]
+    other = run(make_trial(seed=4))[0]
+    curve = [(e.train_loss, e.minival_loss, e.minival_accuracy) for e in first]
+    assert curve == [(e.train_loss, e.minival_loss, e.minival_accuracy) for e in second]
+    assert curve != [(e.train_loss, e.minival_loss, e.minival_accuracy) for e in other]
+
+
+def test_the_same_trial_gives_the_same_curve_first_or_later_in_a_worker() -> None:
+    worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
+    curves = []
+    for trial in (make_trial(), make_trial(architecture=WIDE, seed=9), make_trial()):
+        curves.append([e.train_loss for e in worker(trial) if isinstance(e, EpochResult)])
+    assert curves[0] == curves[2] != curves[1]
+
+
+def test_a_trial_trains_the_same_whether_it_was_timed_or_not() -> None:
+    timed, result = run(make_trial())
+    assert result.measurement is not None
+    untimed, _ = run(replace(make_trial(), step_time=result.measurement.step_time))
+    assert [e.train_loss for e in timed] == [e.train_loss for e in untimed]
+
+
+def test_a_completed_trial_measures_everything() -> None:
+    epochs, result = run(make_trial())
+    measured = result.measurement
+    assert result.status == "completed"
+    assert measured is not None
+    assert len(epochs) == RECIPE.epochs
+    assert measured.accuracy == epochs[-1].minival_accuracy
+    assert measured.accuracy_raw == epochs[-1].minival_accuracy_raw
+    assert measured.params == measured.reference_params  # the reference is this network
+    assert measured.step_time.step_time_ratio == pytest.approx(1.0, abs=0.3)
+    assert result.times is not None
+    assert result.times.train_seconds > 0
+    assert result.device is not None
+
+
+def test_a_wide_network_takes_longer_than_the_reference() -> None:
+    reference, candidate = new_step(), new_step(architecture=WIDE)
+    batch = TimedBatch.synthetic(batch_size=32, resolution=16, num_classes=10, device=CPU)
+    step_time = measure_step_time(candidate, reference, batch)
+    assert step_time.step_time_ratio > 1.5
+    assert step_time.step_seconds_p10 <= step_time.step_seconds <= step_time.step_seconds_p90
+
+
+def test_step_time_is_the_median_of_ratios_of_neighbouring_chunks() -> None:
+    """A clock that drifts: the reference's steps take 1, the candidate's 3 units, growing 1 % a step."""
+    reference, candidate = new_step(), new_step(architecture=WIDE)
+    batch = TimedBatch.synthetic(batch_size=8, resolution=16, num_classes=10, device=CPU)
+    now, unit = 0.0, 1.0
+    costs = {id(reference.network): 1.0, id(candidate.network): 3.0}
+
+    def count_time(network: torch.nn.Module, *_: object) -> None:
+        nonlocal now, unit
+        now += costs[id(network)] * unit
+        unit *= 1.01
+
+    for step in (reference, candidate):
+        step.network.register_forward_hook(count_time)
+    step_time = measure_step_time(candidate, reference, batch, clock=lambda: now)
+    assert step_time.step_time_ratio == pytest.approx(3.0, rel=0.01)
+    assert step_time.flag is None
+
+
+def test_a_wide_spread_is_flagged() -> None:
+    reference, candidate = new_step(), new_step(architecture=WIDE)
+    batch = TimedBatch.synthetic(batch_size=8, resolution=16, num_classes=10, device=CPU)
+    now, calls = 0.0, 0
+
+    def count_time(network: torch.nn.Module, *_: object) -> None:
+        nonlocal now, calls
+        calls += 1
+        now += 1.0 + calls % 5
+
+    for step in (reference, candidate):
+        step.network.register_forward_hook(count_time)
+    assert measure_step_time(candidate, reference, batch, clock=lambda: now).flag is not None
+
+
+def test_timing_restores_weights_statistics_and_optimizer() -> None:
+    candidate = new_step()
+    images = digits()
+    candidate.learning_rate.fill_(0.01)
+    candidate(*images.batch(images.train[:64]))
+    before = candidate.state()
+    batch = TimedBatch.synthetic(batch_size=16, resolution=16, num_classes=10, device=CPU)
+    measure_step_time(candidate, new_step(), batch)
+    after = candidate.state()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_timing_conditions_of_the_search_are_used() -> None:
+    _, result = run(replace(make_trial(), timing=Timing(batch_size=8, resolution=24)))
+    assert result.step_time is not None
+    assert (result.step_time.batch_size, result.step_time.resolution) == (8, 24)
+
+
+def test_progressive_training_changes_resolution_and_dropout_by_stage() -> None:
+    recipe = replace(
+        RECIPE, epochs=4, training_stages_count=2, resolution=Ramp(12, 24), dropout=Ramp(0.0, 0.5)
+    )
+    step = new_step(recipe)
+    packs = {size: digits(size) for size in (12, 24)}
+    ends = [
+        news
+        for news in train(step, recipe, images_at=packs.__getitem__, epochs=4, seed=0)
+        if isinstance(news, EpochEnd)
+    ]
+    assert [end.resolution for end in ends] == [12, 12, 24, 24]
+    assert [end.epoch for end in ends] == [1, 2, 3, 4]
+
+
+def test_a_diverging_trial_is_infeasible_and_says_so() -> None:
+    def explode(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor | None:
+        return output * math.inf if isinstance(module, torch.nn.Linear) and module.training else None
+
+    hook = torch.nn.modules.module.register_module_forward_hook(explode)
+    try:
+        _, result = run(make_trial())
+    finally:
+        hook.remove()
+    assert (result.status, result.failure_kind) == ("infeasible", "non_finite_loss")
+    assert "epoch 1" in (result.error or "")
+    assert result.params is not None
+    assert result.step_time is not None
+
+
+def test_a_network_too_deep_for_the_images_is_infeasible() -> None:
+    deep = replace(SMALL, stages=tuple(replace(SMALL.stages[1]) for _ in range(6)))
+    _, result = run(make_trial(architecture=deep))
+    assert (result.status, result.failure_kind) == ("infeasible", "invalid_network")
+
+
+def test_averaged_weights_are_what_is_reported() -> None:
+    raw_recipe = replace(RECIPE, averaging_decay=0.0)
+    _, averaged = run(make_trial())
+    _, raw = run(make_trial(raw_recipe))
+    assert averaged.measurement is not None
+    assert raw.measurement is not None
+    assert raw.measurement.accuracy == raw.measurement.accuracy_raw
+    assert (
+        averaged.measurement.accuracy_raw == raw.measurement.accuracy_raw
+    )  # averaging leaves training alone
+
+
+@pytest.mark.gpu
+def test_a_trial_runs_on_cuda_and_reports_memory() -> None:
+    worker = start_worker(Slot(index=0, device="cuda:0"), setup=WorkerSetup(data=DIGITS, reference=SMALL))
+    *_, result = worker(make_trial())
+    assert isinstance(result, TrialResult)
+    assert result.measurement is not None
+    assert result.measurement.peak_memory_bytes
+    assert result.precision == "bf16"
