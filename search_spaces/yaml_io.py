@@ -258,12 +258,13 @@ def write_yaml(value: Any, path: Path, *, header: str = "") -> None:
 def _block(mapping: dict[str, Any], indent: str) -> str:
     text = ""
     for key, value in mapping.items():
-        if isinstance(value, dict) and value and len(indent + key + _flow(value)) > 100:
-            text += f"{indent}{key}:\n" + _block(value, indent + "  ")
+        written = _flow(key)
+        if isinstance(value, dict) and value and len(indent + written + _flow(value)) > 100:
+            text += f"{indent}{written}:\n" + _block(value, indent + "  ")
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            text += f"{indent}{key}:\n" + "".join(f"{indent}- {row}\n" for row in _aligned(value))
+            text += f"{indent}{written}:\n" + "".join(f"{indent}- {row}\n" for row in _aligned(value))
         else:
-            text += f"{indent}{key}: {_flow(value)}\n"
+            text += f"{indent}{written}: {_flow(value)}\n"
     return text
 
 
@@ -306,6 +307,6 @@ def _needs_quotes(value: Any, text: str) -> bool:
     """Text must not hold the punctuation of [] and {}, and text that looks like a number must stay text."""
     if not isinstance(value, str) or text[:1] in "'\"":
         return False
-    return bool(re.search(r"[\[\]{},:#\n]", value)) or not isinstance(
+    return not value.isprintable() or bool(re.search(r"[\[\]{},:#]", value)) or not isinstance(
         yaml.load(text, Loader=_StrictLoader), str
     )

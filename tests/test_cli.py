@@ -24,8 +24,9 @@ def nas(*arguments: object, timeout: float = 200) -> subprocess.CompletedProcess
 
 
 def options_of(command: str) -> set[str]:
-    words = nas(command, "--help").stdout.replace(",", " ").split()
-    return {word for word in words if word.startswith("-") and word.strip("-")}
+    lines = nas(command, "--help").stdout.split("Options:")[1].splitlines()
+    words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
+    return {word for word in words if word.startswith("-")}
 
 
 def test_the_permitted_options() -> None:

@@ -1,6 +1,8 @@
 """Runs trials on persistent Ray actors, one per device slot, on this machine or on a cluster."""
 
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +11,9 @@ from typing import Any
 
 from trials.device import available_slots
 from trials.trial import Event, Execute, Progress, RunTrial, Slot, StartWorker, Trial, TrialResult
+
+
+CONNECT_SECONDS = 5.0
 
 
 class WorkersError(RuntimeError):
@@ -35,7 +40,9 @@ class _Worker:
         self._run_trial: RunTrial = start_worker(slot)
 
     def run(self, trial: Trial) -> Iterator[Event]:
-        yield from self._run_trial(trial)
+        # Not `yield from`: Ray sends values into its generators, which a trial's events may not take.
+        for event in self._run_trial(trial):  # noqa: UP028
+            yield event
 
 
 class _Pool:
@@ -129,6 +136,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[list[Slot]]
     if ray.is_initialized():  # the caller's own Ray, as in a notebook: used, and left running
         yield _cluster_slots(ray.cluster_resources(), workers)
     elif address is not None:
+        _check_reachable(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
@@ -153,6 +161,20 @@ def _connected(address: str | None, workers: int | None) -> Iterator[list[Slot]]
                 yield slots
             finally:
                 ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries an address that nobody listens at for minutes."""
+    match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
+    if match is None:  # auto, local, or a name of Ray's own: it answers at once
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise WorkersError(
+            f"--ray-address {address}: nobody answers there ({error}); start a cluster with `ray start --head`, or "
+            "give its address"
+        ) from error
 
 
 def _local_slots(workers: int | None) -> list[Slot]:

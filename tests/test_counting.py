@@ -1,0 +1,95 @@
+"""Counts and networks against the published ones, to the last digit; counting in parts equals counting whole."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from search_spaces.architecture import Architecture, Stage
+from search_spaces.counting import count, count_module
+from search_spaces.network import build_network
+from search_spaces.space import SearchSpace
+from search_spaces.yaml_io import read_yaml
+
+GOLDEN: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "golden" / "networks.yaml").read_text())
+NETWORKS = sorted(GOLDEN["networks"])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_published_networks_have_the_published_counts(name: str) -> None:
+    golden, architecture = GOLDEN["networks"][name], read_yaml(Architecture, name)
+    for resolution, macs in golden["macs_by_resolution"].items():
+        counts = count(architecture, num_classes=1000, resolution=resolution)
+        assert (counts.params, counts.macs) == (golden["params"], macs)
+    counts = count(architecture, num_classes=1000, resolution=golden["table_resolution"])
+    assert [stage.params for stage in counts.stages] == golden["stage_params"]
+    assert [stage.macs for stage in counts.stages] == golden["stage_macs"]
+    assert [stage.out_side for stage in counts.stages] == golden["stage_sides"]
+    without = counts.params - (architecture.head_channels + 1) * 1000
+    assert without == golden["params_without_classifier"]
+
+
+def b4_sized(rows: list[list[Any]]) -> Architecture:
+    backbone = read_yaml(Architecture, "efficientnet-b4")
+    stages = tuple(
+        Stage(
+            op=op,
+            kernel_size=kernel,
+            stride=stage.stride,
+            expansion_ratio=expansion,
+            channels=stage.channels,
+            layers=layers,
+            se_ratio=0.25 if op == "mbconv" else 0.0,
+        )
+        for (op, kernel, expansion, layers), stage in zip(rows, backbone.stages, strict=True)
+    )
+    return Architecture(stem_channels=48, stages=stages, head_channels=1792)
+
+
+@pytest.mark.parametrize("golden", GOLDEN["b4_sized"], ids=lambda golden: golden["name"])
+def test_members_of_the_paper_space_have_the_computed_counts(golden: dict[str, Any]) -> None:
+    architecture = b4_sized(golden["stages"])
+    space = read_yaml(SearchSpace, "paper")
+    assert space.decode(space.encode(architecture)) == architecture
+    for resolution, macs in golden["macs"].items():
+        counts = count(architecture, num_classes=1000, resolution=resolution)
+        assert (counts.params, counts.macs) == (golden["params"], macs)
+
+
+@pytest.mark.parametrize("fused", [0, 3, 5, 7])
+def test_b4_with_fused_stages_as_in_table_3(fused: int) -> None:
+    """EfficientNetV2, Table 3, recomputed: kernels kept, no squeeze-excite in fused stages."""
+    backbone = read_yaml(Architecture, "efficientnet-b4")
+    rows = [
+        ["fused_mbconv" if i < fused else "mbconv", stage.kernel_size, stage.expansion_ratio, stage.layers]
+        for i, stage in enumerate(backbone.stages)
+    ]
+    counts = count(b4_sized(rows), num_classes=1000, resolution=380)
+    assert [counts.params, counts.macs] == GOLDEN["b4_fused"][fused]
+
+
+def test_counting_block_by_block_equals_counting_the_whole_network() -> None:
+    space = read_yaml(SearchSpace, "cifar")
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        architecture = space.decode(space.choice_space().sample(rng))
+        with torch.device("meta"):
+            network = build_network(architecture, num_classes=7)
+        whole = count_module(network, 1, 3, 40, 40)
+        parts = count(architecture, num_classes=7, resolution=40)
+        assert (parts.params, parts.macs, parts.activations) == (whole.params, whole.macs, whole.activations)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_macs_agree_with_fvcore() -> None:
+    from fvcore.nn import FlopCountAnalysis
+
+    architecture = read_yaml(SearchSpace, "tiny").reference
+    network = build_network(architecture, num_classes=10).eval()
+    analysis = FlopCountAnalysis(network, torch.zeros(1, 3, 64, 64)).unsupported_ops_warnings(False)
+    by_operator = analysis.by_operator()
+    expected = count(architecture, num_classes=10, resolution=64).macs
+    assert by_operator["conv"] + by_operator["linear"] == expected
