@@ -1,5 +1,6 @@
 """A run's trials as a pandas frame."""
 
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,8 @@ def read_trials(run: str | Path) -> pd.DataFrame:
         raise FileNotFoundError(
             f"{run}: no trials.parquet; a run directory with a finished trial is expected"
         )
-    return pd.read_parquet(path)
+    # Read at once: pandas opens a path twice, and a driver may replace the file in between.
+    return pd.read_parquet(io.BytesIO(path.read_bytes()))
 
 
 def ranked(trials: pd.DataFrame) -> pd.DataFrame:

@@ -307,6 +307,8 @@ def _needs_quotes(value: Any, text: str) -> bool:
     """Text must not hold the punctuation of [] and {}, and text that looks like a number must stay text."""
     if not isinstance(value, str) or text[:1] in "'\"":
         return False
-    return not value.isprintable() or bool(re.search(r"[\[\]{},:#]", value)) or not isinstance(
-        yaml.load(text, Loader=_StrictLoader), str
+    return (
+        not value.isprintable()
+        or bool(re.search(r"[\[\]{},:#]", value))
+        or not isinstance(yaml.load(text, Loader=_StrictLoader), str)
     )

@@ -1,4 +1,4 @@
-"""Counts and networks against the published ones, to the last digit; counting in parts equals counting whole."""
+"""Counts against the published ones, to the last digit; counting in parts equals counting whole."""
 
 from pathlib import Path
 from typing import Any

@@ -98,7 +98,9 @@ def test_the_hugging_face_layouts_are_read_alike(kind: str, tmp_path: Path) -> N
     images: list[Any] = [encoded(i) for i in range(60)]
     if kind == "struct":
         images = [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(images)]
-    other = open_from(write(tmp_path / "other.parquet", images=images, column="img" if kind == "img" else "image"))
+    other = open_from(
+        write(tmp_path / "other.parquet", images=images, column="img" if kind == "img" else "image")
+    )
     assert np.array_equal(plain.images, other.images)
     assert np.array_equal(plain.minival, other.minival)
 

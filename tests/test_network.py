@@ -63,7 +63,10 @@ def convolutions(module: nn.Module) -> list[tuple[int, int, int]]:
 
 
 def test_blocks_of_expansion_1_leave_out_what_the_official_code_leaves_out() -> None:
-    assert convolutions(build(block("mbconv", expanded_channels=8, squeeze_channels=0))) == [(3, 8, 8), (1, 8, 1)]
+    assert convolutions(build(block("mbconv", expanded_channels=8, squeeze_channels=0))) == [
+        (3, 8, 8),
+        (1, 8, 1),
+    ]
     assert convolutions(build(block("fused_mbconv", expanded_channels=8, squeeze_channels=0))) == [(3, 8, 1)]
     assert convolutions(build(block("mbconv", squeeze_channels=0))) == [(1, 32, 1), (3, 32, 32), (1, 8, 1)]
     assert convolutions(build(block("fused_mbconv", squeeze_channels=0))) == [(3, 32, 1), (1, 8, 1)]

@@ -46,7 +46,7 @@ def test_break_even_of_twice_the_step_time_and_of_twice_the_parameters(trial: Tr
     assert PAPER(result(trial, accuracy=0.8 * 1.035265, step=1, params=2)) == pytest.approx(base, abs=1e-6)
 
 
-# EfficientNetV2, Table 3: fused stages -> accuracy, parameters (M), images/s on TPUv3 and V100; and the rewards.
+# EfficientNetV2, Table 3: accuracy, parameters (M), images/s on TPUv3 and V100; and the two rewards.
 TABLE_3 = {
     "none": (0.828, 19.3, 262, 155, 0.828000, 0.828000),
     "1-3": (0.831, 20.0, 362, 216, 0.848508, 0.849016),

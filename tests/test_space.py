@@ -28,7 +28,13 @@ def space_of(*stages: dict[str, Any]) -> SearchSpace:
 
 # A stage that may be absent between two that may continue each other: many choices build the same network.
 EQUALS = space_of(
-    {"op": ["mbconv", "fused_mbconv"], "kernel_size": 3, "expansion_ratio": [1, 4], "channels": 8, "layers": [1, 2]},
+    {
+        "op": ["mbconv", "fused_mbconv"],
+        "kernel_size": 3,
+        "expansion_ratio": [1, 4],
+        "channels": 8,
+        "layers": [1, 2],
+    },
     {"op": "mbconv", "kernel_size": [3, 5], "expansion_ratio": 4, "channels": 8, "layers": [0, 1]},
     {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": [8, 16], "layers": [1, 2]},
 )

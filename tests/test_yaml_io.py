@@ -21,7 +21,9 @@ stages = st.builds(
     layers=st.integers(1, 40),
     se_ratio=st.floats(0, 1),
 )
-plain = st.text(max_size=20) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+plain = (
+    st.text(max_size=20) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+)
 architectures = st.builds(
     Architecture,
     stem_channels=st.integers(1, 512),
@@ -50,7 +52,9 @@ def test_shipped_searches_are_valid_and_survive_yaml(name: str) -> None:
 
 def test_stages_are_written_as_an_aligned_table() -> None:
     rows = [
-        line for line in yaml_text(read_yaml(Architecture, "efficientnetv2-s")).splitlines() if line[:1] == "-"
+        line
+        for line in yaml_text(read_yaml(Architecture, "efficientnetv2-s")).splitlines()
+        if line[:1] == "-"
     ]
     assert len({line.index("channels:") for line in rows}) == 1
     assert len({len(line) for line in rows}) == 1
@@ -75,10 +79,14 @@ def test_a_string_names_a_file_beside_then_a_shipped_one(tmp_path: Path) -> None
 
 
 def test_overrides_reach_into_named_files_and_are_checked_like_the_file() -> None:
-    config = read_search_config("quick", overrides=["space.stages[0].layers=[1]", "recipe.epochs=3", "seed=7"])
+    config = read_search_config(
+        "quick", overrides=["space.stages[0].layers=[1]", "recipe.epochs=3", "seed=7"]
+    )
     assert (config.space.stages[0].layers, config.recipe.epochs, config.seed) == ((1,), 3, 7)
     assert read_search_config("quick", overrides=["strategy={name: random_search}"]).strategy_settings() == {}
-    with pytest.raises(ConfigError, match=r"--set recipe\.epoch: 'epoch' is not a key.*did you mean 'epochs'"):
+    with pytest.raises(
+        ConfigError, match=r"--set recipe\.epoch: 'epoch' is not a key.*did you mean 'epochs'"
+    ):
         read_search_config("quick", overrides=["recipe.epoch=3"])
     with pytest.raises(ConfigError, match="items are 0 to 3"):
         read_search_config("quick", overrides=["space.stages[9].layers=3"])
@@ -116,7 +124,11 @@ def test_odd_files_are_refused_with_their_name(text: str, words: str, tmp_path: 
 def test_binary_large_and_missing_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
     (tmp_path / "large.yaml").write_text("# " + "x" * (1 << 20))
-    for name, words in (("binary.yaml", "not a text file"), ("large.yaml", "bytes"), ("none.yaml", "no such file")):
+    for name, words in (
+        ("binary.yaml", "not a text file"),
+        ("large.yaml", "bytes"),
+        ("none.yaml", "no such file"),
+    ):
         with pytest.raises(ConfigError, match=words):
             read_yaml(Architecture, tmp_path / name)
     with pytest.raises(ConfigError, match="this is a folder"):
@@ -145,7 +157,8 @@ GOOD = {
         ({"heads": 1}, "heads: 'heads' is not a key here; keys are"),
         (
             {"stages": [{"op": "fusd_mbconv", "expansion_ratio": 1, "channels": 1, "layers": 1}]},
-            "stages[0].op: 'fusd_mbconv' is not an op; ops are fused_mbconv, mbconv (did you mean 'fused_mbconv'?)",
+            "stages[0].op: 'fusd_mbconv' is not an op; ops are fused_mbconv, mbconv "
+            "(did you mean 'fused_mbconv'?)",
         ),
     ],
 )

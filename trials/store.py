@@ -1,6 +1,8 @@
 """The run directory: asks, epochs and trials as durable Parquet parts, and the views that people read."""
 
 import fcntl
+import hashlib
+import json
 import os
 import re
 import socket
@@ -23,6 +25,7 @@ Kind = Literal["asks", "trials", "epochs"]
 SCHEMAS: dict[Kind, pa.Schema] = {"asks": ASK_SCHEMA, "trials": TRIAL_SCHEMA, "epochs": EPOCH_SCHEMA}
 FOLDERS = ("log/asks", "log/trials", "log/epochs", "log/quarantine", "environment")
 TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|environment/\d{4}\.json)")
+DIGEST = b"values_sha256"  # in a part's metadata
 PART_NAME = re.compile(r"t(\d{8})\.parquet")
 SECONDS_BETWEEN_VIEWS = 2.0
 
@@ -143,7 +146,7 @@ class RunStore:
             if not PART_NAME.fullmatch(path.name):
                 continue
             try:
-                rows = _rows_of(self._files.read(path), SCHEMAS[kind])
+                rows = _sealed_rows(self._files.read(path), SCHEMAS[kind])
                 trial_id = int(path.name[1:9])
                 if not rows or any(row["trial_id"] != trial_id for row in rows):
                     raise DamagedPartError("its rows are not those of its name")
@@ -217,8 +220,9 @@ class RunStore:
             return
         trials = [self.trials[trial_id] for trial_id in sorted(self.trials)]
         epochs = [row for trial_id in sorted(self._epochs) for row in self._epochs[trial_id]]
-        self._files.write(self.folder / "trials.parquet", _parquet(trials, TRIAL_SCHEMA), durable=force)
-        self._files.write(self.folder / "epochs.parquet", _parquet(epochs, EPOCH_SCHEMA), durable=force)
+        for name, rows, schema in (("trials", trials, TRIAL_SCHEMA), ("epochs", epochs, EPOCH_SCHEMA)):
+            data = _parquet(rows, schema, sealed=False)
+            self._files.write(self.folder / f"{name}.parquet", data, durable=force)
         self._viewed, self._stale = time.monotonic(), False
 
     def _part(self, kind: Kind, trial_id: int) -> Path:
@@ -237,14 +241,13 @@ def recorded_trials(folder: Path) -> list[Row]:
     if not RunStore.is_run(folder):
         raise ConfigError(f"{folder}: not a run directory (no search.yaml and log/ in it)")
     try:
-        rows = _rows_of((folder / "trials.parquet").read_bytes(), TRIAL_SCHEMA)
+        return _in_columns(_table((folder / "trials.parquet").read_bytes()), TRIAL_SCHEMA)
     except FileNotFoundError:
         raise ConfigError(f"{folder}: this run has no finished trial yet") from None
     except DamagedPartError as error:
         raise ConfigError(
             f"{folder}/trials.parquet: damaged ({error}); continue the search, which makes it again"
         ) from None
-    return rows
 
 
 def _complete(row: Mapping[str, Any], schema: pa.Schema) -> Row:
@@ -254,25 +257,53 @@ def _complete(row: Mapping[str, Any], schema: pa.Schema) -> Row:
     return {**dict.fromkeys(schema.names), **row, "schema_version": SCHEMA_VERSION}
 
 
-def _parquet(rows: list[Row], schema: pa.Schema) -> bytes:
-    """Parquet bytes with page checksums, read back once before anybody relies on them."""
-    sink = pa.BufferOutputStream()
+def _parquet(rows: list[Row], schema: pa.Schema, *, sealed: bool = True) -> bytes:
+    """Parquet bytes with page checksums; sealed ones carry a digest of their values and are read back once.
+
+    Page checksums do not cover Parquet's footer, in which a flipped bit can change what a value means: the
+    digest of the values, kept in the file's metadata, does.
+    """
     table = pa.Table.from_pylist(rows, schema=schema)
+    if sealed:
+        table = table.replace_schema_metadata({DIGEST: _digest(table.to_pylist())})
+    sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data: bytes = sink.getvalue().to_pybytes()
-    if len(rows) <= 1 and _rows_of(data, schema) != table.to_pylist():
-        raise DamagedPartError("what was written does not read back")
+    if sealed:
+        _sealed_rows(data, schema)
     return data
 
 
-def _rows_of(data: bytes, schema: pa.Schema) -> list[Row]:
-    """The rows of Parquet bytes, verified, in our columns; those that an older version lacks are null."""
+def _sealed_rows(data: bytes, schema: pa.Schema) -> list[Row]:
+    """The rows of a sealed part, verified by its page checksums and its digest."""
+    table = _table(data)
     try:
-        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
-        missing = [field for field in schema if field.name not in table.schema.names]
-        for field in missing:
-            table = table.append_column(field, pa.nulls(len(table), field.type))
+        intact = (table.schema.metadata or {}).get(DIGEST, b"") == _digest(table.to_pylist()).encode()
+    except (pa.ArrowException, ValueError) as error:  # names or values that are not even text any more
+        raise DamagedPartError(str(error)) from None
+    if not intact:
+        raise DamagedPartError("its values are not those that were written")
+    return _in_columns(table, schema)
+
+
+def _digest(rows: list[Row]) -> str:
+    return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()
+
+
+def _table(data: bytes) -> pa.Table:
+    try:
+        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+    except Exception as error:  # whatever a reader says to bytes that are not Parquet any more
+        raise DamagedPartError((str(error).splitlines() or ["unreadable"])[0]) from None
+
+
+def _in_columns(table: pa.Table, schema: pa.Schema) -> list[Row]:
+    """The table's rows in our columns; those that an older version lacks are null."""
+    try:
+        for field in schema:
+            if field.name not in table.schema.names:
+                table = table.append_column(field, pa.nulls(len(table), field.type))
         rows: list[Row] = table.select(schema.names).cast(schema).to_pylist()
         return rows
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, ValueError) as error:
         raise DamagedPartError(str(error).splitlines()[0]) from None

@@ -12,7 +12,6 @@ from typing import Any
 from trials.device import available_slots
 from trials.trial import Event, Execute, Progress, RunTrial, Slot, StartWorker, Trial, TrialResult
 
-
 CONNECT_SECONDS = 5.0
 
 
@@ -172,8 +171,8 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((match[1], int(match[2])), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise WorkersError(
-            f"--ray-address {address}: nobody answers there ({error}); start a cluster with `ray start --head`, or "
-            "give its address"
+            f"--ray-address {address}: nobody answers there ({error}); start a cluster with "
+            "`ray start --head`, or give its address"
         ) from error
 
 
