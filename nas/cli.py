@@ -20,7 +20,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
-EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_LOCKED, EXIT_INTERRUPTED = 1, 2, 75, 130
+EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_LOCKED = 1, 2, 75
 
 
 @app.callback()
@@ -108,8 +108,6 @@ def main() -> None:
     """Runs the command line; what a user got wrong ends with exit code 2 and no traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        _fail("stopped; the same command with the same --run continues", EXIT_INTERRUPTED)
     except Exception as error:
         code = _exit_code(error)
         if code is None:

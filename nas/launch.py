@@ -44,8 +44,14 @@ def launch_search(
         highlight=False,
         soft_wrap=True,
     )
-    with LiveView(console, config.budget) as view:
-        return search(config, folder, execute=execute, on_news=view.show)
+    try:
+        with LiveView(console, config.budget) as view:
+            return search(config, folder, execute=execute, on_news=view.show)
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped; this continues:  nas search {folder}/search.yaml --run {folder}", soft_wrap=True
+        )
+        raise
 
 
 def _executor(*, workers: int | None, ray_address: str | None, in_process: bool) -> tuple[Execute, str]:
@@ -68,7 +74,7 @@ def _executor(*, workers: int | None, ray_address: str | None, in_process: bool)
 def _open_images(config: SearchConfig, console: Console) -> TrialImages:
     """The packed images at every resolution of the recipe; shows a bar while images are decoded."""
     resolutions = {stage.resolution for stage in config.recipe.training_stages()}
-    with ProgressBars(console=console, transient=True) as bars:
+    with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("decoding images", total=None)
         try:
             packs = {

@@ -16,7 +16,7 @@ def test_training_stages_follow_algorithm_1_with_truncated_sizes() -> None:
     """Table 6, EfficientNetV2-S: 128 to 300 px, dropout 0.1 to 0.3, four stages of about 87 epochs."""
     stages = recipe(
         epochs=350,
-        training_stages_count=4,
+        num_training_stages=4,
         resolution={"start": 128, "end": 300},
         dropout={"start": 0.1, "end": 0.3},
     ).training_stages()
@@ -33,7 +33,7 @@ def test_one_training_stage_has_the_final_strengths() -> None:
 
 
 def test_fewer_epochs_than_the_recipe_has_are_divided_alike() -> None:
-    stages = recipe(epochs=40, training_stages_count=4).training_stages(10)
+    stages = recipe(epochs=40, num_training_stages=4).training_stages(10)
     assert [stage.epochs for stage in stages] == [3, 2, 3, 2]
 
 
@@ -57,7 +57,7 @@ def test_shipped_recipes_are_valid(name: str) -> None:
         ({"batch_size": 1}, "batch_size"),
         ({"resolution": 4}, "resolution is 4"),
         ({"dropout": 1.0}, "dropout is 1"),
-        ({"training_stages_count": 9}, "only 8 epochs"),
+        ({"num_training_stages": 9}, "only 8 epochs"),
         ({"schedule": "cosin"}, "cosine"),
         ({"learning_rat": 0.1}, "learning_rate"),
     ],

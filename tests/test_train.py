@@ -190,9 +190,7 @@ def test_timing_conditions_of_the_search_are_used() -> None:
 
 
 def test_progressive_training_changes_resolution_and_dropout_by_stage() -> None:
-    recipe = replace(
-        RECIPE, epochs=4, training_stages_count=2, resolution=Ramp(12, 24), dropout=Ramp(0.0, 0.5)
-    )
+    recipe = replace(RECIPE, epochs=4, num_training_stages=2, resolution=Ramp(12, 24), dropout=Ramp(0.0, 0.5))
     step = new_step(recipe)
     packs = {size: digits(size) for size in (12, 24)}
     ends = [

@@ -59,7 +59,7 @@ class Recipe:
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=2, le=65_536)
     resolution: RampOrNumber
-    training_stages_count: int = Field(default=1, ge=1, le=64)
+    num_training_stages: int = Field(default=1, ge=1, le=64)
     learning_rate: float = Field(default=0.016, gt=0, le=100)  # per 256 images
     schedule: Literal["cosine", "exponential_staircase", "constant"] = "cosine"
     warmup_epochs: float = Field(default=1.0, ge=0)
@@ -79,9 +79,9 @@ class Recipe:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        if self.training_stages_count > self.epochs:
+        if self.num_training_stages > self.epochs:
             raise ValueError(
-                f"training_stages_count is {self.training_stages_count}, but there are only {self.epochs} "
+                f"num_training_stages is {self.num_training_stages}, but there are only {self.epochs} "
                 "epochs; every training stage needs at least one"
             )
         for side in (self.resolution.start, self.resolution.end):
@@ -97,7 +97,7 @@ class Recipe:
 
     def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
         """Algorithm 1: parts as equal as whole epochs allow; resolutions truncated."""
-        count, total = self.training_stages_count, epochs or self.epochs
+        count, total = self.num_training_stages, epochs or self.epochs
         bounds = [-(-total * i // count) for i in range(count + 1)]
         return tuple(
             TrainingStage(
