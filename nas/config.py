@@ -61,6 +61,11 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.strategy.get("name"), str):
             raise ValueError("strategy needs a name, as in {name: evolution, population: 50}")
+        if self.budget.trials is not None and self.baseline > self.budget.trials:
+            raise ValueError(
+                f"baseline is {self.baseline}, but the budget is only {self.budget.trials} trials; lower baseline, "
+                "or raise budget.trials"
+            )
         Reward(self.reward)
         build_strategy(
             self.strategy["name"],
@@ -88,7 +93,7 @@ def check_networks(config: SearchConfig, *, num_classes: int) -> None:
     """Builds the smallest, the largest and the reference network of the space without memory.
 
     Raises:
-        ConfigError: one of them cannot be built for the recipe's resolutions.
+        ConfigError: one of them does not work at a resolution of the recipe or of the timing.
     """
     space = config.space
     candidates = {
@@ -96,6 +101,8 @@ def check_networks(config: SearchConfig, *, num_classes: int) -> None:
         "largest architecture": space.decode(space.largest()),
         "reference": space.reference,
     }
+    resolutions = {stage.resolution for stage in config.recipe.training_stages()}
+    resolutions |= {config.timing.resolution} if config.timing.resolution else set()
     for name, architecture in candidates.items():
         for stage in config.recipe.training_stages():
             try:

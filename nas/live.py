@@ -63,7 +63,7 @@ class LiveView(AbstractContextManager["LiveView"]):
             )
         elif isinstance(news, RowWritten):
             self._count(news.row)
-            self._console.print(self._line(news.row))
+            self._console.print(self._line(news.row), soft_wrap=True, highlight=False)
 
     def _count(self, row: Mapping[str, Any]) -> None:
         if row["status"] in COUNTED:
@@ -74,12 +74,12 @@ class LiveView(AbstractContextManager["LiveView"]):
             self._best = row
 
     def _line(self, row: Mapping[str, Any]) -> str:
-        head = f"trial {row['trial_id']:>4}  {row['purpose']:<8}"
+        head = f"trial {row['trial_id']:>4} {row['purpose']:<8}"
         if row["status"] == "completed":
             mark = " *" if self._best is row else ""  # the best so far
             return (
-                f"{head}  accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x  "
-                f"{row['params']:>9,} params  reward {row['reward']:.4f}{mark}"
+                f"{head} accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x "
+                f"{short_count(row['params']):>7} params  reward {row['reward']:.4f}{mark}"
             )
         if row["status"] == "cached":
             return f"{head}  trained before: reward {row['reward'] or 0.0:.4f}"
@@ -118,6 +118,14 @@ class LiveView(AbstractContextManager["LiveView"]):
             return None
         seconds = (time.monotonic() - self._started) / done * max(total - self._spent, 0)
         return duration(seconds)
+
+
+def short_count(number: int) -> str:
+    """A number to three figures: 27.2 k, 4.28 M."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.{2 - len(str(int(number / size))) + 1}f} {unit}"
+    return str(number)
 
 
 def duration(seconds: float) -> str:

@@ -130,6 +130,12 @@ def test_a_killed_search_continues_with_the_same_command(digits_search_file: Pat
         (("search", "quick", "--set", "data.source=/nowhere/at/all"), "/nowhere/at/all"),
         (("search", "quick", "--set", "recipe=proxy_digit"), "proxy_digits"),
         (("search", "quick", "--set", "seed"), "key.path=value"),
+        (("search", "quick", "--set", "baseline=13"), "only 12 trials"),
+        (("search", "quick", "--set", "timing.resolution=4"), "timing.resolution: 4 is out of range"),
+        (
+            ("search", "efficientnetv2", "--set", "data.source=digits", "--set", "recipe.resolution=16"),
+            "32 px",
+        ),
         (("search", "quick", "--workers", "9999"), "--workers 9999"),
         (("search", "quick", "--in-process", "--workers", "2"), "--in-process"),
         (("search", "quick", "--ray-address", "127.0.0.1:1"), "127.0.0.1:1"),
