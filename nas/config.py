@@ -63,8 +63,8 @@ class SearchConfig:
             raise ValueError("strategy needs a name, as in {name: evolution, population: 50}")
         if self.budget.trials is not None and self.baseline > self.budget.trials:
             raise ValueError(
-                f"baseline is {self.baseline}, but the budget is only {self.budget.trials} trials; lower baseline, "
-                "or raise budget.trials"
+                f"baseline is {self.baseline}, but the budget is only {self.budget.trials} trials; "
+                "lower baseline, or raise budget.trials"
             )
         Reward(self.reward)
         build_strategy(

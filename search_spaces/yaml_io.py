@@ -305,10 +305,12 @@ def _flow(value: Any) -> str:
 
 def _needs_quotes(value: Any, text: str) -> bool:
     """Text must not hold the punctuation of [] and {}, and text that looks like a number must stay text."""
-    if not isinstance(value, str) or text[:1] in "'\"":
+    if not isinstance(value, str):
         return False
-    return (
-        not value.isprintable()
-        or bool(re.search(r"[\[\]{},:#]", value))
-        or not isinstance(yaml.load(text, Loader=_StrictLoader), str)
+    if not value.isprintable():
+        return True
+    if text[:1] in "'\"":
+        return False
+    return bool(re.search(r"[\[\]{},:#]", value)) or not isinstance(
+        yaml.load(text, Loader=_StrictLoader), str
     )

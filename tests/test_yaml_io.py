@@ -69,7 +69,9 @@ def test_a_file_is_written_as_a_whole(tmp_path: Path) -> None:
 
 def test_a_string_names_a_file_beside_then_a_shipped_one(tmp_path: Path) -> None:
     search = tmp_path / "s.yaml"
-    lines = "data: {source: digits}\nrecipe: mine\nstrategy: random_search\nreward: {}\nbudget: {trials: 2}\n"
+    lines = (
+        "data: {source: digits}\nrecipe: mine\nstrategy: random_search\nreward: {}\nbudget: {trials: 20}\n"
+    )
     search.write_text("space: tiny\n" + lines)
     with pytest.raises(ConfigError, match="recipe: 'mine': there is no such file"):
         read_search_config(search)
