@@ -72,7 +72,8 @@ def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run:
     Raises:
         ConfigError: there is no such trial, or none that has completed.
     """
-    completed = [row for row in rows.values() if row["status"] in ("completed", "cached") and row["accuracy"]]
+    completed = [row for row in rows.values() if row["status"] in ("completed", "cached")]
+    completed = [row for row in completed if row["accuracy"] is not None]
     if trial is None:
         best = max(completed, key=lambda row: row["reward"], default=None)
         if best is None:

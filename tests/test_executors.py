@@ -1,6 +1,7 @@
 """Executors are exchangeable: the same trials give the same rows, and a dead worker is a crashed trial."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,17 @@ def one_ray() -> Iterator[None]:
     """One small local Ray for the module: starting it takes seconds."""
     import ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    yield
-    ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            _temp_dir=folder,
+        )
+        yield
+        ray.shutdown()
 
 
 def portable(worker: Any) -> Any:

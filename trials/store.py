@@ -100,7 +100,10 @@ class RunStore:
             raise ConfigError(f"{folder}: the run cannot be written here: {error.strerror}") from error
 
     def _acquire_lock(self) -> None:
-        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when the holder dies
         except OSError:
