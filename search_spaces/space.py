@@ -21,6 +21,7 @@ from search_spaces.architecture import (
     Padding,
     Stage,
 )
+from search_spaces.limits import Limits
 
 Choices = tuple[int, ...]
 
@@ -123,6 +124,7 @@ class SearchSpace:
     head_channels: int = Field(ge=1, le=MAX_CHANNELS)
     padding: Padding = "symmetric"
     reference: Architecture
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         if all(0 in stage.layers for stage in self.stages):
