@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
@@ -90,10 +91,11 @@ def read_search_config(source: str | Path, *, overrides: Sequence[str] = ()) -> 
 
 
 def check_networks(config: SearchConfig, *, num_classes: int) -> None:
-    """Builds the smallest, the largest and the reference network of the space without memory.
+    """Builds the smallest, the largest and the reference network of the space without memory; draws one.
 
     Raises:
-        ConfigError: one of them does not work at a resolution of the recipe or of the timing.
+        ConfigError: one of them does not work at a resolution of the recipe or of the timing, or no
+            architecture is within the space's limits.
     """
     space = config.space
     candidates = {
@@ -112,3 +114,8 @@ def check_networks(config: SearchConfig, *, num_classes: int) -> None:
                 raise ConfigError(
                     f"space: its {name} does not work at {stage.resolution} px: {error}"
                 ) from error
+    resolution = config.recipe.training_stages()[-1].resolution
+    try:
+        space.choice_space(num_classes=num_classes, resolution=resolution).sample(np.random.default_rng(0))
+    except ValueError as error:
+        raise ConfigError(f"space.{error}") from error

@@ -79,11 +79,13 @@ def search(
     *,
     execute: Execute,
     start: StartWorker | None = None,
+    num_classes: int = 1000,
     on_news: Callable[[News], None] = lambda news: None,
 ) -> SearchResult:
     """Searches until the budget is spent, in the run directory `run`; a run that exists is continued.
 
-    `start` replaces the real worker in tests. Everything is on disk before it is acted on.
+    `start` replaces the real worker in tests, and then `num_classes` stands for the images' classes.
+    Everything is on disk before it is acted on.
 
     Raises:
         ConfigError: the run was made with another configuration, or the folder holds something else.
@@ -94,7 +96,8 @@ def search(
     if start is None:
         start = partial(start_worker, setup=WorkerSetup(data=config.data, reference=config.space.reference))
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
-        check_networks(config, num_classes=images.num_classes)
+        num_classes = images.num_classes
+        check_networks(config, num_classes=num_classes)
     continued = RunStore.is_run(folder)
     if continued:
         check_same_search(config, folder)
@@ -103,7 +106,13 @@ def search(
         store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
         number = 1 + len(list((folder / "environment").glob("*.json")))
         store.write_text(f"environment/{number:04d}.json", json.dumps(environment, indent=1) + "\n")
-        loop = _Loop(config, store, environment_id=environment["environment_id"], on_news=on_news)
+        loop = _Loop(
+            config,
+            store,
+            num_classes=num_classes,
+            environment_id=environment["environment_id"],
+            on_news=on_news,
+        )
         try:
             for event in execute(start, loop.trials()):
                 loop.handle(event)
@@ -173,6 +182,7 @@ class _Loop:
         config: SearchConfig,
         store: RunStore,
         *,
+        num_classes: int,
         environment_id: str,
         on_news: Callable[[News], None],
     ) -> None:
@@ -180,7 +190,9 @@ class _Loop:
         self.store = store
         self.environment_id = environment_id
         self.on_news = on_news
-        self.space = config.space.choice_space()
+        self.space = config.space.choice_space(
+            num_classes=num_classes, resolution=config.recipe.training_stages()[-1].resolution
+        )
         self.reward = Reward(config.reward)
         self.strategy: Strategy = build_strategy(
             config.strategy["name"],

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from nas.strategies.evolution import Evolution
 from nas.strategies.random_search import RandomSearch
-from search_spaces.space import ChoiceSpace
+from search_spaces.choice_space import ChoiceSpace
 from trials.trial import Ask, Outcome
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from nas.describe import stage_table
+from nas.architecture_screen import stage_table
 from nas.export import architecture_of
 from nas.search import COUNTED, SearchResult
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,6 +19,23 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 # Far beyond any published network (L2: 2,752 channels, 85 blocks); a number above is a typing error.
 MAX_CHANNELS = 16_384
 MAX_LAYERS = 256
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block as it is built: everything that determines its tensors and its output."""
+
+    op: Op
+    kernel_size: int
+    stride: int
+    in_channels: int
+    expanded_channels: int
+    squeeze_channels: int  # 0: no squeeze-excite
+    out_channels: int
+
+    @property
+    def has_residual(self) -> bool:
+        return self.stride == 1 and self.in_channels == self.out_channels
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -39,22 +57,24 @@ class Stage:
         if self.layers == 0 and self.stride == 2:
             raise ValueError("a stage with stride 2 cannot have 0 layers: the stages after it would not fit")
 
+    def block(self, in_channels: int, *, first: bool = True) -> Block:
+        """The stage's first block, or one of those after it; the squeeze width is max(1, int(C * r))."""
+        return Block(
+            op=self.op,
+            kernel_size=self.kernel_size,
+            stride=self.stride if first else 1,
+            in_channels=in_channels,
+            expanded_channels=in_channels * self.expansion_ratio,
+            squeeze_channels=max(1, int(in_channels * self.se_ratio)) if self.se_ratio else 0,
+            out_channels=self.channels,
+        )
 
-@dataclass(frozen=True)
-class Block:
-    """One block as it is built: everything that determines its tensors and its output."""
-
-    op: Op
-    kernel_size: int
-    stride: int
-    in_channels: int
-    expanded_channels: int
-    squeeze_channels: int  # 0: no squeeze-excite
-    out_channels: int
-
-    @property
-    def has_residual(self) -> bool:
-        return self.stride == 1 and self.in_channels == self.out_channels
+    def blocks(self, in_channels: int) -> Iterator[Block]:
+        """All of the stage's blocks, behind a layer of that many channels."""
+        if self.layers:
+            yield self.block(in_channels)
+        for _ in range(self.layers - 1):
+            yield self.block(self.channels, first=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -79,38 +99,25 @@ class Architecture:
             raise ValueError("an architecture needs at least one stage with a layer")
 
     def blocks(self) -> Iterator[Block]:
-        """The blocks as built: stages of 0 layers leave no trace, squeeze width is max(1, int(C * r))."""
+        """The blocks as built: stages of 0 layers leave no trace."""
         channels = self.stem_channels
         for stage in self.stages:
-            for layer in range(stage.layers):
-                yield Block(
-                    op=stage.op,
-                    kernel_size=stage.kernel_size,
-                    stride=stage.stride if layer == 0 else 1,
-                    in_channels=channels,
-                    expanded_channels=channels * stage.expansion_ratio,
-                    squeeze_channels=max(1, int(channels * stage.se_ratio)) if stage.se_ratio else 0,
-                    out_channels=stage.channels,
-                )
-                channels = stage.channels
+            yield from stage.blocks(channels)
+            channels = stage.channels if stage.layers else channels
 
     @property
     def architecture_id(self) -> str:
         """16 hexadecimal digits: equal if and only if the same network is built."""
-        built = [
-            [
-                b.op,
-                b.kernel_size,
-                b.stride,
-                b.in_channels,
-                b.expanded_channels,
-                b.squeeze_channels,
-                b.out_channels,
-            ]
-            for b in self.blocks()
-        ]
-        description = [self.stem_channels, self.stem_stride, built, self.head_channels, self.padding]
-        return hashlib.sha256(json.dumps(description).encode()).hexdigest()[:16]
+        texts, channels = [], self.stem_channels
+        for stage in self.stages:
+            if stage.layers:
+                texts.append(_blocks_text(stage, channels))
+                channels = stage.channels
+        description = (
+            f"[{self.stem_channels}, {self.stem_stride}, [{', '.join(texts)}], {self.head_channels}, "
+            f'"{self.padding}"]'
+        )
+        return hashlib.sha256(description.encode()).hexdigest()[:16]
 
     @property
     def total_stride(self) -> int:
@@ -129,3 +136,21 @@ class Architecture:
             head_channels=self.head_channels,
             padding=self.padding,
         )
+
+
+@lru_cache(maxsize=1 << 16)
+def _blocks_text(stage: Stage, in_channels: int) -> str:
+    """The stage's blocks as `architecture_id` hashes them: JSON lists, without the brackets around them."""
+    built = [
+        [
+            b.op,
+            b.kernel_size,
+            b.stride,
+            b.in_channels,
+            b.expanded_channels,
+            b.squeeze_channels,
+            b.out_channels,
+        ]
+        for b in stage.blocks(in_channels)
+    ]
+    return json.dumps(built)[1:-1]

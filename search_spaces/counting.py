@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from search_spaces.architecture import Architecture, Block, Padding
+from search_spaces.architecture import Architecture, Block, Padding, Stage
 from search_spaces.blocks import BLOCKS, Convolution, normalised
 
 
@@ -25,6 +25,9 @@ class Figures:
         return Figures(
             self.params + other.params, self.macs + other.macs, self.activations + other.activations
         )
+
+    def __mul__(self, times: int) -> "Figures":
+        return Figures(self.params * times, self.macs * times, self.activations * times)
 
 
 @dataclass(frozen=True)
@@ -52,23 +55,44 @@ def count(architecture: Architecture, *, num_classes: int, resolution: int) -> C
     MACs are those of Conv2d (squeeze-excite included) and Linear layers; batch norm, activations and pooling
     are not counted. Sides are ceil(n / 2) at each stride of 2.
     """
-    total = _stem(architecture.stem_channels, architecture.stem_stride, architecture.padding, resolution)
     side = math.ceil(resolution / architecture.stem_stride)
-    blocks = architecture.blocks()
+    total = Figures(0, 0, 0)
     stages = []
     channels = architecture.stem_channels
     for stage in architecture.stages:
-        figures = Figures(0, 0, 0)
-        for _ in range(stage.layers):
-            block = next(blocks)
-            figures += _block(block, side, architecture.padding)
-            side = math.ceil(side / block.stride)
-            channels = block.out_channels
+        figures = count_stage(stage, in_channels=channels, side=side, padding=architecture.padding)
+        if stage.layers:
+            side = math.ceil(side / stage.stride)
+            channels = stage.channels
         stages.append(StageCounts(figures.params, figures.macs, side))
         total += figures
-    total += _head(channels, architecture.head_channels, side)
-    total += _classifier(architecture.head_channels, num_classes)
+    total += count_ends(
+        architecture, last_channels=channels, side=side, num_classes=num_classes, resolution=resolution
+    )
     return Counts(total.params, total.macs, total.activations, tuple(stages))
+
+
+@lru_cache(maxsize=100_000)
+def count_stage(stage: Stage, *, in_channels: int, side: int, padding: Padding) -> Figures:
+    """One stage behind that many channels, on a feature map of that side (pixels)."""
+    if not stage.layers:
+        return Figures(0, 0, 0)
+    first = _block(stage.block(in_channels), side, padding)
+    if stage.layers == 1:
+        return first
+    others = _block(stage.block(stage.channels, first=False), math.ceil(side / stage.stride), padding)
+    return first + others * (stage.layers - 1)
+
+
+def count_ends(
+    architecture: Architecture, *, last_channels: int, side: int, num_classes: int, resolution: int
+) -> Figures:
+    """Stem, head and classifier, around stages that end with that many channels on that side (pixels)."""
+    return (
+        _stem(architecture.stem_channels, architecture.stem_stride, architecture.padding, resolution)
+        + _head(last_channels, architecture.head_channels, side)
+        + _classifier(architecture.head_channels, num_classes)
+    )
 
 
 def count_module(module: nn.Module, *input_shape: int) -> Figures:

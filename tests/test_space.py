@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.space import ChoiceSpace, SearchSpace
+from search_spaces.choice_space import ChoiceSpace
+from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import ConfigError, from_mapping, parse_yaml, read_yaml, yaml_text
 
 SHIPPED = sorted(path.stem for path in SearchSpace.SHIPPED.glob("*.yaml"))
@@ -67,7 +68,9 @@ def test_shipped_spaces_hold_their_reference_and_round_trip(name: str) -> None:
 def test_decode_and_encode_are_inverse(name: str, data: st.DataObject) -> None:
     space = read_yaml(SearchSpace, name)
     choices = tuple(data.draw(st.integers(0, count - 1)) for count in space.num_options)
-    assert space.encode(space.decode(choices)) == choices == space.canonical(choices)
+    canonical = space.canonical(choices)
+    assert space.encode(space.decode(choices)) == canonical == space.canonical(canonical)
+    assert space.decode(canonical).architecture_id == space.decode(choices).architecture_id
 
 
 def test_canonical_choices_are_one_for_each_network() -> None:
@@ -169,7 +172,8 @@ def test_limits_hold_and_a_space_without_members_says_so() -> None:
         ({"op": ["mbconv", "fusd_mbconv"]}, "did you mean 'fused_mbconv'"),
         ({"channels": 0}, "at least 1"),
         ({"se_ratio": {"mbconv": 0.25}, "op": ["mbconv", "fused_mbconv"]}, "no value for fused_mbconv"),
-        ({"layers": [0]}, "one at least must always be there"),
+        ({"layers": [0]}, "leave the stage out"),
+        ({"layers": [0, 1]}, "one at least must always be there"),
     ],
 )
 def test_wrong_stages_are_refused_by_place(stage: dict[str, Any], words: str) -> None:

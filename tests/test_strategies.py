@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas.strategy import STRATEGIES, Strategy, build_strategy
-from search_spaces.space import ChoiceSpace
+from search_spaces.choice_space import ChoiceSpace
 from trials.trial import UNMEASURED_RATIO, Ask, Outcome, Status
 
 SMALL_SETTINGS = {"evolution": {"population": 8, "tournament": 3}}

@@ -1,0 +1,110 @@
+"""A space as strategies see it: integer tuples, nothing of networks."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self
+
+import numpy as np
+
+Choices = tuple[int, ...]
+Draw = Callable[[np.random.Generator], Choices]
+
+MAX_REJECTIONS = 10_000
+
+
+class ChoiceSpace:
+    """A space as strategies see it: integer tuples, of which some may be equal, and some not allowed.
+
+    Args:
+        num_options: for each decision, how many options it has; may be empty (one architecture).
+        canonical: the one representative of equal choices; default: every tuple is its own.
+        known: what needs no training, by name, as ratios to the reference network.
+        is_allowed: whether choices are within the limits, by `known` alone.
+        draw: a uniform draw over distinct allowed choices; default: draws among all tuples are repeated
+            until one is canonical and allowed.
+    """
+
+    def __init__(
+        self,
+        num_options: Sequence[int],
+        *,
+        canonical: Callable[[Choices], Choices] | None = None,
+        known: Callable[[Choices], dict[str, float]] | None = None,
+        is_allowed: Callable[[Choices], bool] | None = None,
+        draw: Draw | None = None,
+    ) -> None:
+        if any(count < 1 for count in num_options):
+            raise ValueError(f"every decision needs an option; found {list(num_options)}")
+        self.num_options: Choices = tuple(num_options)
+        self._canonical = canonical
+        self._known = known
+        self._is_allowed = is_allowed
+        self._draw = draw
+        self._rows: tuple[Choices, ...] | None = None
+
+    @classmethod
+    def from_table(cls, rows: Iterable[Sequence[int]]) -> Self:
+        """The space of exactly these rows."""
+        table = tuple(dict.fromkeys(tuple(int(i) for i in row) for row in rows))
+        if not table:
+            raise ValueError("a table of choices needs at least one row")
+        if len({len(row) for row in table}) > 1:
+            raise ValueError("the rows of a table of choices must be of one length")
+        members = frozenset(table)
+        space = cls([max(column) + 1 for column in zip(*table, strict=True)], is_allowed=members.__contains__)
+        space._rows = table
+        return space
+
+    @property
+    def size(self) -> int:
+        """The number of choices, equal ones counted each."""
+        return len(self._rows) if self._rows is not None else math.prod(self.num_options)
+
+    def contains(self, choices: Choices) -> bool:
+        """Whether these are choices of this space at all, allowed or not."""
+        return len(choices) == len(self.num_options) and all(
+            0 <= choice < count for choice, count in zip(choices, self.num_options, strict=True)
+        )
+
+    def canonical(self, choices: Choices) -> Choices:
+        """The one representative of all choices that are equal to these."""
+        return self._canonical(choices) if self._canonical else choices
+
+    def known(self, choices: Choices) -> dict[str, float]:
+        """What is known without training, by name, as ratios to the reference network."""
+        return self._known(choices) if self._known else {}
+
+    def is_allowed(self, choices: Choices) -> bool:
+        """Whether the limits on what is known allow these choices."""
+        return self._is_allowed is None or self._is_allowed(choices)
+
+    def sample(self, rng: np.random.Generator) -> Choices:
+        """Uniform over distinct allowed choices.
+
+        Raises:
+            ValueError: nothing is allowed, or (of a space without a `draw` of its own) nothing was found in
+                10,000 draws.
+        """
+        if self._draw is not None:
+            return self._draw(rng)
+        if self._rows is not None:
+            return self._rows[int(rng.integers(len(self._rows)))]
+        for _ in range(MAX_REJECTIONS):
+            choices = tuple(int(i) for i in rng.integers(self.num_options)) if self.num_options else ()
+            if self.canonical(choices) == choices and self.is_allowed(choices):
+                return choices
+        raise ValueError(
+            f"{MAX_REJECTIONS:,} random architectures were all outside the limits; widen limits or space"
+        )
+
+    def neighbours(self, choices: Choices) -> list[Choices]:
+        """All distinct allowed choices that differ from these in one decision, in canonical form."""
+        found: dict[Choices, None] = {}
+        for i, count in enumerate(self.num_options):
+            for option in range(count):
+                if option != choices[i]:
+                    other = self.canonical((*choices[:i], option, *choices[i + 1 :]))
+                    if self.is_allowed(other):
+                        found[other] = None
+        found.pop(self.canonical(choices), None)
+        return list(found)
