@@ -10,33 +10,48 @@ from search_spaces.architecture import Architecture
 
 
 def architecture_screen(architecture: Architecture, figures: dict[str, Any]) -> RenderableType:
-    """The stage table with its totals."""
-    table = stage_table(architecture)
-    table.add_column("side", justify="right")
-    table.add_column("params", justify="right")
-    table.add_column("MACs", justify="right")
-    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in table.columns:
-        rows.add_column(column.header, justify=column.justify)
-    for cells, stage in zip(stage_cells(architecture), figures["stages"], strict=True):
-        rows.add_row(*cells, str(stage["out_side"]), f"{stage['params']:,}", f"{stage['macs']:,}")
+    """The stages with what each costs, and the totals; fits 80 columns up to networks of 10 G parameters."""
     lines: list[RenderableType] = [
         Text(f"{figures['name']}   {figures['architecture_id']}", style="bold"),
         Text(
             f"stem {architecture.stem_channels} channels, stride {architecture.stem_stride}; "
             f"head {architecture.head_channels}; {architecture.padding} padding"
         ),
-        rows,
+        _costs_by_stage(architecture, figures),
+        Text("k kernel, s stride, e expansion ratio, side of the feature map in pixels", style="dim"),
         Text(
-            f"{figures['params']:,} parameters ({figures['num_classes']} classes)   "
+            f"{figures['params']:,} parameters ({figures['num_classes']:,} classes)   "
             f"{figures['macs']:,} MACs at {figures['resolution']} px"
         ),
     ]
     if architecture.provenance:
-        facts = architecture.provenance
-        known = [f"{key} {facts[key]}" for key in ("run", "trial_id", "accuracy", "reward") if key in facts]
-        lines.append(Text("from " + ", ".join(known)))
+        lines.append(Text(_origin(architecture.provenance)))
     return Group(*lines)
+
+
+def _costs_by_stage(architecture: Architecture, figures: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for header in ("stage", "op", "k", "s", "e", "channels", "layers", "SE", "side", "params", "MACs"):
+        table.add_column(header, justify="left" if header in ("stage", "op") else "right", no_wrap=True)
+    for cells, stage in zip(stage_cells(architecture), figures["stages"], strict=True):
+        table.add_row(*cells, str(stage["out_side"]), f"{stage['params']:,}", f"{stage['macs']:,}")
+    return table
+
+
+def _origin(provenance: dict[str, Any]) -> str:
+    """Where a searched architecture comes from, in one line."""
+    texts = {
+        "run": "run {}",
+        "trial_id": "trial {}",
+        "accuracy": "accuracy {:.4f}",
+        "reward": "reward {:.4f}",
+    }
+    known = []
+    for key, text in texts.items():
+        value = provenance.get(key)
+        if value is not None:
+            known.append(text.format(value) if isinstance(value, (int, float)) else f"{key} {value}")
+    return "from " + ", ".join(known)
 
 
 def stage_table(architecture: Architecture) -> Table:

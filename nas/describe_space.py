@@ -42,7 +42,7 @@ def space_figures(
     return {
         "name": name,
         "size": space.size,
-        "distinct_size": _distinct_size(space),
+        "distinct_size": num_architectures(space),
         "num_classes": num_classes,
         "resolution": resolution,
         "decisions": [
@@ -66,7 +66,8 @@ def _figures(architecture: Architecture, *, num_classes: int, resolution: int) -
     }
 
 
-def _distinct_size(space: SearchSpace) -> int | None:
+def num_architectures(space: SearchSpace) -> int | None:
+    """The number of different architectures; None where counting them does not end."""
     try:
         return space.distinct_size
     except ValueError:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
 from nas.config import SearchConfig, read_search_config
+from nas.describe_space import num_architectures
 from nas.live import LiveView
 from nas.search import SearchResult, search
 from search_spaces.yaml_io import ConfigError
@@ -36,11 +37,11 @@ def launch_search(
     config = read_search_config(file, overrides=overrides)
     execute, where = _executor(workers=workers, ray_address=ray_address, in_process=in_process)
     images = _open_images(config, console)
-    strategy = config.strategy["name"]
+    size = num_architectures(config.space) or config.space.size
     console.print(
-        f"searching  {config.space.size:,} architectures on {Path(config.data.source).name} "
-        f"({len(images.train):,} images, {images.images.shape[1]} px, {len(images.minival):,} for minival), "
-        f"{where}, {strategy}",
+        f"searching  {size:,} architectures; {config.strategy['name']}, {where}\n"
+        f"           {Path(config.data.source).name}: {len(images.train):,} images at "
+        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
         highlight=False,
         soft_wrap=True,
     )

@@ -94,11 +94,11 @@ class LiveView(AbstractContextManager["LiveView"]):
         unit = "trials" if self._budget.trials else "epochs" if self._budget.epochs else "device-seconds"
         summary = f"{self._spent:,.0f}/{total:,.0f} {unit}"
         if self._best is not None:
-            summary += f"   best reward {self._best['reward']:.4f} (trial {self._best['trial_id']})"
+            summary += f"  best reward {self._best['reward']:.4f} (trial {self._best['trial_id']})"
         if left := self._time_left(total):
-            summary += f"   about {left} left"
+            summary += f"  {left} left"
         header = Table.grid(padding=(0, 2))
-        header.add_row(ProgressBar(total=total, completed=min(self._spent, total), width=24), summary)
+        header.add_row(ProgressBar(total=total, completed=min(self._spent, total), width=18), summary)
         return Group(header, *(self._worker_line(slot) for slot in sorted(self._workers)))
 
     def _worker_line(self, slot: int) -> Text:
@@ -117,7 +117,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         if done <= 0:
             return None
         seconds = (time.monotonic() - self._started) / done * max(total - self._spent, 0)
-        return duration(seconds)
+        return f"about {duration(seconds)}" if self._spent < total else None
 
 
 def short_count(number: int) -> str:
