@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from search_spaces.yaml_messages import fields_of, item_kind, known_keys, problems, suggestion
+from search_spaces.yaml_messages import (
+    fields_of,
+    item_kind,
+    known_keys,
+    place_of,
+    problems,
+    shown,
+    suggestion,
+)
 
 T = TypeVar("T")
 
@@ -54,7 +62,7 @@ def from_mapping(
     mapping = _with_named_files(cls, mapping, name=name, folder=folder)
     for override in overrides:
         mapping = _overridden(cls, mapping, override, name=name, folder=folder)
-    _refuse_non_finite(mapping, name, "")
+    _refuse_non_finite(mapping, name)
     try:
         return TypeAdapter(cls).validate_python(mapping)
     except ValidationError as error:
@@ -155,15 +163,16 @@ def _check_events(text: str, name: str) -> None:
             raise ConfigError(f"{name}: line {line}: several documents; one is expected")
 
 
-def _refuse_non_finite(value: Any, name: str, path: str) -> None:
+def _refuse_non_finite(value: Any, name: str, location: tuple[Any, ...] = ()) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_non_finite(item, name, f"{path}.{key}".lstrip("."))
+            _refuse_non_finite(item, name, (*location, key))
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            _refuse_non_finite(item, name, f"{path}[{i}]")
+            _refuse_non_finite(item, name, (*location, i))
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{name}: {path}: {value} is not a number that can be used here; give a finite one")
+        place = f"{place_of(location)}: " if location else ""
+        raise ConfigError(f"{name}: {place}{value} is not a number that can be used here; give a finite one")
 
 
 # ---------------------------------------------------------------------- names of files, overrides
@@ -179,7 +188,7 @@ def _with_named_files(cls: type, mapping: Any, *, name: str, folder: Path | None
             continue
         if isinstance(result[key], str):
             path = _locate(
-                kind, result[key], folder=folder or Path(), where=f"{name}: {key}: '{result[key]}'"
+                kind, result[key], folder=folder or Path(), where=f"{name}: {key}: {shown(result[key])}"
             )
             result[key] = _with_named_files(kind, _load(path), name=path.name, folder=path.parent)
         else:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 MAX_PROBLEMS = 10
+MAX_SHOWN = 80
 
 
 def problems(cls: type, mapping: Any, error: ValidationError, name: str) -> list[str]:
@@ -19,7 +20,7 @@ def problems(cls: type, mapping: Any, error: ValidationError, name: str) -> list
     by_place: dict[str, str] = {}
     for detail in error.errors(include_url=False):
         location = _within(mapping, detail)
-        place = _place(location)
+        place = place_of(location)
         sentence = _sentence(cls, location, detail)
         if place not in by_place or (detail["type"] == "value_error" and "expected" in by_place[place]):
             by_place[place] = sentence
@@ -49,10 +50,16 @@ def _within(mapping: Any, detail: ErrorDetails) -> tuple[int | str, ...]:
     return tuple(location)
 
 
-def _place(location: Iterable[int | str]) -> str:
+def place_of(location: Iterable[Any]) -> str:
+    """Keys and indices as one path: stages[3].op."""
     text = ""
     for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            plain = isinstance(step, str) and step.isprintable() and len(step) <= MAX_SHOWN
+            name = step if plain else shown(step)
+            text += f".{name}" if text else name
     return text
 
 
@@ -62,14 +69,13 @@ def _sentence(cls: type, location: Sequence[int | str], detail: ErrorDetails) ->
         return f"missing; expected {_words(_kind_at(cls, location))}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         fields = fields_of(_kind_at(cls, location[:-1]))
-        return f"'{location[-1]}' is not a key here; {known_keys(str(location[-1]), fields)}"
+        return f"{shown(location[-1])} is not a key here; {known_keys(str(location[-1]), fields)}"
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'|(\d+)", context.get("expected", ""))
         names = sorted(a or b for a, b in options)
         if location and "op" in (location[-1], location[-2] if len(location) > 1 else None):
-            return f"'{found}' is not an op; ops are {', '.join(names)}{suggestion(str(found), names)}"
-        shown = f"'{found}'" if isinstance(found, str) else repr(found)
-        return f"{shown} is not one of {', '.join(names)}{suggestion(str(found), names)}"
+            return f"{shown(found)} is not an op; ops are {', '.join(names)}{suggestion(str(found), names)}"
+        return f"{shown(found)} is not one of {', '.join(names)}{suggestion(str(found), names)}"
     if kind == "value_error":
         return str(context.get("error", detail["msg"]))
     bounds = {
@@ -79,13 +85,20 @@ def _sentence(cls: type, location: Sequence[int | str], detail: ErrorDetails) ->
         "less_than_equal": "at most {le}",
     }
     if kind in bounds:
-        return f"{found!r} is out of range; it must be {bounds[kind].format(**context)}"
+        return f"{shown(found)} is out of range; it must be {bounds[kind].format(**context)}"
     if kind in ("too_short", "too_long"):
         bound = context.get("min_length", context.get("max_length"))
         few = "at least" if kind == "too_short" else "at most"
         return f"{context.get('actual_length', 0)} given; {few} {bound} expected"
-    shown = f"'{found}'" if isinstance(found, str) else "nothing" if found is None else repr(found)
-    return f"{shown[:80]} given; expected {_words(_kind_at(cls, location))}"
+    return f"{shown(found)} given; expected {_words(_kind_at(cls, location))}"
+
+
+def shown(found: Any) -> str:
+    """A value as messages quote it: printable, in one line, not too long."""
+    if found is None:
+        return "nothing"
+    text = f"'{found}'" if isinstance(found, str) and found.isprintable() else repr(found)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _kind_at(cls: Any, location: Iterable[int | str]) -> Any:
