@@ -1,5 +1,6 @@
 """Counts against the published ones, to the last digit; counting in parts equals counting whole."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,51 @@ GOLDEN: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "golden" / "net
 NETWORKS = sorted(GOLDEN["networks"])
 
 
+def test_every_published_network_has_its_golden_counts_and_no_other_has() -> None:
+    assert sorted(path.stem for path in Architecture.SHIPPED.glob("*.yaml")) == NETWORKS
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_published_networks_have_the_published_counts(name: str) -> None:
     golden, architecture = GOLDEN["networks"][name], read_yaml(Architecture, name)
     for resolution, macs in golden["macs_by_resolution"].items():
         counts = count(architecture, num_classes=1000, resolution=resolution)
         assert (counts.params, counts.macs) == (golden["params"], macs)
+    for num_classes, params in golden.get("params_by_classes", {}).items():
+        assert count(architecture, num_classes=num_classes, resolution=224).params == params
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_stages_of_published_networks_have_the_published_counts(name: str) -> None:
+    golden, architecture = GOLDEN["networks"][name], read_yaml(Architecture, name)
     counts = count(architecture, num_classes=1000, resolution=golden["table_resolution"])
     assert [stage.params for stage in counts.stages] == golden["stage_params"]
     assert [stage.macs for stage in counts.stages] == golden["stage_macs"]
     assert [stage.out_side for stage in counts.stages] == golden["stage_sides"]
     without = counts.params - (architecture.head_channels + 1) * 1000
     assert without == golden["params_without_classifier"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_published_networks_built_whole_have_the_published_counts(name: str) -> None:
+    """One module on the meta device, its parameters by stage, and torch's FlopCounterMode over all of it."""
+    golden = GOLDEN["networks"][name]
+    with torch.device("meta"):
+        network = build_network(read_yaml(Architecture, name), num_classes=1000)
+    assert [sum(p.numel() for p in stage.parameters()) for stage in network.stages] == golden["stage_params"]
+    side = golden["table_resolution"]
+    whole = count_module(network, 1, 3, side, side)
+    assert (whole.params, whole.macs) == (golden["params"], golden["macs_by_resolution"][side])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_headers_of_published_files_state_the_counts(name: str) -> None:
+    golden = GOLDEN["networks"][name]
+    side = golden["table_resolution"]
+    header, command = (Architecture.SHIPPED / f"{name}.yaml").read_text().splitlines()[:2]
+    macs = golden["macs_by_resolution"][side]
+    assert header.endswith(f"{golden['params']:,} parameters, {macs:,} MACs at {side} px, 1,000 classes")
+    assert command == f"#   nas describe {name}"
 
 
 def b4_sized(rows: list[list[Any]]) -> Architecture:
@@ -71,6 +105,15 @@ def test_b4_with_fused_stages_as_in_table_3(fused: int) -> None:
     assert [counts.params, counts.macs] == GOLDEN["b4_fused"][fused]
 
 
+@pytest.mark.parametrize("extreme", ["smallest", "largest"])
+def test_extremes_of_the_paper_space_have_the_computed_counts(extreme: str) -> None:
+    space, golden = read_yaml(SearchSpace, "paper"), GOLDEN["paper_space_extremes"][extreme]
+    architecture = space.decode(getattr(space, extreme)())
+    for resolution, macs in golden["macs"].items():
+        counts = count(architecture, num_classes=1000, resolution=resolution)
+        assert (counts.params, counts.macs) == (golden["params"], macs)
+
+
 def test_counting_block_by_block_equals_counting_the_whole_network() -> None:
     space = read_yaml(SearchSpace, "cifar")
     rng = np.random.default_rng(0)
@@ -83,13 +126,9 @@ def test_counting_block_by_block_equals_counting_the_whole_network() -> None:
         assert (parts.params, parts.macs, parts.activations) == (whole.params, whole.macs, whole.activations)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_macs_agree_with_fvcore() -> None:
-    from fvcore.nn import FlopCountAnalysis
-
-    architecture = read_yaml(SearchSpace, "tiny").reference
-    network = build_network(architecture, num_classes=10).eval()
-    analysis = FlopCountAnalysis(network, torch.zeros(1, 3, 64, 64)).unsupported_ops_warnings(False)
-    by_operator = analysis.by_operator()
-    expected = count(architecture, num_classes=10, resolution=64).macs
-    assert by_operator["conv"] + by_operator["linear"] == expected
+@pytest.mark.parametrize("resolution", [64, 65, 75])
+def test_both_paddings_have_the_same_counts(resolution: int) -> None:
+    symmetric = read_yaml(Architecture, "efficientnet-b0")
+    same = replace(symmetric, padding="same")
+    counts = count(symmetric, num_classes=10, resolution=resolution)
+    assert count(same, num_classes=10, resolution=resolution) == counts
