@@ -3,13 +3,15 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from search_spaces.architecture import Architecture, Block, Stage
+from search_spaces.architecture import Architecture, Block, Padding, Stage
 from search_spaces.blocks import BLOCKS, Convolution, Dropout, SqueezeExcite, StochasticDepth
 from search_spaces.network import build_network, check_resolution
+from search_spaces.yaml_io import read_yaml
 
 SMALL = Architecture(
     stem_channels=16,
@@ -89,16 +91,72 @@ def test_an_e1_fused_block_is_not_activated_after_the_sum() -> None:
     assert module(features).min() < -1  # SiLU's minimum is -0.28
 
 
-@pytest.mark.parametrize("side", [33, 65])
-def test_both_paddings_agree_on_sides_of_32n_plus_1_and_differ_on_others(side: int) -> None:
+def with_random_statistics(network: nn.Module) -> nn.Module:
+    """Batch norms that change their input, as in a trained network."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values, low, high in ((module.running_mean, -0.2, 0.2), (module.running_var, 0.5, 1.5)):
+                assert values is not None
+                values.uniform_(low, high)
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", ["small", "efficientnet-b0", "efficientnetv2-b0"])
+@torch.no_grad()
+def test_both_paddings_agree_on_sides_of_32n_plus_1_and_differ_on_others(name: str) -> None:
     torch.manual_seed(0)
-    symmetric = build_network(SMALL, num_classes=10).eval()
-    same = build_network(replace(SMALL, padding="same"), num_classes=10).eval()
+    architecture = SMALL if name == "small" else read_yaml(Architecture, name)
+    symmetric = with_random_statistics(build_network(architecture, num_classes=10))
+    same = build_network(replace(architecture, padding="same"), num_classes=10).eval()
     same.load_state_dict(symmetric.state_dict())
-    images = torch.randn(2, 3, side, side)
-    torch.testing.assert_close(symmetric(images), same(images))
-    images = torch.randn(2, 3, side - 1, side - 1)
-    assert not torch.allclose(symmetric(images), same(images), atol=1e-4)
+    for side in (33, 65, 97):
+        images = torch.randn(2, 3, side, side)
+        torch.testing.assert_close(symmetric(images), same(images), rtol=0, atol=1e-6)
+        images = torch.randn(2, 3, side - 1, side - 1)
+        assert (symmetric(images) - same(images)).abs().max() > 1e-4
+
+
+# Rows before and after by TensorFlow's rule: the output's side is ceil(n / s), and of an odd total the larger
+# part stands after.
+SAME_PADDING = [
+    (6, 3, 2, (0, 1)),
+    (7, 3, 2, (1, 1)),
+    (6, 5, 2, (1, 2)),
+    (7, 5, 2, (2, 2)),
+    (6, 3, 1, (1, 1)),
+    (6, 5, 1, (2, 2)),
+    (2, 5, 2, (1, 2)),
+    (1, 3, 2, (1, 1)),
+    (6, 1, 2, (0, 0)),
+]
+
+
+@pytest.mark.parametrize(("side", "kernel_size", "stride", "padding"), SAME_PADDING)
+@torch.no_grad()
+def test_same_padding_is_tensorflows(
+    side: int, kernel_size: int, stride: int, padding: tuple[int, int]
+) -> None:
+    convolution = Convolution(1, 1, kernel_size=kernel_size, stride=stride, padding="same")
+    image = torch.randn(1, 1, side, side)
+    output = convolution(image)[0, 0]
+    before, after = padding
+    padded = torch.zeros(before + side + after, before + side + after)
+    padded[before : before + side, before : before + side] = image[0, 0]
+    assert output.shape == (math.ceil(side / stride),) * 2
+    for row, column in np.ndindex(*output.shape):
+        top, left = row * stride, column * stride
+        window = padded[top : top + kernel_size, left : left + kernel_size]
+        expected = (window * convolution.weight[0, 0]).sum().item()
+        assert output[row, column].item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_a_stride_of_2_halves_any_side_rounding_up(padding: Padding, kernel_size: int) -> None:
+    convolution = Convolution(3, 4, kernel_size=kernel_size, stride=2, padding=padding).to("meta")
+    for side in range(1, 40):
+        output = convolution(torch.empty(1, 3, side, side + 1, device="meta"))
+        assert output.shape == (1, 4, math.ceil(side / 2), math.ceil((side + 1) / 2))
 
 
 def test_stochastic_depth_drops_samples_and_keeps_the_mean() -> None:
