@@ -107,7 +107,7 @@ def _print(as_json: bool, figures: Callable[[], dict[str, Any]], screen: Callabl
 def main() -> None:
     """Runs the command line; what a user got wrong ends with exit code 2 and no traceback."""
     try:
-        app()
+        app(prog_name="nas")
     except Exception as error:
         code = _exit_code(error)
         if code is None:

@@ -18,7 +18,7 @@ DEFAULT_CLASSES, DEFAULT_RESOLUTION = 1000, 224
 
 
 def read_described(source: str) -> Architecture | SearchSpace:
-    """The architecture or the space of a file or a shipped name; a space's stages offer lists of options.
+    """The architecture or the space of a file or a shipped name.
 
     Raises:
         ConfigError: it is neither.
@@ -34,9 +34,20 @@ def read_described(source: str) -> Architecture | SearchSpace:
         content = None  # read_yaml says what is wrong with it
     if isinstance(content, dict) and "space" in content:
         raise ConfigError(f"{source}: this is a search file; nas describe takes an architecture or a space")
-    if isinstance(content, dict) and "reference" in content:
+    if _offers_choices(content):
         return read_yaml(SearchSpace, path)
     return read_yaml(Architecture, path)
+
+
+def _offers_choices(content: Any) -> bool:
+    """Whether this looks like a space, which may well have mistakes in it, rather than an architecture."""
+    if not isinstance(content, dict):
+        return False
+    stages = content.get("stages")
+    rows = [row for row in stages if isinstance(row, dict)] if isinstance(stages, list) else []
+    return bool({"reference", "limits"} & content.keys()) or any(
+        isinstance(value, list) for row in rows for value in row.values()
+    )
 
 
 def describe_source(

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -132,6 +132,8 @@ def _removed_if_never_begun(store: RunStore, *, new: bool) -> Iterator[None]:
     except BaseException:
         if new and not store.asks:
             shutil.rmtree(store.folder, ignore_errors=True)
+            with suppress(OSError):  # runs/, where nothing else lies in it
+                store.folder.parent.rmdir()
         raise
 
 

@@ -13,9 +13,11 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from search_spaces.yaml_messages import (
+    MAX_PROBLEMS,
     fields_of,
     item_kind,
     known_keys,
+    not_numbers,
     place_of,
     problems,
     shown,
@@ -26,6 +28,14 @@ T = TypeVar("T")
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+KINDS = {
+    type(None): "nothing",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
 
 
 class ConfigError(ValueError):
@@ -63,6 +73,8 @@ def from_mapping(
     for override in overrides:
         mapping = _overridden(cls, mapping, override, name=name, folder=folder)
     _refuse_non_finite(mapping, name)
+    if found := list(not_numbers(cls, mapping)):
+        raise ConfigError("\n".join(f"{name}: {line}" for line in found[:MAX_PROBLEMS]))
     try:
         return TypeAdapter(cls).validate_python(mapping)
     except ValidationError as error:
@@ -116,7 +128,7 @@ def parse_yaml(text: str, *, name: str) -> Any:
             raise
         raise ConfigError(f"{name}: not valid YAML: {error}") from None
     if not isinstance(value, dict):
-        found = "nothing" if value is None else f"a {_kind(value)}"
+        found = KINDS.get(type(value), type(value).__name__)
         raise ConfigError(f"{name}: holds {found}; a mapping (key: value lines) is expected")
     return value
 
@@ -154,6 +166,8 @@ def _check_events(text: str, name: str) -> None:
         line = mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ConfigError(f"{name}: line {line}: aliases (&, *) are not used here; write the value out")
+        if getattr(event, "tag", None):
+            raise ConfigError(f"{name}: line {line}: tags (!, !!) are not used here; write plain values")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -227,12 +241,6 @@ def _set(kind: Any, container: Any, steps: list[str | int], value: Any, where: s
     inner = dict(container or {})
     inner[step] = _set(fields.get(str(step)), inner.get(step), rest, value, where)
     return inner
-
-
-def _kind(value: Any) -> str:
-    return {list: "list", str: "text", bool: "true or false", int: "number", float: "number"}.get(
-        type(value), type(value).__name__
-    )
 
 
 # ---------------------------------------------------------------------- writing

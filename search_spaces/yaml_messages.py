@@ -5,7 +5,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -32,6 +32,32 @@ def problems(cls: type, mapping: Any, error: ValidationError, name: str) -> list
     if len(lines) > MAX_PROBLEMS:
         lines = [*lines[:MAX_PROBLEMS], f"{name}: and {len(lines) - MAX_PROBLEMS} more problems"]
     return lines
+
+
+def not_numbers(kind: Any, value: Any, location: tuple[Any, ...] = ()) -> Iterator[str]:
+    """One line for each true, false or text where only a number belongs; pydantic would make it one."""
+    if isinstance(value, (bool, str)):
+        kinds = {_plain(part) for part in typing.get_args(kind)} if _is_union(kind) else {kind}
+        if kinds & {int, float} and type(value) not in kinds:
+            given = str(value).lower() if isinstance(value, bool) else shown(value)
+            yield f"{place_of(location)}: {given} given; expected {_words(kind)}"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from not_numbers(_value_kind(kind, key), item, (*location, key))
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from not_numbers(item_kind(kind), item, (*location, i))
+
+
+def _value_kind(kind: Any, key: Any) -> Any:
+    """What belongs behind a key of a dataclass or of a dict[..., ...]; None where that is not known."""
+    if typing.get_origin(kind) is dict:
+        return _plain(typing.get_args(kind)[1])
+    return fields_of(kind).get(key)
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
 def _within(mapping: Any, detail: ErrorDetails) -> tuple[int | str, ...]:
@@ -104,7 +130,7 @@ def shown(found: Any) -> str:
 def _kind_at(cls: Any, location: Iterable[int | str]) -> Any:
     kind = cls
     for step in location:
-        kind = item_kind(kind) if isinstance(step, int) else fields_of(kind).get(step)
+        kind = item_kind(kind) if isinstance(step, int) else _value_kind(kind, step)
     return kind
 
 
@@ -120,7 +146,7 @@ def _words(kind: Any) -> str:
         return f"a list, each item {_words(item_kind(kind))}"
     if origin is dict or kind is dict:
         return "a mapping"
-    if origin in (typing.Union, types.UnionType):
+    if _is_union(kind):
         return " or ".join(dict.fromkeys(_words(_plain(part)) for part in typing.get_args(kind)))
     names = {
         int: "a whole number",
@@ -154,7 +180,7 @@ def fields_of(kind: Any) -> dict[str, Any]:
 
 def _plain(hint: Any) -> Any:
     """The dataclass within an optional or annotated hint, else the hint."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+    if _is_union(hint):
         inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
         return _plain(inner[0]) if len(inner) == 1 else hint
     if typing.get_origin(hint) is typing.Annotated:
