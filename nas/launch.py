@@ -14,7 +14,7 @@ from search_spaces.yaml_io import ConfigError
 from trials.device import available_slots
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
-from trials.packed import TrialImages, open_images
+from trials.packed import TrialImages, corrupt_sentence, open_images
 from trials.trial import Execute
 
 
@@ -74,7 +74,7 @@ def _executor(*, workers: int | None, ray_address: str | None, in_process: bool)
 
 def _open_images(config: SearchConfig, console: Console) -> TrialImages:
     """The packed images at every resolution of the recipe; shows a bar while images are decoded."""
-    resolutions = {stage.resolution for stage in config.recipe.training_stages()}
+    resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("decoding images", total=None)
         try:
@@ -82,10 +82,15 @@ def _open_images(config: SearchConfig, console: Console) -> TrialImages:
                 resolution: open_images(
                     config.data,
                     resolution=resolution,
+                    verify=True,
                     on_progress=lambda done, total: bars.update(task, completed=done, total=total),
                 )
                 for resolution in resolutions
             }
         except ValueError as error:
             raise ConfigError(f"data: {error}") from error
-    return packs[max(resolutions)]
+    images = packs[max(resolutions)]
+    if images.corrupt:
+        sentence = corrupt_sentence(images.corrupt, len(images.images))
+        console.print(f"data: {sentence}; they are left out", highlight=False, soft_wrap=True)
+    return images

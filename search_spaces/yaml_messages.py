@@ -112,6 +112,8 @@ def _sentence(cls: type, location: Sequence[int | str], detail: ErrorDetails) ->
     }
     if kind in bounds:
         return f"{shown(found)} is out of range; it must be {bounds[kind].format(**context)}"
+    if kind == "string_too_short":
+        return "is empty text; something is expected here"
     if kind in ("too_short", "too_long"):
         bound = context.get("min_length", context.get("max_length"))
         few = "at least" if kind == "too_short" else "at most"

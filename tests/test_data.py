@@ -1,45 +1,18 @@
-"""Data: splits, sources, packing, and what is said of images that are not right."""
+"""Splits, and Parquet files: layouts, class names, shares, and what is said of what is not right."""
 
-import io
 import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from pictures import encoded, write_parquet
 
-from trials.data import DataConfig, find_images, minival_size, split_indices
-from trials.packed import default_cache, open_images
-
-
-def encoded(value: int, size: tuple[int, int] = (20, 14), kind: str = "PNG", mode: str = "RGB") -> bytes:
-    rng = np.random.default_rng(value)
-    picture = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).convert(mode)
-    buffer = io.BytesIO()
-    picture.save(buffer, kind)
-    return buffer.getvalue()
-
-
-def write(
-    path: Path,
-    *,
-    count: int = 60,
-    images: Any = None,
-    labels: Any = None,
-    column: str = "image",
-    metadata: dict[str, str] | None = None,
-) -> Path:
-    images = [encoded(i) for i in range(count)] if images is None else images
-    labels = [i % 3 for i in range(len(images))] if labels is None else labels
-    table = pa.table({column: images, "label": labels})
-    pq.write_table(table.replace_schema_metadata(metadata), path, row_group_size=16)
-    return path
+from trials.data import DataConfig, find_images
+from trials.packed import open_images
+from trials.splits import minival_size, split_indices
 
 
 def open_from(source: Path, **changes: Any) -> Any:
@@ -83,106 +56,43 @@ def test_digits_are_built_in_and_keep_a_test_split_back() -> None:
     assert len(images.train) + len(images.minival) == 1438
 
 
-def test_pixels_are_pillows_bilinear_resize(tmp_path: Path) -> None:
-    pack = open_from(write(tmp_path / "a.parquet"))
-    for i in (0, 17, 59):
-        picture = Image.open(io.BytesIO(encoded(i))).convert("RGB")
-        expected = np.asarray(picture.resize((12, 12), Image.Resampling.BILINEAR))
-        assert np.array_equal(pack.images[i], expected)
-        assert pack.labels[i] == i % 3
-
-
 @pytest.mark.parametrize("kind", ["bytes", "struct", "img"])
 def test_the_hugging_face_layouts_are_read_alike(kind: str, tmp_path: Path) -> None:
-    plain = open_from(write(tmp_path / "plain.parquet"))
+    plain = open_from(write_parquet(tmp_path / "plain.parquet"))
     images: list[Any] = [encoded(i) for i in range(60)]
     if kind == "struct":
         images = [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(images)]
     other = open_from(
-        write(tmp_path / "other.parquet", images=images, column="img" if kind == "img" else "image")
+        write_parquet(tmp_path / "other.parquet", images=images, column="img" if kind == "img" else "image")
     )
     assert np.array_equal(plain.images, other.images)
     assert np.array_equal(plain.minival, other.minival)
 
 
 def test_a_folder_and_a_glob_are_the_files_in_order(tmp_path: Path) -> None:
-    write(tmp_path / "b.parquet", images=[encoded(i) for i in range(30, 60)])
-    write(tmp_path / "a.parquet", images=[encoded(i) for i in range(30)])
-    whole = open_from(write(tmp_path / "whole.other"))
+    write_parquet(tmp_path / "b.parquet", images=[encoded(i) for i in range(30, 60)])
+    write_parquet(tmp_path / "a.parquet", images=[encoded(i) for i in range(30)])
+    whole = open_from(write_parquet(tmp_path / "whole.other"))
     for source in (tmp_path, tmp_path / "*.parquet"):
         assert np.array_equal(open_from(source).images, whole.images)
 
 
-@pytest.mark.parametrize(("kind", "mode"), [("PNG", "L"), ("PNG", "P"), ("PNG", "RGBA"), ("JPEG", "CMYK")])
-def test_pictures_of_every_mode_become_rgb(kind: str, mode: str, tmp_path: Path) -> None:
-    images = [encoded(i, kind=kind, mode=mode) for i in range(18)]
-    assert open_from(write(tmp_path / "a.parquet", images=images)).images.shape == (18, 12, 12, 3)
-
-
 def test_class_names_come_from_the_metadata(tmp_path: Path) -> None:
-    named = write(tmp_path / "a.parquet", metadata={"class_names": json.dumps(["cat", "dog", "cow"])})
+    named = write_parquet(tmp_path / "a.parquet", metadata={"class_names": json.dumps(["cat", "dog", "cow"])})
     assert open_from(named).classes == ("cat", "dog", "cow")
     features = {"info": {"features": {"label": {"names": ["x", "y", "z"]}}}}
-    hugging = write(tmp_path / "b.parquet", metadata={"huggingface": json.dumps(features)})
+    hugging = write_parquet(tmp_path / "b.parquet", metadata={"huggingface": json.dumps(features)})
     assert open_from(hugging).classes == ("x", "y", "z")
-    assert open_from(write(tmp_path / "c.parquet")).classes == ("0", "1", "2")
+    assert open_from(write_parquet(tmp_path / "c.parquet")).classes == ("0", "1", "2")
 
 
 def test_a_fraction_is_a_stratified_part_of_the_source(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.parquet")
+    source = write_parquet(tmp_path / "a.parquet")
     whole, half = open_from(source), open_from(source, fraction=0.5)
     assert len(half.labels) == 30
     assert np.bincount(half.labels).tolist() == [10, 10, 10]
     chosen = find_images(DataConfig(source=str(source), fraction=0.5)).chosen
     assert np.array_equal(half.images, whole.images[chosen])
-
-
-def test_a_changed_source_is_packed_again_and_minival_is_not(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.parquet")
-    open_from(source)
-    packs = set(default_cache().iterdir())
-    open_images(DataConfig(source=str(source), minival=0.4), resolution=12)
-    assert set(default_cache().iterdir()) == packs
-    write(source, images=[encoded(i + 100) for i in range(60)])
-    assert np.array_equal(open_from(source).images[0].shape, (12, 12, 3))
-    assert set(default_cache().iterdir()) > packs
-
-
-@pytest.mark.parametrize("damage", ["truncated", "no meta", "other labels"])
-def test_a_damaged_pack_is_made_again(damage: str, tmp_path: Path) -> None:
-    source = write(tmp_path / "a.parquet")
-    cache = tmp_path / "cache"
-    config = DataConfig(source=str(source), minival=0.2)
-    before = np.array(open_images(config, resolution=12, cache=cache).images)
-    (folder,) = [path for path in cache.iterdir() if path.is_dir()]
-    if damage == "truncated":
-        (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:-100])
-    elif damage == "no meta":
-        (folder / "meta.json").unlink()
-    else:
-        (folder / "meta.json").write_text("{}")
-    assert np.array_equal(open_images(config, resolution=12, cache=cache).images, before)
-
-
-def _open_in_child(source: str, cache: str, queue: Any) -> None:
-    pack = open_images(DataConfig(source=source, minival=0.2), resolution=12, cache=Path(cache))
-    queue.put(int(pack.images.sum()))
-
-
-def test_workers_that_start_together_share_one_pack(tmp_path: Path) -> None:
-    source, cache = write(tmp_path / "a.parquet"), tmp_path / "cache"
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    children = [
-        context.Process(target=_open_in_child, args=(str(source), str(cache), queue)) for _ in range(3)
-    ]
-    for child in children:
-        child.start()
-    sums = {queue.get(timeout=60) for _ in children}
-    for child in children:
-        child.join()
-    assert len(sums) == 1
-    assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
 
 
 PIXELS = [encoded(i) for i in range(30)]
@@ -193,18 +103,18 @@ PIXELS = [encoded(i) for i in range(30)]
     [
         ({"column": "picture"}, "no column image or img with images; it has picture, label"),
         ({"images": ["text"] * 30}, "the column image is string"),
-        ({"labels": ["a"] * 60}, "the column label is string"),
+        ({"labels": [0.5] * 60}, "the column of labels is double"),
         ({"labels": [None, *[1] * 59]}, "1 rows have no label"),
-        ({"labels": [-1, *[1] * 59]}, "row 0: label is -1"),
+        ({"labels": [-1, *[1] * 59]}, "row 0: the label is -1"),
         ({"labels": [4] * 60}, "all images have the label 4"),
         ({"metadata": {"class_names": json.dumps(["a", "b"])}}, "label 2, but its metadata names only 2"),
-        ({"images": [*PIXELS, b""]}, r"1 of 31 images cannot be read: a.parquet, row 30 \(no bytes\)"),
-        ({"images": [b"junk", *PIXELS, b"more"]}, "2 of 32 images cannot be read: a.parquet, row 0"),
+        ({"images": [*PIXELS, b""]}, r"1 of 31 pictures cannot be read: a.parquet, row 30 \(no bytes\)"),
+        ({"images": [b"junk", *PIXELS, b"more"]}, "2 of 32 pictures cannot be read: a.parquet, row 0"),
         ({"labels": [0, *[1] * 59]}, "class 0 has a single image"),
     ],
 )
 def test_what_is_wrong_with_a_source_is_said(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
-    source = write(tmp_path / "a.parquet", **changes)
+    source = write_parquet(tmp_path / "a.parquet", **changes)
     with pytest.raises(ValueError, match=words):
         open_from(source)
 
@@ -214,7 +124,7 @@ def test_missing_empty_and_foreign_sources_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name, words in (
         ("nowhere", "no such file or folder"),
-        ("empty", "no .parquet file in this folder"),
+        ("empty", "this folder is empty"),
         ("text.parquet", "not a readable Parquet file"),
         ("*.jpg", "no file of that pattern"),
     ):
@@ -223,14 +133,6 @@ def test_missing_empty_and_foreign_sources_are_refused(tmp_path: Path) -> None:
 
 
 def test_too_few_images_for_a_minival_are_refused(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.parquet", count=9)
+    source = write_parquet(tmp_path / "a.parquet", count=9)
     with pytest.raises(ValueError, match="too few or too many for 3 classes"):
         open_images(DataConfig(source=str(source)), resolution=8)
-
-
-def test_a_failed_packing_leaves_nothing_behind(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    source = write(tmp_path / "a.parquet", images=[*PIXELS, b"junk"])
-    with pytest.raises(ValueError, match="cannot be read"):
-        open_images(DataConfig(source=str(source), minival=0.2), resolution=12, cache=cache)
-    assert not [path for path in cache.iterdir() if path.is_dir()]

@@ -6,18 +6,20 @@ messages DIR is the folder of the case, and … stands for what differs between 
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from error_cases import FILES, SEARCHES, SPACES, Case
+from error_cases import DATA, FILES, RUNS, SEARCHES, SPACES, Case
 
 from nas.cli import main
 
 CATALOGUE = Path(__file__).parent / "golden" / "errors.yaml"
-CASES = (*FILES, *SEARCHES, *SPACES)
+CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS)
 VARYING = (
+    (r"not a readable Parquet file: .*", "not a readable Parquet file: …"),
     (r"\d+ slots", "… slots"),
     (r"--workers \d+ or fewer", "--workers … or fewer"),
     (r"[\d.]+ [GM]B (are )?free", r"… GB \1free"),
@@ -67,7 +69,7 @@ def test_wrong_input_gets_its_message(
 def write(case: Case, message: str) -> None:
     """Puts one entry into the catalogue, in the order of CASES."""
     known = yaml.safe_load(CATALOGUE.read_text()) if CATALOGUE.exists() else {}
-    known[case.name] = {"typed": " ".join(("nas", *case.arguments)), "says": message}
+    known[case.name] = {"typed": shlex.join(("nas", *case.arguments)), "says": message}
     text = "# What wrong input is told. Written by: WRITE_CATALOGUE=1 pytest tests/test_error_catalogue.py\n"
     for name in (case.name for case in CASES if case.name in known):
         lines = "".join(f"    {line}\n" for line in known[name]["says"].splitlines())

@@ -1,46 +1,49 @@
 """Images decoded once to one memory-mapped array of a resolution, shared by every worker of a host.
 
-Every image becomes RGB and is resized to a square with Pillow's bilinear filter (antialiased; the aspect
-ratio is not kept, nothing is cut off). Packs lie in $XDG_CACHE_HOME or ~/.cache, under
-training-aware-nas/packs, and can be deleted at any time: they are made again.
+Packs lie in $XDG_CACHE_HOME or ~/.cache, under training-aware-nas/packs, and can be deleted at any time: they
+are made again. A pack is named by what it was made of (every file's path, size and time or etag, the share of
+images, the resolution), so that a changed source has another one. How pictures become pixels is in `decode`.
 """
 
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from trials.data import DataConfig, EncodedImages, find_images, split_indices
+from trials.data import DataConfig, EncodedImages, find_images
+from trials.pack_writer import PackFacts, checksums, fill_pack
+from trials.splits import split_indices
 
-PACKING_VERSION = 1
-CHUNK = 512
-MAX_NAMED = 3  # corrupt images named in an error
-MAX_SIDE = 20_000  # pixels; larger pictures are refused before they are decoded
+PACKING_VERSION = 2
+MAX_NAMED = 3  # unreadable pictures named in a message
 FREE_SPACE_MARGIN = 1.1
+IMAGES, META = "images.npy", "meta.json"
+
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class TrialImages:
-    """A search's images at one resolution, memory-mapped: images (N, R, R, 3) uint8 and labels (N,) int64."""
+    """A search's images at one resolution, memory-mapped: images (N, R, R, 3) uint8.
+
+    Labels are int64 (N,), or (N, L) padded with -1 where images have several. Unreadable pictures, named in
+    `corrupt`, are in neither split.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     train: np.ndarray  # indices of the images to train on
     minival: np.ndarray  # and of those to judge by
     classes: tuple[str, ...]
+    corrupt: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -52,27 +55,34 @@ def open_images(
     *,
     resolution: int,
     cache: Path | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
+    verify: bool = False,
 ) -> TrialImages:
     """The images of a configuration at one resolution, packed now if they are not yet.
 
-    Several processes may ask at once: one packs, the others wait for it.
+    Several processes may ask at once: one packs, the others wait for it. `verify` reads a pack that is there
+    and makes it again if its bytes have changed.
 
     Raises:
         ValueError: the source, an image or the disk does not allow it; says where and what to do.
     """
     found = find_images(config)
-    train, minival = split_indices(found.labels, minival=config.minival, seed=config.split_seed)
     folder = (cache or default_cache()) / _key(found, resolution)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if (images := _valid_pack(folder, found, resolution)) is None:
+    _make_cache(folder.parent)
+    pack = _valid_pack(folder, found, resolution, verify=verify)
+    if pack is None:
         with _locked(folder.with_suffix(".lock")):
-            images = _valid_pack(folder, found, resolution)
-            if images is None:
-                _pack(found, folder, resolution, on_progress or (lambda done, total: None))
-                images = _valid_pack(folder, found, resolution)
-                assert images is not None, "a pack that was just written is valid"
-    return TrialImages(images, found.labels, train, minival, found.classes)
+            pack = _valid_pack(folder, found, resolution, verify=verify)
+            if pack is None:
+                _pack(found, folder, resolution, config.max_corrupt, on_progress)
+                pack = _valid_pack(folder, found, resolution)
+                assert pack is not None, "a pack that was just written is valid"
+    images, facts = pack
+    _refuse_corrupt(facts.corrupt, total=len(images), allowed=config.max_corrupt)
+    readable = np.setdiff1d(np.arange(len(images)), [position for position, _ in facts.corrupt])
+    train, minival = split_indices(found.labels[readable], minival=config.minival, seed=config.split_seed)
+    names = tuple(name for _, name in facts.corrupt)
+    return TrialImages(images, found.labels, readable[train], readable[minival], found.classes, names)
 
 
 def default_cache() -> Path:
@@ -81,31 +91,38 @@ def default_cache() -> Path:
     return Path(home) / "training-aware-nas" / "packs"
 
 
+def corrupt_sentence(names: tuple[str, ...], total: int) -> str:
+    """How many pictures cannot be read, and the first of them."""
+    more = f", and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{len(names):,} of {total:,} pictures cannot be read: {'; '.join(names[:MAX_NAMED])}{more}"
+
+
+def _refuse_corrupt(corrupt: list[tuple[int, str]], *, total: int, allowed: float) -> None:
+    if len(corrupt) > allowed * total:
+        names = tuple(name for _, name in corrupt)
+        raise ValueError(
+            f"{corrupt_sentence(names, total)}. Remove or replace them; data.max_corrupt ({allowed:g} now) "
+            "is the share that is left out without asking"
+        )
+
+
+# ---------------------------------------------------------------------- the cache
+
+
 def _key(found: EncodedImages, resolution: int) -> str:
     text = json.dumps([PACKING_VERSION, resolution, found.identity])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _facts(found: EncodedImages, resolution: int) -> dict[str, Any]:
-    """What a pack must say of itself to be the right one."""
-    return {
-        "packing_version": PACKING_VERSION,
-        "shape": [len(found.labels), resolution, resolution, 3],
-        "labels": hashlib.sha256(np.ascontiguousarray(found.labels).tobytes()).hexdigest(),
-    }
-
-
-def _valid_pack(folder: Path, found: EncodedImages, resolution: int) -> np.ndarray | None:
-    """The pack's images, or None where there is no whole pack."""
-    facts = _facts(found, resolution)
+def _make_cache(folder: Path) -> None:
     try:
-        if json.loads((folder / "meta.json").read_text()) != facts:
-            return None
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    whole = list(images.shape) == facts["shape"] and images.dtype == np.uint8
-    return images if whole else None
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"{folder}: packed images cannot be kept here ({error.strerror}); set XDG_CACHE_HOME to a folder "
+            "that can be written"
+        ) from error
 
 
 @contextmanager
@@ -115,66 +132,76 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _pack(
-    found: EncodedImages, folder: Path, resolution: int, on_progress: Callable[[int, int], None]
-) -> None:
-    total = len(found.labels)
-    needed = total * resolution * resolution * 3
-    free = shutil.disk_usage(folder.parent).free
-    if free < FREE_SPACE_MARGIN * needed:
-        raise ValueError(
-            f"{folder.parent}: packing {total:,} images at {resolution} px needs {needed / 1e9:.1f} GB and "
-            f"{free / 1e9:.1f} GB are free; make room, or use fewer images (data.fraction)"
-        )
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".packing-"))
+def _labels_digest(found: EncodedImages) -> str:
+    return hashlib.sha256(np.ascontiguousarray(found.labels).tobytes()).hexdigest()
+
+
+def _valid_pack(
+    folder: Path, found: EncodedImages, resolution: int, *, verify: bool = False
+) -> tuple[np.ndarray, PackFacts] | None:
+    """The pack's images and what it says of itself, or None where there is no whole pack."""
     try:
-        images = np.lib.format.open_memmap(
-            temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(total, resolution, resolution, 3)
-        )
-        corrupt: list[str] = []
-        done = 0
-        source = found.read()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            while chunk := list(islice(source, CHUNK)):
-                decoded = pool.map(lambda item: _decoded(item[0], item[1], resolution), chunk)
-                for result in decoded:
-                    if isinstance(result, str):
-                        corrupt.append(result)
-                    else:
-                        images[done] = result
-                    done += 1
-                on_progress(done, total)
-        if corrupt:
-            more = f", and {len(corrupt) - MAX_NAMED} more" if len(corrupt) > MAX_NAMED else ""
-            raise ValueError(
-                f"{len(corrupt)} of {total:,} images cannot be read: {'; '.join(corrupt[:MAX_NAMED])}{more}. "
-                "Remove or replace them"
-            )
+        facts = PackFacts.from_json((folder / META).read_text())
+        images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, TypeError, KeyError):
+        return None
+    shape = (len(found.labels), resolution, resolution, 3)
+    whole = images.shape == shape and images.dtype == np.uint8 and facts.labels == _labels_digest(found)
+    if not whole or (verify and checksums(images) != facts.crc32):
+        return None
+    return images, facts
+
+
+def _pack(
+    found: EncodedImages, folder: Path, resolution: int, max_corrupt: float, on_progress: OnProgress | None
+) -> None:
+    """Writes the pack beside its place and renames it there."""
+    _remove_leftovers(folder)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".packing-{folder.name}-"))
+    try:
+        images = _allocated(temporary / IMAGES, len(found.labels), resolution)
+        corrupt = fill_pack(images, found.read(), on_progress or (lambda done, total: None))
+        _refuse_corrupt(corrupt, total=len(images), allowed=max_corrupt)
         images.flush()
-        (temporary / "meta.json").write_text(json.dumps(_facts(found, resolution)))
-        for name in ("images.npy", "meta.json"):
+        facts = PackFacts(labels=_labels_digest(found), corrupt=corrupt, crc32=checksums(images))
+        (temporary / META).write_text(facts.to_json())
+        for name in (IMAGES, META):
             with (temporary / name).open("rb") as file:
                 os.fsync(file.fileno())
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one
         temporary.rename(folder)
+    except OSError as error:
+        raise ValueError(
+            f"{folder.parent}: packing failed: {error.strerror or error}; make room, or set XDG_CACHE_HOME "
+            "to another folder"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _decoded(name: str, encoded: Any, resolution: int) -> np.ndarray | str:
-    """The image as (R, R, 3) uint8, or what is wrong with it."""
-    try:
-        if isinstance(encoded, np.ndarray):
-            picture = Image.fromarray(encoded)
-        else:
-            if not encoded:
-                return f"{name} (no bytes)"
-            picture = Image.open(io.BytesIO(encoded))
-        if max(picture.size) > MAX_SIDE:
-            return f"{name} ({picture.size[0]} x {picture.size[1]} px; at most {MAX_SIDE:,} a side)"
-        picture = picture.convert("RGB")
-        if picture.size != (resolution, resolution):
-            picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
-        return np.asarray(picture)
-    except Exception as error:  # Pillow raises many kinds for broken files
-        return f"{name} ({type(error).__name__}: {str(error)[:80]})"
+def _remove_leftovers(folder: Path) -> None:
+    """What killed processes left of this pack; its lock is held."""
+    for path in folder.parent.glob(f".packing-{folder.name}-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _allocated(path: Path, count: int, resolution: int) -> np.memmap:
+    """An array on disk whose space is taken: writing into a map on a full disk would kill the process.
+
+    Raises:
+        ValueError: there is not enough space.
+    """
+    needed = count * resolution * resolution * 3
+    free = shutil.disk_usage(path.parent).free
+    if free < FREE_SPACE_MARGIN * needed:
+        raise ValueError(
+            f"{path.parent.parent}: packing {count:,} images at {resolution} px needs {needed / 1e9:.1f} GB "
+            f"and {free / 1e9:.1f} GB are free; make room, set XDG_CACHE_HOME to another folder, or use "
+            "fewer images (data.fraction)"
+        )
+    shape = (count, resolution, resolution, 3)
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file, suppress(NotImplementedError):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return images

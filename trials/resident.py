@@ -31,7 +31,7 @@ class ResidentImages:
         return images.numel() < RESIDENT_SHARE * free
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 and labels (B,) int64 on the device, of the given host indices (B,)."""
+        """Images (B, H, W, 3) uint8 and labels (B,) or (B, L) on the device, of host indices (B,)."""
         on_device = indices.to(self.device, non_blocking=True)
         if self._resident:
             return self._images[on_device], self.labels[on_device]

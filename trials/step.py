@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from search_spaces.network import Network
 from trials.augment import to_input
 from trials.device import autocast
 from trials.optimizer import FlatParameters, RMSProp, WeightAverage
 from trials.recipe import Recipe
+from trials.targets import are_correct, cross_entropy
 
 
 class TrainingStep:
@@ -40,19 +40,19 @@ class TrainingStep:
         self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """One step on images (B, H, W, 3) uint8 and labels (B,) int64."""
+        """One step on images (B, H, W, 3) uint8 and labels (B,) int64, or (B, L) padded with -1."""
         self.network.train()
         self.parameters.zero_grad()
         with autocast(self.precision, self.device):
             logits = self.network(to_input(images))  # (B, K)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        loss = cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
         loss.backward()
         self.optimizer.step(self.learning_rate)
         if self.average is not None:
             self.average.update()
         with torch.no_grad():
             self.totals[0] += loss.detach() * labels.shape[0]
-            self.totals[1] += (logits.argmax(1) == labels).sum()
+            self.totals[1] += are_correct(logits.argmax(1, keepdim=True), labels).sum()
             self.totals[2] += labels.shape[0]
 
     def read_totals(self) -> tuple[float, float]:
@@ -88,10 +88,13 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def evaluate(
     network: nn.Module, images: Tensor, labels: Tensor, *, device: torch.device, precision: str
 ) -> Tensor:
-    """Of a batch (B, H, W, 3) uint8: sums of losses, correct answers, answers among the first five; (3,)."""
+    """Of a batch (B, H, W, 3) uint8: sums of losses, correct answers, answers among the first five; (3,).
+
+    Of an image with several labels any one of them is correct.
+    """
     network.eval()
     with autocast(precision, device):
         logits = network(to_input(images)).float()  # (B, K)
-    losses = functional.cross_entropy(logits, labels, reduction="sum")
-    top = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]  # (B, 5)
+    losses = cross_entropy(logits, labels, reduction="sum")
+    top = are_correct(logits.topk(min(5, logits.shape[1]), dim=1).indices, labels)  # (B, 5)
     return torch.stack([losses, top[:, 0].sum().float(), top.any(dim=1).sum().float()])

@@ -1,0 +1,75 @@
+"""One encoded picture to a square of RGB pixels, whatever its format, mode or orientation.
+
+| picture | becomes RGB by |
+|---|---|
+| EXIF orientation | turning and mirroring it as it is meant to be seen |
+| grey | repeating it; of 16 bits the upper 8 |
+| palette, CMYK | Pillow's conversion |
+| transparency (alpha, or a transparent palette colour) | laying it over white |
+| animation | its first frame |
+
+Then it is resized to the square with Pillow's bilinear filter, which is antialiased; the aspect ratio is not
+kept and nothing is cut off.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_SIDE = 20_000  # pixels; larger pictures are refused before they are decoded
+WHITE = (255, 255, 255, 255)
+
+
+class UnreadablePictureError(ValueError):
+    """The picture cannot be used; says why in a few words."""
+
+
+def decode(encoded: bytes, resolution: int) -> np.ndarray:
+    """The picture as (R, R, 3) uint8.
+
+    Raises:
+        UnreadablePictureError: no bytes, too large, truncated, or no picture at all.
+    """
+    if not encoded:
+        raise UnreadablePictureError("no bytes")
+    try:
+        picture = Image.open(io.BytesIO(encoded))
+        if max(picture.size) > MAX_SIDE:
+            width, height = picture.size
+            raise UnreadablePictureError(f"{width:,} x {height:,} px; at most {MAX_SIDE:,} a side")
+        return resized(rgb(picture), resolution)
+    except UnreadablePictureError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise UnreadablePictureError(_reason(error)) from error
+
+
+def rgb(picture: Image.Image) -> Image.Image:
+    """The picture in mode RGB, upright, without transparency."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        return Image.fromarray(_upper_bits(picture)).convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        opaque = Image.new("RGBA", picture.size, WHITE)
+        return Image.alpha_composite(opaque, picture.convert("RGBA")).convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def resized(picture: Image.Image, resolution: int) -> np.ndarray:
+    """An RGB picture as (R, R, 3) uint8."""
+    if picture.size != (resolution, resolution):
+        picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def _upper_bits(picture: Image.Image) -> np.ndarray:
+    return (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture"
+    if isinstance(error, Image.DecompressionBombError):
+        return "too many pixels"
+    return (str(error).splitlines() or [type(error).__name__])[0][:80]

@@ -1,0 +1,217 @@
+"""The files of a source: a path, a folder, a glob or any fsspec URL; and which of them are for training."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+PARQUET_SUFFIX = ".parquet"
+TRAIN = "train"
+# A search never sees the images of these.
+HELD_OUT = ("test", "val", "valid", "validation", "dev", "eval")
+_SPLIT = re.compile(rf"^({TRAIN}|training|{'|'.join(HELD_OUT)})([-_.].*)?$", re.IGNORECASE)
+# What tells one version of a file from another, in the words of the file systems, best first.
+_VERSIONS = (
+    "etag",
+    "ETag",
+    "blob_id",
+    "sha256",
+    "mtime",
+    "last_modified",
+    "LastModified",
+    "updated",
+    "created",
+)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file: its path on its file system, below the source's folder, and what changes when it does."""
+
+    path: str
+    relative: str
+    size: int
+    version: str
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.relative).suffix.lower()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All files of a source but the hidden ones, ordered by path."""
+
+    source: str
+    files: tuple[SourceFile, ...]
+    filesystem: Any
+    is_folder: bool
+
+    def read(self, file: SourceFile) -> bytes:
+        """A file's content."""
+        with self.filesystem.open(file.path, "rb") as opened:
+            return opened.read()
+
+    def identity(self, files: Iterable[SourceFile]) -> list[list[Any]]:
+        """What changes when one of these files does."""
+        return [[self.filesystem.unstrip_protocol(f.path), f.size, f.version] for f in files]
+
+
+def list_files(source: str) -> Listing:
+    """The files of a source.
+
+    Raises:
+        ValueError: there is nothing, it cannot be read, or a package for its protocol is missing.
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(os.path.expanduser(source))
+    except ImportError as error:
+        raise ValueError(f"{source}: a package is missing: {_first_line(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"{source}: {_first_line(error)}") from error
+    try:
+        return _listed(source, filesystem, path)
+    except FileNotFoundError as error:
+        raise ValueError(_nothing(source)) from error
+    except ValueError:
+        raise
+    except Exception as error:  # file systems raise what their services do
+        raise ValueError(f"{source}: cannot be read: {_first_line(error)}") from error
+
+
+def _listed(source: str, filesystem: Any, path: str) -> Listing:
+    local = isinstance(filesystem, fsspec.implementations.local.LocalFileSystem)
+    if filesystem.isdir(path):
+        found = _local_tree(path) if local else _remote_tree(filesystem, path)
+        files = tuple(sorted(found, key=lambda file: file.relative))
+        if not files:
+            raise ValueError(f"{source}: this folder is empty")
+        return Listing(source, files, filesystem, is_folder=True)
+    if filesystem.exists(path):
+        names = [path]
+    else:
+        names = [name for name in sorted(filesystem.glob(path)) if not filesystem.isdir(name)]
+    if not names:
+        raise ValueError(_nothing(source))
+    files = tuple(_file(name, PurePosixPath(name).name, filesystem.info(name)) for name in names)
+    return Listing(source, files, filesystem, is_folder=False)
+
+
+def _nothing(source: str) -> str:
+    return f"{source}: there is no such file or folder, and no file of that pattern"
+
+
+def _remote_tree(filesystem: Any, root: str) -> Iterator[SourceFile]:
+    for path, info in filesystem.find(root, detail=True).items():
+        relative = path.removeprefix(root.rstrip("/")).lstrip("/")
+        if not _is_hidden(relative):
+            yield _file(path, relative, info)
+
+
+def _local_tree(root: str) -> Iterator[SourceFile]:
+    """Follows links to folders, each folder once: links may lead back."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        status = os.stat(os.path.join(root, folder))
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(os.path.join(root, folder)) as entries:
+            for entry in entries:
+                relative = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    waiting.append(relative)
+                elif entry.is_file():
+                    info = entry.stat()
+                    yield SourceFile(entry.path, relative, info.st_size, str(info.st_mtime_ns))
+
+
+def _file(path: str, relative: str, info: dict[str, Any]) -> SourceFile:
+    if "ino" in info and stat.S_ISREG(
+        os.stat(path).st_mode
+    ):  # local: fsspec rounds the time to seconds' fractions
+        status = os.stat(path)
+        return SourceFile(path, relative, status.st_size, str(status.st_mtime_ns))
+    version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
+    return SourceFile(path, relative, int(info.get("size") or 0), version)
+
+
+def _is_hidden(relative: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(relative).parts)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+# ---------------------------------------------------------------------- splits
+
+
+def split_name(part: str) -> str | None:
+    """The split that a file or folder is named by: train-00000-of-00002.parquet is train."""
+    match = _SPLIT.match(part)
+    if match is None:
+        return None
+    name = match.group(1).lower()
+    return TRAIN if name == "training" else name
+
+
+def training_files(listing: Listing, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """Those of some Parquet files that are for training: of several splits only train.
+
+    Raises:
+        ValueError: a folder holds test or validation splits and nothing else.
+    """
+    by_split: dict[str | None, list[SourceFile]] = {}
+    for file in files:
+        names = [split_name(part) for part in reversed(PurePosixPath(file.relative).parts)]
+        by_split.setdefault(next((name for name in names if name), None), []).append(file)
+    if TRAIN in by_split:
+        return tuple(by_split[TRAIN])
+    if None in by_split:
+        return tuple(by_split[None])
+    if listing.is_folder or len(by_split) > 1:
+        found = ", ".join(sorted(name for name in by_split if name))
+        raise ValueError(
+            f"{listing.source}: holds only {found}, which a search must not see; give the folder that holds "
+            "the training images, or name a file if it is meant"
+        )
+    return tuple(files)
+
+
+def training_root(listing: Listing, pictures: Sequence[SourceFile]) -> str:
+    """Below which folder the class folders of an image folder lie: train/, or the folder itself ("").
+
+    A folder that is named like a split counts as one if its pictures lie in folders of their own.
+
+    Raises:
+        ValueError: there are test or validation splits and no train.
+    """
+    parts_of: dict[str, list[tuple[str, ...]]] = {}
+    for file in pictures:
+        parts = PurePosixPath(file.relative).parts
+        parts_of.setdefault(parts[0] if len(parts) > 1 else "", []).append(parts)
+    splits = {
+        folder: split_name(folder)
+        for folder, paths in parts_of.items()
+        if folder and split_name(folder) and all(len(parts) > 2 for parts in paths)
+    }
+    train = [folder for folder, name in splits.items() if name == TRAIN]
+    if train:
+        return train[0]
+    if splits:
+        raise ValueError(
+            f"{listing.source}: holds only {', '.join(sorted(splits))}, which a search must not see; give "
+            "the folder whose sub-folders are the classes of the training images"
+        )
+    return ""
