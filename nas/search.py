@@ -12,19 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from nas.config import SearchConfig, check_networks
 from nas.environment import describe_environment
 from nas.export import best_yaml
+from nas.same_search import check_same_search
 from nas.strategy import Strategy, build_strategy
-from search_spaces.yaml_io import ConfigError, from_mapping, to_mapping, yaml_text
+from search_spaces.yaml_io import yaml_text
 from trials.packed import open_images
 from trials.reward import Reward
 from trials.rows import ask_from_row, ask_row, cached_row, outcome_from_row, trial_row
 from trials.run_trial import WorkerSetup, start_worker
 from trials.store import RunStore
-from trials.trial import Ask, EpochResult, Event, Execute, Purpose, StartWorker, Trial, TrialResult
+from trials.trial import (
+    INFERENCE,
+    Ask,
+    EpochResult,
+    Event,
+    Execute,
+    Purpose,
+    StartWorker,
+    Trial,
+    TrialResult,
+)
 
 COUNTED = frozenset({"completed", "stopped", "infeasible"})  # by the budget, as search or baseline trials
 MAX_ATTEMPTS = 3  # of a trial whose worker is lost
@@ -135,36 +145,6 @@ def _removed_if_never_begun(store: RunStore, *, new: bool) -> Iterator[None]:
             with suppress(OSError):  # runs/, where nothing else lies in it
                 store.folder.parent.rmdir()
         raise
-
-
-def check_same_search(config: SearchConfig, folder: Path) -> None:
-    """A run is continued with the configuration that it was made with; only the budget may change.
-
-    Raises:
-        ConfigError: with the keys that differ.
-    """
-    text = (folder / "search.yaml").read_text()
-    recorded = from_mapping(SearchConfig, yaml.safe_load(text), name=str(folder / "search.yaml"))
-    before, now = to_mapping(recorded), to_mapping(config)
-    before.pop("budget"), now.pop("budget")
-    differences = list(_differences(before, now, ""))
-    if differences:
-        raise ConfigError(
-            f"{folder}: this run was made with another configuration; only the budget may change:\n"
-            + "\n".join(f"  {line}" for line in differences)
-            + "\nContinue with the recorded one, or choose another --run"
-        )
-
-
-def _differences(before: Any, now: Any, path: str) -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            yield from _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for i, (a, b) in enumerate(zip(before, now, strict=True)):
-            yield from _differences(a, b, f"{path}[{i}]")
-    elif before != now:
-        yield f"{path}: the run has {before!r}, now {now!r}"
 
 
 @dataclass
@@ -334,6 +314,8 @@ class _Loop:
             seed=row["seed"],
             attempt=attempt,
             timing=self.config.timing,
+            needs_inference_time=needs_inference_time(self.config),
+            limits=self.config.space.limits.measured(),
         )
         flight = _Flight(ask, row, trial)
         for other in self.flights.values():
@@ -389,6 +371,13 @@ class _Loop:
         if self.best is not None and self.best is not before:
             self.store.write_text("best.yaml", best_yaml(self.best, run=self.store.folder))
         self.on_news(RowWritten(written))
+
+
+def needs_inference_time(config: SearchConfig) -> bool:
+    """Whether trials measure inference time: a term of the reward, or a limit."""
+    return INFERENCE in config.reward or any(
+        name.startswith("inference") for name in config.space.limits.measured()
+    )
 
 
 def device_seconds(row: Mapping[str, Any]) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import MakeConfig, formula_result
@@ -24,7 +25,7 @@ from trials.rows import (
     outcome_from_row,
     trial_row,
 )
-from trials.store import RunLockedError, RunStore, recorded_trials
+from trials.store import RunLockedError, RunStore, _parquet, recorded_trials
 from trials.trial import UNMEASURED_RATIO, Ask, EpochResult, Trial
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
@@ -112,7 +113,8 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path, asked: Any, finishe
     assert row["asked_at"] == NOW
     assert (row["ask_seq"], row["tell_seq"]) == (0, 1)
     filled = {name for name, value in row.items() if value is not None}
-    never = {"continues", "failure_kind", "timing_flag", "peak_memory_bytes", "inference_seconds", "error"}
+    inference = {name for name in TRIAL_SCHEMA.names if "inference" in name}
+    never = {"continues", "failure_kind", "timing_flag", "peak_memory_bytes", "error"} | inference
     assert set(TRIAL_SCHEMA.names) - filled == never
 
 
@@ -319,3 +321,17 @@ def test_views_are_never_seen_in_part(tmp_path: Path, asked: Any, finished: Any)
             store.refresh_views(force=True)
             trial_id += 1
     assert reader.wait() == 0
+
+
+def test_a_log_of_an_older_version_reads_with_nulls(tmp_path: Path, asked: Any, finished: Any) -> None:
+    folder = tmp_path / "run"
+    fill(folder, asked, finished)
+    older = pa.schema([field for field in TRIAL_SCHEMA if "inference" not in field.name])
+    with RunStore(folder) as store:
+        rows = {trial_id: {n: row[n] for n in older.names} for trial_id, row in store.trials.items()}
+    for trial_id, row in rows.items():
+        (folder / "log" / "trials" / f"t{trial_id:08d}.parquet").write_bytes(_parquet([row], older))
+    with RunStore(folder) as store:
+        assert not store.quarantined
+        assert {row["inference_time_ratio"] for row in store.trials.values()} == {None}
+        assert store.trials[1]["reward"] == rows[1]["reward"]

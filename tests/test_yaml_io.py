@@ -105,7 +105,7 @@ TWICE = "stem_channels: 8\nstem_channels: 9\n"
         ("a: [1, 2\n", "not valid YAML"),
         (TWICE, "'stem_channels' stands here twice"),
         ("a: &x 1\nb: *x\n", "aliases"),
-        ("a: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("a: !!python/object/apply:os.system ['true']\n", "tags"),
         ("a: 1\n---\nb: 2\n", "several documents"),
         ("a: " + "[" * 40 + "]" * 40, "nested more than 32 deep"),
         ("? [1, 2]\n: 3\n", "keys must be plain words"),

@@ -74,11 +74,15 @@ TRIAL_COLUMNS = (
     Column("timing_precision", _TEXT, "in which precision"),
     Column("timing_source", _TEXT, "measured or predicted"),
     Column("reference_params", _INT, "of the reference network"),
-    Column("inference_seconds", _FLOAT, "median forward pass", "s"),
+    Column("inference_seconds", _FLOAT, "median forward pass of a batch", "s"),
     Column("environment_id", _TEXT, "versions and devices: see environment/*.json"),
     Column("error", _TEXT, "what a trial that did not complete said"),
     Column("reference_macs", _INT, "of the reference network"),
     Column("schema_version", pa.int16(), "of this row's columns"),
+    Column("inference_time_ratio", _FLOAT, "inference time over the reference network's"),
+    Column("inference_time_ratio_spread", _FLOAT, "(p90 - p10) / median of the ratios"),
+    Column("reference_inference_seconds", _FLOAT, "median forward pass of the reference network", "s"),
+    Column("inference_batch_size", _INT, "images of such a pass"),
 )
 
 ASK_NAMES = frozenset(

@@ -8,7 +8,7 @@ from typing import Any
 
 from search_spaces.architecture import Architecture
 from search_spaces.yaml_io import from_mapping, to_mapping
-from trials.trial import UNMEASURED_RATIO, Ask, Outcome, StepTime, TrialResult
+from trials.trial import UNMEASURED_RATIO, Ask, InferenceTime, Outcome, StepTime, TrialResult
 
 MAX_ERROR = 2_000  # characters
 
@@ -20,7 +20,8 @@ REPEATED = (
     "params", "macs", "peak_memory_bytes", "train_loss", "minival_accuracy", "resolution", "batch_size",
     "micro_batches", "precision", "device_name", "device_id", "host", "timing_device", "timing_resolution",
     "timing_batch_size", "timing_precision", "timing_source", "reference_params", "reference_macs",
-    "inference_seconds", "environment_id", "failure_kind",
+    "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
+    "inference_batch_size", "environment_id", "failure_kind",
 )  # fmt: skip
 
 
@@ -81,6 +82,8 @@ def trial_row(
     step_time = result.measurement.step_time if result.measurement else result.step_time
     if step_time is not None:
         row |= _timing_columns(step_time)
+    if result.inference_time is not None:
+        row |= _inference_columns(result.inference_time)
     if result.device is not None:
         row |= vars(result.device)
     if result.times is not None:
@@ -110,6 +113,16 @@ def _timing_columns(step_time: StepTime) -> dict[str, Any]:
         "timing_batch_size": step_time.batch_size,
         "timing_precision": step_time.precision,
         "timing_source": step_time.source,
+    }
+
+
+def _inference_columns(inference_time: InferenceTime) -> dict[str, Any]:
+    return {
+        "inference_seconds": inference_time.inference_seconds,
+        "inference_time_ratio": inference_time.inference_time_ratio,
+        "inference_time_ratio_spread": inference_time.inference_time_ratio_spread,
+        "reference_inference_seconds": inference_time.reference_inference_seconds,
+        "inference_batch_size": inference_time.batch_size,
     }
 
 

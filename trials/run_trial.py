@@ -16,6 +16,7 @@ from search_spaces.counting import Counts, count
 from search_spaces.network import Network, build_network, check_resolution
 from trials.data import DataConfig
 from trials.device import claim, device_info, peak_memory, reset_peak_memory, resolve_precision
+from trials.inference_time import measure_inference_time
 from trials.packed import open_images
 from trials.recipe import Recipe
 from trials.resident import ResidentImages
@@ -26,6 +27,7 @@ from trials.trial import (
     DeviceInfo,
     Event,
     FailureKind,
+    InferenceTime,
     Measurement,
     Phase,
     Progress,
@@ -100,6 +102,8 @@ class _Worker:
             kind, text = "non_finite_loss", _first_line(error)
         except InvalidNetworkError as error:
             kind, text = "invalid_network", _first_line(error)
+        except OverLimitError as error:
+            kind, text = "over_limit", _first_line(error)
         except RuntimeError as error:
             # torch's CPU allocator has no exception class of its own.
             if "can't allocate memory" in str(error):
@@ -118,6 +122,10 @@ class InvalidNetworkError(ValueError):
     """This architecture cannot be built, or not for images of this size."""
 
 
+class OverLimitError(ValueError):
+    """Something that was measured before training is beyond the search's limit."""
+
+
 class _Work:
     """One trial's progress through its phases, and what is known of it so far."""
 
@@ -127,13 +135,14 @@ class _Work:
         self.step: TrainingStep | None = None
         self.counts: Counts | None = None
         self.step_time: StepTime | None = trial.step_time
+        self.inference_time: InferenceTime | None = None
         self.ends: list[EpochEnd] = []
         self.precision = resolve_precision(trial.recipe.precision, worker.device)
         self.started_at = datetime.now(UTC)
         self.build_seconds = self.timing_seconds = 0.0
 
     def events(self) -> Iterator[Event]:
-        """Build, count, time, train and evaluate, in this order."""
+        """Build, count, time, check limits, train and evaluate, in this order."""
         trial, worker = self.trial, self.worker
         reset_peak_memory(worker.device)
         yield self._progress("building")
@@ -160,6 +169,11 @@ class _Work:
                 self.step, num_classes=num_classes, resolution=resolution
             )
             self.timing_seconds = time.perf_counter() - before
+        if trial.needs_inference_time:
+            before = time.perf_counter()
+            self.inference_time = self._measure_inference_time(self.step, num_classes, resolution)
+            self.timing_seconds += time.perf_counter() - before
+        self._check_limits()
         yield from self._train(self.step)
         last = self.ends[-1]
         yield TrialResult(
@@ -171,6 +185,7 @@ class _Work:
                 accuracy_top5=last.minival_accuracy_top5,
                 minival_images=len(images.minival),
                 step_time=self.step_time,
+                inference_time=self.inference_time,
                 params=self.counts.params,
                 macs=self.counts.macs,
                 reference_params=reference.params,
@@ -209,6 +224,27 @@ class _Work:
         finally:
             step.precision = trained_precision
 
+    def _measure_inference_time(self, step: TrainingStep, num_classes: int, resolution: int) -> InferenceTime:
+        timing, recipe = self.trial.timing, self.trial.recipe
+        precision, resolution = timing.precision or self.precision, timing.resolution or resolution
+        reference = self.worker.reference_step(recipe, precision, num_classes, resolution)
+        return measure_inference_time(
+            step.network,
+            reference.network,
+            batch_size=timing.inference_batch_size,
+            resolution=resolution,
+            device=self.worker.device,
+            precision=precision,
+        )
+
+    def _check_limits(self) -> None:
+        """Ends a trial before it trains if a measured quantity is beyond its limit."""
+        for name, most in self.trial.limits.items():
+            measured = getattr(self.step_time, name, None) or getattr(self.inference_time, name, None)
+            assert measured is not None, f"a limit on {name} needs its measurement"
+            if measured > most:
+                raise OverLimitError(f"{name} is {measured:.4g}; the limit is {most:.4g}")
+
     def failed(self, kind: FailureKind, error: str) -> TrialResult:
         """The result of a trial that did not get through; a bug is ours, all else its own fault."""
         return TrialResult(
@@ -225,6 +261,7 @@ class _Work:
             "params": self.counts.params if self.counts else None,
             "macs": self.counts.macs if self.counts else None,
             "step_time": self.step_time,
+            "inference_time": self.inference_time,
             "epochs": tuple(
                 end.result(trial_id=self.trial.trial_id, attempt=self.trial.attempt) for end in ends
             ),

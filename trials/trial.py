@@ -3,6 +3,7 @@
 Imports neither torch nor ray: a notebook reads these types on a laptop.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +16,9 @@ from trials.recipe import Recipe
 
 Purpose = Literal["search", "baseline", "repeat", "audit"]
 Status = Literal["completed", "stopped", "infeasible", "crashed", "cached"]
-FailureKind = Literal["out_of_memory", "non_finite_loss", "invalid_network", "timeout", "worker_lost", "bug"]
+FailureKind = Literal[
+    "out_of_memory", "non_finite_loss", "invalid_network", "over_limit", "timeout", "worker_lost", "bug"
+]
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
 # What a strategy is told for a quantity that a trial could not measure: finite, and worse than any measured
@@ -53,17 +56,36 @@ class StepTime:
     resolution: int
     batch_size: int
     precision: str
+    rounds: int = 0  # how many ratios
     flag: str | None = None  # why this value should be doubted; None if it should not
     source: Literal["measured", "predicted"] = "measured"
 
 
+@dataclass(frozen=True, kw_only=True)
+class InferenceTime:
+    """Seconds of one forward pass of a batch, and their ratio to the reference network's."""
+
+    inference_seconds: float  # median
+    inference_seconds_p10: float
+    inference_seconds_p90: float
+    inference_time_ratio: float  # median of the ratios
+    inference_time_ratio_spread: float  # (p90 - p10) / median of the ratios
+    reference_inference_seconds: float
+    resolution: int
+    batch_size: int
+    precision: str
+    rounds: int
+    flag: str | None = None
+
+
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
 class Timing:
-    """Under which conditions step time is measured; None takes the trial's own."""
+    """Under which conditions step time and inference time are measured; None takes the trial's own."""
 
     batch_size: int | None = Field(default=None, ge=2, le=65_536)
     resolution: int | None = Field(default=None, ge=8, le=2048)  # pixels
     precision: Literal["fp32", "bf16"] | None = None
+    inference_batch_size: int = Field(default=1, ge=1, le=65_536)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +101,8 @@ class Trial:
     attempt: int = 1
     timing: Timing = field(default_factory=Timing)
     step_time: StepTime | None = None  # given: not measured again
+    needs_inference_time: bool = False  # for the reward, or for a limit
+    limits: Mapping[str, float] = field(default_factory=dict)  # on what is measured before training, by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +145,7 @@ class Measurement:
     accuracy_top5: float | None
     minival_images: int
     step_time: StepTime
+    inference_time: InferenceTime | None = None  # where it was asked for
     params: int  # trainable, with the classifier
     macs: int  # of one image at the trial's resolution
     reference_params: int
@@ -132,11 +157,13 @@ class Measurement:
         return REWARDABLE[name](self)
 
 
+INFERENCE = "inference_time_ratio"
 # What a reward may be made of, by name. A step-time term is named by the ratio itself.
 REWARDABLE: dict[str, Callable[[Measurement], float]] = {
     "step_time_ratio": lambda m: m.step_time.step_time_ratio,
     "params": lambda m: m.params / m.reference_params,
     "macs": lambda m: m.macs / m.reference_macs,
+    INFERENCE: lambda m: m.inference_time.inference_time_ratio if m.inference_time else math.nan,
 }
 
 
@@ -172,6 +199,7 @@ class TrialResult:
     params: int | None = None  # known as soon as the network is counted, also of an infeasible trial
     macs: int | None = None
     step_time: StepTime | None = None
+    inference_time: InferenceTime | None = None
     epochs: tuple[EpochResult, ...] = ()
     device: DeviceInfo | None = None
     times: TrialTimes | None = None

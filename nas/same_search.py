@@ -1,0 +1,40 @@
+"""Whether a run is continued with the configuration that it was made with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas.config import SearchConfig
+from search_spaces.yaml_io import ConfigError, from_mapping, to_mapping
+
+
+def check_same_search(config: SearchConfig, folder: Path) -> None:
+    """A run is continued with the configuration that it was made with; only the budget may change.
+
+    Raises:
+        ConfigError: with the keys that differ.
+    """
+    text = (folder / "search.yaml").read_text()
+    recorded = from_mapping(SearchConfig, yaml.safe_load(text), name=str(folder / "search.yaml"))
+    before, now = to_mapping(recorded), to_mapping(config)
+    before.pop("budget"), now.pop("budget")
+    differences = list(_differences(before, now, ""))
+    if differences:
+        raise ConfigError(
+            f"{folder}: this run was made with another configuration; only the budget may change:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + "\nContinue with the recorded one, or choose another --run"
+        )
+
+
+def _differences(before: Any, now: Any, path: str) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, (a, b) in enumerate(zip(before, now, strict=True)):
+            yield from _differences(a, b, f"{path}[{i}]")
+    elif before != now:
+        yield f"{path}: the run has {before!r}, now {now!r}"
