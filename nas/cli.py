@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -17,6 +18,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Training-aware neural architecture search.",
 )
+
+
+class Precision(StrEnum):
+    """In which a network computes."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -95,6 +104,49 @@ def describe(
 
     figures, screen = describe_source(source, num_classes=classes, resolution=resolution)
     _print(as_json, lambda: figures, lambda: screen)
+
+
+@app.command()
+def measure(
+    sources: Annotated[list[str], typer.Argument(help="Architectures: files, or published names.")],
+    classes: Annotated[int | None, typer.Option(min=2, help="Classes of the networks.")] = None,
+    resolution: Annotated[int | None, typer.Option(min=8, max=4096, help="Pixels.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Images of a training step.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Default: bf16 on a GPU, fp32 on a CPU.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure networks side by side here: size, training step, inference, memory."""
+    from nas.measure import measure_on_console
+    from nas.measure_screen import measure_screen
+
+    figures = measure_on_console(
+        sources,
+        num_classes=classes,
+        resolution=resolution,
+        batch_size=batch_size,
+        precision=precision.value if precision else None,
+        console=Console(stderr=True),
+    )
+    _print(as_json, lambda: figures, lambda: measure_screen(figures))
+
+
+@app.command()
+def status(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how a search is going: trials, the best so far, time left."""
+    from nas.status import run_status, status_screen
+    from nas.status import watch as watch_run
+
+    if watch and not as_json:
+        watch_run(run, Console(highlight=False))
+        return
+    figures = run_status(run)
+    _print(as_json, lambda: figures, lambda: status_screen(figures))
 
 
 def _print(as_json: bool, figures: Callable[[], dict[str, Any]], screen: Callable[[], Any]) -> None:

@@ -33,7 +33,7 @@ def read_described(source: str) -> Architecture | SearchSpace:
     except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError):
         content = None  # read_yaml says what is wrong with it
     if isinstance(content, dict) and "space" in content:
-        raise ConfigError(f"{source}: this is a search file; nas describe takes an architecture or a space")
+        raise ConfigError(f"{source}: this is a search file; an architecture or a space is expected")
     if _offers_choices(content):
         return read_yaml(SearchSpace, path)
     return read_yaml(Architecture, path)

@@ -303,5 +303,13 @@ RUNS = (
     Case("a run directory that is a file", ("search", "quick", "--run", "run"), {"run": "text"}),
     Case("a run directory below a file", ("search", "quick", "--run", "run/a"), {"run": "text"}),
     Case("a trial that is no number", ("export", "run", "--trial", "best")),
+    Case("the state of a run that is not there", ("status", "nowhere")),
+    Case("the state of a folder that is no run", ("status", "run"), prepare=_empty_folder),
+    Case("a published network to measure, misspelt", ("measure", "efficientnetv2-s", "efficientnet-bo")),
+    Case("a space to measure", ("measure", "tiny")),
+    Case("a search file to measure", ("measure", "mine.yaml"), {"mine.yaml": SEARCH}),
+    Case("measuring at an impossible size", ("measure", "efficientnet-b0", "--resolution", "16")),
+    Case("measuring in a precision of 8 bits", ("measure", "efficientnet-b0", "--precision", "fp8")),
+    Case("nothing to measure", ("measure",)),
     Case("no command", ("serach", "quick")),
 )

@@ -36,6 +36,10 @@ def test_the_permitted_options() -> None:
     }  # fmt: skip
     assert options_of("export") == {"--trial", "-o", "--output", "--force", "--help"}
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
+    assert options_of("status") == {"--watch", "--json", "--help"}
+    assert options_of("measure") == {
+        "--classes", "--resolution", "--batch-size", "--precision", "--json", "--help"
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|environment/\d{4}\.json)")
 DIGEST = b"values_sha256"  # in a part's metadata
 PART_NAME = re.compile(r"t(\d{8})\.parquet")
 SECONDS_BETWEEN_VIEWS = 2.0
+LOCK_TRIES = 3
 
 Row = dict[str, Any]
 
@@ -104,14 +106,17 @@ class RunStore:
             handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when the holder dies
-        except OSError:
+        for _ in range(LOCK_TRIES):  # whoever only asks who the driver is holds it for an instant
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when the holder dies
+                break
+            time.sleep(0.05)
+        else:
             holder = os.read(handle, 200).decode(errors="replace").strip() or "unknown"
             os.close(handle)
             raise RunLockedError(
                 f"{self.folder}: another driver works on this run ({holder}); wait for it, or stop it"
-            ) from None
+            )
         os.ftruncate(handle, 0)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         os.write(handle, f"process {os.getpid()} on {socket.gethostname()} since {started}".encode())
@@ -149,7 +154,7 @@ class RunStore:
             if not PART_NAME.fullmatch(path.name):
                 continue
             try:
-                rows = _sealed_rows(self._files.read(path), SCHEMAS[kind])
+                rows = sealed_rows(self._files.read(path), SCHEMAS[kind])
                 trial_id = int(path.name[1:9])
                 if not rows or any(row["trial_id"] != trial_id for row in rows):
                     raise DamagedPartError("its rows are not those of its name")
@@ -273,11 +278,11 @@ def _parquet(rows: list[Row], schema: pa.Schema, *, sealed: bool = True) -> byte
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data: bytes = sink.getvalue().to_pybytes()
     if sealed:
-        _sealed_rows(data, schema)
+        sealed_rows(data, schema)
     return data
 
 
-def _sealed_rows(data: bytes, schema: pa.Schema) -> list[Row]:
+def sealed_rows(data: bytes, schema: pa.Schema) -> list[Row]:
     """The rows of a sealed part, verified by its page checksums and its digest."""
     table = _table(data)
     try:

@@ -1,0 +1,164 @@
+"""How a search is going, from its run directory alone: while it runs, after it ended, after it was killed."""
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from nas.config import Budget, SearchConfig
+from nas.live import duration, short_count
+from nas.search import COUNTED, device_seconds
+from search_spaces.yaml_io import read_yaml
+from trials.run_reader import RunLog, read_run
+
+State = Literal["running", "finished", "stopped"]
+KINDS = ("train", "timing", "evaluate", "build")
+SECONDS_BETWEEN_LOOKS = 2.0
+BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """How much of the budget is used, in the budget's own unit."""
+
+    unit: str
+    spent: float
+    total: float
+
+
+def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
+    """The state of a run as one mapping, keys named as the columns.
+
+    Raises:
+        ConfigError: the folder is no run, or its search.yaml does not read.
+    """
+    log = read_run(run)
+    config = read_yaml(SearchConfig, run / "search.yaml")
+    rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
+    spent = _spent(config.budget, rows)
+    state: State = "finished" if spent.spent >= spent.total and not log.in_flight else "stopped"
+    state = "running" if log.driver else state
+    now = now or datetime.now(UTC)
+    best = max((r for r in rows if r["status"] == "completed"), key=lambda r: r["reward"], default=None)
+    baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and r["status"] in COUNTED]
+    return {
+        "run": str(run),
+        "state": state,
+        "driver": log.driver,
+        "asked": len(log.asks),
+        "in_flight": len(log.in_flight),
+        "status": dict(Counter(row["status"] for row in rows)),
+        "purpose": dict(Counter(row["purpose"] for row in rows)),
+        "failure_kind": dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
+        "budget": {"unit": spent.unit, "spent": spent.spent, "total": spent.total},
+        "best": {name: best[name] for name in BEST} if best else None,
+        "baseline_median_reward": statistics.median(baseline) if baseline else None,
+        "baseline_trials": len(baseline),
+        "device_seconds": {
+            kind: sum(r.get(f"{kind}_seconds") or 0.0 for r in rows if r["status"] != "cached")
+            for kind in KINDS
+        },
+        "seconds_left": _seconds_left(config.budget, log, spent, now or datetime.now(UTC))
+        if log.driver
+        else None,
+        "unreadable": list(log.unreadable),
+    }
+
+
+def _spent(budget: Budget, rows: list[dict[str, Any]]) -> Spent:
+    counted = [row for row in rows if row["status"] in COUNTED]
+    if budget.trials is not None:
+        return Spent("trials", len(counted), budget.trials)
+    if budget.epochs is not None:
+        return Spent("epochs", sum(row["epochs"] for row in counted), budget.epochs)
+    assert budget.device_seconds is not None, "a budget has one of three"
+    return Spent("device-seconds", sum(map(device_seconds, counted)), budget.device_seconds)
+
+
+def _seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> float | None:
+    """By the pace since the driver started; None before its first row."""
+    started = log.driver_started_at
+    if started is None:
+        return None
+    new = [row for row in log.trials.values() if row["finished_at"] and row["finished_at"] > started]
+    done = _spent(budget, new).spent
+    elapsed = (now - started).total_seconds()
+    return elapsed / done * max(spent.total - spent.spent, 0.0) if done else None
+
+
+# ---------------------------------------------------------------------- the screen
+
+
+def status_screen(figures: Mapping[str, Any]) -> RenderableType:
+    """The state in a few lines, and what to type next; fits 80 columns."""
+    lines = [Text(f"{figures['run']}   {_state(figures)}", style="bold"), Text(_progress(figures))]
+    if best := figures["best"]:
+        text = (
+            f"best reward {best['reward']:.4f} (trial {best['trial_id']})   accuracy {best['accuracy']:.4f}"
+        )
+        text += f"   step {best['step_time_ratio']:.2f}x   {short_count(best['params'])} params"
+        lines.append(Text(text))
+    if figures["baseline_trials"]:
+        median = figures["baseline_median_reward"]
+        lines.append(Text(f"random search's {figures['baseline_trials']} trials: reward median {median:.4f}"))
+    if total := sum(figures["device_seconds"].values()):
+        shares = ", ".join(
+            f"{kind} {seconds / total:.0%}" for kind, seconds in figures["device_seconds"].items()
+        )
+        lines.append(Text(f"{total:,.0f} device-seconds: {shares}"))
+    if figures["unreadable"]:
+        damaged = ", ".join(figures["unreadable"][:3])
+        lines.append(Text(f"damaged, moved aside when the search goes on: {damaged}"))
+    return Group(*lines, *(Text(line) for line in _next(figures)))
+
+
+def _state(figures: Mapping[str, Any]) -> str:
+    if figures["state"] == "running":
+        return f"running ({figures['driver']})"
+    return str(figures["state"])
+
+
+def _progress(figures: Mapping[str, Any]) -> str:
+    budget = figures["budget"]
+    text = f"{budget['spent']:,.0f}/{budget['total']:,.0f} {budget['unit']}"
+    counts = [f"{count} {status}" for status, count in sorted(figures["status"].items())]
+    text += f"   {', '.join(counts) or 'no trial has ended'}"
+    if figures["failure_kind"]:
+        text += f" ({', '.join(sorted(figures['failure_kind']))})"
+    if figures["in_flight"]:
+        text += f"   {figures['in_flight']} in flight"
+    if figures["seconds_left"] is not None:
+        text += f"   about {duration(figures['seconds_left'])} left"
+    return text
+
+
+def _next(figures: Mapping[str, Any]) -> list[str]:
+    run = figures["run"]
+    lines = [f"nas status {run} --watch"] if figures["state"] == "running" else []
+    if figures["state"] == "stopped":
+        lines.append(f"nas search {run}/search.yaml --run {run}     (continues)")
+    if figures["best"]:
+        lines.append(f"nas export {run} -o winner.yaml")
+    return [("next:  " if i == 0 else "       ") + line for i, line in enumerate(lines)]
+
+
+def watch(run: Path, console: Console) -> None:
+    """Shows the state again and again, until nobody works on the run any more or Ctrl-C.
+
+    Raises:
+        ConfigError: as `run_status`.
+    """
+    figures = run_status(run)
+    with Live(status_screen(figures), console=console, auto_refresh=False) as live:
+        while figures["state"] == "running":
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            figures = run_status(run)
+            live.update(status_screen(figures), refresh=True)
