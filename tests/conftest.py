@@ -36,6 +36,20 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(scope="module")
+def as_a_worker() -> Iterator[None]:
+    """One thread, as in a worker; what a test does to threads and cores is undone."""
+    import torch  # tests of what needs no torch load none
+
+    threads = torch.get_num_threads()
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
+
+
 @pytest.fixture
 def make_config() -> MakeConfig:
     """A valid search over the tiny space, with keys replaced as given."""

@@ -18,6 +18,8 @@ from trials.inference_time import measure_inference_time
 from trials.reward import Reward
 from trials.trial import Timing
 
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+
 
 class Clock:
     """Seconds that pass when work says so."""

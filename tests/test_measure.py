@@ -16,20 +16,19 @@ from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, read_yaml, write_yaml
 from trials.step_memory import cpu_step_memory
 
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+
 CONDITIONS: dict[str, Any] = {"num_classes": 10, "resolution": 16, "batch_size": 8, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> dict[str, Any]:
     """SMALL and WIDE, measured once."""
-    threads = torch.get_num_threads()
     folder = tmp_path_factory.mktemp("networks")
     for name, architecture in (("small", SMALL), ("wide", WIDE)):
         write_yaml(architecture, folder / f"{name}.yaml")
     sources = [str(folder / f"{name}.yaml") for name in ("small", "wide")]
-    measured = measure_on_console(sources, **CONDITIONS, console=Console(file=io.StringIO()))
-    torch.set_num_threads(threads)
-    return measured
+    return measure_on_console(sources, **CONDITIONS, console=Console(file=io.StringIO()))
 
 
 def test_figures_are_those_of_the_networks(figures: dict[str, Any]) -> None:

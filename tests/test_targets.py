@@ -19,6 +19,8 @@ from trials.sources import Digits
 from trials.targets import are_correct, cross_entropy, shared_target
 from trials.trial import EpochResult, Slot, TrialResult
 
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+
 
 def test_labels_share_the_target_equally() -> None:
     labels = torch.tensor([[2, -1, -1], [0, 3, -1], [1, 2, 3]])

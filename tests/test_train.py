@@ -1,7 +1,6 @@
 """The training loop and step on real digits: the first loss, memorising, seeds, faults, step time."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -36,12 +35,7 @@ RECIPE = Recipe(
 DIGITS = DataConfig(source="digits", fraction=0.5)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 
 def new_step(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed: int = 0) -> TrainingStep:
