@@ -71,7 +71,7 @@ def from_mapping(
     """An object of `cls` from plain values; `name` stands for the file in messages."""
     mapping = _with_named_files(cls, mapping, name=name, folder=folder)
     for override in overrides:
-        mapping = _overridden(cls, mapping, override, name=name, folder=folder)
+        mapping = _overridden(cls, mapping, override)
     _refuse_non_finite(mapping, name)
     if found := list(not_numbers(cls, mapping)):
         raise ConfigError("\n".join(f"{name}: {line}" for line in found[:MAX_PROBLEMS]))
@@ -210,7 +210,7 @@ def _with_named_files(cls: type, mapping: Any, *, name: str, folder: Path | None
     return result
 
 
-def _overridden(cls: type, mapping: Any, override: str, *, name: str, folder: Path | None) -> Any:
+def _overridden(cls: type, mapping: Any, override: str) -> Any:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override}: expected key.path=value, as in --set budget.trials=100")
@@ -220,7 +220,8 @@ def _overridden(cls: type, mapping: Any, override: str, *, name: str, folder: Pa
         raise ConfigError(f"--set {override}: the value is not valid YAML") from None
     steps = [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", key)]
     result = _set(cls, mapping, steps, value, f"--set {key}")
-    return _with_named_files(cls, result, name="--set", folder=folder)
+    # What is typed is meant from where it is typed; the file's own names have been read before.
+    return _with_named_files(cls, result, name="--set", folder=Path())
 
 
 def _set(kind: Any, container: Any, steps: list[str | int], value: Any, where: str) -> Any:

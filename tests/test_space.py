@@ -1,6 +1,7 @@
 """Search spaces: sizes, decoding and encoding, canonical choices, uniform samples, neighbours."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.config import read_search_config
+from search_spaces.architecture import Architecture
 from search_spaces.choice_space import ChoiceSpace
 from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import ConfigError, from_mapping, parse_yaml, read_yaml, yaml_text
@@ -180,3 +183,27 @@ def test_wrong_stages_are_refused_by_place(stage: dict[str, Any], words: str) ->
     whole = {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": [1, 2]}
     with pytest.raises(ConfigError, match=words):
         space_of({**whole, **stage})
+
+
+TEN_LINES = """\
+stem_channels: 16
+stages:
+- {op: fused_mbconv, kernel_size: 3, expansion_ratio: [1, 4], channels: 16, layers: [1, 2]}
+- {op: [mbconv, fused_mbconv], kernel_size: 3, stride: 2, expansion_ratio: 4, channels: [24, 32], layers: 2}
+- {op: mbconv, kernel_size: [3, 5], stride: 2, expansion_ratio: [4, 6], channels: 64, layers: [2, 3, 4]}
+- {op: mbconv, kernel_size: 3, expansion_ratio: [4, 6], channels: 96, layers: [0, 1, 2]}
+head_channels: 256
+reference: efficientnetv2-b0
+limits: {params: 2e6, macs: 50e6}
+"""
+
+
+def test_a_space_of_ten_lines_works_from_where_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text(TEN_LINES)
+    monkeypatch.chdir(tmp_path)
+    config = read_search_config("quick", overrides=["space=mine.yaml"])
+    assert config.space.distinct_size == 4 * 4 * 12 * 5
+    assert config.space.limits.params == 2_000_000
+    assert config.space.reference == read_yaml(Architecture, "efficientnetv2-b0")
