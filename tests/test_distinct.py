@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_space import REFERENCE, all_choices
 
 from search_spaces.architecture import Architecture
 from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import from_mapping, read_yaml
-from tests.test_space import REFERENCE, all_choices
 
 
 def options(values: list[Any]) -> st.SearchStrategy[list[Any]]:

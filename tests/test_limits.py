@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import MakeConfig, formula_worker
+from test_space import EQUALS, all_choices
 
 from nas.config import check_networks, read_search_config
 from nas.search import search
@@ -15,7 +16,6 @@ from search_spaces.counting import count
 from search_spaces.limits import Limits
 from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import ConfigError, read_yaml
-from tests.test_space import EQUALS, all_choices
 from trials.executors.in_process import in_process
 
 TINY = read_yaml(SearchSpace, "tiny")
