@@ -20,9 +20,10 @@ from trials.device import (
     device_info,
     peak_memory,
     reset_peak_memory,
-    resolve_precision,
 )
 from trials.inference_time import measure_inference_time
+from trials.precision import resolve_precision
+from trials.recipe import Precision
 from trials.step import TrainingStep
 from trials.step_memory import cpu_step_memory, step_recipe
 from trials.step_time import TimedBatch, measure_step_time
@@ -84,7 +85,7 @@ def conditions_for(
     num_classes: int | None,
     resolution: int | None,
     batch_size: int | None,
-    precision: str | None,
+    precision: Precision | None,
 ) -> Conditions:
     """What is not given comes from the first network's provenance, else from the device.
 
@@ -94,20 +95,22 @@ def conditions_for(
     provenance = networks[0].architecture.provenance or {}
     slot = available_slots()[0]
     device = claim(slot)
-    conditions = Conditions(
-        device=device,
-        device_name=device_info(slot).device_name,
-        precision=precision or resolve_precision("auto", device),
-        num_classes=num_classes or int(provenance.get("num_classes", DEFAULT_CLASSES)),
-        resolution=resolution or int(provenance.get("resolution", DEFAULT_RESOLUTION)),
-        batch_size=batch_size or STEP_BATCH[device.type],
-    )
+    resolution = resolution or int(provenance.get("resolution", DEFAULT_RESOLUTION))
     for network in networks:
         try:
-            check_resolution(network.architecture, conditions.resolution)
+            check_resolution(network.architecture, resolution)
         except ValueError as error:
             raise ConfigError(f"{network.name}: {error}") from error
-    return conditions
+    return Conditions(
+        device=device,
+        device_name=device_info(slot).device_name,
+        precision=resolve_precision(
+            precision or "auto", device, reference=networks[0].architecture, resolution=resolution
+        ),
+        num_classes=num_classes or int(provenance.get("num_classes", DEFAULT_CLASSES)),
+        resolution=resolution,
+        batch_size=batch_size or STEP_BATCH[device.type],
+    )
 
 
 def measure_on_console(
@@ -116,7 +119,7 @@ def measure_on_console(
     num_classes: int | None,
     resolution: int | None,
     batch_size: int | None,
-    precision: str | None,
+    precision: Precision | None,
     console: Console,
 ) -> dict[str, Any]:
     """The figures of files and published names; shows what is being measured while it is.

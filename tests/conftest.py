@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+# One thread, as in workers: two spinning teams on the same cores slow each other many times over.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # tests' Ray stays on the loopback interface
 
 from nas.config import SearchConfig

@@ -1,5 +1,6 @@
 """The device a trial runs on: its name, its precision, its memory and its clock."""
 
+import ctypes
 import os
 import platform
 import socket
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import torch
 
-from trials.recipe import Precision
 from trials.trial import DeviceInfo, Slot
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+KEPT_BYTES = 1 << 30
 
 
 def claim(slot: Slot) -> torch.device:
@@ -23,11 +26,24 @@ def claim(slot: Slot) -> torch.device:
     device = torch.device(slot.device)
     if device.type == "cpu":
         torch.set_num_threads(1)
+        keep_freed_memory()
         if slot.core is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {slot.core})
     else:
         torch.cuda.set_device(device)
     return device
+
+
+def keep_freed_memory() -> bool:
+    """Tells glibc to keep what is freed; whether it is there to be told.
+
+    By default every large activation is a fresh mapping, whose pages the kernel zeroes one by one.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) and mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
 
 
 def available_cores() -> list[int]:
@@ -64,13 +80,6 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def resolve_precision(precision: Precision, device: torch.device) -> str:
-    """`auto`: bf16 autocast on CUDA; fp32 on CPU, where bf16's depthwise backward is some 6 times slower."""
-    if precision != "auto":
-        return precision
-    return "bf16" if device.type == "cuda" else "fp32"
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -1,8 +1,19 @@
-"""Every file operation of a run's log, in one place."""
+"""Every file operation of a run's log, in one place; and a lock between processes of a host."""
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Waits until no other process holds this file, and holds it."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go when the holder dies
+        yield
 
 
 class DurableFiles:

@@ -5,20 +5,20 @@ are made again. A pack is named by what it was made of (every file's path, size 
 images, the resolution), so that a changed source has another one. How pictures become pixels is in `decode`.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from trials.data import DataConfig, EncodedImages, find_images
+from trials.durable_files import locked
 from trials.pack_writer import PackFacts, checksums, fill_pack
 from trials.splits import split_indices
 
@@ -71,7 +71,7 @@ def open_images(
     _make_cache(folder.parent)
     pack = _valid_pack(folder, found, resolution, verify=verify)
     if pack is None:
-        with _locked(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(".lock")):
             pack = _valid_pack(folder, found, resolution, verify=verify)
             if pack is None:
                 _pack(found, folder, resolution, config.max_corrupt, on_progress)
@@ -123,13 +123,6 @@ def _make_cache(folder: Path) -> None:
             f"{folder}: packed images cannot be kept here ({error.strerror}); set XDG_CACHE_HOME to a folder "
             "that can be written"
         ) from error
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go when the holder dies
-        yield
 
 
 def _labels_digest(found: EncodedImages) -> str:

@@ -15,9 +15,10 @@ from search_spaces.architecture import Architecture
 from search_spaces.counting import Counts, count
 from search_spaces.network import Network, build_network, check_resolution
 from trials.data import DataConfig
-from trials.device import claim, device_info, peak_memory, reset_peak_memory, resolve_precision
+from trials.device import claim, device_info, peak_memory, reset_peak_memory
 from trials.inference_time import measure_inference_time
 from trials.packed import open_images
+from trials.precision import resolve_precision
 from trials.recipe import Recipe
 from trials.resident import ResidentImages
 from trials.step import TrainingStep
@@ -89,6 +90,13 @@ class _Worker:
         )
         return TrainingStep(network, recipe, device=self.device, precision=precision)
 
+    def precision(self, recipe: Recipe) -> str:
+        """In which this device computes trials of a recipe."""
+        resolution = recipe.training_stages()[-1].resolution
+        return resolve_precision(
+            recipe.precision, self.device, reference=self.setup.reference, resolution=resolution
+        )
+
     def run(self, trial: Trial) -> Iterator[Event]:
         """The trial's events. Its own faults end it as infeasible; anything else unexpected as a crash."""
         work = _Work(trial, self)
@@ -137,7 +145,7 @@ class _Work:
         self.step_time: StepTime | None = trial.step_time
         self.inference_time: InferenceTime | None = None
         self.ends: list[EpochEnd] = []
-        self.precision = resolve_precision(trial.recipe.precision, worker.device)
+        self.precision = worker.precision(trial.recipe)
         self.started_at = datetime.now(UTC)
         self.build_seconds = self.timing_seconds = 0.0
 
