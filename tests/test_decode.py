@@ -114,3 +114,16 @@ def test_one_pixel_is_a_picture() -> None:
 def test_what_cannot_be_read_says_why(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadablePictureError, match=reason):
         decode(data, 8)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_metadata_that_does_not_parse_is_ignored() -> None:
+    image = picture(0, (16, 16))
+    data = saved(image, "PNG", exif=b"Exif\x00\x00MM\x00*\x00\x00\xff\xff junk")
+    assert np.array_equal(decode(data, 16), np.asarray(image))
+
+
+def test_formats_that_start_other_programs_are_no_pictures() -> None:
+    data = saved(picture(0, (16, 16)), "EPS")
+    with pytest.raises(UnreadablePictureError, match="not a picture"):
+        decode(data, 8)

@@ -177,3 +177,16 @@ def test_a_decoding_process_that_dies_is_a_sentence(
     with pytest.raises(ValueError, match="a process that decodes pictures ended with code 1"):
         process.decode([(0, "a", encoded(0))])
     process.close()
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_a_file_system_that_fails_stops_the_packing(
+    few: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture that cannot be fetched now may be fetched later: leaving it out would change the split."""
+    root = write_folder(tmp_path / "animals")
+    monkeypatch.setattr(pack_writer, "FEW", few)
+    (root / "cat" / "0.png").unlink()
+    (root / "cat" / "0.png").symlink_to("/proc/self/mem")  # opens, and fails when it is read
+    with pytest.raises(ValueError, match=r"cat/0\.png: cannot be read now"):
+        open_from(root, max_corrupt=0.5)

@@ -125,6 +125,8 @@ def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
         ("data/train-0.parquet", "data/test-0.parquet"),
         ("train/0.parquet", "test/0.parquet"),
         ("everything.parquet", "eval.parquet"),
+        ("cifar10-train.parquet", "cifar10-test.parquet"),
+        ("flowers.parquet", "flowers_evaluation.parquet"),
     ],
 )
 def test_of_parquet_files_of_several_splits_only_train_is_seen(

@@ -17,6 +17,8 @@ import io
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+# Pillow knows more, of which some start other programs (EPS: Ghostscript) or are no pictures of one size.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_SIDE = 20_000  # pixels; larger pictures are refused before they are decoded
 WHITE = (255, 255, 255, 255)
 
@@ -34,7 +36,7 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
     if not encoded:
         raise UnreadablePictureError("no bytes")
     try:
-        picture = Image.open(io.BytesIO(encoded))
+        picture = Image.open(io.BytesIO(encoded), formats=FORMATS)
         if max(picture.size) > MAX_SIDE:
             width, height = picture.size
             raise UnreadablePictureError(f"{width:,} x {height:,} px; at most {MAX_SIDE:,} a side")
@@ -47,7 +49,10 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
 
 def rgb(picture: Image.Image) -> Image.Image:
     """The picture in mode RGB, upright, without transparency."""
-    picture = ImageOps.exif_transpose(picture)
+    try:
+        picture = ImageOps.exif_transpose(picture)
+    except Exception:  # metadata that does not parse says nothing about the pixels
+        picture.load()
     if picture.mode.startswith("I"):
         return Image.fromarray(_upper_bits(picture)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:

@@ -13,9 +13,9 @@ import fsspec
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 PARQUET_SUFFIX = ".parquet"
 TRAIN = "train"
-# A search never sees the images of these.
-HELD_OUT = ("test", "val", "valid", "validation", "dev", "eval")
-_SPLIT = re.compile(rf"^({TRAIN}|training|{'|'.join(HELD_OUT)})([-_.].*)?$", re.IGNORECASE)
+# A search never sees the images of these. The words are those of the Hugging Face hub.
+HELD_OUT = frozenset({"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"})
+SPLITS = HELD_OUT | {TRAIN, "training"}
 # What tells one version of a file from another, in the words of the file systems, best first.
 _VERSIONS = (
     "etag",
@@ -158,12 +158,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def split_name(part: str) -> str | None:
-    """The split that a file or folder is named by: train-00000-of-00002.parquet is train."""
-    match = _SPLIT.match(part)
-    if match is None:
-        return None
-    name = match.group(1).lower()
-    return TRAIN if name == "training" else name
+    """The split in a file's or folder's name: cifar10-train-00000-of-00002.parquet is train."""
+    words = re.split(r"[^a-z]+", part.lower())
+    found = next((word for word in words if word in SPLITS), None)
+    return TRAIN if found == "training" else found
 
 
 def training_files(listing: Listing, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
@@ -204,7 +202,7 @@ def training_root(listing: Listing, pictures: Sequence[SourceFile]) -> str:
     splits = {
         folder: split_name(folder)
         for folder, paths in parts_of.items()
-        if folder and split_name(folder) and all(len(parts) > 2 for parts in paths)
+        if folder.lower() in SPLITS and all(len(parts) > 2 for parts in paths)
     }
     train = [folder for folder, name in splits.items() if name == TRAIN]
     if train:

@@ -131,8 +131,8 @@ def _decode_here(images: np.ndarray, task: Task) -> list[tuple[int, str]]:
                 if isinstance(encoded, np.ndarray):
                     images[position] = resized(Image.fromarray(encoded), images.shape[1])
                 else:
-                    images[position] = decode(_bytes(encoded), images.shape[1])
-            except (UnreadablePictureError, OSError) as error:
+                    images[position] = decode(_bytes(name, encoded), images.shape[1])
+            except (UnreadablePictureError, FileNotFoundError) as error:
                 corrupt.append((position, f"{name} ({_reason(error)})"))
     return corrupt
 
@@ -155,8 +155,8 @@ class _Process:
         for position, name, encoded in task:
             assert not isinstance(encoded, np.ndarray), "pixels are few, and resized here"
             try:
-                pictures.append((position, _bytes(encoded)))
-            except OSError as error:
+                pictures.append((position, _bytes(name, encoded)))
+            except FileNotFoundError as error:
                 corrupt.append((position, f"{name} ({_reason(error)})"))
         for position, reason in self._answer(pictures):
             corrupt.append((position, f"{names[position]} ({reason})"))
@@ -186,9 +186,23 @@ class _Process:
         self._process.wait()
 
 
-def _bytes(encoded: bytes | Callable[[], bytes]) -> bytes:
-    return encoded() if callable(encoded) else encoded
+def _bytes(name: str, encoded: bytes | Callable[[], bytes]) -> bytes:
+    """The picture's bytes.
+
+    Raises:
+        FileNotFoundError: it is not there any more.
+        ValueError: a network or a permission failed, which is no fault of the picture's: left out now and
+            read another time it would change the split.
+    """
+    if not callable(encoded):
+        return encoded
+    try:
+        return encoded()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # file systems raise what their services do
+        raise ValueError(f"{name}: cannot be read now ({str(error)[:200]}); start again later") from error
 
 
 def _reason(error: Exception) -> str:
-    return f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+    return "the file is gone" if isinstance(error, FileNotFoundError) else str(error)
