@@ -27,6 +27,16 @@ def test_training_stages_follow_algorithm_1_with_truncated_sizes() -> None:
     assert [stage.first_epoch for stage in stages] == [0, 88, 175, 263]
 
 
+def test_augmentation_grows_with_the_training_stages() -> None:
+    """Table 6, EfficientNetV2-M: RandAugment 5 to 20, mixup 0 to 0.2."""
+    stages = recipe(
+        num_training_stages=4, randaugment={"start": 5, "end": 20}, mixup={"start": 0, "end": 0.2}, cutmix=1
+    ).training_stages()
+    assert [stage.randaugment for stage in stages] == [5, 10, 15, 20]
+    assert [stage.mixup for stage in stages] == pytest.approx([0, 0.2 / 3, 0.4 / 3, 0.2])
+    assert [stage.cutmix for stage in stages] == [1, 1, 1, 1]
+
+
 def test_one_training_stage_has_the_final_strengths() -> None:
     (stage,) = recipe(dropout=0.2).training_stages()
     assert (stage.resolution, stage.dropout, stage.epochs, stage.first_epoch) == (32, 0.2, 8, 0)
@@ -57,6 +67,11 @@ def test_shipped_recipes_are_valid(name: str) -> None:
         ({"batch_size": 1}, "batch_size"),
         ({"resolution": 4}, "resolution is 4"),
         ({"dropout": 1.0}, "dropout is 1"),
+        ({"randaugment": 41}, "randaugment is 41; it must be from 0 to 40"),
+        ({"mixup": {"start": 0, "end": 5}}, "mixup is 5; it must be from 0 to 4"),
+        ({"cutmix": -1}, "cutmix"),
+        ({"cutout": 1.5}, "cutout"),
+        ({"crop": "centre"}, "resized"),
         ({"num_training_stages": 9}, "only 8 epochs"),
         ({"schedule": "cosin"}, "cosine"),
         ({"learning_rat": 0.1}, "learning_rate"),

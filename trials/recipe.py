@@ -43,6 +43,9 @@ class TrainingStage:
     epochs: int
     resolution: int  # pixels
     dropout: float
+    randaugment: float = 0.0  # magnitude, on the official scale of 10; 0: none
+    mixup: float = 0.0  # alpha of the Beta distribution; 0: none
+    cutmix: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -75,7 +78,14 @@ class Recipe:
     crop_padding: float = Field(
         default=0.125, ge=0, le=0.5
     )  # of the side, on every edge, before the random crop
+    crop: Literal["pad", "resized"] = (
+        "pad"  # resized: of 5 to 100 % of the area, brought back to the full side
+    )
     flip: bool = True
+    randaugment: RampOrNumber = Ramp(0.0, 0.0)  # magnitude of two layers, 0 to 10 and beyond; 0: none
+    mixup: RampOrNumber = Ramp(0.0, 0.0)  # alpha; with cutmix too, each has half of a batch
+    cutmix: RampOrNumber = Ramp(0.0, 0.0)  # alpha
+    cutout: float = Field(default=0.0, ge=0, le=1)  # side of the grey square, as a share of the image's
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
@@ -90,6 +100,10 @@ class Recipe:
         for rate in (self.dropout.start, self.dropout.end):
             if not 0 <= rate < 1:
                 raise ValueError(f"dropout is {rate:g}; it must be at least 0 and below 1")
+        for name, most in (("randaugment", 40), ("mixup", 4), ("cutmix", 4)):
+            strongest = max(getattr(self, name).start, getattr(self, name).end)
+            if strongest > most:
+                raise ValueError(f"{name} is {strongest:g}; it must be from 0 to {most}")
 
     def peak_learning_rate(self) -> float:
         """The learning rate after warm-up, scaled linearly with the batch."""
@@ -106,6 +120,9 @@ class Recipe:
                 epochs=bounds[i + 1] - bounds[i],
                 resolution=int(self.resolution.at(i, count)),
                 dropout=self.dropout.at(i, count),
+                randaugment=self.randaugment.at(i, count),
+                mixup=self.mixup.at(i, count),
+                cutmix=self.cutmix.at(i, count),
             )
             for i in range(count)
         )

@@ -10,7 +10,7 @@ from trials.augment import to_input
 from trials.device import autocast
 from trials.optimizer import FlatParameters, RMSProp, WeightAverage
 from trials.recipe import Recipe
-from trials.targets import are_correct, cross_entropy
+from trials.targets import are_correct, cross_entropy, mixed_cross_entropy
 
 
 class TrainingStep:
@@ -39,13 +39,18 @@ class TrainingStep:
         self.learning_rate = torch.zeros((), device=device)
         self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
 
-    def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """One step on images (B, H, W, 3) uint8 and labels (B,) int64, or (B, L) padded with -1."""
+    def __call__(
+        self, images: Tensor, labels: Tensor, partners: Tensor | None = None, weights: Tensor | None = None
+    ) -> None:
+        """One step on images (B, H, W, 3) uint8 and labels (B,) int64, or (B, L) padded with -1.
+
+        Of mixed images `partners`, like labels, are the other image's, `weights` (B,) the share of the own.
+        """
         self.network.train()
         self.parameters.zero_grad()
         with autocast(self.precision, self.device):
             logits = self.network(to_input(images))  # (B, K)
-        loss = cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        loss = self._loss(logits.float(), labels, partners, weights)
         loss.backward()
         self.optimizer.step(self.learning_rate)
         if self.average is not None:
@@ -54,6 +59,13 @@ class TrainingStep:
             self.totals[0] += loss.detach() * labels.shape[0]
             self.totals[1] += are_correct(logits.argmax(1, keepdim=True), labels).sum()
             self.totals[2] += labels.shape[0]
+
+    def _loss(
+        self, logits: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None
+    ) -> Tensor:
+        if partners is None or weights is None:
+            return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return mixed_cross_entropy(logits, labels, partners, weights, label_smoothing=self.label_smoothing)
 
     def read_totals(self) -> tuple[float, float]:
         """Mean loss and accuracy (0-1) of the images since the last reading. Waits for the device."""

@@ -12,13 +12,24 @@ from torch.nn import functional
 def cross_entropy(
     logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, reduction: str = "mean"
 ) -> Tensor:
-    """Softmax cross-entropy of logits (B, K); over the images its mean or its sum."""
+    """Softmax cross-entropy of logits (B, K); over the images its mean, sum or none."""
     return functional.cross_entropy(
         logits,
         labels if labels.dim() == 1 else shared_target(labels, logits.shape[1]),
         label_smoothing=label_smoothing,
         reduction=reduction,
     )
+
+
+def mixed_cross_entropy(
+    logits: Tensor, labels: Tensor, partners: Tensor, weights: Tensor, *, label_smoothing: float = 0.0
+) -> Tensor:
+    """Mean cross-entropy of mixed images: weight (B,) for the image's labels, the rest for its partner's."""
+    own, other = (
+        cross_entropy(logits, given, label_smoothing=label_smoothing, reduction="none")
+        for given in (labels, partners)
+    )
+    return torch.lerp(other, own, weights).mean()
 
 
 def shared_target(labels: Tensor, num_classes: int) -> Tensor:

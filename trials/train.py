@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trials.augment import crop_and_flip, keyed_uniform
+from trials.augment_batch import Augmentation
 from trials.optimizer import learning_rate_at
-from trials.recipe import Recipe, TrainingStage
+from trials.recipe import Recipe
 from trials.resident import ResidentImages
 from trials.step import TrainingStep, evaluate
 from trials.trial import EpochResult, Phase
@@ -78,17 +78,18 @@ def train(
     """
     for stage in recipe.training_stages(epochs):
         images = images_at(stage.resolution)
+        augment = Augmentation(recipe, stage, step.device)
         step.network.set_strengths(dropout=stage.dropout, stochastic_depth=recipe.stochastic_depth)
         for epoch in range(stage.first_epoch, stage.first_epoch + stage.epochs):
-            yield from _epoch(step, recipe, images, stage=stage, epoch=epoch, epochs=epochs, seed=seed)
+            yield from _epoch(step, recipe, images, augment, epoch=epoch, epochs=epochs, seed=seed)
 
 
 def _epoch(
     step: TrainingStep,
     recipe: Recipe,
     images: ResidentImages,
+    augment: Augmentation,
     *,
-    stage: TrainingStage,
     epoch: int,
     epochs: int,
     seed: int,
@@ -99,7 +100,6 @@ def _epoch(
     shuffled = images.train[torch.randperm(len(images.train), generator=order)]
     batch_size = min(recipe.batch_size, len(shuffled))
     steps = len(shuffled) // batch_size  # a last batch that is not full waits for the next shuffle
-    padding = round(recipe.crop_padding * stage.resolution)
     rate = 0.0
     for i in range(steps):
         rate = learning_rate_at(
@@ -108,10 +108,8 @@ def _epoch(
         step.learning_rate.fill_(rate)
         indices = shuffled[i * batch_size : (i + 1) * batch_size]
         batch, labels = images.batch(indices)
-        if padding or recipe.flip:
-            draws = keyed_uniform(seed, epoch, indices.to(step.device), 3)
-            batch = crop_and_flip(batch, draws, padding=padding, flip=recipe.flip)
-        step(batch, labels)
+        augmented = augment(batch, labels, indices.to(step.device), seed=seed, epoch=epoch)
+        step(augmented.images, augmented.labels, augmented.partners, augmented.weights)
         if time.perf_counter() - last_beat > SECONDS_BETWEEN_BEATS:
             last_beat = time.perf_counter()
             yield Beat("training", epoch + 1, (i + 1) / steps)
@@ -134,7 +132,7 @@ def _epoch(
         minival_accuracy_raw=raw_accuracy,
         minival_accuracy_top5=top5,
         learning_rate=rate,
-        resolution=stage.resolution,
+        resolution=augment.stage.resolution,
         train_seconds=trained - started,
         evaluate_seconds=time.perf_counter() - trained,
     )
