@@ -103,9 +103,11 @@ def _through_table(images: Tensor, codes: Tensor, draws: Tensor, level: Tensor) 
 
 
 def _bins(images: Tensor) -> Tensor:
-    """(B, H, W, 3) int32: each value's place among the (B, 3, 256) of its image and channel."""
-    channels = torch.arange(images.shape[0] * 3, dtype=torch.int32, device=images.device) * 256
-    return images + channels.view(-1, 1, 1, 3)
+    """(B, H, W * 3) int32: each value's place among the (B, 3, 256) of its image and channel."""
+    count, _, width, _ = images.shape
+    first = torch.arange(count * 3, dtype=torch.int32, device=images.device) * 256
+    row = first.view(-1, 1, 1, 3).expand(-1, -1, width, -1).flatten(2)  # (B, 1, W * 3), to add in long runs
+    return images.flatten(2).to(torch.int32).add_(row)
 
 
 def _grey_levels(like: Tensor) -> Tensor:
