@@ -71,7 +71,9 @@ def _pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """(B, H', W', 3): of images (B, H, W, 3) the pixels at rows (B, H') and columns (B, W')."""
     count, height, width, channels = images.shape
     first = torch.arange(count, device=images.device)[:, None] * (height * width)
-    places = (first + rows * width)[:, :, None] + columns[:, None, :]  # (B, H', W')
+    # Half as many bytes as int64, which is most of the work at larger sides.
+    whole = torch.int32 if count * height * width < 2**31 else torch.int64
+    places = (first + rows * width).to(whole)[:, :, None] + columns.to(whole)[:, None, :]  # (B, H', W')
     # Whole pixels by one index: on a CPU three times as fast as indexing with rows and columns.
     return images.reshape(-1, channels).index_select(0, places.flatten()).view(*places.shape, channels)
 
