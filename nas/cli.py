@@ -111,7 +111,9 @@ def measure(
     sources: Annotated[list[str], typer.Argument(help="Architectures: files, or published names.")],
     classes: Annotated[int | None, typer.Option(min=2, help="Classes of the networks.")] = None,
     resolution: Annotated[int | None, typer.Option(min=8, max=4096, help="Pixels.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Images of a training step.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, max=65_536, help="Images of a step (default: 32; on a GPU 256).")
+    ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="Default: bf16 on a GPU, fp32 on a CPU.")
     ] = None,

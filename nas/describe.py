@@ -15,6 +15,7 @@ from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import ConfigError, read_yaml
 
 DEFAULT_CLASSES, DEFAULT_RESOLUTION = 1000, 224
+MOST = {"num_classes": 1_000_000, "resolution": 4096}
 
 
 def read_described(source: str) -> Architecture | SearchSpace:
@@ -66,6 +67,18 @@ def describe_source(
     return figures, architecture_screen(described, figures)
 
 
+def provenance_number(architecture: Architecture, key: str, default: int, *, name: str) -> int:
+    """What the file's provenance says, which anybody may have written; else the default.
+
+    Raises:
+        ConfigError: it is no number of classes or pixels.
+    """
+    value = (architecture.provenance or {}).get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= MOST[key]:
+        raise ConfigError(f"{name}: provenance.{key}: {value!r} is no whole number from 2 to {MOST[key]:,}")
+    return value
+
+
 def architecture_figures(
     architecture: Architecture, *, name: str, num_classes: int | None, resolution: int | None
 ) -> dict[str, Any]:
@@ -76,9 +89,8 @@ def architecture_figures(
     Raises:
         ConfigError: the resolution is too small for the network.
     """
-    provenance = architecture.provenance or {}
-    num_classes = num_classes or int(provenance.get("num_classes", DEFAULT_CLASSES))
-    resolution = resolution or int(provenance.get("resolution", DEFAULT_RESOLUTION))
+    num_classes = num_classes or provenance_number(architecture, "num_classes", DEFAULT_CLASSES, name=name)
+    resolution = resolution or provenance_number(architecture, "resolution", DEFAULT_RESOLUTION, name=name)
     try:
         check_resolution(architecture, resolution)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """Networks measured side by side on this machine: size, training step, inference, memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,38 +10,36 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from nas.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, read_described
+from nas.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number, read_described
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.network import build_network, check_resolution
 from search_spaces.yaml_io import ConfigError
-from trials.device import (
-    available_slots,
-    claim,
-    device_info,
-    peak_memory,
-    reset_peak_memory,
-)
+from trials.device import available_slots, device_info, is_out_of_memory, keep_freed_memory
 from trials.inference_time import measure_inference_time
+from trials.memory_bound import bounded_memory
 from trials.precision import resolve_precision
 from trials.recipe import Precision
 from trials.step import TrainingStep
-from trials.step_memory import cpu_step_memory, step_recipe
+from trials.step_memory import cpu_step_memory, cuda_step_memory, step_recipe
 from trials.step_time import TimedBatch, measure_step_time
 from trials.trial import InferenceTime, StepTime
 
 INFERENCE_BATCHES = (1, 16, 128)
 STEP_BATCH = {"cpu": 32, "cuda": 256}
-MAX_SECONDS = 20.0  # for one figure; what is slower takes fewer rounds
+MAX_SECONDS = 10.0  # for one figure; what is slower takes fewer rounds
 OUT_OF_MEMORY = "out of memory"
-STEP_TIME = (
-    "step_seconds", "step_seconds_p10", "step_seconds_p90", "step_time_ratio", "step_time_ratio_spread",
-)  # fmt: skip
-INFERENCE_TIME = (
-    "inference_seconds", "inference_seconds_p10", "inference_seconds_p90", "inference_time_ratio",
-    "inference_time_ratio_spread",
-)  # fmt: skip
+COLUMNS = {
+    StepTime: (
+        "step_seconds", "step_seconds_p10", "step_seconds_p90", "step_time_ratio", "step_time_ratio_spread",
+    ),
+    InferenceTime: (
+        "inference_seconds", "inference_seconds_p10", "inference_seconds_p90", "inference_time_ratio",
+        "inference_time_ratio_spread",
+    ),
+}  # fmt: skip
 
+Figures = dict[str, Any]
 OnStatus = Callable[[str], None]
 
 
@@ -50,6 +49,7 @@ class Conditions:
 
     device: torch.device
     device_name: str
+    threads: int | None  # of a CPU, as in trials; None on a GPU
     precision: str
     num_classes: int
     resolution: int
@@ -87,27 +87,33 @@ def conditions_for(
     batch_size: int | None,
     precision: Precision | None,
 ) -> Conditions:
-    """What is not given comes from the first network's provenance, else from the device.
+    """What is not given comes from the first network's provenance, else from the device, the first there is.
 
     Raises:
         ConfigError: the resolution is too small for one of the networks.
     """
-    provenance = networks[0].architecture.provenance or {}
+    first = networks[0]
+    from_file = partial(provenance_number, first.architecture, name=first.name)
     slot = available_slots()[0]
-    device = claim(slot)
-    resolution = resolution or int(provenance.get("resolution", DEFAULT_RESOLUTION))
+    device = torch.device(slot.device)
+    num_classes = num_classes or from_file("num_classes", DEFAULT_CLASSES)
+    resolution = resolution or from_file("resolution", DEFAULT_RESOLUTION)
     for network in networks:
         try:
             check_resolution(network.architecture, resolution)
         except ValueError as error:
             raise ConfigError(f"{network.name}: {error}") from error
+    threads = 1 if device.type == "cpu" else None
+    with _threads(threads):
+        resolved = resolve_precision(
+            precision or "auto", device, reference=first.architecture, resolution=resolution
+        )
     return Conditions(
         device=device,
         device_name=device_info(slot).device_name,
-        precision=resolve_precision(
-            precision or "auto", device, reference=networks[0].architecture, resolution=resolution
-        ),
-        num_classes=num_classes or int(provenance.get("num_classes", DEFAULT_CLASSES)),
+        threads=threads,
+        precision=resolved,
+        num_classes=num_classes,
         resolution=resolution,
         batch_size=batch_size or STEP_BATCH[device.type],
     )
@@ -121,11 +127,12 @@ def measure_on_console(
     batch_size: int | None,
     precision: Precision | None,
     console: Console,
-) -> dict[str, Any]:
-    """The figures of files and published names; shows what is being measured while it is.
+) -> Figures:
+    """The figures of files and published names; on a terminal shows what is being measured.
 
     Raises:
-        ConfigError: a source is no architecture, or the resolution is too small for it.
+        ConfigError: a source is no architecture, the resolution is too small for it, or its weights do not
+        fit into memory.
     """
     networks = read_networks(sources)
     conditions = conditions_for(
@@ -135,116 +142,190 @@ def measure_on_console(
         batch_size=batch_size,
         precision=precision,
     )
+    if not console.is_terminal:
+        return measure_networks(networks, conditions)
     with console.status("measuring") as status:
         return measure_networks(networks, conditions, on_status=status.update)
 
 
 def measure_networks(
     networks: Sequence[Measured], conditions: Conditions, *, on_status: OnStatus = lambda text: None
-) -> dict[str, Any]:
-    """All figures, keys named as the columns; ratios are to the first network, measured in turn with it.
+) -> Figures:
+    """All figures, keys named as the columns; what could not be measured is None, and `failure` says why.
 
-    What does not fit into memory is the text OUT_OF_MEMORY. Weights are random, from a fixed seed.
+    Ratios are to the first network, measured in turn with it; it is timed alone itself. Weights are random,
+    from a fixed seed. On a CPU one thread computes, as in trials, but on any core.
     """
-    first = _step(networks[0].architecture, conditions)
-    measured = []
-    for i, network in enumerate(networks):
-        step = _step(network.architecture, conditions) if i else first
-        measured.append(_figures(network, step, first, conditions, on_status))
+    if conditions.device.type == "cpu":
+        keep_freed_memory()
+    first: _Subject | None = None
+    measured: list[Figures] = []
+    with _threads(conditions.threads):
+        for network in networks:
+            subject = _Subject(network, conditions, on_status)
+            measured.append(subject.figures(first, measured[0] if measured else None))
+            first = first or subject
     facts = {name: value for name, value in vars(conditions).items() if name != "device"}
     return {**facts, "networks": measured}
 
 
-def _figures(
-    network: Measured, step: TrainingStep, first: TrainingStep, conditions: Conditions, on_status: OnStatus
-) -> dict[str, Any]:
-    architecture = network.architecture
-    counts = count(architecture, num_classes=conditions.num_classes, resolution=conditions.resolution)
-    on_status(f"{network.name}: memory of a training step")
-    memory = _memory(architecture, step, conditions)
-    on_status(f"{network.name}: training step")
-    step_time = _fitting(partial(_step_time, step, first, conditions), STEP_TIME)
-    inference = []
-    for batch_size in INFERENCE_BATCHES:
-        on_status(f"{network.name}: inference at batch {batch_size}")
-        measure = partial(_inference_time, step, first, conditions, batch_size)
-        inference.append({"inference_batch_size": batch_size, **_fitting(measure, INFERENCE_TIME)})
-    return {
-        "name": network.name,
-        "architecture_id": architecture.architecture_id,
-        "params": counts.params,
-        "macs": counts.macs,
-        "activations": counts.activations,
-        **step_time,
-        "peak_memory_bytes": memory,
-        "inference": inference,
-    }
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-def _step(architecture: Architecture, conditions: Conditions) -> TrainingStep:
+class _Subject:
+    """A network that is built and ready to be measured; the first one stays for the others."""
+
+    def __init__(self, network: Measured, conditions: Conditions, on_status: OnStatus) -> None:
+        self.network = network
+        self.conditions = conditions
+        self.on_status = on_status
+        on_cuda = conditions.device.type == "cuda"
+        self.held_before = torch.cuda.memory_allocated(conditions.device) if on_cuda else 0
+        try:
+            with _bounded(conditions):
+                self.step = _new_step(network.architecture, conditions)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ConfigError(f"{network.name}: its weights do not fit into the memory here") from error
+
+    def figures(self, first: "_Subject | None", first_figures: Figures | None) -> Figures:
+        """All of this network's; `first_figures` tell what the first network could not do."""
+        architecture, conditions = self.network.architecture, self.conditions
+        counts = count(architecture, num_classes=conditions.num_classes, resolution=conditions.resolution)
+        memory = self._memory()
+        step_time = failed(StepTime)
+        if memory["failure"] is None:
+            self.on_status(f"{self.network.name}: training step")
+            measure = partial(self._step_time, _unless_failed(first, first_figures))
+            step_time = compared(fitting(StepTime, measure, conditions), first_figures)
+        return {
+            "name": self.network.name,
+            "architecture_id": architecture.architecture_id,
+            "params": counts.params,
+            "macs": counts.macs,
+            "activations": counts.activations,
+            **step_time,
+            "peak_memory_bytes": memory["peak_memory_bytes"],
+            "inference": [
+                self._inference(batch, first, first_figures and first_figures["inference"][i])
+                for i, batch in enumerate(INFERENCE_BATCHES)
+            ],
+        }
+
+    def _inference(self, batch_size: int, first: "_Subject | None", first_figures: Figures | None) -> Figures:
+        self.on_status(f"{self.network.name}: inference at batch {batch_size}")
+        measure = partial(self._inference_time, _unless_failed(first, first_figures), batch_size)
+        figures = fitting(InferenceTime, measure, self.conditions)
+        seconds = figures["inference_seconds"]
+        return {
+            "inference_batch_size": batch_size,
+            **compared(figures, first_figures),
+            "images_per_second": batch_size / seconds if seconds else None,
+        }
+
+    def _memory(self) -> Figures:
+        """Bytes that a training step takes, weights included; None where the system does not tell."""
+        self.on_status(f"{self.network.name}: memory of a training step")
+        conditions = self.conditions
+        try:
+            if conditions.device.type == "cuda":
+                size: int | None = cuda_step_memory(self.step, _batch(conditions), held=self.held_before)
+            else:
+                size = cpu_step_memory(
+                    self.network.architecture,
+                    num_classes=conditions.num_classes,
+                    batch_size=conditions.batch_size,
+                    resolution=conditions.resolution,
+                    precision=conditions.precision,
+                )
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return {"peak_memory_bytes": None, "failure": OUT_OF_MEMORY}
+        return {"peak_memory_bytes": size, "failure": None}
+
+    def _step_time(self, first: "_Subject | None") -> StepTime:
+        reference = first.step if first else None
+        return measure_step_time(self.step, reference, _batch(self.conditions), max_seconds=MAX_SECONDS)
+
+    def _inference_time(self, first: "_Subject | None", batch_size: int) -> InferenceTime:
+        return measure_inference_time(
+            self.step.network,
+            first.step.network if first else None,
+            batch_size=batch_size,
+            resolution=self.conditions.resolution,
+            device=self.conditions.device,
+            precision=self.conditions.precision,
+            max_seconds=MAX_SECONDS,
+        )
+
+
+def _new_step(architecture: Architecture, conditions: Conditions) -> TrainingStep:
     torch.manual_seed(0)
     recipe = step_recipe(batch_size=conditions.batch_size, resolution=conditions.resolution)
     network = build_network(architecture, num_classes=conditions.num_classes)
     return TrainingStep(network, recipe, device=conditions.device, precision=conditions.precision)
 
 
-def _step_time(step: TrainingStep, first: TrainingStep, conditions: Conditions) -> StepTime:
-    batch = TimedBatch.synthetic(
+def _batch(conditions: Conditions) -> TimedBatch:
+    return TimedBatch.synthetic(
         batch_size=conditions.batch_size,
         resolution=conditions.resolution,
         num_classes=conditions.num_classes,
         device=conditions.device,
     )
-    return measure_step_time(step, first, batch, max_seconds=MAX_SECONDS)
 
 
-def _inference_time(
-    step: TrainingStep, first: TrainingStep, conditions: Conditions, batch_size: int
-) -> InferenceTime:
-    return measure_inference_time(
-        step.network,
-        first.network,
-        batch_size=batch_size,
-        resolution=conditions.resolution,
-        device=conditions.device,
-        precision=conditions.precision,
-        max_seconds=MAX_SECONDS,
-    )
+def _unless_failed(first: _Subject | None, first_figures: Figures | None) -> _Subject | None:
+    """The network to compare with, unless this measurement was beyond it."""
+    return None if first_figures and first_figures["failure"] else first
 
 
-def _memory(architecture: Architecture, step: TrainingStep, conditions: Conditions) -> int | str | None:
-    """Bytes that a training step takes, weights included; None where the system does not tell."""
+@contextmanager
+def _bounded(conditions: Conditions) -> Iterator[None]:
+    """On a CPU too large a batch must be refused before the kernel ends processes for it."""
+    if conditions.device.type == "cpu":
+        with bounded_memory():
+            yield
+    else:
+        yield
+
+
+def failed(kind: type[StepTime] | type[InferenceTime]) -> Figures:
+    """The columns of a measurement that did not fit into memory."""
+    return {**dict.fromkeys(COLUMNS[kind]), "rounds": 0, "timing_flag": None, "failure": OUT_OF_MEMORY}
+
+
+def fitting(
+    kind: type[StepTime] | type[InferenceTime],
+    measure: Callable[[], StepTime | InferenceTime],
+    conditions: Conditions,
+) -> Figures:
+    """The columns of a measurement, also of one that does not fit into memory; what else breaks is raised."""
     try:
-        if conditions.device.type == "cpu":
-            return cpu_step_memory(
-                architecture,
-                num_classes=conditions.num_classes,
-                batch_size=conditions.batch_size,
-                resolution=conditions.resolution,
-                precision=conditions.precision,
-            )
-        return _cuda_step_memory(step, conditions)
-    except (torch.OutOfMemoryError, MemoryError):
-        return OUT_OF_MEMORY
-
-
-def _cuda_step_memory(step: TrainingStep, conditions: Conditions) -> int:
-    """The most that is allocated during the step, less what other networks hold."""
-    torch.cuda.empty_cache()
-    others = torch.cuda.memory_allocated(conditions.device) - sum(t.nbytes for t in step.state().values())
-    reset_peak_memory(conditions.device)
-    _step_time(step, step, conditions)
-    return (peak_memory(conditions.device) or 0) - others
-
-
-def _fitting(measure: Callable[[], StepTime | InferenceTime], names: Sequence[str]) -> dict[str, Any]:
-    """The measurement's columns of these names; OUT_OF_MEMORY for each where it does not fit."""
-    try:
-        measured = measure()
-    except (RuntimeError, MemoryError) as error:
-        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not out_of_memory and "allocate memory" not in str(error):  # the CPU allocator's words
+        with _bounded(conditions):
+            measured = measure()
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
-        return {**dict.fromkeys(names, OUT_OF_MEMORY), "rounds": 0, "timing_flag": None}
-    columns = {name: getattr(measured, name) for name in names}
-    return {**columns, "rounds": measured.rounds, "timing_flag": measured.flag}
+        return failed(kind)
+    columns = {name: getattr(measured, name) for name in COLUMNS[kind]}
+    return {**columns, "rounds": measured.rounds, "timing_flag": measured.flag, "failure": None}
+
+
+def compared(figures: Figures, first_figures: Figures | None) -> Figures:
+    """Without the spread where nothing can scatter, and without a ratio to what did not fit into memory."""
+    ratio = next(name for name in figures if name.endswith("_ratio"))
+    if first_figures is None or figures["rounds"] < 2:
+        figures = {**figures, f"{ratio}_spread": None}
+    if first_figures is not None and first_figures["failure"]:
+        figures = {**figures, ratio: None, f"{ratio}_spread": None}
+    return figures

@@ -16,6 +16,7 @@ from trials.alternating import FEWEST_ROUNDS, ROUNDS, alternate
 from trials.executors.in_process import in_process
 from trials.inference_time import measure_inference_time
 from trials.reward import Reward
+from trials.rows import trial_row
 from trials.trial import Timing
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -74,6 +75,21 @@ def test_slow_work_takes_fewer_rounds() -> None:
     assert timed.ratio == pytest.approx(5.0)
 
 
+def test_slow_work_is_neither_warmed_up_twice_nor_estimated() -> None:
+    clock = Clock()
+    alternate(clock.work(50.0), clock.work(10.0), clock=clock, max_seconds=60.0)
+    assert clock.now == (50 + 10) + (10 + 50 + 10)  # the warm-up, and R C R
+
+
+def test_work_without_a_reference_is_timed_alone() -> None:
+    clock = Clock()
+    timed = alternate(clock.work(2.0), None, clock=clock)
+    assert (timed.candidate_median, timed.reference_median, timed.ratio) == (2.0, 2.0, 1.0)
+    assert (timed.rounds, timed.spread, timed.flag) == (ROUNDS, 0.0, None)
+    scattering = alternate(clock.work(1.0, 2.0, 3.0), None, clock=clock)
+    assert scattering.flag is not None
+
+
 def test_chunks_of_quick_work_are_long_enough() -> None:
     clock = Clock()
     timed = alternate(clock.work(0.001), clock.work(0.002), clock=clock)
@@ -84,6 +100,7 @@ def test_chunks_of_quick_work_are_long_enough() -> None:
 def test_networks_are_timed_in_evaluation_mode_and_left_as_they_were() -> None:
     candidate, reference = new_step(architecture=WIDE).network, new_step().network
     candidate.train()
+    candidate.stem.eval()  # a part may be frozen
     reference.eval()
     modes: set[bool] = set()
     candidate.register_forward_hook(lambda network, *_: modes.add(network.training))
@@ -92,7 +109,7 @@ def test_networks_are_timed_in_evaluation_mode_and_left_as_they_were() -> None:
         candidate, reference, batch_size=4, resolution=16, device=CPU, precision="fp32"
     )
     assert modes == {False}
-    assert (candidate.training, reference.training) == (True, False)
+    assert (candidate.training, candidate.stem.training, reference.training) == (True, False, False)
     assert all(torch.equal(before[name], tensor) for name, tensor in candidate.state_dict().items())
     assert timed.inference_seconds_p10 <= timed.inference_seconds <= timed.inference_seconds_p90
     assert timed.inference_time_ratio > 1.5
@@ -121,6 +138,29 @@ def test_a_trial_measures_it_where_it_is_asked_for() -> None:
     ratio = measured.inference_time.inference_time_ratio
     reward = Reward({"inference_time_ratio": -0.5})(measured)
     assert reward == pytest.approx(measured.measurement.accuracy * ratio**-0.5)
+
+
+def test_scattering_inference_time_is_flagged_in_the_row() -> None:
+    timing = Timing(inference_batch_size=2)
+    _, measured = run(replace(make_trial(), needs_inference_time=True, timing=timing))
+    assert measured.measurement is not None
+    assert measured.inference_time is not None
+
+    def flag_of(step_flag: str | None, inference_flag: str | None) -> str | None:
+        assert measured.measurement is not None
+        assert measured.inference_time is not None
+        step_time = replace(measured.measurement.step_time, flag=step_flag)
+        flagged = replace(
+            measured,
+            measurement=replace(measured.measurement, step_time=step_time),
+            inference_time=replace(measured.inference_time, flag=inference_flag),
+        )
+        return trial_row({}, flagged, reward=0.5, environment_id="e")["timing_flag"]
+
+    assert flag_of(None, None) is None
+    assert flag_of("spread 12%", None) == "spread 12%"
+    assert flag_of(None, "spread 15%") == "inference: spread 15%"
+    assert flag_of("spread 12%", "spread 15%") == "spread 12%; inference: spread 15%"
 
 
 def test_a_trial_beyond_a_measured_limit_is_infeasible_before_it_trains() -> None:

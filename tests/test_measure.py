@@ -1,6 +1,8 @@
 """Networks measured side by side: figures, their screen, and what does not fit."""
 
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,25 @@ import torch
 from rich.console import Console
 from test_train import SMALL, WIDE
 
-from nas.measure import OUT_OF_MEMORY, _fitting, conditions_for, measure_on_console, read_networks
-from nas.measure_screen import measure_screen
+from nas.describe import describe_source
+from nas.measure import (
+    OUT_OF_MEMORY,
+    compared,
+    conditions_for,
+    failed,
+    fitting,
+    measure_networks,
+    measure_on_console,
+    read_networks,
+)
+from nas.measure_screen import MAX_NAME, measure_screen, shortened
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, read_yaml, write_yaml
+from trials.device import is_out_of_memory
+from trials.memory_bound import available_bytes, bounded_memory
 from trials.step_memory import cpu_step_memory
+from trials.trial import InferenceTime, StepTime
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -42,21 +57,96 @@ def test_figures_are_those_of_the_networks(figures: dict[str, Any]) -> None:
         assert [i["inference_batch_size"] for i in network["inference"]] == [1, 16, 128]
         seconds = [i["inference_seconds"] for i in network["inference"]]
         assert seconds == sorted(seconds)
-        assert network["rounds"] >= 2
+        for inference in network["inference"]:
+            speed = inference["inference_batch_size"] / inference["inference_seconds"]
+            assert inference["images_per_second"] == pytest.approx(speed)
+        assert network["rounds"] == 5
     assert wide["step_time_ratio"] > 1.5
     assert wide["inference"][2]["inference_time_ratio"] > 1.5
-    assert 0.5 < small["step_time_ratio"] < 2  # against itself
+    assert wide["step_time_ratio_spread"] > 0
+    assert (small["step_time_ratio"], small["step_time_ratio_spread"]) == (1, None)  # timed alone
+    assert figures["threads"] == 1
+    json.dumps(figures)
 
 
-def test_the_screen_fits_80_columns(figures: dict[str, Any]) -> None:
-    figures = {**figures, "networks": [{**n, "name": n["name"] * 12} for n in figures["networks"]]}
+def shown(figures: dict[str, Any]) -> str:
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(measure_screen(figures))
-    text = console.export_text()
+    return console.export_text()
+
+
+def test_the_screen_fits_80_columns_and_says_how_many_rounds(figures: dict[str, Any]) -> None:
+    large = {"params": 207_600_000, "macs": 16_123_456_789, "activations": 1_028_704_123}
+    networks = [
+        {**n, "name": n["name"] * 12, **large} for n in (*figures["networks"], figures["networks"][1])
+    ]
+    text = shown({**figures, "networks": networks})
+    assert text.count("16,123,456,789") == 3
+    assert "…" not in text.replace(shortened("small" * 12), "").replace(shortened("wide" * 12), "")
+    assert text.count("n 5") == 3 * 4
     assert "images/s" in text
-    for network in figures["networks"]:
-        assert f"{network['params']:,}" in text
-        assert f"{network['macs']:,}" in text
+    assert "one thread, fp32, 16 px, 10 classes" in text.splitlines()[0]
+
+
+def test_more_than_three_networks_go_below_each_other(figures: dict[str, Any]) -> None:
+    text = shown({**figures, "networks": figures["networks"] * 2})
+    assert text.count("parameters") == 2
+    assert text.count("small") == 3  # two columns, and the note on ratios
+
+
+def test_names_are_told_apart_by_their_beginnings_and_ends() -> None:
+    names = ["flowers-2026-11-21-a", "flowers-2026-11-21-b", "trees-2026-11-21-aaaaaa"]
+    assert len({shortened(name) for name in names}) == 3
+    assert {len(shortened(name)) for name in names} == {MAX_NAME}
+    assert shortened("short") == "short"
+
+
+def test_measuring_leaves_threads_and_cores_as_they_are() -> None:
+    torch.set_num_threads(2)
+    try:
+        networks = read_networks(["efficientnet-b0"])
+        conditions_for(networks, **{**CONDITIONS, "resolution": 32})
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.skipif(available_bytes() is None, reason="only Linux tells")
+def test_a_batch_beyond_the_memory_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """The step needs 3 GB of the 1.5 GB that are allowed here, and inference little."""
+    write_yaml(SMALL, tmp_path / "small.yaml")
+    networks = read_networks([str(tmp_path / "small.yaml")])
+    given = conditions_for(networks, num_classes=10, resolution=64, batch_size=4096, precision="fp32")
+    left = available_bytes()
+    assert left is not None
+    with bounded_memory(share=1.5e9 / left):
+        figures = measure_networks(networks, given)
+    (network,) = figures["networks"]
+    assert network["failure"] == OUT_OF_MEMORY
+    assert network["step_seconds"] is network["peak_memory_bytes"] is None
+    assert all(inference["inference_seconds"] > 0 for inference in network["inference"])
+    text = shown(figures)
+    assert OUT_OF_MEMORY in text
+    assert "--batch-size" in text
+
+
+@pytest.mark.skipif(available_bytes() is None, reason="only Linux tells")
+def test_memory_beyond_the_bound_is_refused_and_the_bound_ends() -> None:
+    def take() -> int:
+        return torch.ones(64 << 20, dtype=torch.uint8).numel()
+
+    with bounded_memory(share=0.0), pytest.raises(Exception) as refused:
+        take()
+    assert is_out_of_memory(refused.value)
+    assert take() == 64 << 20
+
+
+def test_ratios_to_a_network_that_did_not_fit_are_unknown() -> None:
+    first = failed(StepTime)
+    figures = compared({"step_time_ratio": 1.0, "step_time_ratio_spread": 0.1, "rounds": 5}, first)
+    assert (figures["step_time_ratio"], figures["step_time_ratio_spread"]) == (None, None)
+    single = compared({"step_time_ratio": 2.0, "step_time_ratio_spread": 0.0, "rounds": 1}, {"failure": None})
+    assert (single["step_time_ratio"], single["step_time_ratio_spread"]) == (2.0, None)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
@@ -76,22 +166,36 @@ def test_what_does_not_fit_is_said_and_what_breaks_is_raised() -> None:
     def fail(error: Exception) -> Any:
         raise error
 
+    given = conditions_for(read_networks(["efficientnet-b0"]), **{**CONDITIONS, "resolution": 32})
     for error in (MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory")):
-        told = _fitting(lambda error=error: fail(error), ["step_seconds"])  # type: ignore[misc]
-        assert told["step_seconds"] == OUT_OF_MEMORY
+        told = fitting(InferenceTime, lambda error=error: fail(error), given)  # type: ignore[misc]
+        assert told == failed(InferenceTime)
+        assert (told["inference_seconds"], told["failure"]) == (None, OUT_OF_MEMORY)
     with pytest.raises(RuntimeError, match="shape"):
-        _fitting(lambda: fail(RuntimeError("shape mismatch")), ["step_seconds"])
+        fitting(InferenceTime, lambda: fail(RuntimeError("shape mismatch")), given)
+
+
+@pytest.mark.parametrize("value", ["abc", "[1]", "true", "1.5", "-3", "0", "99999999"])
+def test_odd_provenance_is_refused_with_its_place(value: str, tmp_path: Path) -> None:
+    write_yaml(SMALL, tmp_path / "a.yaml")
+    text = (tmp_path / "a.yaml").read_text()
+    (tmp_path / "a.yaml").write_text(f"{text}provenance: {{resolution: {value}}}\n")
+    networks = read_networks([str(tmp_path / "a.yaml")])
+    with pytest.raises(ConfigError, match=r"a: provenance.resolution: .* no whole number from 2 to 4,096"):
+        conditions_for(networks, num_classes=None, resolution=None, batch_size=None, precision="fp32")
+    with pytest.raises(ConfigError, match=r"provenance\.resolution"):
+        describe_source(str(tmp_path / "a.yaml"), num_classes=None, resolution=None)
+    given = conditions_for(networks, num_classes=None, resolution=32, batch_size=None, precision="fp32")
+    assert given.resolution == 32
 
 
 def test_conditions_come_from_the_provenance_of_the_first(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     write_yaml(replace(SMALL, provenance={"num_classes": 7, "resolution": 48}), tmp_path / "a.yaml")
     networks = read_networks([str(tmp_path / "a.yaml")])
-    found = conditions_for(networks, num_classes=None, resolution=None, batch_size=None, precision=None)
+    found = conditions_for(networks, num_classes=None, resolution=None, batch_size=None, precision="fp32")
     assert (found.num_classes, found.resolution) == (7, 48)
     published = read_networks(["efficientnet-b0"])
-    found = conditions_for(published, num_classes=None, resolution=None, batch_size=None, precision=None)
+    found = conditions_for(published, num_classes=None, resolution=None, batch_size=None, precision="fp32")
     assert (found.num_classes, found.resolution) == (1000, 224)
 
 

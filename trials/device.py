@@ -89,6 +89,11 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return nullcontext()
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether that is what an error says; torch's CPU allocator has no exception class of its own."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
 def clock_of(device: torch.device) -> Callable[[], float]:
     """Seconds of work: the thread's CPU time on CPU (neighbours do not count), synchronised time on CUDA."""
     if device.type == "cpu":

@@ -40,7 +40,7 @@ TRIAL_COLUMNS = (
     Column("step_time_ratio", _FLOAT, "step time over the reference network's, measured alternately"),
     Column("step_time_ratio_spread", _FLOAT, "(p90 - p10) / median of the ratios"),
     Column("reference_step_seconds", _FLOAT, "median step of the reference network", "s"),
-    Column("timing_flag", _TEXT, "why this step time should be doubted"),
+    Column("timing_flag", _TEXT, "why a time measured here should be doubted"),
     Column("params", _INT, "trainable parameters, with the classifier"),
     Column("macs", _INT, "multiply-adds of convolutions and linear layers, one image"),
     Column("peak_memory_bytes", _INT, "of the device, at most", "B"),

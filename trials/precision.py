@@ -82,8 +82,6 @@ def step_time_of_bf16(reference: Architecture, resolution: int) -> float:
         batch_size=PROBE_IMAGES, resolution=resolution, num_classes=PROBE_CLASSES, device=device
     )
     runs = {name: partial(step, batch.images, batch.labels) for name, step in steps.items()}
-    for run in runs.values():
-        run()
     timed = alternate(runs["bf16"], runs["fp32"], clock=clock_of(device), max_seconds=PROBE_SECONDS)
     torch.set_rng_state(random_state)
     return statistics.median(timed.ratios)

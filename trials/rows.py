@@ -80,6 +80,7 @@ def trial_row(
             "reference_macs": measured.reference_macs,
         }
     step_time = result.measurement.step_time if result.measurement else result.step_time
+    row["timing_flag"] = _timing_flag(step_time, result.inference_time)
     if step_time is not None:
         row |= _timing_columns(step_time)
     if result.inference_time is not None:
@@ -107,13 +108,19 @@ def _timing_columns(step_time: StepTime) -> dict[str, Any]:
         "step_time_ratio": step_time.step_time_ratio,
         "step_time_ratio_spread": step_time.step_time_ratio_spread,
         "reference_step_seconds": step_time.reference_step_seconds,
-        "timing_flag": step_time.flag,
         "timing_device": step_time.device,
         "timing_resolution": step_time.resolution,
         "timing_batch_size": step_time.batch_size,
         "timing_precision": step_time.precision,
         "timing_source": step_time.source,
     }
+
+
+def _timing_flag(step_time: StepTime | None, inference_time: InferenceTime | None) -> str | None:
+    flags = [step_time.flag] if step_time is not None else []
+    if inference_time is not None and inference_time.flag:
+        flags.append(f"inference: {inference_time.flag}")
+    return "; ".join(filter(None, flags)) or None
 
 
 def _inference_columns(inference_time: InferenceTime) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.counting import Counts, count
 from search_spaces.network import Network, build_network, check_resolution
 from trials.data import DataConfig
-from trials.device import claim, device_info, peak_memory, reset_peak_memory
+from trials.device import claim, device_info, is_out_of_memory, peak_memory, reset_peak_memory
 from trials.inference_time import measure_inference_time
 from trials.packed import open_images
 from trials.precision import resolve_precision
@@ -104,22 +104,16 @@ class _Worker:
         try:
             yield from work.events()
             return
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            kind, text = "out_of_memory", _first_line(error)
         except NonFiniteLossError as error:
             kind, text = "non_finite_loss", _first_line(error)
         except InvalidNetworkError as error:
             kind, text = "invalid_network", _first_line(error)
         except OverLimitError as error:
             kind, text = "over_limit", _first_line(error)
-        except RuntimeError as error:
-            # torch's CPU allocator has no exception class of its own.
-            if "can't allocate memory" in str(error):
-                kind, text = "out_of_memory", _first_line(error)
-            else:
-                kind, text = "bug", traceback.format_exc()
-        except Exception:
+        except Exception as error:
             kind, text = "bug", traceback.format_exc()
+            if is_out_of_memory(error):
+                kind, text = "out_of_memory", _first_line(error)
         work.step = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -178,6 +172,7 @@ class _Work:
             )
             self.timing_seconds = time.perf_counter() - before
         if trial.needs_inference_time:
+            yield self._progress("timing", fraction=0.5)
             before = time.perf_counter()
             self.inference_time = self._measure_inference_time(self.step, num_classes, resolution)
             self.timing_seconds += time.perf_counter() - before

@@ -6,20 +6,25 @@ resident set, less what it held before the network was built, is the step's. Onl
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from search_spaces.architecture import Architecture
 from search_spaces.network import build_network
 from search_spaces.yaml_io import from_mapping, to_mapping
+from trials.device import is_out_of_memory, keep_freed_memory, peak_memory, reset_peak_memory
+from trials.memory_bound import KIB, bounded_memory, kib_of
 from trials.recipe import Ramp, Recipe
 from trials.step import TrainingStep
 from trials.step_time import TimedBatch
 
-STEPS = 2  # the second finds its memory allocated, and may still need more
+STEPS = 2  # the second was seen to take up to 12 % more than the first, a third 3 % more than that
+STATUS = Path("/proc/self/status")
 
 
 def step_recipe(*, batch_size: int, resolution: int) -> Recipe:
@@ -33,7 +38,8 @@ def cpu_step_memory(
     """Bytes by which a process grows for two training steps; None where the system does not tell.
 
     Raises:
-        MemoryError: the process did not get through.
+        MemoryError: this machine has not that much left.
+        RuntimeError: the process failed in another way; with its last words.
     """
     if sys.platform != "linux":
         return None
@@ -51,48 +57,77 @@ def cpu_step_memory(
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
+    if done.returncode == -signal.SIGKILL:
+        raise MemoryError("the kernel ended the process")
     if done.returncode:
-        raise MemoryError(f"two training steps ended with code {done.returncode}: {done.stderr[-300:]}")
-    return int(done.stdout)
+        raise RuntimeError(f"two training steps ended with code {done.returncode}: {done.stderr[-1000:]}")
+    answer = json.loads(done.stdout)
+    if answer["out_of_memory"]:
+        raise MemoryError(answer["out_of_memory"])
+    return answer["bytes"]
+
+
+def cuda_step_memory(step: TrainingStep, batch: TimedBatch, *, held: int) -> int:
+    """The most bytes that are allocated during two steps, less those `held` before the step was made."""
+    reset_peak_memory(step.device)
+    for _ in range(STEPS):
+        step(batch.images, batch.labels)
+    torch.cuda.synchronize(step.device)
+    return (peak_memory(step.device) or 0) - held
 
 
 def main() -> None:
-    """Takes the steps and prints the bytes."""
+    """Takes the steps and prints how many bytes they took, or that they did not fit."""
     request = json.loads(sys.stdin.read())
-    architecture = from_mapping(Architecture, request["architecture"], name="standard input")
+    taken: int | None = None
+    refused: str | None = None
+    try:
+        with bounded_memory():
+            taken = _bytes_of_steps(**request)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        refused = (str(error).splitlines() or [type(error).__name__])[0]
+    print(json.dumps({"bytes": taken, "out_of_memory": refused}))
+
+
+def _bytes_of_steps(
+    *,
+    architecture: dict[str, Any],
+    num_classes: int,
+    batch_size: int,
+    resolution: int,
+    precision: str,
+) -> int | None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     device = torch.device("cpu")
     before = _resident_bytes()
-    recipe = step_recipe(batch_size=request["batch_size"], resolution=request["resolution"])
-    network = build_network(architecture, num_classes=request["num_classes"])
-    step = TrainingStep(network, recipe, device=device, precision=request["precision"])
+    described = from_mapping(Architecture, architecture, name="standard input")
+    network = build_network(described, num_classes=num_classes)
+    recipe = step_recipe(batch_size=batch_size, resolution=resolution)
+    step = TrainingStep(network, recipe, device=device, precision=precision)
     batch = TimedBatch.synthetic(
-        batch_size=request["batch_size"],
-        resolution=request["resolution"],
-        num_classes=request["num_classes"],
-        device=device,
+        batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
     )
     for _ in range(STEPS):
         step(batch.images, batch.labels)
-    print(_peak_resident_bytes() - before)
+    peak = kib_of(STATUS, "VmHWM")
+    return None if before is None or peak is None else peak * KIB - before
 
 
-def _resident_bytes() -> int:
+def _resident_bytes() -> int | None:
     """What this process holds now, after which the kernel's record of the most begins anew.
 
-    getrusage would not do: a child's record begins with what its parent held.
+    getrusage would not do: a child's record begins with what its parent held. None where the system does not
+    let the record be reset.
     """
-    Path("/proc/self/clear_refs").write_text("5")
-    return _kilobytes("VmRSS") * 1024
-
-
-def _peak_resident_bytes() -> int:
-    return _kilobytes("VmHWM") * 1024
-
-
-def _kilobytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    held = kib_of(STATUS, "VmRSS")
+    return None if held is None else held * KIB
 
 
 if __name__ == "__main__":

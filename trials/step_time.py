@@ -1,8 +1,8 @@
 """The step time S of a network, as its ratio to the space's reference network, measured alternately."""
 
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,8 +11,6 @@ from trials.alternating import alternate
 from trials.device import clock_of
 from trials.step import TrainingStep
 from trials.trial import StepTime
-
-WARM_UP_STEPS = 2  # the first builds the kernels' plans and grows the allocator
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class TimedBatch:
 
 def measure_step_time(
     candidate: TrainingStep,
-    reference: TrainingStep,
+    reference: TrainingStep | None,
     batch: TimedBatch,
     *,
     clock: Callable[[], float] | None = None,
@@ -48,20 +46,18 @@ def measure_step_time(
 
     Chunks of steps alternate R C R C ... R between reference and candidate; each candidate chunk is divided
     by the mean of its two neighbours, so that drifts of the clock cancel, and the median of these ratios
-    counts. Runs at learning rate 0 and puts both steps' state back: a network trains the same whether it was
-    timed or not.
+    counts. Without a reference the candidate is timed alone, and its ratio is 1. Runs at learning rate 0 and
+    puts both steps' state back: a network trains the same whether it was timed or not.
     """
-    clock = clock or clock_of(candidate.device)
-    kept = [(step, step.state()) for step in (candidate, reference)]
+    steps = [candidate] if reference is None else [candidate, reference]
+    kept = [(step, step.state()) for step in steps]
     try:
-        for step in (candidate, reference):
+        for step in steps:
             step.learning_rate.zero_()
-            for _ in range(WARM_UP_STEPS):
-                step(batch.images, batch.labels)
         timed = alternate(
-            lambda: candidate(batch.images, batch.labels),
-            lambda: reference(batch.images, batch.labels),
-            clock=clock,
+            partial(candidate, batch.images, batch.labels),
+            None if reference is None else partial(reference, batch.images, batch.labels),
+            clock=clock or clock_of(candidate.device),
             max_seconds=max_seconds,
             on_round=on_round,
         )
@@ -70,12 +66,12 @@ def measure_step_time(
             step.load(state)
     p10, p90 = timed.candidate_p10_p90
     return StepTime(
-        step_seconds=statistics.median(timed.candidate_seconds),
+        step_seconds=timed.candidate_median,
         step_seconds_p10=p10,
         step_seconds_p90=p90,
         step_time_ratio=timed.ratio,
         step_time_ratio_spread=timed.spread,
-        reference_step_seconds=statistics.median(timed.reference_seconds),
+        reference_step_seconds=timed.reference_median,
         timing_seconds=timed.cost_seconds,
         device=str(candidate.device),
         resolution=int(batch.images.shape[1]),
