@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -237,3 +238,22 @@ def test_a_trial_runs_on_cuda_and_reports_memory() -> None:
     assert result.measurement is not None
     assert result.measurement.peak_memory_bytes
     assert result.precision == "bf16"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
+def test_a_worker_gives_a_trials_memory_back() -> None:
+    def resident_bytes() -> int:
+        line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
+
+    worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
+    large = replace(WIDE, stem_stride=1)
+    small_trial, large_trial = make_trial(), make_trial(replace(RECIPE, epochs=1, batch_size=256), large)
+    list(worker(small_trial))
+    before = resident_bytes()
+    largest = 0
+    for event in worker(large_trial):
+        assert not isinstance(event, TrialResult) or event.status == "completed", event.error
+        largest = max(largest, resident_bytes())
+    assert largest - before > 50e6
+    assert resident_bytes() - before < 0.3 * (largest - before)

@@ -15,7 +15,14 @@ from search_spaces.architecture import Architecture
 from search_spaces.counting import Counts, count
 from search_spaces.network import Network, build_network, check_resolution
 from trials.data import DataConfig
-from trials.device import claim, device_info, is_out_of_memory, peak_memory, reset_peak_memory
+from trials.device import (
+    claim,
+    device_info,
+    give_back_freed_memory,
+    is_out_of_memory,
+    peak_memory,
+    reset_peak_memory,
+)
 from trials.inference_time import measure_inference_time
 from trials.packed import open_images
 from trials.precision import resolve_precision
@@ -114,7 +121,9 @@ class _Worker:
             kind, text = "bug", traceback.format_exc()
             if is_out_of_memory(error):
                 kind, text = "out_of_memory", _first_line(error)
-        work.step = None
+        finally:
+            work.step = None
+            give_back_freed_memory()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         yield work.failed(kind, text)
