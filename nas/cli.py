@@ -144,8 +144,8 @@ def status(
     from nas.status import run_status, status_screen
     from nas.status import watch as watch_run
 
-    if watch and not as_json:
-        watch_run(run, Console(highlight=False))
+    if watch:
+        watch_run(run, Console(highlight=False), as_json=as_json)
         return
     figures = run_status(run)
     _print(as_json, lambda: figures, lambda: status_screen(figures))

@@ -1,9 +1,11 @@
 """How a search is going, from its run directory alone: while it runs, after it ended, after it was killed."""
 
+import json
 import statistics
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +18,13 @@ from rich.text import Text
 from nas.config import Budget, SearchConfig
 from nas.live import duration, short_count
 from nas.search import COUNTED, device_seconds
-from search_spaces.yaml_io import read_yaml
+from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.run_reader import RunLog, read_run
 
 State = Literal["running", "finished", "stopped"]
 KINDS = ("train", "timing", "evaluate", "build")
 SECONDS_BETWEEN_LOOKS = 2.0
+PACED_TRIALS = 40  # the last ones, by which the time left is told
 BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
 
 
@@ -41,7 +44,10 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         ConfigError: the folder is no run, or its search.yaml does not read.
     """
     log = read_run(run)
-    config = read_yaml(SearchConfig, run / "search.yaml")
+    try:
+        config = read_yaml(SearchConfig, run / "search.yaml")
+    except ConfigError as error:
+        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
     rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
     spent = _spent(config.budget, rows)
     state: State = "finished" if spent.spent >= spent.total and not log.in_flight else "stopped"
@@ -53,7 +59,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         "run": str(run),
         "state": state,
         "driver": log.driver,
-        "asked": len(log.asks),
+        "asked": log.asked,
         "in_flight": len(log.in_flight),
         "status": dict(Counter(row["status"] for row in rows)),
         "purpose": dict(Counter(row["purpose"] for row in rows)),
@@ -66,9 +72,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
             kind: sum(r.get(f"{kind}_seconds") or 0.0 for r in rows if r["status"] != "cached")
             for kind in KINDS
         },
-        "seconds_left": _seconds_left(config.budget, log, spent, now or datetime.now(UTC))
-        if log.driver
-        else None,
+        "seconds_left": seconds_left(config.budget, log, spent, now) if log.driver else None,
         "unreadable": list(log.unreadable),
     }
 
@@ -83,15 +87,28 @@ def _spent(budget: Budget, rows: list[dict[str, Any]]) -> Spent:
     return Spent("device-seconds", sum(map(device_seconds, counted)), budget.device_seconds)
 
 
-def _seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> float | None:
-    """By the pace since the driver started; None before its first row."""
-    started = log.driver_started_at
+def seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> float | None:
+    """By the median pace of this driver's last trials; None before its first.
+
+    As many trials as run at once end in the time of one, so paces are taken over that many ends.
+    """
+    started, at_once = log.driver_started_at, max(len(log.in_flight), 1)
     if started is None:
         return None
-    new = [row for row in log.trials.values() if row["finished_at"] and row["finished_at"] > started]
-    done = _spent(budget, new).spent
-    elapsed = (now - started).total_seconds()
-    return elapsed / done * max(spent.total - spent.spent, 0.0) if done else None
+    new = [row for row in log.trials.values() if row["status"] in COUNTED and row["finished_at"]]
+    new = sorted((r for r in new if r["finished_at"] > started), key=lambda row: row["finished_at"])
+    new = new[-PACED_TRIALS:]
+    if not new:
+        return None
+    ends = [(row["finished_at"] - started).total_seconds() for row in new]
+    paces = [(later - ends[i]) / at_once for i, later in enumerate(ends[at_once:])]
+    pace = statistics.median(paces) if paces else ends[-1] / len(ends)
+    per_trial = _spent(budget, new).spent / len(new)
+    if not per_trial:
+        return None
+    trials_left = max(spent.total - spent.spent, 0.0) / per_trial
+    waited = min((now - started).total_seconds() - ends[-1], pace)
+    return max(pace * trials_left - waited, 0.0)
 
 
 # ---------------------------------------------------------------------- the screen
@@ -150,15 +167,21 @@ def _next(figures: Mapping[str, Any]) -> list[str]:
     return [("next:  " if i == 0 else "       ") + line for i, line in enumerate(lines)]
 
 
-def watch(run: Path, console: Console) -> None:
-    """Shows the state again and again, until nobody works on the run any more or Ctrl-C.
+def watch(run: Path, console: Console, *, as_json: bool = False) -> None:
+    """Shows the state again and again, until nobody works on the run any more or Ctrl-C; as JSON a line each.
 
     Raises:
         ConfigError: as `run_status`.
     """
     figures = run_status(run)
-    with Live(status_screen(figures), console=console, auto_refresh=False) as live:
-        while figures["state"] == "running":
+    live = Live(status_screen(figures), console=console, auto_refresh=False)
+    with suppress(KeyboardInterrupt), nullcontext() if as_json else live:
+        while True:
+            if as_json:
+                print(json.dumps(figures, default=str), flush=True)
+            else:
+                live.update(status_screen(figures), refresh=True)
+            if figures["state"] != "running":
+                return
             time.sleep(SECONDS_BETWEEN_LOOKS)
             figures = run_status(run)
-            live.update(status_screen(figures), refresh=True)

@@ -2,7 +2,9 @@
 
 import fcntl
 import io
+import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,11 +16,12 @@ import pytest
 from conftest import MakeConfig, formula_result, formula_worker
 from rich.console import Console
 
+from nas.config import Budget
 from nas.search import search
-from nas.status import _seconds_left, _spent, run_status, status_screen
+from nas.status import Spent, run_status, seconds_left, status_screen, watch
 from search_spaces.yaml_io import ConfigError
 from trials.executors.in_process import in_process
-from trials.run_reader import read_run
+from trials.run_reader import RunLog, read_run
 from trials.store import RunStore
 from trials.trial import Event, TrialResult
 
@@ -96,20 +99,45 @@ def test_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path)
     assert run_status(folder)["state"] == "stopped"
 
 
-def test_the_time_left_goes_by_the_pace_since_the_driver_started(
-    make_config: MakeConfig, tmp_path: Path
-) -> None:
-    """Four trials in 80 seconds: eight more take 160."""
-    folder = tmp_path / "run"
-    config = make_config()
-    run(config, folder, until=4)
-    log = read_run(folder)
-    start = datetime(2025, 12, 31, tzinfo=UTC)
-    log = type(log)(log.asks, log.trials, (), "somebody", start)
-    left = _seconds_left(
-        config.budget, log, _spent(config.budget, list(log.trials.values())), start + timedelta(seconds=80)
-    )
-    assert left == pytest.approx(80 / 4 * 8)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def log_of_ends(*seconds: float, in_flight: int, **columns: Any) -> RunLog:
+    """Completed trials that ended so long after the driver's start."""
+    trials = {
+        i: {"status": "completed", "finished_at": START + timedelta(seconds=end), "epochs": 2, **columns}
+        for i, end in enumerate(seconds)
+    }
+    asks: dict[int, Any] = {len(trials) + i: {} for i in range(in_flight)}
+    return RunLog(trials, asks, (), "somebody", START)
+
+
+def left(log: RunLog, now: float, *, budget: Budget | None = None) -> float | None:
+    budget = budget or Budget(trials=10)
+    return seconds_left(budget, log, Spent("", 4.0, 10.0), START + timedelta(seconds=now))
+
+
+def test_the_time_left_goes_by_the_median_pace_of_the_last_trials() -> None:
+    """One worker: a first trial after a long start, then one every 20 s but for a slow one."""
+    log = log_of_ends(100, 120, 220, 240, 260, in_flight=1)
+    assert left(log, 260) == pytest.approx(6 * 20)
+    assert left(log, 265) == pytest.approx(6 * 20 - 5)
+    assert left(log, 1000) == pytest.approx(5 * 20)  # the one under way takes longer, but is one
+
+
+def test_trials_that_end_together_do_not_disturb_the_pace() -> None:
+    """Two workers in step: two trials every 20 s."""
+    log = log_of_ends(20, 20, 40, 40, 60, 60, in_flight=2)
+    assert left(log, 60) == pytest.approx(6 * 10)
+
+
+def test_the_time_left_in_other_units_and_when_nothing_is_known() -> None:
+    log = log_of_ends(10, 20, 30, in_flight=1)
+    assert left(log, 30, budget=Budget(epochs=10)) == pytest.approx(3 * 10)  # 6 epochs, 2 a trial
+    assert left(log, 30, budget=Budget(device_seconds=10)) is None  # no durations in these rows
+    assert left(log_of_ends(in_flight=2), 50) is None
+    assert left(log_of_ends(-50, in_flight=2), 50) is None  # an earlier driver's
+    assert left(log_of_ends(30, in_flight=1), 30) == pytest.approx(6 * 30)
 
 
 def test_infeasible_trials_and_their_reasons_are_counted(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -148,8 +176,73 @@ def test_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> N
             run_status(tmp_path / name)
     run(make_config(), tmp_path / "run")
     (tmp_path / "run" / "search.yaml").write_text("space: [")
-    with pytest.raises(ConfigError, match=r"search\.yaml: line"):
+    with pytest.raises(ConfigError, match=r"run: its search.yaml does not read\nsearch\.yaml: line"):
         run_status(tmp_path / "run")
+
+
+def test_a_run_that_has_only_begun_reads(make_config: MakeConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(make_config(), folder)
+    begun = tmp_path / "begun"
+    (begun / "log" / "asks").mkdir(parents=True)
+    (begun / "search.yaml").write_bytes((folder / "search.yaml").read_bytes())
+    figures = run_status(begun)
+    assert (figures["state"], figures["asked"], figures["best"]) == ("stopped", 0, None)
+    assert "no trial has ended" in shown(figures)
+
+
+@pytest.mark.parametrize("view", ["older", "missing", "damaged"])
+def test_rows_are_those_of_the_log_whatever_the_view_holds(
+    make_config: MakeConfig, tmp_path: Path, view: str
+) -> None:
+    folder = tmp_path / "run"
+    run(make_config(), folder, until=5)
+    older = (folder / "trials.parquet").read_bytes()
+    run(make_config(), folder)
+    with RunStore(folder) as store:
+        trials = dict(store.trials)
+    if view == "missing":
+        (folder / "trials.parquet").unlink()
+    else:
+        (folder / "trials.parquet").write_bytes(older if view == "older" else older[:-20])
+    log = read_run(folder)
+    assert log.trials == trials
+    assert (log.in_flight, log.unreadable, log.asked) == ({}, (), len(trials))
+
+
+def test_a_view_that_is_whole_spares_reading_the_parts(make_config: MakeConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(make_config(), folder)
+    written = (folder / "trials.parquet").stat().st_mtime
+    part = folder / "log" / "trials" / "t00000003.parquet"
+    part.write_bytes(b"not looked at")
+    os.utime(part, (written - 1, written - 1))
+    assert run_status(folder)["unreadable"] == []
+
+
+def test_watching_shows_each_look_and_ends_with_the_driver(
+    make_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    run(make_config(), folder, until=4)
+    handle = os.open(folder / "lock", os.O_RDWR)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    threading.Timer(3.0, os.close, [handle]).start()
+    watch(folder, Console(), as_json=True)
+    states = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
+    assert (states[0], states[-1]) == ("running", "stopped")
+
+
+def test_ctrl_c_ends_watching_without_an_error(make_config: MakeConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(make_config(), folder, until=4)
+    with RunStore(folder):
+        command = [sys.executable, "-c", "from nas.cli import main; main()", "status", str(folder)]
+        watching = subprocess.Popen([*command, "--watch", "--json"], stdout=subprocess.PIPE, text=True)
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["state"] == "running"
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(timeout=30) == 0
 
 
 def test_a_driver_waits_out_who_only_asks(tmp_path: Path, make_config: MakeConfig) -> None:

@@ -3,57 +3,101 @@
 import fcntl
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from search_spaces.yaml_io import ConfigError
-from trials.store import PART_NAME, SCHEMAS, DamagedPartError, Kind, Row, RunStore, sealed_rows
+from trials.log_schema import TRIAL_SCHEMA
+from trials.store import (
+    PART_NAME,
+    SCHEMAS,
+    DamagedPartError,
+    Kind,
+    Row,
+    RunStore,
+    sealed_rows,
+    view_rows,
+)
 
 
 @dataclass(frozen=True)
 class RunLog:
     """What is recorded of a run at this moment."""
 
-    asks: dict[int, Row]
     trials: dict[int, Row]
+    in_flight: dict[int, Row]  # asks without a trial's row
     unreadable: tuple[str, ...]  # parts that do not verify; the next driver moves them aside
     driver: str | None  # who works on the run; None if nobody does
     driver_started_at: datetime | None  # the last one's, UTC
 
     @property
-    def in_flight(self) -> list[int]:
-        """Trials that were asked for and have no row."""
-        return sorted(self.asks.keys() - self.trials.keys())
+    def asked(self) -> int:
+        """How many trials were asked for."""
+        return len(self.trials) + len(self.in_flight)
 
 
 def read_run(folder: Path) -> RunLog:
     """The log of a run, whether its driver works, has ended or was killed.
 
+    Finished trials come from the view, and from the parts that it does not hold yet: a run of thousands is
+    read in a moment, again and again, beside a search that needs the processor.
+
     Raises:
-        ConfigError: the folder is no run.
+        ConfigError: the folder is no run, or may not be read.
     """
-    if not RunStore.is_run(folder):
-        found = "there is no such folder" if not folder.exists() else "not a run directory"
-        raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
-    trials, damaged_trials = _rows(folder, "trials")  # before the asks: a row without its ask would be odd
-    asks, damaged_asks = _rows(folder, "asks")
-    starts = [path.stat().st_mtime for path in (folder / "environment").glob("*.json")]
-    started = datetime.fromtimestamp(max(starts), UTC) if starts else None
-    return RunLog(asks, trials, (*damaged_trials, *damaged_asks), _driver(folder), started)
+    try:
+        if not RunStore.is_run(folder):
+            found = "not a run directory" if folder.exists() else "there is no such folder"
+            raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
+        viewed, written_at = _view(folder)
+        # Trials before asks: a row without its ask would be odd.
+        parts, damaged = _parts(
+            folder, "trials", lambda number, time: number in viewed and time <= written_at
+        )
+        broken = {number for number, _ in damaged}
+        trials = {number: row for number, row in (viewed | parts).items() if number not in broken}
+        in_flight, damaged_asks = _parts(folder, "asks", lambda number, time: number in trials)
+        starts = [path.stat().st_mtime for path in (folder / "environment").glob("*.json")]
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
+    return RunLog(
+        trials=trials,
+        in_flight=in_flight,
+        unreadable=tuple(name for _, name in (*damaged, *damaged_asks)),
+        driver=_driver(folder),
+        driver_started_at=datetime.fromtimestamp(max(starts), UTC) if starts else None,
+    )
 
 
-def _rows(folder: Path, kind: Kind) -> tuple[dict[int, Row], list[str]]:
-    rows, damaged = {}, []
-    for path in sorted((folder / "log" / kind).iterdir()):
-        if PART_NAME.fullmatch(path.name):
-            try:
-                for row in sealed_rows(path.read_bytes(), SCHEMAS[kind]):
-                    rows[row["trial_id"]] = row
-            except FileNotFoundError:
-                continue  # the driver moved it aside meanwhile
-            except (DamagedPartError, OSError):
-                damaged.append(f"log/{kind}/{path.name}")
+def _view(folder: Path) -> tuple[dict[int, Row], float]:
+    """The rows of the view and when it was written; none where there is no whole one."""
+    try:
+        with (folder / "trials.parquet").open("rb") as file:  # the driver may replace it in between
+            written_at = os.fstat(file.fileno()).st_mtime
+            rows = view_rows(file.read(), TRIAL_SCHEMA)
+    except (FileNotFoundError, DamagedPartError):
+        return {}, 0.0
+    return {row["trial_id"]: row for row in rows}, written_at
+
+
+def _parts(
+    folder: Path, kind: Kind, is_known: Callable[[int, float], bool]
+) -> tuple[dict[int, Row], list[tuple[int, str]]]:
+    """Rows of the parts that are not known by number and time of writing; and the damaged ones."""
+    rows: dict[int, Row] = {}
+    damaged = []
+    parts = folder / "log" / kind
+    entries = sorted(os.scandir(parts), key=lambda entry: entry.name) if parts.is_dir() else []
+    for number, entry in ((int(m[1]), e) for e in entries if (m := PART_NAME.fullmatch(e.name))):
+        try:
+            if not is_known(number, entry.stat().st_mtime):
+                (rows[number],) = sealed_rows(Path(entry.path).read_bytes(), SCHEMAS[kind])
+        except FileNotFoundError:
+            continue  # the driver moved it aside meanwhile
+        except ValueError:  # DamagedPartError, or not the one row that such a part holds
+            damaged.append((number, f"log/{kind}/{entry.name}"))
     return rows, damaged
 
 

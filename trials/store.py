@@ -251,13 +251,18 @@ def recorded_trials(folder: Path) -> list[Row]:
     if not RunStore.is_run(folder):
         raise ConfigError(f"{folder}: not a run directory (no search.yaml and log/ in it)")
     try:
-        return _in_columns(_table((folder / "trials.parquet").read_bytes()), TRIAL_SCHEMA)
+        return view_rows((folder / "trials.parquet").read_bytes(), TRIAL_SCHEMA)
     except FileNotFoundError:
         raise ConfigError(f"{folder}: this run has no finished trial yet") from None
     except DamagedPartError as error:
         raise ConfigError(
             f"{folder}/trials.parquet: damaged ({error}); continue the search, which makes it again"
         ) from None
+
+
+def view_rows(data: bytes, schema: pa.Schema) -> list[Row]:
+    """The rows of a view, verified by its page checksums."""
+    return _in_columns(_table(data), schema)
 
 
 def _complete(row: Mapping[str, Any], schema: pa.Schema) -> Row:
