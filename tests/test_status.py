@@ -238,7 +238,13 @@ def test_ctrl_c_ends_watching_without_an_error(make_config: MakeConfig, tmp_path
     run(make_config(), folder, until=4)
     with RunStore(folder):
         command = [sys.executable, "-c", "from nas.cli import main; main()", "status", str(folder)]
-        watching = subprocess.Popen([*command, "--watch", "--json"], stdout=subprocess.PIPE, text=True)
+        # What runs in the background inherits an ignored SIGINT; somebody at a terminal does not.
+        watching = subprocess.Popen(
+            [*command, "--watch", "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         assert watching.stdout is not None
         assert json.loads(watching.stdout.readline())["state"] == "running"
         watching.send_signal(signal.SIGINT)
