@@ -96,7 +96,7 @@ def check(cls: type, mapping: Any) -> None:
 
 
 @pytest.mark.parametrize("cls", WHOLE, ids=lambda cls: cls.__name__)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_value_in_any_place_is_taken_or_refused_by_name(cls: type, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(list(places(WHOLE[cls]))))

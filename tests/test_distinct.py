@@ -45,7 +45,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
     return from_mapping(SearchSpace, mapping, name="space.yaml")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(space=spaces())
 def test_the_distinct_size_is_the_number_of_identities(space: SearchSpace) -> None:
     choices = all_choices(space)
@@ -54,7 +54,7 @@ def test_the_distinct_size_is_the_number_of_identities(space: SearchSpace) -> No
     assert len({space.canonical(c) for c in choices}) == len(identities)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(space=spaces(), data=st.data())
 def test_canonical_choices_are_the_smallest_that_build_the_network(
     space: SearchSpace, data: st.DataObject
