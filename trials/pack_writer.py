@@ -142,7 +142,8 @@ class _Process:
 
     def __init__(self, file: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", pack_process.__name__, file],
+            # -P: a folder named trials where the user is must not be taken for ours.
+            [sys.executable, "-P", "-m", pack_process.__name__, file],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

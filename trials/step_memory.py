@@ -51,7 +51,7 @@ def cpu_step_memory(
         "precision": precision,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "trials.step_memory"],
+        [sys.executable, "-P", "-m", "trials.step_memory"],  # -P: not a folder named trials where the user is
         input=json.dumps(request),
         capture_output=True,
         text=True,
