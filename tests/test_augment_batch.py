@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trials.augment import crop_and_flip, keyed_uniform
 from trials.augment_batch import Augmentation, AugmentedBatch
-from trials.recipe import Ramp, Recipe
+from trials.recipe import Ramp, Recipe, TrainingStage
 from trials.train import EpochEnd, train
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -30,8 +30,13 @@ SAMPLES = torch.arange(100, 132)
 def augmented(
     recipe: Recipe, images: Tensor = IMAGES, labels: Tensor = LABELS, samples: Tensor = SAMPLES
 ) -> AugmentedBatch:
-    augment = Augmentation(recipe, recipe.training_stages()[0], CPU)
-    return augment(images, labels, samples, seed=3, epoch=1)
+    return stage_augmentation(recipe)(images, labels, samples)
+
+
+def stage_augmentation(recipe: Recipe, stage: TrainingStage | None = None) -> Augmentation:
+    augment = Augmentation(recipe, stage or recipe.training_stages()[0], CPU)
+    augment.start_epoch(seed=3, epoch=1)
+    return augment
 
 
 def train_losses(recipe: Recipe) -> list[float]:
@@ -114,7 +119,7 @@ def test_one_alone_has_the_whole_batch(name: str) -> None:
 def test_strengths_of_a_stage_may_be_zero() -> None:
     stage = replace(EVERYTHING.training_stages()[0], randaugment=0.0, mixup=0.0, cutmix=0.0)
     recipe = replace(EVERYTHING, crop="pad", cutout=0.0, flip=False)
-    batch = Augmentation(recipe, stage, CPU)(IMAGES, LABELS, SAMPLES, seed=3, epoch=1)
+    batch = stage_augmentation(recipe, stage)(IMAGES, LABELS, SAMPLES)
     assert batch.images is IMAGES
     assert batch.weights is None
 

@@ -49,6 +49,11 @@ def digits(resolution: int = 16) -> ResidentImages:
     return ResidentImages(open_images(DIGITS, resolution=resolution), CPU)
 
 
+def first_images(images: ResidentImages, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    chosen = images.train[:count]
+    return images.pixels[chosen], images.labels[chosen]
+
+
 def run(trial: Trial) -> tuple[list[EpochResult], TrialResult]:
     worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
     events = list(worker(trial))
@@ -66,7 +71,7 @@ def make_trial(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed
 def test_the_first_loss_is_ln_of_the_number_of_classes() -> None:
     images = digits()
     step = new_step(replace(RECIPE, label_smoothing=0.0))
-    step(*images.batch(images.train[:256]))
+    step(*first_images(images, 256))
     loss, _ = step.read_totals()
     assert loss == pytest.approx(math.log(10), rel=0.15)
 
@@ -74,7 +79,7 @@ def test_the_first_loss_is_ln_of_the_number_of_classes() -> None:
 def test_64_images_can_be_memorised() -> None:
     images = digits()
     step = new_step(replace(RECIPE, label_smoothing=0.0))
-    batch = images.batch(images.train[:64])
+    batch = first_images(images, 64)
     step.learning_rate.fill_(0.004)
     for _ in range(80):
         step(*batch)
@@ -169,7 +174,7 @@ def test_timing_restores_weights_statistics_and_optimizer() -> None:
     candidate = new_step()
     images = digits()
     candidate.learning_rate.fill_(0.01)
-    candidate(*images.batch(images.train[:64]))
+    candidate(*first_images(images, 64))
     before = candidate.state()
     batch = TimedBatch.synthetic(batch_size=16, resolution=16, num_classes=10, device=CPU)
     measure_step_time(candidate, new_step(), batch)

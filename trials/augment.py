@@ -15,8 +15,7 @@ _MIX_1, _MIX_2 = -4658895280553007687, -7723592293110705685  # 0xBF58476D1CE4E5B
 def keyed_uniform(seed: int, epoch: int, samples: Tensor, draws: int) -> Tensor:
     """Uniform numbers in [0, 1) that depend on (seed, epoch, sample, draw) alone.
 
-    An image's draws are so the same in any batch, order, resumed run or number of devices. The hash is
-    splitmix64's finaliser (Steele et al. 2014) over a counter.
+    An image's draws are so the same in any batch, order, resumed run or number of devices.
 
     Args:
         samples: (B,) int64, the images' indices; the result lies on their device.
@@ -25,9 +24,21 @@ def keyed_uniform(seed: int, epoch: int, samples: Tensor, draws: int) -> Tensor:
     Returns:
         (B, draws) float32.
     """
-    key = _mixed(torch.tensor([seed], dtype=torch.int64) * _GOLDEN + epoch)
+    return uniform_from_key(draw_key(seed, epoch).to(samples.device), samples, draws)
+
+
+def draw_key(seed: int, epoch: int) -> Tensor:
+    """What an epoch's draws begin with: 0-dim int64, on the host."""
+    return _mixed(torch.tensor(seed, dtype=torch.int64) * _GOLDEN + epoch)
+
+
+def uniform_from_key(key: Tensor, samples: Tensor, draws: int) -> Tensor:
+    """As `keyed_uniform`, from a key that lies on the device: nothing is copied, so a graph can hold it.
+
+    The hash is splitmix64's finaliser (Steele et al. 2014) over a counter.
+    """
     counters = samples[:, None] * draws + torch.arange(draws, device=samples.device)  # (B, draws)
-    hashed = _mixed(_mixed(counters * _GOLDEN + key.to(samples.device)))
+    hashed = _mixed(_mixed(counters * _GOLDEN + key))
     return _shifted(hashed, 40).to(torch.float32) * 2.0**-24
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trials.augment import crop_and_flip, cutout, keyed_uniform, random_resized_crop
+from trials.augment import crop_and_flip, cutout, draw_key, random_resized_crop, uniform_from_key
 from trials.mixing import beta_ratios, beta_table, cutmix, mixup
 from trials.randaugment import DRAWS_PER_LAYER, rand_augment
 from trials.recipe import Recipe, TrainingStage
@@ -31,7 +31,10 @@ class AugmentedBatch:
 
 
 class Augmentation:
-    """A training stage's augmentation; its strengths are tensors on the device."""
+    """A training stage's augmentation; its strengths, and the epoch's draws, are tensors on the device.
+
+    A call is a function of tensors alone and waits for nothing, so that a CUDA graph can hold it.
+    """
 
     def __init__(self, recipe: Recipe, stage: TrainingStage, device: torch.device) -> None:
         self.recipe = recipe
@@ -40,19 +43,22 @@ class Augmentation:
         self.mixup_table = beta_table(stage.mixup).to(device)
         self.cutmix_table = beta_table(stage.cutmix).to(device)
         self._padding = round(recipe.crop_padding * stage.resolution)
+        self._keys = torch.zeros(2, dtype=torch.int64, device=device)
 
-    def __call__(
-        self, images: Tensor, labels: Tensor, samples: Tensor, *, seed: int, epoch: int
-    ) -> AugmentedBatch:
+    def start_epoch(self, *, seed: int, epoch: int) -> None:
+        """From here on draws are those of (seed, epoch)."""
+        self._keys.copy_(torch.stack([draw_key(seed, epoch), draw_key(seed ^ _FURTHER_KEY, epoch)]))
+
+    def __call__(self, images: Tensor, labels: Tensor, samples: Tensor) -> AugmentedBatch:
         """Augments images (B, H, W, 3) uint8 of the data set's indices `samples` (B,), all on one device."""
         recipe, stage = self.recipe, self.stage
         draws = torch.empty(0, device=images.device)
         if self._needs_further_draws():
-            draws = keyed_uniform(seed ^ _FURTHER_KEY, epoch, samples, _RAND_AUGMENT.stop)
+            draws = uniform_from_key(self._keys[1], samples, _RAND_AUGMENT.stop)
         if recipe.crop == "resized":
             images = random_resized_crop(images, draws[:, _RESIZED], flip=recipe.flip)
         elif self._padding or recipe.flip:
-            older = keyed_uniform(seed, epoch, samples, 3)
+            older = uniform_from_key(self._keys[0], samples, 3)
             images = crop_and_flip(images, older, padding=self._padding, flip=recipe.flip)
         if stage.randaugment:
             images = rand_augment(

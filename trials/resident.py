@@ -13,7 +13,7 @@ RESIDENT_SHARE = 0.4
 
 
 class ResidentImages:
-    """uint8 images and labels on the device if they fit, else memory-mapped and copied batch by batch."""
+    """uint8 images and labels on the device; images that do not fit stay memory-mapped on the host."""
 
     def __init__(self, packed: TrialImages, device: torch.device) -> None:
         images = _tensor(packed.images)
@@ -23,20 +23,12 @@ class ResidentImages:
         self.minival = torch.from_numpy(np.ascontiguousarray(packed.minival))
         self.classes = packed.classes
         self.resolution = int(packed.images.shape[1])
-        self._resident = device.type == "cpu" or self._fits(images)
-        self._images = images.to(device) if self._resident else images
+        self.is_resident = device.type == "cpu" or self._fits(images)
+        self.pixels = images.to(device) if self.is_resident else images  # (N, H, W, 3) uint8
 
     def _fits(self, images: Tensor) -> bool:
         free, _ = torch.cuda.mem_get_info(self.device)
         return images.numel() < RESIDENT_SHARE * free
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 and labels (B,) or (B, L) on the device, of host indices (B,)."""
-        on_device = indices.to(self.device, non_blocking=True)
-        if self._resident:
-            return self._images[on_device], self.labels[on_device]
-        gathered = self._images[indices].pin_memory()
-        return gathered.to(self.device, non_blocking=True), self.labels[on_device]
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -24,6 +24,7 @@ from trials.device import (
     reset_peak_memory,
 )
 from trials.inference_time import measure_inference_time
+from trials.micro_batches import fit_in_memory
 from trials.packed import open_images
 from trials.precision import resolve_precision
 from trials.recipe import Recipe
@@ -78,11 +79,13 @@ class _Worker:
         return ResidentImages(packed, self.device)
 
     def _reference_step(
-        self, recipe: Recipe, precision: str, num_classes: int, resolution: int
+        self, recipe: Recipe, precision: str, num_classes: int, resolution: int, batch_size: int
     ) -> TrainingStep:
         check_resolution(self.setup.reference, resolution)
         torch.manual_seed(derived_seed(0, WEIGHTS))
-        return self.new_step(self.setup.reference, recipe, precision=precision, num_classes=num_classes)
+        step = self.new_step(self.setup.reference, recipe, precision=precision, num_classes=num_classes)
+        fit_in_memory(step, batch_size=batch_size, resolution=resolution, num_classes=num_classes)
+        return step
 
     def new_step(
         self, architecture: Architecture, recipe: Recipe, *, precision: str, num_classes: int
@@ -150,6 +153,7 @@ class _Work:
         self.ends: list[EpochEnd] = []
         self.precision = worker.precision(trial.recipe)
         self.started_at = datetime.now(UTC)
+        self.micro_batches = 1
         self.build_seconds = self.timing_seconds = 0.0
 
     def events(self) -> Iterator[Event]:
@@ -171,6 +175,12 @@ class _Work:
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
         self.step = worker.new_step(
             trial.architecture, trial.recipe, precision=self.precision, num_classes=num_classes
+        )
+        self.micro_batches = fit_in_memory(
+            self.step,
+            batch_size=trial.recipe.batch_size,
+            resolution=max(stage.resolution for stage in trial.recipe.training_stages(trial.epochs)),
+            num_classes=num_classes,
         )
         self.build_seconds = time.perf_counter() - before
         if self.step_time is None:
@@ -222,10 +232,10 @@ class _Work:
     def _measure_step_time(self, step: TrainingStep, *, num_classes: int, resolution: int) -> StepTime:
         timing: Timing = self.trial.timing
         recipe, precision = self.trial.recipe, timing.precision or self.precision
-        resolution = timing.resolution or resolution
-        reference = self.worker.reference_step(recipe, precision, num_classes, resolution)
+        resolution, batch_size = timing.resolution or resolution, timing.batch_size or recipe.batch_size
+        reference = self.worker.reference_step(recipe, precision, num_classes, resolution, batch_size)
         batch = TimedBatch.synthetic(
-            batch_size=timing.batch_size or recipe.batch_size,
+            batch_size=batch_size,
             resolution=resolution,
             num_classes=num_classes,
             device=self.worker.device,
@@ -239,7 +249,8 @@ class _Work:
     def _measure_inference_time(self, step: TrainingStep, num_classes: int, resolution: int) -> InferenceTime:
         timing, recipe = self.trial.timing, self.trial.recipe
         precision, resolution = timing.precision or self.precision, timing.resolution or resolution
-        reference = self.worker.reference_step(recipe, precision, num_classes, resolution)
+        batch_size = timing.batch_size or recipe.batch_size
+        reference = self.worker.reference_step(recipe, precision, num_classes, resolution, batch_size)
         return measure_inference_time(
             step.network,
             reference.network,
@@ -279,6 +290,7 @@ class _Work:
             ),
             "device": self.worker.info,
             "precision": self.precision,
+            "micro_batches": self.micro_batches,
             "times": TrialTimes(
                 started_at=self.started_at.isoformat(),
                 finished_at=datetime.now(UTC).isoformat(),

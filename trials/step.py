@@ -1,6 +1,7 @@
 """One training step: the same in trials, in full training and in timing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from search_spaces.network import Network
 from trials.augment import to_input
 from trials.device import autocast
+from trials.graphed import CudaRecorder, GraphedCalls, Record, Work
 from trials.optimizer import FlatParameters, RMSProp, WeightAverage
 from trials.recipe import Recipe
 from trials.targets import are_correct, cross_entropy, mixed_cross_entropy
@@ -20,7 +22,15 @@ class TrainingStep:
     and correct answers add up in `totals` until somebody asks, once per epoch.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, *, device: torch.device, precision: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        precision: str,
+        cuda_graphs: bool = True,
+    ) -> None:
         self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self.precision = precision
@@ -38,6 +48,13 @@ class TrainingStep:
         )
         self.learning_rate = torch.zeros((), device=device)
         self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
+        self.micro_batches = 1  # parts in which a batch is computed; batch norm sees each part alone
+        self._record: Record | None = CudaRecorder(device) if cuda_graphs and device.type == "cuda" else None
+
+    def graphed(self, work: Work, *, changes: Sequence[Tensor] | None = None) -> GraphedCalls:
+        """The work as a CUDA graph where that is possible; it changes this step's tensors, or the given."""
+        changed = self._changing() if changes is None else changes
+        return GraphedCalls(work, changes=changed, record=self._record)
 
     def __call__(
         self, images: Tensor, labels: Tensor, partners: Tensor | None = None, weights: Tensor | None = None
@@ -48,13 +65,24 @@ class TrainingStep:
         """
         self.network.train()
         self.parameters.zero_grad()
-        with autocast(self.precision, self.device):
-            logits = self.network(to_input(images))  # (B, K)
-        loss = self._loss(logits.float(), labels, partners, weights)
-        loss.backward()
+        if self.micro_batches == 1:
+            self._add_gradients(images, labels, partners, weights, share=1.0)
+        else:
+            parts = [_parts(tensor, self.micro_batches) for tensor in (images, labels, partners, weights)]
+            for part in zip(*parts, strict=True):
+                self._add_gradients(*part, share=len(part[0]) / len(images))
         self.optimizer.step(self.learning_rate)
         if self.average is not None:
             self.average.update()
+
+    def _add_gradients(
+        self, images: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None, *, share: float
+    ) -> None:
+        """Adds `share` of these images' mean gradient."""
+        with autocast(self.precision, self.device):
+            logits = self.network(to_input(images))  # (B, K)
+        loss = self._loss(logits.float(), labels, partners, weights)
+        (loss if share == 1 else loss * share).backward()
         with torch.no_grad():
             self.totals[0] += loss.detach() * labels.shape[0]
             self.totals[1] += are_correct(logits.argmax(1, keepdim=True), labels).sum()
@@ -73,13 +101,19 @@ class TrainingStep:
         self.totals.zero_()
         return losses / images, correct / images
 
-    def state(self) -> dict[str, Tensor]:
-        """Copies of everything that a step changes, by name."""
+    def _state(self) -> dict[str, Tensor]:
         state = {"values": self.parameters.values, "statistics": self.parameters.statistics}
         state |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         if self.average is not None:
             state |= {f"average.{name}": tensor for name, tensor in self.average.state().items()}
-        return {name: tensor.detach().clone() for name, tensor in state.items()}
+        return state
+
+    def _changing(self) -> list[Tensor]:
+        return [*self._state().values(), self.totals]
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of everything that a step changes, by name."""
+        return {name: tensor.detach().clone() for name, tensor in self._state().items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Copies a state back into place, and forgets the totals."""
@@ -90,6 +124,10 @@ class TrainingStep:
         if self.average is not None:
             self.average.load(_part(state, "average."))
         self.totals.zero_()
+
+
+def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
+    return [None] * number if tensor is None else tensor.tensor_split(number)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

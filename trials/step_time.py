@@ -54,9 +54,10 @@ def measure_step_time(
     try:
         for step in steps:
             step.learning_rate.zero_()
+        calls = [partial(step.graphed(step), batch.images, batch.labels) for step in steps]
         timed = alternate(
-            partial(candidate, batch.images, batch.labels),
-            None if reference is None else partial(reference, batch.images, batch.labels),
+            calls[0],
+            calls[1] if reference is not None else None,
             clock=clock or clock_of(candidate.device),
             max_seconds=max_seconds,
             on_round=on_round,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trials.augment_batch import Augmentation
+from trials.batches import batches
 from trials.optimizer import learning_rate_at
-from trials.recipe import Recipe
+from trials.recipe import Recipe, TrainingStage
 from trials.resident import ResidentImages
 from trials.step import TrainingStep, evaluate
 from trials.trial import EpochResult, Phase
@@ -77,18 +79,37 @@ def train(
         NonFiniteLossError: the mean training loss of an epoch is not finite.
     """
     for stage in recipe.training_stages(epochs):
-        images = images_at(stage.resolution)
-        augment = Augmentation(recipe, stage, step.device)
+        calls = _StageCalls(step, recipe, stage, images_at(stage.resolution))
         step.network.set_strengths(dropout=stage.dropout, stochastic_depth=recipe.stochastic_depth)
         for epoch in range(stage.first_epoch, stage.first_epoch + stage.epochs):
-            yield from _epoch(step, recipe, images, augment, epoch=epoch, epochs=epochs, seed=seed)
+            yield from _epoch(step, recipe, calls, epoch=epoch, epochs=epochs, seed=seed)
+
+
+class _StageCalls:
+    """What is done with each batch of a training stage, on CUDA as one graph each."""
+
+    def __init__(
+        self, step: TrainingStep, recipe: Recipe, stage: TrainingStage, images: ResidentImages
+    ) -> None:
+        self.step, self.images = step, images
+        self.augment = Augmentation(recipe, stage, step.device)
+        self.sums = torch.zeros(3, device=step.device)  # of losses, correct answers, among the first five
+        self.train = step.graphed(self._train)
+        self.evaluate = step.graphed(self._evaluate, changes=[self.sums])
+
+    def _train(self, pixels: Tensor, labels: Tensor, samples: Tensor) -> None:
+        augmented = self.augment(pixels, labels, samples)
+        self.step(augmented.images, augmented.labels, augmented.partners, augmented.weights)
+
+    def _evaluate(self, pixels: Tensor, labels: Tensor) -> None:
+        step = self.step
+        self.sums += evaluate(step.network, pixels, labels, device=step.device, precision=step.precision)
 
 
 def _epoch(
     step: TrainingStep,
     recipe: Recipe,
-    images: ResidentImages,
-    augment: Augmentation,
+    calls: _StageCalls,
     *,
     epoch: int,
     epochs: int,
@@ -96,20 +117,19 @@ def _epoch(
 ) -> Iterator[Beat | EpochEnd]:
     started = last_beat = time.perf_counter()
     torch.manual_seed(derived_seed(seed, DROPS, epoch=epoch))
+    calls.augment.start_epoch(seed=seed, epoch=epoch)
     order = torch.Generator().manual_seed(derived_seed(seed, ORDER, epoch=epoch))
+    images = calls.images
     shuffled = images.train[torch.randperm(len(images.train), generator=order)]
     batch_size = min(recipe.batch_size, len(shuffled))
     steps = len(shuffled) // batch_size  # a last batch that is not full waits for the next shuffle
     rate = 0.0
-    for i in range(steps):
+    for i, batch in enumerate(batches(images, shuffled[: steps * batch_size], batch_size=batch_size)):
         rate = learning_rate_at(
             epoch * steps + i, recipe=recipe, steps_per_epoch=steps, total_steps=epochs * steps
         )
         step.learning_rate.fill_(rate)
-        indices = shuffled[i * batch_size : (i + 1) * batch_size]
-        batch, labels = images.batch(indices)
-        augmented = augment(batch, labels, indices.to(step.device), seed=seed, epoch=epoch)
-        step(augmented.images, augmented.labels, augmented.partners, augmented.weights)
+        calls.train(batch.images, batch.labels, batch.samples)
         if time.perf_counter() - last_beat > SECONDS_BETWEEN_BEATS:
             last_beat = time.perf_counter()
             yield Beat("training", epoch + 1, (i + 1) / steps)
@@ -118,11 +138,11 @@ def _epoch(
         raise NonFiniteLossError(f"the training loss of epoch {epoch + 1} is {loss}")
     trained = time.perf_counter()
     yield Beat("evaluating", epoch + 1, 1.0)
-    raw_loss, raw_accuracy, raw_top5 = evaluate_minival(step, images, batch_size=batch_size)
+    raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
     minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
     if step.average is not None:
         with step.average.swapped():
-            minival_loss, minival_accuracy, top5 = evaluate_minival(step, images, batch_size=batch_size)
+            minival_loss, minival_accuracy, top5 = _evaluate_minival(calls, batch_size=batch_size)
     yield EpochEnd(
         epoch=epoch + 1,
         train_loss=loss,
@@ -132,19 +152,16 @@ def _epoch(
         minival_accuracy_raw=raw_accuracy,
         minival_accuracy_top5=top5,
         learning_rate=rate,
-        resolution=augment.stage.resolution,
+        resolution=images.resolution,
         train_seconds=trained - started,
         evaluate_seconds=time.perf_counter() - trained,
     )
 
 
-def evaluate_minival(
-    step: TrainingStep, images: ResidentImages, *, batch_size: int
-) -> tuple[float, float, float]:
+def _evaluate_minival(calls: _StageCalls, *, batch_size: int) -> tuple[float, float, float]:
     """Mean loss, accuracy and top-5 accuracy (0-1) on minival, of the weights as they are now."""
-    sums = torch.zeros(3, device=step.device)
-    for indices in images.minival.split(batch_size):
-        batch, labels = images.batch(indices)
-        sums += evaluate(step.network, batch, labels, device=step.device, precision=step.precision)
-    loss, correct, top5 = (sums / len(images.minival)).tolist()
+    calls.sums.zero_()
+    for batch in batches(calls.images, calls.images.minival, batch_size=batch_size):
+        calls.evaluate(batch.images, batch.labels)
+    loss, correct, top5 = (calls.sums / len(calls.images.minival)).tolist()
     return loss, correct, top5

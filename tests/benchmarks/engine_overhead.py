@@ -108,12 +108,13 @@ def without_log(trials: int) -> float:
 
 
 def ray_tune(trials: int) -> float:
-    """Milliseconds of a trial with Ray Tune, actors reused; from two runs, so that the start cancels."""
-    few = WARM_UP
-    return 1000 * (_tune_seconds(trials) - _tune_seconds(few)) / (trials - few)
+    """Milliseconds of a trial with Ray Tune, actors reused."""
+    ends = _tune_ends(trials)
+    return 1000 * (ends[-1] - ends[WARM_UP]) / (len(ends) - 1 - WARM_UP)
 
 
-def _tune_seconds(trials: int) -> float:
+def _tune_ends(trials: int) -> list[float]:
+    """When Tune heard of each trial's end."""
     import ray
     from ray import tune
 
@@ -132,6 +133,14 @@ def _tune_seconds(trials: int) -> float:
         def save_checkpoint(self, checkpoint_dir: str) -> None:
             pass
 
+    ends: list[float] = []
+
+    class Note(tune.Callback):
+        """Notes the time of each end."""
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            ends.append(time.perf_counter())
+
     with tempfile.TemporaryDirectory(prefix="t-") as folder:
         ray.init(
             address="local",
@@ -142,16 +151,15 @@ def _tune_seconds(trials: int) -> float:
             _temp_dir=folder,
         )
         try:
-            before = time.perf_counter()
             tune.Tuner(
                 Nothing,
                 param_space={"x": tune.uniform(0, 1)},
                 tune_config=tune.TuneConfig(
                     num_samples=trials, max_concurrent_trials=WORKERS, reuse_actors=True
                 ),
-                run_config=tune.RunConfig(name="nothing", storage_path=folder, verbose=0),
+                run_config=tune.RunConfig(name="nothing", storage_path=folder, verbose=0, callbacks=[Note()]),
             ).fit()
-            return time.perf_counter() - before
+            return ends
         finally:
             ray.shutdown()
 
@@ -160,7 +168,7 @@ def main() -> None:
     """Prints milliseconds of a trial: median, lowest, highest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--tune-trials", type=int, default=200)
+    parser.add_argument("--tune-trials", type=int, default=1000)
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
