@@ -4,66 +4,12 @@ Semantics are the official EfficientNetV2 code's: an MBConv of expansion 1 has n
 Fused-MBConv of expansion 1 is one convolution, and squeeze widths follow from the block's input channels.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from search_spaces.architecture import Block, Padding
-
-
-class Convolution(nn.Conv2d):
-    """A convolution that keeps ceil(n / stride) of the side, with either rule of padding.
-
-    `same` is TensorFlow's: the total is split unevenly where it is odd, with the larger part at the end. Both
-    rules agree on sides 32n + 1.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        kernel_size: int,
-        stride: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-        padding: Padding = "symmetric",
-    ) -> None:
-        own_padding = (kernel_size - 1) // 2 if padding == "symmetric" else 0
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=own_padding,
-            groups=groups,
-            bias=bias,
-        )
-        self.pads_by_size = padding == "same" and kernel_size > 1
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.pads_by_size:
-            input = functional.pad(
-                input, [*self._padding_of(input.shape[3]), *self._padding_of(input.shape[2])]
-            )
-        if self.groups > 1 and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            # The backward pass of a depthwise convolution in bf16 takes some 6 times as long as in float32.
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(input.float())
-        return super().forward(input)
-
-    def _padding_of(self, side: int) -> tuple[int, int]:
-        total = max((math.ceil(side / self.stride[0]) - 1) * self.stride[0] + self.kernel_size[0] - side, 0)
-        return total // 2, total - total // 2
-
-    def reset_parameters(self) -> None:
-        """Normal with std sqrt(2 / fan_out), fan_out = k * k * out / groups; biases 0 (official code)."""
-        fan_out = self.kernel_size[0] * self.kernel_size[1] * self.out_channels // self.groups
-        nn.init.normal_(self.weight, std=math.sqrt(2 / fan_out))
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+from search_spaces.convolution import Convolution
 
 
 class StochasticDepth(nn.Module):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_spaces.architecture import Architecture, Block, Padding, Stage
-from search_spaces.blocks import BLOCKS, Convolution, normalised
+from search_spaces.blocks import BLOCKS, normalised
+from search_spaces.convolution import Convolution
 
 
 @dataclass(frozen=True)

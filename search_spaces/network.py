@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from search_spaces.architecture import Architecture
 from search_spaces.blocks import (
     BLOCKS,
-    Convolution,
     Dropout,
     FusedMBConv,
     MBConv,
     StochasticDepth,
     normalised,
 )
+from search_spaces.convolution import Convolution
 
 BATCH_NORM_EPSILON = 1e-3
 

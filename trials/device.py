@@ -11,10 +11,12 @@ from pathlib import Path
 
 import torch
 
+from trials.memory_bound import KIB, available_bytes, kib_of
 from trials.trial import DeviceInfo, Slot
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_BYTES = 1 << 30
+PLENTY = 2.0  # times what this process holds
 
 
 def claim(slot: Slot) -> torch.device:
@@ -47,7 +49,13 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Returns what glibc kept to the system, at a trial's end: the next network may be a small one."""
+    """Returns what glibc kept to the system, unless the machine has plenty left.
+
+    The next network may be a small one, but getting as much memory again costs a trial up to seconds.
+    """
+    held, left = kib_of(Path("/proc/self/status"), "VmRSS"), available_bytes()
+    if held is not None and left is not None and left > PLENTY * held * KIB:
+        return
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 

@@ -5,7 +5,8 @@
 The same networks, images, batch and epochs on all sides, in turn within one run; a trial's set-up and its
 evaluation count. What is paid once is left out on all sides but *user*'s, who starts a process for each
 trial: our workers are running, *strong*'s images are decoded. Step time is not measured in these trials, as
-the others do not measure it. *user* may choose autocast: the faster of on and off on the first network.
+the others do not measure it. *user* and *strong* may choose autocast: the faster of on and off on the first
+network.
 """
 
 import argparse
@@ -146,7 +147,7 @@ def main() -> None:
     request: dict[str, Any] = {
         "source": arguments.source, "images": arguments.images, "minival": arguments.minival,
         "epochs": arguments.epochs, "resolution": arguments.resolution, "num_classes": 10, "seed": 0,
-        "autocast": False, "architectures": [to_mapping(a) for a in chosen],
+        "architectures": [to_mapping(a) for a in chosen],
     }  # fmt: skip
     fraction = arguments.images / len(open_images(DataConfig(source=arguments.source), resolution=8).labels)
     data = DataConfig(
@@ -158,8 +159,10 @@ def main() -> None:
         warmup_epochs=0.5, averaging_decay=0.0,
     )  # fmt: skip
     first = {**request, "architectures": request["architectures"][:1], "epochs": 1}
-    seconds = {on: plain("user", {**first, "autocast": on})["seconds"] for on in (False, True)}
-    request["autocast"] = seconds[True] < seconds[False]
+    autocast = {}
+    for name in ("user", "strong"):
+        seconds = {on: plain(name, {**first, "autocast": on})["seconds"] for on in (False, True)}
+        autocast[name] = seconds[True] < seconds[False]
 
     ours = Ours(recipe, data, chosen[0], workers=len(available_slots()))
     ours.run(chosen[:2])  # the workers are up, the probe has been made
@@ -167,8 +170,11 @@ def main() -> None:
     accuracies: dict[str, list[float]] = {}
     for i in range(arguments.passes):
         mine = ours.run(chosen)
-        single = [plain("user", {**request, "architectures": [a]}) for a in request["architectures"]]
-        strong = plain("strong", request)
+        single = [
+            plain("user", {**request, "architectures": [a], "autocast": autocast["user"]})
+            for a in request["architectures"]
+        ]
+        strong = plain("strong", {**request, "autocast": autocast["strong"]})
         for name, value in (
             ("ours", mine["seconds"]),
             ("user", sum(s["elapsed"] for s in single)),
@@ -188,11 +194,11 @@ def main() -> None:
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name()
     trained = arguments.images - arguments.minival
-    autocast = "on" if request["autocast"] else "off"
     print(
         f"\n{device}, {len(available_slots())} slots, torch {torch.__version__}, {platform.platform()}\n"
         f"{arguments.networks} networks x {arguments.epochs} epochs x {trained:,} images, "
-        f"{arguments.resolution} px, n = {arguments.passes}; ours in {precision}, user's autocast {autocast}"
+        f"{arguments.resolution} px, n = {arguments.passes}; ours in {precision}, "
+        f"autocast of the others: {autocast}"
     )
     table = {}
     for name in SIDES:

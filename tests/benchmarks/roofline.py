@@ -1,0 +1,153 @@
+"""How near a training step comes to what this device can do, and which operations its time goes to.
+
+    python tests/benchmarks/roofline.py [NETWORK ...] [--resolution 32] [--batch-size 128] [--json FILE]
+
+The ceilings are measured here: multiply-adds per second of large matrix products, in the step's precision,
+and bytes per second of copying what no cache holds. A step's arithmetic is three forward passes' (2 per
+multiply-add); its traffic, at the least, 22 bytes for each activation of a convolution, with batch norm and
+SiLU in one pass each way. Steps and ceilings are measured in turn; medians of n. On CPU one core.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from search_spaces.architecture import Architecture
+from search_spaces.counting import count
+from search_spaces.network import build_network
+from search_spaces.yaml_io import read_yaml
+from trials.device import clock_of, cpu_name, keep_freed_memory
+from trials.recipe import Ramp, Recipe
+from trials.step import TrainingStep
+from trials.step_time import TimedBatch
+
+BYTES_PER_ACTIVATION = 22  # forward and backward, in 16-bit; 44 in float32
+TOP = 10
+CLASSES = 10
+
+
+def ceilings(device: torch.device, precision: str) -> dict[str, Callable[[], float]]:
+    """Measurements of multiply-adds and of bytes per second."""
+    clock = clock_of(device)
+    side = 8192 if device.type == "cuda" else 1536
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
+    out = torch.empty_like(left)
+    source = torch.zeros(2**31 if device.type == "cuda" else 2**28, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+
+    def rate(work: Callable[[], object], amount: float) -> float:
+        work()
+        calls, before = 0, clock()
+        while clock() - before < 0.3:
+            work()
+            calls += 1
+        return calls * amount / (clock() - before)
+
+    return {
+        "macs": lambda: rate(lambda: torch.mm(left, right, out=out), side**3),
+        "bytes": lambda: rate(lambda: target.copy_(source), 2 * source.numel()),
+    }
+
+
+def new_step(architecture: Architecture, device: torch.device, precision: str, batch: int) -> TrainingStep:
+    """With the optimizer and averaging of a trial."""
+    recipe = Recipe(epochs=1, batch_size=batch, resolution=Ramp(32, 32), averaging_decay=0.99)
+    network = build_network(architecture, num_classes=CLASSES)
+    return TrainingStep(network, recipe, device=device, precision=precision)
+
+
+def top_operations(work: Callable[[], object], device: torch.device) -> list[dict[str, Any]]:
+    """The operations with the largest share of a step's own time, summed over three steps."""
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as profiler:
+        for _ in range(3):
+            work()
+    name = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    events = sorted(profiler.key_averages(), key=lambda event: -getattr(event, name))
+    total = sum(getattr(event, name) for event in events)
+    return [
+        {"operation": event.key, "share": getattr(event, name) / total, "calls": event.count // 3}
+        for event in events[:TOP]
+    ]
+
+
+def main() -> None:
+    """Prints a table for each network, and writes all of it as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("networks", nargs="*", default=["efficientnetv2-b0"])
+    parser.add_argument("--resolution", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        keep_freed_memory()
+    clock, results = clock_of(device), []
+    print(torch.cuda.get_device_name() if device.type == "cuda" else cpu_name(), f"torch {torch.__version__}")
+    for name in arguments.networks:
+        architecture = read_yaml(Architecture, name)
+        counts = count(architecture, num_classes=CLASSES, resolution=arguments.resolution)
+        batch = TimedBatch.synthetic(
+            batch_size=arguments.batch_size,
+            resolution=arguments.resolution,
+            num_classes=CLASSES,
+            device=device,
+        )
+        for precision in arguments.precision:
+            step = new_step(architecture, device, precision, arguments.batch_size)
+            calls = step.graphed(step)
+            limits = ceilings(device, precision)
+            samples: dict[str, list[float]] = {"seconds": [], "macs": [], "bytes": []}
+            calls(batch.images, batch.labels)
+            for _ in range(arguments.passes):
+                before, steps, started = clock(), 0, time.perf_counter()
+                while steps < 2 or time.perf_counter() - started < 0.5:
+                    calls(batch.images, batch.labels)
+                    steps += 1
+                samples["seconds"].append((clock() - before) / steps)
+                for limit, measure in limits.items():
+                    samples[limit].append(measure())
+            seconds, macs, moved = (statistics.median(samples[key]) for key in ("seconds", "macs", "bytes"))
+            per_activation = BYTES_PER_ACTIVATION * (1 if precision == "bf16" else 2)
+            flop_share = 3 * counts.macs * arguments.batch_size / seconds / macs
+            byte_share = counts.activations * per_activation * arguments.batch_size / seconds / moved
+            print(
+                f"\n{name}, {arguments.resolution} px, batch {arguments.batch_size}, {precision}, "
+                f"n = {arguments.passes}: {1000 * seconds:,.1f} ms a step "
+                f"({1000 * min(samples['seconds']):,.1f} - {1000 * max(samples['seconds']):,.1f}), "
+                f"{arguments.batch_size / seconds:,.0f} images/s\n"
+                f"  arithmetic {flop_share:.1%} of {2 * macs / 1e9:,.0f} GFLOP/s, "
+                f"traffic {byte_share:.1%} of {moved / 1e9:,.1f} GB/s"
+            )
+            plain = new_step(architecture, device, precision, arguments.batch_size)  # kernels by name
+            plain(batch.images, batch.labels)
+            top = top_operations(partial(plain, batch.images, batch.labels), device)
+            for row in top:
+                print(f"  {row['share']:6.1%}  {row['calls']:5d} calls  {row['operation']}")
+            results.append(
+                {
+                    "network": name, "precision": precision, "samples": samples, "flop_share": flop_share,
+                    "byte_share": byte_share, "top": top,
+                }
+            )  # fmt: skip
+    if arguments.json:
+        facts = {**vars(arguments), "device": str(device), "torch": torch.__version__, "results": results}
+        arguments.json.write_text(json.dumps(facts, indent=1, default=str))
+
+
+if __name__ == "__main__":
+    main()
