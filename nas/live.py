@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.config import Budget
-from nas.search import COUNTED, Begun, News, Retried, RowWritten, device_seconds
+from nas.rules import COUNTED
+from nas.search import Begun, News, Retried, RowWritten, device_seconds
 from trials.trial import EpochResult, Progress
 
 

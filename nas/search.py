@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -11,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nas.config import SearchConfig, check_networks
 from nas.environment import describe_environment
 from nas.export import best_yaml
+from nas.rules import Rules, trial_seed
 from nas.same_search import check_same_search
-from nas.strategy import Strategy, build_strategy
+from nas.strategy import build_strategy
 from search_spaces.yaml_io import yaml_text
 from trials.packed import open_images
 from trials.reward import Reward
@@ -30,18 +28,14 @@ from trials.trial import (
     EpochResult,
     Event,
     Execute,
-    Purpose,
+    Outcome,
     StartWorker,
     Trial,
     TrialResult,
 )
 
-COUNTED = frozenset({"completed", "stopped", "infeasible"})  # by the budget, as search or baseline trials
 MAX_ATTEMPTS = 3  # of a trial whose worker is lost
-MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
 MAX_CRASHES = 3  # trials in a row that crash for good; then the search stops
-UNSEEN_DRAWS = 2_000  # uniform draws that must all have been seen before a space counts as exhausted
-DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
 
 
 class SearchFailedError(RuntimeError):
@@ -130,7 +124,7 @@ def search(
             if store.asks:
                 store.refresh_views(force=True)
         return SearchResult(
-            folder=folder, rows=list(store.trials.values()), best=loop.best, exhausted=loop.exhausted
+            folder=folder, rows=list(store.trials.values()), best=loop.best, exhausted=loop.rules.exhausted
         )
 
 
@@ -147,17 +141,8 @@ def _removed_if_never_begun(store: RunStore, *, new: bool) -> Iterator[None]:
         raise
 
 
-@dataclass
-class _Flight:
-    """An ask whose trial runs, or waits for an equal one that runs."""
-
-    ask: Ask
-    row: dict[str, Any]
-    trial: Trial
-
-
 class _Loop:
-    """The state between two events; all of it follows from the log, so a new driver rebuilds it by replay."""
+    """What becomes of asks and events on disk and on the screen; what to ask and run is the Rules' to say."""
 
     def __init__(
         self,
@@ -172,190 +157,134 @@ class _Loop:
         self.store = store
         self.environment_id = environment_id
         self.on_news = on_news
-        self.space = config.space.choice_space(
+        self.reward = Reward(config.reward)
+        space = config.space.choice_space(
             num_classes=num_classes, resolution=config.recipe.training_stages()[-1].resolution
         )
-        self.reward = Reward(config.reward)
-        self.strategy: Strategy = build_strategy(
+        strategy = build_strategy(
             config.strategy["name"],
-            self.space,
+            space,
             seed=config.seed,
             epochs=config.recipe.epochs,
             settings=config.strategy_settings(),
         )
-        self.flights: dict[int, _Flight] = {}
-        self.twins: dict[int, list[_Flight]] = {}  # by the trial whose result they wait for
-        self.to_run: deque[Trial] = deque()
-        self.trained: dict[
-            tuple[str, int], dict[str, Any]
-        ] = {}  # first counted row by (architecture, epochs)
+        self.rules = Rules(
+            space,
+            strategy,
+            self,
+            seed=config.seed,
+            epochs=config.recipe.epochs,
+            baseline=config.baseline,
+            budget=config.budget,
+        )
+        self.in_flight: dict[int, Trial] = {}
         self.best: dict[str, Any] | None = None
-        self.spent_trials = self.spent_epochs = self.baselines = 0
-        self.spent_seconds = 0.0
-        self.repeats = 0
         self.crashes = 0
-        self.exhausted = False
         self._replay()
-
-    # ------------------------------------------------------------------ from the log
 
     def _replay(self) -> None:
         in_flight = self.store.in_flight()
         self.on_news(Begun(list(self.store.trials.values()), len(in_flight)))
         for kind, row in self.store.history():
             if kind == "ask":
-                self.strategy.asked(ask_from_row(row))
+                self.rules.asked(ask_from_row(row))
             else:
-                self._learn(row)
+                self.rules.told(ask_from_row(row), _outcome(row), seconds=device_seconds(row))
+                self._compare_with_best(row)
         for row in in_flight:
-            self._place(row, attempt=2)
-
-    def _learn(self, row: dict[str, Any]) -> None:
-        """What a recorded row changes; the same live and on replay."""
-        ask = ask_from_row(row)
-        if row["status"] == "crashed":
-            self.strategy.withdrawn(ask)
-            return
-        self.strategy.told(ask, outcome_from_row(row))
-        if row["status"] in COUNTED:
-            self.trained.setdefault((row["architecture_id"], row["epochs"]), row)
-            self.spent_trials += 1
-            self.spent_epochs += row["epochs"]
-            self.spent_seconds += device_seconds(row)
-            self.baselines += row["purpose"] == "baseline"
-        better = self.best is None or (row["reward"] or 0.0) > self.best["reward"]
-        if row["status"] == "completed" and better:
-            self.best = row
-
-    # ------------------------------------------------------------------ asking
+            ask = ask_from_row(row)
+            self.in_flight[ask.trial_id] = self._trial(ask, attempt=2)
+            self.rules.place(ask)
 
     def trials(self) -> Iterator[Trial | None]:
         """What to run, as long as the budget lasts; None while only waiting helps."""
-        while True:
-            if self.to_run:
-                yield self.to_run.popleft()
-            elif self._budget_is_spent() or self.exhausted:
-                if not self.flights:
-                    return
-                yield None
-            else:
-                self._ask()
+        for ask in self.rules.asks():
+            if ask is not None and ask.trial_id not in self.in_flight:
+                self.in_flight[ask.trial_id] = self._trial(ask, attempt=1)
+            yield None if ask is None else self.in_flight[ask.trial_id]
 
-    def _budget_is_spent(self) -> bool:
-        budget = self.config.budget
-        if budget.trials is not None:
-            return self.spent_trials + len(self.flights) >= budget.trials
-        if budget.epochs is not None:
-            under_way = sum(flight.trial.epochs for flight in self.flights.values())
-            return self.spent_epochs + under_way >= budget.epochs
-        assert budget.device_seconds is not None
-        return self.spent_seconds >= budget.device_seconds
-
-    def _ask(self) -> None:
-        """One proposal, durable before anything follows from it."""
-        trial_id = self.store.next_trial_id
-        ask = self._propose(trial_id)
-        if ask is None:
-            self.exhausted = True
-            return
-        ask = replace(ask, choices=self.space.canonical(ask.choices))
-        row = self.store.record_ask(
-            ask_row(
-                ask,
-                architecture=self.config.space.decode(ask.choices),
-                strategy=self.config.strategy["name"],
-                seed=self._trial_seed(trial_id),
-                asked_at=datetime.now(UTC),
-            )
-        )
-        self.strategy.asked(ask)
-        self._place(row, attempt=1)
-
-    def _propose(self, trial_id: int) -> Ask | None:
-        if self._baseline_asked() < self.config.baseline:
-            return self._uniform_unseen(trial_id, "baseline")
-        if self.repeats >= MAX_REPEATS:
-            return self._uniform_unseen(trial_id, "search")
-        return self.strategy.ask(trial_id)
-
-    def _baseline_asked(self) -> int:
-        return self.baselines + sum(flight.ask.purpose == "baseline" for flight in self.flights.values())
-
-    def _uniform_unseen(self, trial_id: int, purpose: Purpose) -> Ask | None:
-        """A uniform draw among architectures that were not trained and are not in flight; None if all are."""
-        rng = np.random.default_rng([self.config.seed, trial_id])
-        epochs = self.config.recipe.epochs
-        running = {flight.row["architecture_id"] for flight in self.flights.values()}
-        for _ in range(UNSEEN_DRAWS):
-            choices = self.space.sample(rng)
-            identity = self.config.space.decode(choices).architecture_id
-            if identity not in running and (identity, epochs) not in self.trained:
-                return Ask(trial_id=trial_id, choices=choices, epochs=epochs, purpose=purpose)
-        return None
-
-    def _trial_seed(self, trial_id: int) -> int:
-        words = np.random.SeedSequence([self.config.seed, trial_id, DERIVE_TRIAL_SEED]).generate_state(1)
-        return int(words[0])
-
-    def _place(self, row: dict[str, Any], *, attempt: int) -> None:
-        """A recorded ask runs, waits for an equal one in flight, or is answered from an earlier row."""
-        key = (row["architecture_id"], row["epochs"])
-        if key in self.trained:
-            self.repeats += 1
-            self._write(cached_row(row, self.trained[key]))
-            return
-        ask = ask_from_row(row)
-        trial = Trial(
+    def _trial(self, ask: Ask, *, attempt: int) -> Trial:
+        return Trial(
             trial_id=ask.trial_id,
             choices=ask.choices,
             architecture=self.config.space.decode(ask.choices),
             recipe=self.config.recipe,
             epochs=ask.epochs,
-            seed=row["seed"],
+            seed=self.store.asks[ask.trial_id]["seed"],
             attempt=attempt,
             timing=self.config.timing,
             needs_inference_time=needs_inference_time(self.config),
             limits=self.config.space.limits.measured(),
         )
-        flight = _Flight(ask, row, trial)
-        for other in self.flights.values():
-            if (other.row["architecture_id"], other.row["epochs"]) == key:
-                self.repeats += 1
-                self.twins.setdefault(other.ask.trial_id, []).append(flight)
-                return
-        self.repeats = 0
-        self.flights[ask.trial_id] = flight
-        self.to_run.append(trial)
+
+    # ------------------------------------------------------------------ writing down
+
+    def ask(self, ask: Ask) -> None:
+        """A new ask is durable before it is dispatched."""
+        self.store.record_ask(
+            ask_row(
+                ask,
+                architecture=self.config.space.decode(ask.choices),
+                strategy=self.config.strategy["name"],
+                seed=trial_seed(self.config.seed, ask.trial_id),
+                asked_at=datetime.now(UTC),
+            )
+        )
+
+    def cached(self, ask: Ask, earlier: int) -> Outcome:
+        """The row of an ask that an earlier trial answers."""
+        self.in_flight.pop(ask.trial_id, None)
+        row = self._write(cached_row(self.store.asks[ask.trial_id], self.store.trials[earlier]))
+        return outcome_from_row(row)
+
+    def crashed(self, ask: Ask, equal: int) -> None:
+        """The row of an ask that has waited for an equal trial, which crashed for good."""
+        self.in_flight.pop(ask.trial_id, None)
+        self._write({**self.store.trials[equal], **self.store.asks[ask.trial_id]})
+
+    def _write(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row is durable before anybody learns from it; the best architecture so far is written out."""
+        written = self.store.record_trial(row)
+        if self._compare_with_best(written):
+            self.store.write_text("best.yaml", best_yaml(written, run=self.store.folder))
+        self.on_news(RowWritten(written))
+        return written
+
+    def _compare_with_best(self, row: dict[str, Any]) -> bool:
+        """Whether this row is the best so far, which it then is."""
+        better = self.best is None or (row["reward"] or 0.0) > self.best["reward"]
+        if row["status"] != "completed" or not better:
+            return False
+        self.best = row
+        return True
 
     # ------------------------------------------------------------------ handling
 
     def handle(self, event: Event) -> None:
         """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
-        flight = self.flights.get(event.trial_id)
-        if flight is None or event.attempt != flight.trial.attempt:
+        trial = self.in_flight.get(event.trial_id)
+        if trial is None or event.attempt != trial.attempt:
             return
         if isinstance(event, EpochResult):
             self.store.record_epoch(event)
         if isinstance(event, TrialResult):
-            self._finish(flight, event)
+            self._finish(trial, event)
         else:
             self.on_news(event)
         self.store.refresh_views()
 
-    def _finish(self, flight: _Flight, result: TrialResult) -> None:
-        if result.failure_kind == "worker_lost" and flight.trial.attempt < MAX_ATTEMPTS:
-            flight.trial = replace(flight.trial, attempt=flight.trial.attempt + 1)
-            self.to_run.append(flight.trial)
-            self.on_news(Retried(flight.trial))
+    def _finish(self, trial: Trial, result: TrialResult) -> None:
+        if result.failure_kind == "worker_lost" and trial.attempt < MAX_ATTEMPTS:
+            self.in_flight[trial.trial_id] = replace(trial, attempt=trial.attempt + 1)
+            self.rules.run_again(trial.trial_id)
+            self.on_news(Retried(self.in_flight[trial.trial_id]))
             return
-        del self.flights[flight.ask.trial_id]
-        row = trial_row(flight.row, result, reward=self.reward(result), environment_id=self.environment_id)
-        self._write(row)
-        for twin in self.twins.pop(flight.ask.trial_id, []):
-            if result.status == "crashed":
-                self._write({**row, **twin.row})
-            else:
-                self._place(twin.row, attempt=1)
+        del self.in_flight[trial.trial_id]
+        asked = self.store.asks[trial.trial_id]
+        row = self._write(
+            trial_row(asked, result, reward=self.reward(result), environment_id=self.environment_id)
+        )
+        self.rules.ended(trial.trial_id, _outcome(row), seconds=device_seconds(row))
         self.crashes = self.crashes + 1 if result.status == "crashed" else 0
         if self.crashes >= MAX_CRASHES:
             raise SearchFailedError(
@@ -363,14 +292,9 @@ class _Loop:
                 f"{result.error}"
             )
 
-    def _write(self, row: Mapping[str, Any]) -> None:
-        """Durable first; then the strategy learns, and the best architecture so far is written out."""
-        written = self.store.record_trial(row)
-        before = self.best
-        self._learn(written)
-        if self.best is not None and self.best is not before:
-            self.store.write_text("best.yaml", best_yaml(self.best, run=self.store.folder))
-        self.on_news(RowWritten(written))
+
+def _outcome(row: Mapping[str, Any]) -> Outcome | None:
+    return None if row["status"] == "crashed" else outcome_from_row(row)
 
 
 def needs_inference_time(config: SearchConfig) -> bool:

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from nas.config import Budget, SearchConfig
 from nas.live import duration, short_count
-from nas.search import COUNTED, device_seconds
+from nas.rules import COUNTED
+from nas.search import device_seconds
 from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.run_reader import RunLog, read_run
 

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from nas.architecture_screen import stage_table
 from nas.export import architecture_of
-from nas.search import COUNTED, SearchResult
+from nas.rules import COUNTED
+from nas.search import SearchResult
 
 
 def summary_figures(result: SearchResult) -> dict[str, Any]:

@@ -1,0 +1,184 @@
+"""The rules of a search: what is asked next, what runs, what counts; whoever runs and records the trials."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from nas.config import Budget
+from nas.strategy import Strategy
+from search_spaces.choice_space import Choices, ChoiceSpace
+from trials.trial import Ask, Outcome, Purpose
+
+COUNTED = frozenset({"completed", "stopped", "infeasible"})  # by the budget, as search or baseline trials
+MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
+UNSEEN_DRAWS = 2_000  # uniform draws that must all have been seen before a space counts as exhausted
+DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
+
+
+class Record(Protocol):
+    """Writes down what no trial of its own will tell, before anything follows from it."""
+
+    def ask(self, ask: Ask) -> None:
+        """A new ask."""
+        ...
+
+    def cached(self, ask: Ask, earlier: int) -> Outcome:
+        """This ask is answered by an earlier trial of the same architecture; what the strategy is told."""
+        ...
+
+    def crashed(self, ask: Ask, equal: int) -> None:
+        """This ask has waited for an equal trial, which has crashed for good."""
+        ...
+
+
+class Rules:
+    """The state between two events; all of it follows from recorded asks and ends, so replay rebuilds it.
+
+    Of choices that build the same network one is canonical, and asks are canonical: equal asks are equal
+    networks.
+
+    Attributes:
+        flights: asks that run or wait to be run, by trial id.
+        exhausted: the space ran out before the budget.
+    """
+
+    def __init__(
+        self,
+        space: ChoiceSpace,
+        strategy: Strategy,
+        record: Record,
+        *,
+        seed: int,
+        epochs: int,
+        baseline: int,
+        budget: Budget,
+    ) -> None:
+        self.space = space
+        self.strategy = strategy
+        self.flights: dict[int, Ask] = {}
+        self.exhausted = False
+        self._record = record
+        self._seed = seed
+        self._epochs = epochs
+        self._baseline = baseline
+        self._budget = budget
+        self._twins: dict[int, list[Ask]] = {}  # by the trial whose result they wait for
+        self._to_run: deque[Ask] = deque()
+        self._trained: dict[tuple[Choices, int], int] = {}  # first counted trial by (choices, epochs)
+        self._next_trial_id = 0
+        self._spent_trials = self._spent_epochs = self._baselines = self._repeats = 0
+        self._spent_seconds = 0.0
+
+    # ------------------------------------------------------------------ from the record, also live
+
+    def asked(self, ask: Ask) -> None:
+        """A recorded ask; on replay, `place` follows for those without a recorded end."""
+        self._next_trial_id = max(self._next_trial_id, ask.trial_id + 1)
+        self.strategy.asked(ask)
+
+    def told(self, ask: Ask, outcome: Outcome | None, *, seconds: float) -> None:
+        """A recorded end; no outcome if the trial crashed. `seconds`: how long it held its device."""
+        if outcome is None:
+            self.strategy.withdrawn(ask)
+            return
+        self.strategy.told(ask, outcome)
+        if outcome.status in COUNTED:
+            self._trained.setdefault((ask.choices, ask.epochs), ask.trial_id)
+            self._spent_trials += 1
+            self._spent_epochs += ask.epochs
+            self._spent_seconds += seconds
+            self._baselines += ask.purpose == "baseline"
+
+    def place(self, ask: Ask) -> None:
+        """A recorded ask runs, waits for an equal one in flight, or is answered by an earlier trial."""
+        key = (ask.choices, ask.epochs)
+        if key in self._trained:
+            self._repeats += 1
+            self.told(ask, self._record.cached(ask, self._trained[key]), seconds=0.0)
+            return
+        for other in self.flights.values():
+            if (other.choices, other.epochs) == key:
+                self._repeats += 1
+                self._twins.setdefault(other.trial_id, []).append(ask)
+                return
+        self._repeats = 0
+        self.flights[ask.trial_id] = ask
+        self._to_run.append(ask)
+
+    # ------------------------------------------------------------------ live
+
+    def asks(self) -> Iterator[Ask | None]:
+        """What to run, as long as the budget lasts; None while only waiting helps."""
+        while True:
+            if self._to_run:
+                yield self._to_run.popleft()
+            elif self._budget_is_spent() or self.exhausted:
+                if not self.flights:
+                    return
+                yield None
+            else:
+                self._ask()
+
+    def run_again(self, trial_id: int) -> None:
+        """The trial's worker was lost; `asks` yields it once more."""
+        self._to_run.append(self.flights[trial_id])
+
+    def ended(self, trial_id: int, outcome: Outcome | None, *, seconds: float) -> None:
+        """The recorded end of a trial in flight: as `told`; and whoever waited for it is answered."""
+        self.told(self.flights.pop(trial_id), outcome, seconds=seconds)
+        for twin in self._twins.pop(trial_id, []):
+            if outcome is None:
+                self._record.crashed(twin, trial_id)
+                self.told(twin, None, seconds=0.0)
+            else:
+                self.place(twin)
+
+    def _budget_is_spent(self) -> bool:
+        budget = self._budget
+        if budget.trials is not None:
+            return self._spent_trials + len(self.flights) >= budget.trials
+        if budget.epochs is not None:
+            under_way = sum(ask.epochs for ask in self.flights.values())
+            return self._spent_epochs + under_way >= budget.epochs
+        assert budget.device_seconds is not None, "a budget has one of three"
+        return self._spent_seconds >= budget.device_seconds
+
+    def _ask(self) -> None:
+        """One proposal, recorded before anything follows from it."""
+        ask = self._propose(self._next_trial_id)
+        if ask is None:
+            self.exhausted = True
+            return
+        ask = replace(ask, choices=self.space.canonical(ask.choices))
+        self._record.ask(ask)
+        self.asked(ask)
+        self.place(ask)
+
+    def _propose(self, trial_id: int) -> Ask | None:
+        if self._baseline_asked() < self._baseline:
+            return self._uniform_unseen(trial_id, "baseline")
+        if self._repeats >= MAX_REPEATS:
+            return self._uniform_unseen(trial_id, "search")
+        return self.strategy.ask(trial_id)
+
+    def _baseline_asked(self) -> int:
+        return self._baselines + sum(ask.purpose == "baseline" for ask in self.flights.values())
+
+    def _uniform_unseen(self, trial_id: int, purpose: Purpose) -> Ask | None:
+        """A uniform draw among architectures that were not trained and are not in flight; None if all are."""
+        rng = np.random.default_rng([self._seed, trial_id])
+        running = {ask.choices for ask in self.flights.values()}
+        for _ in range(UNSEEN_DRAWS):
+            choices = self.space.sample(rng)
+            if choices not in running and (choices, self._epochs) not in self._trained:
+                return Ask(trial_id=trial_id, choices=choices, epochs=self._epochs, purpose=purpose)
+        return None
+
+
+def trial_seed(seed: int, trial_id: int) -> int:
+    """The seed of a trial's weights, data order and augmentation, from the search's seed."""
+    words = np.random.SeedSequence([seed, trial_id, DERIVE_TRIAL_SEED]).generate_state(1)
+    return int(words[0])
