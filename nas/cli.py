@@ -51,6 +51,9 @@ def search(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value; replaces one value.")
     ] = None,
+    init: Annotated[
+        list[str] | None, typer.Option(help="An architecture to begin with: a file (may be repeated).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search for the best architecture; started again on the same run it continues."""
@@ -62,7 +65,7 @@ def search(
     result = launch_search(
         file,
         folder,
-        overrides=set_ or [],
+        overrides=[*(set_ or []), *([f"initial={json.dumps(init)}"] if init else [])],
         workers=workers,
         ray_address=ray_address,
         in_process=in_process,

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from nas.strategy import build_strategy
-from search_spaces.architecture import STRICT
+from search_spaces.architecture import STRICT, Architecture
 from search_spaces.counting import count
 from search_spaces.network import check_resolution
 from search_spaces.space import SearchSpace
@@ -35,6 +35,21 @@ class Budget:
             raise ValueError(f"give one of trials, epochs and device_seconds; found {found}")
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Finalists:
+    """When the budget is spent, the best architectures are trained again with other seeds, beyond it."""
+
+    count: int = Field(default=5, ge=1, le=1000)
+    repeats: int = Field(default=3, ge=1, le=1000)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FixedLag:
+    """Ask n depends on the results of asks up to n - fixed_lag alone: not on timing, nor on the workers."""
+
+    fixed_lag: int = Field(ge=1, le=100_000)
+
+
 def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -43,8 +58,8 @@ def _named(value: Any) -> Any:
 class SearchConfig:
     """A search: what is searched, on which images, how a trial trains, what counts, for how long.
 
-    `baseline` uniform trials come first; the report compares the strategy with them. They count in the
-    budget.
+    `initial` architectures are trained first, then `baseline` uniform ones, which the report compares the
+    strategy with; both count in the budget. With order `arrival` a strategy learns results as they come.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "searches"
@@ -55,8 +70,11 @@ class SearchConfig:
     strategy: Annotated[dict[str, Any], BeforeValidator(_named)]  # name, and its settings
     reward: dict[str, float]  # measured quantity: exponent
     timing: Timing = Timing()
+    initial: tuple[Architecture, ...] = ()
     baseline: int = Field(default=20, ge=0)
     budget: Budget
+    order: Literal["arrival"] | FixedLag = "arrival"
+    finalists: Finalists | None = None
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     def __post_init__(self) -> None:
@@ -68,6 +86,11 @@ class SearchConfig:
                 "lower baseline, or raise budget.trials"
             )
         Reward(self.reward)
+        for i, architecture in enumerate(self.initial):
+            try:
+                self.space.encode(architecture)
+            except ValueError as error:
+                raise ValueError(f"initial[{i}]: {error}") from error
         build_strategy(
             self.strategy["name"],
             self.space.choice_space(),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analysis.finalists import Finalist, finalists
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, yaml_text
@@ -19,7 +20,7 @@ PROVENANCE = (
 
 
 def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bool) -> str:
-    """The YAML text of a trial of a run (default: the best), also written to `output` if given.
+    """The YAML text of a trial of a run (default: the winner), also written to `output` if given.
 
     Raises:
         ConfigError: `run` is no run, it has no such completed trial, or `output` exists and `force` is not
@@ -28,7 +29,11 @@ def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bo
     if output is not None and output.exists() and not force:
         raise ConfigError(f"{output}: this file exists; choose another name, or replace it with --force")
     rows = {row["trial_id"]: row for row in recorded_trials(run)}
-    text = best_yaml(chosen_row(rows, trial=trial, run=run), run=run)
+    ranked = finalists(rows.values())
+    if trial is None and ranked:
+        text = best_yaml(rows[ranked[0].trial_id], run=run, repeats=ranked[0])
+    else:
+        text = best_yaml(chosen_row(rows, trial=trial, run=run), run=run)
     if output is not None:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -38,8 +43,8 @@ def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bo
     return text
 
 
-def best_yaml(row: Mapping[str, Any], *, run: Path) -> str:
-    """The text of best.yaml: the row's architecture and its figures."""
+def best_yaml(row: Mapping[str, Any], *, run: Path, repeats: Finalist | None = None) -> str:
+    """The text of best.yaml: the row's architecture, its figures, and those of its repeats."""
     provenance: dict[str, Any] = {"run": run.name}
     provenance |= {name: row[name] for name in PROVENANCE if row.get(name) is not None}
     provenance["num_classes"] = classes_of(row)
@@ -51,6 +56,13 @@ def best_yaml(row: Mapping[str, Any], *, run: Path) -> str:
         f"step time {row['step_time_ratio']:.3f}x the reference, {row['params']:,} parameters, "
         f"reward {row['reward']:.4f}"
     )
+    if repeats is not None:
+        provenance["repeated_rewards"] = [round(reward, 6) for reward in repeats.rewards]
+        provenance["repeated_accuracies"] = [round(accuracy, 6) for accuracy in repeats.accuracies]
+        header += (
+            f".\nTrained again with {len(repeats.rewards)} other seeds: mean reward {repeats.mean:.4f}, the "
+            "highest of the finalists"
+        )
     return yaml_text(architecture_of(row, provenance=provenance), header=header)
 
 
@@ -74,8 +86,9 @@ def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run:
     """
     completed = [row for row in rows.values() if row["status"] in ("completed", "cached")]
     completed = [row for row in completed if row["accuracy"] is not None]
+    searched = [row for row in completed if row["purpose"] in ("search", "baseline")]
     if trial is None:
-        best = max(completed, key=lambda row: row["reward"], default=None)
+        best = max(searched, key=lambda row: row["reward"], default=None)
         if best is None:
             raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
         return best

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.config import Budget
-from nas.rules import COUNTED
+from nas.rules import is_counted
 from nas.search import Begun, News, Retried, RowWritten, device_seconds
 from trials.trial import EpochResult, Progress
 
@@ -67,11 +67,12 @@ class LiveView(AbstractContextManager["LiveView"]):
             self._console.print(self._line(news.row), soft_wrap=True, highlight=False)
 
     def _count(self, row: Mapping[str, Any]) -> None:
-        if row["status"] in COUNTED:
+        if is_counted(row):
             self._spent += (
                 1 if self._budget.trials else row["epochs"] if self._budget.epochs else device_seconds(row)
             )
-        if row["status"] == "completed" and (self._best is None or row["reward"] > self._best["reward"]):
+        better = self._best is None or (row["reward"] or 0.0) > self._best["reward"]
+        if row["status"] == "completed" and row["purpose"] != "repeat" and better:
             self._best = row
 
     def _line(self, row: Mapping[str, Any]) -> str:

@@ -1,13 +1,13 @@
 """The rules of a search: what is asked next, what runs, what counts; whoever runs and records the trials."""
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from nas.config import Budget
+from nas.config import Budget, Finalists
 from nas.strategy import Strategy
 from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose
@@ -16,6 +16,11 @@ COUNTED = frozenset({"completed", "stopped", "infeasible"})  # by the budget, as
 MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
 UNSEEN_DRAWS = 2_000  # uniform draws that must all have been seen before a space counts as exhausted
 DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
+
+
+def is_counted(row: Mapping[str, Any]) -> bool:
+    """Whether a row counts in the budget."""
+    return row["status"] in COUNTED and row["purpose"] in ("search", "baseline")
 
 
 class Record(Protocol):
@@ -55,6 +60,9 @@ class Rules:
         epochs: int,
         baseline: int,
         budget: Budget,
+        initial: Sequence[Choices] = (),
+        fixed_lag: int | None = None,
+        finalists: Finalists | None = None,
     ) -> None:
         self.space = space
         self.strategy = strategy
@@ -65,10 +73,17 @@ class Rules:
         self._epochs = epochs
         self._baseline = baseline
         self._budget = budget
+        self._initial = [space.canonical(choices) for choices in initial]
+        self._lag = fixed_lag
+        self._finalists = finalists
         self._twins: dict[int, list[Ask]] = {}  # by the trial whose result they wait for
         self._to_run: deque[Ask] = deque()
         self._trained: dict[tuple[Choices, int], int] = {}  # first counted trial by (choices, epochs)
+        self._rewards: dict[Choices, float] = {}  # the best of each completed architecture
+        self._repeated: Counter[Choices] = Counter()  # repeats that were asked for
         self._next_trial_id = 0
+        self._untold: dict[int, tuple[Ask, Outcome | None]] = {}  # ended; the strategy learns it in its turn
+        self._next_told = 0
         self._spent_trials = self._spent_epochs = self._baselines = self._repeats = 0
         self._spent_seconds = 0.0
 
@@ -77,30 +92,57 @@ class Rules:
     def asked(self, ask: Ask) -> None:
         """A recorded ask; on replay, `place` follows for those without a recorded end."""
         self._next_trial_id = max(self._next_trial_id, ask.trial_id + 1)
+        if ask.purpose == "repeat":
+            self._repeated[ask.choices] += 1
+            return
+        self._teach_up_to(ask.trial_id)
         self.strategy.asked(ask)
 
     def told(self, ask: Ask, outcome: Outcome | None, *, seconds: float) -> None:
         """A recorded end; no outcome if the trial crashed. `seconds`: how long it held its device."""
+        if ask.purpose == "repeat":  # of no strategy's doing
+            return
+        self._untold[ask.trial_id] = (ask, outcome)
+        if self._lag is None:
+            self._teach(ask.trial_id)
+        if outcome is None or outcome.status not in COUNTED:
+            return
+        self._trained.setdefault((ask.choices, ask.epochs), ask.trial_id)
+        self._spent_trials += 1
+        self._spent_epochs += ask.epochs
+        self._spent_seconds += seconds
+        self._baselines += ask.purpose == "baseline"
+        if outcome.status == "completed":
+            self._rewards[ask.choices] = max(outcome.reward, self._rewards.get(ask.choices, 0.0))
+
+    def _teach(self, trial_id: int) -> None:
+        ask, outcome = self._untold.pop(trial_id)
         if outcome is None:
             self.strategy.withdrawn(ask)
-            return
-        self.strategy.told(ask, outcome)
-        if outcome.status in COUNTED:
-            self._trained.setdefault((ask.choices, ask.epochs), ask.trial_id)
-            self._spent_trials += 1
-            self._spent_epochs += ask.epochs
-            self._spent_seconds += seconds
-            self._baselines += ask.purpose == "baseline"
+        else:
+            self.strategy.told(ask, outcome)
+
+    def _teach_up_to(self, trial_id: int) -> None:
+        """With a fixed lag: what ask `trial_id` may depend on, in the order of the asks."""
+        if self._lag is not None:
+            while self._next_told <= trial_id - self._lag:
+                if self._next_told in self._untold:  # not so of repeats
+                    self._teach(self._next_told)
+                self._next_told += 1
 
     def place(self, ask: Ask) -> None:
         """A recorded ask runs, waits for an equal one in flight, or is answered by an earlier trial."""
         key = (ask.choices, ask.epochs)
+        if ask.purpose == "repeat":
+            self.flights[ask.trial_id] = ask
+            self._to_run.append(ask)
+            return
         if key in self._trained:
             self._repeats += 1
             self.told(ask, self._record.cached(ask, self._trained[key]), seconds=0.0)
             return
         for other in self.flights.values():
-            if (other.choices, other.epochs) == key:
+            if (other.choices, other.epochs) == key and other.purpose != "repeat":
                 self._repeats += 1
                 self._twins.setdefault(other.trial_id, []).append(ask)
                 return
@@ -116,11 +158,36 @@ class Rules:
             if self._to_run:
                 yield self._to_run.popleft()
             elif self._budget_is_spent() or self.exhausted:
-                if not self.flights:
+                if not self._search_flights() and (repeat := self._next_repeat()):
+                    self._take(repeat)
+                elif not self.flights:
                     return
+                else:
+                    yield None
+            elif self._must_wait():
                 yield None
             else:
                 self._ask()
+
+    def _search_flights(self) -> list[Ask]:
+        return [ask for ask in self.flights.values() if ask.purpose != "repeat"]
+
+    def _must_wait(self) -> bool:
+        """With a fixed lag: whether a result is still missing that the next ask may depend on."""
+        if self._lag is None:
+            return False
+        waiting = [*self._search_flights(), *(twin for twins in self._twins.values() for twin in twins)]
+        return any(ask.trial_id <= self._next_trial_id - self._lag for ask in waiting)
+
+    def _next_repeat(self) -> Ask | None:
+        """One more training of the finalist that has had the fewest; None if all have had theirs."""
+        if self._finalists is None:
+            return None
+        best = sorted(self._rewards, key=lambda choices: (-self._rewards[choices], choices))
+        chosen = min(best[: self._finalists.count], key=self._repeated.__getitem__, default=None)
+        if chosen is None or self._repeated[chosen] >= self._finalists.repeats:
+            return None
+        return Ask(trial_id=self._next_trial_id, choices=chosen, epochs=self._epochs, purpose="repeat")
 
     def run_again(self, trial_id: int) -> None:
         """The trial's worker was lost; `asks` yields it once more."""
@@ -139,25 +206,30 @@ class Rules:
     def _budget_is_spent(self) -> bool:
         budget = self._budget
         if budget.trials is not None:
-            return self._spent_trials + len(self.flights) >= budget.trials
+            return self._spent_trials + len(self._search_flights()) >= budget.trials
         if budget.epochs is not None:
-            under_way = sum(ask.epochs for ask in self.flights.values())
+            under_way = sum(ask.epochs for ask in self._search_flights())
             return self._spent_epochs + under_way >= budget.epochs
         assert budget.device_seconds is not None, "a budget has one of three"
         return self._spent_seconds >= budget.device_seconds
 
     def _ask(self) -> None:
         """One proposal, recorded before anything follows from it."""
+        self._teach_up_to(self._next_trial_id)
         ask = self._propose(self._next_trial_id)
         if ask is None:
             self.exhausted = True
             return
-        ask = replace(ask, choices=self.space.canonical(ask.choices))
+        self._take(replace(ask, choices=self.space.canonical(ask.choices)))
+
+    def _take(self, ask: Ask) -> None:
         self._record.ask(ask)
         self.asked(ask)
         self.place(ask)
 
     def _propose(self, trial_id: int) -> Ask | None:
+        if trial_id < len(self._initial):
+            return Ask(trial_id=trial_id, choices=self._initial[trial_id], epochs=self._epochs)
         if self._baseline_asked() < self._baseline:
             return self._uniform_unseen(trial_id, "baseline")
         if self._repeats >= MAX_REPEATS:

@@ -4,12 +4,13 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.finalists import Standing, finalists, standings
 from nas.config import SearchConfig, check_networks
 from nas.environment import describe_environment
 from nas.export import best_yaml
@@ -75,6 +76,7 @@ class SearchResult:
     rows: list[dict[str, Any]]
     best: dict[str, Any] | None
     exhausted: bool  # the space ran out before the budget
+    standings: list[Standing] = field(default_factory=list)  # of repeated finalists, the winner first
 
 
 def search(
@@ -120,11 +122,16 @@ def search(
         try:
             for event in execute(start, loop.trials()):
                 loop.handle(event)
+            loop.choose_winner()
         finally:
             if store.asks:
                 store.refresh_views(force=True)
         return SearchResult(
-            folder=folder, rows=list(store.trials.values()), best=loop.best, exhausted=loop.rules.exhausted
+            folder=folder,
+            rows=list(store.trials.values()),
+            best=loop.best,
+            exhausted=loop.rules.exhausted,
+            standings=standings(finalists(store.trials.values())),
         )
 
 
@@ -176,6 +183,9 @@ class _Loop:
             epochs=config.recipe.epochs,
             baseline=config.baseline,
             budget=config.budget,
+            initial=[config.space.encode(architecture) for architecture in config.initial],
+            fixed_lag=None if config.order == "arrival" else config.order.fixed_lag,
+            finalists=config.finalists,
         )
         self.in_flight: dict[int, Trial] = {}
         self.best: dict[str, Any] | None = None
@@ -253,10 +263,18 @@ class _Loop:
     def _compare_with_best(self, row: dict[str, Any]) -> bool:
         """Whether this row is the best so far, which it then is."""
         better = self.best is None or (row["reward"] or 0.0) > self.best["reward"]
-        if row["status"] != "completed" or not better:
+        if row["status"] != "completed" or row["purpose"] not in ("search", "baseline") or not better:
             return False
         self.best = row
         return True
+
+    def choose_winner(self) -> None:
+        """Of repeated finalists the best is the one with the highest mean, and best.yaml says so."""
+        ranked = finalists(self.store.trials.values())
+        if ranked:
+            self.best = self.store.trials[ranked[0].trial_id]
+            text = best_yaml(self.best, run=self.store.folder, repeats=ranked[0])
+            self.store.write_text("best.yaml", text)
 
     # ------------------------------------------------------------------ handling
 

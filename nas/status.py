@@ -17,7 +17,7 @@ from rich.text import Text
 
 from nas.config import Budget, SearchConfig
 from nas.live import duration, short_count
-from nas.rules import COUNTED
+from nas.rules import is_counted
 from nas.search import device_seconds
 from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.run_reader import RunLog, read_run
@@ -55,7 +55,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
     state = "running" if log.driver else state
     now = now or datetime.now(UTC)
     best = max((r for r in rows if r["status"] == "completed"), key=lambda r: r["reward"], default=None)
-    baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and r["status"] in COUNTED]
+    baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
     return {
         "run": str(run),
         "state": state,
@@ -79,7 +79,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
 
 
 def _spent(budget: Budget, rows: list[dict[str, Any]]) -> Spent:
-    counted = [row for row in rows if row["status"] in COUNTED]
+    counted = [row for row in rows if is_counted(row)]
     if budget.trials is not None:
         return Spent("trials", len(counted), budget.trials)
     if budget.epochs is not None:
@@ -96,7 +96,7 @@ def seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> fl
     started, at_once = log.driver_started_at, max(len(log.in_flight), 1)
     if started is None:
         return None
-    new = [row for row in log.trials.values() if row["status"] in COUNTED and row["finished_at"]]
+    new = [row for row in log.trials.values() if is_counted(row) and row["finished_at"]]
     new = sorted((r for r in new if r["finished_at"] > started), key=lambda row: row["finished_at"])
     new = new[-PACED_TRIALS:]
     if not new:

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
+from analysis.finalists import Standing
 from nas.architecture_screen import stage_table
 from nas.export import architecture_of
-from nas.rules import COUNTED
+from nas.rules import is_counted
 from nas.search import SearchResult
 
 
@@ -19,7 +21,7 @@ def summary_figures(result: SearchResult) -> dict[str, Any]:
     best = result.best
     return {
         "run": str(result.folder),
-        "trials": sum(row["status"] in COUNTED for row in result.rows),
+        "trials": sum(map(is_counted, result.rows)),
         "best_trial_id": best["trial_id"] if best else None,
         **{
             name: best[name] if best else None
@@ -29,16 +31,27 @@ def summary_figures(result: SearchResult) -> dict[str, Any]:
         "baseline_median_reward": statistics.median(baseline) if baseline else None,
         "baseline_best_reward": max(baseline, default=None),
         "exhausted": result.exhausted,
+        "finalists": [_finalist_figures(standing) for standing in result.standings],
+    }
+
+
+def _finalist_figures(standing: Standing) -> dict[str, Any]:
+    finalist = standing.finalist
+    return {
+        "trial_id": finalist.trial_id,
+        "selected_reward": finalist.selected_reward,
+        "repeats": len(finalist.rewards),
+        "mean_reward": finalist.mean,
+        "mean_accuracy": statistics.mean(finalist.accuracies),
+        "low": standing.low,
+        "high": standing.high,
+        "better_than_next": standing.better_than_next,
     }
 
 
 def baseline_rewards(result: SearchResult) -> list[float]:
     """Rewards of the run's own uniform trials: what random search found."""
-    return [
-        row["reward"] or 0.0
-        for row in result.rows
-        if row["purpose"] == "baseline" and row["status"] in COUNTED
-    ]
+    return [row["reward"] or 0.0 for row in result.rows if row["purpose"] == "baseline" and is_counted(row)]
 
 
 def summary_screen(result: SearchResult) -> RenderableType:
@@ -59,6 +72,8 @@ def summary_screen(result: SearchResult) -> RenderableType:
                     f"{figures['baseline_median_reward']:.4f}, best {figures['baseline_best_reward']:.4f}"
                 )
             )
+        if result.standings:
+            lines += [Text(""), _finalist_table(result.standings), *_verdict(result.standings)]
         lines += [Text(""), stage_table(architecture_of(best)), Text("")]
     folder = result.folder
     lines.append(Text(f"{folder}/   best.yaml   trials.parquet   epochs.parquet   search.yaml"))
@@ -66,6 +81,31 @@ def summary_screen(result: SearchResult) -> RenderableType:
         lines.append(Text(f"next:  nas describe {folder}/best.yaml"))
         lines.append(Text(f"       nas export {folder} -o winner.yaml"))
     return Group(*lines)
+
+
+def _finalist_table(standings: list[Standing]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for name in ("finalist", "when selected", "repeats", "mean reward", "95 % interval", "mean accuracy"):
+        table.add_column(name, justify="right")
+    for standing in standings:
+        finalist = standing.finalist
+        interval = "" if standing.low is None else f"{standing.low:.4f} to {standing.high:.4f}"
+        table.add_row(
+            f"trial {finalist.trial_id}",
+            f"{finalist.selected_reward:.4f}",
+            str(len(finalist.rewards)),
+            f"{finalist.mean:.4f}",
+            interval,
+            f"{statistics.mean(finalist.accuracies):.4f}",
+        )
+    return table
+
+
+def _verdict(standings: list[Standing]) -> list[Text]:
+    better = standings[0].better_than_next
+    if better is None:
+        return []
+    return [Text(f"the first is truly better than the second with probability {better:.0%}")]
 
 
 def _best_line(best: Mapping[str, Any], trials: int) -> str:

@@ -105,7 +105,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def log_of_ends(*seconds: float, in_flight: int, **columns: Any) -> RunLog:
     """Completed trials that ended so long after the driver's start."""
     trials = {
-        i: {"status": "completed", "finished_at": START + timedelta(seconds=end), "epochs": 2, **columns}
+        i: {"status": "completed", "purpose": "search", "epochs": 2, **columns}
+        | {"finished_at": START + timedelta(seconds=end)}
         for i, end in enumerate(seconds)
     }
     asks: dict[int, Any] = {len(trials) + i: {} for i in range(in_flight)}

@@ -1,0 +1,103 @@
+"""The finalists of a search: the best architectures, trained again with other seeds, compared on these alone.
+
+The trial that made an architecture a finalist is left out: of many noisy rewards the highest is too high.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One architecture's repeats, and the trial that selected it."""
+
+    trial_id: int  # that selected it: the best by reward of this architecture
+    selected_reward: float
+    rewards: tuple[float, ...]  # of the repeats that have ended; 0 of an infeasible one
+    accuracies: tuple[float, ...]  # 0-1
+
+    @property
+    def mean(self) -> float:
+        """Of the repeats' rewards."""
+        return float(np.mean(self.rewards))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A finalist among the others."""
+
+    finalist: Finalist
+    standard_error: float | None  # of the mean reward, from the deviation that all finalists share
+    low: float | None  # the 95 % interval of the mean reward
+    high: float | None
+    better_than_next: float | None  # probability that its true mean is above that of the next one
+
+
+def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
+    """The architectures of a run that have been repeated, the highest mean reward first."""
+    rows = list(rows)
+    selected: dict[tuple[int, ...], Mapping[str, Any]] = {}
+    repeats: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        choices = tuple(row["choices"])
+        if row["purpose"] == "repeat" and row["status"] in ("completed", "stopped", "infeasible"):
+            repeats.setdefault(choices, []).append(row)
+        elif row["purpose"] in ("search", "baseline") and row["status"] == "completed":
+            selected[choices] = max(selected.get(choices, row), row, key=lambda known: known["reward"])
+    found = [
+        Finalist(
+            trial_id=int(selected[choices]["trial_id"]),
+            selected_reward=float(selected[choices]["reward"]),
+            rewards=tuple(float(row["reward"] or 0.0) for row in repeated),
+            accuracies=tuple(float(row["accuracy"] or 0.0) for row in repeated),
+        )
+        for choices, repeated in repeats.items()
+        if choices in selected
+    ]
+    return sorted(found, key=lambda finalist: (-finalist.mean, finalist.trial_id))
+
+
+def standings(ranked: list[Finalist]) -> list[Standing]:
+    """How sure the order of finalists is, by the deviation within all of them together.
+
+    A few repeats each say little about one architecture's deviation, so it is taken to be the same for all
+    (pooled); intervals and probabilities are Student's. None where nobody was repeated twice.
+    """
+    freedom = sum(len(finalist.rewards) - 1 for finalist in ranked)
+    if freedom < 1:
+        return [Standing(finalist, None, None, None, None) for finalist in ranked]
+    squares = sum(float(np.sum((np.array(f.rewards) - f.mean) ** 2)) for f in ranked)
+    deviation = math.sqrt(squares / freedom)
+    found = []
+    for i, finalist in enumerate(ranked):
+        error = deviation / math.sqrt(len(finalist.rewards))
+        half = _student_quantile(0.975, freedom) * error
+        better = None
+        if i + 1 < len(ranked):
+            following = ranked[i + 1]
+            spread = math.hypot(error, deviation / math.sqrt(len(following.rewards)))
+            better = probability_below((finalist.mean - following.mean) / spread, freedom) if spread else 1.0
+        found.append(Standing(finalist, error, finalist.mean - half, finalist.mean + half, better))
+    return found
+
+
+def probability_below(value: float, freedom: int) -> float:
+    """Student's distribution function."""
+    # With x = sqrt(freedom) * tan(angle) the density becomes a power of the cosine.
+    angles = np.linspace(-math.pi / 2, math.pi / 2, 20_001)
+    weights = np.cos(angles) ** (freedom - 1)
+    cumulative = np.concatenate([[0.0], np.cumsum((weights[1:] + weights[:-1]) / 2)])
+    angle = math.atan(value / math.sqrt(freedom))
+    return float(np.interp(angle, angles, cumulative / cumulative[-1]))
+
+
+def _student_quantile(probability: float, freedom: int) -> float:
+    low, high = 0.0, 1000.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if probability_below(middle, freedom) < probability else (low, middle)
+    return (low + high) / 2
