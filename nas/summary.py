@@ -84,9 +84,9 @@ def summary_screen(result: SearchResult) -> RenderableType:
 
 
 def _finalist_table(standings: list[Standing]) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    for name in ("finalist", "when selected", "repeats", "mean reward", "95 % interval", "mean accuracy"):
-        table.add_column(name, justify="right")
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("finalist", "selected", "repeats", "mean reward", "95 % interval", "mean accuracy"):
+        table.add_column(name, justify="right", no_wrap=True)
     for standing in standings:
         finalist = standing.finalist
         interval = "" if standing.low is None else f"{standing.low:.4f} to {standing.high:.4f}"
@@ -105,7 +105,8 @@ def _verdict(standings: list[Standing]) -> list[Text]:
     better = standings[0].better_than_next
     if better is None:
         return []
-    return [Text(f"the first is truly better than the second with probability {better:.0%}")]
+    percent = "more than 99 %" if better > 0.99 else f"{better:.0%}".replace("%", " %")
+    return [Text(f"the first is truly better than the second with a probability of {percent}")]
 
 
 def _best_line(best: Mapping[str, Any], trials: int) -> str:

@@ -198,16 +198,24 @@ def _with_named_files(cls: type, mapping: Any, *, name: str, folder: Path | None
         return mapping
     result = dict(mapping)
     for key, kind in fields_of(cls).items():
-        if not hasattr(kind, "SHIPPED") or key not in result:
+        if key not in result:
             continue
-        if isinstance(result[key], str):
-            path = _locate(
-                kind, result[key], folder=folder or Path(), where=f"{name}: {key}: {shown(result[key])}"
-            )
-            result[key] = _with_named_files(kind, _load(path), name=path.name, folder=path.parent)
-        else:
-            result[key] = _with_named_files(kind, result[key], name=name, folder=folder)
+        value, item = result[key], item_kind(kind)
+        if hasattr(kind, "SHIPPED"):
+            result[key] = _with_named_file(kind, value, key, name=name, folder=folder)
+        elif hasattr(item, "SHIPPED") and isinstance(value, (list, tuple)):
+            result[key] = [
+                _with_named_file(item, part, f"{key}[{i}]", name=name, folder=folder)
+                for i, part in enumerate(value)
+            ]
     return result
+
+
+def _with_named_file(kind: type, value: Any, key: str, *, name: str, folder: Path | None) -> Any:
+    if not isinstance(value, str):
+        return _with_named_files(kind, value, name=name, folder=folder)
+    path = _locate(kind, value, folder=folder or Path(), where=f"{name}: {key}: {shown(value)}")
+    return _with_named_files(kind, _load(path), name=path.name, folder=path.parent)
 
 
 def _overridden(cls: type, mapping: Any, override: str) -> Any:
