@@ -15,7 +15,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.network import build_network, check_resolution
 from search_spaces.yaml_io import ConfigError
-from trials.device import available_slots, device_info, is_out_of_memory, keep_freed_memory
+from trials.device import available_slots, device_info, is_out_of_memory, keep_freed_memory, lock_of
 from trials.inference_time import measure_inference_time
 from trials.memory_bound import bounded_memory
 from trials.precision import resolve_precision
@@ -254,18 +254,23 @@ class _Subject:
 
     def _step_time(self, first: "_Subject | None") -> StepTime:
         reference = first.step if first else None
-        return measure_step_time(self.step, reference, _batch(self.conditions), max_seconds=MAX_SECONDS)
+        with lock_of(self.conditions.device).timing(self._say_waiting):
+            return measure_step_time(self.step, reference, _batch(self.conditions), max_seconds=MAX_SECONDS)
 
     def _inference_time(self, first: "_Subject | None", batch_size: int) -> InferenceTime:
-        return measure_inference_time(
-            self.step.network,
-            first.step.network if first else None,
-            batch_size=batch_size,
-            resolution=self.conditions.resolution,
-            device=self.conditions.device,
-            precision=self.conditions.precision,
-            max_seconds=MAX_SECONDS,
-        )
+        with lock_of(self.conditions.device).timing(self._say_waiting):
+            return measure_inference_time(
+                self.step.network,
+                first.step.network if first else None,
+                batch_size=batch_size,
+                resolution=self.conditions.resolution,
+                device=self.conditions.device,
+                precision=self.conditions.precision,
+                max_seconds=MAX_SECONDS,
+            )
+
+    def _say_waiting(self, seconds: float) -> None:
+        self.on_status(f"{self.network.name}: waiting for the device, {seconds:.0f} s")
 
 
 def _new_step(architecture: Architecture, conditions: Conditions) -> TrainingStep:

@@ -7,10 +7,13 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from trials.device_lock import DeviceLock, core_id
+from trials.lock_files import FOLDER
 from trials.memory_bound import KIB, available_bytes, kib_of
 from trials.trial import DeviceInfo, Slot
 
@@ -83,6 +86,15 @@ def device_info(slot: Slot) -> DeviceInfo:
         return DeviceInfo(device_name=properties.name, device_id=str(properties.uuid), host=host)
     core = "any core" if slot.core is None else f"core {slot.core}"
     return DeviceInfo(device_name=cpu_name(), device_id=core, host=host)
+
+
+def lock_of(device: torch.device, *, folder: Path = FOLDER) -> DeviceLock:
+    """The lock of a GPU, or of the one core to which this process is bound; else it excludes nobody."""
+    if device.type == "cuda":
+        uuid = str(torch.cuda.get_device_properties(device).uuid)
+        return DeviceLock(uuid, folder=folder, synchronise=partial(torch.cuda.synchronize, device))
+    cores = available_cores()
+    return DeviceLock(core_id(cores[0]) if len(cores) == 1 else None, folder=folder)
 
 
 def cpu_name() -> str:

@@ -83,6 +83,8 @@ TRIAL_COLUMNS = (
     Column("inference_time_ratio_spread", _FLOAT, "(p90 - p10) / median of the ratios"),
     Column("reference_inference_seconds", _FLOAT, "median forward pass of the reference network", "s"),
     Column("inference_batch_size", _INT, "images of such a pass"),
+    Column("waiting_seconds", _FLOAT, "until others had timed, or gave way to being timed", "s"),
+    Column("timing_exclusive", pa.bool_(), "whether step time was measured with the device to itself"),
 )
 
 ASK_NAMES = frozenset(

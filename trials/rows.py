@@ -21,7 +21,7 @@ REPEATED = (
     "micro_batches", "precision", "device_name", "device_id", "host", "timing_device", "timing_resolution",
     "timing_batch_size", "timing_precision", "timing_source", "reference_params", "reference_macs",
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
-    "inference_batch_size", "environment_id", "failure_kind",
+    "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
 )  # fmt: skip
 
 
@@ -96,6 +96,7 @@ def trial_row(
             "timing_seconds": times.timing_seconds,
             "train_seconds": times.train_seconds,
             "evaluate_seconds": times.evaluate_seconds,
+            "waiting_seconds": times.waiting_seconds,
         }
     return row
 
@@ -113,6 +114,7 @@ def _timing_columns(step_time: StepTime) -> dict[str, Any]:
         "timing_batch_size": step_time.batch_size,
         "timing_precision": step_time.precision,
         "timing_source": step_time.source,
+        "timing_exclusive": step_time.is_exclusive,
     }
 
 

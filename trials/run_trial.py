@@ -20,10 +20,13 @@ from trials.device import (
     device_info,
     give_back_freed_memory,
     is_out_of_memory,
+    lock_of,
     peak_memory,
     reset_peak_memory,
 )
+from trials.device_lock import Role
 from trials.inference_time import measure_inference_time
+from trials.lock_files import FOLDER
 from trials.micro_batches import fit_in_memory
 from trials.packed import open_images
 from trials.precision import resolve_precision
@@ -57,6 +60,7 @@ class WorkerSetup:
     data: DataConfig
     reference: Architecture
     cache: Path | None = None  # of packed images; None: the default place
+    locks: Path = FOLDER  # where all processes of a host meet
 
 
 def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
@@ -71,6 +75,7 @@ class _Worker:
         self.setup = setup
         self.device = claim(slot)
         self.info: DeviceInfo = device_info(slot)
+        self.lock = lock_of(self.device, folder=setup.locks)
         self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
         self.reference_step = lru_cache(maxsize=2)(self._reference_step)
 
@@ -126,6 +131,7 @@ class _Worker:
                 kind, text = "out_of_memory", _first_line(error)
         finally:
             work.step = None
+            self.lock.release()
             give_back_freed_memory()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -155,11 +161,13 @@ class _Work:
         self.started_at = datetime.now(UTC)
         self.micro_batches = 1
         self.build_seconds = self.timing_seconds = 0.0
+        self.waited_before = worker.lock.waited_seconds
 
     def events(self) -> Iterator[Event]:
         """Build, count, time, check limits, train and evaluate, in this order."""
         trial, worker = self.trial, self.worker
         reset_peak_memory(worker.device)
+        yield from self._wait_for("training")  # building, too, uses the device
         yield self._progress("building")
         before = time.perf_counter()
         resolution = trial.recipe.training_stages(trial.epochs)[-1].resolution
@@ -183,12 +191,15 @@ class _Work:
             num_classes=num_classes,
         )
         self.build_seconds = time.perf_counter() - before
+        if self.step_time is None or trial.needs_inference_time:
+            yield from self._wait_for("timing")
         if self.step_time is None:
             yield self._progress("timing")
             before = time.perf_counter()
             self.step_time = self._measure_step_time(
                 self.step, num_classes=num_classes, resolution=resolution
             )
+            self.step_time = replace(self.step_time, is_exclusive=worker.lock.is_exclusive)
             self.timing_seconds = time.perf_counter() - before
         if trial.needs_inference_time:
             yield self._progress("timing", fraction=0.5)
@@ -217,8 +228,14 @@ class _Work:
             **self._known(),
         )
 
+    def _wait_for(self, role: Role) -> Iterator[Event]:
+        for _ in self.worker.lock.queue(role):
+            yield self._progress("waiting")
+
     def _train(self, step: TrainingStep) -> Iterator[Event]:
-        trial = self.trial
+        trial, lock = self.trial, self.worker.lock
+        if lock.role != "training":
+            yield from self._wait_for("training")
         yield self._progress("training", epoch=1)
         for news in train(
             step, trial.recipe, images_at=self.worker.images_at, epochs=trial.epochs, seed=trial.seed
@@ -228,6 +245,9 @@ class _Work:
                 yield news.result(trial_id=trial.trial_id, attempt=trial.attempt)
             else:
                 yield self._progress(news.phase, epoch=news.epoch, fraction=news.fraction)
+                if lock.is_wanted():
+                    yield from self._wait_for("training")
+        lock.release()
 
     def _measure_step_time(self, step: TrainingStep, *, num_classes: int, resolution: int) -> StepTime:
         timing: Timing = self.trial.timing
@@ -298,6 +318,7 @@ class _Work:
                 timing_seconds=self.timing_seconds,
                 train_seconds=sum(end.train_seconds for end in ends),
                 evaluate_seconds=sum(end.evaluate_seconds for end in ends),
+                waiting_seconds=self.worker.lock.waited_seconds - self.waited_before,
             ),
         }
 

@@ -131,13 +131,16 @@ def _epoch(
         step.learning_rate.fill_(rate)
         calls.train(batch.images, batch.labels, batch.samples)
         if time.perf_counter() - last_beat > SECONDS_BETWEEN_BEATS:
-            last_beat = time.perf_counter()
+            paused = time.perf_counter()
             yield Beat("training", epoch + 1, (i + 1) / steps)
+            last_beat = time.perf_counter()
+            started += last_beat - paused  # whoever takes the beat may wait for the device
     loss, accuracy = step.read_totals()
     if not math.isfinite(loss):
         raise NonFiniteLossError(f"the training loss of epoch {epoch + 1} is {loss}")
     trained = time.perf_counter()
     yield Beat("evaluating", epoch + 1, 1.0)
+    resumed = time.perf_counter()
     raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
     minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
     if step.average is not None:
@@ -154,7 +157,7 @@ def _epoch(
         learning_rate=rate,
         resolution=images.resolution,
         train_seconds=trained - started,
-        evaluate_seconds=time.perf_counter() - trained,
+        evaluate_seconds=time.perf_counter() - resumed,
     )
 
 

@@ -59,6 +59,7 @@ class StepTime:
     rounds: int = 0  # how many ratios
     flag: str | None = None  # why this value should be doubted; None if it should not
     source: Literal["measured", "predicted"] = "measured"
+    is_exclusive: bool = False  # whether no other process could use the device (on CPU: the core) meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +187,7 @@ class TrialTimes:
     timing_seconds: float = 0.0
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
+    waiting_seconds: float = 0.0  # for a device that others used; in none of the above
 
 
 @dataclass(frozen=True, kw_only=True)
