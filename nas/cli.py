@@ -82,10 +82,28 @@ def export(
         Path | None, typer.Option("-o", "--output", help="The file; default: standard output.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    device: Annotated[
+        str | None, typer.Option(help="Rank by step times that nas measure --run took on this device.")
+    ] = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="All that no other beats in accuracy, step time and size.")
+    ] = False,
 ) -> None:
     """Write an architecture of a run as YAML, with where it comes from."""
-    from nas.export import export_trial
+    from nas.export import export_front, export_trial
 
+    if pareto:
+        if output is None or trial is not None:
+            raise typer.BadParameter("--pareto needs -o FOLDER, and no --trial")
+        for path in export_front(run, folder=output, force=force):
+            print(path)
+        return
+    if device is not None:
+        from nas.retarget import retargeted
+
+        if trial is not None:
+            raise typer.BadParameter("--device chooses the trial; leave out --trial")
+        trial = retargeted(run, device)[0]["trial_id"]
     text = export_trial(run, trial=trial, output=output, force=force)
     if output is None:
         print(text, end="")
@@ -111,7 +129,9 @@ def describe(
 
 @app.command()
 def measure(
-    sources: Annotated[list[str], typer.Argument(help="Architectures: files, or published names.")],
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Architectures: files, or published names.")
+    ] = None,
     classes: Annotated[int | None, typer.Option(min=2, help="Classes of the networks.")] = None,
     resolution: Annotated[int | None, typer.Option(min=8, max=4096, help="Pixels.")] = None,
     batch_size: Annotated[
@@ -120,9 +140,23 @@ def measure(
     precision: Annotated[
         Precision | None, typer.Option(help="Default: bf16 on a GPU, fp32 on a CPU.")
     ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A run whose step times are measured again, on this device.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="With --run: how many of its best trials.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Measure networks side by side here: size, training step, inference, memory."""
+    if run is not None:
+        from nas.retarget_screen import retarget_figures, retarget_on_console, retarget_screen
+
+        if sources or classes or resolution or batch_size or precision:
+            raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
+        result = retarget_on_console(run, top=top, console=Console(stderr=True))
+        _print(as_json, lambda: retarget_figures(result), lambda: retarget_screen(result))
+        return
+    if not sources:
+        raise typer.BadParameter("name architectures, or a run with --run")
     from nas.measure import measure_on_console
     from nas.measure_screen import measure_screen
 

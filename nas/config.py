@@ -50,6 +50,17 @@ class FixedLag:
     fixed_lag: int = Field(ge=1, le=100_000)
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BoundStopping:
+    """A trial that cannot beat the best, whatever it would learn, ends when its step time is known.
+
+    `max_accuracy` (0-1) is what no trial of this length is believed to exceed. The strategy is told the
+    bound as the trial's reward.
+    """
+
+    max_accuracy: float = Field(default=1.0, gt=0, le=1)
+
+
 def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -58,8 +69,9 @@ def _named(value: Any) -> Any:
 class SearchConfig:
     """A search: what is searched, on which images, how a trial trains, what counts, for how long.
 
-    `initial` architectures are trained first, then `baseline` uniform ones, which the report compares the
-    strategy with; both count in the budget. With order `arrival` a strategy learns results as they come.
+    A strategy begins with what the run `warm_start` found. `initial` architectures are trained first, then
+    `baseline` uniform ones, which the report compares the strategy with; both count in the budget. With order
+    `arrival` a strategy learns results as they come.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "searches"
@@ -71,9 +83,11 @@ class SearchConfig:
     reward: dict[str, float]  # measured quantity: exponent
     timing: Timing = Timing()
     initial: tuple[Architecture, ...] = ()
+    warm_start: str | None = None  # an earlier run of the same space, data, recipe and timing
     baseline: int = Field(default=20, ge=0)
     budget: Budget
     order: Literal["arrival"] | FixedLag = "arrival"
+    bound_stopping: BoundStopping | None = None
     finalists: Finalists | None = None
     seed: int = Field(default=0, ge=0, lt=2**63)
 

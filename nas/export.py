@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.finalists import Finalist, finalists
+from analysis.pareto import pareto_front
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, yaml_text
@@ -41,6 +42,27 @@ def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bo
         except OSError as error:
             raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
     return text
+
+
+def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
+    """Writes the run's Pareto front of accuracy, step time and parameters, one YAML file for each trial.
+
+    Raises:
+        ConfigError: `run` is no run or has no completed trial; a file exists and `force` is not given.
+    """
+    rows = pareto_front(recorded_trials(run))
+    if not rows:
+        raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
+    files = {folder / f"trial-{row['trial_id']:05d}.yaml": row for row in rows}
+    if existing := [path for path in files if path.exists() and not force]:
+        raise ConfigError(f"{existing[0]}: this file exists; choose another folder, or add --force")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, row in files.items():
+            path.write_text(best_yaml(row, run=run), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
+    return list(files)
 
 
 def best_yaml(row: Mapping[str, Any], *, run: Path, repeats: Finalist | None = None) -> str:

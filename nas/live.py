@@ -85,6 +85,8 @@ class LiveView(AbstractContextManager["LiveView"]):
             )
         if row["status"] == "cached":
             return f"{head}  trained before: reward {row['reward'] or 0.0:.4f}"
+        if row["status"] == "stopped":
+            return f"{head}  stopped: its reward would be {row['reward']:.4f} at most"
         return f"{head}  {row['status']}: {row['failure_kind']}"
 
     def _total(self) -> float:

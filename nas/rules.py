@@ -15,6 +15,7 @@ from trials.trial import Ask, Outcome, Purpose
 COUNTED = frozenset({"completed", "stopped", "infeasible"})  # by the budget, as search or baseline trials
 MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
 UNSEEN_DRAWS = 2_000  # uniform draws that must all have been seen before a space counts as exhausted
+STOP_BELOW = "stop_below"  # in an ask's aux: the best reward when it was made, which its trial has to beat
 DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
 
 
@@ -63,6 +64,7 @@ class Rules:
         initial: Sequence[Choices] = (),
         fixed_lag: int | None = None,
         finalists: Finalists | None = None,
+        bound_stopping: bool = False,
     ) -> None:
         self.space = space
         self.strategy = strategy
@@ -76,6 +78,8 @@ class Rules:
         self._initial = [space.canonical(choices) for choices in initial]
         self._lag = fixed_lag
         self._finalists = finalists
+        self._bound_stopping = bound_stopping
+        self._best_told: float | None = None
         self._twins: dict[int, list[Ask]] = {}  # by the trial whose result they wait for
         self._to_run: deque[Ask] = deque()
         self._trained: dict[tuple[Choices, int], int] = {}  # first counted trial by (choices, epochs)
@@ -88,6 +92,11 @@ class Rules:
         self._spent_seconds = 0.0
 
     # ------------------------------------------------------------------ from the record, also live
+
+    def warm(self, ask: Ask, outcome: Outcome) -> None:
+        """What an earlier run found: the strategy learns it, and nothing else counts it."""
+        self.strategy.asked(ask)
+        self.strategy.told(ask, outcome)
 
     def asked(self, ask: Ask) -> None:
         """A recorded ask; on replay, `place` follows for those without a recorded end."""
@@ -121,6 +130,8 @@ class Rules:
             self.strategy.withdrawn(ask)
         else:
             self.strategy.told(ask, outcome)
+            if outcome.status == "completed":
+                self._best_told = max(outcome.reward, self._best_told or 0.0)
 
     def _teach_up_to(self, trial_id: int) -> None:
         """With a fixed lag: what ask `trial_id` may depend on, in the order of the asks."""
@@ -220,7 +231,10 @@ class Rules:
         if ask is None:
             self.exhausted = True
             return
-        self._take(replace(ask, choices=self.space.canonical(ask.choices)))
+        ask = replace(ask, choices=self.space.canonical(ask.choices))
+        if self._bound_stopping and ask.purpose == "search" and self._best_told is not None:
+            ask = replace(ask, aux={**ask.aux, STOP_BELOW: self._best_told})
+        self._take(ask)
 
     def _take(self, ask: Ask) -> None:
         self._record.ask(ask)

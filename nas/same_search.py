@@ -20,21 +20,22 @@ def check_same_search(config: SearchConfig, folder: Path) -> None:
     recorded = from_mapping(SearchConfig, yaml.safe_load(text), name=str(folder / "search.yaml"))
     before, now = to_mapping(recorded), to_mapping(config)
     before.pop("budget"), now.pop("budget")
-    differences = list(_differences(before, now, ""))
-    if differences:
+    found = list(differences(before, now, ""))
+    if found:
         raise ConfigError(
             f"{folder}: this run was made with another configuration; only the budget may change:\n"
-            + "\n".join(f"  {line}" for line in differences)
+            + "\n".join(f"  {line}" for line in found)
             + "\nContinue with the recorded one, or choose another --run"
         )
 
 
-def _differences(before: Any, now: Any, path: str) -> Iterator[str]:
+def differences(before: Any, now: Any, path: str) -> Iterator[str]:
+    """The places at which two plain values differ, and how."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            yield from _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+            yield from differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for i, (a, b) in enumerate(zip(before, now, strict=True)):
-            yield from _differences(a, b, f"{path}[{i}]")
+            yield from differences(a, b, f"{path}[{i}]")
     elif before != now:
         yield f"{path}: the run has {before!r}, now {now!r}"

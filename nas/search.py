@@ -14,9 +14,10 @@ from analysis.finalists import Standing, finalists, standings
 from nas.config import SearchConfig, check_networks
 from nas.environment import describe_environment
 from nas.export import best_yaml
-from nas.rules import Rules, trial_seed
+from nas.rules import STOP_BELOW, Rules, trial_seed
 from nas.same_search import check_same_search
 from nas.strategy import build_strategy
+from nas.warm_start import check_warm_start, warm_start
 from search_spaces.yaml_io import yaml_text
 from trials.packed import open_images
 from trials.reward import Reward
@@ -31,6 +32,7 @@ from trials.trial import (
     Execute,
     Outcome,
     StartWorker,
+    StopBelow,
     Trial,
     TrialResult,
 )
@@ -107,6 +109,8 @@ def search(
     continued = RunStore.is_run(folder)
     if continued:
         check_same_search(config, folder)
+    else:
+        check_warm_start(config)
     with RunStore(folder) as store, _removed_if_never_begun(store, new=not continued):
         environment = describe_environment()
         store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
@@ -186,7 +190,10 @@ class _Loop:
             initial=[config.space.encode(architecture) for architecture in config.initial],
             fixed_lag=None if config.order == "arrival" else config.order.fixed_lag,
             finalists=config.finalists,
+            bound_stopping=config.bound_stopping is not None,
         )
+        for ask, outcome in warm_start(config, store):
+            self.rules.warm(ask, outcome)
         self.in_flight: dict[int, Trial] = {}
         self.best: dict[str, Any] | None = None
         self.crashes = 0
@@ -225,7 +232,14 @@ class _Loop:
             timing=self.config.timing,
             needs_inference_time=needs_inference_time(self.config),
             limits=self.config.space.limits.measured(),
+            stop_below=self._stop_below(ask),
         )
+
+    def _stop_below(self, ask: Ask) -> StopBelow | None:
+        stopping, reward = self.config.bound_stopping, ask.aux.get(STOP_BELOW)
+        if stopping is None or reward is None:
+            return None
+        return StopBelow(reward=reward, max_accuracy=stopping.max_accuracy, terms=self.config.reward)
 
     # ------------------------------------------------------------------ writing down
 

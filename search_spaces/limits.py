@@ -21,6 +21,7 @@ class Limits:
     step_time_ratio: float | None = Field(default=None, gt=0)
     inference_time_ratio: float | None = Field(default=None, gt=0)
     inference_seconds: float | None = Field(default=None, gt=0)
+    step_memory_bytes: int | None = Field(default=None, ge=1)  # that a training step takes
 
     def counted(self) -> dict[str, int]:
         """The limits on what counting tells, by name."""

@@ -147,6 +147,13 @@ SEARCHES = (
     set_to("limits that nothing meets", "space.limits.params=1000"),
     set_to("a limit of zero", "space.limits.macs=0"),
     set_to("a limit misspelt", "space.limits.parms=1000"),
+    set_to("finalists of which there are none", "finalists={count: 0}"),
+    set_to("a lag of zero", "order={fixed_lag: 0}"),
+    set_to("an order misspelt", "order=arival"),
+    set_to("an accuracy above 1", "bound_stopping={max_accuracy: 1.5}"),
+    set_to("a warm start from no run", "warm_start=nothing"),
+    Case("an initial architecture that is not there", ("search", "quick", "--init", "nosuch.yaml")),
+    Case("an initial architecture of another space", ("search", "quick", "--init", "efficientnetv2-s")),
     Case("an option that does not exist", ("search", "quick", "--gpus", "4")),
     Case("no worker", ("search", "quick", "--workers", "0")),
     Case("more workers than cores", ("search", "quick", "--workers", "9999")),
@@ -297,6 +304,9 @@ RUNS = (
     Case("a run that is not there", ("export", "nowhere")),
     Case("a folder that is no run", ("export", "run"), prepare=_empty_folder),
     Case("a file that is no run", ("export", "run"), {"run": "text"}),
+    Case("a front without a folder for it", ("export", "nowhere", "--pareto")),
+    Case("a front of a run that is not there", ("export", "nowhere", "--pareto", "-o", "front")),
+    Case("a device of a run that is not there", ("export", "nowhere", "--device", "nvidia-h200")),
     Case(
         "a run directory with something else in it", ("search", "quick", "--run", "."), {"notes.txt": "mine"}
     ),
@@ -311,5 +321,7 @@ RUNS = (
     Case("measuring at an impossible size", ("measure", "efficientnet-b0", "--resolution", "16")),
     Case("measuring in a precision of 8 bits", ("measure", "efficientnet-b0", "--precision", "fp8")),
     Case("nothing to measure", ("measure",)),
+    Case("a run and networks to measure", ("measure", "efficientnet-b0", "--run", "run")),
+    Case("a run to measure that is not there", ("measure", "--run", "nowhere")),
     Case("no command", ("serach", "quick")),
 )

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trials.trial import REWARDABLE, TrialResult
@@ -41,7 +41,10 @@ class Reward:
             return None
         if result.status == "infeasible" or result.measurement is None:
             return 0.0
-        measured = result.measurement
-        return measured.accuracy * math.prod(
-            measured.ratio_to_reference(name) ** exponent for name, exponent in self.terms.items()
+        return self.of(result.measurement.accuracy, result.measurement.ratio_to_reference)
+
+    def of(self, accuracy: float, ratio_to_reference: Callable[[str], float]) -> float:
+        """The reward of an accuracy and of ratios, asked for by name."""
+        return accuracy * math.prod(
+            ratio_to_reference(name) ** exponent for name, exponent in self.terms.items()
         )

@@ -68,10 +68,13 @@ def trial_row(
     }
     if result.measurement is not None:
         measured = result.measurement
+        if result.status == "completed":  # of a stopped one only a bound is known
+            row |= {
+                "accuracy": measured.accuracy,
+                "accuracy_raw": measured.accuracy_raw,
+                "accuracy_top5": measured.accuracy_top5,
+            }
         row |= {
-            "accuracy": measured.accuracy,
-            "accuracy_raw": measured.accuracy_raw,
-            "accuracy_top5": measured.accuracy_top5,
             "minival_images": measured.minival_images,
             "params": measured.params,
             "macs": measured.macs,
@@ -164,6 +167,12 @@ def outcome_from_row(row: Mapping[str, Any]) -> Outcome:
         step_time_ratio=_finite(row["step_time_ratio"], UNMEASURED_RATIO),
         params=params,
     )
+
+
+def ratio_to_reference(row: Mapping[str, Any], name: str) -> float:
+    """A rewardable quantity of a row over its reference network's."""
+    value = row[name] if name.endswith("_ratio") else row[name] / row[f"reference_{name}"]
+    return float(value)
 
 
 def _finite(value: float | None, otherwise: float) -> float:

@@ -32,7 +32,9 @@ from trials.packed import open_images
 from trials.precision import resolve_precision
 from trials.recipe import Recipe
 from trials.resident import ResidentImages
+from trials.reward import Reward
 from trials.step import TrainingStep
+from trials.step_memory import step_memory
 from trials.step_time import TimedBatch, measure_step_time
 from trials.train import WEIGHTS, EpochEnd, NonFiniteLossError, derived_seed, train
 from trials.trial import (
@@ -46,11 +48,14 @@ from trials.trial import (
     RunTrial,
     Slot,
     StepTime,
+    StopBelow,
     Timing,
     Trial,
     TrialResult,
     TrialTimes,
 )
+
+STEP_MEMORY = "step_memory_bytes"  # the one limit whose measurement takes a process, and so is made on demand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,27 +211,33 @@ class _Work:
             before = time.perf_counter()
             self.inference_time = self._measure_inference_time(self.step, num_classes, resolution)
             self.timing_seconds += time.perf_counter() - before
-        self._check_limits()
+        self._check_limits(num_classes)
+        before_training = Measurement(
+            accuracy=0.0,
+            accuracy_raw=0.0,
+            accuracy_top5=0.0,
+            minival_images=len(images.minival),
+            step_time=self.step_time,
+            inference_time=self.inference_time,
+            params=self.counts.params,
+            macs=self.counts.macs,
+            reference_params=reference.params,
+            reference_macs=reference.macs,
+            peak_memory_bytes=None,
+        )
+        if trial.stop_below is not None and (bound := _bound(trial.stop_below, before_training)):
+            yield TrialResult(trial=trial, status="stopped", measurement=bound, **self._known())
+            return
         yield from self._train(self.step)
         last = self.ends[-1]
-        yield TrialResult(
-            trial=trial,
-            status="completed",
-            measurement=Measurement(
-                accuracy=last.minival_accuracy,
-                accuracy_raw=last.minival_accuracy_raw,
-                accuracy_top5=last.minival_accuracy_top5,
-                minival_images=len(images.minival),
-                step_time=self.step_time,
-                inference_time=self.inference_time,
-                params=self.counts.params,
-                macs=self.counts.macs,
-                reference_params=reference.params,
-                reference_macs=reference.macs,
-                peak_memory_bytes=peak_memory(worker.device),
-            ),
-            **self._known(),
+        measurement = replace(
+            before_training,
+            accuracy=last.minival_accuracy,
+            accuracy_raw=last.minival_accuracy_raw,
+            accuracy_top5=last.minival_accuracy_top5,
+            peak_memory_bytes=peak_memory(worker.device),
         )
+        yield TrialResult(trial=trial, status="completed", measurement=measurement, **self._known())
 
     def _wait_for(self, role: Role) -> Iterator[Event]:
         for _ in self.worker.lock.queue(role):
@@ -280,12 +291,26 @@ class _Work:
             precision=precision,
         )
 
-    def _check_limits(self) -> None:
+    def _measure_step_memory(self, num_classes: int) -> int | None:
+        """Bytes of a training step at the largest resolution; None where the system does not tell."""
+        trial = self.trial
+        return step_memory(
+            trial.architecture,
+            num_classes=num_classes,
+            batch_size=-(-trial.recipe.batch_size // self.micro_batches),
+            resolution=max(stage.resolution for stage in trial.recipe.training_stages(trial.epochs)),
+            precision=self.precision,
+            device=self.worker.device,
+        )
+
+    def _check_limits(self, num_classes: int) -> None:
         """Ends a trial before it trains if a measured quantity is beyond its limit."""
         for name, most in self.trial.limits.items():
             measured = getattr(self.step_time, name, None) or getattr(self.inference_time, name, None)
-            assert measured is not None, f"a limit on {name} needs its measurement"
-            if measured > most:
+            if name == STEP_MEMORY:
+                measured = self._measure_step_memory(num_classes)
+            assert measured is not None or name == STEP_MEMORY, f"a limit on {name} needs its measurement"
+            if measured is not None and measured > most:
                 raise OverLimitError(f"{name} is {measured:.4g}; the limit is {most:.4g}")
 
     def failed(self, kind: FailureKind, error: str) -> TrialResult:
@@ -331,6 +356,13 @@ class _Work:
             epochs=self.trial.epochs,
             fraction=fraction,
         )
+
+
+def _bound(stop: StopBelow, measured: Measurement) -> Measurement | None:
+    """What the trial reaches at the very most, if that is not enough."""
+    best = replace(measured, accuracy=stop.max_accuracy)
+    reward = Reward(stop.terms).of(best.accuracy, best.ratio_to_reference)
+    return best if reward < stop.reward else None
 
 
 def _first_line(error: BaseException) -> str:

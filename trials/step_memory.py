@@ -32,6 +32,38 @@ def step_recipe(*, batch_size: int, resolution: int) -> Recipe:
     return Recipe(epochs=1, batch_size=batch_size, resolution=Ramp(resolution, resolution))
 
 
+def step_memory(
+    architecture: Architecture,
+    *,
+    num_classes: int,
+    batch_size: int,
+    resolution: int,
+    precision: str,
+    device: torch.device,
+) -> int | None:
+    """Bytes that two training steps of a fresh network take; None where the system does not tell.
+
+    Torch's random generators are left as they were. Raises as `cpu_step_memory` and as torch.
+    """
+    if device.type == "cpu":
+        return cpu_step_memory(
+            architecture,
+            num_classes=num_classes,
+            batch_size=batch_size,
+            resolution=resolution,
+            precision=precision,
+        )
+    held = torch.cuda.memory_allocated(device)
+    with torch.random.fork_rng(devices=[device]):
+        network = build_network(architecture, num_classes=num_classes)
+        recipe = step_recipe(batch_size=batch_size, resolution=resolution)
+        step = TrainingStep(network, recipe, device=device, precision=precision)
+        batch = TimedBatch.synthetic(
+            batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
+        )
+        return cuda_step_memory(step, batch, held=held)
+
+
 def cpu_step_memory(
     architecture: Architecture, *, num_classes: int, batch_size: int, resolution: int, precision: str
 ) -> int | None:

@@ -26,6 +26,7 @@ Kind = Literal["asks", "trials", "epochs"]
 SCHEMAS: dict[Kind, pa.Schema] = {"asks": ASK_SCHEMA, "trials": TRIAL_SCHEMA, "epochs": EPOCH_SCHEMA}
 FOLDERS = ("log/asks", "log/trials", "log/epochs", "log/quarantine", "environment")
 TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|environment/\d{4}\.json)")
+BINARY_NAMES = ("warm_start.parquet",)
 DIGEST = b"values_sha256"  # in a part's metadata
 PART_NAME = re.compile(r"t(\d{8})\.parquet")
 SECONDS_BETWEEN_VIEWS = 2.0
@@ -223,6 +224,15 @@ class RunStore:
         """Replaces one of the run's text files as a whole."""
         assert TEXT_NAMES.fullmatch(name), f"{name} is not a text file of a run"
         self._files.write(self.folder / name, text.encode())
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Adds one of the run's binary files as a whole."""
+        assert name in BINARY_NAMES, f"{name} is not a binary file of a run"
+        self._files.write(self.folder / name, data)
+
+    def rows_of(self, name: str) -> list[Row]:
+        """The rows of a view of trials that was copied into the run, verified by its page checksums."""
+        return view_rows(self._files.read(self.folder / name), TRIAL_SCHEMA)
 
     def refresh_views(self, *, force: bool = False) -> None:
         """Rebuilds trials.parquet and epochs.parquet from the rows, at most every two seconds."""

@@ -90,6 +90,15 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StopBelow:
+    """A trial ends before it trains if even `max_accuracy` would not give it this reward."""
+
+    reward: float
+    max_accuracy: float  # 0-1
+    terms: Mapping[str, float]  # the reward's
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """One training to do. `epochs` is the total; the seed decides weights, data order and augmentation."""
 
@@ -104,6 +113,7 @@ class Trial:
     step_time: StepTime | None = None  # given: not measured again
     needs_inference_time: bool = False  # for the reward, or for a limit
     limits: Mapping[str, float] = field(default_factory=dict)  # on what is measured before training, by name
+    stop_below: StopBelow | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,72 @@
+"""Rows of an earlier run, from which a strategy learns before its first proposal."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas.config import SearchConfig
+from nas.same_search import differences
+from search_spaces.yaml_io import ConfigError, from_mapping, to_mapping
+from trials.reward import Reward
+from trials.rows import ask_from_row, outcome_from_row, ratio_to_reference
+from trials.store import RunStore, recorded_trials
+from trials.trial import Ask, Outcome
+
+FILE = "warm_start.parquet"  # in the run directory: a copy, so that the run needs the earlier one no more
+SAME = ("space", "data", "recipe", "timing")  # what rows must share to be compared
+
+
+def check_warm_start(config: SearchConfig) -> None:
+    """Refuses a run whose rows cannot be compared with this search's.
+
+    Raises:
+        ConfigError: no run, without finished trials, or made under other conditions.
+    """
+    if config.warm_start is None:
+        return
+    earlier = Path(config.warm_start)
+    try:
+        recorded_trials(earlier)
+        text = (earlier / "search.yaml").read_text()
+        before = to_mapping(from_mapping(SearchConfig, yaml.safe_load(text), name=f"{earlier}/search.yaml"))
+    except ConfigError as error:
+        raise ConfigError(f"warm_start: {error}") from None
+    now = to_mapping(config)
+    found = [line for key in SAME for line in differences(before.get(key), now.get(key), key)]
+    if found:
+        raise ConfigError(
+            f"warm_start: {earlier} was made under other conditions, so its rows cannot be compared:\n"
+            + "\n".join(f"  {line}" for line in found)
+        )
+
+
+def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome]]:
+    """What an earlier run found, in the order in which it did, with rewards by this search's terms.
+
+    The earlier rows are copied into the run directory when it begins. Asks have negative numbers.
+    """
+    if config.warm_start is None:
+        return []
+    if not (store.folder / FILE).is_file():
+        data = (Path(config.warm_start) / "trials.parquet").read_bytes()
+        store.write_bytes(FILE, data)
+    rows = sorted(store.rows_of(FILE), key=lambda row: row["tell_seq"])
+    told = [row for row in rows if row["status"] in ("completed", "infeasible")]
+    told = [row for row in told if row["purpose"] in ("search", "baseline")]
+    reward = Reward(config.reward)
+    return [
+        (
+            replace(ask_from_row(row), trial_id=i - len(told), aux={}),
+            replace(outcome_from_row(row), reward=_reward(row, reward)),
+        )
+        for i, row in enumerate(told)
+    ]
+
+
+def _reward(row: Mapping[str, Any], reward: Reward) -> float:
+    if row["status"] == "infeasible":
+        return 0.0
+    return reward.of(row["accuracy"], lambda name: ratio_to_reference(row, name))
