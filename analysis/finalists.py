@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 
 @dataclass(frozen=True)
@@ -75,29 +76,12 @@ def standings(ranked: list[Finalist]) -> list[Standing]:
     found = []
     for i, finalist in enumerate(ranked):
         error = deviation / math.sqrt(len(finalist.rewards))
-        half = _student_quantile(0.975, freedom) * error
+        half = float(stdtrit(freedom, 0.975)) * error
         better = None
         if i + 1 < len(ranked):
             following = ranked[i + 1]
             spread = math.hypot(error, deviation / math.sqrt(len(following.rewards)))
-            better = probability_below((finalist.mean - following.mean) / spread, freedom) if spread else 1.0
+            ahead = (finalist.mean - following.mean) / spread if spread else math.inf
+            better = float(stdtr(freedom, ahead))
         found.append(Standing(finalist, error, finalist.mean - half, finalist.mean + half, better))
     return found
-
-
-def probability_below(value: float, freedom: int) -> float:
-    """Student's distribution function."""
-    # With x = sqrt(freedom) * tan(angle) the density becomes a power of the cosine.
-    angles = np.linspace(-math.pi / 2, math.pi / 2, 20_001)
-    weights = np.cos(angles) ** (freedom - 1)
-    cumulative = np.concatenate([[0.0], np.cumsum((weights[1:] + weights[:-1]) / 2)])
-    angle = math.atan(value / math.sqrt(freedom))
-    return float(np.interp(angle, angles, cumulative / cumulative[-1]))
-
-
-def _student_quantile(probability: float, freedom: int) -> float:
-    low, high = 0.0, 1000.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if probability_below(middle, freedom) < probability else (low, middle)
-    return (low + high) / 2

@@ -10,7 +10,7 @@ import pytest
 from conftest import MakeConfig, formula_worker
 from test_search import identity, run
 
-from analysis.finalists import Finalist, finalists, probability_below, standings
+from analysis.finalists import Finalist, finalists, standings
 from nas.config import SearchConfig
 from nas.export import export_trial
 from nas.search import SearchResult, search
@@ -46,14 +46,6 @@ def test_finalists_are_ranked_by_their_repeats_alone() -> None:
     first, second = finalists(rows)
     assert (first.trial_id, first.selected_reward, first.rewards) == (2, 0.95, (0.5, 0.6))
     assert (second.trial_id, second.rewards) == (1, (0.7, 0.0))
-
-
-@pytest.mark.parametrize(
-    ("value", "freedom", "expected"),
-    [(0.0, 3, 0.5), (12.706, 1, 0.975), (-2.776, 4, 0.025), (2.042, 30, 0.975), (1.0, 2, 0.788675)],
-)
-def test_students_distribution_is_the_tables(value: float, freedom: int, expected: float) -> None:
-    assert probability_below(value, freedom) == pytest.approx(expected, abs=2e-4)
 
 
 def test_intervals_hold_the_true_mean_in_95_of_100_cases() -> None:
