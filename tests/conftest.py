@@ -121,6 +121,7 @@ def formula_result(
                 step_seconds_p90=0.022 * ratio,
                 step_time_ratio=ratio,
                 step_time_ratio_spread=0.01,
+                step_time_ratio_error=0.002,
                 reference_step_seconds=0.02,
                 timing_seconds=1.0,
                 device="fake device",

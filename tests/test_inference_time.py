@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import MakeConfig
@@ -12,7 +13,7 @@ from torch import nn
 
 from nas.search import needs_inference_time, search
 from search_spaces.limits import Limits
-from trials.alternating import FEWEST_ROUNDS, ROUNDS, alternate
+from trials.alternating import CHUNK_SECONDS, EARLIEST_END, FEWEST_ROUNDS, ROUNDS, Alternated, alternate
 from trials.executors.in_process import in_process
 from trials.inference_time import measure_inference_time
 from trials.reward import Reward
@@ -57,15 +58,59 @@ def test_a_drifting_clock_does_not_move_the_ratio() -> None:
 
     timed = alternate(drifting(2.0), drifting(1.0), clock=clock)
     assert timed.ratio == pytest.approx(2.0, rel=0.01)
-    assert timed.rounds == ROUNDS
     assert timed.flag is None
 
 
-def test_scatter_is_measured_again_and_flagged() -> None:
+def test_timing_ends_when_the_ratio_is_sure() -> None:
+    clock = Clock()
+    timed = alternate(clock.work(2.0), clock.work(1.0), clock=clock)
+    assert (timed.rounds, timed.error, timed.ratio) == (EARLIEST_END, 0.0, 2.0)
+    told: list[float] = []
+    slightly = alternate(
+        clock.work(2.0, 2.02, 2.04, 2.06), clock.work(1.0), clock=clock, on_round=told.append
+    )
+    assert EARLIEST_END < slightly.rounds < ROUNDS
+    assert slightly.error < 0.005
+    assert told == [*(done / ROUNDS for done in range(1, slightly.rounds)), 1.0]
+
+
+def test_scatter_takes_all_rounds_and_is_flagged() -> None:
     clock = Clock()
     timed = alternate(clock.work(1.0, 2.0, 3.0), clock.work(1.0), clock=clock)
+    assert timed.rounds == ROUNDS
     assert timed.flag is not None
-    assert timed.flag.startswith("spread ")
+    assert timed.flag.startswith("uncertain by ")
+
+
+def test_the_error_of_a_ratio_is_what_its_median_scatters_by() -> None:
+    """Times with a long upper tail: 4 in 5 near 1, the others up to half as long again."""
+    rng = np.random.default_rng(0)
+    ratios, errors = [], []
+    for _ in range(300):
+        seconds = 1 + 0.03 * rng.standard_normal((2, ROUNDS + 1)) + 0.5 * (rng.random((2, ROUNDS + 1)) > 0.8)
+        timed = Alternated(tuple(seconds[0]), tuple(seconds[1, :-1]), 0.0)
+        ratios.append(timed.ratio)
+        errors.append(timed.error)
+    assert float(np.median(errors)) == pytest.approx(float(np.std(ratios)), rel=0.35)
+
+
+def test_a_slow_chunk_of_the_reference_hardly_matters() -> None:
+    seconds = [1.0] * 6
+    seconds[2] = 2.0
+    assert Alternated(tuple(seconds), (3.0,) * 5, 0.0).ratio == 3.0
+    assert Alternated((1.0, 2.0, 1.0), (3.0, 3.0), 0.0).ratios == [3.0, 1.5, 1.5, 3.0]
+
+
+def test_what_comes_later_allows_a_longer_measurement() -> None:
+    """Steps of 0.2 s in one second, or in a twentieth of 270 steps: 13.5 of them."""
+    for most, rounds in ((0.0, 1), (0.05 * 270, 4)):
+        clock = Clock()
+        timed = alternate(clock.work(0.2), clock.work(0.2), clock=clock, max_seconds=1.0, max_calls=most)
+        assert timed.rounds == rounds
+        assert timed.cost_seconds <= max(1.0, most * 0.2) + 1e-9
+    clock = Clock()
+    timed = alternate(clock.work(0.2), clock.work(0.2), clock=clock, max_seconds=1.0, fewest_rounds=3)
+    assert timed.rounds == 3
 
 
 def test_slow_work_takes_fewer_rounds() -> None:
@@ -85,7 +130,7 @@ def test_work_without_a_reference_is_timed_alone() -> None:
     clock = Clock()
     timed = alternate(clock.work(2.0), None, clock=clock)
     assert (timed.candidate_median, timed.reference_median, timed.ratio) == (2.0, 2.0, 1.0)
-    assert (timed.rounds, timed.spread, timed.flag) == (ROUNDS, 0.0, None)
+    assert (timed.rounds, timed.spread, timed.flag) == (EARLIEST_END, 0.0, None)
     scattering = alternate(clock.work(1.0, 2.0, 3.0), None, clock=clock)
     assert scattering.flag is not None
 
@@ -94,7 +139,7 @@ def test_chunks_of_quick_work_are_long_enough() -> None:
     clock = Clock()
     timed = alternate(clock.work(0.001), clock.work(0.002), clock=clock)
     assert timed.ratio == pytest.approx(0.5)
-    assert timed.cost_seconds > 11 * 0.1 * 0.99
+    assert timed.cost_seconds > 11 * CHUNK_SECONDS * 0.99
 
 
 def test_networks_are_timed_in_evaluation_mode_and_left_as_they_were() -> None:
@@ -158,9 +203,10 @@ def test_scattering_inference_time_is_flagged_in_the_row() -> None:
         return trial_row({}, flagged, reward=0.5, environment_id="e")["timing_flag"]
 
     assert flag_of(None, None) is None
-    assert flag_of("spread 12%", None) == "spread 12%"
-    assert flag_of(None, "spread 15%") == "inference: spread 15%"
-    assert flag_of("spread 12%", "spread 15%") == "spread 12%; inference: spread 15%"
+    assert flag_of("uncertain by 4%", None) == "uncertain by 4%"
+    assert flag_of(None, "uncertain by 5%") == "inference: uncertain by 5%"
+    both = "uncertain by 4%; inference: uncertain by 5%"
+    assert flag_of("uncertain by 4%", "uncertain by 5%") == both
 
 
 def test_a_trial_beyond_a_measured_limit_is_infeasible_before_it_trains() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from nas.measure_screen import MAX_NAME, measure_screen, shortened
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, read_yaml, write_yaml
+from trials.alternating import EARLIEST_END, ROUNDS
 from trials.device import is_out_of_memory
 from trials.memory_bound import available_bytes, bounded_memory
 from trials.step_memory import cpu_step_memory
@@ -60,7 +62,7 @@ def test_figures_are_those_of_the_networks(figures: dict[str, Any]) -> None:
         for inference in network["inference"]:
             speed = inference["inference_batch_size"] / inference["inference_seconds"]
             assert inference["images_per_second"] == pytest.approx(speed)
-        assert network["rounds"] == 5
+        assert EARLIEST_END <= network["rounds"] <= ROUNDS
     assert wide["step_time_ratio"] > 1.5
     assert wide["inference"][2]["inference_time_ratio"] > 1.5
     assert wide["step_time_ratio_spread"] > 0
@@ -83,7 +85,7 @@ def test_the_screen_fits_80_columns_and_says_how_many_rounds(figures: dict[str, 
     text = shown({**figures, "networks": networks})
     assert text.count("16,123,456,789") == 3
     assert "…" not in text.replace(shortened("small" * 12), "").replace(shortened("wide" * 12), "")
-    assert text.count("n 5") == 3 * 4
+    assert len(re.findall(r"\bn \d+\b", text)) == 3 * 4
     assert "images/s" in text
     assert "one thread, fp32, 16 px, 10 classes" in text.splitlines()[0]
 

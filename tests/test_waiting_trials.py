@@ -22,7 +22,8 @@ pytestmark = [
     pytest.mark.usefixtures("as_a_worker"),
     pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no core can be claimed here"),
 ]
-CORE = available_cores()[0]
+CORES = available_cores()  # before a worker binds this process to one
+CORE = CORES[0]
 
 
 @pytest.fixture
@@ -69,7 +70,8 @@ def test_a_trial_waits_for_its_turn_to_be_timed_and_says_so(worker: RunTrial, ne
     row = trial_row({}, result, reward=0.5, environment_id="e")
     assert row["waiting_seconds"] == result.times.waiting_seconds
     assert row["timing_exclusive"] is True
-    assert {"waiting_seconds", "timing_exclusive"} <= set(TRIAL_SCHEMA.names)
+    assert row["step_time_ratio_error"] == result.step_time.step_time_ratio_error
+    assert {"waiting_seconds", "timing_exclusive", "step_time_ratio_error"} <= set(TRIAL_SCHEMA.names)
 
 
 def test_a_trial_that_trains_gives_way_and_goes_on_as_if_nothing_had_been(
@@ -131,6 +133,8 @@ def test_a_trial_that_ends_in_any_way_lets_go(worker: RunTrial, neighbour: Devic
 
 
 def test_a_process_that_may_use_several_cores_excludes_nobody(tmp_path: Path) -> None:
-    if len(available_cores()) > 1:
-        with lock_of(torch.device("cpu"), folder=tmp_path).timing():
-            assert list(tmp_path.iterdir()) == []
+    for cores, exclusive in ((CORES, len(CORES) == 1), (CORES[:1], True)):
+        os.sched_setaffinity(0, cores)
+        lock = lock_of(torch.device("cpu"), folder=tmp_path / "locks")
+        with lock.timing():
+            assert lock.is_exclusive == exclusive

@@ -1,4 +1,11 @@
-"""Two pieces of work timed in turn, so that drifts of the clock, the heat or the neighbours cancel."""
+"""Two pieces of work timed in turn, so that drifts of the clock, the heat or the neighbours cancel.
+
+Why so: 14 networks of 13 to 700 ms a step, 4 or 5 visits each, on one core of a virtual machine. The time of
+the reference alone drifts by up to 8 % from visit to visit, and single steps scatter by 2 to 8 %, with a long
+upper tail. Many short chunks tell more than few long ones (scatter over visits: 8 rounds of 25 ms, 0.4 s,
+0.5 %; 6 rounds of 125 ms, 1.6 s, 0.7 %). Ratios to single neighbours tell more than to the mean of both, in
+which one slow chunk of the reference spoils two ratios (4 rounds: 1.4 and 2.0 %).
+"""
 
 import math
 import statistics
@@ -7,12 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WARM_UP_CALLS = 2  # the first builds the kernels' plans and grows the allocator
-ROUNDS = 5
+ROUNDS = 40  # at most; in quiet about 10 are enough, beside a busy core 20 to 40
+EARLIEST_END = 5  # rounds; of fewer the scatter says too little
 FEWEST_ROUNDS = 1
 SLOW = 0.1  # of the time allowed: one call that takes more is its own warm-up and its own estimate
-CHUNK_SECONDS = 0.1  # single steps scatter by 10-20 % on CPU; chunks of this length by 2-3 %
-WIDE_SPREAD = 0.10  # of the ratios, (p90 - p10) / median: measured again, then flagged
+CHUNK_SECONDS = 0.025  # or one call
+SURE = 0.005  # standard error of the ratio at which no more rounds are made
+DOUBTFUL = 0.015  # beyond it the ratio is flagged: two standard errors are 3 %
+OF_MEDIAN = 1.2533 * 1.4826  # standard error of a median of n, from their median deviation: times 1 / √n
 
 Work = Callable[[], object]
 Clock = Callable[[], float]
@@ -20,19 +29,19 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Alternated:
-    """Seconds of one piece of work in each chunk, R C R C … R, and what the measurement cost."""
+    """Seconds of one call of each in every chunk, R C R C … R, and what the measurement cost."""
 
     reference_seconds: tuple[float, ...]  # one more than candidate_seconds; none where it was timed alone
     candidate_seconds: tuple[float, ...]
-    cost_seconds: float
+    cost_seconds: float  # warm-up included
 
     @property
     def ratios(self) -> list[float]:
-        """Each candidate chunk over the mean of the reference chunks beside it; timed alone: 1."""
+        """Each candidate chunk over each of the two reference chunks beside it; timed alone: 1."""
         reference = self.reference_seconds
         if not reference:
             return [1.0] * self.rounds
-        return [2 * c / (reference[i] + reference[i + 1]) for i, c in enumerate(self.candidate_seconds)]
+        return [c / r for i, c in enumerate(self.candidate_seconds) for r in reference[i : i + 2]]
 
     @property
     def ratio(self) -> float:
@@ -41,14 +50,20 @@ class Alternated:
     @property
     def spread(self) -> float:
         """Of the ratios, (p90 - p10) / median; of the seconds where it was timed alone."""
-        scattered = self.ratios if self.reference_seconds else self.candidate_seconds
-        p10, p90 = np.percentile(scattered, [10, 90])
-        return float((p90 - p10) / statistics.median(scattered))
+        p10, p90 = np.percentile(self._scattered, [10, 90])
+        return float((p90 - p10) / statistics.median(self._scattered))
+
+    @property
+    def error(self) -> float:
+        """The median's standard error, over the median; from the median deviation, which a tail leaves be."""
+        median = statistics.median(self._scattered)
+        deviation = statistics.median(abs(value - median) for value in self._scattered)
+        return OF_MEDIAN * deviation / median / math.sqrt(self.rounds)
 
     @property
     def flag(self) -> str | None:
         """Why these values should be doubted; None if they should not."""
-        return f"spread {self.spread:.0%}" if self.spread > WIDE_SPREAD else None
+        return f"uncertain by {2 * self.error:.0%}" if self.error > DOUBTFUL else None
 
     @property
     def rounds(self) -> int:
@@ -67,6 +82,10 @@ class Alternated:
         p10, p90 = np.percentile(self.candidate_seconds, [10, 90])
         return float(p10), float(p90)
 
+    @property
+    def _scattered(self) -> list[float] | tuple[float, ...]:
+        return self.ratios if self.reference_seconds else self.candidate_seconds
+
 
 def alternate(
     candidate: Work,
@@ -74,39 +93,45 @@ def alternate(
     *,
     clock: Clock,
     max_seconds: float | None = None,
+    max_calls: float = 0.0,
+    fewest_rounds: int = FEWEST_ROUNDS,
     on_round: Callable[[float], None] | None = None,
 ) -> Alternated:
-    """Times chunks of both in turn after a warm-up; again with longer chunks if the ratios scatter.
+    """Times chunks of both in turn, after a warm-up, until the median of their ratios is sure.
 
-    Without a reference the candidate is timed alone. `max_seconds` makes slow work take fewer rounds (at
-    least FEWEST_ROUNDS) and less warm-up, and is exceeded only where even these take longer.
+    Without a reference the candidate is timed alone. `max_seconds`, or the time of `max_calls` calls of the
+    candidate where that is more, makes slow work take fewer rounds (at least `fewest_rounds`) and less
+    warm-up, and is exceeded only where even these take longer.
     """
     works = (candidate,) if reference is None else (candidate, reference)
-    slow = math.inf if max_seconds is None else SLOW * max_seconds
-    warm = {work: _warm_up(work, clock, slow) for work in works}
     started = clock()
-    once = {
-        work: seconds if seconds > slow else seconds_per_call(work, 1, clock)
-        for work, seconds in warm.items()
-    }
-    rounds = ROUNDS
-    if max_seconds is not None:
-        chunks = sum(max(seconds, CHUNK_SECONDS) for seconds in once.values())
-        rounds = min(max(int(max_seconds / chunks), FEWEST_ROUNDS), ROUNDS)
-    result = _rounds(candidate, reference, 1.0, once, clock, rounds, on_round)
-    in_time = max_seconds is None or 2 * (clock() - started) < max_seconds
-    if result.spread > WIDE_SPREAD and in_time:
-        result = _rounds(candidate, reference, 2.0, once, clock, rounds, on_round)
-    return Alternated(result.reference_seconds, result.candidate_seconds, clock() - started)
+    once = {work: seconds_per_call(work, 1, clock) for work in works}  # builds plans, grows the allocator
 
+    def most() -> float:
+        return math.inf if max_seconds is None else max(max_seconds, max_calls * once[candidate])
 
-def _warm_up(work: Work, clock: Clock, slow: float) -> float:
-    """Seconds of the last of WARM_UP_CALLS, or of the first that is slow."""
-    for _ in range(WARM_UP_CALLS):
-        seconds = seconds_per_call(work, 1, clock)
-        if seconds > slow:
+    for work, seconds in once.items():
+        if seconds <= SLOW * most():
+            once[work] = seconds_per_call(work, 1, clock)
+    calls = {work: max(1, round(CHUNK_SECONDS / max(seconds, 1e-6))) for work, seconds in once.items()}
+    of_round = sum(calls[work] * once[work] for work in works)
+
+    def chunk(work: Work | None) -> list[float]:
+        return [] if work is None else [seconds_per_call(work, calls[work], clock)]
+
+    reference_seconds, candidate_seconds = chunk(reference), []
+    for done in range(1, ROUNDS + 1):
+        candidate_seconds += chunk(candidate)
+        reference_seconds += chunk(reference)
+        spent = clock() - started
+        result = Alternated(tuple(reference_seconds), tuple(candidate_seconds), spent)
+        sure = done >= EARLIEST_END and result.error <= SURE
+        ends = sure or done == ROUNDS or (done >= fewest_rounds and spent + of_round > most())
+        if on_round is not None:
+            on_round(1.0 if ends else done / ROUNDS)
+        if ends:
             break
-    return seconds
+    return result
 
 
 def seconds_per_call(work: Work, calls: int, clock: Clock) -> float:
@@ -115,28 +140,3 @@ def seconds_per_call(work: Work, calls: int, clock: Clock) -> float:
     for _ in range(calls):
         work()
     return (clock() - before) / calls
-
-
-def _rounds(
-    candidate: Work,
-    reference: Work | None,
-    factor: float,
-    once: dict[Work, float],
-    clock: Clock,
-    rounds: int,
-    on_round: Callable[[float], None] | None,
-) -> Alternated:
-    calls = {
-        work: max(1, round(factor * CHUNK_SECONDS / max(seconds, 1e-6))) for work, seconds in once.items()
-    }
-
-    def chunk(work: Work | None) -> list[float]:
-        return [] if work is None else [seconds_per_call(work, calls[work], clock)]
-
-    reference_seconds, candidate_seconds = chunk(reference), []
-    for i in range(rounds):
-        candidate_seconds += chunk(candidate)
-        reference_seconds += chunk(reference)
-        if on_round is not None:
-            on_round((i + 1) / rounds)
-    return Alternated(tuple(reference_seconds), tuple(candidate_seconds), 0.0)

@@ -85,6 +85,7 @@ TRIAL_COLUMNS = (
     Column("inference_batch_size", _INT, "images of such a pass"),
     Column("waiting_seconds", _FLOAT, "until others had timed, or gave way to being timed", "s"),
     Column("timing_exclusive", pa.bool_(), "whether step time was measured with the device to itself"),
+    Column("step_time_ratio_error", _FLOAT, "standard error of that ratio, over the ratio"),
 )
 
 ASK_NAMES = frozenset(

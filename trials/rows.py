@@ -22,6 +22,7 @@ REPEATED = (
     "timing_batch_size", "timing_precision", "timing_source", "reference_params", "reference_macs",
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
+    "step_time_ratio_error",
 )  # fmt: skip
 
 
@@ -117,6 +118,7 @@ def _timing_columns(step_time: StepTime) -> dict[str, Any]:
         "timing_batch_size": step_time.batch_size,
         "timing_precision": step_time.precision,
         "timing_source": step_time.source,
+        "step_time_ratio_error": step_time.step_time_ratio_error,
         "timing_exclusive": step_time.is_exclusive,
     }
 

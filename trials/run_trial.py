@@ -56,6 +56,10 @@ from trials.trial import (
 )
 
 STEP_MEMORY = "step_memory_bytes"  # the one limit whose measurement takes a process, and so is made on demand
+# Measuring step time costs so many seconds or so much of the trial, whichever is more; but has its rounds.
+TIMING_SECONDS = 1.0
+TIMING_SHARE = 0.05
+TIMING_ROUNDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,8 +205,9 @@ class _Work:
         if self.step_time is None:
             yield self._progress("timing")
             before = time.perf_counter()
+            steps = trial.epochs * (len(images.train) // trial.recipe.batch_size)
             self.step_time = self._measure_step_time(
-                self.step, num_classes=num_classes, resolution=resolution
+                self.step, num_classes=num_classes, resolution=resolution, steps=steps
             )
             self.step_time = replace(self.step_time, is_exclusive=worker.lock.is_exclusive)
             self.timing_seconds = time.perf_counter() - before
@@ -260,7 +265,9 @@ class _Work:
                     yield from self._wait_for("training")
         lock.release()
 
-    def _measure_step_time(self, step: TrainingStep, *, num_classes: int, resolution: int) -> StepTime:
+    def _measure_step_time(
+        self, step: TrainingStep, *, num_classes: int, resolution: int, steps: int
+    ) -> StepTime:
         timing: Timing = self.trial.timing
         recipe, precision = self.trial.recipe, timing.precision or self.precision
         resolution, batch_size = timing.resolution or resolution, timing.batch_size or recipe.batch_size
@@ -273,7 +280,15 @@ class _Work:
         )
         trained_precision, step.precision = step.precision, precision
         try:
-            return replace(measure_step_time(step, reference, batch), device=self.worker.info.device_name)
+            measured = measure_step_time(
+                step,
+                reference,
+                batch,
+                max_seconds=TIMING_SECONDS,
+                max_calls=TIMING_SHARE * steps,
+                fewest_rounds=TIMING_ROUNDS,
+            )
+            return replace(measured, device=self.worker.info.device_name)
         finally:
             step.precision = trained_precision
 

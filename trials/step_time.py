@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from trials.alternating import alternate
+from trials.alternating import FEWEST_ROUNDS, alternate
 from trials.device import clock_of
 from trials.step import TrainingStep
 from trials.trial import StepTime
@@ -40,14 +40,17 @@ def measure_step_time(
     *,
     clock: Callable[[], float] | None = None,
     max_seconds: float | None = None,
+    max_calls: float = 0.0,
+    fewest_rounds: int = FEWEST_ROUNDS,
     on_round: Callable[[float], None] | None = None,
 ) -> StepTime:
     """Seconds of the real training step (forward, loss, backward, update) on data that lies on the device.
 
     Chunks of steps alternate R C R C ... R between reference and candidate; each candidate chunk is divided
-    by the mean of its two neighbours, so that drifts of the clock cancel, and the median of these ratios
-    counts. Without a reference the candidate is timed alone, and its ratio is 1. Runs at learning rate 0 and
-    puts both steps' state back: a network trains the same whether it was timed or not.
+    by both of its neighbours, so that drifts of the clock cancel, and the median of these ratios counts. The
+    limits are those of `alternate`. Without a reference the candidate is timed alone, and its ratio is 1.
+    Runs at learning rate 0 and puts both steps' state back: a network trains the same whether it was timed
+    or not.
     """
     steps = [candidate] if reference is None else [candidate, reference]
     kept = [(step, step.state()) for step in steps]
@@ -60,6 +63,8 @@ def measure_step_time(
             calls[1] if reference is not None else None,
             clock=clock or clock_of(candidate.device),
             max_seconds=max_seconds,
+            max_calls=max_calls,
+            fewest_rounds=fewest_rounds,
             on_round=on_round,
         )
     finally:
@@ -72,6 +77,7 @@ def measure_step_time(
         step_seconds_p90=p90,
         step_time_ratio=timed.ratio,
         step_time_ratio_spread=timed.spread,
+        step_time_ratio_error=timed.error,
         reference_step_seconds=timed.reference_median,
         timing_seconds=timed.cost_seconds,
         device=str(candidate.device),

@@ -59,6 +59,7 @@ class StepTime:
     rounds: int = 0  # how many ratios
     flag: str | None = None  # why this value should be doubted; None if it should not
     source: Literal["measured", "predicted"] = "measured"
+    step_time_ratio_error: float | None = None  # standard error of the ratio, over the ratio
     is_exclusive: bool = False  # whether no other process could use the device (on CPU: the core) meanwhile
 
 
