@@ -11,6 +11,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from nas.training_commands import evaluate, predict, train
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -186,6 +188,10 @@ def status(
         return
     figures = run_status(run)
     _print(as_json, lambda: figures, lambda: status_screen(figures))
+
+
+for command in (train, evaluate, predict):
+    app.command()(command)
 
 
 def _print(as_json: bool, figures: Callable[[], dict[str, Any]], screen: Callable[[], Any]) -> None:

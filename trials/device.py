@@ -70,6 +70,13 @@ def available_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def use_all_cores() -> None:
+    """For work that has a CPU to itself: a thread on each core, or as many as OMP_NUM_THREADS asks for."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    torch.set_num_threads(int(asked) if asked.isdigit() and int(asked) else len(available_cores()))
+    keep_freed_memory()
+
+
 def available_slots() -> list[Slot]:
     """This machine's slots: one per CUDA device, else one per core, each on a core of its own."""
     if gpus := torch.cuda.device_count():

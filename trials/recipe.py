@@ -62,6 +62,7 @@ class Recipe:
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=2, le=65_536)
     resolution: RampOrNumber
+    min_steps: int = Field(default=0, ge=0)  # full training goes on for as many whole epochs as give these
     num_training_stages: int = Field(default=1, ge=1, le=64)
     learning_rate: float = Field(default=0.016, gt=0, le=100)  # per 256 images
     schedule: Literal["cosine", "exponential_staircase", "constant"] = "cosine"
@@ -108,6 +109,10 @@ class Recipe:
     def peak_learning_rate(self) -> float:
         """The learning rate after warm-up, scaled linearly with the batch."""
         return self.learning_rate * self.batch_size / 256
+
+    def epochs_for(self, steps_per_epoch: int) -> int:
+        """The epochs of a full training: `epochs`, or as many as give `min_steps`."""
+        return max(self.epochs, -(-self.min_steps // max(steps_per_epoch, 1)))
 
     def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
         """Algorithm 1: parts as equal as whole epochs allow; resolutions truncated."""

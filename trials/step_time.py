@@ -49,27 +49,29 @@ def measure_step_time(
     Chunks of steps alternate R C R C ... R between reference and candidate; each candidate chunk is divided
     by both of its neighbours, so that drifts of the clock cancel, and the median of these ratios counts. The
     limits are those of `alternate`. Without a reference the candidate is timed alone, and its ratio is 1.
-    Runs at learning rate 0 and puts both steps' state back: a network trains the same whether it was timed
-    or not.
+    Runs at learning rate 0, and puts both steps' state and torch's generators back: a network trains the same
+    whether it was timed or not.
     """
     steps = [candidate] if reference is None else [candidate, reference]
     kept = [(step, step.state()) for step in steps]
-    try:
-        for step in steps:
-            step.learning_rate.zero_()
-        calls = [partial(step.graphed(step), batch.images, batch.labels) for step in steps]
-        timed = alternate(
-            calls[0],
-            calls[1] if reference is not None else None,
-            clock=clock or clock_of(candidate.device),
-            max_seconds=max_seconds,
-            max_calls=max_calls,
-            fewest_rounds=fewest_rounds,
-            on_round=on_round,
-        )
-    finally:
-        for step, state in kept:
-            step.load(state)
+    cuda = [candidate.device] if candidate.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        try:
+            for step in steps:
+                step.learning_rate.zero_()
+            calls = [partial(step.graphed(step), batch.images, batch.labels) for step in steps]
+            timed = alternate(
+                calls[0],
+                calls[1] if reference is not None else None,
+                clock=clock or clock_of(candidate.device),
+                max_seconds=max_seconds,
+                max_calls=max_calls,
+                fewest_rounds=fewest_rounds,
+                on_round=on_round,
+            )
+        finally:
+            for step, state in kept:
+                step.load(state)
     p10, p90 = timed.candidate_p10_p90
     return StepTime(
         step_seconds=timed.candidate_median,

@@ -70,22 +70,26 @@ def train(
     images_at: Callable[[int], ResidentImages],
     epochs: int,
     seed: int,
+    first_epoch: int = 0,
 ) -> Iterator[Beat | EpochEnd]:
     """Trains for `epochs` epochs and yields each one's end, with beats in between.
 
-    Data order, augmentation and drops depend on (seed, epoch) and, for augmentation, the image alone.
+    Data order, augmentation and drops depend on (seed, epoch) and, for augmentation, the image alone: a step
+    that is loaded with the state after `first_epoch` epochs goes on from there as if it had never stopped.
 
     Raises:
         NonFiniteLossError: the mean training loss of an epoch is not finite.
     """
     for stage in recipe.training_stages(epochs):
-        calls = _StageCalls(step, recipe, stage, images_at(stage.resolution))
+        if stage.first_epoch + stage.epochs <= first_epoch:
+            continue
+        calls = StageCalls(step, recipe, stage, images_at(stage.resolution))
         step.network.set_strengths(dropout=stage.dropout, stochastic_depth=recipe.stochastic_depth)
-        for epoch in range(stage.first_epoch, stage.first_epoch + stage.epochs):
+        for epoch in range(max(stage.first_epoch, first_epoch), stage.first_epoch + stage.epochs):
             yield from _epoch(step, recipe, calls, epoch=epoch, epochs=epochs, seed=seed)
 
 
-class _StageCalls:
+class StageCalls:
     """What is done with each batch of a training stage, on CUDA as one graph each."""
 
     def __init__(
@@ -109,7 +113,7 @@ class _StageCalls:
 def _epoch(
     step: TrainingStep,
     recipe: Recipe,
-    calls: _StageCalls,
+    calls: StageCalls,
     *,
     epoch: int,
     epochs: int,
@@ -161,7 +165,7 @@ def _epoch(
     )
 
 
-def _evaluate_minival(calls: _StageCalls, *, batch_size: int) -> tuple[float, float, float]:
+def _evaluate_minival(calls: StageCalls, *, batch_size: int) -> tuple[float, float, float]:
     """Mean loss, accuracy and top-5 accuracy (0-1) on minival, of the weights as they are now."""
     calls.sums.zero_()
     for batch in batches(calls.images, calls.images.minival, batch_size=batch_size):

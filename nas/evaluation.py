@@ -1,0 +1,126 @@
+"""Trained weights on labelled images: accuracy, top five, each class, what is taken for what."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from search_spaces.yaml_io import ConfigError
+from trials.augment import to_input
+from trials.batches import batches
+from trials.data import DataConfig
+from trials.device import autocast, available_slots, use_all_cores
+from trials.packed import TrialImages, open_images
+from trials.resident import ResidentImages
+from trials.weights_file import WeightsFile
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How weights do on some images. Accuracies are 0-1."""
+
+    images: int
+    resolution: int
+    accuracy: float
+    accuracy_top5: float
+    loss: float
+    classes: tuple[str, ...]
+    confusion: np.ndarray  # (K, K) int64: rows are what an image is, columns what it is taken for
+
+    @property
+    def standard_error(self) -> float:
+        """Of the accuracy, by the number of images alone."""
+        return float(np.sqrt(self.accuracy * (1 - self.accuracy) / self.images))
+
+    def accuracy_of(self, label: int) -> float | None:
+        """Of the images of one class; None where there are none."""
+        total = int(self.confusion[label].sum())
+        return float(self.confusion[label, label]) / total if total else None
+
+    def figures(self) -> dict[str, Any]:
+        """As JSON values, without the confusion matrix."""
+        return {
+            "images": self.images,
+            "resolution": self.resolution,
+            "accuracy": self.accuracy,
+            "standard_error": self.standard_error,
+            "accuracy_top5": self.accuracy_top5,
+            "loss": self.loss,
+            "per_class": {name: self.accuracy_of(i) for i, name in enumerate(self.classes)},
+        }
+
+
+def labelled_images(source: str, weights: WeightsFile, *, resolution: int) -> TrialImages:
+    """All images of a source, with their labels in the order of the weights' classes.
+
+    Raises:
+        ConfigError: the source cannot be read, or its classes are not those of the weights.
+    """
+    images = open_images(DataConfig(source=source, max_corrupt=0.999), resolution=resolution)
+    trained = tuple(weights.facts.get("classes") or ())
+    if images.labels.ndim != 1:
+        raise ConfigError(f"{source}: its images have several labels each; one is expected")
+    if images.classes == trained or not trained:
+        return images
+    unknown = [name for name in images.classes if name not in trained]
+    if unknown:
+        raise ConfigError(
+            f"{source}: its classes are not those that the weights were trained on: {unknown[0]!r} is none "
+            f"of {', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
+        )
+    order = np.array([trained.index(name) for name in images.classes])
+    return TrialImages(
+        images.images, order[images.labels], images.train, images.minival, trained, images.corrupt
+    )
+
+
+def evaluate_images(
+    weights: WeightsFile,
+    images: TrialImages,
+    *,
+    precision: str = "fp32",
+    on_progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Evaluation:
+    """Judges weights on all readable images (those of both splits)."""
+    device = inference_device()
+    network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval()
+    resident = ResidentImages(images, device)
+    chosen = torch.from_numpy(np.sort(np.concatenate([images.train, images.minival])))
+    classes = weights.facts["num_classes"]
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+    sums = torch.zeros(2, dtype=torch.float64, device=device)  # losses, answers among the first five
+    done = 0
+    for batch in batches(resident, chosen, batch_size=BATCH):
+        with torch.inference_mode(), autocast(precision, device):
+            logits = network(to_input(batch.images)).float()
+        labels = batch.labels.long()
+        sums[0] += torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+        top = logits.topk(min(5, classes), dim=1).indices
+        sums[1] += (top == labels[:, None]).any(1).sum()
+        confusion += torch.bincount(labels * classes + top[:, 0], minlength=classes * classes)
+        done += len(labels)
+        on_progress(done, len(chosen))
+    matrix = confusion.view(classes, classes).cpu().numpy()
+    loss, top5 = (sums / len(chosen)).tolist()
+    return Evaluation(
+        images=len(chosen),
+        resolution=resident.resolution,
+        accuracy=float(np.trace(matrix)) / len(chosen),
+        accuracy_top5=top5,
+        loss=loss,
+        classes=tuple(weights.facts.get("classes") or map(str, range(classes))),
+        confusion=matrix,
+    )
+
+
+def inference_device() -> torch.device:
+    """The first device there is, with all cores of a CPU."""
+    device = torch.device(available_slots()[0].device)
+    if device.type == "cpu":
+        use_all_cores()
+    return device

@@ -1,0 +1,310 @@
+"""Full training of one architecture with progressive learning: resumable, judged by minival."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nas.checkpoints import TrainingFolder
+from nas.environment import describe_environment
+from nas.evaluation import Evaluation, evaluate_images, labelled_images
+from nas.training_config import FILE, TrainingConfig, check_same_training
+from nas.training_estimate import StageEstimate, estimate
+from search_spaces.network import Network, build_network
+from search_spaces.yaml_io import ConfigError, yaml_text
+from trials.device import available_slots, device_info, use_all_cores
+from trials.durable_files import DurableFiles, locked
+from trials.micro_batches import fit_in_memory
+from trials.packed import open_images
+from trials.precision import resolve_precision
+from trials.recipe import TrainingStage
+from trials.resident import ResidentImages
+from trials.step import TrainingStep
+from trials.train import WEIGHTS, Beat, EpochEnd, derived_seed, train
+from trials.weights_file import Fitted, load_by_name, load_weights, save_weights
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class TrainingBegun:
+    """News for whoever watches: what is going to be done."""
+
+    device_name: str
+    precision: str
+    micro_batches: int
+    epochs: int
+    first_epoch: int  # above 0: it is resumed
+    train_images: int
+    minival_images: int
+    stages: tuple[StageEstimate, ...]
+    fitted: Fitted | None  # of the initial weights
+    damaged: tuple[Path, ...]  # states that could not be used
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """News for whoever watches: an epoch is on disk."""
+
+    row: dict[str, Any]
+
+
+News = TrainingBegun | Beat | EpochDone
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a full training has reached."""
+
+    folder: Path
+    metrics: list[dict[str, Any]]
+    best_epoch: int  # from 1
+    accuracy: float  # of the best weights on minival
+    test: Evaluation | None
+    seconds: float  # training and evaluating, over all its processes
+    estimated_seconds: float
+    stopped_early: bool
+
+
+def train_fully(
+    config: TrainingConfig, folder: Path, *, on_news: Callable[[News], object] = lambda news: None
+) -> TrainingResult:
+    """Trains, or goes on with what was begun in `folder`, and returns what was reached.
+
+    After each epoch the state, the metrics and, where they are the best so far, the weights are on disk.
+    A training that is killed goes on after its last epoch, and its curve is that of one that was not.
+
+    Raises:
+        ConfigError: something is not right with the images, the folder or the initial weights.
+        NonFiniteLossError: the training diverged.
+    """
+    files = TrainingFolder(folder)
+    begun = (folder / FILE).is_file()
+    if begun:
+        check_same_training(config, folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
+    images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+    files.create()
+    with locked(folder / "lock"):
+        if not begun:
+            DurableFiles().write(
+                folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode()
+            )
+        training = _Training(config, files, num_classes=images.num_classes, on_news=on_news)
+        return training.run()
+
+
+class _Training:
+    """One process's part of a training."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        files: TrainingFolder,
+        *,
+        num_classes: int,
+        on_news: Callable[[News], object],
+    ) -> None:
+        self.config, self.files, self.on_news = config, files, on_news
+        slot = available_slots()[0]
+        self.device = torch.device(slot.device)
+        self.device_name = device_info(slot).device_name
+        if self.device.type == "cpu":
+            use_all_cores()
+        self.images_at = lru_cache(maxsize=None)(self._images_at)
+        recipe = config.recipe
+        stages = recipe.training_stages()
+        largest = max(stage.resolution for stage in stages)
+        self.resumed = files.newest_state()
+        # A probe may decide otherwise on another day, or another machine; the curve must not.
+        self.precision = (self.resumed[1]["precision"] if self.resumed else None) or resolve_precision(
+            recipe.precision, self.device, reference=config.architecture, resolution=largest
+        )
+        images = self.images_at(stages[-1].resolution)
+        self.num_classes = num_classes
+        batch_size = min(recipe.batch_size, len(images.train))
+        self.epochs = recipe.epochs_for(len(images.train) // batch_size)
+        torch.manual_seed(derived_seed(config.seed, WEIGHTS))
+        self.fitted: Fitted | None = None
+        self.step = TrainingStep(self._network(), recipe, device=self.device, precision=self.precision)
+        fit_in_memory(self.step, batch_size=batch_size, resolution=largest, num_classes=num_classes)
+        self.best_accuracy, self.best_epoch = -1.0, 0
+        self.seconds, self.estimated_seconds = 0.0, 0.0
+
+    def _images_at(self, resolution: int) -> ResidentImages:
+        return ResidentImages(open_images(self.config.data, resolution=resolution), self.device)
+
+    def _network(self) -> Network:
+        recipe = self.config.recipe
+        network = build_network(
+            self.config.architecture,
+            num_classes=self.num_classes,
+            stochastic_depth=recipe.stochastic_depth,
+            dropout=max(recipe.dropout.start, recipe.dropout.end),
+            batch_norm_momentum=recipe.batch_norm_momentum,
+        )
+        if self.config.init is not None:
+            self.fitted = load_by_name(network, load_weights(Path(self.config.init)).tensors)
+            if not self.fitted.loaded:
+                raise ConfigError(f"init: {self.config.init}: none of its weights fits this architecture")
+        return network
+
+    def run(self) -> TrainingResult:
+        """The epochs that are not done yet, then the best weights on the test images."""
+        first = self._resume()
+        images = self.images_at(self.config.recipe.training_stages(self.epochs)[-1].resolution)
+        stages = self._estimate(first)
+        self.on_news(
+            TrainingBegun(
+                device_name=self.device_name,
+                precision=self.precision,
+                micro_batches=self.step.micro_batches,
+                epochs=self.epochs,
+                first_epoch=first,
+                train_images=len(images.train),
+                minival_images=len(images.minival),
+                stages=stages,
+                fitted=self.fitted,
+                damaged=tuple(self.files.damaged),
+            )
+        )
+        stopped = self._is_over(first)
+        if not stopped:
+            stopped = self._epochs(first)
+        return self._finish(stopped)
+
+    def _resume(self) -> int:
+        if self.resumed is None:
+            return 0
+        tensors, facts = self.resumed
+        self.resumed = None
+        self.step.load({name: tensor.to(self.device) for name, tensor in tensors.items()})
+        self.best_accuracy, self.best_epoch = facts["best_accuracy"], facts["best_epoch"]
+        self.seconds, self.estimated_seconds = facts["seconds"], facts["estimated_seconds"]
+        return int(facts["epoch"])
+
+    def _estimate(self, first: int) -> tuple[StageEstimate, ...]:
+        """Once, when the training begins; a resumed one knows its own figures."""
+        if first:
+            return ()
+        stages = estimate(
+            self.step,
+            self.config.recipe,
+            images_at=self.images_at,
+            epochs=self.epochs,
+            seed=self.config.seed,
+        )
+        self.estimated_seconds = sum(stage.seconds for stage in stages)
+        return tuple(stages)
+
+    def _epochs(self, first: int) -> bool:
+        """Trains on; whether it ended for want of patience."""
+        for news in train(
+            self.step,
+            self.config.recipe,
+            images_at=self.images_at,
+            epochs=self.epochs,
+            seed=self.config.seed,
+            first_epoch=first,
+        ):
+            if isinstance(news, Beat):
+                self.on_news(news)
+                continue
+            self._write(news)
+            if self._is_over(news.epoch):
+                return news.epoch < self.epochs
+        return False
+
+    def _is_over(self, done: int) -> bool:
+        patience = self.config.patience
+        return done >= self.epochs or (patience is not None and done - self.best_epoch >= patience > 0 < done)
+
+    def _write(self, end: EpochEnd) -> None:
+        better = end.minival_accuracy > self.best_accuracy
+        if better:
+            self.best_accuracy, self.best_epoch = end.minival_accuracy, end.epoch
+        self.seconds += end.train_seconds + end.evaluate_seconds
+        row = self._row(end, best=better)
+        self.files.metrics.append(row)
+        if better:
+            self._save_weights("best", end)
+        if end.epoch == self.epochs:
+            self._save_weights("last", end)
+        facts = {
+            "precision": self.precision,
+            "best_accuracy": self.best_accuracy,
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+            "estimated_seconds": self.estimated_seconds,
+        }
+        self.files.save_state(end.epoch, self.step.state(), facts)
+        self.on_news(EpochDone(row))
+
+    def _row(self, end: EpochEnd, *, best: bool) -> dict[str, Any]:
+        stage = next(s for s in self._stages() if end.epoch <= s.first_epoch + s.epochs)
+        images = self.images_at(stage.resolution)
+        batch_size = min(self.config.recipe.batch_size, len(images.train))
+        steps = len(images.train) // batch_size
+        return {
+            **vars(end),
+            "stage": stage.index,
+            **{name: getattr(stage, name) for name in ("dropout", "randaugment", "mixup", "cutmix")},
+            "images_per_second": steps * batch_size / end.train_seconds,
+            "best": best,
+            "finished_at": datetime.now(UTC).isoformat(),
+        }
+
+    def _stages(self) -> tuple[TrainingStage, ...]:
+        return self.config.recipe.training_stages(self.epochs)
+
+    def _save_weights(self, name: str, end: EpochEnd) -> None:
+        """What is judged: the averaged weights where the recipe averages."""
+        average = self.step.average
+        averaged: AbstractContextManager[None] = average.swapped() if average else nullcontext()
+        with averaged:
+            save_weights(
+                self.files.weights(name),
+                self.step.network,
+                self.config.architecture,
+                num_classes=self.num_classes,
+                classes=list(self.images_at(end.resolution).classes),
+                resolution=end.resolution,
+                epoch=end.epoch,
+                accuracy=end.minival_accuracy,
+                averaged=average is not None,
+            )
+
+    def _finish(self, stopped: bool) -> TrainingResult:
+        test: Evaluation | None = None
+        if self.config.test is not None:
+            weights = load_weights(self.files.weights("best"))
+            test = evaluate_images(
+                weights, labelled_images(self.config.test, weights, resolution=weights.facts["resolution"])
+            )
+        result = TrainingResult(
+            folder=self.files.folder,
+            metrics=self.files.metrics,
+            best_epoch=self.best_epoch,
+            accuracy=self.best_accuracy,
+            test=test,
+            seconds=self.seconds,
+            estimated_seconds=self.estimated_seconds,
+            stopped_early=stopped,
+        )
+        facts = {
+            **{k: v for k, v in vars(result).items() if k not in ("folder", "metrics", "test")},
+            "test": test.figures() if test else None,
+            "device_name": self.device_name,
+            "precision": self.precision,
+            "environment": describe_environment(),
+            "written_at": datetime.now(UTC).isoformat(),
+        }
+        DurableFiles().write(self.files.folder / RESULT, json.dumps(facts, indent=1, default=str).encode())
+        return result

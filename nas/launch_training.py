@@ -1,0 +1,87 @@
+"""From the command line's words to a full training, or several that differ in their seed."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from nas.full_training import TrainingResult, train_fully
+from nas.training_config import FILE, TrainingConfig
+from nas.training_picture import draw_training
+from nas.training_screen import TrainingView
+from search_spaces.yaml_io import ConfigError, from_mapping, read_yaml
+from trials.packed import open_images
+
+PICTURE = "training.png"
+
+
+def training_config(
+    architecture: str | None,
+    *,
+    folder: Path,
+    data: str | None,
+    recipe: str,
+    test: str | None,
+    init: str | None,
+    patience: int | None,
+    overrides: Sequence[str],
+) -> TrainingConfig:
+    """The configuration of a new training, or the recorded one of a training that is resumed.
+
+    Raises:
+        ConfigError: something is missing or wrong.
+    """
+    if architecture is None:
+        if not (folder / FILE).is_file():
+            raise ConfigError(
+                f"{folder}: no training to resume here; name an architecture to begin one:  "
+                "nas train winner.yaml --data IMAGES"
+            )
+        return read_yaml(TrainingConfig, folder / FILE, overrides=overrides)
+    if data is None:
+        raise ConfigError("--data is missing: the images to train on (a folder, a Parquet file, a URL)")
+    mapping: dict[str, Any] = {
+        "architecture": architecture,
+        "data": {"source": data},
+        "recipe": recipe,
+        "test": test,
+        "init": init,
+        "patience": patience,
+    }
+    mapping = {key: value for key, value in mapping.items() if value is not None}
+    return from_mapping(TrainingConfig, mapping, name="nas train", folder=None, overrides=overrides)
+
+
+def launch_training(
+    config: TrainingConfig, folder: Path, *, repeats: int, console: Console
+) -> list[TrainingResult]:
+    """Trains `repeats` times with seeds of their own, each in a folder of its own, shown on the console."""
+    _pack(config, console)
+    results = []
+    for i in range(repeats):
+        own = folder if repeats == 1 else folder / f"repeat-{i}"
+        seeded = replace(config, seed=config.seed + i)
+        with TrainingView(console) as view:
+            result = train_fully(seeded, own, on_news=view.show)
+        title = f"{own.name}: {result.accuracy:.4f} on minival after {len(result.metrics)} epochs"
+        draw_training(result.metrics, own / PICTURE, title=title)
+        results.append(result)
+    return results
+
+
+def _pack(config: TrainingConfig, console: Console) -> None:
+    """Decodes the images at each stage's size, with a bar where that takes time."""
+    bars = Progress(console=console, transient=True)
+    with bars if console.is_terminal else nullcontext():
+        for resolution in sorted({stage.resolution for stage in config.recipe.training_stages()}):
+            task = bars.add_task(f"images at {resolution} px", total=None)
+
+            def show(done: int, total: int, task: Any = task) -> None:
+                bars.update(task, completed=done, total=total)
+
+            open_images(config.data, resolution=resolution, on_progress=show)
+            bars.remove_task(task)

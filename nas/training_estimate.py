@@ -1,0 +1,96 @@
+"""What a full training will cost, from a few steps of each of its stages."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from trials.batches import Batch, batches
+from trials.recipe import Recipe, TrainingStage
+from trials.resident import ResidentImages
+from trials.step import TrainingStep
+from trials.train import StageCalls
+
+FEWEST_STEPS, SECONDS = 3, 2.0  # of a stage that is timed
+
+
+@dataclass(frozen=True)
+class StageEstimate:
+    """What one training stage is expected to take."""
+
+    stage: TrainingStage
+    step_seconds: float
+    train_seconds: float  # of all its epochs
+    evaluate_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return self.train_seconds + self.evaluate_seconds
+
+
+def estimate(
+    step: TrainingStep,
+    recipe: Recipe,
+    *,
+    images_at: Callable[[int], ResidentImages],
+    epochs: int,
+    seed: int,
+) -> list[StageEstimate]:
+    """Takes real steps on real images in each stage and puts the step's tensors and generators back."""
+    kept = step.state()
+    cuda = [step.device] if step.device.type == "cuda" else []
+    found = []
+    with torch.random.fork_rng(devices=cuda):
+        for stage in recipe.training_stages(epochs):
+            images = images_at(stage.resolution)
+            found.append(_stage(step, recipe, stage, images, seed=seed))
+    step.load(kept)
+    return found
+
+
+def _stage(
+    step: TrainingStep, recipe: Recipe, stage: TrainingStage, images: ResidentImages, *, seed: int
+) -> StageEstimate:
+    calls = StageCalls(step, recipe, stage, images)
+    step.network.set_strengths(dropout=stage.dropout, stochastic_depth=recipe.stochastic_depth)
+    calls.augment.start_epoch(seed=seed, epoch=0)
+    step.learning_rate.zero_()
+    batch_size = min(recipe.batch_size, len(images.train))
+    sample = next(iter(batches(images, images.train[:batch_size], batch_size=batch_size)))
+
+    def train_step() -> None:
+        calls.train(sample.images, sample.labels, sample.samples)
+
+    judged = next(iter(batches(images, images.minival[:batch_size], batch_size=batch_size)))
+    per_step = _seconds(train_step, step)
+    per_image = _seconds(lambda: _evaluate(calls, judged), step) / len(judged.images)
+    rounds = 2 if step.average is not None else 1  # raw and averaged weights
+    return StageEstimate(
+        stage=stage,
+        step_seconds=per_step,
+        train_seconds=per_step * (len(images.train) // batch_size) * stage.epochs,
+        evaluate_seconds=per_image * len(images.minival) * rounds * stage.epochs,
+    )
+
+
+def _evaluate(calls: StageCalls, batch: Batch) -> None:
+    calls.evaluate(batch.images, batch.labels)
+
+
+def _seconds(work: Callable[[], None], step: TrainingStep) -> float:
+    """The median of a few calls, after one that warms up."""
+    work()
+    _wait(step)
+    taken: list[float] = []
+    while len(taken) < FEWEST_STEPS or sum(taken) < SECONDS:
+        before = time.perf_counter()
+        work()
+        _wait(step)
+        taken.append(time.perf_counter() - before)
+    return sorted(taken)[len(taken) // 2]
+
+
+def _wait(step: TrainingStep) -> None:
+    if step.device.type == "cuda":
+        torch.cuda.synchronize(step.device)
