@@ -12,7 +12,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q --durations=5
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --durations=5
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.frame import ranked
 from search_spaces.architecture import Architecture
 from search_spaces.yaml_io import read_yaml
 
@@ -32,14 +33,22 @@ def options_of(command: str) -> set[str]:
 def test_the_permitted_options() -> None:
     """What to run is in the YAML; flags say where and how. A new flag needs a reason and a line here."""
     assert options_of("search") == {
-        "--run", "--workers", "--ray-address", "--in-process", "--set", "--json", "--help"
+        "--run", "--workers", "--ray-address", "--in-process", "--set", "--init", "--json", "--help"
     }  # fmt: skip
-    assert options_of("export") == {"--trial", "-o", "--output", "--force", "--help"}
+    assert options_of("export") == {
+        "--trial", "-o", "--output", "--force", "--device", "--pareto", "--help"
+    }  # fmt: skip
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
     assert options_of("measure") == {
-        "--classes", "--resolution", "--batch-size", "--precision", "--json", "--help"
+        "--classes", "--resolution", "--batch-size", "--precision", "--run", "--top", "--json", "--help"
     }  # fmt: skip
+    assert options_of("train") == {
+        "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--set", "--json",
+        "--help",
+    }  # fmt: skip
+    assert options_of("evaluate") == {"--data", "--resolution", "-o", "--output", "--json", "--help"}
+    assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +59,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "search", "quick", "--run", folder, "--workers", 2, "--json",
         "--set", "budget.trials=6", "--set", "baseline=2", "--set", "recipe.epochs=2",
         "--set", "recipe.warmup_epochs=0.5", "--set", "data.fraction=0.5", "--set", "recipe.resolution=16",
+        "--set", "finalists={count: 1, repeats: 1}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
@@ -61,13 +71,14 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
     frame = pd.read_parquet(finished_run / "trials.parquet")
-    assert (frame.status == "completed").sum() == 6
-    best = frame.nlargest(1, "reward").iloc[0]
+    assert (frame.status == "completed").sum() == 7
+    assert (frame.purpose == "repeat").sum() == 1
+    best = ranked(frame).iloc[0]
     assert best.reward == pytest.approx(
         best.accuracy * best.step_time_ratio**-0.07 * (best.params / best.reference_params) ** -0.05
     )
     epochs = pd.read_parquet(finished_run / "epochs.parquet")
-    assert len(epochs) == 12
+    assert len(epochs) == 14
     assert {path.name for path in finished_run.iterdir()} >= {
         "search.yaml", "trials.parquet", "epochs.parquet", "best.yaml", "log", "environment"
     }  # fmt: skip
@@ -77,7 +88,7 @@ def test_export_and_describe_agree_with_the_row(finished_run: Path, tmp_path: Pa
     winner = tmp_path / "winner.yaml"
     assert nas("export", finished_run, "-o", winner).returncode == 0
     frame = pd.read_parquet(finished_run / "trials.parquet")
-    best = frame.nlargest(1, "reward").iloc[0]
+    best = ranked(frame).iloc[0]
     described = json.loads(nas("describe", winner, "--json").stdout)
     assert described["params"] == best.params
     assert described["macs"] == best.macs

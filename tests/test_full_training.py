@@ -37,8 +37,13 @@ RECIPE = Recipe(
     precision="fp32",
 )  # fmt: skip
 CONFIG = TrainingConfig(
-    architecture=SMALL, data=DataConfig(source="digits", fraction=0.4), recipe=RECIPE, seed=3
+    architecture=SMALL, data=DataConfig(source="digits", fraction=0.25), recipe=RECIPE, seed=3
 )
+
+
+@pytest.fixture(autouse=True)
+def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.training_estimate.SECONDS", 0.02)
 
 
 def curve(result: TrainingResult) -> list[tuple[Any, ...]]:

@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "recipe: {epochs: 1, batch_size: 64, resolution: 16, flip: false}\n"
         "strategy: random_search\n"
         "reward: {step_time_ratio: -0.07, params: -0.05}\n"
-        "timing: {batch_size: 4}\n"
+        "timing: {batch_size: 2}\n"
         "baseline: 0\n"
         "budget: {trials: 4}\n"
     )
@@ -51,7 +51,7 @@ def test_the_best_are_measured_once_and_a_stopped_measurement_goes_on(finished: 
     assert seen == [(0, 2), (1, 2), (2, 2)]
     frame = pd.read_parquet(first.file)
     assert len(frame) == 2
-    assert set(frame.timing_batch_size) == {4}
+    assert set(frame.timing_batch_size) == {2}
     again = retarget(finished, top=3)
     later = pd.read_parquet(again.file)
     assert len(later) == 3

@@ -19,7 +19,7 @@ from trials.trial import DeviceInfo, Slot
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_BYTES = 1 << 30
-PLENTY = 2.0  # times what this process holds
+PLENTY = 0.5  # times what this process holds
 
 
 def claim(slot: Slot) -> torch.device:
