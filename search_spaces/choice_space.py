@@ -43,7 +43,9 @@ class ChoiceSpace:
         self._rows: tuple[Choices, ...] | None = None
 
     @classmethod
-    def from_table(cls, rows: Iterable[Sequence[int]]) -> Self:
+    def from_table(
+        cls, rows: Iterable[Sequence[int]], *, known: Callable[[Choices], dict[str, float]] | None = None
+    ) -> Self:
         """The space of exactly these rows."""
         table = tuple(dict.fromkeys(tuple(int(i) for i in row) for row in rows))
         if not table:
@@ -51,7 +53,11 @@ class ChoiceSpace:
         if len({len(row) for row in table}) > 1:
             raise ValueError("the rows of a table of choices must be of one length")
         members = frozenset(table)
-        space = cls([max(column) + 1 for column in zip(*table, strict=True)], is_allowed=members.__contains__)
+        space = cls(
+            [max(column) + 1 for column in zip(*table, strict=True)],
+            known=known,
+            is_allowed=members.__contains__,
+        )
         space._rows = table
         return space
 

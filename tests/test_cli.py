@@ -49,6 +49,10 @@ def test_the_permitted_options() -> None:
     }  # fmt: skip
     assert options_of("evaluate") == {"--data", "--resolution", "-o", "--output", "--json", "--help"}
     assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}
+    assert options_of("simulate") == {
+        "--strategies", "--workers", "--trials", "--seeds", "--reward", "--column", "--reference", "--set",
+        "-o", "--output", "--json", "--help"
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")

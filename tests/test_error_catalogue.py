@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from error_cases import DATA, FILES, RUNS, SEARCHES, SPACES, Case
+from error_cases import DATA, FILES, RUNS, SEARCHES, SIMULATED, SPACES, Case
 
 from nas.cli import main
 
 CATALOGUE = Path(__file__).parent / "golden" / "errors.yaml"
-CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS)
+CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED)
 VARYING = (
     (r"not a readable Parquet file: .*", "not a readable Parquet file: …"),
     (r"\d+ slots", "… slots"),

@@ -19,8 +19,8 @@ def simulated(*, workers: int = 1) -> Execute:
     """Execute on so many workers, each trial taking the seconds that its result reports.
 
     Nothing waits: what `run_trial` yields is kept until the simulated clock reaches the trial's end. All
-    events of a trial come then, and its row tells the simulated times of start and end. The same trials give
-    the same events in the same order, whatever the machine does meanwhile.
+    events of a trial come then, and its result tells the simulated times of start and end. The same trials
+    give the same events in the same order, whatever the machine does meanwhile.
 
     Raises:
         ValueError: no workers, or a trial reports a duration that is none.

@@ -1,0 +1,104 @@
+"""A quantity as a smooth function of choices, fitted to what was measured; it tells how well it ranks.
+
+A Gaussian process whose covariance is a linear model's over one-hot choices and over their pairs (two
+architectures are alike by how many decisions they share, and by how many pairs of decisions), which needs no
+list of features. Scale, noise and the share of the pairs are those of the highest marginal likelihood
+(Rasmussen and Williams 2006, equations 2.30 and 5.12).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MOST_ROWS = 1_000  # a fit is cubic in the rows; of more, as many at equal distances are taken
+PAIR_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+NOISES = np.geomspace(1e-4, 10, 26)  # variance of the noise over that of the signal
+
+
+@dataclass(frozen=True)
+class ChoiceModel:
+    """Call it with choices for the expected value.
+
+    Attributes:
+        rows: (rows, decisions), the choices it was fitted to.
+        noise: standard deviation of one measurement around the expected value.
+        left_out: (rows), the value expected of each row by all others.
+    """
+
+    rows: np.ndarray
+    noise: float
+    left_out: np.ndarray
+    _mean: float
+    _weights: np.ndarray
+    _pair_share: float
+
+    def __call__(self, choices: Sequence[int]) -> float:
+        shared = (self.rows == np.asarray(choices, dtype=self.rows.dtype)).sum(axis=1)
+        likeness = _likeness(shared, self.rows.shape[1], self._pair_share)
+        return self._mean + float(likeness @ self._weights)
+
+
+def spread_out(count: int) -> np.ndarray:
+    """Which of so many rows a model is fitted to: all, or MOST_ROWS of them."""
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_ROWS)).round().astype(int))
+
+
+def fit_choice_model(choices: Sequence[Sequence[int]], values: Sequence[float]) -> ChoiceModel:
+    """The model of values measured at choices; at most MOST_ROWS of them (`spread_out` tells which)."""
+    rows = np.asarray(choices, dtype=np.int16).reshape(len(choices), -1)
+    measured = np.asarray(values, dtype=np.float64)
+    mean = float(measured.mean())
+    centred = measured - mean
+    decisions = rows.shape[1]
+    shared = sum(
+        ((rows[:, i, None] == rows[None, :, i]).astype(np.int16) for i in range(decisions)),
+        np.zeros((len(rows), len(rows)), dtype=np.int16),
+    )
+    if not centred.any():
+        zeros = np.zeros(len(rows))
+        return ChoiceModel(rows, 0.0, measured, mean, zeros, 0.0)
+    _, share, noise = max(
+        _likelihoods(_likeness(shared, decisions, share), centred, share)
+        for share in (PAIR_SHARES if decisions > 1 else PAIR_SHARES[:1])
+    )
+    inverse = np.linalg.inv(_likeness(shared, decisions, share) + noise * np.eye(len(rows)))
+    weights = inverse @ centred
+    scale = float(centred @ weights) / len(rows)
+    return ChoiceModel(
+        rows=rows,
+        noise=float(np.sqrt(scale * noise)),
+        left_out=measured - weights / np.diag(inverse),
+        _mean=mean,
+        _weights=weights,
+        _pair_share=share,
+    )
+
+
+def _likeness(shared: np.ndarray, decisions: int, pair_share: float) -> np.ndarray:
+    """1 for equal choices; `shared` is the number of decisions in which choices agree."""
+    alone = shared / max(decisions, 1)
+    pairs = shared * (shared - 1.0) / max(decisions * (decisions - 1), 1)
+    return np.asarray((1 - pair_share) * alone + pair_share * pairs)
+
+
+def _likelihoods(likeness: np.ndarray, centred: np.ndarray, share: float) -> tuple[float, float, float]:
+    """The highest log marginal likelihood (but for a constant) over NOISES: it, the share, that noise."""
+    powers, vectors = np.linalg.eigh(likeness)
+    projected = (vectors.T @ centred) ** 2
+    best = (-np.inf, share, float(NOISES[0]))
+    for noise in NOISES.tolist():
+        variances = np.maximum(powers, 0.0) + noise
+        scale = float((projected / variances).mean())  # of the highest likelihood for this noise
+        likelihood = -0.5 * float(np.log(variances).sum() + len(centred) * np.log(scale))
+        best = max(best, (likelihood, share, noise))
+    return best
+
+
+def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
+    """Kendall's tau-b of two rankings, -1 to 1; NaN where one of them has no order at all."""
+    signs = [
+        np.sign(np.subtract.outer(x, x))[np.triu_indices(len(x), 1)] for x in map(np.asarray, (first, second))
+    ]
+    norm = float(np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum()))
+    return float((signs[0] * signs[1]).sum()) / norm if norm else float("nan")

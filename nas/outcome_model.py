@@ -1,0 +1,165 @@
+"""An earlier run as outcomes for simulated searches: models fitted to its rows, over the run's own space."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
+from nas.config import SearchConfig
+from nas.export import classes_of
+from nas.search import device_seconds
+from nas.simulate import KnownOutcomes
+from search_spaces.choice_space import Choices
+from search_spaces.yaml_io import ConfigError, read_yaml
+from trials.reward import Reward
+from trials.run_reader import read_run
+from trials.trial import INFERENCE, Outcome
+
+FEWEST_ROWS = 12
+DERIVE_NOISE = 3  # keeps the noise of a training apart from other randomness of the same trial
+ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
+
+
+@dataclass(frozen=True)
+class ModelledRun:
+    """The outcomes that a run's models expect, and how well these rank the run's own trials.
+
+    `tau` is Kendall's tau between what was measured and what a model fitted to all other trials expects: of
+    the reward, and of what it is made of.
+    """
+
+    known: KnownOutcomes
+    config: SearchConfig
+    reward: Reward
+    rows: int
+    counted: int  # search and baseline trials of the run
+    tau: dict[str, float]
+    noise: float  # standard deviation of one training's accuracy
+
+
+def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> ModelledRun:
+    """Models of accuracy, step time and duration, fitted to the completed trials of a run.
+
+    Accuracies are modelled by their logit, times by their logarithm; parameters and MACs are counted.
+
+    Args:
+        terms: of the reward; by default the run's own.
+
+    Raises:
+        ConfigError: no run, too few completed trials, or a reward of what was not measured.
+    """
+    log = read_run(run)
+    config = read_yaml(SearchConfig, run / "search.yaml")
+    reward = Reward(config.reward if terms is None else terms)
+    completed = [
+        row
+        for _, row in sorted(log.trials.items())
+        if row["status"] == "completed" and row["epochs"] == config.recipe.epochs
+    ]
+    if len({tuple(row["choices"]) for row in completed}) < FEWEST_ROWS:
+        raise ConfigError(
+            f"{run}: {len(completed)} completed trials; a model of them needs at least {FEWEST_ROWS} "
+            "architectures: continue the search first"
+        )
+    if INFERENCE in reward.terms and any(row[INFERENCE] is None for row in completed):
+        raise ConfigError(f"{run}: its trials did not measure {INFERENCE}; leave it out of --reward")
+    rows = [completed[i] for i in spread_out(len(completed))]
+    models = _models(rows, timed=INFERENCE in reward.terms)
+    known = _known(config, reward, models, rows[0])
+    return ModelledRun(
+        known=known,
+        config=config,
+        reward=reward,
+        rows=len(rows),
+        counted=sum(row["status"] in ("completed", "stopped", "infeasible") for row in log.trials.values()),
+        tau=_taus(rows, reward, models, known.space.known),
+        noise=float(np.median([_noise(models["accuracy"], row["accuracy"]) for row in rows])),
+    )
+
+
+def _models(rows: list[dict[str, Any]], *, timed: bool) -> dict[str, ChoiceModel]:
+    choices = [row["choices"] for row in rows]
+    models = {
+        "accuracy": fit_choice_model(choices, [_logit(row["accuracy"]) for row in rows]),
+        "step_time_ratio": fit_choice_model(choices, [math.log(row["step_time_ratio"]) for row in rows]),
+        "seconds": fit_choice_model(choices, [math.log(device_seconds(row) or 1.0) for row in rows]),
+    }
+    if timed:
+        models[INFERENCE] = fit_choice_model(choices, [math.log(row[INFERENCE]) for row in rows])
+    return models
+
+
+def _known(
+    config: SearchConfig, reward: Reward, models: dict[str, ChoiceModel], row: dict[str, Any]
+) -> KnownOutcomes:
+    resolution = config.recipe.training_stages()[-1].resolution
+    space = config.space.choice_space(num_classes=classes_of(row), resolution=resolution)
+
+    @lru_cache(maxsize=200_000)  # strategies and seeds meet the same good architectures again
+    def expected(choices: Choices) -> tuple[float, dict[str, float], float]:
+        """Logit of the accuracy, ratios to the reference, seconds."""
+        ratios = space.known(choices)
+        for name in (INFERENCE, "step_time_ratio"):
+            if name in models:
+                ratios[name] = math.exp(models[name](choices))
+        return models["accuracy"](choices), ratios, math.exp(models["seconds"](choices))
+
+    def outcome(choices: Choices, seed: int, trial_id: int) -> Outcome:
+        logit, ratios, _ = expected(choices)
+        luck = np.random.default_rng([seed, trial_id, DERIVE_NOISE]).standard_normal()
+        accuracy = _accuracy(logit + models["accuracy"].noise * float(luck))
+        return Outcome(
+            status="completed",
+            reward=reward.of(accuracy, ratios.__getitem__),
+            accuracy=accuracy,
+            step_time_ratio=ratios["step_time_ratio"],
+            params=ratios["params"],
+        )
+
+    def judged(choices: Choices) -> float:
+        logit, ratios, _ = expected(choices)
+        return reward.of(_accuracy(logit), ratios.__getitem__)
+
+    return KnownOutcomes(
+        space=space, outcome=outcome, seconds=lambda choices: expected(choices)[2], judged=judged
+    )
+
+
+def _taus(
+    rows: list[dict[str, Any]],
+    reward: Reward,
+    models: dict[str, ChoiceModel],
+    known: Callable[[Choices], dict[str, float]],
+) -> dict[str, float]:
+    """Of each quantity, and of the reward, between the values measured and those expected by all others."""
+    expected = {name: np.exp(models[name].left_out) for name in models if name != "accuracy"}
+    expected["accuracy"] = np.array([_accuracy(logit) for logit in models["accuracy"].left_out])
+    measured = {name: [row[name] for row in rows] for name in expected if name != "seconds"}
+    rewards: dict[str, list[float]] = {"expected": [], "measured": []}
+    for i, row in enumerate(rows):
+        counted = known(tuple(row["choices"]))
+        for kind, values in (("expected", expected), ("measured", measured)):
+            ratios = counted | {name: float(of[i]) for name, of in values.items()}
+            rewards[kind].append(reward.of(ratios["accuracy"], ratios.__getitem__))
+    return {"reward": kendall_tau(rewards["expected"], rewards["measured"])} | {
+        name: kendall_tau(expected[name].tolist(), values) for name, values in measured.items()
+    }
+
+
+def _logit(accuracy: float) -> float:
+    inside = min(max(accuracy, ALMOST), 1 - ALMOST)
+    return math.log(inside / (1 - inside))
+
+
+def _accuracy(logit: float) -> float:
+    return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))
+
+
+def _noise(model: ChoiceModel, accuracy: float) -> float:
+    """The standard deviation of an accuracy around this one; the model's is of the logit."""
+    return model.noise * accuracy * (1 - accuracy)
