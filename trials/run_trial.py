@@ -13,7 +13,7 @@ import torch
 
 from search_spaces.architecture import Architecture
 from search_spaces.counting import Counts, count
-from search_spaces.network import Network, build_network, check_resolution
+from search_spaces.network import check_resolution
 from trials.data import DataConfig
 from trials.device import (
     claim,
@@ -33,7 +33,7 @@ from trials.precision import resolve_precision
 from trials.recipe import Recipe
 from trials.resident import ResidentImages
 from trials.reward import Reward
-from trials.step import TrainingStep
+from trials.step import TrainingStep, build_step
 from trials.step_memory import step_memory
 from trials.step_time import TimedBatch, measure_step_time
 from trials.train import WEIGHTS, EpochEnd, NonFiniteLossError, derived_seed, train
@@ -105,14 +105,9 @@ class _Worker:
         self, architecture: Architecture, recipe: Recipe, *, precision: str, num_classes: int
     ) -> TrainingStep:
         """A network with fresh weights from torch's current seed, and what trains it."""
-        network: Network = build_network(
-            architecture,
-            num_classes=num_classes,
-            stochastic_depth=recipe.stochastic_depth,
-            dropout=recipe.dropout.end,
-            batch_norm_momentum=recipe.batch_norm_momentum,
+        return build_step(
+            architecture, recipe, num_classes=num_classes, device=self.device, precision=precision
         )
-        return TrainingStep(network, recipe, device=self.device, precision=precision)
 
     def precision(self, recipe: Recipe) -> str:
         """In which this device computes trials of a recipe."""

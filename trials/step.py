@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_spaces.network import Network
+from search_spaces.architecture import Architecture
+from search_spaces.network import Network, build_network
 from trials.augment import to_input
 from trials.device import autocast
 from trials.graphed import CudaRecorder, GraphedCalls, Record, Work
@@ -128,6 +129,20 @@ class TrainingStep:
 
 def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
     return [None] * number if tensor is None else tensor.tensor_split(number)
+
+
+def build_step(
+    architecture: Architecture, recipe: Recipe, *, num_classes: int, device: torch.device, precision: str
+) -> TrainingStep:
+    """A network with fresh weights from torch's current seed, and what trains it by the recipe."""
+    network = build_network(
+        architecture,
+        num_classes=num_classes,
+        stochastic_depth=recipe.stochastic_depth,
+        dropout=recipe.dropout.end,
+        batch_norm_momentum=recipe.batch_norm_momentum,
+    )
+    return TrainingStep(network, recipe, device=device, precision=precision)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

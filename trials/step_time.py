@@ -1,6 +1,7 @@
 """The step time S of a network, as its ratio to the space's reference network, measured alternately."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,25 +54,17 @@ def measure_step_time(
     whether it was timed or not.
     """
     steps = [candidate] if reference is None else [candidate, reference]
-    kept = [(step, step.state()) for step in steps]
-    cuda = [candidate.device] if candidate.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            for step in steps:
-                step.learning_rate.zero_()
-            calls = [partial(step.graphed(step), batch.images, batch.labels) for step in steps]
-            timed = alternate(
-                calls[0],
-                calls[1] if reference is not None else None,
-                clock=clock or clock_of(candidate.device),
-                max_seconds=max_seconds,
-                max_calls=max_calls,
-                fewest_rounds=fewest_rounds,
-                on_round=on_round,
-            )
-        finally:
-            for step, state in kept:
-                step.load(state)
+    with undisturbed(*steps):
+        calls = [partial(step.graphed(step), batch.images, batch.labels) for step in steps]
+        timed = alternate(
+            calls[0],
+            calls[1] if reference is not None else None,
+            clock=clock or clock_of(candidate.device),
+            max_seconds=max_seconds,
+            max_calls=max_calls,
+            fewest_rounds=fewest_rounds,
+            on_round=on_round,
+        )
     p10, p90 = timed.candidate_p10_p90
     return StepTime(
         step_seconds=timed.candidate_median,
@@ -89,3 +82,21 @@ def measure_step_time(
         rounds=timed.rounds,
         flag=timed.flag,
     )
+
+
+@contextmanager
+def undisturbed(*steps: TrainingStep) -> Iterator[None]:
+    """Inside, steps run at learning rate 0; afterwards all that they changed is as it was.
+
+    That is their tensors, and torch's random generators.
+    """
+    kept = [(step, step.state()) for step in steps]
+    cuda = [step.device for step in steps[:1] if step.device.type == "cuda"]
+    with torch.random.fork_rng(devices=cuda):
+        try:
+            for step in steps:
+                step.learning_rate.zero_()
+            yield
+        finally:
+            for step, state in kept:
+                step.load(state)
