@@ -134,6 +134,10 @@ def measure(
     sources: Annotated[
         list[str] | None, typer.Argument(help="Architectures: files, or published names.")
     ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="A space, or a search file: measure all of its blocks instead.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The table's file (default: in the cache).")] = None,
     classes: Annotated[int | None, typer.Option(min=2, help="Classes of the networks.")] = None,
     resolution: Annotated[int | None, typer.Option(min=8, max=4096, help="Pixels.")] = None,
     batch_size: Annotated[
@@ -148,29 +152,26 @@ def measure(
     top: Annotated[int, typer.Option(min=1, help="With --run: how many of its best trials.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Measure networks side by side here: size, training step, inference, memory."""
+    """Measure networks side by side here: size, training step, inference, memory; or a space's blocks."""
     if run is not None:
         from nas.retarget_screen import retarget_figures, retarget_on_console, retarget_screen
 
-        if sources or classes or resolution or batch_size or precision:
+        if sources or classes or resolution or batch_size or precision or table:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
         result = retarget_on_console(run, top=top, console=Console(stderr=True))
         _print(as_json, lambda: retarget_figures(result), lambda: retarget_screen(result))
         return
-    if not sources:
-        raise typer.BadParameter("name architectures, or a run with --run")
-    from nas.measure import measure_on_console
-    from nas.measure_screen import measure_screen
+    from nas.measure_request import measure_request
 
-    figures = measure_on_console(
-        sources,
+    measure_it, screen = measure_request(sources or [], table=table, out=out)
+    figures = measure_it(
         num_classes=classes,
         resolution=resolution,
         batch_size=batch_size,
         precision=precision.value if precision else None,
         console=Console(stderr=True),
     )
-    _print(as_json, lambda: figures, lambda: measure_screen(figures))
+    _print(as_json, lambda: figures, lambda: screen(figures))
 
 
 @app.command()

@@ -72,6 +72,8 @@ class SearchConfig:
     A strategy begins with what the run `warm_start` found. `initial` architectures are trained first, then
     `baseline` uniform ones, which the report compares the strategy with; both count in the budget. With order
     `arrival` a strategy learns results as they come.
+    `step_time_table` is a file that `nas measure --table` wrote: by it, architectures beyond the limit on
+    step time are not proposed. With `step_time: predicted` it also stands for measuring.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "searches"
@@ -84,6 +86,8 @@ class SearchConfig:
     timing: Timing = Timing()
     initial: tuple[Architecture, ...] = ()
     warm_start: str | None = None  # an earlier run of the same space, data, recipe and timing
+    step_time: Literal["measured", "predicted"] = "measured"
+    step_time_table: str | None = Field(default=None, min_length=1)
     baseline: int = Field(default=20, ge=0)
     budget: Budget
     order: Literal["arrival"] | FixedLag = "arrival"
@@ -98,6 +102,11 @@ class SearchConfig:
             raise ValueError(
                 f"baseline is {self.baseline}, but the budget is only {self.budget.trials} trials; "
                 "lower baseline, or raise budget.trials"
+            )
+        if self.step_time == "predicted" and self.step_time_table is None:
+            raise ValueError(
+                "step_time is predicted, but there is no step_time_table; build one with nas measure --table "
+                "and this file, and name it"
             )
         Reward(self.reward)
         for i, architecture in enumerate(self.initial):

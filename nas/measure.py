@@ -179,6 +179,13 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """Inside, a CPU computes with one thread, as in trials."""
+    with _threads(1 if device.type == "cpu" else None):
+        yield
+
+
 class _Subject:
     """A network that is built and ready to be measured; the first one stays for the others."""
 

@@ -14,6 +14,7 @@ from analysis.finalists import Standing, finalists, standings
 from nas.config import SearchConfig, check_networks
 from nas.environment import describe_environment
 from nas.export import best_yaml
+from nas.predicted_step_time import Prediction, PredictionError, open_prediction, searched_space
 from nas.rules import STOP_BELOW, Rules, trial_seed
 from nas.same_search import check_same_search
 from nas.strategy import build_strategy
@@ -79,6 +80,7 @@ class SearchResult:
     best: dict[str, Any] | None
     exhausted: bool  # the space ran out before the budget
     standings: list[Standing] = field(default_factory=list)  # of repeated finalists, the winner first
+    prediction_error: PredictionError | None = None  # against step times measured in this run
 
 
 def search(
@@ -101,6 +103,7 @@ def search(
         SearchFailedError: several trials in a row crashed.
     """
     folder = Path(run)
+    own_workers = start is None
     if start is None:
         start = partial(start_worker, setup=WorkerSetup(data=config.data, reference=config.space.reference))
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
@@ -111,9 +114,14 @@ def search(
         check_same_search(config, folder)
     else:
         check_warm_start(config)
+    predicted = open_prediction(
+        config, folder if continued else None, num_classes=num_classes, on_this_device=own_workers
+    )
     with RunStore(folder) as store, _removed_if_never_begun(store, new=not continued):
         environment = describe_environment()
         store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
+        if predicted is not None:
+            predicted.keep(store)
         number = 1 + len(list((folder / "environment").glob("*.json")))
         store.write_text(f"environment/{number:04d}.json", json.dumps(environment, indent=1) + "\n")
         loop = _Loop(
@@ -121,6 +129,7 @@ def search(
             store,
             num_classes=num_classes,
             environment_id=environment["environment_id"],
+            predicted=predicted,
             on_news=on_news,
         )
         try:
@@ -130,12 +139,14 @@ def search(
         finally:
             if store.asks:
                 store.refresh_views(force=True)
+        rows = list(store.trials.values())
         return SearchResult(
             folder=folder,
-            rows=list(store.trials.values()),
+            rows=rows,
             best=loop.best,
             exhausted=loop.rules.exhausted,
-            standings=standings(finalists(store.trials.values())),
+            standings=standings(finalists(rows)),
+            prediction_error=predicted.error(rows) if predicted else None,
         )
 
 
@@ -162,16 +173,16 @@ class _Loop:
         *,
         num_classes: int,
         environment_id: str,
+        predicted: Prediction | None,
         on_news: Callable[[News], None],
     ) -> None:
         self.config = config
         self.store = store
         self.environment_id = environment_id
+        self.predicted = predicted
         self.on_news = on_news
         self.reward = Reward(config.reward)
-        space = config.space.choice_space(
-            num_classes=num_classes, resolution=config.recipe.training_stages()[-1].resolution
-        )
+        space = searched_space(config, predicted, num_classes=num_classes)
         strategy = build_strategy(
             config.strategy["name"],
             space,
@@ -221,15 +232,18 @@ class _Loop:
             yield None if ask is None else self.in_flight[ask.trial_id]
 
     def _trial(self, ask: Ask, *, attempt: int) -> Trial:
+        architecture = self.config.space.decode(ask.choices)
+        repeats = ask.purpose == "repeat"  # finalists are measured, also where the search predicts
         return Trial(
             trial_id=ask.trial_id,
             choices=ask.choices,
-            architecture=self.config.space.decode(ask.choices),
+            architecture=architecture,
             recipe=self.config.recipe,
             epochs=ask.epochs,
             seed=self.store.asks[ask.trial_id]["seed"],
             attempt=attempt,
             timing=self.config.timing,
+            step_time=self.predicted.step_time(architecture) if self.predicted and not repeats else None,
             needs_inference_time=needs_inference_time(self.config),
             limits=self.config.space.limits.measured(),
             stop_below=self._stop_below(ask),

@@ -11,6 +11,7 @@ from rich.text import Text
 from analysis.finalists import Standing
 from nas.architecture_screen import stage_table
 from nas.export import architecture_of
+from nas.predicted_step_time import PredictionError
 from nas.rules import is_counted
 from nas.search import SearchResult
 
@@ -18,7 +19,7 @@ from nas.search import SearchResult
 def summary_figures(result: SearchResult) -> dict[str, Any]:
     """The end of a search as one mapping, keys named as the columns."""
     baseline = baseline_rewards(result)
-    best = result.best
+    best, error = result.best, result.prediction_error
     return {
         "run": str(result.folder),
         "trials": sum(map(is_counted, result.rows)),
@@ -31,6 +32,9 @@ def summary_figures(result: SearchResult) -> dict[str, Any]:
         "baseline_median_reward": statistics.median(baseline) if baseline else None,
         "baseline_best_reward": max(baseline, default=None),
         "exhausted": result.exhausted,
+        "predicted_networks": error.networks if error else 0,
+        "predicted_step_time_error": error.mean if error else None,
+        "predicted_step_time_tau": error.tau if error else None,
         "finalists": [_finalist_figures(standing) for standing in result.standings],
     }
 
@@ -75,6 +79,8 @@ def summary_screen(result: SearchResult) -> RenderableType:
         if result.standings:
             lines += [Text(""), _finalist_table(result.standings), *_verdict(result.standings)]
         lines += [Text(""), stage_table(architecture_of(best)), Text("")]
+    if result.prediction_error is not None:
+        lines += [Text(_prediction_line(result.prediction_error)), Text("")]
     folder = result.folder
     lines.append(Text(f"{folder}/   best.yaml   trials.parquet   epochs.parquet   search.yaml"))
     if best is not None:
@@ -114,4 +120,12 @@ def _best_line(best: Mapping[str, Any], trials: int) -> str:
         f"best of {trials}: trial {best['trial_id']}   reward {best['reward']:.4f}   "
         f"accuracy {best['accuracy']:.4f} (minival)\n"
         f"            step time {best['step_time_ratio']:.2f}x reference   {best['params']:,} parameters"
+    )
+
+
+def _prediction_line(error: PredictionError) -> str:
+    tau = f", Kendall's tau {error.tau:.2f}" if error.tau is not None else ""
+    return (
+        f"step times predicted by blocks are off by {error.mean:.1%} on average over {error.networks} "
+        f"measured networks{tau};\n            {error.within_error_bars:.0%} are within two error bars"
     )

@@ -19,6 +19,7 @@ from search_spaces.distinct import count_distinct, smallest_encoding, stages_can
 from search_spaces.limits import Limits
 from search_spaces.stage_choices import StageChoices
 from search_spaces.stage_rows import StageRows
+from search_spaces.step_time_limit import PredictedCosts, StepTimeEstimate
 from search_spaces.uniform import UniformDraw
 
 
@@ -145,9 +146,23 @@ class SearchSpace:
         parts = self.split(choices)
         return sum((rows.canonical(part) for rows, part in zip(self.rows, parts, strict=True)), ())
 
-    def choice_space(self, *, num_classes: int = 1000, resolution: int = 224) -> ChoiceSpace:
-        """What a strategy sees of this space. Limits hold for that many classes at that resolution (px)."""
+    def choice_space(
+        self, *, num_classes: int = 1000, resolution: int = 224, step_time: StepTimeEstimate | None = None
+    ) -> ChoiceSpace:
+        """What a strategy sees of this space. Limits hold for that many classes at that resolution (px).
+
+        With `step_time` the limit on the step time ratio holds too, by that estimate.
+        """
         costs = SpaceCosts(self, num_classes=num_classes, resolution=resolution)
+        if step_time is not None:
+            predicted = PredictedCosts(self, costs, self._draw(costs), step_time)
+            return ChoiceSpace(
+                self.num_options,
+                canonical=self.canonical,
+                known=predicted.known,
+                is_allowed=predicted.is_allowed,
+                draw=predicted.draw,
+            )
         return ChoiceSpace(
             self.num_options,
             canonical=self.canonical,

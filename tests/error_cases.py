@@ -146,6 +146,14 @@ SEARCHES = (
         file="efficientnetv2",
     ),
     set_to("timing at an impossible resolution", "timing.resolution=4"),
+    set_to("predicted step times without a table", "step_time=predicted"),
+    set_to("step times that are guessed", "step_time=guessed"),
+    set_to("a table of block times that is not there", "step_time_table=nowhere.json"),
+    Case(
+        "a table of block times that is none",
+        ("search", "quick", "--set", "step_time_table=table.json"),
+        {"table.json": "[1, 2]"},
+    ),
     set_to("limits that nothing meets", "space.limits.params=1000"),
     set_to("a limit of zero", "space.limits.macs=0"),
     set_to("a limit misspelt", "space.limits.parms=1000"),
@@ -325,6 +333,23 @@ RUNS = (
     Case("nothing to measure", ("measure",)),
     Case("a run and networks to measure", ("measure", "efficientnet-b0", "--run", "run")),
     Case("a run to measure that is not there", ("measure", "--run", "nowhere")),
+    Case("a table of an architecture's blocks", ("measure", "--table", "efficientnet-b0")),
+    Case("a table of a space that does not exist", ("measure", "--table", "nowhere.yaml")),
+    Case(
+        "a table of a search file that is broken",
+        ("measure", "--table", "mine.yaml"),
+        {"mine.yaml": "space: 3"},
+    ),
+    Case("a table and a network at once", ("measure", "efficientnet-b0", "--table", "tiny")),
+    Case("a table's file without a table", ("measure", "efficientnet-b0", "--out", "table.json")),
+    Case("a table's file that is a folder", ("measure", "--table", "tiny", "--out", ".")),
+    Case("a table's file in a folder that is not there", ("measure", "--table", "tiny", "--out", "a/b.json")),
+    Case(
+        "a table's file that holds something else",
+        ("measure", "--table", "tiny", "--out", "notes.txt"),
+        {"notes.txt": "mine"},
+    ),
+    Case("a table at an impossible size", ("measure", "--table", "wide", "--resolution", "16")),
     Case("no command", ("serach", "quick")),
 )
 

@@ -41,7 +41,8 @@ def test_the_permitted_options() -> None:
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
     assert options_of("measure") == {
-        "--classes", "--resolution", "--batch-size", "--precision", "--run", "--top", "--json", "--help"
+        "--table", "--out", "--classes", "--resolution", "--batch-size", "--precision", "--run", "--top",
+        "--json", "--help"
     }  # fmt: skip
     assert options_of("train") == {
         "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--set", "--json",

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.blocks import FusedMBConv, MBConv
-from trials.alternating import CHUNK_SECONDS, WARM_UP_CALLS, seconds_per_call
+from trials.alternating import seconds_per_call
 from trials.block_table import StepParts
 from trials.device import clock_of
 from trials.step import TrainingStep
 from trials.step_time import TimedBatch, undisturbed
 
+WARM_UP_CALLS = 2
+CHUNK_SECONDS = 0.1  # of the reference, beside each round of the candidate
 ROUNDS = 3
 STEPS_A_ROUND = 2  # at least
 

@@ -25,8 +25,8 @@ from trials.trial import EpochResult
 Kind = Literal["asks", "trials", "epochs"]
 SCHEMAS: dict[Kind, pa.Schema] = {"asks": ASK_SCHEMA, "trials": TRIAL_SCHEMA, "epochs": EPOCH_SCHEMA}
 FOLDERS = ("log/asks", "log/trials", "log/epochs", "log/quarantine", "environment")
-TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|environment/\d{4}\.json)")
 BINARY_NAMES = ("warm_start.parquet",)
+TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|block_times\.json|environment/\d{4}\.json)")
 DIGEST = b"values_sha256"  # in a part's metadata
 PART_NAME = re.compile(r"t(\d{8})\.parquet")
 SECONDS_BETWEEN_VIEWS = 2.0
