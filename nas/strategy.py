@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from nas.strategies.evolution import Evolution
+from nas.strategies.policy_gradient import PolicyGradient
 from nas.strategies.random_search import RandomSearch
 from search_spaces.choice_space import ChoiceSpace
 from trials.trial import Ask, Outcome
@@ -41,6 +42,7 @@ class Strategy(Protocol):
 STRATEGIES: dict[str, Any] = {
     "random_search": RandomSearch,
     "evolution": Evolution,
+    "policy_gradient": PolicyGradient,
 }
 
 

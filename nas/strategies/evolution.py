@@ -15,6 +15,9 @@ class Evolution:
 
     Differs from the paper: it is asynchronous (ageing goes by the order of tells), a mutation is a uniform
     draw among the neighbours, and architectures that were asked before are avoided while a parent has others.
+    The defaults suit hundreds of trials (the paper has 100 and 25, for 20,000): on a table of 6,561 real
+    networks and on made-up spaces of 30 decisions they were the best of six pairs, or not measurably worse
+    (42 seeds; 50, 100, 200 and 500 trials; 1 and 16 in flight).
 
     Args:
         population: how many of the last told trials live; until as many have been told, asks are uniform.
@@ -22,7 +25,7 @@ class Evolution:
     """
 
     def __init__(
-        self, space: ChoiceSpace, seed: int, *, epochs: int, population: int = 50, tournament: int = 10
+        self, space: ChoiceSpace, seed: int, *, epochs: int, population: int = 20, tournament: int = 10
     ) -> None:
         if population < 1:
             raise ValueError(f"population: {population} given; at least 1 expected")
