@@ -170,9 +170,8 @@ def training_screen(result: TrainingResult) -> RenderableType:
                  f"({off:+.0%})".replace("%", " %"))
         )  # fmt: skip
     folder = result.folder
-    lines.append(Text(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png   result.json"))
-    lines.append(Text(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES"))
-    lines.append(Text(f"       nas predict {folder}/weights/best.safetensors FOLDER -o predictions.parquet"))
+    lines.append(Text(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png", no_wrap=True))
+    lines.append(Text(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES", no_wrap=True))
     return Group(*lines)
 
 
