@@ -145,7 +145,7 @@ def test_the_gradient_is_the_textbooks(name: str, algorithm: Any) -> None:
 
 def probability(strategy: PolicyGradient, choices: Choices) -> float:
     tokens = torch.tensor([choices])
-    return float(taken(strategy._controller.log_probs(tokens), tokens).sum().exp())
+    return float(taken(strategy._controller.log_probs(tokens), tokens).detach().sum().exp())
 
 
 @every_controller

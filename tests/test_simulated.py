@@ -206,7 +206,9 @@ def test_a_search_in_memory_asks_as_one_with_a_log(
         (end.ask.trial_id, list(end.ask.choices), end.ask.purpose, end.outcome.status, end.outcome.reward)
         for end in ends
     ] == [(r["trial_id"], r["choices"], r["purpose"], r["status"], r["reward"]) for r in rows]
-    assert {end.outcome.status for end in ends} == {"completed"} | ({"cached"} if space == FEW else set())
+    statuses = {end.outcome.status for end in ends}
+    assert statuses <= {"completed", "cached"}
+    assert space != FEW or name == "policy_gradient" or "cached" in statuses  # which avoids what it has seen
 
 
 # ---------------------------------------------------------------------- in memory
