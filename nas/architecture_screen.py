@@ -41,6 +41,9 @@ def _costs_by_stage(architecture: Architecture, figures: dict[str, Any]) -> Tabl
 def _origin(provenance: dict[str, Any]) -> str:
     """Where a searched architecture comes from, in one line."""
     texts = {
+        "base": "base {}",
+        "phi": "phi {:g}",
+        "like": "like {}",
         "run": "run {}",
         "trial_id": "trial {}",
         "accuracy": "accuracy {:.4f}",

@@ -1,6 +1,6 @@
 """The files of a full training: its state after each epoch, its weights, its metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from search_spaces.yaml_io import ConfigError
+from trials.driver_lock import NAME as LOCK
 from trials.durable_files import DurableFiles
 from trials.weights_file import load_tensors, save_tensors
 
@@ -34,6 +35,11 @@ class TrainingFolder:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.folder}: cannot be written here: {error.strerror}") from error
+
+    @staticmethod
+    def is_own(paths: Iterable[Path]) -> bool:
+        """Whether a folder holds nothing but what `create` and the lock make."""
+        return all(path.name in (STATES, WEIGHTS, LOCK) for path in paths)
 
     def weights(self, name: str) -> Path:
         """The path of the `best` or the `last` weights."""

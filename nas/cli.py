@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from nas.scaling.command import scale
 from nas.training_commands import evaluate, predict, train
 
 app = typer.Typer(
@@ -237,7 +238,7 @@ def simulate(
     _print(as_json, lambda: figures, lambda: simulate_screen(figures))
 
 
-for command in (train, evaluate, predict):
+for command in (scale, train, evaluate, predict):
     app.command()(command)
 
 
@@ -263,12 +264,14 @@ def _exit_code(error: Exception) -> int | None:
     """The code for what a user can mend; None for a bug, which keeps its traceback."""
     from nas.search import SearchFailedError
     from search_spaces.yaml_io import ConfigError
+    from trials.driver_lock import RunLockedError
     from trials.executors.ray_actors import WorkersError
-    from trials.store import RunLockedError
+    from trials.executors.timing_places import WrongDeviceError
 
     codes = {
         ConfigError: EXIT_WRONG_INPUT,
         WorkersError: EXIT_WRONG_INPUT,
+        WrongDeviceError: EXIT_WRONG_INPUT,
         RunLockedError: EXIT_LOCKED,
         SearchFailedError: EXIT_FAILED,
     }

@@ -15,7 +15,7 @@ from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import ConfigError, read_yaml
 
 DEFAULT_CLASSES, DEFAULT_RESOLUTION = 1000, 224
-MOST = {"num_classes": 1_000_000, "resolution": 4096}
+MOST = {"num_classes": 1_000_000, "resolution": 4096, "training_resolution": 4096}
 
 
 def read_described(source: str) -> Architecture | SearchSpace:

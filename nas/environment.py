@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from trials.device import available_cores, cpu_name
+from trials.gpu_clocks import driver_version
 
 PACKAGES = (
     "training-aware-nas",
@@ -35,6 +36,9 @@ def describe_environment() -> dict[str, Any]:
         "packages": versions,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
+        "driver": driver_version(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "memory_format": "channels_last",
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "cpu": cpu_name(),
         "cores": len(available_cores()),

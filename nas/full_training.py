@@ -19,7 +19,8 @@ from nas.training_estimate import StageEstimate, estimate
 from search_spaces.network import Network, build_network
 from search_spaces.yaml_io import ConfigError, yaml_text
 from trials.device import available_slots, device_info, use_all_cores
-from trials.durable_files import DurableFiles, locked
+from trials.driver_lock import DriverLock
+from trials.durable_files import DurableFiles
 from trials.micro_batches import fit_in_memory
 from trials.packed import open_images
 from trials.precision import resolve_precision
@@ -82,17 +83,18 @@ def train_fully(
 
     Raises:
         ConfigError: something is not right with the images, the folder or the initial weights.
+        RunLockedError: another process trains in this folder.
         NonFiniteLossError: the training diverged.
     """
     files = TrainingFolder(folder)
     begun = (folder / FILE).is_file()
     if begun:
         check_same_training(config, folder)
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and not files.is_own(folder.iterdir()):
         raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
     images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
     files.create()
-    with locked(folder / "lock"):
+    with DriverLock(folder):
         if not begun:
             DurableFiles().write(
                 folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode()

@@ -11,10 +11,13 @@ from nas.describe_space import num_architectures
 from nas.live import LiveView
 from nas.search import SearchResult, search
 from search_spaces.yaml_io import ConfigError
-from trials.device import available_slots
+from trials.device import available_slots, device_info
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
+from trials.executors.timing_places import ANY, check_devices
 from trials.packed import TrialImages, corrupt_sentence, open_images
+from trials.run_reader import read_run
+from trials.store import RunStore
 from trials.trial import Execute
 
 
@@ -35,7 +38,12 @@ def launch_search(
         created.
     """
     config = read_search_config(file, overrides=overrides)
-    execute, where = _executor(workers=workers, ray_address=ray_address, in_process=in_process)
+    execute, where = _executor(
+        workers=workers,
+        ray_address=ray_address,
+        in_process=in_process,
+        timing_device=timing_device(config, folder),
+    )
     images = _open_images(config, console)
     size = num_architectures(config.space) or config.space.size
     console.print(
@@ -55,13 +63,30 @@ def launch_search(
         raise
 
 
-def _executor(*, workers: int | None, ray_address: str | None, in_process: bool) -> tuple[Execute, str]:
+def timing_device(config: SearchConfig, run: Path) -> str | None:
+    """The model of device on which step times count: as the file says, else as in the run's rows so far.
+
+    None: the workers' own. ANY where they are predicted.
+    """
+    if config.step_time == "predicted":
+        return ANY
+    if config.timing.device is not None or not RunStore.is_run(run):
+        return config.timing.device
+    return next((row["timing_device"] for row in read_run(run).trials.values() if row["timing_device"]), None)
+
+
+def _executor(
+    *, workers: int | None, ray_address: str | None, in_process: bool, timing_device: str | None
+) -> tuple[Execute, str]:
+    if ray_address is None:
+        check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
     if in_process:
         if ray_address is not None or (workers or 1) > 1:
             raise ConfigError("--in-process runs one trial at a time: leave out --workers and --ray-address")
-        return execute_in_process(), "in this process"
+        return execute_in_process(timing_device=timing_device), "in this process"
     if ray_address is not None:
-        return ray_actors(workers=workers, address=ray_address), f"Ray at {ray_address}"
+        where = f"Ray at {ray_address}"
+        return ray_actors(workers=workers, address=ray_address, timing_device=timing_device), where
     available = len(available_slots())
     if workers is not None and workers > available:
         raise ConfigError(
@@ -69,7 +94,7 @@ def _executor(*, workers: int | None, ray_address: str | None, in_process: bool)
             f"worker; use --workers {available} or fewer"
         )
     count = workers or available
-    return ray_actors(workers=count), f"{count} worker{'s' if count > 1 else ''}"
+    return ray_actors(workers=count, timing_device=timing_device), f"{count} worker{'s' if count > 1 else ''}"
 
 
 def _open_images(config: SearchConfig, console: Console) -> TrialImages:

@@ -126,7 +126,7 @@ class LiveView(AbstractContextManager["LiveView"]):
 
 def short_count(number: int) -> str:
     """A number to three figures: 27.2 k, 4.28 M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.{2 - len(str(int(number / size))) + 1}f} {unit}"
     return str(number)

@@ -104,7 +104,7 @@ def conditions_for(
         except ValueError as error:
             raise ConfigError(f"{network.name}: {error}") from error
     threads = 1 if device.type == "cpu" else None
-    with _threads(threads):
+    with using_threads(threads):
         resolved = resolve_precision(
             precision or "auto", device, reference=first.architecture, resolution=resolution
         )
@@ -160,7 +160,7 @@ def measure_networks(
         keep_freed_memory()
     first: _Subject | None = None
     measured: list[Figures] = []
-    with _threads(conditions.threads):
+    with using_threads(conditions.threads):
         for network in networks:
             subject = _Subject(network, conditions, on_status)
             measured.append(subject.figures(first, measured[0] if measured else None))
@@ -170,7 +170,8 @@ def measure_networks(
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def using_threads(count: int | None) -> Iterator[None]:
+    """That many threads compute; None leaves it as it is."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -182,7 +183,7 @@ def _threads(count: int | None) -> Iterator[None]:
 @contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
     """Inside, a CPU computes with one thread, as in trials."""
-    with _threads(1 if device.type == "cpu" else None):
+    with using_threads(1 if device.type == "cpu" else None):
         yield
 
 
@@ -196,8 +197,8 @@ class _Subject:
         on_cuda = conditions.device.type == "cuda"
         self.held_before = torch.cuda.memory_allocated(conditions.device) if on_cuda else 0
         try:
-            with _bounded(conditions):
-                self.step = _new_step(network.architecture, conditions)
+            with bounded(conditions):
+                self.step = new_step(network.architecture, conditions)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -244,7 +245,7 @@ class _Subject:
         conditions = self.conditions
         try:
             if conditions.device.type == "cuda":
-                size: int | None = cuda_step_memory(self.step, _batch(conditions), held=self.held_before)
+                size: int | None = cuda_step_memory(self.step, timed_batch(conditions), held=self.held_before)
             else:
                 size = cpu_step_memory(
                     self.network.architecture,
@@ -262,7 +263,9 @@ class _Subject:
     def _step_time(self, first: "_Subject | None") -> StepTime:
         reference = first.step if first else None
         with lock_of(self.conditions.device).timing(self._say_waiting):
-            return measure_step_time(self.step, reference, _batch(self.conditions), max_seconds=MAX_SECONDS)
+            return measure_step_time(
+                self.step, reference, timed_batch(self.conditions), max_seconds=MAX_SECONDS
+            )
 
     def _inference_time(self, first: "_Subject | None", batch_size: int) -> InferenceTime:
         with lock_of(self.conditions.device).timing(self._say_waiting):
@@ -280,14 +283,16 @@ class _Subject:
         self.on_status(f"{self.network.name}: waiting for the device, {seconds:.0f} s")
 
 
-def _new_step(architecture: Architecture, conditions: Conditions) -> TrainingStep:
+def new_step(architecture: Architecture, conditions: Conditions) -> TrainingStep:
+    """The step of a fresh network, its weights random from a fixed seed."""
     torch.manual_seed(0)
     recipe = step_recipe(batch_size=conditions.batch_size, resolution=conditions.resolution)
     network = build_network(architecture, num_classes=conditions.num_classes)
     return TrainingStep(network, recipe, device=conditions.device, precision=conditions.precision)
 
 
-def _batch(conditions: Conditions) -> TimedBatch:
+def timed_batch(conditions: Conditions) -> TimedBatch:
+    """Random images and labels of that size, on the device."""
     return TimedBatch.synthetic(
         batch_size=conditions.batch_size,
         resolution=conditions.resolution,
@@ -302,7 +307,7 @@ def _unless_failed(first: _Subject | None, first_figures: Figures | None) -> _Su
 
 
 @contextmanager
-def _bounded(conditions: Conditions) -> Iterator[None]:
+def bounded(conditions: Conditions) -> Iterator[None]:
     """On a CPU too large a batch must be refused before the kernel ends processes for it."""
     if conditions.device.type == "cpu":
         with bounded_memory():
@@ -323,7 +328,7 @@ def fitting(
 ) -> Figures:
     """The columns of a measurement, also of one that does not fit into memory; what else breaks is raised."""
     try:
-        with _bounded(conditions):
+        with bounded(conditions):
             measured = measure()
     except Exception as error:
         if not is_out_of_memory(error):

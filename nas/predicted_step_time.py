@@ -125,6 +125,13 @@ def open_prediction(
     frozen = run / TABLE_NAME if run is not None else None
     path = frozen if frozen is not None and frozen.is_file() else Path(config.step_time_table)
     table = read_table(path)
+    counts = config.timing.device
+    if counts is not None and table.conditions.device_name != counts:
+        raise ConfigError(
+            f"step_time_table: {path}: it was measured on '{table.conditions.device_name}', and "
+            f"timing.device says that step time counts on '{counts}'; make the table there with "
+            "nas measure --table"
+        )
     replaces_measuring = config.step_time == "predicted"
     checks_device = on_this_device and not replaces_measuring
     wanted = _wanted_conditions(config, table, num_classes=num_classes, checks_device=checks_device)

@@ -20,6 +20,7 @@ from nas.same_search import check_same_search
 from nas.strategy import build_strategy
 from nas.warm_start import check_warm_start, warm_start
 from search_spaces.yaml_io import yaml_text
+from trials.device import this_device
 from trials.packed import open_images
 from trials.reward import Reward
 from trials.rows import ask_from_row, ask_row, cached_row, outcome_from_row, trial_row
@@ -182,6 +183,7 @@ class _Loop:
         self.predicted = predicted
         self.on_news = on_news
         self.reward = Reward(config.reward)
+        self.measures_finalists = config.timing.device in (None, this_device())
         space = searched_space(config, predicted, num_classes=num_classes)
         strategy = build_strategy(
             config.strategy["name"],
@@ -233,7 +235,8 @@ class _Loop:
 
     def _trial(self, ask: Ask, *, attempt: int) -> Trial:
         architecture = self.config.space.decode(ask.choices)
-        repeats = ask.purpose == "repeat"  # finalists are measured, also where the search predicts
+        # Finalists are measured, also where the search predicts, unless it is for another device.
+        measures = ask.purpose == "repeat" and self.measures_finalists
         return Trial(
             trial_id=ask.trial_id,
             choices=ask.choices,
@@ -243,7 +246,7 @@ class _Loop:
             seed=self.store.asks[ask.trial_id]["seed"],
             attempt=attempt,
             timing=self.config.timing,
-            step_time=self.predicted.step_time(architecture) if self.predicted and not repeats else None,
+            step_time=self.predicted.step_time(architecture) if self.predicted and not measures else None,
             needs_inference_time=needs_inference_time(self.config),
             limits=self.config.space.limits.measured(),
             stop_below=self._stop_below(ask),

@@ -14,6 +14,8 @@ from nas.full_training import EpochDone, News, TrainingBegun, TrainingResult
 from nas.live import duration
 from trials.train import Beat
 
+DATA_IS_LIMIT = 0.3  # of the time in training
+
 
 class TrainingView:
     """A bar for the epoch under way, a line for each that is done."""
@@ -169,10 +171,24 @@ def training_screen(result: TrainingResult) -> RenderableType:
             Text(f"took {duration(result.seconds)}; the estimate was {duration(result.estimated_seconds)} "
                  f"({off:+.0%})".replace("%", " %"))
         )  # fmt: skip
+    lines.append(Text(_limit(result)))
     folder = result.folder
     lines.append(Text(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png", no_wrap=True))
     lines.append(Text(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES", no_wrap=True))
     return Group(*lines)
+
+
+def _limit(result: TrainingResult) -> str:
+    """Whether images or the device were the limit."""
+    waited = sum(row.get("data_seconds") or 0.0 for row in result.metrics)
+    share = waited / max(sum(row["train_seconds"] for row in result.metrics), 1e-9)
+    taken = f"{share:.0%}".replace("%", " %")
+    if share < DATA_IS_LIMIT:
+        return f"the device was the limit: {taken} of training waited for images"
+    return (
+        f"images were the limit: {taken} of training waited for them; more memory, a faster disk or a "
+        "smaller size help"
+    )
 
 
 def repeats_table(results: list[TrainingResult]) -> RenderableType:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from error_cases import DATA, FILES, RUNS, SEARCHES, SIMULATED, SPACES, Case
+from error_cases import DATA, FILES, RUNS, SCALES, SEARCHES, SIMULATED, SPACES, Case
 
 from nas.cli import main
 
 CATALOGUE = Path(__file__).parent / "golden" / "errors.yaml"
-CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED)
+CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES)
 VARYING = (
     (r"not a readable Parquet file: .*", "not a readable Parquet file: …"),
     (r"\d+ slots", "… slots"),
+    (r"there are \d+ x .*\)\. Search", "there are …). Search"),
     (r"--workers \d+ or fewer", "--workers … or fewer"),
     (r"[\d.]+ [GM]B (are )?free", r"… GB \1free"),
 )

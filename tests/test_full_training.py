@@ -1,6 +1,7 @@
 """Full training: every number of the recipes, progressive stages, exact resume, weights, evaluation."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from nas.training_config import TrainingConfig
 from search_spaces.network import build_network
 from search_spaces.yaml_io import ConfigError, read_yaml, to_mapping, yaml_text
 from trials.data import DataConfig
+from trials.driver_lock import DriverLock, RunLockedError
 from trials.recipe import Ramp, Recipe
 from trials.weights_file import load_by_name, load_tensors, load_weights, save_weights
 
@@ -187,6 +189,12 @@ def test_a_damaged_state_is_noticed_and_the_one_before_is_taken(
     begun = news[0]
     assert isinstance(begun, TrainingBegun)
     assert (begun.first_epoch, len(begun.damaged)) == (2, 1)
+
+
+def test_two_drivers_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    tmp_path.joinpath("run").mkdir()
+    with DriverLock(tmp_path / "run"), pytest.raises(RunLockedError, match=f"process {os.getpid()} on"):
+        train_fully(CONFIG, tmp_path / "run")
 
 
 def test_another_configuration_is_refused(whole: Whole) -> None:

@@ -10,8 +10,9 @@ from conftest import MakeConfig, formula_result, formula_worker
 
 from nas.search import MAX_ATTEMPTS, SearchFailedError, SearchResult, search
 from search_spaces.yaml_io import ConfigError
+from trials.driver_lock import RunLockedError
 from trials.executors.in_process import in_process
-from trials.store import RunLockedError, RunStore
+from trials.store import RunStore
 from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
 
 SAME = (

@@ -22,7 +22,7 @@ from trials.step_parts import measure_step_parts
 from trials.step_time import TimedBatch, measure_step_time
 
 COVERS = 2  # times that each block is measured, in other networks
-WHOLE_NETWORKS = 16  # two more parameters of the fit would want ten more
+WHOLE_NETWORKS = 10  # two more parameters of the fit would want ten more
 DRAWS = 1000  # for one more distinct network, before a small space is drawn from again
 
 OnProgress = Callable[[int, int], None]

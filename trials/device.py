@@ -95,6 +95,11 @@ def device_info(slot: Slot) -> DeviceInfo:
     return DeviceInfo(device_name=cpu_name(), device_id=core, host=host)
 
 
+def this_device() -> str:
+    """The model of this machine's devices."""
+    return device_info(available_slots()[0]).device_name
+
+
 def lock_of(device: torch.device, *, folder: Path = FOLDER) -> DeviceLock:
     """The lock of a GPU, or of the one core to which this process is bound; else it excludes nobody."""
     if device.type == "cuda":

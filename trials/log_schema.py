@@ -86,6 +86,7 @@ TRIAL_COLUMNS = (
     Column("waiting_seconds", _FLOAT, "until others had timed, or gave way to being timed", "s"),
     Column("timing_exclusive", pa.bool_(), "whether step time was measured with the device to itself"),
     Column("step_time_ratio_error", _FLOAT, "standard error of that ratio, over the ratio"),
+    Column("timing_clock_mhz", _FLOAT, "the GPU's SM clock while step time was measured, median", "MHz"),
 )
 
 ASK_NAMES = frozenset(

@@ -22,7 +22,7 @@ REPEATED = (
     "timing_batch_size", "timing_precision", "timing_source", "reference_params", "reference_macs",
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
-    "step_time_ratio_error",
+    "step_time_ratio_error", "timing_clock_mhz",
 )  # fmt: skip
 
 
@@ -120,6 +120,7 @@ def _timing_columns(step_time: StepTime) -> dict[str, Any]:
         "timing_source": step_time.source,
         "step_time_ratio_error": step_time.step_time_ratio_error,
         "timing_exclusive": step_time.is_exclusive,
+        "timing_clock_mhz": step_time.clock_mhz,
     }
 
 

@@ -1,14 +1,13 @@
 """A run's log read by others than its driver: nothing is written, moved or locked."""
 
-import fcntl
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from search_spaces.yaml_io import ConfigError
+from trials.driver_lock import driver_of
 from trials.log_schema import TRIAL_SCHEMA
 from trials.store import (
     PART_NAME,
@@ -66,7 +65,7 @@ def read_run(folder: Path) -> RunLog:
         trials=trials,
         in_flight=in_flight,
         unreadable=tuple(name for _, name in (*damaged, *damaged_asks)),
-        driver=_driver(folder),
+        driver=driver_of(folder),
         driver_started_at=datetime.fromtimestamp(max(starts), UTC) if starts else None,
     )
 
@@ -99,18 +98,3 @@ def _parts(
         except ValueError:  # DamagedPartError, or not the one row that such a part holds
             damaged.append((number, f"log/{kind}/{entry.name}"))
     return rows, damaged
-
-
-def _driver(folder: Path) -> str | None:
-    """The holder of the run's lock. Asking holds it for an instant, which a starting driver waits out."""
-    try:
-        handle = os.open(folder / "lock", os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None
-    except OSError:
-        return os.read(handle, 200).decode(errors="replace").strip() or f"somebody on {socket.gethostname()}"
-    finally:
-        os.close(handle)

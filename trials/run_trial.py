@@ -25,7 +25,6 @@ from trials.device import (
     reset_peak_memory,
 )
 from trials.device_lock import Role
-from trials.inference_time import measure_inference_time
 from trials.lock_files import FOLDER
 from trials.micro_batches import fit_in_memory
 from trials.packed import open_images
@@ -35,7 +34,6 @@ from trials.resident import ResidentImages
 from trials.reward import Reward
 from trials.step import TrainingStep, build_step
 from trials.step_memory import step_memory
-from trials.step_time import TimedBatch, measure_step_time
 from trials.train import WEIGHTS, EpochEnd, NonFiniteLossError, derived_seed, train
 from trials.trial import (
     DeviceInfo,
@@ -49,17 +47,14 @@ from trials.trial import (
     Slot,
     StepTime,
     StopBelow,
-    Timing,
+    TimingPart,
     Trial,
     TrialResult,
     TrialTimes,
 )
+from trials.trial_timing import TrialTiming
 
 STEP_MEMORY = "step_memory_bytes"  # the one limit whose measurement takes a process, and so is made on demand
-# Measuring step time costs so many seconds or so much of the trial, whichever is more; but has its rounds.
-TIMING_SECONDS = 1.0
-TIMING_SHARE = 0.05
-TIMING_ROUNDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +69,15 @@ class WorkerSetup:
 
 def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
     """Claims the slot's device for this process and returns what runs trials on it."""
-    return _Worker(slot, setup).run
+    return _Worker(slot, setup)
 
 
 class _Worker:
     """The device, the mapped images and the reference networks: paid for once, used by every trial."""
+
+    @property
+    def device_name(self) -> str:
+        return self.info.device_name
 
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup
@@ -116,7 +115,7 @@ class _Worker:
             recipe.precision, self.device, reference=self.setup.reference, resolution=resolution
         )
 
-    def run(self, trial: Trial) -> Iterator[Event]:
+    def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
         """The trial's events. Its own faults end it as infeasible; anything else unexpected as a crash."""
         work = _Work(trial, self)
         kind: FailureKind
@@ -159,7 +158,7 @@ class _Work:
         self.step: TrainingStep | None = None
         self.counts: Counts | None = None
         self.step_time: StepTime | None = trial.step_time
-        self.inference_time: InferenceTime | None = None
+        self.inference_time: InferenceTime | None = trial.inference_time
         self.ends: list[EpochEnd] = []
         self.precision = worker.precision(trial.recipe)
         self.started_at = datetime.now(UTC)
@@ -167,7 +166,7 @@ class _Work:
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[Event | TimingPart]:
         """Build, count, time, check limits, train and evaluate, in this order."""
         trial, worker = self.trial, self.worker
         reset_peak_memory(worker.device)
@@ -195,21 +194,20 @@ class _Work:
             num_classes=num_classes,
         )
         self.build_seconds = time.perf_counter() - before
-        if self.step_time is None or trial.needs_inference_time:
+        needs_inference_time = trial.needs_inference_time and self.inference_time is None
+        if self.step_time is None or needs_inference_time:
             yield from self._wait_for("timing")
         if self.step_time is None:
             yield self._progress("timing")
             before = time.perf_counter()
             steps = trial.epochs * (len(images.train) // trial.recipe.batch_size)
-            self.step_time = self._measure_step_time(
-                self.step, num_classes=num_classes, resolution=resolution, steps=steps
-            )
+            self.step_time = self._timing(num_classes, resolution).step_time(self.step, steps=steps)
             self.step_time = replace(self.step_time, is_exclusive=worker.lock.is_exclusive)
             self.timing_seconds = time.perf_counter() - before
-        if trial.needs_inference_time:
+        if needs_inference_time:
             yield self._progress("timing", fraction=0.5)
             before = time.perf_counter()
-            self.inference_time = self._measure_inference_time(self.step, num_classes, resolution)
+            self.inference_time = self._timing(num_classes, resolution).inference_time(self.step)
             self.timing_seconds += time.perf_counter() - before
         self._check_limits(num_classes)
         before_training = Measurement(
@@ -227,6 +225,14 @@ class _Work:
         )
         if trial.stop_below is not None and (bound := _bound(trial.stop_below, before_training)):
             yield TrialResult(trial=trial, status="stopped", measurement=bound, **self._known())
+            return
+        if trial.is_timing_part:
+            yield TimingPart(
+                trial=trial,
+                step_time=self.step_time,
+                inference_time=self.inference_time,
+                times=self._times(),
+            )
             return
         yield from self._train(self.step)
         last = self.ends[-1]
@@ -260,45 +266,16 @@ class _Work:
                     yield from self._wait_for("training")
         lock.release()
 
-    def _measure_step_time(
-        self, step: TrainingStep, *, num_classes: int, resolution: int, steps: int
-    ) -> StepTime:
-        timing: Timing = self.trial.timing
-        recipe, precision = self.trial.recipe, timing.precision or self.precision
-        resolution, batch_size = timing.resolution or resolution, timing.batch_size or recipe.batch_size
-        reference = self.worker.reference_step(recipe, precision, num_classes, resolution, batch_size)
-        batch = TimedBatch.synthetic(
-            batch_size=batch_size,
+    def _timing(self, num_classes: int, resolution: int) -> TrialTiming:
+        return TrialTiming(
+            timing=self.trial.timing,
+            recipe=self.trial.recipe,
+            precision=self.precision,
             resolution=resolution,
             num_classes=num_classes,
             device=self.worker.device,
-        )
-        trained_precision, step.precision = step.precision, precision
-        try:
-            measured = measure_step_time(
-                step,
-                reference,
-                batch,
-                max_seconds=TIMING_SECONDS,
-                max_calls=TIMING_SHARE * steps,
-                fewest_rounds=TIMING_ROUNDS,
-            )
-            return replace(measured, device=self.worker.info.device_name)
-        finally:
-            step.precision = trained_precision
-
-    def _measure_inference_time(self, step: TrainingStep, num_classes: int, resolution: int) -> InferenceTime:
-        timing, recipe = self.trial.timing, self.trial.recipe
-        precision, resolution = timing.precision or self.precision, timing.resolution or resolution
-        batch_size = timing.batch_size or recipe.batch_size
-        reference = self.worker.reference_step(recipe, precision, num_classes, resolution, batch_size)
-        return measure_inference_time(
-            step.network,
-            reference.network,
-            batch_size=timing.inference_batch_size,
-            resolution=resolution,
-            device=self.worker.device,
-            precision=precision,
+            device_name=self.worker.device_name,
+            reference_step=self.worker.reference_step,
         )
 
     def _measure_step_memory(self, num_classes: int) -> int | None:
@@ -346,16 +323,30 @@ class _Work:
             "device": self.worker.info,
             "precision": self.precision,
             "micro_batches": self.micro_batches,
-            "times": TrialTimes(
-                started_at=self.started_at.isoformat(),
-                finished_at=datetime.now(UTC).isoformat(),
-                build_seconds=self.build_seconds,
-                timing_seconds=self.timing_seconds,
-                train_seconds=sum(end.train_seconds for end in ends),
-                evaluate_seconds=sum(end.evaluate_seconds for end in ends),
-                waiting_seconds=self.worker.lock.waited_seconds - self.waited_before,
-            ),
+            "times": self._times(),
         }
+
+    def _times(self) -> TrialTimes:
+        """This part's, and where the trial was timed by another part, both parts' together."""
+        own = TrialTimes(
+            started_at=self.started_at.isoformat(),
+            finished_at=datetime.now(UTC).isoformat(),
+            build_seconds=self.build_seconds,
+            timing_seconds=self.timing_seconds,
+            train_seconds=sum(end.train_seconds for end in self.ends),
+            evaluate_seconds=sum(end.evaluate_seconds for end in self.ends),
+            waiting_seconds=self.worker.lock.waited_seconds - self.waited_before,
+        )
+        earlier = self.trial.timed
+        if earlier is None:
+            return own
+        return replace(
+            own,
+            started_at=earlier.started_at,
+            build_seconds=earlier.build_seconds + own.build_seconds,
+            timing_seconds=earlier.timing_seconds + own.timing_seconds,
+            waiting_seconds=earlier.waiting_seconds + own.waiting_seconds,
+        )
 
     def _progress(self, phase: Phase, *, epoch: int = 0, fraction: float = 0.0) -> Progress:
         return Progress(

@@ -44,6 +44,7 @@ def measure_step_time(
     max_calls: float = 0.0,
     fewest_rounds: int = FEWEST_ROUNDS,
     on_round: Callable[[float], None] | None = None,
+    reference_batch: TimedBatch | None = None,
 ) -> StepTime:
     """Seconds of the real training step (forward, loss, backward, update) on data that lies on the device.
 
@@ -51,11 +52,16 @@ def measure_step_time(
     by both of its neighbours, so that drifts of the clock cancel, and the median of these ratios counts. The
     limits are those of `alternate`. Without a reference the candidate is timed alone, and its ratio is 1.
     Runs at learning rate 0, and puts both steps' state and torch's generators back: a network trains the same
-    whether it was timed or not.
+    whether it was timed or not. `reference_batch` is the reference's own where its images have another size;
+    default: the candidate's.
     """
     steps = [candidate] if reference is None else [candidate, reference]
+    batches = [batch, reference_batch or batch]
     with undisturbed(*steps):
-        calls = [partial(step.graphed(step), batch.images, batch.labels) for step in steps]
+        calls = [
+            partial(step.graphed(step), own.images, own.labels)
+            for step, own in zip(steps, batches, strict=False)
+        ]
         timed = alternate(
             calls[0],
             calls[1] if reference is not None else None,

@@ -1,15 +1,11 @@
 """The run directory: asks, epochs and trials as durable Parquet parts, and the views that people read."""
 
-import fcntl
 import hashlib
 import json
-import os
 import re
-import socket
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_spaces.yaml_io import ConfigError
+from trials.driver_lock import DriverLock
 from trials.durable_files import DurableFiles
 from trials.log_schema import ASK_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
 from trials.trial import EpochResult
@@ -32,13 +29,8 @@ PART_NAME = re.compile(r"t(\d{8})\.parquet")
 SECONDS_BETWEEN_VIEWS = 2.0
 # Of a row's fifty columns each would be compressed alone: ten times the time, and more bytes.
 PART_OPTIONS: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-LOCK_TRIES = 3
 
 Row = dict[str, Any]
-
-
-class RunLockedError(RuntimeError):
-    """Another driver works on this run."""
 
 
 class DamagedPartError(ValueError):
@@ -67,7 +59,7 @@ class RunStore:
         self._next_seq = 0
         self._viewed = 0.0
         self._stale = True
-        self._lock: int | None = None
+        self._lock = DriverLock(folder)
 
     @staticmethod
     def is_run(folder: Path) -> bool:
@@ -78,18 +70,16 @@ class RunStore:
 
     def __enter__(self) -> Self:
         self._create()
-        self._acquire_lock()
-        try:
+        with ExitStack() as held:
+            held.enter_context(self._lock)
             self._recover()
-        except BaseException:
-            self._release_lock()
-            raise
+            held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release_lock()
+        self._lock.__exit__(kind, error, trace)
 
     def _create(self) -> None:
         folder = self.folder
@@ -103,32 +93,6 @@ class RunStore:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{folder}: the run cannot be written here: {error.strerror}") from error
-
-    def _acquire_lock(self) -> None:
-        try:
-            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
-        for _ in range(LOCK_TRIES):  # whoever only asks who the driver is holds it for an instant
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when the holder dies
-                break
-            time.sleep(0.05)
-        else:
-            holder = os.read(handle, 200).decode(errors="replace").strip() or "unknown"
-            os.close(handle)
-            raise RunLockedError(
-                f"{self.folder}: another driver works on this run ({holder}); wait for it, or stop it"
-            )
-        os.ftruncate(handle, 0)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()} since {started}".encode())
-        self._lock = handle
-
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     def _recover(self) -> None:
         """Sweeps what a killed driver left half-written, reads every part, and moves damaged ones aside."""

@@ -21,6 +21,7 @@ from trials.trial import EpochResult, Phase
 WEIGHTS, ORDER, DROPS = 0, 1, 2
 
 SECONDS_BETWEEN_BEATS = 0.5
+QUEUE = 2  # steps
 
 
 class NonFiniteLossError(RuntimeError):
@@ -51,10 +52,12 @@ class EpochEnd:
     resolution: int
     train_seconds: float
     evaluate_seconds: float
+    data_seconds: float = 0.0  # of train_seconds, in which the device had to wait for images
 
     def result(self, *, trial_id: int, attempt: int) -> EpochResult:
         """The event of this epoch's end."""
-        fields = {name: value for name, value in vars(self).items() if name != "minival_accuracy_top5"}
+        others = ("minival_accuracy_top5", "data_seconds")
+        fields = {name: value for name, value in vars(self).items() if name not in others}
         return EpochResult(trial_id=trial_id, attempt=attempt, **fields)
 
 
@@ -127,8 +130,12 @@ def _epoch(
     shuffled = images.train[torch.randperm(len(images.train), generator=order)]
     batch_size = min(recipe.batch_size, len(shuffled))
     steps = len(shuffled) // batch_size  # a last batch that is not full waits for the next shuffle
-    rate = 0.0
-    for i, batch in enumerate(batches(images, shuffled[: steps * batch_size], batch_size=batch_size)):
+    rate = waited = 0.0
+    source = batches(images, shuffled[: steps * batch_size], batch_size=batch_size)
+    for i in range(steps):
+        asked = time.perf_counter()
+        batch = next(source)
+        waited += time.perf_counter() - asked
         rate = learning_rate_at(
             epoch * steps + i, recipe=recipe, steps_per_epoch=steps, total_steps=epochs * steps
         )
@@ -139,7 +146,11 @@ def _epoch(
             yield Beat("training", epoch + 1, (i + 1) / steps)
             last_beat = time.perf_counter()
             started += last_beat - paused  # whoever takes the beat may wait for the device
+    launched = time.perf_counter()
     loss, accuracy = step.read_totals()
+    # A GPU that still has a queue of steps was not waiting for what the host waited for.
+    if time.perf_counter() - launched > QUEUE * (launched - started) / steps:
+        waited = 0.0
     if not math.isfinite(loss):
         raise NonFiniteLossError(f"the training loss of epoch {epoch + 1} is {loss}")
     trained = time.perf_counter()
@@ -162,6 +173,7 @@ def _epoch(
         resolution=images.resolution,
         train_seconds=trained - started,
         evaluate_seconds=time.perf_counter() - resumed,
+        data_seconds=waited,
     )
 
 

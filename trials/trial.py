@@ -5,7 +5,7 @@ Imports neither torch nor ray: a notebook reads these types on a laptop.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -60,6 +60,7 @@ class StepTime:
     flag: str | None = None  # why this value should be doubted; None if it should not
     source: Literal["measured", "predicted"] = "measured"
     step_time_ratio_error: float | None = None  # standard error of the ratio, over the ratio
+    clock_mhz: float | None = None  # of a GPU's processors meanwhile, median; None where nobody tells
     is_exclusive: bool = False  # whether no other process could use the device (on CPU: the core) meanwhile
 
 
@@ -82,8 +83,12 @@ class InferenceTime:
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
 class Timing:
-    """Under which conditions step time and inference time are measured; None takes the trial's own."""
+    """Under which conditions step time and inference time are measured; None takes the trial's own.
 
+    `device`: the model of device on which they count, as `nas measure` names it; trials may train elsewhere.
+    """
+
+    device: str | None = Field(default=None, min_length=1, max_length=200)
     batch_size: int | None = Field(default=None, ge=2, le=65_536)
     resolution: int | None = Field(default=None, ge=8, le=2048)  # pixels
     precision: Literal["fp32", "bf16"] | None = None
@@ -112,6 +117,9 @@ class Trial:
     attempt: int = 1
     timing: Timing = field(default_factory=Timing)
     step_time: StepTime | None = None  # given: not measured again
+    inference_time: InferenceTime | None = None  # likewise
+    timed: "TrialTimes | None" = None  # where these were measured by a part of this trial of its own
+    is_timing_part: bool = False  # ends before it trains, with a TimingPart
     needs_inference_time: bool = False  # for the reward, or for a limit
     limits: Mapping[str, float] = field(default_factory=dict)  # on what is measured before training, by name
     stop_below: StopBelow | None = None
@@ -202,6 +210,35 @@ class TrialTimes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimingPart:
+    """The times of a trial that trains elsewhere. Of executors alone: they start the trial again with it."""
+
+    trial: Trial
+    step_time: StepTime
+    inference_time: InferenceTime | None
+    times: TrialTimes
+
+    @property
+    def trial_id(self) -> int:
+        return self.trial.trial_id
+
+    @property
+    def attempt(self) -> int:
+        return self.trial.attempt
+
+    @property
+    def rest(self) -> Trial:
+        """What is left of the trial."""
+        return replace(
+            self.trial,
+            is_timing_part=False,
+            step_time=self.step_time,
+            inference_time=self.inference_time,
+            timed=self.times,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialResult:
     """How a trial ended. `measurement` is None unless it got far enough to have one."""
 
@@ -230,7 +267,9 @@ class TrialResult:
 
 
 Event = Progress | EpochResult | TrialResult
-RunTrial = Callable[[Trial], Iterator[Event]]
+# Of a timing part the last event is a TimingPart, unless it ended the trial. A callable that has a
+# `device_name` says on which model of device it runs.
+RunTrial = Callable[[Trial], Iterator[Event | TimingPart]]
 
 
 @dataclass(frozen=True, kw_only=True)

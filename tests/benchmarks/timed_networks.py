@@ -18,10 +18,10 @@ from trials.device import available_cores, claim, cpu_name, give_back_freed_memo
 from trials.device_lock import DeviceLock
 from trials.precision import resolve_precision
 from trials.recipe import Ramp, Recipe
-from trials.run_trial import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 from trials.step import TrainingStep
 from trials.step_time import TimedBatch, measure_step_time
 from trials.trial import Slot, StepTime
+from trials.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 
 SEED = 24
 NUM_CLASSES = 10

@@ -5,20 +5,26 @@ from dataclasses import replace
 
 import torch
 
-from trials.trial import Event, Execute, Progress, Slot, StartWorker, Trial
+from trials.executors.timing_places import check_devices
+from trials.trial import Event, Execute, Progress, Slot, StartWorker, TimingPart, Trial
 
 
-def in_process(*, device: str | None = None) -> Execute:
-    """Execute on `device` (default: the first CUDA device if there is one, else the CPU)."""
+def in_process(*, device: str | None = None, timing_device: str | None = None) -> Execute:
+    """Execute on `device` (default: the first CUDA device if there is one, else the CPU).
+
+    Step time counts on the model `timing_device` alone, of which the device must then be (None: on any).
+    """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         slot = Slot(index=0, device=device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
         # No core is claimed on CPU: this process is the caller's.
         run_trial = start_worker(slot)
+        check_devices([getattr(run_trial, "device_name", None)], timing_device)
         for trial in trials:
             # One trial at a time: whenever the next is asked for, none is in flight.
             assert trial is not None, "told to wait with nothing in flight"
             for event in run_trial(trial):
+                assert not isinstance(event, TimingPart), "only whole trials are run"
                 yield replace(event, slot=0) if isinstance(event, Progress) else event
 
     return execute

@@ -10,7 +10,18 @@ from dataclasses import replace
 from typing import Any
 
 from trials.device import available_slots
-from trials.trial import Event, Execute, Progress, RunTrial, Slot, StartWorker, Trial, TrialResult
+from trials.executors.timing_places import TimingPlaces
+from trials.trial import (
+    Event,
+    Execute,
+    Progress,
+    RunTrial,
+    Slot,
+    StartWorker,
+    TimingPart,
+    Trial,
+    TrialResult,
+)
 
 CONNECT_SECONDS = 5.0
 
@@ -19,15 +30,18 @@ class WorkersError(RuntimeError):
     """No workers: no cluster at that address, too few slots, or a worker that does not start."""
 
 
-def ray_actors(*, workers: int | None = None, address: str | None = None) -> Execute:
+def ray_actors(
+    *, workers: int | None = None, address: str | None = None, timing_device: str | None = None
+) -> Execute:
     """Execute on `workers` actors of a local Ray, or of the cluster at `address`.
 
-    A slot is a whole GPU where there are any, else a core. `workers` defaults to all slots.
+    A slot is a whole GPU where there are any, else a core. `workers` defaults to all slots. Trials are timed
+    on devices of the model `timing_device` alone (None: all devices must be of one model; ANY: on any).
     """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         with _connected(address, workers) as slots:
-            yield from _Pool(start_worker, slots).events(trials)
+            yield from _Pool(start_worker, slots, timing_device).events(trials)
 
     return execute
 
@@ -38,7 +52,11 @@ class _Worker:
     def __init__(self, start_worker: StartWorker, slot: Slot) -> None:
         self._run_trial: RunTrial = start_worker(slot)
 
-    def run(self, trial: Trial) -> Iterator[Event]:
+    def device_name(self) -> str | None:
+        """Model of the worker's device; None where it does not tell."""
+        return getattr(self._run_trial, "device_name", None)
+
+    def run(self, trial: Trial) -> Iterator[Event | TimingPart]:
         # Not `yield from`: Ray sends values into its generators, which a trial's events may not take.
         for event in self._run_trial(trial):  # noqa: UP028
             yield event
@@ -47,8 +65,9 @@ class _Worker:
 class _Pool:
     """Actors and what they are running."""
 
-    def __init__(self, start_worker: StartWorker, slots: list[Slot]) -> None:
+    def __init__(self, start_worker: StartWorker, slots: list[Slot], timing_device: str | None) -> None:
         self._start_worker = start_worker
+        self._timing_device = timing_device
         self._actors = {slot: self._start(slot) for slot in slots}
         self._free = list(reversed(slots))
         self._running: dict[Any, tuple[Slot, Trial]] = {}  # by the stream of the trial's events
@@ -64,34 +83,52 @@ class _Pool:
         """The events of all trials, as they come."""
         import ray
 
-        source = iter(trials)
-        exhausted = False
+        places = TimingPlaces(trials, self._device_names(), self._timing_device)
         while True:
-            while self._free and not exhausted:
-                try:
-                    trial = next(source)
-                except StopIteration:
-                    exhausted = True
+            for slot in self._free[::-1]:
+                trial = places.next_for(slot.index)
+                if trial is None and places.are_alike:
                     break
                 if trial is None:
-                    break
-                slot = self._free.pop()
+                    continue
+                self._free.remove(slot)
                 stream = self._actors[slot].run.options(num_returns="streaming").remote(trial)
                 self._running[stream] = (slot, trial)
             if not self._running:
-                assert exhausted, "told to wait with nothing in flight"
+                assert places.is_done, "told to wait with nothing in flight"
                 return
             ready, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0, fetch_local=False)
             for stream in ready:
-                yield from self._next_event(stream)
+                _, trial = self._running[stream]
+                for event in self._next_event(stream):
+                    if isinstance(event, TimingPart):
+                        places.timed(event)
+                        continue
+                    if isinstance(event, TrialResult):
+                        places.ended(trial)
+                    yield event
 
-    def _next_event(self, stream: Any) -> Iterator[Event]:
+    def _device_names(self) -> dict[int, str | None]:
+        """By worker. Waits until all have started."""
+        import ray
+        from ray.exceptions import RayActorError
+
+        asked = {slot: actor.device_name.remote() for slot, actor in self._actors.items()}
+        names: dict[int, str | None] = {}
+        for slot, answer in asked.items():
+            try:
+                names[slot.index] = ray.get(answer)
+            except RayActorError as error:
+                raise WorkersError(f"worker {slot.index} did not start: {_cause(error)}") from error
+        return names
+
+    def _next_event(self, stream: Any) -> Iterator[Event | TimingPart]:
         import ray
         from ray.exceptions import RayActorError, RayTaskError
 
         slot, trial = self._running[stream]
         try:
-            event: Event = ray.get(next(stream))
+            event: Event | TimingPart = ray.get(next(stream))
         except StopIteration:
             self._release(stream)
             return

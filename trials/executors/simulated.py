@@ -7,7 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from trials.trial import Event, Execute, Progress, RunTrial, Slot, StartWorker, Trial, TrialResult
+from trials.trial import (
+    Event,
+    Execute,
+    Progress,
+    RunTrial,
+    Slot,
+    StartWorker,
+    TimingPart,
+    Trial,
+    TrialResult,
+)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # when simulated time begins
 
@@ -34,7 +44,11 @@ def simulated(*, workers: int = 1) -> Execute:
         def run(trial: Trial, slot: int, now: float) -> tuple[float, list[Event]]:
             if slot not in run_trials:
                 run_trials[slot] = start_worker(Slot(index=slot))
-            return _finished(list(run_trials[slot](trial)), slot, now)
+            events: list[Event] = []
+            for event in run_trials[slot](trial):
+                assert not isinstance(event, TimingPart), "only whole trials are run"
+                events.append(event)
+            return _finished(events, slot, now)
 
         for events in in_simulated_time(trials, run, workers=workers):
             yield from events

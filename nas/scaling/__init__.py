@@ -1,0 +1,1 @@
+"""Compound scaling: members of a family by formula, by coefficients, or within a budget."""

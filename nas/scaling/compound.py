@@ -1,0 +1,368 @@
+"""Compound scaling: members of a family by the formula, by coefficients, or by the published ones."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from search_spaces.architecture import MAX_CHANNELS, MAX_LAYERS, Architecture, Stage
+from search_spaces.counting import count
+from search_spaces.network import check_resolution
+from search_spaces.rounding import Rule, round_channels, round_layers, scaled
+from search_spaces.yaml_io import ConfigError
+
+Heuristics = Literal["v1", "v2"]
+Ends = Literal["scaled", "fixed", "stem_as_first_stage"]
+
+MAX_RESOLUTION = 4096
+CAP = 480  # px at inference: EfficientNetV2, section 3.3; larger images cost memory and training time
+SMALLER = 0.8  # training px over inference px: "about 20 % smaller" (section 5.1), and google/automl's code
+LATE_LAYERS = 1.2  # V2-M and V2-L: 6 layers for V2-S's 5 in stage 5, before compound depth
+NEW_STAGE_LAYERS = 1 / 4  # their stage 7 has 2 layers to stage 6's 8,
+NEW_STAGE_CHANNELS = 5 / 3  # and 320 channels to its 192
+MAX_FACTOR = 16.0  # of depth, width or resolution; what is above is a number of layers or pixels by mistake
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Factors on a base's layers, channels and pixels."""
+
+    depth: float = 1.0
+    width: float = 1.0
+    resolution: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (math.isfinite(value) and 0 < value <= MAX_FACTOR):
+                raise ConfigError(
+                    f"--{name}: {value:g} is no factor above 0 and up to {MAX_FACTOR:g}; depth, width and "
+                    "resolution multiply the base's layers, channels and pixels"
+                )
+
+
+def coefficients_of(
+    depth: float | None, width: float | None, resolution: float | None
+) -> Coefficients | None:
+    """Those that were given, the others 1; None where none was."""
+    given = {"depth": depth, "width": width, "resolution": resolution}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return Coefficients(**chosen) if chosen else None
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Depth alpha^phi, width beta^phi, resolution gamma^phi (EfficientNet, equation 3).
+
+    The defaults are the paper's, a grid search's on B0: alpha * beta^2 * gamma^2 = 1.92, so that MACs about
+    double with each step of phi. The published networks' coefficients do not follow from it (see PUBLISHED).
+    """
+
+    alpha: float = 1.2
+    beta: float = 1.1
+    gamma: float = 1.15
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (math.isfinite(value) and 1 <= value <= 4):
+                raise ConfigError(f"--{name}: {value:g} is out of range; 1 to 4 are possible")
+        if self.alpha == self.beta == self.gamma == 1:
+            raise ConfigError("alpha, beta and gamma are all 1, which scales nothing; one must be above 1")
+
+    @property
+    def macs_factor(self) -> float:
+        """By which MACs grow with each step of phi, but for rounding."""
+        return self.alpha * self.beta**2 * self.gamma**2
+
+    def at(self, phi: float) -> Coefficients:
+        """The three factors; phi below 0 makes a base smaller."""
+        try:
+            return Coefficients(self.alpha**phi, self.beta**phi, self.gamma**phi)
+        except (ConfigError, OverflowError, TypeError):
+            raise ConfigError(
+                f"--phi {phi:g} with alpha {self.alpha:g}, beta {self.beta:g} and gamma {self.gamma:g}: a "
+                f"factor is not above 0 and up to {MAX_FACTOR:g}; take a phi nearer to 0"
+            ) from None
+
+
+PAPER = Formula()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How factors become a network.
+
+    `heuristics` are where networks are trained and used. `v2`: inference at 480 px at most, training at about
+    20 % less. `v1`: at any size, and training at inference's. `ends`: stem and head are scaled as the stages
+    (V1, V2-B1 to B3), keep the base's channels, or the stem has the first stage's and the head the base's
+    (V2-S, M, L). `late_layers`: the last stages grow more, as in V2-M and V2-L (`with_late_layers`).
+    """
+
+    rounding: Rule = "v2"
+    heuristics: Heuristics = "v2"
+    ends: Ends = "scaled"
+    late_layers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published network: factors on its B0 (None: set by hand), and the code's sizes in pixels."""
+
+    rounding: Rule
+    width: float | None
+    depth: float | None
+    inference: int
+    training: int | None  # None: V1, which was trained at inference's
+    ends: Ends = "scaled"
+    late_layers: bool = False
+
+
+def _v1(width: float, depth: float, inference: int) -> Published:
+    return Published(rounding="v1", width=width, depth=depth, inference=inference, training=None)
+
+
+def _v2(width: float, depth: float, inference: int, training: int) -> Published:
+    return Published(rounding="v2", width=width, depth=depth, inference=inference, training=training)
+
+
+B0_RESOLUTION = 224
+PUBLISHED = {
+    "efficientnet-b0": _v1(1.0, 1.0, 224),
+    "efficientnet-b1": _v1(1.0, 1.1, 240),
+    "efficientnet-b2": _v1(1.1, 1.2, 260),
+    "efficientnet-b3": _v1(1.2, 1.4, 300),
+    "efficientnet-b4": _v1(1.4, 1.8, 380),
+    "efficientnet-b5": _v1(1.6, 2.2, 456),
+    "efficientnet-b6": _v1(1.8, 2.6, 528),
+    "efficientnet-b7": _v1(2.0, 3.1, 600),
+    "efficientnet-b8": _v1(2.2, 3.6, 672),
+    "efficientnet-l2": _v1(4.3, 5.3, 800),
+    "efficientnetv2-b0": _v2(1.0, 1.0, 224, 192),
+    "efficientnetv2-b1": _v2(1.0, 1.1, 240, 192),
+    "efficientnetv2-b2": _v2(1.1, 1.2, 260, 208),
+    "efficientnetv2-b3": _v2(1.2, 1.4, 300, 240),
+    "efficientnetv2-s": replace(_v2(1.4, 1.8, 384, 300), ends="stem_as_first_stage"),
+    "efficientnetv2-m": replace(_v2(1.6, 2.2, 480, 384), ends="stem_as_first_stage", late_layers=True),
+    "efficientnetv2-l": replace(_v2(2.0, 3.1, 480, 384), ends="stem_as_first_stage", late_layers=True),
+    "efficientnetv2-xl": Published(rounding="v2", width=None, depth=None, inference=512, training=384),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A network of a family, and the sizes in pixels at which it is trained and used.
+
+    `name` is what follows the base's in its file's; the base's own is `base`.
+    """
+
+    name: str
+    architecture: Architecture
+    num_classes: int
+    training_resolution: int
+    inference_resolution: int
+    coefficients: Coefficients = Coefficients()
+    rules: Rules = Rules()
+    phi: float | None = None
+    formula: Formula | None = None
+    like: str | None = None
+    is_capped: bool = False  # whether V2's bound on the inference resolution holds it back
+
+    @property
+    def params(self) -> int:
+        return self._count(self.inference_resolution)[0]
+
+    @property
+    def macs(self) -> int:
+        """Of one image at the inference resolution, as published networks are counted."""
+        return self._count(self.inference_resolution)[1]
+
+    @property
+    def training_macs(self) -> int:
+        """Of one image's forward pass at the training resolution."""
+        return self._count(self.training_resolution)[1]
+
+    @property
+    def layers(self) -> int:
+        return sum(stage.layers for stage in self.architecture.stages)
+
+    def builds_the_same(self, other: "Member") -> bool:
+        """Whether both are the same network at the same sizes."""
+        return (
+            self.architecture.architecture_id == other.architecture.architecture_id
+            and self.training_resolution == other.training_resolution
+            and self.inference_resolution == other.inference_resolution
+        )
+
+    def _count(self, resolution: int) -> tuple[int, int]:
+        counts = count(self.architecture, num_classes=self.num_classes, resolution=resolution)
+        return counts.params, counts.macs
+
+
+def by_formula(base: Member, phi: float, formula: Formula, rules: Rules) -> Member:
+    """The base scaled by the formula; at phi 0 the base itself, but for `rules.late_layers`.
+
+    Raises:
+        ConfigError: the network or its images would be too small or beyond all bounds.
+    """
+    if not math.isfinite(phi):
+        raise ConfigError(f"--phi: {phi} is no finite number")
+    member = by_coefficients(base, formula.at(phi), rules, name=f"phi{phi:.6g}", where=f"phi {phi:.6g}")
+    return replace(member, phi=phi, formula=formula)
+
+
+def by_coefficients(
+    base: Member, coefficients: Coefficients, rules: Rules, *, name: str | None = None, where: str = ""
+) -> Member:
+    """The base with its layers, channels and pixels multiplied.
+
+    Raises:
+        ConfigError: as `by_formula`.
+    """
+    factors = f"d{coefficients.depth:.6g}-w{coefficients.width:.6g}-r{coefficients.resolution:.6g}"
+    wanted = round(base.inference_resolution * coefficients.resolution)
+    inference = wanted
+    if rules.heuristics == "v2":
+        inference = min(wanted, max(CAP, base.inference_resolution))
+    sizes = (_training_resolution(base, inference, rules.heuristics), inference)
+    member = _member(base, coefficients, rules, name=name or factors, where=where or factors, sizes=sizes)
+    return replace(member, is_capped=inference < wanted)
+
+
+def like_published(base: Member, name: str, rules: Rules) -> Member:
+    """The base scaled as the published network of that name is from its B0, at its pixels over B0's 224.
+
+    Ends and late layers are that network's, too, unless the rules already ask for them. V2's bound on the
+    inference resolution does not hold: published sizes are taken as they are.
+
+    Raises:
+        ConfigError: there is no such network, or it was set by hand; else as `by_formula`.
+    """
+    published = PUBLISHED.get(name)
+    if published is None or published.width is None or published.depth is None:
+        known = ", ".join(key for key, value in PUBLISHED.items() if value.width is not None)
+        found = "was set by hand, not scaled" if published else "is no network with published coefficients"
+        raise ConfigError(f"--like {name}: {name} {found}; there are {known}")
+    factor = published.inference / B0_RESOLUTION
+    coefficients = Coefficients(published.depth, published.width, factor)
+    inference = round(base.inference_resolution * factor)
+    if published.training is not None:
+        training = round(base.inference_resolution * published.training / B0_RESOLUTION)
+    else:
+        training = _training_resolution(base, inference, rules.heuristics)
+    rules = replace(
+        rules,
+        ends=published.ends if rules.ends == "scaled" else rules.ends,
+        late_layers=published.late_layers or rules.late_layers,
+    )
+    member = _member(
+        base, coefficients, rules, name=f"like-{name}", where=f"like {name}", sizes=(training, inference)
+    )
+    return replace(member, like=name)
+
+
+def trained_at(inference: int) -> int:
+    """The training resolution by V2's heuristics: 0.8 of inference's, down to a multiple of 16.
+
+    This is google/automl's rule. Small images keep a finer step, at most a tenth of them: 32 px give 24,
+    where a multiple of 16 would be half.
+    """
+    target = SMALLER * inference
+    step = next(step for step in (16, 8, 4, 2, 1) if step <= target / 10 or step == 1)
+    return max(1, int(target) // step * step)
+
+
+def _training_resolution(base: Member, inference: int, heuristics: Heuristics) -> int:
+    """By the heuristics, but a larger member is never trained at less than the base, or a smaller at more."""
+    if inference == base.inference_resolution:
+        return base.training_resolution
+    if heuristics == "v1":
+        return inference
+    training = max(base.architecture.total_stride, trained_at(inference))
+    larger = inference > base.inference_resolution
+    return max(training, base.training_resolution) if larger else min(training, base.training_resolution)
+
+
+def _member(
+    base: Member, coefficients: Coefficients, rules: Rules, *, name: str, where: str, sizes: tuple[int, int]
+) -> Member:
+    try:
+        architecture = scale_architecture(base.architecture, coefficients, rules)
+    except ConfigError:
+        raise
+    except ValueError:
+        raise ConfigError(
+            f"{where}: more than {MAX_CHANNELS:,} channels, or {MAX_LAYERS} layers of a stage; take smaller "
+            "factors"
+        ) from None
+    training, inference = sizes
+    if inference > MAX_RESOLUTION:
+        raise ConfigError(f"{where}: images of {inference:,} px; {MAX_RESOLUTION:,} px is the most")
+    try:
+        check_resolution(architecture, min(training, inference))
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return replace(
+        base,
+        name=name,
+        architecture=architecture,
+        training_resolution=training,
+        inference_resolution=inference,
+        coefficients=coefficients,
+        rules=rules,
+    )
+
+
+def scale_architecture(architecture: Architecture, coefficients: Coefficients, rules: Rules) -> Architecture:
+    """The scaled network, rounded; at width 1 channels stay as they are, multiples of 8 or not.
+
+    Raises:
+        ValueError: channels or layers beyond an architecture's.
+    """
+    width, depth = coefficients.width, coefficients.depth
+    result = scaled(architecture, width=width, depth=depth, rule=rules.rounding)
+    if width == 1:
+        kept = zip(result.stages, architecture.stages, strict=True)
+        result = replace(
+            result,
+            stem_channels=architecture.stem_channels,
+            stages=tuple(replace(stage, channels=own.channels) for stage, own in kept),
+            head_channels=architecture.head_channels,
+        )
+    if rules.late_layers:
+        result = with_late_layers(result, architecture, coefficients, rules.rounding)
+    if rules.ends == "scaled":
+        return result
+    first = next(stage for stage in result.stages if stage.layers)
+    stem = architecture.stem_channels if rules.ends == "fixed" else first.channels
+    return replace(result, stem_channels=stem, head_channels=architecture.head_channels)
+
+
+def with_late_layers(
+    result: Architecture, base: Architecture, coefficients: Coefficients, rounding: Rule
+) -> Architecture:
+    """The scaled network with more layers in its late stages, as V2-M and V2-L have.
+
+    Where these two differ from V2-S, before compound depth: 6 layers for 5 in the stage before the last one
+    of stride 2, and a new stage at the end, of a quarter of the last one's layers and 5/3 of its channels.
+    Of other bases the same shares are taken. A last stage of stride 1 that a base has already gets no fewer
+    than that quarter.
+    """
+    depth = coefficients.depth
+    present = [i for i, stage in enumerate(base.stages) if stage.layers]
+    last = max((i for i in present if base.stages[i].stride == 2), default=present[-1])
+    stages = list(result.stages)
+    before = [i for i in present if i < last]
+    if before:
+        stages[before[-1]] = _with_layers(
+            stages[before[-1]], LATE_LAYERS * base.stages[before[-1]].layers * depth
+        )
+    quarter = NEW_STAGE_LAYERS * base.stages[last].layers * depth
+    if present[-1] > last:
+        stages[present[-1]] = _with_layers(stages[present[-1]], quarter)
+    else:
+        channels = base.stages[last].channels * NEW_STAGE_CHANNELS * coefficients.width
+        new = replace(stages[last], stride=1, channels=round_channels(channels, rounding), layers=1)
+        stages.insert(last + 1, _with_layers(new, quarter))
+    return replace(result, stages=tuple(stages))
+
+
+def _with_layers(stage: Stage, layers: float) -> Stage:
+    return replace(stage, layers=max(stage.layers, round_layers(layers)))

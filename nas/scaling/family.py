@@ -1,0 +1,237 @@
+"""One family from one request: the base, and the members that were asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from nas.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number, read_described
+from nas.scaling.compound import (
+    PAPER,
+    PUBLISHED,
+    Coefficients,
+    Formula,
+    Heuristics,
+    Member,
+    Rules,
+    by_coefficients,
+    by_formula,
+    like_published,
+    trained_at,
+)
+from nas.scaling.grid import grid_members
+from nas.scaling.solver import Budget, Solution, solve
+from nas.scaling.steps import Step, StepTable
+from nas.scaling.timer import OnStatus, StepTimer
+from search_spaces.architecture import Architecture
+from search_spaces.network import check_resolution
+from search_spaces.rounding import Rule
+from search_spaces.yaml_io import ConfigError, read_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for: members by phi, by coefficients, like published ones, in budgets, or the grid."""
+
+    source: str
+    formula: Formula = PAPER
+    phis: tuple[float, ...] = ()
+    coefficients: Coefficients | None = None
+    like: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    grid: bool = False
+    rounding: Rule | None = None  # default: the published network's, else the heuristics' own
+    heuristics: Heuristics = "v2"
+    fix_ends: bool = False
+    late_layers: bool = False
+    num_classes: int | None = None
+    resolution: int | None = None  # of the base at inference
+    measure: bool = False
+    batch_size: int | None = None
+
+    @property
+    def stem(self) -> str:
+        """With what the names of the family's files begin."""
+        return Path(self.source).stem if Path(self.source).is_file() else self.source
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            rounding=self.rounding or self.heuristics,
+            heuristics=self.heuristics,
+            ends="fixed" if self.fix_ends else "scaled",
+            late_layers=self.late_layers,
+        )
+
+    def rules_like(self, name: str) -> Rules:
+        """Rounded as that published network is, unless a rule was chosen."""
+        published = PUBLISHED.get(name)
+        default = published.rounding if published else self.heuristics
+        return replace(self.rules, rounding=self.rounding or default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled:
+    """A family: the base, its members, what was measured of them, and which answer a budget."""
+
+    request: Request
+    base: Member
+    members: tuple[Member, ...]
+    solutions: tuple[Solution, ...] = ()
+    table: StepTable | None = None
+    device_name: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def step(self, member: Member) -> Step | None:
+        """The measured training step of a member; None where nothing was measured."""
+        return self.table.known(member) if self.table else None
+
+    def solution(self, member: Member) -> Solution | None:
+        """The budget that a member answers."""
+        return next((found for found in self.solutions if found.member.name == member.name), None)
+
+
+def read_base(request: Request) -> Member:
+    """The network that is scaled, at its own sizes, classes as described.
+
+    Sizes come from the request, from the file's provenance, from the published table, else they are 224 px at
+    inference. Training's follow by the heuristics where nothing says them.
+
+    Raises:
+        ConfigError: the source is no architecture, or the resolution is too small for it.
+    """
+    source = request.source
+    architecture = read_described(source)
+    if not isinstance(architecture, Architecture):
+        raise ConfigError(f"{source}: this is a space; nas scale takes an architecture, as nas export writes")
+    published = PUBLISHED.get(source) if not Path(source).is_file() else None
+    default = published.inference if published else DEFAULT_RESOLUTION
+    own = provenance_number(architecture, "resolution", default, name=source)
+    inference = request.resolution or own
+    training = inference if request.heuristics == "v1" else trained_at(inference)
+    training = max(training, architecture.total_stride)
+    if inference == own:
+        stated = published.training if published and published.training else training
+        training = provenance_number(architecture, "training_resolution", stated, name=source)
+    try:
+        check_resolution(architecture, min(inference, training))
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}; say the base's with --base-resolution") from error
+    classes = request.num_classes or provenance_number(
+        architecture, "num_classes", DEFAULT_CLASSES, name=source
+    )
+    return Member(
+        name="base",
+        architecture=architecture,
+        num_classes=classes,
+        training_resolution=training,
+        inference_resolution=inference,
+    )
+
+
+def scale(request: Request, *, console: Console) -> Scaled:
+    """The whole family; shows on a terminal what is being measured.
+
+    Raises:
+        ConfigError: nothing was asked for, or a member cannot be built or measured.
+    """
+    _check_asked(request)
+    base = read_base(request)
+    members = _without_solving(request, base)
+    if not (request.measure or any(budget.needs_step_time for budget in request.budgets)):
+        return _scaled(request, base, members, table=None, device_name=None)
+    if not console.is_terminal:
+        return _measured(request, base, members, on_status=lambda text: None)
+    with console.status("measuring") as status:
+        return _measured(request, base, members, on_status=status.update)
+
+
+def _measured(request: Request, base: Member, members: list[Member], *, on_status: OnStatus) -> Scaled:
+    timer = StepTimer(base, batch_size=request.batch_size, on_status=on_status)
+    table = StepTable(base, timer)
+    request = _with_batch_size(request, timer.conditions.batch_size)
+    name = timer.conditions.device_name
+    result = _scaled(request, base, members, table=table, device_name=name)
+    if request.measure:
+        for member in (base, *result.members):
+            table.of(member)
+    return result
+
+
+def _check_asked(request: Request) -> None:
+    if not (request.phis or request.coefficients or request.like or request.budgets or request.grid):
+        raise ConfigError(
+            "say which members: --phi 1 --phi 2, --depth, --width and --resolution, --like efficientnet-b3, "
+            "a budget (--params, --macs, --step-time-ratio, --hours), or --grid"
+        )
+
+
+def _with_batch_size(request: Request, batch_size: int) -> Request:
+    """With the batch that steps are measured with, on which hours depend."""
+
+    def told(budget: Budget) -> Budget:
+        training = budget.training and replace(budget.training, batch_size=batch_size)
+        return replace(budget, training=training)
+
+    return replace(request, budgets=tuple(map(told, request.budgets)))
+
+
+def _without_solving(request: Request, base: Member) -> list[Member]:
+    rules = request.rules
+    members = [by_formula(base, phi, request.formula, rules) for phi in request.phis]
+    if request.coefficients is not None:
+        members.append(by_coefficients(base, request.coefficients, rules))
+    members += [like_published(base, name, request.rules_like(name)) for name in request.like]
+    return members + (grid_members(base, rules) if request.grid else [])
+
+
+def _scaled(
+    request: Request,
+    base: Member,
+    members: Sequence[Member],
+    *,
+    table: StepTable | None,
+    device_name: str | None,
+) -> Scaled:
+    solutions = [
+        solve(base, request.formula, request.rules, budget, table=table) for budget in request.budgets
+    ]
+    by_name = {member.name: member for member in (*members, *(found.member for found in solutions))}
+    ordered = list(by_name.values())
+    if not request.grid:
+        ordered.sort(key=lambda member: (member.macs, member.params))
+    notes = [line for member in ordered for line in _set_by_hand(base, member)]
+    notes += dict.fromkeys(line for found in solutions for line in found.notes)
+    return Scaled(
+        request=request,
+        base=base,
+        members=tuple(ordered),
+        solutions=tuple(solutions),
+        table=table,
+        device_name=device_name,
+        notes=tuple(notes),
+    )
+
+
+def _set_by_hand(base: Member, member: Member) -> list[str]:
+    """Where a published network's channels differ from the rule's, for a member like it from its own B0."""
+    if member.like is None:
+        return []
+    b0 = "efficientnetv2-b0" if member.like.startswith("efficientnetv2") else "efficientnet-b0"
+    if base.architecture != read_yaml(Architecture, b0):
+        return []
+    published = read_yaml(Architecture, member.like)
+    differing = [
+        f"stage {i}: {real.channels}, not {own.channels}"
+        for i, (own, real) in enumerate(
+            zip(member.architecture.stages, published.stages, strict=False), start=1
+        )
+        if own.channels != real.channels
+    ]
+    if not differing:
+        return []
+    return [
+        f"{member.like} as published has channels set by hand ({'; '.join(differing)}): "
+        f"nas describe {member.like}"
+    ]

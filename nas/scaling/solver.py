@@ -1,0 +1,302 @@
+"""The largest member of a family within a budget: bisection over phi, step times predicted, then verified."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nas.scaling.compound import Formula, Member, Rules, by_formula
+from nas.scaling.steps import Step, StepTable
+from search_spaces.yaml_io import ConfigError
+
+LOWEST_PHI, HIGHEST_PHI = -20.0, 20.0
+PRECISION = 1e-4  # of phi: 0.003 % of the MACs
+MAX_MEASUREMENTS = 8
+UNITS = {
+    "params": "parameters",
+    "macs": "MACs",
+    "step_time_ratio": "x the base's step time",
+    "hours": "hours",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How long a member will be trained, for its hours on one device."""
+
+    epochs: int
+    images: int
+    batch_size: int = 1  # that of the measured step
+
+    def hours(self, step_seconds: float) -> float:
+        """Of training steps alone, at a constant resolution: no data, no evaluation."""
+        return self.epochs * math.ceil(self.images / self.batch_size) * step_seconds / 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a member may cost at most; None: any. Step times are ratios to the base's."""
+
+    params: float | None = None
+    macs: float | None = None  # at the inference resolution
+    step_time_ratio: float | None = None
+    hours: float | None = None
+    training: Training | None = None  # with hours
+
+    def __post_init__(self) -> None:
+        for name, limit in self.limits.items():
+            if not (math.isfinite(limit) and limit > 0):
+                option = name.replace("_", "-")
+                raise ConfigError(f"--{option}: {limit:g} is no budget; a finite number above 0 is expected")
+        assert self.hours is None or self.training is not None, "hours of no training"
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Those that are set, by quantity."""
+        return {name: value for name in UNITS if (value := getattr(self, name)) is not None}
+
+    @property
+    def needs_step_time(self) -> bool:
+        return self.step_time_ratio is not None or self.hours is not None
+
+
+def budgets_of(
+    limits: Mapping[str, Sequence[float] | None], *, epochs: int | None, images: int | None
+) -> tuple[Budget, ...]:
+    """A budget of all limits; where one of them has several values, a budget for each.
+
+    Raises:
+        ConfigError: two have several values, or hours and the length of a training come without each other.
+    """
+    given = {name: tuple(values) for name, values in limits.items() if values}
+    several = [name for name, values in given.items() if len(values) > 1]
+    if len(several) > 1:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in several)
+        raise ConfigError(f"{options} have several values each; one of the budgets may be repeated")
+    if ("hours" in given) != (epochs is not None and images is not None) or (epochs is None) != (
+        images is None
+    ):
+        raise ConfigError(
+            "--hours, --epochs and --images are given together: how long a training may be, and is"
+        )
+    training = None
+    if epochs is not None and images is not None:
+        training = Training(epochs=epochs, images=images)
+    if not given:
+        return ()
+    varied = several[0] if several else next(iter(given))
+    fixed = {name: values[0] for name, values in given.items() if name != varied}
+    return tuple(Budget(**{varied: value}, **fixed, training=training) for value in given[varied])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """The largest member within a budget.
+
+    `binds` are the quantities that the next larger member would exceed; none: it is the largest there is.
+    """
+
+    member: Member
+    budget: Budget
+    figures: Mapping[str, float]  # of the budget's quantities
+    binds: tuple[str, ...]
+    step: Step | None = None
+    predicted_ratio: float | None = None  # before it was measured itself
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Problem:
+    base: Member
+    formula: Formula
+    rules: Rules
+    budget: Budget
+    table: StepTable | None
+    members: dict[float, Member] = field(default_factory=dict)
+
+    def member(self, phi: float) -> Member:
+        if phi not in self.members:
+            self.members[phi] = by_formula(self.base, phi, self.formula, self.rules)
+        return self.members[phi]
+
+    def figures(self, member: Member) -> dict[str, float]:
+        """What is limited, as far as known; step times that were not measured are predicted."""
+        budget, table = self.budget, self.table
+        figures: dict[str, float] = {"params": member.params, "macs": member.macs}
+        if budget.needs_step_time and table is not None:
+            figures["step_time_ratio"] = table.predicted_ratio(member)
+        if budget.training is not None and table is not None and budget.hours is not None:
+            seconds = figures["step_time_ratio"] * table.base_step().seconds
+            figures["hours"] = budget.training.hours(seconds)
+        return {name: figures[name] for name in budget.limits}
+
+    def exceeded(self, member: Member) -> tuple[str, ...]:
+        limits = self.budget.limits
+        return tuple(name for name, value in self.figures(member).items() if value > limits[name])
+
+    def fits(self, phi: float) -> bool:
+        """False also where the network would be beyond all bounds."""
+        try:
+            return not self.exceeded(self.member(phi))
+        except ConfigError:
+            if phi <= 0:
+                raise
+            return False
+
+
+def solve(
+    base: Member, formula: Formula, rules: Rules, budget: Budget, *, table: StepTable | None = None
+) -> Solution:
+    """The member with the largest phi within the budget.
+
+    Parameters and MACs are counted. Step times are predicted from members measured so far, the base first;
+    the found member and the next larger one are measured and the search repeated with that until both
+    confirm it.
+
+    Raises:
+        ConfigError: no member meets the budget, or the budget limits nothing.
+    """
+    if not budget.limits:
+        raise ConfigError("a budget limits something: --params, --macs, --step-time-ratio or --hours")
+    assert table is not None or not budget.needs_step_time, "step times need somebody to measure them"
+    problem = _Problem(base, formula, rules, budget, table)
+    lowest = lowest_phi(base, formula, rules)
+    if not budget.needs_step_time or table is None:
+        low, high = _boundary(problem, lowest)
+        return _solution(problem, low, high)
+    return _verified(problem, table, lowest)
+
+
+def lowest_phi(base: Member, formula: Formula, rules: Rules) -> float:
+    """The smallest phi whose images are not below the total stride, to PRECISION."""
+
+    def is_possible(phi: float) -> bool:
+        try:
+            by_formula(base, phi, formula, rules)
+        except ConfigError:
+            return False
+        return True
+
+    if is_possible(LOWEST_PHI):
+        return LOWEST_PHI
+    return _bisected(is_possible, 0.0, LOWEST_PHI)
+
+
+def _boundary(problem: _Problem, lowest: float) -> tuple[float, float | None]:
+    """The largest phi that fits, and one just above that does not (None: all fit)."""
+    if not problem.fits(lowest) and not (_measured(problem, lowest) and problem.fits(lowest)):
+        raise ConfigError(_unmet(problem, lowest))
+    low, high, step = lowest, None, 1.0
+    start = max(0.0, lowest)
+    if problem.fits(start):
+        low = start
+        while high is None and low < HIGHEST_PHI:
+            above = min(low + step, HIGHEST_PHI)
+            low, high = (above, None) if problem.fits(above) else (low, above)
+            step *= 2
+    else:
+        high = start
+    if high is None:
+        return low, None
+    low = _bisected(problem.fits, low, high)
+    return low, low + PRECISION
+
+
+def _bisected(holds: Callable[[float], bool], true: float, false: float) -> float:
+    """A place where it holds, within PRECISION of one where it does not."""
+    while abs(false - true) > PRECISION:
+        middle = (true + false) / 2
+        true, false = (middle, false) if holds(middle) else (true, middle)
+    return true
+
+
+def _measured(problem: _Problem, phi: float) -> bool:
+    """Measures a member whose predicted step time is too long, so that no prediction alone refuses it."""
+    if problem.table is None:
+        return False
+    problem.table.of(problem.member(phi))
+    return True
+
+
+def _verified(problem: _Problem, table: StepTable, lowest: float) -> Solution:
+    table.base_step()
+    predictions: list[tuple[Member, float]] = []
+    low, high = _boundary(problem, lowest)
+    for _ in range(MAX_MEASUREMENTS):
+        candidate = problem.member(low)
+        if table.known(candidate) is not None:
+            above = _possible(problem, high)
+            if above is None or table.known(above) is not None:
+                break
+            candidate = above  # only predicted to be too slow
+        predictions.append((candidate, table.predicted_ratio(candidate)))
+        table.of(candidate)
+        low, high = _boundary(problem, lowest)
+    else:
+        low, high = _largest_measured(problem, table), high
+    found = problem.member(low)
+    predicted = next((ratio for member, ratio in predictions if member.builds_the_same(found)), None)
+    solution = _solution(problem, low, high)
+    return replace(solution, step=table.known(found), predicted_ratio=predicted, notes=tuple(table.notes()))
+
+
+def _possible(problem: _Problem, phi: float | None) -> Member | None:
+    """The member of that phi; None where there is none."""
+    try:
+        return None if phi is None else problem.member(phi)
+    except ConfigError:
+        return None
+
+
+def _largest_measured(problem: _Problem, table: StepTable) -> float:
+    """Where predictions never settle: the largest measured member that fits."""
+    fitting = [m.phi for m, _ in table.measured if m.phi is not None and not problem.exceeded(m)]
+    if not fitting:
+        raise ConfigError(
+            f"no member was measured within the budget after {MAX_MEASUREMENTS} measurements; step times "
+            "here scatter too much: measure on a quieter machine, or limit --params or --macs"
+        )
+    return max(fitting)
+
+
+def _solution(problem: _Problem, low: float, high: float | None) -> Solution:
+    member = _simplest(problem, low)
+    return Solution(
+        member=member,
+        budget=problem.budget,
+        figures=problem.figures(member),
+        binds=_binding(problem, member, high),
+    )
+
+
+def _binding(problem: _Problem, member: Member, high: float | None) -> tuple[str, ...]:
+    """What the next larger member exceeds; nothing if there is none, or it is beyond all bounds."""
+    if high is None:
+        return ()
+    try:
+        return problem.exceeded(problem.member(high))
+    except ConfigError:
+        return ()
+
+
+def _simplest(problem: _Problem, phi: float) -> Member:
+    """The same member under the phi with the fewest decimals: rounding gives each one an interval of them."""
+    found = problem.member(phi)
+    for decimals in range(5):
+        short = math.floor(phi * 10**decimals) / 10**decimals
+        try:
+            if problem.member(short).builds_the_same(found):
+                return problem.member(short)
+        except ConfigError:
+            continue
+    return found
+
+
+def _unmet(problem: _Problem, lowest: float) -> str:
+    smallest = problem.member(lowest)
+    lines = [
+        f"--{name.replace('_', '-')} {problem.budget.limits[name]:,.6g}: no member of the family meets it; "
+        f"the smallest (phi {lowest:.2f}, {smallest.inference_resolution} px) has {value:,.6g} {UNITS[name]}"
+        for name, value in problem.figures(smallest).items()
+        if name in problem.exceeded(smallest)
+    ]
+    return "\n".join(lines) + "; raise the budget, or scale another base"

@@ -1,0 +1,92 @@
+"""The training step of a family's members, measured here in turn with the base's."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from nas.measure import (
+    MAX_SECONDS,
+    Conditions,
+    Measured,
+    bounded,
+    conditions_for,
+    new_step,
+    timed_batch,
+    using_threads,
+)
+from nas.scaling.compound import Member
+from nas.scaling.steps import Step
+from search_spaces.yaml_io import ConfigError
+from trials.device import is_out_of_memory, keep_freed_memory, lock_of
+from trials.step_time import measure_step_time
+from trials.trial import StepTime
+
+T = TypeVar("T")
+OnStatus = Callable[[str], object]
+
+
+class StepTimer:
+    """Measures a member at its own training resolution against the base at the base's.
+
+    Both take batches of the same number of images. The base stays on the device; a member is built for its
+    measurement and forgotten after it.
+    """
+
+    def __init__(
+        self, base: Member, *, batch_size: int | None, on_status: OnStatus = lambda text: None
+    ) -> None:
+        network = Measured(base.name, base.architecture)
+        self.base = base
+        self.on_status = on_status
+        self.conditions = conditions_for(
+            [network],
+            num_classes=base.num_classes,
+            resolution=base.training_resolution,
+            batch_size=batch_size,
+            precision=None,
+        )
+        if self.conditions.device.type == "cpu":
+            keep_freed_memory()
+        self.batch = timed_batch(self.conditions)
+        self.step = _or_too_large(base, self.conditions, lambda: new_step(base.architecture, self.conditions))
+
+    def __call__(self, member: Member) -> Step:
+        """Seconds of a step, and its ratio to the base's.
+
+        Raises:
+            ConfigError: the step does not fit into memory.
+        """
+        self.on_status(f"{member.name}: training step at {member.training_resolution} px")
+        conditions = replace(self.conditions, resolution=member.training_resolution)
+        time = _or_too_large(member, conditions, lambda: self._measure(member, conditions))
+        spread = time.step_time_ratio_spread if time.rounds > 1 else None
+        return Step(time.step_seconds, time.step_time_ratio, spread, time.flag)
+
+    def _measure(self, member: Member, conditions: Conditions) -> StepTime:
+        alone = member is self.base
+        step = self.step if alone else new_step(member.architecture, conditions)
+        batch = self.batch if alone else timed_batch(conditions)
+        with using_threads(conditions.threads), lock_of(conditions.device).timing(self._say_waiting):
+            return measure_step_time(
+                step,
+                None if alone else self.step,
+                batch,
+                max_seconds=MAX_SECONDS,
+                reference_batch=self.batch,
+            )
+
+    def _say_waiting(self, seconds: float) -> None:
+        self.on_status(f"waiting for the device, {seconds:.0f} s")
+
+
+def _or_too_large(member: Member, conditions: Conditions, work: Callable[[], T]) -> T:
+    try:
+        with bounded(conditions):
+            return work()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ConfigError(
+            f"{member.name}: a step of {conditions.batch_size} images of {conditions.resolution} px does not "
+            "fit into the memory here; use a smaller --batch-size"
+        ) from error
