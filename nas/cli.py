@@ -47,6 +47,9 @@ def search(
     workers: Annotated[
         int | None, typer.Option(min=1, help="How many trials at once (default: all).")
     ] = None,
+    per_device: Annotated[
+        int, typer.Option(min=1, max=64, help="Workers that share a device; timing still has it alone.")
+    ] = 1,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")] = None,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="One trial at a time, without Ray.")
@@ -72,6 +75,7 @@ def search(
         workers=workers,
         ray_address=ray_address,
         in_process=in_process,
+        per_device=per_device,
         console=console,
     )
     _print(as_json, lambda: summary_figures(result), lambda: summary_screen(result))

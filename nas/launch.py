@@ -29,6 +29,7 @@ def launch_search(
     workers: int | None,
     ray_address: str | None,
     in_process: bool,
+    per_device: int = 1,
     console: Console,
 ) -> SearchResult:
     """Reads the file, opens the images, starts the workers and searches; shows it all on the console.
@@ -42,6 +43,7 @@ def launch_search(
         workers=workers,
         ray_address=ray_address,
         in_process=in_process,
+        per_device=per_device,
         timing_device=timing_device(config, folder),
     )
     images = _open_images(config, console)
@@ -76,25 +78,37 @@ def timing_device(config: SearchConfig, run: Path) -> str | None:
 
 
 def _executor(
-    *, workers: int | None, ray_address: str | None, in_process: bool, timing_device: str | None
+    *,
+    workers: int | None,
+    ray_address: str | None,
+    in_process: bool,
+    per_device: int,
+    timing_device: str | None,
 ) -> tuple[Execute, str]:
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
     if in_process:
-        if ray_address is not None or (workers or 1) > 1:
-            raise ConfigError("--in-process runs one trial at a time: leave out --workers and --ray-address")
+        if ray_address is not None or (workers or 1) > 1 or per_device > 1:
+            raise ConfigError(
+                "--in-process runs one trial at a time: leave out --workers, --per-device and --ray-address"
+            )
         return execute_in_process(timing_device=timing_device), "in this process"
     if ray_address is not None:
         where = f"Ray at {ray_address}"
-        return ray_actors(workers=workers, address=ray_address, timing_device=timing_device), where
-    available = len(available_slots())
+        execute = ray_actors(
+            workers=workers, address=ray_address, timing_device=timing_device, per_device=per_device
+        )
+        return execute, where
+    available = len(available_slots()) * per_device
     if workers is not None and workers > available:
+        where = "GPUs, or else cores" if per_device == 1 else f"{per_device} on each GPU, or else core"
         raise ConfigError(
-            f"--workers {workers}: this machine has {available} slots (GPUs, or else cores), one for each "
-            f"worker; use --workers {available} or fewer"
+            f"--workers {workers}: this machine has {available} slots ({where}), one for each worker; "
+            f"use --workers {available} or fewer"
         )
     count = workers or available
-    return ray_actors(workers=count, timing_device=timing_device), f"{count} worker{'s' if count > 1 else ''}"
+    execute = ray_actors(workers=count, timing_device=timing_device, per_device=per_device)
+    return execute, f"{count} worker{'s' if count > 1 else ''}"
 
 
 def _open_images(config: SearchConfig, console: Console) -> TrialImages:

@@ -33,7 +33,8 @@ def options_of(command: str) -> set[str]:
 def test_the_permitted_options() -> None:
     """What to run is in the YAML; flags say where and how. A new flag needs a reason and a line here."""
     assert options_of("search") == {
-        "--run", "--workers", "--ray-address", "--in-process", "--set", "--init", "--json", "--help"
+        "--run", "--workers", "--per-device", "--ray-address", "--in-process", "--set", "--init", "--json",
+        "--help",
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "-o", "--output", "--force", "--device", "--pareto", "--help"

@@ -10,8 +10,9 @@ import pytest
 from conftest import MakeConfig, formula_worker
 
 from nas.search import search
+from trials.device import available_slots
 from trials.executors.in_process import in_process
-from trials.executors.ray_actors import WorkersError, ray_actors
+from trials.executors.ray_actors import WorkersError, _local_slots, ray_actors
 from trials.trial import Event, Execute, RunTrial, Slot, Trial, TrialResult
 
 EXECUTORS: dict[str, Execute] = {
@@ -125,3 +126,13 @@ def test_a_worker_that_cannot_start_ends_the_search_and_leaves_nothing(
 def test_more_workers_than_slots_are_refused() -> None:
     with pytest.raises(WorkersError, match="only 2 cores"):
         list(ray_actors(workers=3)(formula_worker, []))
+
+
+def test_workers_that_share_devices_are_spread_first() -> None:
+    devices = available_slots()
+    slots = _local_slots(None, 2)
+    assert [slot.index for slot in slots] == list(range(2 * len(devices)))
+    assert [slot.core for slot in slots] == [slot.core for slot in devices] * 2
+    assert [slot.core for slot in _local_slots(len(devices), 2)] == [slot.core for slot in devices]
+    with pytest.raises(WorkersError, match=r"each worker takes 1/2 of one"):
+        _local_slots(2 * len(devices) + 1, 2)

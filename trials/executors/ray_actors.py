@@ -31,17 +31,22 @@ class WorkersError(RuntimeError):
 
 
 def ray_actors(
-    *, workers: int | None = None, address: str | None = None, timing_device: str | None = None
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    timing_device: str | None = None,
+    per_device: int = 1,
 ) -> Execute:
     """Execute on `workers` actors of a local Ray, or of the cluster at `address`.
 
-    A slot is a whole GPU where there are any, else a core. `workers` defaults to all slots. Trials are timed
-    on devices of the model `timing_device` alone (None: all devices must be of one model; ANY: on any).
+    A slot is a whole GPU where there are any, else a core; or one of `per_device` on each, which give way to
+    one another while step time is measured. `workers` defaults to all slots. Trials are timed on devices of
+    the model `timing_device` alone (None: all devices must be of one model; ANY: on any).
     """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
-        with _connected(address, workers) as slots:
-            yield from _Pool(start_worker, slots, timing_device).events(trials)
+        with _connected(address, workers, per_device) as slots:
+            yield from _Pool(start_worker, slots, timing_device, per_device).events(trials)
 
     return execute
 
@@ -65,8 +70,11 @@ class _Worker:
 class _Pool:
     """Actors and what they are running."""
 
-    def __init__(self, start_worker: StartWorker, slots: list[Slot], timing_device: str | None) -> None:
+    def __init__(
+        self, start_worker: StartWorker, slots: list[Slot], timing_device: str | None, per_device: int
+    ) -> None:
         self._start_worker = start_worker
+        self._share = 1 / per_device
         self._timing_device = timing_device
         self._actors = {slot: self._start(slot) for slot in slots}
         self._free = list(reversed(slots))
@@ -75,7 +83,7 @@ class _Pool:
     def _start(self, slot: Slot) -> Any:
         import ray
 
-        gpus = 1 if slot.device.startswith("cuda") else 0
+        gpus = self._share if slot.device.startswith("cuda") else 0
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
         return ray.remote(**options)(_Worker).remote(self._start_worker, slot)
 
@@ -160,7 +168,7 @@ def _cause(error: Exception) -> str:
 
 
 @contextmanager
-def _connected(address: str | None, workers: int | None) -> Iterator[list[Slot]]:
+def _connected(address: str | None, workers: int | None, per_device: int) -> Iterator[list[Slot]]:
     """The slots of a cluster that is joined, or of a local Ray that ends with the block."""
     if address is None:
         # Read when ray is first imported, here and in the processes that it starts: a local Ray then listens
@@ -170,7 +178,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[list[Slot]]
     from ray.exceptions import RayError
 
     if ray.is_initialized():  # the caller's own Ray, as in a notebook: used, and left running
-        yield _cluster_slots(ray.cluster_resources(), workers)
+        yield _cluster_slots(ray.cluster_resources(), workers, per_device)
     elif address is not None:
         _check_reachable(address)
         try:
@@ -178,11 +186,11 @@ def _connected(address: str | None, workers: int | None) -> Iterator[list[Slot]]
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
             raise WorkersError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
         try:
-            yield _cluster_slots(ray.cluster_resources(), workers)
+            yield _cluster_slots(ray.cluster_resources(), workers, per_device)
         finally:
             ray.shutdown()
     else:
-        slots = _local_slots(workers)
+        slots = _local_slots(workers, per_device)
         with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
             ray.init(
                 address="local",  # never a stranger's Ray that happens to run here
@@ -213,25 +221,29 @@ def _check_reachable(address: str) -> None:
         ) from error
 
 
-def _local_slots(workers: int | None) -> list[Slot]:
-    slots = available_slots()
-    kind = "GPU" if slots and slots[0].device.startswith("cuda") else "core"
-    chosen = slots[: _checked(workers, len(slots), kind)]
+def _local_slots(workers: int | None, per_device: int) -> list[Slot]:
+    devices = available_slots()
+    kind = "GPU" if devices and devices[0].device.startswith("cuda") else "core"
+    # A first worker on each device before a second one on any.
+    slots = [replace(slot, index=i) for i, slot in enumerate(devices * per_device)]
+    chosen = slots[: _checked(workers, len(devices), per_device, kind)]
     # Ray shows each actor its own GPU alone, which it sees as the first.
     return [replace(slot, device="cuda:0") if kind == "GPU" else slot for slot in chosen]
 
 
-def _cluster_slots(resources: Mapping[str, float], workers: int | None) -> list[Slot]:
+def _cluster_slots(resources: Mapping[str, float], workers: int | None, per_device: int) -> list[Slot]:
     """Slots of a cluster. No core is claimed: actors of several nodes share the numbers."""
     if gpus := int(resources.get("GPU", 0)):
-        return [Slot(index=i, device="cuda:0") for i in range(_checked(workers, gpus, "GPU"))]
-    return [Slot(index=i) for i in range(_checked(workers, int(resources.get("CPU", 0)), "core"))]
+        return [Slot(index=i, device="cuda:0") for i in range(_checked(workers, gpus, per_device, "GPU"))]
+    return [Slot(index=i) for i in range(_checked(workers, int(resources.get("CPU", 0)), 1, "core"))]
 
 
-def _checked(workers: int | None, available: int, kind: str) -> int:
+def _checked(workers: int | None, devices: int, per_device: int, kind: str) -> int:
+    available = devices * per_device
     if workers is not None and workers > available:
+        each = "one" if per_device == 1 else f"1/{per_device} of one"
         raise WorkersError(
-            f"--workers {workers}: there are only {available} {kind}s, and each worker takes one; "
+            f"--workers {workers}: there are only {devices} {kind}s, and each worker takes {each}; "
             f"use --workers {available} or fewer"
         )
     if available < 1:
