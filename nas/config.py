@@ -74,6 +74,7 @@ class SearchConfig:
     `arrival` a strategy learns results as they come.
     `step_time_table` is a file that `nas measure --table` wrote: by it, architectures beyond the limit on
     step time are not proposed. With `step_time: predicted` it also stands for measuring.
+    `checkpoint_dir` is a folder that all workers reach: in it, trials keep their state after each epoch.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "searches"
@@ -84,6 +85,7 @@ class SearchConfig:
     strategy: Annotated[dict[str, Any], BeforeValidator(_named)]  # name, and its settings
     reward: dict[str, float]  # measured quantity: exponent
     timing: Timing = Timing()
+    checkpoint_dir: str | None = Field(default=None, min_length=1)
     initial: tuple[Architecture, ...] = ()
     warm_start: str | None = None  # an earlier run of the same space, data, recipe and timing
     step_time: Literal["measured", "predicted"] = "measured"

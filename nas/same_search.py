@@ -19,7 +19,8 @@ def check_same_search(config: SearchConfig, folder: Path) -> None:
     text = (folder / "search.yaml").read_text()
     recorded = from_mapping(SearchConfig, yaml.safe_load(text), name=str(folder / "search.yaml"))
     before, now = to_mapping(recorded), to_mapping(config)
-    before.pop("budget"), now.pop("budget")
+    for name in ("budget", "checkpoint_dir"):
+        before.pop(name, None), now.pop(name, None)
     found = list(differences(before, now, ""))
     if found:
         raise ConfigError(

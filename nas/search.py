@@ -38,6 +38,7 @@ from trials.trial import (
     Trial,
     TrialResult,
 )
+from trials.trial_checkpoint import TrialCheckpoint
 
 MAX_ATTEMPTS = 3  # of a trial whose worker is lost
 MAX_CRASHES = 3  # trials in a row that crash for good; then the search stops
@@ -106,7 +107,9 @@ def search(
     folder = Path(run)
     own_workers = start is None
     if start is None:
-        start = partial(start_worker, setup=WorkerSetup(data=config.data, reference=config.space.reference))
+        checkpoints = Path(config.checkpoint_dir).absolute() if config.checkpoint_dir else None
+        setup = WorkerSetup(data=config.data, reference=config.space.reference, checkpoints=checkpoints)
+        start = partial(start_worker, setup=setup)
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
         num_classes = images.num_classes
         check_networks(config, num_classes=num_classes)
@@ -333,6 +336,9 @@ class _Loop:
         row = self._write(
             trial_row(asked, result, reward=self.reward(result), environment_id=self.environment_id)
         )
+        if self.config.checkpoint_dir is not None:
+            folder = Path(self.config.checkpoint_dir).absolute()
+            TrialCheckpoint(folder, trial, self.config.data).remove()
         self.rules.ended(trial.trial_id, _outcome(row), seconds=device_seconds(row))
         self.crashes = self.crashes + 1 if result.status == "crashed" else 0
         if self.crashes >= MAX_CRASHES:

@@ -52,6 +52,7 @@ from trials.trial import (
     TrialResult,
     TrialTimes,
 )
+from trials.trial_checkpoint import TrialCheckpoint
 from trials.trial_timing import TrialTiming
 
 STEP_MEMORY = "step_memory_bytes"  # the one limit whose measurement takes a process, and so is made on demand
@@ -64,6 +65,7 @@ class WorkerSetup:
     data: DataConfig
     reference: Architecture
     cache: Path | None = None  # of packed images; None: the default place
+    checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts again
     locks: Path = FOLDER  # where all processes of a host meet
 
 
@@ -254,11 +256,23 @@ class _Work:
         if lock.role != "training":
             yield from self._wait_for("training")
         yield self._progress("training", epoch=1)
+        folder = self.worker.setup.checkpoints
+        checkpoint = TrialCheckpoint(folder, trial, self.worker.setup.data) if folder else None
+        self.ends = checkpoint.restore(step) if checkpoint else []
+        for end in self.ends:
+            yield end.result(trial_id=trial.trial_id, attempt=trial.attempt)
         for news in train(
-            step, trial.recipe, images_at=self.worker.images_at, epochs=trial.epochs, seed=trial.seed
+            step,
+            trial.recipe,
+            images_at=self.worker.images_at,
+            epochs=trial.epochs,
+            seed=trial.seed,
+            first_epoch=len(self.ends),
         ):
             if isinstance(news, EpochEnd):
                 self.ends.append(news)
+                if checkpoint:
+                    checkpoint.save(step, self.ends)
                 yield news.result(trial_id=trial.trial_id, attempt=trial.attempt)
             else:
                 yield self._progress(news.phase, epoch=news.epoch, fraction=news.fraction)

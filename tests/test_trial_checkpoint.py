@@ -1,0 +1,104 @@
+"""A trial whose worker is lost goes on from its last epoch, and its curve is the one it would have been."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_timing_places import trials
+
+from nas.config import read_search_config
+from nas.search import search
+from search_spaces.space import SearchSpace
+from search_spaces.yaml_io import read_yaml
+from trials.data import DataConfig
+from trials.executors.in_process import in_process
+from trials.run_trial import WorkerSetup, start_worker
+from trials.trial import EpochResult, RunTrial, Slot, Trial, TrialResult
+
+EPOCHS = 3
+
+
+@pytest.fixture
+def trial() -> Trial:
+    (whole,) = trials(1)
+    return replace(whole, recipe=replace(whole.recipe, epochs=EPOCHS), epochs=EPOCHS)
+
+
+def worker(folder: Path | None, locks: Path) -> RunTrial:
+    setup = WorkerSetup(
+        data=DataConfig(source="digits", fraction=0.3),
+        reference=read_yaml(SearchSpace, "tiny").reference,
+        checkpoints=folder,
+        locks=locks,
+    )
+    return start_worker(Slot(index=0), setup=setup)
+
+
+def lost_after(run_trial: RunTrial, trial: Trial, epochs: int) -> None:
+    """Runs a trial until so many epochs are done, and drops it."""
+    events = run_trial(trial)
+    while epochs:
+        epochs -= isinstance(next(events), EpochResult)
+    events.close()  # type: ignore[attr-defined]
+
+
+def losses(events: list[object]) -> list[float]:
+    return [event.train_loss for event in events if isinstance(event, EpochResult)]
+
+
+def test_a_lost_trial_goes_on_after_its_last_epoch(trial: Trial, tmp_path: Path) -> None:
+    whole = losses(list(worker(None, tmp_path)(trial)))
+    assert len(whole) == EPOCHS
+    folder = tmp_path / "checkpoints"
+    run_trial = worker(folder, tmp_path)
+    lost_after(run_trial, trial, 2)
+    (file,) = folder.iterdir()
+    written = file.stat().st_mtime_ns
+    again = list(run_trial(replace(trial, attempt=2)))
+    assert losses(again) == whole
+    assert {event.attempt for event in again if isinstance(event, EpochResult)} == {2}
+    result = again[-1]
+    assert isinstance(result, TrialResult)
+    assert (result.status, len(result.epochs)) == ("completed", EPOCHS)
+    assert file.stat().st_mtime_ns > written
+
+
+def test_the_state_after_the_last_epoch_needs_no_training(trial: Trial, tmp_path: Path) -> None:
+    run_trial = worker(tmp_path / "checkpoints", tmp_path)
+    whole = list(run_trial(trial))
+    (file,) = (tmp_path / "checkpoints").iterdir()
+    written = file.stat().st_mtime_ns
+    assert losses(list(run_trial(replace(trial, attempt=2)))) == losses(whole)
+    assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty"])
+def test_a_damaged_state_is_not_used(damage: str, trial: Trial, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    run_trial = worker(folder, tmp_path)
+    lost_after(run_trial, trial, 2)
+    (file,) = folder.iterdir()
+    data = bytearray(file.read_bytes())
+    data[-100] ^= 1
+    file.write_bytes({"flipped": bytes(data), "cut": bytes(data[: len(data) // 2]), "empty": b""}[damage])
+    again = list(run_trial(replace(trial, attempt=2)))
+    assert losses(again) == losses(list(worker(None, tmp_path)(trial)))
+
+
+def test_another_training_never_goes_on_from_it(trial: Trial, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    run_trial = worker(folder, tmp_path)
+    lost_after(run_trial, trial, 1)
+    other = replace(trial, seed=trial.seed + 1)
+    assert losses(list(run_trial(other))) == losses(list(worker(None, tmp_path)(other)))
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_search_leaves_no_states_behind(digits_search_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    config = read_search_config(
+        str(digits_search_file), overrides=[f"checkpoint_dir={folder}", "budget={trials: 2}"]
+    )
+    result = search(config, tmp_path / "run", execute=in_process(device="cpu"))
+    assert [row["status"] for row in result.rows] == ["completed"] * 2
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,58 @@
+"""A trial's state after each epoch, in a folder that all workers reach: a lost worker costs one epoch."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from search_spaces.yaml_io import ConfigError, to_mapping
+from trials.data import DataConfig
+from trials.step import TrainingStep
+from trials.train import EpochEnd
+from trials.trial import Trial
+from trials.weights_file import load_tensors, save_tensors
+
+
+class TrialCheckpoint:
+    """The file of one trial: its tensors, and the epochs that are done.
+
+    Its name tells the same training apart from every other, so that runs may share a folder. What is damaged,
+    or was computed in another precision, is not used.
+    """
+
+    def __init__(self, folder: Path, trial: Trial, data: DataConfig) -> None:
+        identity = {
+            "architecture": trial.architecture.architecture_id,
+            "recipe": to_mapping(trial.recipe),
+            "data": to_mapping(data),
+            "epochs": trial.epochs,
+            "seed": trial.seed,
+        }
+        text = json.dumps(identity, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.path = folder / f"t{trial.trial_id:08d}-{digest}.safetensors"
+
+    def save(self, step: TrainingStep, ends: Sequence[EpochEnd]) -> None:
+        """Replaces what was kept before; durable when it returns."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"precision": step.precision, "ends": [vars(end) for end in ends]}
+        save_tensors(self.path, step.state(), facts)
+
+    def restore(self, step: TrainingStep) -> list[EpochEnd]:
+        """Puts the step where the kept epochs had left it, and returns these; none leaves it as it is."""
+        try:
+            tensors, facts = load_tensors(self.path)
+            ends = [EpochEnd(**end) for end in facts["ends"]]
+        except (ConfigError, KeyError, TypeError):
+            return []
+        own = step.state()
+        if facts.get("precision") != step.precision or {n: t.shape for n, t in own.items()} != {
+            name: tensor.shape for name, tensor in tensors.items()
+        }:
+            return []
+        step.load({name: tensor.to(step.device) for name, tensor in tensors.items()})
+        return ends
+
+    def remove(self) -> None:
+        """When the trial's row is durable."""
+        self.path.unlink(missing_ok=True)
