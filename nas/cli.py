@@ -269,7 +269,7 @@ def _exit_code(error: Exception) -> int | None:
     from nas.search import SearchFailedError
     from search_spaces.yaml_io import ConfigError
     from trials.driver_lock import RunLockedError
-    from trials.executors.ray_actors import WorkersError
+    from trials.executors.ray_pool import WorkersError
     from trials.executors.timing_places import WrongDeviceError
 
     codes = {

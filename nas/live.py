@@ -15,7 +15,7 @@ from rich.text import Text
 from nas.config import Budget
 from nas.rules import is_counted
 from nas.search import Begun, News, Retried, RowWritten, device_seconds
-from trials.trial import EpochResult, Progress
+from trials.trial import EpochResult, Notice, Progress
 
 
 class LiveView(AbstractContextManager["LiveView"]):
@@ -62,6 +62,8 @@ class LiveView(AbstractContextManager["LiveView"]):
             self._console.print(
                 f"trial {trial.trial_id}: its worker was lost; it runs again (attempt {trial.attempt})"
             )
+        elif isinstance(news, Notice):
+            self._console.print(news.text, soft_wrap=True, highlight=False)
         elif isinstance(news, RowWritten):
             self._count(news.row)
             self._console.print(self._line(news.row), soft_wrap=True, highlight=False)

@@ -32,14 +32,17 @@ from trials.trial import (
     EpochResult,
     Event,
     Execute,
+    Notice,
     Outcome,
     StartWorker,
     StopBelow,
     Trial,
     TrialResult,
+    WorkerJoined,
 )
 from trials.trial_checkpoint import TrialCheckpoint
 
+STARTS = "[0-9][0-9][0-9][0-9].json"  # of environment/: one for each start of a driver
 MAX_ATTEMPTS = 3  # of a trial whose worker is lost
 MAX_CRASHES = 3  # trials in a row that crash for good; then the search stops
 
@@ -108,7 +111,12 @@ def search(
     own_workers = start is None
     if start is None:
         checkpoints = Path(config.checkpoint_dir).absolute() if config.checkpoint_dir else None
-        setup = WorkerSetup(data=config.data, reference=config.space.reference, checkpoints=checkpoints)
+        setup = WorkerSetup(
+            data=config.data,
+            reference=config.space.reference,
+            checkpoints=checkpoints,
+            resolutions=tuple(sorted({stage.resolution for stage in config.recipe.training_stages()})),
+        )
         start = partial(start_worker, setup=setup)
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
         num_classes = images.num_classes
@@ -126,13 +134,14 @@ def search(
         store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
         if predicted is not None:
             predicted.keep(store)
-        number = 1 + len(list((folder / "environment").glob("*.json")))
+        number = 1 + len(list((folder / "environment").glob(STARTS)))
         store.write_text(f"environment/{number:04d}.json", json.dumps(environment, indent=1) + "\n")
         loop = _Loop(
             config,
             store,
             num_classes=num_classes,
             environment_id=environment["environment_id"],
+            workers_file=f"environment/{number:04d}-workers.json",
             predicted=predicted,
             on_news=on_news,
         )
@@ -177,9 +186,11 @@ class _Loop:
         *,
         num_classes: int,
         environment_id: str,
+        workers_file: str,
         predicted: Prediction | None,
         on_news: Callable[[News], None],
     ) -> None:
+        self.workers_file = workers_file
         self.config = config
         self.store = store
         self.environment_id = environment_id
@@ -213,6 +224,8 @@ class _Loop:
         self.in_flight: dict[int, Trial] = {}
         self.best: dict[str, Any] | None = None
         self.crashes = 0
+        self.losses: dict[int, int] = {}  # of workers, by trial
+        self.workers: list[dict[str, Any]] = []
         self._replay()
 
     def _replay(self) -> None:
@@ -314,6 +327,9 @@ class _Loop:
 
     def handle(self, event: Event) -> None:
         """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
+        if isinstance(event, (WorkerJoined, Notice)):
+            self._handle_workers(event)
+            return
         trial = self.in_flight.get(event.trial_id)
         if trial is None or event.attempt != trial.attempt:
             return
@@ -325,8 +341,22 @@ class _Loop:
             self.on_news(event)
         self.store.refresh_views()
 
+    def _handle_workers(self, event: WorkerJoined | Notice) -> None:
+        """Who works where, and with what, is recorded beside the driver's environment."""
+        if isinstance(event, WorkerJoined):
+            self.workers.append({"slot": event.slot, **vars(event.info)})
+            self.store.write_text(self.workers_file, json.dumps(self.workers, indent=1) + "\n")
+        self.on_news(event)
+
+    def _may_run_again(self, result: TrialResult) -> bool:
+        """A lost worker is not the trial's fault, unless it happens again and again; preemption never is."""
+        if result.failure_kind == "worker_lost":
+            self.losses[result.trial_id] = self.losses.get(result.trial_id, 0) + 1
+            return self.losses[result.trial_id] < MAX_ATTEMPTS
+        return result.failure_kind == "preempted"
+
     def _finish(self, trial: Trial, result: TrialResult) -> None:
-        if result.failure_kind == "worker_lost" and trial.attempt < MAX_ATTEMPTS:
+        if self._may_run_again(result):
             self.in_flight[trial.trial_id] = replace(trial, attempt=trial.attempt + 1)
             self.rules.run_again(trial.trial_id)
             self.on_news(Retried(self.in_flight[trial.trial_id]))

@@ -12,8 +12,9 @@ from conftest import MakeConfig, formula_worker
 from nas.search import search
 from trials.device import available_slots
 from trials.executors.in_process import in_process
-from trials.executors.ray_actors import WorkersError, _local_slots, ray_actors
-from trials.trial import Event, Execute, RunTrial, Slot, Trial, TrialResult
+from trials.executors.ray_actors import _local_slots, ray_actors
+from trials.executors.ray_pool import WorkersError
+from trials.trial import Event, Execute, Notice, RunTrial, Slot, Trial, TrialResult, WorkerJoined
 
 EXECUTORS: dict[str, Execute] = {
     "in_process": in_process(device="cpu"),
@@ -106,7 +107,7 @@ def test_an_exception_in_a_worker_is_a_bug_with_its_words(make_config: MakeConfi
         epochs=1,
         seed=0,
     )
-    (event,) = ray_actors(workers=1)(portable(raising_worker), [trial])
+    _, event = ray_actors(workers=1)(portable(raising_worker), [trial])
     assert isinstance(event, TrialResult)
     assert (event.status, event.failure_kind) == ("crashed", "bug")
     assert "no such thing" in (event.error or "")
@@ -123,9 +124,11 @@ def test_a_worker_that_cannot_start_ends_the_search_and_leaves_nothing(
         search(make_config(), tmp_path / "run", execute=ray_actors(workers=1), start=portable(broken_worker))
 
 
-def test_more_workers_than_slots_are_refused() -> None:
-    with pytest.raises(WorkersError, match="only 2 cores"):
-        list(ray_actors(workers=3)(formula_worker, []))
+def test_a_cluster_may_have_fewer_slots_than_workers_for_now() -> None:
+    first, *joined = ray_actors(workers=3)(portable(formula_worker), [])
+    assert isinstance(first, Notice)
+    assert "2 of 3 workers can start now" in first.text
+    assert [type(event) for event in joined] == [WorkerJoined] * 2
 
 
 def test_workers_that_share_devices_are_spread_first() -> None:

@@ -22,6 +22,13 @@ from trials.trial import Event, RunTrial, Slot, TimingPart, Trial, TrialResult, 
 FAST, SLOW = "fast model", "slow model"
 
 
+def places_of(asked: list[Trial], names: dict[int, str], counts: str | None) -> TimingPlaces:
+    """With these workers."""
+    places = TimingPlaces(asked, counts)
+    assert [places.join(worker, name) for worker, name in names.items()] == [None] * len(names)
+    return places
+
+
 def trials(number: int, **changes: object) -> list[Trial]:
     space = read_yaml(SearchSpace, "tiny")
     choices = tuple(0 for _ in space.choice_space().num_options)
@@ -53,7 +60,7 @@ def timing_part(trial: Trial) -> TimingPart:
 
 
 def test_alike_workers_take_whole_trials_in_order() -> None:
-    places = TimingPlaces(trials(3), {0: FAST, 1: FAST}, None)
+    places = places_of(trials(3), {0: FAST, 1: FAST}, None)
     assert places.are_alike
     assert [places.next_for(i % 2) for i in range(3)] == trials(3)
     assert places.next_for(0) is None
@@ -61,7 +68,7 @@ def test_alike_workers_take_whole_trials_in_order() -> None:
 
 
 def test_others_train_what_was_timed_where_it_counts() -> None:
-    places = TimingPlaces(trials(6), {0: FAST, 1: SLOW, 2: SLOW}, FAST)
+    places = places_of(trials(6), {0: FAST, 1: SLOW, 2: SLOW}, FAST)
     assert places.next_for(1) is None  # nothing is timed yet, but two trials are drawn
     assert places.next_for(2) is None
     first = places.next_for(0)
@@ -90,8 +97,32 @@ def test_others_train_what_was_timed_where_it_counts() -> None:
 
 def test_predicted_step_times_need_no_place() -> None:
     given = timing_part(trials(1)[0]).step_time
-    places = TimingPlaces(trials(2, step_time=given), {0: SLOW}, ANY)
+    places = places_of(trials(2, step_time=given), {0: SLOW}, ANY)
     assert places.next_for(0) == trials(2, step_time=given)[0]
+
+
+def test_a_worker_that_joins_later_must_suit() -> None:
+    places = places_of(trials(2), {0: FAST}, None)
+    refusal = places.join(1, SLOW)
+    assert refusal is not None
+    assert "its device is a slow model, and step time is measured on fast model" in refusal
+    assert places.join(2, FAST) is None
+    assert places.join(3, None) is None
+    assert places.are_alike
+
+
+def test_what_was_timed_for_workers_that_are_gone_trains_where_it_was_timed() -> None:
+    places = places_of(trials(1), {0: FAST, 1: SLOW}, FAST)
+    part = places.next_for(0)
+    assert part is not None
+    places.timed(timing_part(part))
+    places.leave(1)
+    assert not places.is_done
+    rest = places.next_for(0)
+    assert rest is not None
+    assert rest.step_time is not None
+    assert places.next_for(0) is None
+    assert places.is_done
 
 
 def test_devices_whose_step_times_do_not_count_are_refused() -> None:

@@ -58,7 +58,7 @@ def read_run(folder: Path) -> RunLog:
         broken = {number for number, _ in damaged}
         trials = {number: row for number, row in (viewed | parts).items() if number not in broken}
         in_flight, damaged_asks = _parts(folder, "asks", lambda number, time: number in trials)
-        starts = [path.stat().st_mtime for path in (folder / "environment").glob("*.json")]
+        starts = [path.stat().st_mtime for path in (folder / "environment").glob("[0-9][0-9][0-9][0-9].json")]
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
     return RunLog(

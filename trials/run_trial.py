@@ -66,6 +66,7 @@ class WorkerSetup:
     reference: Architecture
     cache: Path | None = None  # of packed images; None: the default place
     checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts again
+    resolutions: tuple[int, ...] = ()  # at which trials will want them, in pixels
     locks: Path = FOLDER  # where all processes of a host meet
 
 
@@ -79,7 +80,17 @@ class _Worker:
 
     @property
     def device_name(self) -> str:
+        """Model of the device."""
         return self.info.device_name
+
+    def held_bytes(self) -> int:
+        """Of device memory, by this process; 0 on a CPU."""
+        return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else 0
+
+    def prepare(self) -> None:
+        """Opens the images, and decodes them where no process of this host has done so yet."""
+        for resolution in self.setup.resolutions:
+            self.images_at(resolution)
 
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup

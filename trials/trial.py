@@ -17,7 +17,14 @@ from trials.recipe import Recipe
 Purpose = Literal["search", "baseline", "repeat", "audit"]
 Status = Literal["completed", "stopped", "infeasible", "crashed", "cached"]
 FailureKind = Literal[
-    "out_of_memory", "non_finite_loss", "invalid_network", "over_limit", "timeout", "worker_lost", "bug"
+    "out_of_memory",
+    "non_finite_loss",
+    "invalid_network",
+    "over_limit",
+    "timeout",
+    "worker_lost",
+    "preempted",
+    "bug",
 ]
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
@@ -266,7 +273,33 @@ class TrialResult:
         return self.trial.attempt
 
 
-Event = Progress | EpochResult | TrialResult
+@dataclass(frozen=True, kw_only=True)
+class WorkerInfo:
+    """Where a worker runs and with what."""
+
+    device_name: str | None  # model; None where it does not tell
+    host: str
+    pid: int
+    node_id: str
+    versions: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerJoined:
+    """A worker can run trials. Of no trial."""
+
+    slot: int
+    info: WorkerInfo
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What whoever watches should know of the workers. Of no trial."""
+
+    text: str
+
+
+Event = Progress | EpochResult | TrialResult | WorkerJoined | Notice
 # Of a timing part the last event is a TimingPart, unless it ended the trial. A callable that has a
 # `device_name` says on which model of device it runs.
 RunTrial = Callable[[Trial], Iterator[Event | TimingPart]]

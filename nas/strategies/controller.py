@@ -129,7 +129,7 @@ class _Options:
     def pick(self, t: int, probs: Tensor, uniforms: Tensor, exploration: Tensor) -> tuple[Tensor, Tensor]:
         """Options of decision t and the probability that each was drawn with, both (B, 1)."""
         probs = torch.lerp(probs, self._uniform[t], exploration[:, None])  # (B, K)
-        option = torch.searchsorted(probs.cumsum(1).contiguous(), uniforms, right=True)
+        option = torch.searchsorted(probs.cumsum(1).contiguous(), uniforms.contiguous(), right=True)
         option.clamp_(max=self._num_options[t] - 1)  # where rounding left the sum below 1
         return option, probs.gather(1, option)
 

@@ -1,7 +1,7 @@
 """Where step time is measured, if only some of the workers' devices are of the model on which it counts."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from trials.trial import TimingPart, Trial
@@ -21,25 +21,37 @@ class TimingPlaces:
     given, or predicted, run anywhere.
     """
 
-    def __init__(
-        self, trials: Iterable[Trial | None], device_names: Mapping[int, str | None], counts: str | None
-    ) -> None:
-        """`device_names` by worker, None where one does not tell; `counts`: the model where step time counts.
-
-        `counts` None takes the workers' own, which must be one; ANY: no ranking depends on it.
-
-        Raises:
-            WrongDeviceError: no worker is of that model; or none is named and there are several models.
-        """
+    def __init__(self, trials: Iterable[Trial | None], counts: str | None) -> None:
+        """`counts`: the model where step time counts; None: the workers' own, which must be one; ANY: any."""
         self._trials: Iterator[Trial | None] = iter(trials)
+        self._counts = counts
+        self._may_train_elsewhere = counts is not None
         self._elsewhere: set[int] = set()
-        if counts not in (None, ANY):
-            self._elsewhere = {worker for worker, name in device_names.items() if name not in (None, counts)}
         self._untimed: deque[Trial] = deque()
         self._timed: deque[Trial] = deque()
         self._in_timing = 0
         self._exhausted = False
-        check_devices(device_names.values(), counts)
+
+    def join(self, worker: int, device_name: str | None) -> str | None:
+        """A worker on that model (None: it does not tell) will ask for trials; or why it must not."""
+        if self._counts == ANY or device_name is None:
+            return None
+        if self._counts is None:
+            self._counts = device_name
+        self._elsewhere.discard(worker)
+        if device_name == self._counts:
+            return None
+        if not self._may_train_elsewhere:
+            return (
+                f"its device is a {device_name}, and step time is measured on {self._counts}; "
+                "timing.device says where it counts"
+            )
+        self._elsewhere.add(worker)
+        return None
+
+    def leave(self, worker: int) -> None:
+        """A worker asks for no more trials."""
+        self._elsewhere.discard(worker)
 
     @property
     def are_alike(self) -> bool:
@@ -68,6 +80,8 @@ class TimingPlaces:
         return self._timed.popleft()
 
     def _timing_next(self) -> Trial | None:
+        if self._timed and not self._elsewhere:  # for which they were timed are gone
+            return self._timed.popleft()
         if not self._untimed and self._ahead >= len(self._elsewhere):
             return self._draw()
         trial = self._untimed.popleft() if self._untimed else self._draw()
