@@ -32,7 +32,7 @@ def ray_actors(
     """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
-        with _connected(address, workers, per_device) as (slots, more_slots):
+        with connected(address, workers, per_device) as (slots, more_slots):
             if workers is not None and len(slots) < workers:
                 yield Notice(f"{len(slots)} of {workers} workers can start now; the others do as nodes join")
             pool = Pool(
@@ -49,7 +49,7 @@ def ray_actors(
 
 
 @contextmanager
-def _connected(address: str | None, workers: int | None, per_device: int) -> Iterator[_Slots]:
+def connected(address: str | None, workers: int | None, per_device: int) -> Iterator[_Slots]:
     """The slots of a cluster that is joined, or of a local Ray that ends with the block."""
 
     def cluster_slots() -> list[Slot]:
