@@ -54,6 +54,9 @@ def search(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="One trial at a time, without Ray.")
     ] = False,
+    log: Annotated[
+        list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value; replaces one value.")
     ] = None,
@@ -76,6 +79,7 @@ def search(
         ray_address=ray_address,
         in_process=in_process,
         per_device=per_device,
+        log=log or (),
         console=console,
     )
     _print(as_json, lambda: summary_figures(result), lambda: summary_screen(result))

@@ -86,6 +86,8 @@ class SearchConfig:
     reward: dict[str, float]  # measured quantity: exponent
     timing: Timing = Timing()
     checkpoint_dir: str | None = Field(default=None, min_length=1)
+    stall_timeout: float = Field(default=300, gt=0)  # seconds without a sign of life: the worker is killed
+    trial_timeout: float | None = Field(default=None, gt=0)  # seconds; beyond them a trial is infeasible
     initial: tuple[Architecture, ...] = ()
     warm_start: str | None = None  # an earlier run of the same space, data, recipe and timing
     step_time: Literal["measured", "predicted"] = "measured"

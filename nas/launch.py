@@ -9,8 +9,9 @@ from rich.progress import Progress as ProgressBars
 from nas.config import SearchConfig, read_search_config
 from nas.describe_space import num_architectures
 from nas.live import LiveView
-from nas.search import SearchResult, search
-from search_spaces.yaml_io import ConfigError
+from nas.loggers import Loggers
+from nas.search import News, SearchResult, search
+from search_spaces.yaml_io import ConfigError, to_mapping
 from trials.device import available_slots, device_info
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
@@ -30,6 +31,7 @@ def launch_search(
     ray_address: str | None,
     in_process: bool,
     per_device: int = 1,
+    log: Sequence[str] = (),
     console: Console,
 ) -> SearchResult:
     """Reads the file, opens the images, starts the workers and searches; shows it all on the console.
@@ -45,7 +47,9 @@ def launch_search(
         in_process=in_process,
         per_device=per_device,
         timing_device=timing_device(config, folder),
+        stall_seconds=config.stall_timeout,
     )
+    loggers = Loggers(log, folder, to_mapping(config))
     images = _open_images(config, console)
     size = num_architectures(config.space) or config.space.size
     console.print(
@@ -56,8 +60,13 @@ def launch_search(
         soft_wrap=True,
     )
     try:
-        with LiveView(console, config.budget) as view:
-            return search(config, folder, execute=execute, on_news=view.show)
+        with loggers, LiveView(console, config.budget) as view:
+
+            def tell(news: News) -> None:
+                view.show(news)
+                loggers.show(news)
+
+            return search(config, folder, execute=execute, on_news=tell)
     except KeyboardInterrupt:
         console.print(
             f"stopped; this continues:  nas search {folder}/search.yaml --run {folder}", soft_wrap=True
@@ -84,6 +93,7 @@ def _executor(
     in_process: bool,
     per_device: int,
     timing_device: str | None,
+    stall_seconds: float,
 ) -> tuple[Execute, str]:
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
@@ -96,7 +106,11 @@ def _executor(
     if ray_address is not None:
         where = f"Ray at {ray_address}"
         execute = ray_actors(
-            workers=workers, address=ray_address, timing_device=timing_device, per_device=per_device
+            workers=workers,
+            address=ray_address,
+            timing_device=timing_device,
+            per_device=per_device,
+            stall_seconds=stall_seconds,
         )
         return execute, where
     available = len(available_slots()) * per_device
@@ -107,7 +121,9 @@ def _executor(
             f"use --workers {available} or fewer"
         )
     count = workers or available
-    execute = ray_actors(workers=count, timing_device=timing_device, per_device=per_device)
+    execute = ray_actors(
+        workers=count, timing_device=timing_device, per_device=per_device, stall_seconds=stall_seconds
+    )
     return execute, f"{count} worker{'s' if count > 1 else ''}"
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from nas.full_training import TrainingResult, train_fully
+from nas.full_training import News, TrainingResult, train_fully
+from nas.loggers import Loggers
 from nas.training_config import FILE, TrainingConfig
 from nas.training_picture import draw_training
 from nas.training_screen import TrainingView
-from search_spaces.yaml_io import ConfigError, from_mapping, read_yaml
+from search_spaces.yaml_io import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.packed import open_images
 
 PICTURE = "training.png"
@@ -57,7 +58,7 @@ def training_config(
 
 
 def launch_training(
-    config: TrainingConfig, folder: Path, *, repeats: int, console: Console
+    config: TrainingConfig, folder: Path, *, repeats: int, log: Sequence[str] = (), console: Console
 ) -> list[TrainingResult]:
     """Trains `repeats` times with seeds of their own, each in a folder of its own, shown on the console."""
     _pack(config, console)
@@ -65,8 +66,13 @@ def launch_training(
     for i in range(repeats):
         own = folder if repeats == 1 else folder / f"repeat-{i}"
         seeded = replace(config, seed=config.seed + i)
-        with TrainingView(console) as view:
-            result = train_fully(seeded, own, on_news=view.show)
+        with Loggers(log, own, to_mapping(seeded)) as loggers, TrainingView(console) as view:
+
+            def tell(news: News, view: TrainingView = view, loggers: Loggers = loggers) -> None:
+                view.show(news)
+                loggers.show(news)
+
+            result = train_fully(seeded, own, on_news=tell)
         title = f"{own.name}: {result.accuracy:.4f} on minival after {len(result.metrics)} epochs"
         draw_training(result.metrics, own / PICTURE, title=title)
         results.append(result)

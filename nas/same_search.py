@@ -19,7 +19,7 @@ def check_same_search(config: SearchConfig, folder: Path) -> None:
     text = (folder / "search.yaml").read_text()
     recorded = from_mapping(SearchConfig, yaml.safe_load(text), name=str(folder / "search.yaml"))
     before, now = to_mapping(recorded), to_mapping(config)
-    for name in ("budget", "checkpoint_dir"):
+    for name in ("budget", "checkpoint_dir", "stall_timeout"):
         before.pop(name, None), now.pop(name, None)
     found = list(differences(before, now, ""))
     if found:

@@ -266,6 +266,7 @@ class _Loop:
             needs_inference_time=needs_inference_time(self.config),
             limits=self.config.space.limits.measured(),
             stop_below=self._stop_below(ask),
+            timeout_seconds=self.config.trial_timeout,
         )
 
     def _stop_below(self, ask: Ask) -> StopBelow | None:

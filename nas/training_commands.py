@@ -25,6 +25,9 @@ def train(
         int | None, typer.Option(min=1, help="End after so many epochs without a better minival accuracy.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Trainings that differ in their seed.")] = 1,
+    log: Annotated[
+        list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
     ] = None,
@@ -46,7 +49,7 @@ def train(
     if repeats > 1 and architecture is None:
         raise ConfigError("--repeats needs the architecture again, to know what to repeat")
     try:
-        results = launch_training(config, folder, repeats=repeats, console=console)
+        results = launch_training(config, folder, repeats=repeats, log=log or (), console=console)
     except KeyboardInterrupt:
         console.print(f"stopped; this goes on:  nas train --run {folder}", soft_wrap=True)
         raise

@@ -33,8 +33,8 @@ def options_of(command: str) -> set[str]:
 def test_the_permitted_options() -> None:
     """What to run is in the YAML; flags say where and how. A new flag needs a reason and a line here."""
     assert options_of("search") == {
-        "--run", "--workers", "--per-device", "--ray-address", "--in-process", "--set", "--init", "--json",
-        "--help",
+        "--run", "--workers", "--per-device", "--ray-address", "--in-process", "--log", "--set", "--init",
+        "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "-o", "--output", "--force", "--device", "--pareto", "--help"
@@ -46,8 +46,8 @@ def test_the_permitted_options() -> None:
         "--json", "--help"
     }  # fmt: skip
     assert options_of("train") == {
-        "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--set", "--json",
-        "--help",
+        "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--log", "--set",
+        "--json", "--help",
     }  # fmt: skip
     assert options_of("evaluate") == {"--data", "--resolution", "-o", "--output", "--json", "--help"}
     assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}

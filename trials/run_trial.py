@@ -1,7 +1,6 @@
 """One trial in this process: a Trial in; heartbeats, epochs and one result out."""
 
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ from trials.device import (
     claim,
     device_info,
     give_back_freed_memory,
-    is_out_of_memory,
     lock_of,
     peak_memory,
     reset_peak_memory,
@@ -34,7 +32,7 @@ from trials.resident import ResidentImages
 from trials.reward import Reward
 from trials.step import TrainingStep, build_step
 from trials.step_memory import step_memory
-from trials.train import WEIGHTS, EpochEnd, NonFiniteLossError, derived_seed, train
+from trials.train import WEIGHTS, EpochEnd, derived_seed, train
 from trials.trial import (
     DeviceInfo,
     Event,
@@ -53,6 +51,7 @@ from trials.trial import (
     TrialTimes,
 )
 from trials.trial_checkpoint import TrialCheckpoint
+from trials.trial_failures import InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.trial_timing import TrialTiming
 
 STEP_MEMORY = "step_memory_bytes"  # the one limit whose measurement takes a process, and so is made on demand
@@ -131,20 +130,11 @@ class _Worker:
     def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
         """The trial's events. Its own faults end it as infeasible; anything else unexpected as a crash."""
         work = _Work(trial, self)
-        kind: FailureKind
         try:
             yield from work.events()
             return
-        except NonFiniteLossError as error:
-            kind, text = "non_finite_loss", _first_line(error)
-        except InvalidNetworkError as error:
-            kind, text = "invalid_network", _first_line(error)
-        except OverLimitError as error:
-            kind, text = "over_limit", _first_line(error)
         except Exception as error:
-            kind, text = "bug", traceback.format_exc()
-            if is_out_of_memory(error):
-                kind, text = "out_of_memory", _first_line(error)
+            kind, text = failure_of(error)
         finally:
             work.step = None
             self.lock.release()
@@ -152,14 +142,6 @@ class _Worker:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         yield work.failed(kind, text)
-
-
-class InvalidNetworkError(ValueError):
-    """This architecture cannot be built, or not for images of this size."""
-
-
-class OverLimitError(ValueError):
-    """Something that was measured before training is beyond the search's limit."""
 
 
 class _Work:
@@ -175,6 +157,7 @@ class _Work:
         self.ends: list[EpochEnd] = []
         self.precision = worker.precision(trial.recipe)
         self.started_at = datetime.now(UTC)
+        self.started = time.monotonic()
         self.micro_batches = 1
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
@@ -286,10 +269,18 @@ class _Work:
                     checkpoint.save(step, self.ends)
                 yield news.result(trial_id=trial.trial_id, attempt=trial.attempt)
             else:
+                self._check_time()
                 yield self._progress(news.phase, epoch=news.epoch, fraction=news.fraction)
                 if lock.is_wanted():
                     yield from self._wait_for("training")
         lock.release()
+
+    def _check_time(self) -> None:
+        """Ends a trial that takes too long. What it has waited for others does not count."""
+        most = self.trial.timeout_seconds
+        waited = self.worker.lock.waited_seconds - self.waited_before
+        if most is not None and time.monotonic() - self.started - waited > most:
+            raise TrialTimeoutError(f"it has run for more than {most:g} s, the search's trial_timeout")
 
     def _timing(self, num_classes: int, resolution: int) -> TrialTiming:
         return TrialTiming(
@@ -389,7 +380,3 @@ def _bound(stop: StopBelow, measured: Measurement) -> Measurement | None:
     best = replace(measured, accuracy=stop.max_accuracy)
     reward = Reward(stop.terms).of(best.accuracy, best.ratio_to_reference)
     return best if reward < stop.reward else None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -130,6 +130,7 @@ class Trial:
     needs_inference_time: bool = False  # for the reward, or for a limit
     limits: Mapping[str, float] = field(default_factory=dict)  # on what is measured before training, by name
     stop_below: StopBelow | None = None
+    timeout_seconds: float | None = None  # beyond it the trial is infeasible
 
 
 @dataclass(frozen=True, kw_only=True)
