@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nas.scaling.command import scale
 from nas.training_commands import evaluate, predict, train
+from nas.verify_command import verify
 
 app = typer.Typer(
     add_completion=False,
@@ -32,7 +33,7 @@ class Precision(StrEnum):
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
-EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_LOCKED = 1, 2, 75
+EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_NOT_WRITTEN, EXIT_LOCKED = 1, 2, 74, 75
 
 
 @app.callback()
@@ -63,6 +64,12 @@ def search(
     init: Annotated[
         list[str] | None, typer.Option(help="An architecture to begin with: a file (may be repeated).")
     ] = None,
+    grace: Annotated[
+        float, typer.Option(min=0, max=86_400, help="Seconds that trials in flight have when it is stopped.")
+    ] = 10.0,
+    disk_wait: Annotated[
+        float, typer.Option(min=0, max=604_800, help="Seconds that a full disk is waited for.")
+    ] = 600.0,
     as_json: Json = False,
 ) -> None:
     """Search for the best architecture; started again on the same run it continues."""
@@ -80,6 +87,8 @@ def search(
         in_process=in_process,
         per_device=per_device,
         log=log or (),
+        grace=grace,
+        disk_wait=disk_wait,
         console=console,
     )
     _print(as_json, lambda: summary_figures(result), lambda: summary_screen(result))
@@ -246,7 +255,7 @@ def simulate(
     _print(as_json, lambda: figures, lambda: simulate_screen(figures))
 
 
-for command in (scale, train, evaluate, predict):
+for command in (scale, train, evaluate, predict, verify):
     app.command()(command)
 
 
@@ -270,18 +279,23 @@ def main() -> None:
 
 def _exit_code(error: Exception) -> int | None:
     """The code for what a user can mend; None for a bug, which keeps its traceback."""
-    from nas.search import SearchFailedError
+    from nas.latched import SearchFailedError
+    from nas.stopping import SearchStoppedError
     from search_spaces.yaml_io import ConfigError
     from trials.driver_lock import RunLockedError
     from trials.executors.ray_pool import WorkersError
     from trials.executors.timing_places import WrongDeviceError
+    from trials.full_disk import LogNotWrittenError
 
+    if isinstance(error, SearchStoppedError):
+        return error.exit_code
     codes = {
         ConfigError: EXIT_WRONG_INPUT,
         WorkersError: EXIT_WRONG_INPUT,
         WrongDeviceError: EXIT_WRONG_INPUT,
         RunLockedError: EXIT_LOCKED,
         SearchFailedError: EXIT_FAILED,
+        LogNotWrittenError: EXIT_NOT_WRITTEN,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
 

@@ -1,6 +1,7 @@
 """From the command line's words to a running search: file, images, workers, screen."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -10,12 +11,15 @@ from nas.config import SearchConfig, read_search_config
 from nas.describe_space import num_architectures
 from nas.live import LiveView
 from nas.loggers import Loggers
-from nas.search import News, SearchResult, search
+from nas.news import News
+from nas.search import SearchResult, search
+from nas.stopping import StopRequest
 from search_spaces.yaml_io import ConfigError, to_mapping
 from trials.device import available_slots, device_info
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
 from trials.executors.timing_places import ANY, check_devices
+from trials.full_disk import Patience
 from trials.packed import TrialImages, corrupt_sentence, open_images
 from trials.run_reader import read_run
 from trials.store import RunStore
@@ -30,6 +34,8 @@ def launch_search(
     workers: int | None,
     ray_address: str | None,
     in_process: bool,
+    grace: float,
+    disk_wait: float,
     per_device: int = 1,
     log: Sequence[str] = (),
     console: Console,
@@ -39,6 +45,8 @@ def launch_search(
     Raises:
         ConfigError: the file, the images, the options or the run directory are not right; nothing was
         created.
+        SearchStoppedError: SIGINT or SIGTERM came; trials in flight had `grace` seconds to end.
+        LogNotWrittenError: the disk was full for `disk_wait` seconds.
     """
     config = read_search_config(file, overrides=overrides)
     execute, where = _executor(
@@ -59,19 +67,19 @@ def launch_search(
         highlight=False,
         soft_wrap=True,
     )
-    try:
-        with loggers, LiveView(console, config.budget) as view:
+    with (
+        loggers,
+        LiveView(console, config.budget) as view,
+        StopRequest(grace=grace, say=view.say) as stop,
+    ):
 
-            def tell(news: News) -> None:
-                view.show(news)
-                loggers.show(news)
+        def tell(news: News) -> None:
+            view.show(news)
+            loggers.show(news)
 
-            return search(config, folder, execute=execute, on_news=tell)
-    except KeyboardInterrupt:
-        console.print(
-            f"stopped; this continues:  nas search {folder}/search.yaml --run {folder}", soft_wrap=True
-        )
-        raise
+        patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
+        open_run = partial(RunStore, patience=patience)
+        return search(config, folder, execute=execute, on_news=tell, open_run=open_run, stop=stop)
 
 
 def timing_device(config: SearchConfig, run: Path) -> str | None:

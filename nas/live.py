@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.config import Budget
+from nas.news import Begun, News, Retried, RowWritten
 from nas.rules import is_counted
-from nas.search import Begun, News, Retried, RowWritten, device_seconds
+from nas.search_loop import device_seconds
 from trials.trial import EpochResult, Notice, Progress
 
 
@@ -53,6 +54,10 @@ class LiveView(AbstractContextManager["LiveView"]):
                 self._console.print(
                     f"continuing: {len(news.rows)} trials are recorded, {news.in_flight} were in flight"
                 )
+            for path in news.quarantined:
+                self._console.print(f"damaged: {path.name} is now in {path.parent}", soft_wrap=True)
+            for path in news.foreign:
+                self._console.print(f"not ours, left alone: {path}", soft_wrap=True)
         elif isinstance(news, Progress):
             self._workers[news.slot or 0] = news
         elif isinstance(news, EpochResult):
@@ -67,6 +72,10 @@ class LiveView(AbstractContextManager["LiveView"]):
         elif isinstance(news, RowWritten):
             self._count(news.row)
             self._console.print(self._line(news.row), soft_wrap=True, highlight=False)
+
+    def say(self, message: str) -> None:
+        """Shows a sentence above what moves."""
+        self._console.print(message, soft_wrap=True, highlight=False)
 
     def _count(self, row: Mapping[str, Any]) -> None:
         if is_counted(row):

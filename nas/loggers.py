@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from nas.full_training import EpochDone
 from nas.full_training import News as TrainingNews
-from nas.search import News as SearchNews
-from nas.search import RowWritten
+from nas.news import News as SearchNews
+from nas.news import RowWritten
 from search_spaces.yaml_io import ConfigError
 
 PROJECT = "training-aware-nas"

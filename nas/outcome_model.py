@@ -12,7 +12,7 @@ import numpy as np
 from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
 from nas.config import SearchConfig
 from nas.export import classes_of
-from nas.search import device_seconds
+from nas.search_loop import device_seconds
 from nas.simulate import KnownOutcomes
 from search_spaces.choice_space import Choices
 from search_spaces.yaml_io import ConfigError, read_yaml

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nas.config import SearchConfig
-from search_spaces.yaml_io import ConfigError, from_mapping, to_mapping
+from search_spaces.yaml_io import ConfigError, read_yaml, to_mapping
 
 
 def check_same_search(config: SearchConfig, folder: Path) -> None:
@@ -16,8 +14,7 @@ def check_same_search(config: SearchConfig, folder: Path) -> None:
     Raises:
         ConfigError: with the keys that differ.
     """
-    text = (folder / "search.yaml").read_text()
-    recorded = from_mapping(SearchConfig, yaml.safe_load(text), name=str(folder / "search.yaml"))
+    recorded = read_yaml(SearchConfig, folder / "search.yaml")
     before, now = to_mapping(recorded), to_mapping(config)
     for name in ("budget", "checkpoint_dir", "stall_timeout"):
         before.pop(name, None), now.pop(name, None)

@@ -18,7 +18,7 @@ from rich.text import Text
 from nas.config import Budget, SearchConfig
 from nas.live import duration, short_count
 from nas.rules import is_counted
-from nas.search import device_seconds
+from nas.search_loop import device_seconds
 from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.run_reader import RunLog, read_run
 

@@ -5,11 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nas.config import SearchConfig
 from nas.same_search import differences
-from search_spaces.yaml_io import ConfigError, from_mapping, to_mapping
+from search_spaces.yaml_io import ConfigError, read_yaml, to_mapping
 from trials.reward import Reward
 from trials.rows import ask_from_row, outcome_from_row, ratio_to_reference
 from trials.store import RunStore, recorded_trials
@@ -30,8 +28,7 @@ def check_warm_start(config: SearchConfig) -> None:
     earlier = Path(config.warm_start)
     try:
         recorded_trials(earlier)
-        text = (earlier / "search.yaml").read_text()
-        before = to_mapping(from_mapping(SearchConfig, yaml.safe_load(text), name=f"{earlier}/search.yaml"))
+        before = to_mapping(read_yaml(SearchConfig, earlier / "search.yaml"))
     except ConfigError as error:
         raise ConfigError(f"warm_start: {error}") from None
     now = to_mapping(config)

@@ -11,7 +11,8 @@ from conftest import MakeConfig
 from test_train import CPU, WIDE, make_trial, new_step, run
 from torch import nn
 
-from nas.search import needs_inference_time, search
+from nas.search import search
+from nas.search_loop import needs_inference_time
 from search_spaces.limits import Limits
 from trials.alternating import CHUNK_SECONDS, EARLIEST_END, FEWEST_ROUNDS, ROUNDS, Alternated, alternate
 from trials.executors.in_process import in_process

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nas.config import Budget
 from nas.live import LiveView, duration, short_count
-from nas.search import Begun, RowWritten
+from nas.news import Begun, RowWritten
 from trials.trial import Progress
 
 

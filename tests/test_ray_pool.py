@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from conftest import MakeConfig, formula_worker
 from test_executors import portable
 from test_timing_places import trials
 
-from nas.search import Retried, search
+from nas.news import Retried
+from nas.search import search
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import WorkersError
 from trials.trial import Event, Notice, Progress, RunTrial, Slot, Trial, TrialResult, WorkerJoined
@@ -125,6 +127,31 @@ def test_a_worker_that_keeps_device_memory_is_replaced(tmp_path: Path) -> None:
     notices = [event.text for event in events if isinstance(event, Notice)]
     assert any("3.2 GB of device memory are held between trials" in text for text in notices)
     assert len(list(tmp_path.glob("pid-*"))) >= 3
+
+
+class KilledAtStart:
+    """The first process is killed before it is ready."""
+
+    def __init__(self, slot: Slot, folder: Path) -> None:
+        self.folder, self.run = folder, formula_worker(slot)
+
+    def prepare(self) -> None:
+        try:
+            (self.folder / "killed").touch(exist_ok=False)
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def __call__(self, trial: Trial) -> Iterator[Event]:
+        return self.run(trial)  # type: ignore[return-value]
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path: Path) -> None:
+    portable(KilledAtStart)
+    start = partial(KilledAtStart, folder=tmp_path)
+    events = list(ray_actors(workers=2)(start, trials(4)))  # type: ignore[arg-type]
+    assert [result.status for result in results(events)] == ["completed"] * 4
+    assert (tmp_path / "killed").exists()
 
 
 class Unprepared:

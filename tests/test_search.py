@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from conftest import MakeConfig, formula_result, formula_worker
 
-from nas.search import MAX_ATTEMPTS, SearchFailedError, SearchResult, search
+from nas.latched import SearchFailedError
+from nas.search import MAX_ATTEMPTS, SearchResult, search
 from search_spaces.yaml_io import ConfigError
 from trials.driver_lock import RunLockedError
 from trials.executors.in_process import in_process

@@ -17,6 +17,7 @@ from conftest import MakeConfig, formula_result
 from analysis.frame import ranked, read_trials
 from search_spaces.yaml_io import ConfigError
 from trials.driver_lock import RunLockedError
+from trials.log_files import part_bytes
 from trials.log_schema import ASK_SCHEMA, EPOCH_SCHEMA, TRIAL_SCHEMA
 from trials.rows import (
     architecture_from_json,
@@ -26,7 +27,7 @@ from trials.rows import (
     outcome_from_row,
     trial_row,
 )
-from trials.store import RunStore, _parquet, recorded_trials
+from trials.store import RunStore, recorded_trials
 from trials.trial import UNMEASURED_RATIO, Ask, EpochResult, Trial
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
@@ -122,11 +123,11 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path, asked: Any, finishe
 
 def test_asks_and_architectures_survive_the_log(tmp_path: Path, asked: Any, make_config: MakeConfig) -> None:
     with RunStore(tmp_path / "run") as store:
-        store.record_ask(asked(5))
+        store.record_ask(asked(0))
     with RunStore(tmp_path / "run") as store:
         (row,) = store.in_flight()
     ask = ask_from_row(row)
-    assert ask == Ask(trial_id=5, choices=(1, 0, 2), epochs=4, aux={"parent": 2, "π": [0.1, None]})
+    assert ask == Ask(trial_id=0, choices=(1, 0, 0), epochs=4, aux={"parent": 2, "π": [0.1, None]})
     assert architecture_from_json(row["architecture"]) == make_config().space.reference
 
 
@@ -332,7 +333,7 @@ def test_a_log_of_an_older_version_reads_with_nulls(tmp_path: Path, asked: Any, 
     with RunStore(folder) as store:
         rows = {trial_id: {n: row[n] for n in older.names} for trial_id, row in store.trials.items()}
     for trial_id, row in rows.items():
-        (folder / "log" / "trials" / f"t{trial_id:08d}.parquet").write_bytes(_parquet([row], older))
+        (folder / "log" / "trials" / f"t{trial_id:08d}.parquet").write_bytes(part_bytes([row], older))
     with RunStore(folder) as store:
         assert not store.quarantined
         assert {row["inference_time_ratio"] for row in store.trials.values()} == {None}

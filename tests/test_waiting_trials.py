@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_train import DIGITS, RECIPE, SMALL, make_trial
 
-from nas.search import device_seconds
+from nas.search_loop import device_seconds
 from trials import device_lock, train
 from trials.device import available_cores, lock_of
 from trials.device_lock import DeviceLock, core_id

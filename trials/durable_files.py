@@ -2,10 +2,11 @@
 
 import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 
 @contextmanager
@@ -16,54 +17,161 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+class Disk(Protocol):
+    """The single steps of which all operations on a log's files are made; tests let each of them fail."""
+
+    def make_folder(self, path: Path) -> None: ...
+    def create(self, path: Path) -> int: ...
+    def open(self, path: Path) -> int: ...
+    def write(self, handle: int, data: bytes) -> None: ...
+    def sync(self, handle: int) -> None: ...
+    def close(self, handle: int) -> None: ...
+    def rename(self, path: Path, target: Path) -> None: ...
+    def sync_folder(self, folder: Path) -> None: ...
+    def remove(self, path: Path) -> None: ...
+    def remove_folder(self, path: Path) -> None: ...
+    def list(self, folder: Path) -> list[Path]: ...
+    def read(self, path: Path) -> bytes: ...
+
+
+class SystemDisk:
+    """The operating system's. A symbolic link in the place of a file is never followed."""
+
+    def make_folder(self, path: Path) -> None:
+        """A folder that was not there."""
+        os.mkdir(path)
+
+    def create(self, path: Path) -> int:
+        """A new file, open for writing."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+    def open(self, path: Path) -> int:
+        """A file that is there, open for reading."""
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def write(self, handle: int, data: bytes) -> None:
+        """All of the data."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+
+    def sync(self, handle: int) -> None:
+        """What was written is on the disk."""
+        os.fsync(handle)
+
+    def close(self, handle: int) -> None:
+        """Gives the handle back."""
+        os.close(handle)
+
+    def rename(self, path: Path, target: Path) -> None:
+        """In one step; replaces the target."""
+        os.replace(path, target)
+
+    def sync_folder(self, folder: Path) -> None:
+        """A folder's entries (what was created, renamed or removed in it) are on the disk."""
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def remove(self, path: Path) -> None:
+        """A file, or the link itself."""
+        os.unlink(path)
+
+    def remove_folder(self, path: Path) -> None:
+        """An empty folder."""
+        os.rmdir(path)
+
+    def list(self, folder: Path) -> list[Path]:
+        """What lies in a folder, by name."""
+        return sorted(folder.iterdir())
+
+    def read(self, path: Path) -> bytes:
+        """All bytes of a file."""
+        handle = self.open(path)
+        with os.fdopen(handle, "rb") as file:
+            return file.read()
+
+
 class DurableFiles:
     """Writes that are on the disk when they return, and that no reader ever sees in part."""
+
+    def __init__(self, disk: Disk | None = None) -> None:
+        self._disk: Disk = disk or SystemDisk()
+
+    def make_folder(self, path: Path) -> None:
+        """A folder with its parents, on the disk; nothing where it is there."""
+        if path.is_dir():
+            return
+        self.make_folder(path.parent)
+        with suppress(FileExistsError):
+            self._disk.make_folder(path)
+        self._disk.sync_folder(path.parent)
 
     def write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
         """Replaces `path` as a whole: temporary name, sync, rename, sync of the folder.
 
         Without `durable` the file is replaced as a whole too, but may be lost with the machine's power.
         """
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
+            handle = self._disk.create(temporary)
+            try:
+                self._disk.write(handle, data)
                 if durable:
-                    os.fsync(file.fileno())
-            os.replace(name, path)
+                    self._disk.sync(handle)
+            finally:
+                self._disk.close(handle)
+            self._disk.rename(temporary, path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._disk.remove(temporary)
             raise
         if durable:
-            self.sync_folder(path.parent)
+            self._disk.sync_folder(path.parent)
 
     def sync(self, path: Path) -> None:
         """Puts a file that was written without `durable` on the disk."""
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        self.sync_folder(path.parent)
+        handle = self._disk.open(path)
+        try:
+            self._disk.sync(handle)
+        finally:
+            self._disk.close(handle)
+        self._disk.sync_folder(path.parent)
 
     def sync_folder(self, folder: Path) -> None:
-        """Puts a folder's entries (renames in it) on the disk."""
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        """Puts a folder's entries (what was created, renamed or removed in it) on the disk."""
+        self._disk.sync_folder(folder)
 
     def read(self, path: Path) -> bytes:
-        return path.read_bytes()
+        """All bytes of a file."""
+        return self._disk.read(path)
 
     def list(self, folder: Path) -> list[Path]:
-        """The files of a folder by name, temporary ones included."""
-        return sorted(folder.iterdir())
+        """What lies in a folder by name, temporary files included."""
+        return self._disk.list(folder)
 
     def move(self, path: Path, target: Path) -> None:
-        """Renames a file, and puts that on the disk."""
-        os.replace(path, target)
-        self.sync_folder(target.parent)
-        self.sync_folder(path.parent)
+        """Renames a file, and puts that on the disk; may be repeated after it failed half-way."""
+        try:
+            self._disk.rename(path, target)
+        except FileNotFoundError:
+            if not target.is_file():
+                raise
+        self._disk.sync_folder(target.parent)
+        self._disk.sync_folder(path.parent)
 
     def remove(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
+        """Removes a file, if it is there."""
+        with suppress(FileNotFoundError):
+            self._disk.remove(path)
+
+    def remove_tree(self, folder: Path) -> None:
+        """Removes a folder and all that is in it; links in it are removed, not followed."""
+        for path in self.list(folder):
+            if path.is_dir() and not path.is_symlink():
+                self.remove_tree(path)
+            else:
+                self.remove(path)
+        self._disk.remove_folder(folder)

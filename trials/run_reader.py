@@ -2,23 +2,28 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from search_spaces.yaml_io import ConfigError
 from trials.driver_lock import driver_of
-from trials.log_schema import TRIAL_SCHEMA
-from trials.store import (
+from trials.log_files import (
     PART_NAME,
-    SCHEMAS,
+    SEGMENT_NAME,
     DamagedPartError,
     Kind,
+    NewerLogError,
     Row,
-    RunStore,
-    sealed_rows,
+    part_rows,
+    segment_table,
     view_rows,
 )
+from trials.log_schema import TRIAL_SCHEMA
+from trials.store import RunStore
+
+LOOKS = 3  # at a folder in which the driver replaces parts by a segment meanwhile
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def read_run(folder: Path) -> RunLog:
     return RunLog(
         trials=trials,
         in_flight=in_flight,
-        unreadable=tuple(name for _, name in (*damaged, *damaged_asks)),
+        unreadable=tuple(dict.fromkeys(name for _, name in (*damaged, *damaged_asks))),
         driver=driver_of(folder),
         driver_started_at=datetime.fromtimestamp(max(starts), UTC) if starts else None,
     )
@@ -84,17 +89,48 @@ def _view(folder: Path) -> tuple[dict[int, Row], float]:
 def _parts(
     folder: Path, kind: Kind, is_known: Callable[[int, float], bool]
 ) -> tuple[dict[int, Row], list[tuple[int, str]]]:
-    """Rows of the parts that are not known by number and time of writing; and the damaged ones."""
-    rows: dict[int, Row] = {}
-    damaged = []
+    """Rows of parts and segments that are not known by number and time of writing; and the damaged ones."""
     parts = folder / "log" / kind
-    entries = sorted(os.scandir(parts), key=lambda entry: entry.name) if parts.is_dir() else []
-    for number, entry in ((int(m[1]), e) for e in entries if (m := PART_NAME.fullmatch(e.name))):
-        try:
-            if not is_known(number, entry.stat().st_mtime):
-                (rows[number],) = sealed_rows(Path(entry.path).read_bytes(), SCHEMAS[kind])
-        except FileNotFoundError:
-            continue  # the driver moved it aside meanwhile
-        except ValueError:  # DamagedPartError, or not the one row that such a part holds
-            damaged.append((number, f"log/{kind}/{entry.name}"))
-    return rows, damaged
+    rows: dict[int, Row] = {}
+    for _ in range(LOOKS):
+        damaged: list[tuple[int, str]] = []
+        complete = True
+        for path, numbers in _not_known(parts, is_known):
+            try:
+                found = _rows(path, kind)
+            except FileNotFoundError:  # the driver moved it aside, or wrote a segment in its place
+                complete = False
+            except NewerLogError:
+                raise
+            except (DamagedPartError, OSError):
+                damaged += [(number, f"log/{kind}/{path.name}") for number in numbers]
+            else:
+                rows |= {row["trial_id"]: row for row in found}
+        if complete:
+            break
+    return rows, [(number, name) for number, name in damaged if number not in rows]
+
+
+def _not_known(folder: Path, is_known: Callable[[int, float], bool]) -> list[tuple[Path, range]]:
+    """The files of a kind, by name, of which some trial is not known."""
+    found = []
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if folder.is_dir() else []:
+        if segment := SEGMENT_NAME.fullmatch(entry.name):
+            numbers = range(int(segment[1]), int(segment[2]) + 1)
+        elif part := PART_NAME.fullmatch(entry.name):
+            numbers = range(int(part[1]), int(part[1]) + 1)
+        else:
+            continue
+        with suppress(FileNotFoundError):
+            written_at = entry.stat(follow_symlinks=False).st_mtime
+            if not all(is_known(number, written_at) for number in numbers):
+                found.append((Path(entry.path), numbers))
+    return found
+
+
+def _rows(path: Path, kind: Kind) -> list[Row]:
+    data = path.read_bytes()
+    if SEGMENT_NAME.fullmatch(path.name):
+        rows: list[Row] = segment_table(path, data, kind).to_pylist()
+        return rows
+    return part_rows(path, data, kind)

@@ -1,61 +1,80 @@
-"""The run directory: asks, epochs and trials as durable Parquet parts, and the views that people read."""
+"""The run directory: asks, epochs and trials as durable Parquet files, and the views that people read."""
 
-import hashlib
-import json
 import re
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from search_spaces.yaml_io import ConfigError
 from trials.driver_lock import DriverLock
 from trials.durable_files import DurableFiles
+from trials.full_disk import Patience
+from trials.log_files import (
+    SCHEMAS,
+    DamagedPartError,
+    Kind,
+    Row,
+    part_bytes,
+    part_name,
+    table_bytes,
+    view_rows,
+)
+from trials.log_reading import Block
 from trials.log_schema import ASK_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
+from trials.recovery import Recovered, recover
+from trials.segments import write_segments
 from trials.trial import EpochResult
 
-Kind = Literal["asks", "trials", "epochs"]
-SCHEMAS: dict[Kind, pa.Schema] = {"asks": ASK_SCHEMA, "trials": TRIAL_SCHEMA, "epochs": EPOCH_SCHEMA}
-FOLDERS = ("log/asks", "log/trials", "log/epochs", "log/quarantine", "environment")
+FOLDERS = ("log", "log/asks", "log/trials", "log/epochs", "log/quarantine", "environment")
 BINARY_NAMES = ("warm_start.parquet",)
 TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|block_times\.json|environment/\d{4}(-workers)?\.json)")
-DIGEST = b"values_sha256"  # in a part's metadata
-PART_NAME = re.compile(r"t(\d{8})\.parquet")
+LEFT_BY_A_KILLED_DRIVER = {"log", "lock", "environment"}  # what lies in a folder before it is a run
 SECONDS_BETWEEN_VIEWS = 2.0
-# Of a row's fifty columns each would be compressed alone: ten times the time, and more bytes.
-PART_OPTIONS: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-
-Row = dict[str, Any]
-
-
-class DamagedPartError(ValueError):
-    """A part of the log does not read as it was written."""
+SEGMENT_SIZE = 100  # trials
 
 
 class RunStore:
     """One run, held by one driver; use as a context manager.
 
-    A row is durable when the method that records it returns. One counter orders asks and tells. Parts are
-    written under a temporary name, synced and renamed, with page checksums that are verified on reading; a
-    part that does not verify is moved to log/quarantine, and its trial is in flight again.
+    A row is durable when the method that records it returns. One counter orders asks and tells. Rows are
+    written one file each (a part), under a temporary name, synced and renamed; once all trials of a block of
+    `segment_size` have ended, they are rewritten as one segment. All files are verified on reading; one that
+    does not verify is moved to log/quarantine, and its trial is in flight again.
+
+    With `accept_losses`, trials of which nothing is left are declared lost; otherwise they are refused.
 
     Attributes:
         asks, trials: the recorded rows by trial id.
         quarantined: what was moved aside when this run was opened.
+        foreign: what lies in the log and is not ours; it is left alone.
     """
 
-    def __init__(self, folder: Path, *, files: DurableFiles | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        files: DurableFiles | None = None,
+        segment_size: int = SEGMENT_SIZE,
+        patience: Patience | None = None,
+        accept_losses: bool = False,
+    ) -> None:
         self.folder = folder
         self.asks: dict[int, Row] = {}
         self.trials: dict[int, Row] = {}
         self.quarantined: list[Path] = []
-        self._epochs: dict[int, list[Row]] = {}
+        self.foreign: list[Path] = []
+        self._epochs: dict[int, list[Row]] = {}  # of trials that are not in segments
+        self._sealed: dict[Block, dict[Kind, pa.Table]] = {}
+        self._lost: frozenset[int] = frozenset()
         self._files = files or DurableFiles()
+        self._segment_size = segment_size
+        self._patience = patience or Patience()
+        self._accept_losses = accept_losses
         self._next_seq = 0
         self._viewed = 0.0
         self._stale = True
@@ -72,7 +91,9 @@ class RunStore:
         self._create()
         with ExitStack() as held:
             held.enter_context(self._lock)
-            self._recover()
+            self._take(
+                recover(self.folder, self._files, patience=self._patience, accept_losses=self._accept_losses)
+            )
             held.pop_all()
         return self
 
@@ -86,51 +107,36 @@ class RunStore:
         try:
             if folder.exists() and not folder.is_dir():
                 raise ConfigError(f"{folder}: this is a file; a run needs a folder of its own")
-            foreign = folder.is_dir() and not (folder / "log").is_dir() and any(folder.iterdir())
-            if foreign:
+            begun = not folder.is_dir() or (folder / "log").is_dir()
+            if not begun and {path.name for path in folder.iterdir()} - LEFT_BY_A_KILLED_DRIVER:
                 raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
             for name in FOLDERS:
-                (folder / name).mkdir(parents=True, exist_ok=True)
+                if (folder / name).is_symlink():
+                    raise ConfigError(
+                        f"{folder}/{name}: a symbolic link; the log lies in the run itself. Put the folder "
+                        "here, or make the link to the whole run instead"
+                    )
+                self._files.make_folder(folder / name)
         except OSError as error:
             raise ConfigError(f"{folder}: the run cannot be written here: {error.strerror}") from error
 
-    def _recover(self) -> None:
-        """Sweeps what a killed driver left half-written, reads every part, and moves damaged ones aside."""
-        for name in ("log/asks", "log/trials", "log/epochs", "environment", "."):
-            for path in self._files.list(self.folder / name):
-                if path.name.startswith(".") and path.name.endswith(".tmp"):
-                    self._files.remove(path)
-        for row in self._read_parts("trials"):
-            self.trials[row["trial_id"]] = row
-        for row in self._read_parts("asks"):
-            self.asks[row["trial_id"]] = row
-        for trial_id, row in self.trials.items():
-            # A trial's row repeats its ask's columns, so a lost ask is not lost.
-            if trial_id not in self.asks:
-                self.asks[trial_id] = {name: row[name] for name in ASK_SCHEMA.names}
-                self._write_part("asks", trial_id, [self.asks[trial_id]])
-        for row in self._read_parts("epochs"):
-            self._epochs.setdefault(row["trial_id"], []).append(row)
-        seqs = [row["ask_seq"] for row in self.asks.values()] + [
-            row["tell_seq"] for row in self.trials.values()
-        ]
-        self._next_seq = max(seqs, default=-1) + 1
+    def _take(self, found: Recovered) -> None:
+        contents = found.contents
+        self.asks, self.trials = contents.asks, contents.trials
+        self._epochs, self._sealed = contents.epochs, contents.sealed
+        self._lost, self.quarantined = found.declared.losses.trials, found.quarantined
+        self.foreign = contents.foreign
+        taken = [*contents.places(), *found.declared.losses.places]
+        self._next_seq = max(taken, default=-1) + 1
+        for first in sorted({trial_id - trial_id % self._segment_size for trial_id in self.trials}):
+            self._seal_block_of(first)
 
-    def _read_parts(self, kind: Kind) -> Iterable[Row]:
-        for path in self._files.list(self.folder / "log" / kind):
-            if not PART_NAME.fullmatch(path.name):
-                continue
-            try:
-                rows = sealed_rows(self._files.read(path), SCHEMAS[kind])
-                trial_id = int(path.name[1:9])
-                if not rows or any(row["trial_id"] != trial_id for row in rows):
-                    raise DamagedPartError("its rows are not those of its name")
-            except DamagedPartError:
-                target = self.folder / "log" / "quarantine" / f"{kind}-{time.time_ns()}-{path.name}"
-                self._files.move(path, target)
-                self.quarantined.append(target)
-                continue
-            yield from rows
+    def discard(self) -> None:
+        """Removes a run that never began, as far as it can be removed."""
+        with suppress(OSError):
+            self._files.remove(self.folder / "search.yaml")  # first: without it the rest is no run
+            self._files.remove_tree(self.folder)
+            self.folder.parent.rmdir()  # runs/, where nothing else lies in it
 
     # ------------------------------------------------------------------ reading
 
@@ -142,6 +148,10 @@ class RunStore:
     def in_flight(self) -> list[Row]:
         """Asks without a trial's row, by number."""
         return [self.asks[trial_id] for trial_id in sorted(self.asks.keys() - self.trials.keys())]
+
+    def attempts_seen(self, trial_id: int) -> int:
+        """The last attempt of which an epoch is recorded; 0 where there is none."""
+        return max((row["attempt"] for row in self._epochs.get(trial_id, [])), default=0)
 
     def history(self) -> list[tuple[Literal["ask", "trial"], Row]]:
         """All recorded asks and rows in the order in which they were recorded."""
@@ -169,30 +179,39 @@ class RunStore:
         assert trial_id in self.asks, "a row answers an ask"
         assert trial_id not in self.trials, "one row for each ask"
         if trial_id in self._epochs:
-            self._files.sync(self._part("epochs", trial_id))
+            self._patience.insist(self.folder, lambda: self._sync_epochs(trial_id))
         self._write_part("trials", trial_id, [full])
         self._next_seq += 1
         self.trials[trial_id] = full
         self._stale = True
+        self._seal_block_of(trial_id)
         return full
+
+    def _sync_epochs(self, trial_id: int) -> None:
+        path = self._part("epochs", trial_id)
+        try:
+            self._files.sync(path)
+        except FileNotFoundError:  # somebody removed it, or a segment that was dissolved holds the rows
+            self._files.write(path, part_bytes(self._epochs[trial_id], EPOCH_SCHEMA))
 
     def record_epoch(self, result: EpochResult) -> None:
         """Adds an epoch to its trial's file, for whoever watches; durable with the trial's row."""
         row = _complete(vars(result), EPOCH_SCHEMA)
-        rows = [r for r in self._epochs.get(result.trial_id, []) if r["attempt"] == result.attempt]
-        self._epochs[result.trial_id] = [*rows, row]
+        before = self._epochs.get(result.trial_id, [])
+        kept = [r for r in before if r["attempt"] == result.attempt and r["epoch"] < result.epoch]
+        self._epochs[result.trial_id] = [*kept, row]
         self._write_part("epochs", result.trial_id, self._epochs[result.trial_id], durable=False)
         self._stale = True
 
     def write_text(self, name: str, text: str) -> None:
         """Replaces one of the run's text files as a whole."""
         assert TEXT_NAMES.fullmatch(name), f"{name} is not a text file of a run"
-        self._files.write(self.folder / name, text.encode())
+        self._write(self.folder / name, text.encode())
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Adds one of the run's binary files as a whole."""
         assert name in BINARY_NAMES, f"{name} is not a binary file of a run"
-        self._files.write(self.folder / name, data)
+        self._write(self.folder / name, data)
 
     def rows_of(self, name: str) -> list[Row]:
         """The rows of a view of trials that was copied into the run, verified by its page checksums."""
@@ -202,18 +221,51 @@ class RunStore:
         """Rebuilds trials.parquet and epochs.parquet from the rows, at most every two seconds."""
         if not force and (not self._stale or time.monotonic() - self._viewed < SECONDS_BETWEEN_VIEWS):
             return
-        trials = [self.trials[trial_id] for trial_id in sorted(self.trials)]
-        epochs = [row for trial_id in sorted(self._epochs) for row in self._epochs[trial_id]]
-        for name, rows, schema in (("trials", trials, TRIAL_SCHEMA), ("epochs", epochs, EPOCH_SCHEMA)):
-            data = _parquet(rows, schema, sealed=False)
-            self._files.write(self.folder / f"{name}.parquet", data, durable=force)
+        sealed = {i for first, last in self._sealed for i in range(first, last + 1)}
+        trials = [row for trial_id, row in self.trials.items() if trial_id not in sealed]
+        self._write_view("trials", trials, ["trial_id"], durable=force)
+        epochs = [row for rows in self._epochs.values() for row in rows]
+        self._write_view("epochs", epochs, ["trial_id", "epoch"], durable=force)
         self._viewed, self._stale = time.monotonic(), False
 
+    def _write_view(self, kind: Kind, rows: list[Row], order: list[str], *, durable: bool) -> None:
+        """Segments and the rows that are in none, in that order."""
+        sealed = [tables[kind] for tables in self._sealed.values()]
+        table = pa.concat_tables([*sealed, pa.Table.from_pylist(rows, schema=SCHEMAS[kind])])
+        table = table.sort_by([(name, "ascending") for name in order])
+        self._write(self.folder / f"{kind}.parquet", table_bytes(table), durable=durable)
+
+    # ------------------------------------------------------------------ files
+
+    def _seal_block_of(self, trial_id: int) -> None:
+        """Rewrites the trial's block as segments, once each of its trials has its row."""
+        first = trial_id - trial_id % self._segment_size
+        block = (first, first + self._segment_size - 1)
+        numbers = range(block[0], block[1] + 1)
+        if not all(i in self.trials or i in self._lost for i in numbers):
+            return
+        if any(block[0] <= last and begin <= block[1] for begin, last in self._sealed):
+            return
+        ids = [i for i in numbers if i in self.trials]
+        rows: dict[Kind, list[Row]] = {
+            "asks": [self.asks[i] for i in ids],
+            "trials": [self.trials[i] for i in ids],
+            "epochs": [row for i in ids for row in self._epochs.get(i, [])],
+        }
+        self._sealed[block] = self._patience.insist(
+            self.folder, lambda: write_segments(self.folder, self._files, block, rows)
+        )
+        for i in ids:
+            self._epochs.pop(i, None)
+
     def _part(self, kind: Kind, trial_id: int) -> Path:
-        return self.folder / "log" / kind / f"t{trial_id:08d}.parquet"
+        return self.folder / "log" / kind / part_name(trial_id)
 
     def _write_part(self, kind: Kind, trial_id: int, rows: list[Row], *, durable: bool = True) -> None:
-        self._files.write(self._part(kind, trial_id), _parquet(rows, SCHEMAS[kind]), durable=durable)
+        self._write(self._part(kind, trial_id), part_bytes(rows, SCHEMAS[kind]), durable=durable)
+
+    def _write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
+        self._patience.insist(self.folder, lambda: self._files.write(path, data, durable=durable))
 
 
 def recorded_trials(folder: Path) -> list[Row]:
@@ -234,67 +286,8 @@ def recorded_trials(folder: Path) -> list[Row]:
         ) from None
 
 
-def view_rows(data: bytes, schema: pa.Schema) -> list[Row]:
-    """The rows of a view, verified by its page checksums."""
-    return _in_columns(_table(data), schema)
-
-
 def _complete(row: Mapping[str, Any], schema: pa.Schema) -> Row:
     """The row with all columns of the schema in order, nulls where nothing is known."""
     unknown = row.keys() - set(schema.names)
     assert not unknown, f"not columns: {sorted(unknown)}"
     return {**dict.fromkeys(schema.names), **row, "schema_version": SCHEMA_VERSION}
-
-
-def _parquet(rows: list[Row], schema: pa.Schema, *, sealed: bool = True) -> bytes:
-    """Parquet bytes with page checksums; sealed ones carry a digest of their values and are read back once.
-
-    Page checksums do not cover Parquet's footer, in which a flipped bit can change what a value means: the
-    digest of the values, kept in the file's metadata, does.
-    """
-    table = pa.Table.from_pylist(rows, schema=schema)
-    if sealed:
-        table = table.replace_schema_metadata({DIGEST: _digest(table.to_pylist())})
-    sink = pa.BufferOutputStream()
-    options = PART_OPTIONS if sealed else {"compression": "zstd"}
-    pq.write_table(table, sink, write_page_checksum=True, **options)
-    data: bytes = sink.getvalue().to_pybytes()
-    if sealed:
-        sealed_rows(data, schema)
-    return data
-
-
-def sealed_rows(data: bytes, schema: pa.Schema) -> list[Row]:
-    """The rows of a sealed part, verified by its page checksums and its digest."""
-    table = _table(data)
-    try:
-        intact = (table.schema.metadata or {}).get(DIGEST, b"") == _digest(table.to_pylist()).encode()
-    except (pa.ArrowException, ValueError) as error:  # names or values that are not even text any more
-        raise DamagedPartError(str(error)) from None
-    if not intact:
-        raise DamagedPartError("its values are not those that were written")
-    return _in_columns(table, schema)
-
-
-def _digest(rows: list[Row]) -> str:
-    return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()
-
-
-def _table(data: bytes) -> pa.Table:
-    try:
-        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
-            return file.read(use_threads=False)  # for one row threads cost more than they give
-    except Exception as error:  # whatever a reader says to bytes that are not Parquet any more
-        raise DamagedPartError((str(error).splitlines() or ["unreadable"])[0]) from None
-
-
-def _in_columns(table: pa.Table, schema: pa.Schema) -> list[Row]:
-    """The table's rows in our columns; those that an older version lacks are null."""
-    try:
-        for field in schema:
-            if field.name not in table.schema.names:
-                table = table.append_column(field, pa.nulls(len(table), field.type))
-        rows: list[Row] = table.select(schema.names).cast(schema).to_pylist()
-        return rows
-    except (pa.ArrowException, ValueError) as error:
-        raise DamagedPartError(str(error).splitlines()[0]) from None

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.config import SearchConfig, read_search_config
-from nas.search import RowWritten, search
+from nas.news import RowWritten
+from nas.search import search
 from trials.executors.ray_actors import ray_actors
 from trials.trial import (
     DeviceInfo,

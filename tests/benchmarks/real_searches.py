@@ -21,7 +21,7 @@ from rich.console import Console
 from analysis.finalists import finalists, standings
 from analysis.seed_curves import COLOURS, interval
 from nas.launch import launch_search
-from nas.search import device_seconds
+from nas.search_loop import device_seconds
 
 # Of populations and batches for a hundred trials rather than a thousand.
 SETTINGS: dict[str, dict[str, Any]] = {"evolution": {"population": 25, "tournament": 5}}

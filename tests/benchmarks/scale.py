@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from engine_overhead import configuration, start_nothing
 
-from nas.search import RowWritten, search
+from nas.news import RowWritten
+from nas.search import search
 from trials.executors.simulated import simulated
 from trials.store import RunStore
 from trials.trial import Event, RunTrial, Slot, Trial, TrialResult, TrialTimes

@@ -132,19 +132,24 @@ class Pool:
         waiting = [member.ready for member in self._members.values()]
         ray.wait(waiting, num_returns=len(waiting), timeout=START_SECONDS, fetch_local=False)
         known = []
-        for member in self._members.values():
+        for member in list(self._members.values()):
             done, _ = ray.wait([member.ready], timeout=0, fetch_local=False)
-            if done:
-                known.append((member, self._info(member)))
+            if not done:
+                continue
+            info = self._info(member)
+            if info is None:
+                self._replace(member, failed_starts=1)
+            else:
+                known.append((member, info))
         check_devices([info.device_name for _, info in known], self._timing_device)
         for member, info in known:
             yield from self._joins(member, info, places)
 
-    def _info(self, member: _Member) -> WorkerInfo:
-        """What a first worker says of itself.
+    def _info(self, member: _Member) -> WorkerInfo | None:
+        """What a first worker says of itself; None if it was killed before it could.
 
         Raises:
-            WorkersError: it did not start.
+            WorkersError: it failed to start.
         """
         import ray
         from ray.exceptions import RayActorError, RayTaskError
@@ -152,8 +157,13 @@ class Pool:
         try:
             info: WorkerInfo = ray.get(member.ready)
             return info
-        except (RayActorError, RayTaskError) as error:
-            raise WorkersError(f"worker {member.slot.index} did not start: {cause(error)}") from error
+        except RayTaskError as error:
+            reason = cause(error)
+        except RayActorError as error:
+            if not error.actor_init_failed:
+                return None
+            reason = cause(error)
+        raise WorkersError(f"worker {member.slot.index} did not start: {reason}")
 
     def _joins(self, member: _Member, info: WorkerInfo, places: TimingPlaces) -> Iterator[Event]:
         member.ready = None
@@ -267,6 +277,7 @@ class Pool:
         assert trial is not None, "who runs nothing loses nothing"
         places.ended(trial)
         places.leave(member.slot.index)
+        self._kill(member)  # it may only have been out of reach for a moment
         self._replace(member)
         where = member.info.host if member.info else "an unknown host"
         return TrialResult(
@@ -282,9 +293,8 @@ class Pool:
         for member in list(self._members.values()):
             if member.trial is None or now - member.heard < self._stall_seconds:
                 continue
-            self._kill(member)
             silent = math.floor(now - member.heard)
-            yield self._lost(member, places, f"it gave no sign of life for {silent} s and was killed")
+            yield self._lost(member, places, f"it gave no sign of life for {silent} s")
 
     def _kill(self, member: _Member) -> None:
         """Also a process that is stopped, and so would not obey."""

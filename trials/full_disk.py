@@ -1,0 +1,71 @@
+"""A full disk is waited out for a while; then the search stops, and can be continued."""
+
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+T = TypeVar("T")
+
+
+class LogNotWrittenError(RuntimeError):
+    """The disk does not take the log. All that was acknowledged is in it."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a full disk is waited for, in seconds; the default does not wait.
+
+    `say` is told once that it waits and once that there is space again; `give_up` ends the wait early.
+    """
+
+    seconds: float = 0.0
+    between: float = 5.0
+    say: Callable[[str], None] = lambda message: None
+    give_up: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def insist(self, folder: Path, action: Callable[[], T]) -> T:
+        """What the action gives, tried again while the disk is full.
+
+        Raises:
+            LogNotWrittenError: the disk stays full, or refuses for another reason.
+        """
+        deadline: float | None = None
+        while True:
+            try:
+                done = action()
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise LogNotWrittenError(_sentence(folder, error)) from error
+                now = self.clock()
+                if deadline is None:
+                    deadline = now + self.seconds
+                    self._announce(folder, error)
+                if now >= deadline or self.give_up():
+                    raise LogNotWrittenError(_sentence(folder, error)) from error
+                self.sleep(min(self.between, max(deadline - now, 0.0)))
+                continue
+            if deadline is not None:
+                self.say("there is space again; the search goes on")
+            return done
+
+    def _announce(self, folder: Path, error: OSError) -> None:
+        if self.seconds > 0:
+            self.say(
+                f"{folder}: {error.strerror}; trying again every {self.between:g} s for "
+                f"{self.seconds / 60:.3g} min. Make space, and the search goes on by itself"
+            )
+
+
+def _sentence(folder: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return (
+        f"{folder}: the log cannot be written: {reason}. Nothing that was recorded is lost; mend that, and "
+        f"this continues:\n  nas search {folder}/search.yaml --run {folder}"
+    )
