@@ -9,7 +9,8 @@ import pytest
 from conftest import MakeConfig, formula_result, formula_worker
 
 from nas.latched import SearchFailedError
-from nas.search import MAX_ATTEMPTS, SearchResult, search
+from nas.search import SearchResult, search
+from nas.search_loop import MAX_ATTEMPTS
 from search_spaces.yaml_io import ConfigError
 from trials.driver_lock import RunLockedError
 from trials.executors.in_process import in_process
