@@ -7,7 +7,7 @@ import numpy as np
 
 from nas.config import Budget
 from nas.rules import COUNTED, Rules
-from nas.strategy import Strategy
+from nas.strategy import Recommends, Strategy
 from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import in_simulated_time
 from trials.trial import Ask, Outcome
@@ -42,6 +42,7 @@ class SimulatedEnd:
     ask: Ask
     outcome: Outcome
     now: float  # simulated seconds since the search began
+    recommended: Choices | None = None  # by the strategy, now, if it has an opinion; only of ends that count
 
     @property
     def counts(self) -> bool:
@@ -75,8 +76,11 @@ def simulate_search(
         return seconds, (ask, known.outcome(ask.choices, seed, ask.trial_id), now + seconds)
 
     for ask, outcome, record.now in in_simulated_time(rules.asks(), run, workers=workers):
+        place = len(record.ends)
         record.add(ask, outcome)
         rules.ended(ask.trial_id, outcome, seconds=0.0)
+        if isinstance(strategy, Recommends):
+            record.ends[place] = replace(record.ends[place], recommended=strategy.recommend())
     return record.ends
 
 
@@ -142,9 +146,10 @@ def simulate_seeds(
 def recommended(
     ends: Sequence[SimulatedEnd], judged: Callable[[Choices], float], *, trials: int
 ) -> list[float]:
-    """After each counted trial, the judged reward of the architecture with the best reward that was told.
+    """After each counted trial, the judged reward of the architecture that would be recommended.
 
-    Where the space ran out before, the last value stays.
+    It is the strategy's own recommendation, or the one with the best reward that was told. Where the space
+    ran out before, the last value stays.
     """
     curve: list[float] = []
     best = -np.inf
@@ -152,5 +157,5 @@ def recommended(
         if end.counts:
             if end.outcome.reward > best:
                 best, worth = end.outcome.reward, judged(end.ask.choices)
-            curve.append(worth)
+            curve.append(worth if end.recommended is None else judged(end.recommended))
     return curve + curve[-1:] * (trials - len(curve))

@@ -3,12 +3,15 @@
 import difflib
 import inspect
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nas.strategies.evolution import Evolution
+from nas.strategies.nsga2 import Nsga2
 from nas.strategies.policy_gradient import PolicyGradient
+from nas.strategies.predictor import Predictor
 from nas.strategies.random_search import RandomSearch
-from search_spaces.choice_space import ChoiceSpace
+from nas.strategies.tpe import Tpe
+from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
 
@@ -39,10 +42,22 @@ class Strategy(Protocol):
         ...
 
 
+@runtime_checkable
+class Recommends(Protocol):
+    """A strategy that knows better than by the luckiest result which architecture to recommend."""
+
+    def recommend(self) -> Choices | None:
+        """The told one that is expected to be the best; None while it has no opinion. Changes nothing."""
+        ...
+
+
 STRATEGIES: dict[str, Any] = {
     "random_search": RandomSearch,
     "evolution": Evolution,
     "policy_gradient": PolicyGradient,
+    "predictor": Predictor,
+    "tpe": Tpe,
+    "nsga2": Nsga2,
 }
 
 

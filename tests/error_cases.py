@@ -118,6 +118,10 @@ SEARCHES = (
     set_to("a tournament larger than the population", "strategy.tournament=50"),
     set_to("a preset of a strategy misspelt", "strategy={name: policy_gradient, preset: mnasnet}"),
     set_to("a setting of a strategy out of range", "strategy={name: policy_gradient, learning_rate: 0}"),
+    set_to("a predictor's temperature below zero", "strategy={name: predictor, temperature: -1}"),
+    set_to("a model of fewer trials than it begins with", "strategy={name: predictor, rows: 5}"),
+    set_to("a sampler without a beginning", "strategy={name: tpe, startup: 0}"),
+    set_to("a generation of one", "strategy={name: nsga2, population: 1}"),
     set_to("a reward of what is not measured", "reward.latency=-0.1"),
     set_to("an exponent out of range", "reward.params=-50"),
     set_to("an exponent that is text", "reward.params=low"),
@@ -322,6 +326,8 @@ RUNS = (
     Case("a file that is no run", ("export", "run"), {"run": "text"}),
     Case("a front without a folder for it", ("export", "nowhere", "--pareto")),
     Case("a front of a run that is not there", ("export", "nowhere", "--pareto", "-o", "front")),
+    Case("a study of a run that is not there", ("export", "nowhere", "--optuna", "sqlite:///a.db")),
+    Case("a study of one trial", ("export", "nowhere", "--optuna", "sqlite:///a.db", "--trial", "1")),
     Case("a device of a run that is not there", ("export", "nowhere", "--device", "nvidia-h200")),
     Case(
         "a run directory with something else in it", ("search", "quick", "--run", "."), {"notes.txt": "mine"}

@@ -1,0 +1,279 @@
+"""A Gaussian process over choices whose samples are explicit: effects of options and of pairs of options.
+
+The covariance of two architectures is s + q / 2 * s^2 + extras, where s sums, over the decisions, how alike
+their options are, weighted by the decision's relevance. It is a Bayesian linear model over one-hot choices,
+their pairs and what is known of architectures beforehand, in the form whose cost depends on the number of
+rows. Relevances, the pairs' share and the noise are those of the highest marginal likelihood times a prior
+(Rasmussen and Williams 2006, chapter 5); samples are drawn pathwise (Wilson et al. 2020, arXiv 2002.09309).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, cholesky, lapack
+from scipy.optimize import minimize
+
+ORDINAL = 0.3  # share of a decision's likeness that goes by the distance of its options, not by equality
+STEPS = 40  # of the search for the best hyperparameters
+LEAST_SPREAD = 1e-9
+JITTER = 1e-6  # variance that is added, over the signal's: a factorisation needs it
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is believed of a quantity before it is measured, in units of its variance.
+
+    The logarithm of each hyperparameter is normal; `spread` are standard deviations.
+    """
+
+    noise: float = 0.1
+    noise_spread: float = 1.5
+    pairs: float = 0.5
+    pairs_spread: float = 1.0
+    relevance_spread: float = 1.0  # of a decision's, around the mean of all
+    scale_spread: float = 1.0  # of that mean
+    extras: float = 0.3
+    extras_spread: float = 1.5
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Variances, in units of the variance of what was measured."""
+
+    relevances: np.ndarray  # (decisions)
+    pairs: float
+    extras: np.ndarray  # (extras)
+    noise: float
+
+
+class OneHot:
+    """Choices as features: for each decision its options, centred, and the place among them.
+
+    Attributes:
+        decision: (features), whose each feature is.
+        table: (options of all decisions, features).
+        starts: (decisions), where among all options a decision's begin.
+    """
+
+    def __init__(self, num_options: Sequence[int]) -> None:
+        self.num_options = np.asarray(num_options, dtype=np.int64)
+        self.starts = np.cumsum([0, *num_options])[:-1].astype(np.int64)
+        self.total = int(self.num_options.sum())
+        blocks = [_features(count) for count in num_options]
+        self.decision = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks])
+        self.option_decision = np.repeat(np.arange(len(blocks)), self.num_options)
+        self.table = np.zeros((self.total, len(self.decision)))
+        column = 0
+        for start, block in zip(self.starts, blocks, strict=True):
+            self.table[start : start + block.shape[0], column : column + block.shape[1]] = block
+            column += block.shape[1]
+
+    def options(self, rows: np.ndarray) -> np.ndarray:
+        """(n, decisions) to (n, options of all decisions), 1 for what was chosen."""
+        chosen = np.zeros((len(rows), self.total))
+        np.put_along_axis(chosen, rows + self.starts, 1.0, axis=1)
+        return chosen
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """(n, decisions) to (n, features)."""
+        return self.options(rows) @ self.table
+
+
+def _features(count: int) -> np.ndarray:
+    """(options, features) of one decision, so that a uniform option has a mean square length of 1."""
+    if count == 1:
+        return np.zeros((1, 0))
+    equal = (np.eye(count) - 1 / count) / np.sqrt(1 - 1 / count)
+    place = np.arange(count) - (count - 1) / 2
+    place = place / np.sqrt((place**2).mean())
+    return np.concatenate([np.sqrt(1 - ORDINAL) * equal, np.sqrt(ORDINAL) * place[:, None]], axis=1)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """An explicit function of choices: a constant, effects of options, of pairs of them, and of extras.
+
+    Attributes:
+        own: (options of all decisions).
+        pairs: (options, options), symmetric; 0 within a decision.
+        extras: (extras), by which these are multiplied.
+    """
+
+    constant: float
+    own: np.ndarray
+    pairs: np.ndarray
+    extras: np.ndarray
+
+    def of(self, options: np.ndarray, extras: np.ndarray) -> np.ndarray:
+        """(n, options of all decisions) and (n, extras) to (n)."""
+        paired = (options @ self.pairs * options).sum(axis=1) / 2
+        return np.asarray(self.constant + options @ self.own + paired + extras @ self.extras)
+
+    def in_choices(self, extras: Sequence["Effects"]) -> "Effects":
+        """Without extras: these are given as functions of choices themselves."""
+        weighed = list(zip(self.extras.tolist(), extras, strict=True))
+        return Effects(
+            constant=self.constant + sum(weight * each.constant for weight, each in weighed),
+            own=self.own + sum(weight * each.own for weight, each in weighed),
+            pairs=self.pairs + sum(weight * each.pairs for weight, each in weighed),
+            extras=np.zeros(0),
+        )
+
+
+class ChoiceProcess:
+    """What rows of choices and a value measured at each say of all others.
+
+    Args:
+        rows: (n, decisions).
+        extras: (n, extras), what is known of each row beforehand, centred and of variance 1 or so.
+        values: (n), what was measured.
+        hyperparameters: of `fit_hyperparameters`.
+    """
+
+    def __init__(
+        self,
+        one_hot: OneHot,
+        rows: np.ndarray,
+        extras: np.ndarray,
+        values: np.ndarray,
+        hyperparameters: Hyperparameters,
+    ) -> None:
+        self._one_hot, self._hyper = one_hot, hyperparameters
+        self._rows, self._extras, self._measured = rows, extras, values
+        self._middle, self._scale = _standard(values)
+        self._values = (values - self._middle) / self._scale
+        self._weights = np.sqrt(hyperparameters.relevances)[one_hot.decision]  # of the features
+        self._features = one_hot.features(rows) * self._weights
+        shared = self._features @ self._features.T
+        likeness = shared + hyperparameters.pairs / 2 * shared**2
+        likeness += (extras * hyperparameters.extras) @ extras.T
+        self._noise = hyperparameters.noise + JITTER * max(float(np.diagonal(likeness).mean()), 1.0)
+        likeness[np.diag_indices(len(rows))] += self._noise
+        self._factor = cho_factor(likeness, lower=True, check_finite=False)
+
+    def believing(self, rows: np.ndarray, extras: np.ndarray) -> "ChoiceProcess":
+        """As if these rows had been measured too, with the values that are expected of them."""
+        expected = self.mean().of(self._one_hot.options(rows), extras)
+        return ChoiceProcess(
+            self._one_hot,
+            np.concatenate([self._rows, rows]),
+            np.concatenate([self._extras, extras]),
+            np.append(self._measured, expected),
+            self._hyper,
+        )
+
+    def mean(self) -> Effects:
+        """What is expected of all choices."""
+        return self._effects(cho_solve(self._factor, self._values, check_finite=False), None)
+
+    def sample(self, rng: np.random.Generator, *, temperature: float) -> Effects:
+        """One function that may be true; temperature 0 is the mean, 1 the posterior."""
+        count, hyper = self._features.shape[1], self._hyper
+        own = temperature * rng.standard_normal(count)
+        pairs = temperature * np.sqrt(hyper.pairs / 2) * rng.standard_normal((count, count))
+        extras = temperature * np.sqrt(hyper.extras) * rng.standard_normal(len(hyper.extras))
+        drawn = self._features @ own + (self._features @ pairs * self._features).sum(axis=1)
+        drawn += self._extras @ extras
+        drawn += temperature * np.sqrt(self._noise) * rng.standard_normal(len(self._rows))
+        weights = cho_solve(self._factor, self._values - drawn, check_finite=False)
+        return self._effects(weights, (own, pairs, extras))
+
+    def _effects(
+        self, weights: np.ndarray, drawn: tuple[np.ndarray, np.ndarray, np.ndarray] | None
+    ) -> Effects:
+        """Of (n) weights of the rows, beside a function drawn from the prior."""
+        hyper, one_hot = self._hyper, self._one_hot
+        own = self._features.T @ weights
+        pairs = hyper.pairs / 2 * (self._features.T * weights) @ self._features
+        extras = hyper.extras * (self._extras.T @ weights)
+        if drawn is not None:
+            own, pairs, extras = own + drawn[0], pairs + drawn[1], extras + drawn[2]
+        table = one_hot.table * self._weights
+        by_option, by_pair = table @ own, table @ pairs @ table.T
+        by_pair = by_pair + by_pair.T
+        by_option += np.diagonal(by_pair) / 2  # an option with itself: the others of its decision never are
+        by_pair[one_hot.option_decision[:, None] == one_hot.option_decision] = 0.0
+        return Effects(self._middle, self._scale * by_option, self._scale * by_pair, self._scale * extras)
+
+
+def _standard(values: np.ndarray) -> tuple[float, float]:
+    # Where all values are equal they are expected to be so everywhere.
+    return float(values.mean()), max(float(values.std()), LEAST_SPREAD)
+
+
+def fit_hyperparameters(
+    one_hot: OneHot, rows: np.ndarray, extras: np.ndarray, values: np.ndarray, prior: Prior
+) -> Hyperparameters:
+    """The most probable ones; the prior's where there is nothing to learn from."""
+    middle, scale = _standard(values)
+    fit = _Fit(one_hot, rows, extras, (values - middle) / scale, prior)
+    if len(rows) < 2:
+        return fit.hyperparameters(fit.start)
+    found = minimize(
+        fit.loss, fit.start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS, "ftol": 1e-6}
+    )
+    return fit.hyperparameters(found.x if np.isfinite(found.x).all() else fit.start)
+
+
+class _Fit:
+    """The loss that hyperparameters minimise, by their logarithms.
+
+    In this order: the mean relevance, each decision's over it, pairs, noise, extras.
+    """
+
+    def __init__(
+        self, one_hot: OneHot, rows: np.ndarray, extras: np.ndarray, values: np.ndarray, prior: Prior
+    ) -> None:
+        self._features = one_hot.features(rows)
+        self._decision, self._extras, self._values = one_hot.decision, extras, values
+        self._decisions = len(one_hot.num_options)
+        open_ = max(int((one_hot.num_options > 1).sum()), 1)
+        one, each, more = np.ones(1), np.ones(self._decisions), np.ones(extras.shape[1])
+        self.start = np.log(
+            np.concatenate([one / open_, each, one * prior.pairs, one * prior.noise, more * prior.extras])
+        )
+        self._spreads = np.concatenate(
+            [
+                one * prior.scale_spread,
+                each * prior.relevance_spread,
+                one * prior.pairs_spread,
+                one * prior.noise_spread,
+                more * prior.extras_spread,
+            ]
+        )
+
+    def hyperparameters(self, logs: np.ndarray) -> Hyperparameters:
+        values, last = np.exp(np.clip(logs, -25, 10)), self._decisions + 1
+        return Hyperparameters(
+            relevances=values[0] * values[1:last],
+            pairs=float(values[last]),
+            extras=values[last + 2 :],
+            noise=float(values[last + 1]),
+        )
+
+    def loss(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
+        """The negative logarithm of the posterior, and its gradient."""
+        hyper = self.hyperparameters(logs)
+        n = len(self._values)
+        features = self._features * np.sqrt(hyper.relevances)[self._decision]
+        shared = features @ features.T
+        covariance = shared + hyper.pairs / 2 * shared**2 + (self._extras * hyper.extras) @ self._extras.T
+        covariance[np.diag_indices(n)] += hyper.noise + JITTER * max(float(np.trace(covariance)) / n, 1.0)
+        factor = cholesky(covariance, lower=True, check_finite=False)
+        inverse, _ = lapack.dpotri(factor, lower=1)
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        weights = inverse @ self._values
+        away = (logs - self.start) / self._spreads
+        loss = 0.5 * self._values @ weights + np.log(np.diagonal(factor)).sum() + 0.5 * away @ away
+        # Derivatives by the covariance, then by each hyperparameter's logarithm.
+        slope = 0.5 * (inverse - np.outer(weights, weights))
+        by_shared = slope * (1 + hyper.pairs * shared)
+        by_feature = (features * (by_shared @ features)).sum(axis=0)
+        by_relevance = np.bincount(self._decision, by_feature, minlength=self._decisions)
+        by_pairs = hyper.pairs / 2 * (slope * shared**2).sum()
+        by_extras = hyper.extras * (self._extras * (slope @ self._extras)).sum(axis=0)
+        gradient = np.concatenate(
+            [[by_relevance.sum()], by_relevance, [by_pairs, hyper.noise * np.trace(slope)], by_extras]
+        )
+        return float(loss), gradient + away / self._spreads
