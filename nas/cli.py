@@ -108,8 +108,19 @@ def export(
     pareto: Annotated[
         bool, typer.Option("--pareto", help="All that no other beats in accuracy, step time and size.")
     ] = False,
+    optuna: Annotated[
+        str | None, typer.Option(help="All trials into a database instead: sqlite:///runs.db (dashboard).")
+    ] = None,
 ) -> None:
     """Write an architecture of a run as YAML, with where it comes from."""
+    if optuna is not None:
+        from nas.optuna_export import export_study
+
+        if pareto or output is not None or trial is not None or device is not None:
+            raise typer.BadParameter("--optuna takes all trials; leave out --trial, --device, --pareto, -o")
+        name, count = export_study(run, storage=optuna, force=force)
+        print(f"{count:,} trials as the study {name}    next:  optuna-dashboard {optuna}")
+        return
     from nas.export import export_front, export_trial
 
     if pareto:

@@ -37,7 +37,7 @@ def test_the_permitted_options() -> None:
         "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
-        "--trial", "-o", "--output", "--force", "--device", "--pareto", "--help"
+        "--trial", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"
     }  # fmt: skip
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
