@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
@@ -37,6 +38,7 @@ class Simulated:
     baseline: int
     trials: int
     figures: dict[str, Any]
+    searched_with: str | None = None  # the strategy of the run whose model this is
 
 
 # ---------------------------------------------------------------------- from words to figures
@@ -112,6 +114,7 @@ def _compared(curves: Mapping[str, StrategyCurves], simulated: Simulated) -> dic
         "best_reward": best,
         "best_is_known": simulated.known.best is not None,
         "strategies": {name: strategy_figures(curve, budgets, best) for name, curve in curves.items()},
+        "advice": advice({name: c.judged[:, -1] for name, c in curves.items()}, simulated.searched_with),
     }
 
 
@@ -157,7 +160,8 @@ def _read_run(run: Path, terms: dict[str, float] | None, trials: int | None) -> 
         "model": {"rows": modelled.rows, "kendall_tau": modelled.tau, "noise": modelled.noise},
     }
     baseline = min(modelled.config.baseline, trials)
-    return Simulated(modelled.known, modelled.reward, baseline, trials, figures)
+    strategy = modelled.config.strategy["name"]
+    return Simulated(modelled.known, modelled.reward, baseline, trials, figures, searched_with=strategy)
 
 
 def chosen_strategies(words: Sequence[str]) -> list[str]:
@@ -264,6 +268,29 @@ def _draw(path: Path, curves: Mapping[str, StrategyCurves], figures: Mapping[str
 def budgets_up_to(trials: int) -> list[int]:
     """Round numbers of trials, and the last."""
     return [*[budget for budget in BUDGETS if budget < trials][-MOST_BUDGETS + 1 :], trials]
+
+
+def advice(rewards: Mapping[str, np.ndarray], searched_with: str | None) -> dict[str, Any] | None:
+    """The strategy with the highest mean reward at the end, and how far above another one; None of one alone.
+
+    The other is what the run was searched with, if that was simulated and is not the best, else the next.
+
+    Args:
+        rewards: (seeds) each, of the same seeds: differences are paired.
+    """
+    if len(rewards) < 2:
+        return None
+    best, second, *_ = sorted(rewards, key=lambda name: -float(rewards[name].mean()))
+    over = searched_with if searched_with in rewards and searched_with != best else second
+    assert over is not None
+    difference, half_width = interval(rewards[best] - rewards[over])
+    return {
+        "best": best,
+        "over": over,
+        "over_is_the_runs": over == searched_with,
+        "difference": difference,
+        "half_width": half_width,
+    }
 
 
 def strategy_figures(curves: StrategyCurves, budgets: Sequence[int], best: float) -> dict[str, Any]:

@@ -80,19 +80,27 @@ def _cell(value: float, half_width: float | None) -> str:
 
 
 def _conclusion(figures: Mapping[str, Any], budget: str) -> list[str]:
-    ranking = sorted(
-        ((of["at"][budget]["reward"], name) for name, of in figures["strategies"].items()), reverse=True
-    )
-    best, name = ranking[0]
-    lines = [f"best at {int(budget):,}: {name}"]
-    if len(ranking) > 1:
-        half_widths = [figures["strategies"][n]["at"][budget]["half_width"] for _, n in ranking[:2]]
-        apart = None if None in half_widths else sum(half**2 for half in half_widths) ** 0.5
-        clear = apart is not None and best - ranking[1][0] > apart
-        lines[0] += f", {best - ranking[1][0]:.4f} above {ranking[1][1]}"
-        lines[0] += "" if clear else " (within noise)"
     times = [f"{name} {_time(of['simulated_seconds'])}" for name, of in figures["strategies"].items()]
-    return [*lines, f"time of a search: {', '.join(times)}"]
+    lines = [f"time of a search: {', '.join(times)}"]
+    return lines if figures["advice"] is None else [_advice(figures, int(budget)), *lines]
+
+
+def _advice(figures: Mapping[str, Any], budget: int) -> str:
+    """One sentence: which strategy would have done best, by how much, and how sure that is."""
+    advice, where = (
+        figures["advice"],
+        "on this table" if figures["kind"] == "table" else "by this log's model",
+    )
+    over = f"{advice['over']}, with which it was searched" if advice["over_is_the_runs"] else advice["over"]
+    apart, half_width = advice["difference"], advice["half_width"]
+    if half_width is None:
+        return f"In this one search {advice['best']} is {apart:.4f} above {over}: --seeds 20 tells more."
+    found = f"{apart:.4f} ±{half_width:.4f} (95 %, paired)"
+    if apart <= half_width:
+        verdict, found = "no strategy is sure to be best", f"{advice['best']} is {found}"
+    else:
+        verdict = f"{advice['best']} would do best"
+    return f"At {budget:,} trials {verdict} {where}: {found} above {over}."
 
 
 def _time(seconds: float) -> str:

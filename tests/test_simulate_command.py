@@ -17,6 +17,7 @@ from conftest import MakeConfig, formula_worker
 from analysis.choice_model import fit_choice_model, kendall_tau
 from analysis.seed_curves import draw_curves, interval, student_t
 from nas.cli import main
+from nas.compare_strategies import advice
 from nas.outcome_model import modelled_run
 from nas.outcome_table import known_outcomes, read_table, row_named
 from nas.search import search
@@ -410,3 +411,35 @@ def test_a_picture_is_drawn_of_one_seed_too(tmp_path: Path) -> None:
     curves = {f"strategy {i}": np.linspace(1, 0.1, 20)[None] for i in range(10)}
     draw_curves(tmp_path / "a.png", curves, title="ten", y_label="regret", logarithmic=True)
     assert (tmp_path / "a.png").read_bytes()[:8] == PNG
+
+
+# ---------------------------------------------------------------------- advice
+
+
+def test_advice_is_the_paired_difference_to_what_the_run_was_searched_with() -> None:
+    luck = np.array([0.0, 0.1, 0.2, 0.3])
+    rewards = {"a": luck + 0.5, "b": luck + 0.6 + np.array([0, 0.01, 0, 0.01]), "c": luck + 0.55}
+    found = advice(rewards, "a")
+    assert found is not None
+    assert (found["best"], found["over"], found["over_is_the_runs"]) == ("b", "a", True)
+    assert found["difference"] == pytest.approx(0.105)
+    assert found["half_width"] < 0.02
+    by_itself = advice(rewards, "b")
+    assert by_itself is not None
+    assert (by_itself["best"], by_itself["over"]) == ("b", "c")
+    assert advice({"a": luck}, "a") is None
+
+
+def test_the_screen_advises_in_one_sentence(nas: Nas, finished_run: Path, table: Path) -> None:
+    words = ("--trials", 15, "--seeds", 4, "--strategies", "random_search,evolution,predictor")
+    code, out, err = nas("simulate", finished_run, *words)
+    assert code == 0, err
+    out = " ".join(out.split())
+    assert "At 15 trials" in out
+    assert "by this log's model" in out
+    assert "±" in out.partition("At 15 trials")[2]
+    assert "on this table" in " ".join(nas("simulate", table, *words)[1].split())
+    one_search = nas("simulate", table, *words[:2], "--seeds", 1, *words[4:])[1]
+    assert "In this one search" in one_search
+    alone = nas("simulate", table, *words[:4], "--strategies", "evolution")[1]
+    assert "would do best" not in alone

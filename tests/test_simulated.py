@@ -208,7 +208,9 @@ def test_a_search_in_memory_asks_as_one_with_a_log(
     ] == [(r["trial_id"], r["choices"], r["purpose"], r["status"], r["reward"]) for r in rows]
     statuses = {end.outcome.status for end in ends}
     assert statuses <= {"completed", "cached"}
-    assert space != FEW or name in ("policy_gradient", "predictor") or "cached" in statuses  # which avoids what it has seen
+    assert (
+        space != FEW or name in ("policy_gradient", "predictor") or "cached" in statuses
+    )  # which avoids what it has seen
 
 
 # ---------------------------------------------------------------------- in memory
