@@ -176,11 +176,12 @@ def test_costs_that_are_known_need_few_trials() -> None:
 
     space = ChoiceSpace((4,) * 10, known=lambda choices: {"params": params(choices)})
     strategy = Predictor(space, 0, epochs=1)
-    for trial_id in range(14):
+    asked = []
+    for trial_id in range(18):
         ask = strategy.ask(trial_id)
+        asked.append(params(ask.choices))
         tell(strategy, trial_id, ask.choices, outcome(0.7, params(ask.choices) ** -0.05))
-    smallest = float(sizes.min(axis=1).sum())
-    assert params(strategy.ask(14).choices) < 1.2 * smallest
+    assert min(asked) < 1.02 * float(sizes.min(axis=1).sum())
 
 
 def test_a_noisy_sum_of_effects_and_pairs_is_nearly_maximised_in_sixty_trials() -> None:

@@ -8,14 +8,15 @@ rows. Relevances, the pairs' share and the noise are those of the highest margin
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, cholesky, lapack
+from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
 
 ORDINAL = 0.3  # share of a decision's likeness that goes by the distance of its options, not by equality
-STEPS = 40  # of the search for the best hyperparameters
+STEPS = 30  # of the search for the best hyperparameters
 LEAST_SPREAD = 1e-9
 JITTER = 1e-6  # variance that is added, over the signal's: a factorisation needs it
 
@@ -32,7 +33,8 @@ class Prior:
     pairs: float = 0.5
     pairs_spread: float = 1.0
     relevance_spread: float = 1.0  # of a decision's, around the mean of all
-    scale_spread: float = 1.0  # of that mean
+    relevance: float = 1.0  # of all decisions together
+    scale_spread: float = 1.0  # of that
     extras: float = 0.3
     extras_spread: float = 1.5
 
@@ -140,32 +142,48 @@ class ChoiceProcess:
         hyperparameters: Hyperparameters,
     ) -> None:
         self._one_hot, self._hyper = one_hot, hyperparameters
-        self._rows, self._extras, self._measured = rows, extras, values
         self._middle, self._scale = _standard(values)
         self._values = (values - self._middle) / self._scale
         self._weights = np.sqrt(hyperparameters.relevances)[one_hot.decision]  # of the features
         self._features = one_hot.features(rows) * self._weights
-        shared = self._features @ self._features.T
-        likeness = shared + hyperparameters.pairs / 2 * shared**2
-        likeness += (extras * hyperparameters.extras) @ extras.T
-        self._noise = hyperparameters.noise + JITTER * max(float(np.diagonal(likeness).mean()), 1.0)
-        likeness[np.diag_indices(len(rows))] += self._noise
-        self._factor = cho_factor(likeness, lower=True, check_finite=False)
+        self._extras = extras
+        covariance = self._covariance(self._features, extras)
+        self._noise = hyperparameters.noise + JITTER * max(float(np.diagonal(covariance).mean()), 1.0)
+        covariance[np.diag_indices(len(rows))] += self._noise
+        self._factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+
+    def _covariance(self, features: np.ndarray, extras: np.ndarray) -> np.ndarray:
+        """Between the rows (n) and others (m) with these features: (n, m)."""
+        shared = self._features @ features.T
+        likeness = shared + self._hyper.pairs / 2 * shared**2
+        return np.asarray(likeness + (self._extras * self._hyper.extras) @ extras.T)
 
     def believing(self, rows: np.ndarray, extras: np.ndarray) -> "ChoiceProcess":
-        """As if these rows had been measured too, with the values that are expected of them."""
+        """As if these rows (m, decisions) had been measured too, with the values expected of them."""
+        other = copy(self)
         expected = self.mean().of(self._one_hot.options(rows), extras)
-        return ChoiceProcess(
-            self._one_hot,
-            np.concatenate([self._rows, rows]),
-            np.concatenate([self._extras, extras]),
-            np.append(self._measured, expected),
-            self._hyper,
+        features = self._one_hot.features(rows) * self._weights
+        other._values = np.append(self._values, (expected - self._middle) / self._scale)
+        other._features = np.concatenate([self._features, features])
+        other._extras = np.concatenate([self._extras, extras])
+        below = solve_triangular(
+            self._factor, self._covariance(features, extras), lower=True, check_finite=False
         )
+        own = features @ features.T
+        own = own + self._hyper.pairs / 2 * own**2 + (extras * self._hyper.extras) @ extras.T
+        own[np.diag_indices(len(rows))] += self._noise
+        corner = cholesky(own - below.T @ below, lower=True, check_finite=False)
+        right = np.zeros((len(self._values), len(rows)))
+        other._factor = np.block([[self._factor, right], [below.T, corner]])
+        return other
+
+    def _solved(self, values: np.ndarray) -> np.ndarray:
+        solved: np.ndarray = cho_solve((self._factor, True), values, check_finite=False)
+        return solved
 
     def mean(self) -> Effects:
         """What is expected of all choices."""
-        return self._effects(cho_solve(self._factor, self._values, check_finite=False), None)
+        return self._effects(self._solved(self._values), None)
 
     def sample(self, rng: np.random.Generator, *, temperature: float) -> Effects:
         """One function that may be true; temperature 0 is the mean, 1 the posterior."""
@@ -175,9 +193,8 @@ class ChoiceProcess:
         extras = temperature * np.sqrt(hyper.extras) * rng.standard_normal(len(hyper.extras))
         drawn = self._features @ own + (self._features @ pairs * self._features).sum(axis=1)
         drawn += self._extras @ extras
-        drawn += temperature * np.sqrt(self._noise) * rng.standard_normal(len(self._rows))
-        weights = cho_solve(self._factor, self._values - drawn, check_finite=False)
-        return self._effects(weights, (own, pairs, extras))
+        drawn += temperature * np.sqrt(self._noise) * rng.standard_normal(len(self._values))
+        return self._effects(self._solved(self._values - drawn), (own, pairs, extras))
 
     def _effects(
         self, weights: np.ndarray, drawn: tuple[np.ndarray, np.ndarray, np.ndarray] | None
@@ -231,7 +248,7 @@ class _Fit:
         open_ = max(int((one_hot.num_options > 1).sum()), 1)
         one, each, more = np.ones(1), np.ones(self._decisions), np.ones(extras.shape[1])
         self.start = np.log(
-            np.concatenate([one / open_, each, one * prior.pairs, one * prior.noise, more * prior.extras])
+            np.concatenate([one * prior.relevance / open_, each, one * prior.pairs, one * prior.noise, more * prior.extras])
         )
         self._spreads = np.concatenate(
             [

@@ -103,7 +103,7 @@ class Predictor:
 
     def _starts(self, rng: np.random.Generator, model: RewardModel, reward: RewardEffects) -> list[Choices]:
         told = list(dict.fromkeys(self._told[i] for i in self._used()))
-        leaders = self._leading(model.mean(), told, LEADERS)
+        leaders = self._leading(model.mean, told, LEADERS)
         starts = leaders + self._leading(reward, told, DREAMS)
         for _ in range(CROSSINGS):
             pair = rng.integers(len(leaders), size=2)
@@ -129,7 +129,7 @@ class Predictor:
         feasible = [self._told[i] for i in self._used() if self._reward[i] > 0]
         if not feasible:
             return None
-        return self._leading(self._fitted().mean(), list(dict.fromkeys(feasible)), 1)[0]
+        return self._leading(self._fitted().mean, list(dict.fromkeys(feasible)), 1)[0]
 
     # ------------------------------------------------------------------ the model, of what was told alone
 

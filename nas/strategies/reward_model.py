@@ -6,6 +6,7 @@ follows nearly from what is known before training, so each has a model of its ow
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,12 +22,22 @@ from nas.strategies.choice_process import (
 from search_spaces.choice_space import Choices, ChoiceSpace
 
 SURROGATE_ROWS = 200  # uniform architectures by which what is known becomes a function of choices
-FIT_ROWS = 300  # of which hyperparameters are learned, at most: that is cubic in them
+FIT_ROWS = 200  # of which hyperparameters are learned, at most: that is cubic in them
+COST_ROWS = 400  # the latest of those that tell the cost factor: without noise, few are enough
 ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
 FLOOR = 3.0  # robust standard deviations below the median: how bad is all the same
 MOST_CACHED = 20_000  # architectures whose known quantities are kept: counting a network takes milliseconds
 ROBUST = 1.4826  # times the median absolute deviation: a normal distribution's standard deviation
-EXACT = Prior(noise=1e-4, noise_spread=2.0, pairs=0.05, pairs_spread=2.0, extras=1.0, extras_spread=3.0)
+EXACT = Prior(
+    noise=1e-4,
+    noise_spread=2.0,
+    pairs=0.05,
+    pairs_spread=2.0,
+    relevance=0.1,
+    scale_spread=3.0,
+    extras=1.0,
+    extras_spread=3.0,
+)
 ACCURACY = Prior()
 
 
@@ -101,11 +112,13 @@ class RewardModel:
         self._known = known
         self._logit = ChoiceProcess(one_hot, told.rows, extras, logits(told), hyper.logit)
         priced, log_costs = priced_rows(told)
+        priced, log_costs = priced[-COST_ROWS:], log_costs[-COST_ROWS:]
         self._log_cost = _flat(one_hot.total, extras.shape[1], log_costs)
         if hyper.log_cost is not None:
             costs = ChoiceProcess(one_hot, told.rows[priced], extras[priced], log_costs, hyper.log_cost)
             self._log_cost = costs.mean()
 
+    @cached_property
     def mean(self) -> RewardEffects:
         """What is expected."""
         return RewardEffects(self._logit.mean(), self._log_cost)
