@@ -118,10 +118,13 @@ def test_a_climb_scores_neighbours_as_the_reward_does_and_finds_the_best() -> No
     assert unseen == best[1:2]
 
 
-def test_a_failure_is_no_worse_than_the_floor() -> None:
-    accuracy = np.array([0.9, 0.91, 0.92, 0.93, 0.0])
-    told = Told(np.zeros((5, 1), dtype=np.int64), accuracy, np.array([0.9, 0.9, 0.9, 0.9, 0.0]))
-    assert logits(told).min() == pytest.approx(np.log(0.9 / 0.1))
+def test_a_failure_is_no_worse_than_the_floor_and_worse_than_any_cost_makes_good() -> None:
+    accuracy = np.array([0.9, 0.91, 0.92, 0.93, 0.45, 0.0])
+    reward = accuracy * np.array([1.0, 1.0, 1.0, 1.0, 1.3, 0.0])
+    found = 1 / (1 + np.exp(-logits(Told(np.zeros((6, 1), dtype=np.int64), accuracy, reward))))
+    assert found[:4] == pytest.approx(accuracy[:4])
+    assert found[4] == found[5] > 0.45
+    assert 1.3 * found[4] < 0.93
 
 
 def test_what_a_space_knows_is_a_function_of_choices() -> None:

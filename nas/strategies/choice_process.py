@@ -248,7 +248,15 @@ class _Fit:
         open_ = max(int((one_hot.num_options > 1).sum()), 1)
         one, each, more = np.ones(1), np.ones(self._decisions), np.ones(extras.shape[1])
         self.start = np.log(
-            np.concatenate([one * prior.relevance / open_, each, one * prior.pairs, one * prior.noise, more * prior.extras])
+            np.concatenate(
+                [
+                    one * prior.relevance / open_,
+                    each,
+                    one * prior.pairs,
+                    one * prior.noise,
+                    more * prior.extras,
+                ]
+            )
         )
         self._spreads = np.concatenate(
             [

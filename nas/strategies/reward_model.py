@@ -27,6 +27,7 @@ COST_ROWS = 400  # the latest of those that tell the cost factor: without noise,
 ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
 FLOOR = 3.0  # robust standard deviations below the median: how bad is all the same
 MOST_CACHED = 20_000  # architectures whose known quantities are kept: counting a network takes milliseconds
+HOPELESS = 0.9  # of the best reward, where nothing is expected to be the best any more
 ROBUST = 1.4826  # times the median absolute deviation: a normal distribution's standard deviation
 EXACT = Prior(
     noise=1e-4,
@@ -153,17 +154,26 @@ def fit_reward(one_hot: OneHot, told: Told, extras: np.ndarray) -> RewardHyperpa
 
 
 def logits(told: Told) -> np.ndarray:
-    """Of the accuracies, none below the floor: how bad a failure was is of no interest, and misleads."""
-    inside = np.clip(told.accuracy, ALMOST, 1 - ALMOST)
-    values = np.log(inside / (1 - inside))
+    """Of the accuracies, none below the floor: how bad a failure was is of no interest, and misleads.
+
+    The floor is FLOOR robust standard deviations below the median, and so low that no cost factor that was
+    told would bring it near the best reward.
+    """
+    values = _logit(told.accuracy)
     feasible = values[told.reward > 0]
     if not len(feasible):
         return np.zeros(len(values))
+    _, log_costs = priced_rows(told)
+    hopeless = HOPELESS * told.reward.max() / np.exp(log_costs.max(initial=0.0))
     median = float(np.median(feasible))
     deviation = ROBUST * float(np.median(np.abs(feasible - median)))
-    lowest = float(feasible.min())
-    floor = max(lowest, median - FLOOR * deviation) if deviation > 0 else lowest
+    floor = min(median - FLOOR * deviation, float(_logit(np.array(hopeless))))
     return np.maximum(values, floor)
+
+
+def _logit(accuracy: np.ndarray) -> np.ndarray:
+    inside = np.clip(accuracy, ALMOST, 1 - ALMOST)
+    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def priced_rows(told: Told) -> tuple[np.ndarray, np.ndarray]:
