@@ -1,27 +1,173 @@
-"""A run's trials as a pandas frame."""
+"""Runs as pandas frames: every column typed and documented, from disk or object storage."""
 
 import io
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
+import fsspec
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trials.log_schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
+from trials.reward import Reward
+
+RUN = Column("run", pa.string(), "name of the run's folder")
+COLUMNS = {"trials": (RUN, *TRIAL_COLUMNS), "epochs": (RUN, *EPOCH_COLUMNS)}
+KINDS = {"int64": pd.Int64Dtype(), "int16": pd.Int16Dtype(), "bool": pd.BooleanDtype()}
+GLOB = re.compile(r"[*?\[]")
 
 
-def read_trials(run: str | Path) -> pd.DataFrame:
-    """One row per finished trial of a run, also while it goes on.
+def read_trials(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per finished trial, also while the search goes on; `columns` reads fewer.
+
+    `run` is a run directory, a pattern of several (`runs/*`), or a URL that fsspec opens (`s3://bucket/run`).
+    Missing integers are NA, missing floats NaN; `attrs["units"]` has the units, `describe_columns` all.
 
     Raises:
-        FileNotFoundError: the folder is no run, or has no finished trial.
+        FileNotFoundError: the folder is no run, or has no finished trial; no folder fits the pattern.
+        ValueError: a file is damaged, or a column does not exist.
     """
-    path = Path(run) / "trials.parquet"
-    if not path.is_file():
+    return _read(run, "trials", columns)
+
+
+def read_epochs(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per trial, attempt and epoch; `run` and what is raised as of `read_trials`."""
+    return _read(run, "epochs", columns)
+
+
+def describe_columns(kind: Literal["trials", "epochs"] = "trials") -> pd.DataFrame:
+    """What each column means: type, unit, meaning; by name."""
+    return described(COLUMNS[kind])
+
+
+def described(columns: Sequence[Column]) -> pd.DataFrame:
+    """The documentation of columns as a frame."""
+    rows = [(c.name, str(c.type), c.unit or _unit_of_name(c.name), c.meaning) for c in columns]
+    return pd.DataFrame(rows, columns=["column", "type", "unit", "meaning"]).set_index("column")
+
+
+def searched(trials: pd.DataFrame) -> pd.DataFrame:
+    """Completed search and baseline trials: what a search may choose its winner from."""
+    return trials[_is_searched(trials)]
+
+
+def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
+    """Completed search and baseline trials, the best reward first; the best `count` of them."""
+    # Of a million rows only those that are wanted are copied: most of a row is its architecture.
+    eligible = np.flatnonzero(_is_searched(trials))
+    order = np.argsort(-floats(trials, "reward")[eligible], kind="stable")
+    return trials.take(eligible[order][:count]).reset_index(drop=True)
+
+
+def _is_searched(trials: pd.DataFrame) -> np.ndarray:
+    is_searched = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
+    return is_searched.to_numpy(dtype=bool, na_value=False)
+
+
+def rewards(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.Series:
+    """What each row's reward is under other exponents: accuracy times the powers of ratios to the reference.
+
+    NaN where something was not measured, 0 where the trial was infeasible.
+
+    Raises:
+        ValueError: a term is not a measured quantity.
+    """
+    Reward(terms)
+    value = floats(trials, "accuracy")
+    for name, exponent in terms.items():
+        value = value * ratio(trials, name) ** exponent
+    value[(trials["status"] == "infeasible").to_numpy(dtype=bool, na_value=False)] = 0.0
+    return pd.Series(value, index=trials.index, name="reward")
+
+
+def reranked(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.DataFrame:
+    """The same rows with their rewards under other exponents.
+
+    Raises:
+        ValueError: a term is not a measured quantity.
+    """
+    return trials.assign(reward=rewards(trials, terms))
+
+
+def ratio(trials: pd.DataFrame, name: str) -> np.ndarray:
+    """A quantity over the reference network's."""
+    if name.endswith("_ratio"):
+        return floats(trials, name)
+    return floats(trials, name) / floats(trials, f"reference_{name}")
+
+
+def floats(trials: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as floats, NaN where it is missing."""
+    return trials[name].to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[str] | None) -> pd.DataFrame:
+    wanted = _chosen(kind, columns)
+    # A driver may replace a file at any time, so each is read at once.
+    storage, path = fsspec.core.url_to_fs(str(run))
+    if GLOB.search(path):
+        files = sorted(storage.glob(f"{path.rstrip('/')}/{kind}.parquet"))
+    else:
+        files = [f"{path.rstrip('/')}/{kind}.parquet"]
+        files = files if storage.isfile(files[0]) else []
+    if not files:
         raise FileNotFoundError(
-            f"{run}: no trials.parquet; a run directory with a finished trial is expected"
+            f"{run}: no {kind}.parquet; a run directory with a finished trial is expected"
         )
-    # Read at once: pandas opens a path twice, and a driver may replace the file in between.
-    return pd.read_parquet(io.BytesIO(path.read_bytes()))
+    tables = [_table(storage.cat_file(file), file, wanted) for file in files]
+    return _frame(pa.concat_tables(tables), wanted)
 
 
-def ranked(trials: pd.DataFrame) -> pd.DataFrame:
-    """Completed search and baseline trials, the best reward first."""
-    counted = trials[(trials.status == "completed") & trials.purpose.isin(["search", "baseline"])]
-    return counted.sort_values("reward", ascending=False, ignore_index=True)
+def _chosen(kind: str, names: Sequence[str] | None) -> tuple[Column, ...]:
+    known = {column.name: column for column in COLUMNS[kind]}
+    if unknown := sorted(set(names or ()) - known.keys()):
+        raise ValueError(f"there is no column {', '.join(unknown)}; columns are {', '.join(known)}")
+    return tuple(known[name] for name in names) if names is not None else COLUMNS[kind]
+
+
+def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
+    """One file in our columns: those that an older version lacks are null, `run` is the folder's name."""
+    try:
+        with pq.ParquetFile(io.BytesIO(data)) as parquet:
+            names = set(parquet.schema_arrow.names)
+            table = parquet.read(columns=[c.name for c in columns if c.name in names])
+        found = []
+        for column in columns:
+            if column.name == RUN.name:
+                found.append(pa.array([Path(file).parent.name] * table.num_rows, pa.string()))
+            elif column.name in names:
+                found.append(table[column.name].cast(column.type))
+            else:
+                found.append(pa.nulls(table.num_rows, column.type))
+        return pa.table(found, schema=schema_of(columns))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or ["unreadable"])[0]
+        raise ValueError(f"{file}: damaged ({reason}); continue the search, which makes it again") from None
+
+
+def _frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas_type, split_blocks=True, self_destruct=True)
+    units = {c.name: c.unit or _unit_of_name(c.name) for c in columns}
+    frame.attrs["units"] = {name: unit for name, unit in units.items() if unit}
+    return frame
+
+
+def _pandas_type(kind: pa.DataType) -> Any:
+    if pa.types.is_list(kind):
+        return pd.ArrowDtype(kind)  # a million Python lists would take longer than all the rest
+    if pa.types.is_string(kind):
+        return pd.StringDtype("pyarrow")
+    return KINDS.get(str(kind))
+
+
+def _unit_of_name(name: str) -> str:
+    if name.endswith("_ratio"):
+        return "x reference"
+    return "s" if name.endswith("_seconds") else ""

@@ -53,6 +53,7 @@ def test_files_have_a_subject_and_stay_short(path: Path) -> None:
     ("module", "forbidden"),
     [
         ("analysis.frame", ("torch", "ray", "optuna")),
+        ("analysis.run_comparison", ("torch", "ray", "optuna", "matplotlib")),
         ("trials.trial", ("torch", "ray", "optuna")),
         ("trials.log_schema", ("torch", "ray", "optuna")),
         ("trials.run_trial", ("ray", "optuna")),

@@ -1,0 +1,69 @@
+"""How sure a figure is: intervals of shares, of differences, and of whatever can be resampled."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+NORMAL = 1.959964  # 97.5 % quantile
+RESAMPLES = 1_000
+
+
+class Estimate(NamedTuple):
+    """A figure and its 95 % interval; NaN where too little is known."""
+
+    value: float
+    low: float
+    high: float
+
+
+def share(hits: float, count: float) -> Estimate:
+    """A share of `count` cases, with Wilson's interval (also right for 0 and for all)."""
+    if not count:
+        return Estimate(np.nan, np.nan, np.nan)
+    p, z2 = hits / count, NORMAL**2
+    centre = (p + z2 / (2 * count)) / (1 + z2 / count)
+    half = NORMAL * np.sqrt(p * (1 - p) / count + z2 / (4 * count**2)) / (1 + z2 / count)
+    return Estimate(p, max(centre - half, 0.0), min(centre + half, 1.0))
+
+
+def mean(values: np.ndarray) -> Estimate:
+    """A mean with Student's interval."""
+    value = float(values.mean()) if len(values) else np.nan
+    if len(values) < 2:
+        return Estimate(value, np.nan, np.nan)
+    half = float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / np.sqrt(len(values))
+    return Estimate(value, value - half, value + half)
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Of two means, with Welch's interval."""
+    if min(len(first), len(second)) < 2:
+        value = float(first.mean() - second.mean()) if len(first) and len(second) else np.nan
+        return Estimate(value, np.nan, np.nan)
+    value = float(first.mean() - second.mean())
+    parts = [float(x.var(ddof=1)) / len(x) for x in (first, second)]
+    total = sum(parts)
+    if total == 0:
+        return Estimate(value, value, value)
+    freedom = total**2 / sum(p**2 / (len(x) - 1) for p, x in zip(parts, (first, second), strict=True))
+    half = float(stdtrit(freedom, 0.975)) * float(np.sqrt(total))
+    return Estimate(value, value - half, value + half)
+
+
+def resampled(figure: Callable[[np.ndarray], float], count: int, *, seed: int = 0) -> Estimate:
+    """A figure of cases given by their indices, with the percentile interval of the bootstrap.
+
+    The interval is NaN of fewer than 5 cases, which a bootstrap says too little about.
+    """
+    value = figure(np.arange(count))
+    if count < 5:
+        return Estimate(value, np.nan, np.nan)
+    rng = np.random.default_rng(seed)
+    draws = np.array([figure(rng.integers(0, count, count)) for _ in range(RESAMPLES)])
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return Estimate(value, np.nan, np.nan)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(value, float(low), float(high))

@@ -1,0 +1,84 @@
+"""Whether short trials tell which architecture is better: against longer trainings of some of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.choice_model import kendall_tau
+from analysis.frame import floats, ratio, searched
+from analysis.intervals import Estimate, resampled
+from analysis.reward_map import seed_deviation
+
+
+@dataclass(frozen=True)
+class ProxyAudit:
+    """Short and long trainings of the same architectures, and how far they agree.
+
+    Attributes:
+        pairs: a row for each architecture: trial_id (the short one), short, long (rewards), short_accuracy,
+            long_accuracy, epochs (of the long one).
+        tau: Kendall's tau-b of the two rankings by reward, -1 to 1.
+        recall: the share of the best `top` by long training that is among the best `top` by short.
+        regret: how much long reward is lost by taking the short ranking's first.
+        seed_deviation: of accuracy between short trainings of one architecture; 0 where unknown.
+    """
+
+    pairs: pd.DataFrame
+    top: int
+    tau: Estimate
+    recall: Estimate
+    regret: Estimate
+    seed_deviation: float
+
+
+def proxy_audit(trials: pd.DataFrame, audits: pd.DataFrame, terms: dict[str, float]) -> ProxyAudit | None:
+    """Compares a run's trials with its longer trainings (`audits`); None where fewer than two are paired.
+
+    The sizes and the step time of a pair are the short trial's, so that the two rewards differ by accuracy
+    alone. Where an architecture was trained longer several times, the mean counts.
+    """
+    pairs = paired(trials, audits, terms)
+    if len(pairs) < 2:
+        return None
+    short, long = pairs["short"].to_numpy(), pairs["long"].to_numpy()
+    top = max(len(pairs) // 5, 1)
+    return ProxyAudit(
+        pairs=pairs,
+        top=top,
+        tau=resampled(lambda i: kendall_tau(short[i].tolist(), long[i].tolist()), len(pairs)),
+        recall=resampled(lambda i: top_recall(short[i], long[i], top), len(pairs)),
+        regret=resampled(lambda i: float(long[i].max() - long[i][short[i].argmax()]), len(pairs)),
+        seed_deviation=seed_deviation(trials),
+    )
+
+
+def paired(trials: pd.DataFrame, audits: pd.DataFrame, terms: dict[str, float]) -> pd.DataFrame:
+    """A row for each architecture that was trained both ways; `ProxyAudit.pairs` has the columns."""
+    longer = audits[(audits.status == "completed") & (audits.purpose == "audit")]
+    groups = longer.groupby("architecture_id").agg(
+        long_accuracy=("accuracy", "mean"), epochs=("epochs", "max")
+    )
+    rows = searched(trials)
+    rows = rows[rows.architecture_id.isin(groups.index)].drop_duplicates("architecture_id")
+    accuracy = floats(rows, "accuracy")
+    cost = np.ones(len(rows))
+    for name, exponent in terms.items():
+        cost = cost * ratio(rows, name) ** exponent
+    long = groups.loc[rows["architecture_id"], "long_accuracy"].to_numpy(dtype=np.float64)
+    return pd.DataFrame(
+        {
+            "trial_id": rows["trial_id"].to_numpy(dtype=np.int64),
+            "short": accuracy * cost,
+            "long": long * cost,
+            "short_accuracy": accuracy,
+            "long_accuracy": long,
+            "epochs": groups.loc[rows["architecture_id"], "epochs"].to_numpy(dtype=np.int64),
+        }
+    )
+
+
+def top_recall(short: np.ndarray, long: np.ndarray, top: int) -> float:
+    """Of the best `top` by the second figure, the share among the best `top` by the first."""
+    chosen, best = (set(np.argsort(-x, kind="stable")[:top].tolist()) for x in (short, long))
+    return len(chosen & best) / top

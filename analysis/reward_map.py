@@ -1,0 +1,127 @@
+"""Which architecture wins under which exponents, and how sure that is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.frame import floats, ratio, searched
+
+DRAWS = 200
+AXES = ("step_time_ratio", "params")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What can win: completed trials with all quantities, as logarithms; (trials) each."""
+
+    trial_id: np.ndarray
+    log_accuracy: np.ndarray
+    log_costs: np.ndarray  # (trials, 2): of step time and of parameters over the reference's
+    deviation: np.ndarray  # of log accuracy, from one training to the next
+
+
+@dataclass(frozen=True)
+class RewardMap:
+    """The winner over a grid of exponents.
+
+    Attributes:
+        step_exponents, size_exponents: (w) and (v), the exponents of step time and of parameters.
+        winner: (w, v), the winning trial's number.
+        stability: (w, v), how often it still wins when accuracies vary as they do between trainings.
+    """
+
+    step_exponents: np.ndarray
+    size_exponents: np.ndarray
+    winner: np.ndarray
+    stability: np.ndarray
+
+
+def candidates(trials: pd.DataFrame) -> Candidates:
+    """Completed search and baseline trials with an accuracy above 0.
+
+    An accuracy varies by minival's finite size, or by as much as repeats of one architecture (finalists) do,
+    whichever is more.
+    """
+    rows = searched(trials)
+    accuracy = floats(rows, "accuracy")
+    costs = np.log(np.stack([ratio(rows, name) for name in AXES], axis=1).clip(1e-12))
+    images = floats(rows, "minival_images")
+    error = np.sqrt(accuracy * (1 - accuracy) / np.where(images > 0, images, np.inf))
+    deviation = np.maximum(error, seed_deviation(trials))
+    usable = (accuracy > 0) & np.isfinite(costs).all(axis=1)
+    return Candidates(
+        trial_id=rows["trial_id"].to_numpy(dtype=np.int64)[usable],
+        log_accuracy=np.log(accuracy[usable]),
+        log_costs=costs[usable],
+        deviation=(deviation / np.where(accuracy > 0, accuracy, 1.0))[usable],
+    )
+
+
+def seed_deviation(trials: pd.DataFrame) -> float:
+    """Deviation of accuracy between trainings of one architecture, pooled over repeats; 0 if unknown."""
+    repeats = trials[(trials.purpose == "repeat") & (trials.status == "completed")]
+    groups = [floats(group, "accuracy") for _, group in repeats.groupby("architecture_id")]
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    return float(np.sqrt(squares / freedom)) if freedom else 0.0
+
+
+def reward_map(
+    found: Candidates, step_exponents: np.ndarray, size_exponents: np.ndarray, *, seed: int = 0
+) -> RewardMap:
+    """The winner at every pair of exponents, and its stability over DRAWS redraws of all accuracies."""
+    w, v = np.meshgrid(step_exponents, size_exponents, indexing="ij")
+    exponents = np.stack([w.ravel(), v.ravel()])  # (2, cells)
+    gains = found.log_costs @ exponents  # (trials, cells)
+    chosen = (found.log_accuracy[:, None] + gains).argmax(axis=0)
+    kept = _contenders(found, gains)
+    drawn = np.random.default_rng(seed).normal(size=(DRAWS, len(kept))) * found.deviation[kept]
+    wins = np.zeros(len(chosen))
+    for noise in drawn:
+        again = (found.log_accuracy[kept][:, None] + noise[:, None] + gains[kept]).argmax(axis=0)
+        wins += kept[again] == chosen
+    return RewardMap(
+        step_exponents,
+        size_exponents,
+        found.trial_id[chosen].reshape(w.shape),
+        (wins / DRAWS).reshape(w.shape),
+    )
+
+
+def _contenders(found: Candidates, gains: np.ndarray) -> np.ndarray:
+    """Who can win anywhere on the grid when accuracies are up to 4 deviations off."""
+    rewards = found.log_accuracy[:, None] + gains
+    reach = 4 * found.deviation[:, None]
+    can_win = (rewards + reach >= (rewards - reach).max(axis=0)).any(axis=1)
+    return np.flatnonzero(can_win)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Of one exponent, between which the winner stays the same, and who takes over beyond."""
+
+    low: float  # -inf: no other ever wins
+    high: float
+    below: int | None  # the trial that wins just below
+    above: int | None
+
+
+def winner_range(found: Candidates, exponents: tuple[float, float], *, of: int = 0) -> Range:
+    """How far one exponent (0: step time's, 1: parameters') may move before another trial wins."""
+    rewards = found.log_accuracy + found.log_costs @ np.asarray(exponents)
+    best = int(rewards.argmax())
+    # The lead over a rival is linear in the exponent: lead + slope * (new - old).
+    lead = rewards[best] - rewards
+    slope = found.log_costs[best, of] - found.log_costs[:, of]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = exponents[of] - lead / slope
+    below = np.where(slope > 0, crossing, -np.inf)
+    above = np.where(slope < 0, crossing, np.inf)
+    first, second = int(below.argmax()), int(above.argmin())
+    return Range(
+        low=float(below[first]),
+        high=float(above[second]),
+        below=int(found.trial_id[first]) if np.isfinite(below[first]) else None,
+        above=int(found.trial_id[second]) if np.isfinite(above[second]) else None,
+    )
