@@ -12,6 +12,7 @@ from nas.describe_space import num_architectures
 from nas.live import LiveView
 from nas.loggers import Loggers
 from nas.news import News
+from nas.report.page import report_after_search
 from nas.search import SearchResult, search
 from nas.stopping import StopRequest
 from search_spaces.yaml_io import ConfigError, to_mapping
@@ -79,7 +80,9 @@ def launch_search(
 
         patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
         open_run = partial(RunStore, patience=patience)
-        return search(config, folder, execute=execute, on_news=tell, open_run=open_run, stop=stop)
+        result = search(config, folder, execute=execute, on_news=tell, open_run=open_run, stop=stop)
+    report_after_search(folder, console)
+    return result
 
 
 def timing_device(config: SearchConfig, run: Path) -> str | None:

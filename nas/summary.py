@@ -82,7 +82,8 @@ def summary_screen(result: SearchResult) -> RenderableType:
     if result.prediction_error is not None:
         lines += [Text(_prediction_line(result.prediction_error)), Text("")]
     folder = result.folder
-    lines.append(Text(f"{folder}/   best.yaml   trials.parquet   epochs.parquet   search.yaml"))
+    report = "   report.html" if (folder / "report.html").is_file() else ""
+    lines.append(Text(f"{folder}/   best.yaml   trials.parquet   search.yaml{report}"))
     if best is not None:
         lines.append(Text(f"next:  nas describe {folder}/best.yaml"))
         lines.append(Text(f"       nas export {folder} -o winner.yaml"))

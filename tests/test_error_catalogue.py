@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 from error_cases import DATA, FILES, RUNS, SCALES, SEARCHES, SIMULATED, SPACES, Case
+from report_error_cases import REPORTS
 
 from nas.cli import main
 
 CATALOGUE = Path(__file__).parent / "golden" / "errors.yaml"
-CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES)
+CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS)
 VARYING = (
+    (r"damaged \(.*\);", "damaged (…);"),
     (r"not a readable Parquet file: .*", "not a readable Parquet file: …"),
     (r"\d+ slots", "… slots"),
     (r"there are \d+ x .*\)\. Search", "there are …). Search"),

@@ -1,0 +1,37 @@
+"""The command nas report."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    reward: Annotated[
+        list[str] | None, typer.Option(help="quantity=exponent, another trade-off (may be repeated).")
+    ] = None,
+    retarget: Annotated[
+        str | None, typer.Option(help="By step times that nas measure --run took on this device.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file (default: report.html in the run).")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report: winner, front, progress, what was learned, noise, cost; one HTML file."""
+    from nas.report.facts import changed_terms
+    from nas.report.page import write_report
+
+    path = write_report(run, output=output, terms=changed_terms(reward or []), device=retarget)
+    if as_json:
+        print(json.dumps({"run": str(run), "report": str(path)}))
+    else:
+        Console(highlight=False, soft_wrap=True).print(f"{path}")
+    if open_:
+        typer.launch(path.resolve().as_uri())

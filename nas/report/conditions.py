@@ -1,0 +1,105 @@
+"""What was searched on what, under which conditions, and how to do it again."""
+
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import pandas as pd
+
+from analysis.frame import searched
+from nas.describe_space import num_architectures
+from nas.report.facts import RunFacts, formula_markup
+from nas.report.markup import Markup, details, join, table, tag
+
+CONDITIONS = {
+    "device_name": "trained on",
+    "precision": "precision",
+    "batch_size": "batch size, images",
+    "resolution": "resolution, px",
+    "epochs": "epochs",
+    "timing_device": "step time measured on",
+    "timing_resolution": "step time at, px",
+    "timing_batch_size": "step time of a batch of, images",
+    "timing_precision": "step time in",
+    "minival_images": "minival, images",
+    "reference_step_seconds": "reference network's step, s",
+    "reference_params": "reference network's parameters",
+    "reference_macs": "reference network's MACs",
+}
+
+
+def searched_section(facts: RunFacts) -> Markup:
+    """The space, the images, the strategy, the reward and the budget."""
+    config, trials = facts.config, facts.trials
+    size = num_architectures(config.space) or config.space.size
+    settings = ", ".join(f"{key} {value}" for key, value in config.strategy_settings().items())
+    ended = ", ".join(f"{count:,} {status}" for status, count in trials["status"].value_counts().items())
+    purposes = ", ".join(
+        f"{count:,} {purpose}" for purpose, count in trials["purpose"].value_counts().items()
+    )
+    budget = ", ".join(f"{value:,} {key}" for key, value in vars(config.budget).items() if value is not None)
+    lines: list[tuple[str, Any]] = [
+        ("space", f"{size:,} architectures of {len(config.space.stages)} stages"),
+        ("images", config.data.source),
+        ("strategy", config.strategy["name"] + (f" ({settings})" if settings else "")),
+        ("reward", formula_markup(facts.terms)),
+        ("a trial", f"{config.recipe.epochs} epochs, batch size {config.recipe.batch_size}"),
+        ("budget", budget),
+        ("rows", f"{len(trials):,}: {ended}"),
+        ("purposes", purposes),
+    ]
+    return table(("", ""), lines, left=2)
+
+
+def conditions_section(facts: RunFacts) -> Markup:
+    """Devices, precision, sizes; what differs between rows is said."""
+    rows = searched(facts.trials)
+    lines = [(words, _values(rows[name])) for name, words in CONDITIONS.items()]
+    last: Mapping[str, Any] = facts.environments[-1] if facts.environments else {}
+    packages = last.get("packages") or {}
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+    lines += [
+        (name, str(last[name])) for name in ("host", "platform", "python", "cuda", "cpu") if last.get(name)
+    ]
+    lines += [("packages", versions)] if versions else []
+    return table(("", ""), [line for line in lines if line[1]], left=2)
+
+
+def _values(column: pd.Series) -> str:
+    """The column's value, or how many it has."""
+    found = column.dropna().value_counts()
+    if found.empty:
+        return ""
+    shown = [_short(value) for value in found.index[:3]]
+    if len(found) == 1:
+        return shown[0]
+    if pd.api.types.is_float_dtype(column):  # a measured one: it varies by itself
+        return f"{column.median():.5g} (median)"
+    return f"{', '.join(shown)}{', …' if len(found) > 3 else ''} (differs between trials)"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return f"{value:,}" if isinstance(value, Integral) else str(value)
+
+
+def reproduce_section(facts: RunFacts) -> Markup:
+    """The commands, and the whole search file."""
+    run, seed = facts.folder, facts.config.seed
+    commands = (
+        f"nas search {run}/search.yaml --run runs/again      # seed {seed}; rewards vary as the noise above\n"
+        f"nas export {run} -o winner.yaml                   # the winner, with where it comes from\n"
+        f"nas train {run}/best.yaml                         # full training\n"
+        f"nas measure --run {run}                           # its step times on another device"
+    )
+    typed = [
+        " ".join(map(str, environment["command"]))
+        for environment in facts.environments
+        if isinstance(environment.get("command"), list)
+    ]
+    text = (run / "search.yaml").read_text(encoding="utf-8", errors="replace")
+    parts = [tag("pre", commands)]
+    if typed:
+        parts.append(details("How it was started", tag("pre", "\n".join(typed))))
+    return join([*parts, details("The whole search file (search.yaml)", tag("pre", text))])

@@ -1,0 +1,208 @@
+"""What a report is written from: a run's configuration, rows and environment, read once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.finalists import Standing, finalists, standings
+from analysis.frame import ranked, read_trials, reranked
+from nas.compare_strategies import parsed_terms
+from nas.config import SearchConfig
+from nas.live import short_count
+from nas.report.markup import Markup, join, tag
+from search_spaces.architecture import Architecture, Stage
+from search_spaces.yaml_io import ConfigError, read_yaml
+from trials.rows import architecture_from_json
+from trials.store import RunStore
+from trials.trial import REWARDABLE
+
+TERM_NAMES = {"step_time_ratio": "step time", "params": "parameters", "macs": "MACs"}
+OPS = {"mbconv": "MB", "fused_mbconv": "Fused"}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run under one trade-off.
+
+    Attributes:
+        trials: all rows; rewards and step times are those under which the report is written.
+        audits: rows of longer trainings.
+        changed: how the trade-off differs from the search's own, in words; None if it does not.
+        winner: the row of the winner; None before the first completed trial.
+    """
+
+    folder: Path
+    config: SearchConfig
+    trials: pd.DataFrame
+    audits: pd.DataFrame
+    environments: tuple[dict[str, Any], ...]
+    standings: tuple[Standing, ...]
+    terms: Mapping[str, float]
+    changed: str | None
+    winner: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The winner's."""
+        return architecture_from_json(str(self.winner["architecture"])) if self.winner else None
+
+
+def changed_terms(words: Sequence[str]) -> dict[str, float]:
+    """Exponents from `quantity=exponent`, several separated by commas; `none` sets all to 0.
+
+    Raises:
+        ConfigError: a word that is not so, or a quantity that is not measured.
+    """
+    parts = [part.strip() for word in words for part in word.split(",")]
+    zeros = dict.fromkeys(REWARDABLE, 0.0) if "none" in parts else {}
+    return {**zeros, **(parsed_terms(parts) or {})}
+
+
+def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: str | None = None) -> RunFacts:
+    """The facts of a run; with some exponents replaced, and with the step times of another device.
+
+    Raises:
+        ConfigError: no run, nothing finished, a damaged file, or nothing measured on that device.
+    """
+    if not RunStore.is_run(run):
+        found = "not a run directory" if run.exists() else "there is no such folder"
+        raise ConfigError(f"{run}: {found} (a run has search.yaml and log/ in it)")
+    try:
+        config = read_yaml(SearchConfig, run / "search.yaml")
+    except ConfigError as error:
+        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
+    trials = _rows(run)
+    # Rewards of the search's own terms stay as they were recorded: a report shows what the search saw.
+    changed = []
+    if device is not None:
+        trials = _on_device(run, trials, device)
+        changed.append(f"step times on {device}")
+    used = {**config.reward, **(terms or {})}
+    if used != config.reward:
+        changed.append(f"reward {formula(used)}")
+    if changed:
+        trials = reranked(trials, used)
+    facts = RunFacts(
+        folder=run,
+        config=config,
+        trials=trials,
+        audits=_audits(run),
+        environments=_environments(run),
+        standings=tuple(standings(finalists(records(trials)))),
+        terms=used,
+        changed=", ".join(changed) or None,
+        winner=None,
+    )
+    return replace(facts, winner=_winner(facts))
+
+
+def _rows(run: Path) -> pd.DataFrame:
+    try:
+        return read_trials(run)
+    except FileNotFoundError:
+        raise ConfigError(f"{run}: this run has no finished trial yet") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _audits(run: Path) -> pd.DataFrame:
+    """Rows of longer trainings; none where there has been no audit."""
+    try:
+        return read_trials(run / "audit")
+    except FileNotFoundError:
+        return read_trials(run)[:0]
+
+
+def _environments(run: Path) -> tuple[dict[str, Any], ...]:
+    """What each start of a driver wrote down of its machine; a damaged one is left out."""
+    found = []
+    for path in sorted((run / "environment").glob("*.json")):
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found += [facts] if isinstance(facts, dict) else []
+    return tuple(found)
+
+
+def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
+    """The rows of architectures that were measured on another device, with their step times there."""
+    from nas.retarget import retargeted
+
+    measured = {line["row"]["architecture_id"]: line["step_time_ratio"] for line in retargeted(run, device)}
+    known = trials[trials["architecture_id"].isin(list(measured))]
+    there = [measured[str(name)] for name in known["architecture_id"]]
+    changed = known.assign(step_time_ratio=pd.array(there, dtype="float64").to_numpy(), timing_device=device)
+    return changed[changed["step_time_ratio"].notna()]
+
+
+def _winner(facts: RunFacts) -> dict[str, Any] | None:
+    """The finalist with the highest mean, as the search chose; under another trade-off the best reward."""
+    best = ranked(facts.trials, 1)
+    if facts.standings and facts.changed is None:
+        chosen = facts.trials["trial_id"] == facts.standings[0].finalist.trial_id
+        best = facts.trials[chosen]
+    return next(iter(plain_rows(best)), None)
+
+
+def records(trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """What finalists are judged by, as plain rows."""
+    names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy"]
+    return plain_rows(trials.loc[trials["choices"].notna(), names])
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows as mappings."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+# ---------------------------------------------------------------------- in words
+
+
+def formula(terms: Mapping[str, float]) -> str:
+    """The reward as it is calculated, as plain text."""
+    powers = [f"{TERM_NAMES.get(name, name)}^{power:g}" for name, power in terms.items() if power]
+    return " × ".join(["accuracy", *powers])
+
+
+def formula_markup(terms: Mapping[str, float]) -> Markup:
+    """The same with raised exponents."""
+    parts: list[Any] = ["accuracy"]
+    for name, power in terms.items():
+        if power:
+            raised = f"{power:g}".replace("-", "\N{MINUS SIGN}")
+            parts += [" × ", TERM_NAMES.get(name, name), tag("sup", raised)]
+    return join(parts)
+
+
+def stage_words(stage: Stage) -> str:
+    """A stage in a few characters: Fused k3 e4 48 ×2."""
+    if not stage.layers:
+        return "absent"
+    squeeze = " se" if stage.se_ratio else ""
+    return (
+        f"{OPS[stage.op]} k{stage.kernel_size} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
+        f"{squeeze} ×{stage.layers}"
+    )
+
+
+def architecture_words(text: Any) -> str:
+    """An architecture on a line for each stage."""
+    architecture = architecture_from_json(str(text))
+    return "\n".join(f"{i}  {stage_words(stage)}" for i, stage in enumerate(architecture.stages, start=1))
+
+
+def tooltip(row: Mapping[str, Any]) -> str:
+    """What is told of a trial where a picture shows it."""
+    return (
+        f"trial {row['trial_id']}: accuracy {row['accuracy']:.4f}, step time {row['step_time_ratio']:.2f}x, "
+        f"{short_count(int(row['params']))} parameters, reward {row['reward']:.4f}"
+    )

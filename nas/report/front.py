@@ -1,0 +1,161 @@
+"""The winner, and what it was chosen from: accuracy against step time and parameters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frame import floats, searched
+from analysis.pareto import non_dominated
+from analysis.progress import front_points
+from nas.live import short_count
+from nas.report.axes import HEIGHT, label_at, picture, x_axis, x_scale, y_axis, y_scale
+from nas.report.diagram import stage_diagram
+from nas.report.facts import RunFacts, architecture_words, formula_markup, plain_rows, tooltip
+from nas.report.markup import Markup, figure, join, table, tag
+
+MOST_POINTS = 3_000  # beyond the front; more would only make the file large
+AXES = {
+    "step_time_ratio": "training step time, × reference (log)",
+    "params": "parameters, millions (log)",
+}
+
+
+def winner_section(facts: RunFacts) -> Markup:
+    """The winner's figures, and its stages beside the reference's."""
+    row, architecture = facts.winner, facts.architecture
+    if row is None or architecture is None:
+        return tag("p", "No trial has completed yet, so there is no winner.")
+    reference = facts.config.space.reference
+    diagrams = tag(
+        "div",
+        figure(
+            stage_diagram(architecture, other=reference, label="stages of the winner"),
+            f"The winner, trial {row['trial_id']}. What differs from the reference is bold and orange.",
+        ),
+        figure(
+            stage_diagram(reference, other=None, label="stages of the reference"),
+            "The reference network, in whose units step time and parameters count.",
+        ),
+        class_="figures",
+    )
+    key = tag(
+        "p",
+        "Orange squares are Fused-MBConv blocks, blue ones MBConv; a pale first square halves the side.",
+        class_="soft",
+    )
+    return join([_tiles(facts), diagrams, key])
+
+
+def _tiles(facts: RunFacts) -> Markup:
+    row = facts.winner
+    assert row is not None
+    tiles = [
+        (f"{row['accuracy']:.2%}".replace("%", " %"), "accuracy on minival" + _error_words(row)),
+        (f"{row['step_time_ratio']:.2f}×", "the reference's training step"),
+        (short_count(int(row["params"])), f"parameters ({_share(row, 'params')}× reference)"),
+        (short_count(int(row["macs"])), f"MACs ({_share(row, 'macs')}× reference)"),
+        (f"{row['reward']:.4f}", join(["reward: ", formula_markup(facts.terms), _repeats_words(facts)])),
+    ]
+    return tag(
+        "div", *(tag("div", tag("b", big), tag("span", small), class_="tile") for big, small in tiles),
+        class_="tiles",
+    )  # fmt: skip
+
+
+def _repeats_words(facts: RunFacts) -> str:
+    chosen = [s.finalist for s in facts.standings if s.finalist.trial_id == (facts.winner or {})["trial_id"]]
+    return f"; mean of {len(chosen[0].rewards)} repeats {chosen[0].mean:.4f}" if chosen else ""
+
+
+def _error_words(row: Mapping[str, Any]) -> str:
+    accuracy, images = row["accuracy"], row["minival_images"]
+    if images is pd.NA or not images:
+        return ""
+    error = float(np.sqrt(accuracy * (1 - accuracy) / images))
+    return f" (± {100 * error:.2f} of {images:,} images)"
+
+
+def _share(row: Mapping[str, Any], name: str) -> str:
+    value, reference = row[name], row[f"reference_{name}"]
+    return "?" if reference is pd.NA else f"{value / reference:.2f}"
+
+
+def front_section(facts: RunFacts) -> Markup:
+    """Every completed trial, the ones that no other beats, and a table of these."""
+    rows = searched(facts.trials).dropna(subset=["accuracy", "step_time_ratio", "params"])
+    if rows.empty:
+        return tag("p", "No trial has completed yet.")
+    front = rows.iloc[list(non_dominated(front_points(rows)))].sort_values("accuracy", ascending=False)
+    captions = {
+        "step_time_ratio": "Accuracy against training step time.",
+        "params": "Accuracy against size.",
+    }
+    pictures = [
+        figure(
+            _scatter(facts, rows, front, name),
+            f"{captions[name]} Rings are trials that no other beats in accuracy, step time and parameters "
+            "at once.",
+        )
+        for name in AXES
+    ]
+    lines = [
+        (
+            f"trial\N{NO-BREAK SPACE}{row['trial_id']}",
+            f"{row['accuracy']:.4f}",
+            f"{row['step_time_ratio']:.2f}×",
+            short_count(int(row["params"])),
+            f"{row['reward']:.4f}",
+        )
+        for row in plain_rows(front.head(12))
+    ]
+    more = f"The {len(lines)} most accurate of {len(front)} trials that no other beats."
+    listing = table(("", "accuracy", "step time", "parameters", "reward"), lines)
+    return join([tag("div", *pictures, class_="figures"), tag("p", more, class_="soft"), listing])
+
+
+def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str) -> Markup:
+    factor = 1.0 if name == "step_time_ratio" else 1e-6
+    shown = rows.nlargest(MOST_POINTS, "reward") if len(rows) > MOST_POINTS else rows
+    x = x_scale(floats(rows, name) * factor, logarithmic=True)
+    y = y_scale(_focused(floats(rows, "accuracy")))
+    parts = [x_axis(x, AXES[name]), y_axis(y, "accuracy on minival (0-1)")]
+    if name == "step_time_ratio" and x.low < 1 < x.high:
+        parts.append(tag("line", class_="thin", x1=x(1.0), x2=x(1.0), y1=y.start, y2=y.end))
+    for row in plain_rows(shown):
+        if row["accuracy"] < y.low:
+            continue
+        colour = "c0" if row["purpose"] == "baseline" else "c1"
+        place = {"cx": x(row[name] * factor), "cy": y(row["accuracy"])}
+        parts.append(tag("circle", tag("title", tooltip(row)), class_=f"dot {colour}", r=2.6, **place))
+    for row in plain_rows(front):
+        if row["accuracy"] >= y.low:
+            words = f"{tooltip(row)}\n{architecture_words(row['architecture'])}"
+            place = {"cx": x(row[name] * factor), "cy": y(row["accuracy"])}
+            parts.append(tag("circle", tag("title", words), class_="ring c3", r=4.2, tabindex=0, **place))
+    if facts.winner is not None:
+        place = {"cx": x(float(facts.winner[name]) * factor), "cy": y(float(facts.winner["accuracy"]))}
+        words = f"the winner, trial {facts.winner['trial_id']}\n"
+        words += architecture_words(facts.winner["architecture"])
+        parts.append(tag("circle", tag("title", words), class_="winner c2", r=6.5, tabindex=0, **place))
+        parts.append(label_at("winner", place["cx"], max(place["cy"] - 10, 38.0), class_="c2"))
+    parts.append(_key())
+    return picture(*parts, label=f"accuracy against {AXES[name]}, a point for each trial", height=HEIGHT)
+
+
+def _key() -> Markup:
+    """What colours mean, on the line of the axis's label."""
+    parts, x = [], 196.0
+    for class_, words in (("dot c0", "uniform"), ("dot c1", "proposed"), ("ring c3", "front")):
+        parts.append(tag("circle", class_=class_, cx=x, cy=8.5, r=4.2))
+        parts.append(tag("text", words, x=x + 9, y=13.0))
+        x += 30 + 7.4 * len(words)
+    return join(parts)
+
+
+def _focused(accuracies: np.ndarray) -> np.ndarray:
+    """Without the far lower tail, which would press all others into a line at the top."""
+    low, middle, high = np.quantile(accuracies, [0.0, 0.25, 1.0])
+    floor = max(low, middle - 2.5 * (high - middle))
+    return accuracies[accuracies >= floor]

@@ -1,0 +1,167 @@
+"""How far the result can be trusted: repeats of the finalists, noise, and the audit by longer trainings."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.finalists import Standing
+from analysis.frame import floats, searched
+from analysis.intervals import Estimate
+from analysis.proxy_audit import ProxyAudit, proxy_audit
+from analysis.reward_map import seed_deviation
+from nas.report.axes import (
+    BOTTOM,
+    HEIGHT,
+    TOP,
+    label_at,
+    picture,
+    x_axis,
+    x_scale,
+    y_axis,
+    y_scale,
+)
+from nas.report.facts import RunFacts, plain_rows
+from nas.report.markup import Markup, figure, join, table, tag
+
+ROW = 26.0
+LEFT_OF_FINALISTS = 92.0
+MOST_FINALISTS = 20
+
+
+def trust_section(facts: RunFacts) -> Markup:
+    """The finalists' repeats, and how much accuracies and step times vary."""
+    noise = tag("div", table(("noise", ""), _noise(facts)))
+    shown = facts.standings[:MOST_FINALISTS]
+    if shown:
+        drawn = figure(
+            _finalists_picture(shown),
+            "Dots: mean reward of a finalist's repeats with other seeds, and its 95 % interval; small "
+            "ones: each repeat. Rings: the trial that selected it, whose reward is too high: left out.",
+        )
+        return join([tag("p", _verdict(facts)), tag("div", drawn, noise, class_="figures")])
+    words = (
+        "No finalists were trained again, so the winner's reward is that of one training, and the highest of "
+        "many is too high. `finalists: {count: 5, repeats: 3}` in the search file trains the best again."
+    )
+    return join([tag("p", words), noise])
+
+
+def _verdict(facts: RunFacts) -> str:
+    first = facts.standings[0]
+    text = (
+        f"{len(facts.standings)} finalists were trained again with other seeds; trial "
+        f"{first.finalist.trial_id} has the highest mean reward, {first.finalist.mean:.4f}"
+    )
+    if first.better_than_next is None:
+        return f"{text}."
+    percent = "more than 99 %" if first.better_than_next > 0.99 else f"{100 * first.better_than_next:.0f} %"
+    return f"{text}. It is truly better than the second with a probability of {percent}."
+
+
+def _finalists_picture(shown: tuple[Standing, ...]) -> Markup:
+    known = [
+        value
+        for s in shown
+        for value in (s.low, s.high, s.finalist.selected_reward, *s.finalist.rewards)
+        if value is not None
+    ]
+    left, height = LEFT_OF_FINALISTS, TOP + BOTTOM + ROW * len(shown)
+    x = x_scale(np.array(known), left=left)
+    parts = [x_axis(x, "reward", height=height, left=left)]
+    for i, standing in enumerate(shown):
+        y, finalist = TOP + 13 + ROW * i, standing.finalist
+        colour = "c2" if i == 0 else "c1"
+        name = f"trial {finalist.trial_id}"
+        parts.append(
+            tag(
+                "text",
+                name,
+                class_="strong" if i == 0 else "label",
+                x=left - 10,
+                y=y + 4.5,
+                text_anchor="end",
+            )
+        )
+        if standing.low is not None and standing.high is not None:
+            ends = {"x1": x(standing.low), "x2": x(standing.high)}
+            parts.append(tag("line", class_=f"whisker {colour}", y1=y, y2=y, **ends))
+        parts.append(tag("circle", class_="ring c0", cx=x(finalist.selected_reward), cy=y, r=4.5))
+        for reward in finalist.rewards:
+            parts.append(tag("circle", class_=f"dot {colour}", cx=x(reward), cy=y, r=2.4))
+        parts.append(tag("circle", class_=f"solid {colour}", cx=x(finalist.mean), cy=y, r=5.0))
+    return picture(*parts, label="rewards of the finalists", height=height)
+
+
+def _noise(facts: RunFacts) -> list[tuple[str, str]]:
+    rows = searched(facts.trials)
+    lines = []
+    if deviation := seed_deviation(facts.trials):
+        lines.append(("accuracy from one training to the next (standard deviation)", f"{deviation:.4f}"))
+    images = floats(rows, "minival_images")
+    if np.isfinite(images).any() and facts.winner is not None:
+        accuracy, count = float(facts.winner["accuracy"]), float(np.nanmedian(images))
+        error = np.sqrt(accuracy * (1 - accuracy) / count)
+        lines.append((f"accuracy by minival's {count:,.0f} images (standard error)", f"{error:.4f}"))
+    errors = floats(rows, "step_time_ratio_error")
+    if np.isfinite(errors).any():
+        middle, worst = np.nanquantile(errors, [0.5, 0.95])
+        lines.append(("step-time ratio (standard error, median trial)", f"{100 * middle:.2f} %"))
+        lines.append(("the same, of the 95th of 100 trials", f"{100 * worst:.2f} %"))
+    flagged = int(rows["timing_flag"].notna().sum())
+    lines.append(("step times that should be doubted", f"{flagged:,} of {len(rows):,}"))
+    predicted = int((rows["timing_source"] == "predicted").sum())
+    if predicted:
+        lines.append(("step times predicted from measured blocks", f"{predicted:,} of {len(rows):,}"))
+    return lines
+
+
+# ---------------------------------------------------------------------- the audit
+
+
+def audit_section(facts: RunFacts) -> Markup:
+    """Whether short trials rank as longer trainings do."""
+    audit = proxy_audit(facts.trials, facts.audits, dict(facts.terms))
+    if audit is None:
+        return tag(
+            "p",
+            "Not done. This trains a sample for longer and compares the rankings:  "
+            f"nas audit {facts.folder} --trials 20 --epochs {4 * facts.config.recipe.epochs}",
+        )
+    words = (
+        f"{len(audit.pairs)} architectures, a stratified sample by reward, were trained again for "
+        f"{int(audit.pairs['epochs'].max())} epochs."
+    )
+    lines = [
+        ("Kendall's tau of the two rankings", _figure(audit.tau)),
+        (
+            f"of the best {audit.top} by long training, among the best {audit.top} by short",
+            _figure(audit.recall),
+        ),
+        ("reward lost by trusting the short ranking's first", _figure(audit.regret, digits=4)),
+    ]
+    drawn = figure(
+        _audit_picture(audit),
+        "Rewards of the same architectures, trained short and long; with the step time and the size of the "
+        "short trial in both.",
+    )
+    figures = tag("div", table(("", "", "95 % interval"), [(name, *found) for name, found in lines]))
+    return join([tag("p", words), tag("div", drawn, figures, class_="figures")])
+
+
+def _figure(found: Estimate, *, digits: int = 2) -> tuple[str, str]:
+    interval = f"{found.low:.{digits}f} to {found.high:.{digits}f}" if np.isfinite(found.low) else "too few"
+    return f"{found.value:.{digits}f}", interval
+
+
+def _audit_picture(audit: ProxyAudit) -> Markup:
+    pairs: pd.DataFrame = audit.pairs
+    x, y = x_scale(pairs["short"].to_numpy()), y_scale(pairs["long"].to_numpy())
+    parts = [x_axis(x, "reward of the short trial"), y_axis(y, "reward after long training")]
+    best = int(pairs["short"].to_numpy().argmax())
+    for index, row in enumerate(plain_rows(pairs)):
+        words = f"trial {row['trial_id']:.0f}: short {row['short']:.4f}, long {row['long']:.4f}"
+        place = {"cx": x(row["short"]), "cy": y(row["long"])}
+        colour = "winner c2" if index == best else "ring c1"
+        parts.append(tag("circle", tag("title", words), class_=colour, r=5.0, tabindex=0, **place))
+    at = pairs.iloc[best]
+    parts.append(label_at("first by short", x(float(at["short"])), y(float(at["long"])) + 20, class_="c2"))
+    return picture(*parts, label="long against short rewards", height=HEIGHT)

@@ -1,0 +1,34 @@
+"""Wrong input to the commands that read runs, for the catalogue of messages."""
+
+from pathlib import Path
+
+from error_cases import SEARCH, Case
+from synthetic_run import write_run
+
+
+def _begun(folder: Path) -> None:
+    (folder / "run" / "log" / "asks").mkdir(parents=True)
+    (folder / "run" / "search.yaml").write_text(SEARCH)
+
+
+def _run(folder: Path) -> None:
+    write_run(folder / "run", 20)
+
+
+def _damaged(folder: Path) -> None:
+    _run(folder)
+    path = folder / "run" / "trials.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+REPORTS = (
+    Case("a report of a run that is not there", ("report", "nowhere")),
+    Case("a report of a run without a finished trial", ("report", "run"), prepare=_begun),
+    Case("a report of a damaged run", ("report", "run"), prepare=_damaged),
+    Case(
+        "a report by a quantity that is not measured", ("report", "run", "--reward", "speed=-1"), prepare=_run
+    ),
+    Case("a report by a reward without an exponent", ("report", "run", "--reward", "params"), prepare=_run),
+    Case("a report for a device that was not measured", ("report", "run", "--retarget", "tpu"), prepare=_run),
+    Case("a report in a folder that is not there", ("report", "run", "-o", "a/b.html"), prepare=_run),
+)
