@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from nas.audit_command import audit
 from nas.report.command import report
 from nas.scaling.command import scale
 from nas.training_commands import evaluate, predict, train
@@ -267,7 +268,7 @@ def simulate(
     _print(as_json, lambda: figures, lambda: simulate_screen(figures))
 
 
-for command in (scale, train, evaluate, predict, verify, report):
+for command in (scale, train, evaluate, predict, verify, report, audit):
     app.command()(command)
 
 

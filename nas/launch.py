@@ -19,6 +19,7 @@ from search_spaces.yaml_io import ConfigError, to_mapping
 from trials.device import available_slots, device_info
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
+from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
 from trials.full_disk import Patience
 from trials.packed import TrialImages, corrupt_sentence, open_images
@@ -50,7 +51,7 @@ def launch_search(
         LogNotWrittenError: the disk was full for `disk_wait` seconds.
     """
     config = read_search_config(file, overrides=overrides)
-    execute, where = _executor(
+    execute, where = executor_of(
         workers=workers,
         ray_address=ray_address,
         in_process=in_process,
@@ -59,7 +60,7 @@ def launch_search(
         stall_seconds=config.stall_timeout,
     )
     loggers = Loggers(log, folder, to_mapping(config))
-    images = _open_images(config, console)
+    images = packed_images(config, console)
     size = num_architectures(config.space) or config.space.size
     console.print(
         f"searching  {size:,} architectures; {config.strategy['name']}, {where}\n"
@@ -97,14 +98,14 @@ def timing_device(config: SearchConfig, run: Path) -> str | None:
     return next((row["timing_device"] for row in read_run(run).trials.values() if row["timing_device"]), None)
 
 
-def _executor(
+def executor_of(
     *,
     workers: int | None,
     ray_address: str | None,
     in_process: bool,
-    per_device: int,
     timing_device: str | None,
-    stall_seconds: float,
+    per_device: int = 1,
+    stall_seconds: float = STALL_SECONDS,
 ) -> tuple[Execute, str]:
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
@@ -138,7 +139,7 @@ def _executor(
     return execute, f"{count} worker{'s' if count > 1 else ''}"
 
 
-def _open_images(config: SearchConfig, console: Console) -> TrialImages:
+def packed_images(config: SearchConfig, console: Console) -> TrialImages:
     """The packed images at every resolution of the recipe; shows a bar while images are decoded."""
     resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:

@@ -87,7 +87,7 @@ def search(
     predicted = open_prediction(
         config, folder if continued else None, num_classes=num_classes, on_this_device=own_workers
     )
-    with open_run(folder) as store, _removed_if_never_begun(store, new=not continued):
+    with open_run(folder) as store, removed_if_never_begun(store, new=not continued):
         environment = describe_environment()
         store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
         if predicted is not None:
@@ -122,7 +122,7 @@ def search(
 
 
 @contextmanager
-def _removed_if_never_begun(store: RunStore, *, new: bool) -> Iterator[None]:
+def removed_if_never_begun(store: RunStore, *, new: bool) -> Iterator[None]:
     """A new run that failed before its first ask (no workers, say) leaves nothing behind."""
     try:
         yield

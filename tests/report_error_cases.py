@@ -32,3 +32,14 @@ REPORTS = (
     Case("a report for a device that was not measured", ("report", "run", "--retarget", "tpu"), prepare=_run),
     Case("a report in a folder that is not there", ("report", "run", "-o", "a/b.html"), prepare=_run),
 )
+
+AUDITS = (
+    Case("an audit of a run that is not there", ("audit", "nowhere")),
+    Case("an audit that is not longer", ("audit", "run", "--epochs", "3"), prepare=_run),
+    Case("an audit of one architecture", ("audit", "run", "--trials", "1"), prepare=_run),
+    Case(
+        "an audit with workers in one process",
+        ("audit", "run", "--in-process", "--workers", "3"),
+        prepare=_run,
+    ),
+)

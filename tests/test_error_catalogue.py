@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 from error_cases import DATA, FILES, RUNS, SCALES, SEARCHES, SIMULATED, SPACES, Case
-from report_error_cases import REPORTS
+from report_error_cases import AUDITS, REPORTS
 
 from nas.cli import main
 
 CATALOGUE = Path(__file__).parent / "golden" / "errors.yaml"
-CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS)
+CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS)
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),
     (r"not a readable Parquet file: .*", "not a readable Parquet file: …"),
