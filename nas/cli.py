@@ -207,14 +207,21 @@ def measure(
 
 @app.command()
 def status(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    run: Annotated[Path, typer.Argument(help="A run directory, or a folder of runs.")] = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show how a search is going: trials, the best so far, time left."""
+    """Show how a search is going: trials, the best so far, time left; or list the runs of a folder."""
+    from nas.run_list import folder_screen, folder_status, holds_runs
     from nas.status import run_status, status_screen
     from nas.status import watch as watch_run
 
+    if holds_runs(run):
+        if watch:
+            raise typer.BadParameter(f"--watch follows one run; name one of those in {run}")
+        listed = folder_status(run)
+        _print(as_json, lambda: listed, lambda: folder_screen(listed))
+        return
     if watch:
         watch_run(run, Console(highlight=False), as_json=as_json)
         return
