@@ -50,6 +50,12 @@ def test_the_permitted_options() -> None:
         "--json", "--help",
     }  # fmt: skip
     assert options_of("evaluate") == {"--data", "--resolution", "-o", "--output", "--json", "--help"}
+    assert options_of("report") == {
+        "--reward", "--retarget", "-o", "--output", "--open", "--json", "--help"
+    }  # fmt: skip
+    assert options_of("audit") == {
+        "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"
+    }  # fmt: skip
     assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}
     assert options_of("simulate") == {
         "--strategies", "--workers", "--trials", "--seeds", "--reward", "--column", "--reference", "--set",
