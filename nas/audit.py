@@ -16,20 +16,27 @@ from analysis.frame import read_trials
 from analysis.proxy_audit import ProxyAudit, proxy_audit
 from nas.config import Budget, SearchConfig
 from nas.environment import describe_environment
-from nas.search import (
-    MAX_ATTEMPTS,
-    MAX_CRASHES,
-    SearchFailedError,
-    needs_inference_time,
-    removed_if_never_begun,
-)
+from nas.latched import SearchFailedError
+from nas.search import removed_if_never_begun
+from nas.search_loop import MAX_ATTEMPTS, MAX_CRASHES, needs_inference_time
 from search_spaces.yaml_io import ConfigError, read_yaml, yaml_text
 from trials.reward import Reward
 from trials.rows import ask_from_row, ask_row, trial_row
 from trials.run_reader import read_run
 from trials.run_trial import WorkerSetup, start_worker
 from trials.store import RunStore, recorded_trials
-from trials.trial import Ask, EpochResult, Event, Execute, StartWorker, StepTime, Trial, TrialResult
+from trials.trial import (
+    Ask,
+    EpochResult,
+    Event,
+    Execute,
+    Notice,
+    StartWorker,
+    StepTime,
+    Trial,
+    TrialResult,
+    WorkerJoined,
+)
 
 FOLDER = "audit"  # in the run directory: a run directory of its own, whose rows no strategy is told
 DERIVE_AUDIT_SEED = 2  # keeps its seeds apart from those of the search's trials
@@ -155,7 +162,7 @@ def _write_search(plan: AuditPlan, store: RunStore, environment: dict[str, Any])
     config = replace(plan.config, recipe=recipe, baseline=0, finalists=None, budget=Budget(trials=count))
     header = f"nas audit {plan.run} --trials {count} --epochs {plan.epochs}"
     store.write_text("search.yaml", yaml_text(config, header=header))
-    number = 1 + len(list((plan.folder / "environment").glob("*.json")))
+    number = 1 + len(list((plan.folder / "environment").glob("[0-9][0-9][0-9][0-9].json")))
     store.write_text(f"environment/{number:04d}.json", json.dumps(environment, indent=1) + "\n")
 
 
@@ -230,6 +237,9 @@ class _Loop:
 
     def handle(self, event: Event) -> None:
         """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
+        if isinstance(event, (WorkerJoined, Notice)):
+            self.on_news(event)
+            return
         trial = self.in_flight.get(event.trial_id)
         if trial is None or event.attempt != trial.attempt:
             return
@@ -242,7 +252,7 @@ class _Loop:
 
     def _finish(self, trial: Trial, result: TrialResult) -> None:
         del self.in_flight[trial.trial_id]
-        if result.failure_kind == "worker_lost" and trial.attempt < MAX_ATTEMPTS:
+        if result.failure_kind in ("worker_lost", "preempted") and trial.attempt < MAX_ATTEMPTS:
             self.queue.append(replace(trial, attempt=trial.attempt + 1))
             return
         asked = self.store.asks[trial.trial_id]
