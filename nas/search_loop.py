@@ -97,6 +97,7 @@ class SearchLoop:
         self.best: dict[str, Any] | None = None
         self.crashes = 0
         self.losses: Counter[int] = Counter()  # of workers, by trial
+        self.reached: Counter[int] = Counter()  # epochs, by trial
         self.workers: list[dict[str, Any]] = []
         self._replay()
 
@@ -218,6 +219,7 @@ class SearchLoop:
             return
         if isinstance(event, EpochResult):
             self.store.record_epoch(event)
+            self._note_progress(event)
         if isinstance(event, TrialResult):
             self._finish(trial, event)
         else:
@@ -230,6 +232,12 @@ class SearchLoop:
             self.workers.append({"slot": event.slot, **vars(event.info)})
             self.store.write_text(self.workers_file, json.dumps(self.workers, indent=1) + "\n")
         self.on_news(event)
+
+    def _note_progress(self, event: EpochResult) -> None:
+        """With checkpoints a trial that has got further has lost nothing: its losses count anew."""
+        if self.config.checkpoint_dir is not None and event.epoch > self.reached[event.trial_id]:
+            self.reached[event.trial_id] = event.epoch
+            self.losses[event.trial_id] = 0
 
     def _may_run_again(self, result: TrialResult) -> bool:
         """A lost worker is not the trial's fault, unless it happens again and again; preemption never is."""

@@ -18,7 +18,17 @@ from nas.news import Retried
 from nas.search import search
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import WorkersError
-from trials.trial import Event, Notice, Progress, RunTrial, Slot, Trial, TrialResult, WorkerJoined
+from trials.trial import (
+    EpochResult,
+    Event,
+    Notice,
+    Progress,
+    RunTrial,
+    Slot,
+    Trial,
+    TrialResult,
+    WorkerJoined,
+)
 
 ray = pytest.importorskip("ray")
 
@@ -220,3 +230,30 @@ def test_preemption_is_nobodys_fault_and_other_losses_are_borne_twice(
     if status == "completed":
         assert row["attempts"] == attempts
     assert len([each for each in news if isinstance(each, Retried)]) == attempts - 1
+
+
+def advancing(start: object, asked: Iterator[Trial | None]) -> Iterator[Event]:
+    """Each attempt of trial 0 gets one epoch further and is lost, as with checkpoints."""
+    run_trial = formula_worker(Slot(index=0))
+    for trial in asked:
+        assert trial is not None
+        events = list(run_trial(trial))
+        epochs = [event for event in events if isinstance(event, EpochResult)]
+        if trial.trial_id == 0 and trial.attempt <= len(epochs):
+            yield from epochs[: trial.attempt]
+            yield TrialResult(trial=trial, status="crashed", failure_kind="worker_lost", error="gone")
+        else:
+            yield from events  # type: ignore[misc]
+
+
+def test_a_trial_that_gets_further_each_time_is_not_given_up(make_config: MakeConfig, tmp_path: Path) -> None:
+    recipe = {"epochs": 6, "batch_size": 64, "resolution": 16, "flip": False}
+    for folder, status in ((None, "crashed"), (str(tmp_path / "checkpoints"), "completed")):
+        result = search(
+            make_config(recipe=recipe, checkpoint_dir=folder),
+            tmp_path / status,
+            execute=advancing,  # type: ignore[arg-type]
+            start=formula_worker,
+        )
+        (row,) = [row for row in result.rows if row["trial_id"] == 0]
+        assert row["status"] == status
