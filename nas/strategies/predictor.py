@@ -47,7 +47,7 @@ class Predictor:
         *,
         epochs: int,
         initial: int = 10,
-        temperature: float = 0.5,
+        temperature: float = 0.3,
         rows: int = 1_000,
     ) -> None:
         if initial < 2:
