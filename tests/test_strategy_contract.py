@@ -22,8 +22,8 @@ SMALL_SETTINGS: dict[str, dict[str, object]] = {
 
 # Optuna keeps every trial as objects of its own, and reads them all for each ask; the predictor solves a
 # system of equations for each, which takes most of the time here, and most of its memory is the model.
-FEWER_TRIALS = {"tpe": 200, "nsga2": 200, "predictor": 3_000}
-BYTES_PER_TRIAL = {"tpe": 20_000, "nsga2": 20_000, "predictor": 1_000}
+FEWER_TRIALS = {"tpe": 200, "nsga2": 200, "predictor": 1_000}
+BYTES_PER_TRIAL = {"tpe": 20_000, "nsga2": 20_000, "predictor": 2_500}
 
 MANY_TRIALS_SETTINGS: dict[str, dict[str, object]] = {
     "policy_gradient": {"batch": 100, "hidden": 8, "ppo_epochs": 1},
