@@ -87,6 +87,8 @@ def summary_screen(result: SearchResult) -> RenderableType:
     if best is not None:
         lines.append(Text(f"next:  nas describe {folder}/best.yaml"))
         lines.append(Text(f"       nas export {folder} -o winner.yaml"))
+        if report:
+            lines.append(Text(f"       nas report {folder} --open"))
     return Group(*lines)
 
 

@@ -21,6 +21,7 @@ class Scale:
     start: float
     end: float
     logarithmic: bool = False
+    whole: bool = False  # of things that are counted: ticks at whole numbers
 
     def __call__(self, value: float) -> float:
         low, high = self._inner(self.low), self._inner(self.high)
@@ -32,7 +33,7 @@ class Scale:
     def ticks(self) -> list[float]:
         """Round values within the scale, about five."""
         if not self.logarithmic or self.high / self.low < 3:
-            return _round_ticks(self.low, self.high)
+            return _round_ticks(self.low, self.high, least=1.0 if self.whole else 0.0)
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
             found = [m * 10.0**p for p in powers for m in steps]
@@ -42,9 +43,10 @@ class Scale:
         return found[:: len(found) // 6 + 1]
 
 
-def _round_ticks(low: float, high: float) -> list[float]:
+def _round_ticks(low: float, high: float, *, least: float) -> list[float]:
     step = 10.0 ** math.floor(math.log10((high - low) / 4))
     step = next(step * m for m in (1, 2, 2.5, 5, 10) if (high - low) / (step * m) <= 5.5)
+    step = max(step, least) if step < 2 or not least else float(round(step))
     first = math.ceil(low / step - 1e-9)
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 

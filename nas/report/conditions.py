@@ -87,19 +87,21 @@ def _short(value: Any) -> str:
 def reproduce_section(facts: RunFacts) -> Markup:
     """The commands, and the whole search file."""
     run, seed = facts.folder, facts.config.seed
-    commands = (
-        f"nas search {run}/search.yaml --run runs/again      # seed {seed}; rewards vary as the noise above\n"
-        f"nas export {run} -o winner.yaml                   # the winner, with where it comes from\n"
-        f"nas train {run}/best.yaml                         # full training\n"
-        f"nas measure --run {run}                           # its step times on another device"
-    )
+    commands = {
+        f"nas search {run}/search.yaml --run runs/again": f"seed {seed}; rewards vary as the noise above",
+        f"nas export {run} -o winner.yaml": "the winner, with where it comes from",
+        f"nas train {run}/best.yaml": "full training",
+        f"nas measure --run {run}": "its step times on another device",
+    }
+    width = max(map(len, commands))
+    text = "\n".join(f"{command:<{width}}   # {what}" for command, what in commands.items())
+    parts = [tag("pre", text)]
     typed = [
         " ".join(map(str, environment["command"]))
         for environment in facts.environments
         if isinstance(environment.get("command"), list)
     ]
     text = (run / "search.yaml").read_text(encoding="utf-8", errors="replace")
-    parts = [tag("pre", commands)]
     if typed:
         parts.append(details("How it was started", tag("pre", "\n".join(typed))))
     return join([*parts, details("The whole search file (search.yaml)", tag("pre", text))])

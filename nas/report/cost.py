@@ -64,7 +64,7 @@ def _utilisation_picture(found: pd.DataFrame, workers: int) -> Markup:
     wall = max(float(found["end"].max()), 1e-3)
     factor, unit = (1 / 3600, "hours") if wall > 7200 else (1 / 60, "minutes") if wall > 180 else (1.0, "s")
     edges = np.linspace(0.0, wall, BINS + 1)
-    x, y = Scale(0.0, wall * factor, LEFT, WIDTH - 78), Scale(0.0, workers, HEIGHT - BOTTOM, TOP)
+    x, y = Scale(0.0, wall * factor, LEFT, WIDTH - 78), Scale(0.0, workers, HEIGHT - BOTTOM, TOP, whole=True)
     busy = busy_by_kind(found, edges)
     shown = [kind for kind in COLOURS if busy[kind].sum() > 0.001 * sum(b.sum() for b in busy.values())]
     parts = [x_axis(x, f"time since the first trial, {unit}"), y_axis(y, "workers")]

@@ -110,9 +110,17 @@ def front_section(facts: RunFacts) -> Markup:
         )
         for row in plain_rows(front.head(12))
     ]
-    more = f"The {len(lines)} most accurate of {len(front)} trials that no other beats."
+    more = (
+        f"The {len(lines)} most accurate of {len(front)}" if len(lines) < len(front) else f"All {len(front)}"
+    )
     listing = table(("", "accuracy", "step time", "parameters", "reward"), lines)
-    return join([tag("div", *pictures, class_="figures"), tag("p", more, class_="soft"), listing])
+    return join(
+        [
+            tag("div", *pictures, class_="figures"),
+            tag("p", f"{more} trials that no other beats:", class_="soft"),
+            listing,
+        ]
+    )
 
 
 def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str) -> Markup:

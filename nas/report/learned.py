@@ -182,15 +182,16 @@ def _around(value: float) -> np.ndarray:
 
 def _range_words(found: Any, now: tuple[float, float], of: int, name: str) -> str:
     reach = winner_range(found, now, of=of)
-    text = f"With the exponent of {name} anywhere "
+    best = found.trial_id[(found.log_accuracy + found.log_costs @ np.asarray(now)).argmax()]
+    text, same = f"With the exponent of {name} anywhere ", f"trial {best} has the best reward of one training"
     if not np.isfinite(reach.low) and not np.isfinite(reach.high):
-        return f"{text[:-1]}, the best trial by reward stays the best."
+        return f"{text[:-1]}, {same}."
     if not np.isfinite(reach.low):
-        return f"{text}below {reach.high:.3f} the same trial wins; above it, trial {reach.above}."
+        return f"{text}below {reach.high:.3f} {same}; above it, trial {reach.above}."
     if not np.isfinite(reach.high):
-        return f"{text}above {reach.low:.3f} the same trial wins; below it, trial {reach.below}."
+        return f"{text}above {reach.low:.3f} {same}; below it, trial {reach.below}."
     return (
-        f"{text}from {reach.low:.3f} to {reach.high:.3f} the same trial wins; below it, trial "
+        f"{text}from {reach.low:.3f} to {reach.high:.3f} {same}; below it, trial "
         f"{reach.below}; above it, trial {reach.above}."
     )
 

@@ -50,7 +50,7 @@ def _words(curve: pd.DataFrame, band: pd.DataFrame) -> str:
     )
     if band.empty:
         return f"{text} The run has no uniform trials to compare with."
-    single = float(band["median"].iloc[0])
+    single = float(np.median(curve.loc[curve["purpose"] == "baseline", "reward"]))
     whole = float(band["median"].iloc[-1])
     return (
         f"{text} A uniform trial's median is {single:.4f}; the best of {len(band)} uniform trials would be "
@@ -67,7 +67,7 @@ def _time_unit(seconds: float) -> tuple[float, str]:
 
 def _curve(curve: pd.DataFrame, band: pd.DataFrame, by: str, factor: float, label: str) -> Markup:
     x = x_scale(np.append(floats(curve, by) * factor, 0.0))
-    x = Scale(0.0, x.high, x.start, x.end)
+    x = Scale(0.0, x.high, x.start, x.end, whole=by == "trials")
     best, reward = floats(curve, "best"), floats(curve, "reward")
     shown = [best[np.isfinite(best)], *(band[name].to_numpy() for name in ("low", "high"))]
     positive = reward[np.isfinite(reward) & (reward > 0)]
