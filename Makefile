@@ -1,9 +1,10 @@
 # make search: the first search, on the built-in digits.   make test: the whole suite.   make lint: style and types.
+# make nightly: every fault of DURABILITY.md.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: search test lint clean
+.PHONY: search test nightly lint clean
 
 search: $(VENV)/.installed
 	$(BIN)/nas search nas/searches/quick.yaml
@@ -13,6 +14,9 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --durations=5
+
+nightly: $(VENV)/.installed-test
+	$(BIN)/pytest -q -m nightly -s --durations=20
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -9,13 +9,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 
 from nas.config import SearchConfig
 from nas.export import architecture_of, classes_of
 from search_spaces.architecture import Architecture
 from search_spaces.network import build_network
-from search_spaces.yaml_io import ConfigError, from_mapping
+from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.device import available_slots, claim, device_info, is_out_of_memory, lock_of
 from trials.durable_files import DurableFiles
 from trials.precision import resolve_precision
@@ -61,9 +60,7 @@ def retarget(
     rows = _best_rows(recorded_trials(run), top)
     if not rows:
         raise ConfigError(f"{run}: no trial has completed yet, so there is nothing to measure")
-    config = from_mapping(
-        SearchConfig, yaml.safe_load((run / "search.yaml").read_text()), name=f"{run}/search.yaml"
-    )
+    config = read_yaml(SearchConfig, run / "search.yaml")
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)
     bench = _Bench(config, device, num_classes=classes_of(rows[0]))
@@ -95,9 +92,7 @@ def retargeted(run: Path, device: str) -> list[Row]:
         ConfigError: no run, or nothing was measured on such a device.
     """
     trials = recorded_trials(run)
-    config = from_mapping(
-        SearchConfig, yaml.safe_load((run / "search.yaml").read_text()), name=f"{run}/search.yaml"
-    )
+    config = read_yaml(SearchConfig, run / "search.yaml")
     file = run / FOLDER / f"{slug(device)}.parquet"
     if not file.is_file():
         found = sorted(path.stem for path in (run / FOLDER).glob("*.parquet"))

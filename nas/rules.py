@@ -112,7 +112,7 @@ class Rules:
         if ask.purpose == "repeat":  # of no strategy's doing
             return
         self._untold[ask.trial_id] = (ask, outcome)
-        if self._lag is None:
+        if self._lag is None or ask.trial_id < self._next_told:  # its turn was while its row was lost
             self._teach(ask.trial_id)
         if outcome is None or outcome.status not in COUNTED:
             return

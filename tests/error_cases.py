@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from old_runs import copy_old_run, make_later
 from pictures import encoded, write_folder, write_parquet
 
 Prepare = Callable[[Path], None]
@@ -337,6 +338,13 @@ RUNS = (
     Case("a trial that is no number", ("export", "run", "--trial", "best")),
     Case("the state of a run that is not there", ("status", "nowhere")),
     Case("the state of a folder that is no run", ("status", "run"), prepare=_empty_folder),
+    Case("a run to verify that is not there", ("verify", "nowhere")),
+    Case("a folder to verify that is no run", ("verify", "run"), prepare=_empty_folder),
+    Case(
+        "a log of a later version",
+        ("verify", "run"),
+        prepare=lambda folder: make_later(copy_old_run(folder / "run"), 3),
+    ),
     Case("a published network to measure, misspelt", ("measure", "efficientnetv2-s", "efficientnet-bo")),
     Case("a space to measure", ("measure", "tiny")),
     Case("a search file to measure", ("measure", "mine.yaml"), {"mine.yaml": SEARCH}),

@@ -34,7 +34,7 @@ def test_the_permitted_options() -> None:
     """What to run is in the YAML; flags say where and how. A new flag needs a reason and a line here."""
     assert options_of("search") == {
         "--run", "--workers", "--per-device", "--ray-address", "--in-process", "--log", "--set", "--init",
-        "--json", "--help",
+        "--grace", "--disk-wait", "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"
@@ -56,6 +56,7 @@ def test_the_permitted_options() -> None:
     assert options_of("audit") == {
         "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"
     }  # fmt: skip
+    assert options_of("verify") == {"--repair", "--json", "--help"}
     assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}
     assert options_of("simulate") == {
         "--strategies", "--workers", "--trials", "--seeds", "--reward", "--column", "--reference", "--set",

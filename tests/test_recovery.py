@@ -1,7 +1,8 @@
 """A log with damaged, deleted, foreign, older and newer files: what is mended, refused, and said."""
 
+import json
 import random
-import shutil
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,29 +10,25 @@ from typing import Any
 
 import pytest
 from conftest import MakeConfig, formula_worker
+from old_runs import copy_old_run, lose_trial, make_later, part
 from test_search import identity
 
+from nas.cli import main
 from nas.config import read_search_config
 from nas.search import SearchResult, search
 from nas.verify import verify_run
 from search_spaces.yaml_io import ConfigError
 from trials.executors.simulated import simulated
 from trials.log_files import part_bytes
-from trials.log_schema import ASK_SCHEMA, SCHEMA_VERSION
+from trials.log_schema import ASK_SCHEMA
 from trials.losses import LostTrialsError
 from trials.run_reader import read_run
 from trials.store import RunStore
-
-OLD_RUN = Path(__file__).parent / "golden" / "run_v1"
 
 
 def run(config: Any, folder: Path, *, segment_size: int = 100) -> SearchResult:
     open_run = partial(RunStore, segment_size=segment_size)
     return search(config, folder, execute=simulated(), start=formula_worker, open_run=open_run)
-
-
-def part(folder: Path, kind: str, trial_id: int) -> Path:
-    return folder / "log" / kind / f"t{trial_id:08d}.parquet"
 
 
 def segment(folder: Path, kind: str, first: int) -> Path:
@@ -150,8 +147,7 @@ def test_one_deleted_file_is_mended_and_its_trial_counts_once(
 def test_ask_and_row_gone_together_are_refused_until_that_is_accepted(
     make_config: MakeConfig, parts: Path
 ) -> None:
-    for kind in ("asks", "trials", "epochs"):
-        part(parts, kind, 5).unlink()
+    lose_trial(parts, 5)
     with pytest.raises(LostTrialsError, match=r"these trials: 5\. .*\n  nas verify .* --repair"):
         run(make_config(), parts)
     assert [fault.invariant for fault in verify_run(parts).faults] == ["I3"]
@@ -164,8 +160,7 @@ def test_ask_and_row_gone_together_are_refused_until_that_is_accepted(
 
 def test_the_last_trial_is_missed_too(make_config: MakeConfig, parts: Path) -> None:
     """Its number is the last, but the view has seen it."""
-    for kind in ("asks", "trials", "epochs"):
-        part(parts, kind, 11).unlink()
+    lose_trial(parts, 11)
     with pytest.raises(LostTrialsError, match="these trials: 11"):
         run(make_config(), parts)
 
@@ -182,8 +177,7 @@ def test_refused_logs_are_left_as_they_are(make_config: MakeConfig, parts: Path)
 def test_an_unanswered_last_ask_that_is_damaged_is_made_again(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(OLD_RUN, folder)
+    folder = copy_old_run(tmp_path / "run")
     truncate(part(folder, "asks", 6))
     part(folder, "epochs", 6).unlink()
     assert identity(run(make_config(), folder)) == identity(run(make_config(), tmp_path / "whole"))
@@ -266,34 +260,62 @@ def test_none_of_many_flipped_bits_passes(make_config: MakeConfig, tmp_path: Pat
 
 
 def test_a_log_of_a_later_version_is_refused(make_config: MakeConfig, parts: Path) -> None:
-    with RunStore(parts) as store:
-        later = {**store.asks[5], "schema_version": SCHEMA_VERSION + 1}
-    part(parts, "asks", 5).write_bytes(_later(later))
+    make_later(parts, 5)
     for read in (lambda: run(make_config(), parts), lambda: verify_run(parts)):
         with pytest.raises(ConfigError, match=r"t00000005.*later version.*rows of version 2"):
             read()
 
 
-def _later(row: dict[str, Any]) -> bytes:
-    """What a later version would write."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from trials.log_files import DIGEST, _digest
-
-    table = pa.Table.from_pylist([row], schema=ASK_SCHEMA)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({DIGEST: _digest(table.to_pylist())}), sink)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
 def test_a_run_of_the_first_version_reads_and_continues(make_config: MakeConfig, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(OLD_RUN, folder)
+    folder = copy_old_run(tmp_path / "run")
     verdict = verify_run(folder)
     assert (verdict.faults, verdict.trials, verdict.in_flight) == ((), 6, 1)
     assert sorted(read_run(folder).trials) == list(range(6))
     config = read_search_config(folder / "search.yaml")
     assert identity(run(config, folder, segment_size=4)) == identity(run(config, tmp_path / "new"))
     assert verify_run(folder).faults == ()
+
+
+# ---------------------------------------------------------------------- the order of a fixed lag
+
+
+def test_a_lost_row_is_learned_late_where_the_lag_is_fixed(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(order={"fixed_lag": 2}, budget={"trials": 9})
+    before = run(config, tmp_path / "run")
+    part(tmp_path / "run", "trials", 4).unlink()
+    assert learned(run(config, tmp_path / "run")) == learned(before)
+    longer = make_config(order={"fixed_lag": 2}, budget={"trials": 14})
+    assert len(run(longer, tmp_path / "run").rows) == 14
+    assert verify_run(tmp_path / "run").faults == ()
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_the_command_says_what_is_wrong_mends_it_and_ends_with_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy_old_run(tmp_path / "run")
+
+    def verify(*options: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["nas", "verify", str(folder), *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(str(ended.value.code or 0)), capsys.readouterr().out
+
+    assert verify()[0] == 0
+    truncate(part(folder, "trials", 2))
+    (folder / "log" / "trials" / "notes.txt").write_text("mine")
+    code, said = verify()
+    assert code == 1
+    assert "log/trials/t00000002.parquet" in said
+    assert "note: log/trials/notes.txt: not ours; left alone" in said
+    assert f"nas verify {folder} --repair" in said
+    code, said = verify("--repair", "--json")
+    figures = json.loads(said)
+    assert (code, figures["is_whole"], figures["in_flight"]) == (0, True, 2)
+    assert {fault["invariant"] for fault in figures["mended"]} == {"files", "I3"}
+    with RunStore(folder):
+        monkeypatch.setattr(sys, "argv", ["nas", "verify", str(folder)])
+        with pytest.raises(SystemExit, match="75"):
+            main()

@@ -88,13 +88,14 @@ def sealed_rows(data: bytes, schema: pa.Schema) -> list[Row]:
     """
     table = _table(data)
     try:
-        intact = (table.schema.metadata or {}).get(DIGEST, b"") == _digest(table.to_pylist()).encode()
+        rows: list[Row] = table.to_pylist()
+        intact = (table.schema.metadata or {}).get(DIGEST, b"") == _digest(rows).encode()
     except (pa.ArrowException, ValueError) as error:  # names or values that are not even text any more
         raise DamagedPartError(str(error)) from None
     if not intact:
         raise DamagedPartError("its values are not those that were written")
-    rows: list[Row] = in_columns(table, schema).to_pylist()
-    return rows
+    in_ours = in_columns(table, schema)
+    return rows if in_ours is table else in_ours.to_pylist()
 
 
 def part_rows(path: Path, data: bytes, kind: Kind) -> list[Row]:
@@ -169,6 +170,8 @@ def in_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
                     f"written by a later version of this program (rows of version {max(versions)}; this one "
                     f"reads up to {SCHEMA_VERSION}); use the later one"
                 )
+        if table.schema.equals(schema):
+            return table
         for field in schema:
             if field.name not in table.schema.names:
                 table = table.append_column(field, pa.nulls(len(table), field.type))
