@@ -1,5 +1,5 @@
 # make search: the first search, on the built-in digits.   make test: the whole suite.   make lint: style and types.
-# make nightly: every fault of DURABILITY.md.
+# make nightly: every fault of docs/durability.md.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
