@@ -48,6 +48,7 @@ RANDOM = "random_search"
 SEEDS_AT_ONCE = 10  # of a task
 LEVEL = 0.05
 NO_REGRET = 1e-7  # rounding: whoever is below has found the best
+SLOW = (*TPES, "tpe", "nsga2", "predictor")  # seconds to minutes for a search: limits of their own
 
 
 @dataclass(frozen=True)
@@ -104,14 +105,14 @@ def run_blocks(arguments: argparse.Namespace, console: Console) -> Iterator[Bloc
             tasks = [
                 Task(table, objective, workers, name, seeds, trials_of(name, arguments))
                 for name in arguments.strategies
-                for seeds in chunks(arguments.tpe_seeds if name in TPES else arguments.seeds)
+                for seeds in chunks(arguments.tpe_seeds if name in SLOW else arguments.seeds)
             ]
             yield collect(objective, workers, tasks, arguments.processes, console)
 
 
 def trials_of(name: str, arguments: argparse.Namespace) -> int:
     last: int = arguments.budgets[-1]
-    return min(arguments.tpe_trials, last) if name in TPES else last
+    return min(arguments.tpe_trials, last) if name in SLOW else last
 
 
 def chunks(seeds: int) -> list[tuple[int, ...]]:
@@ -259,7 +260,9 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--seconds", default="flops", help="the table's column of durations and step time")
     parser.add_argument("--objectives", default="accuracy,reward")
     parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--tpe-seeds", type=int, default=40, help="of Optuna's TPE, at most")
+    parser.add_argument(
+        "--tpe-seeds", type=int, default=40, help="of Optuna's TPE, tpe, nsga2 and predictor, at most"
+    )
     parser.add_argument("--tpe-trials", type=int, default=200, help="of Optuna's TPE, at most")
     parser.add_argument("--budgets", default="50,100,200,500")
     parser.add_argument("--workers", default="1,16")
