@@ -238,7 +238,7 @@ def test_a_whole_table_leaves_no_regret(nas: Nas, table: Path) -> None:
         ({}, ("--set", "population=3"), "strategy.setting=value"),
         ({}, ("--set", "evolution.popluation=3"), "did you mean 'population'"),
         ({}, ("--set", "evolution.population=0"), "at least 1"),
-        ({}, ("--set", "tpe.seed=0"), "not simulated"),
+        ({}, ("--set", "hyperband.seed=0"), "not simulated"),
         ({}, ("--reward", "latency=-1"), "latency is not measured"),
         ({}, ("--reward", "params=low"), "quantity=exponent"),
         ({}, ("--reward", "params=nan"), "must be between"),
