@@ -2,6 +2,8 @@
 
 import math
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +32,7 @@ from trials.trial import (
 )
 
 MakeConfig = Callable[..., SearchConfig]
+Nas = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +162,42 @@ def digits_search_file(tmp_path: Path) -> Path:
         "seed: 1\n"
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def one_ray() -> Iterator[None]:
+    """A local Ray of two slots for a module: starting it takes seconds."""
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            _temp_dir=folder,
+        )
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture
+def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Nas:
+    """Types a command in the test's folder."""
+    from nas.cli import main  # not where nobody types
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def typed(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return typed

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from old_runs import copy_old_run, make_later
 from pictures import encoded, write_folder, write_parquet
 
@@ -371,103 +369,4 @@ RUNS = (
     ),
     Case("a table at an impossible size", ("measure", "--table", "wide", "--resolution", "16")),
     Case("no command", ("serach", "quick")),
-)
-
-
-# ---------------------------------------------------------------------- simulated searches
-
-
-def _table(folder: Path, **changes: Any) -> None:
-    """Nine trained architectures of two decisions."""
-    columns: dict[str, Any] = {
-        "layer0": [i // 3 for i in range(9)],
-        "layer1": [i % 3 for i in range(9)],
-        "accuracy": [0.5 + i / 100 for i in range(9)],
-        "params": [1000 + i for i in range(9)],
-        "seconds": [60.0 + i for i in range(9)],
-    }
-    columns = {name: values for name, values in (columns | changes).items() if values is not None}
-    pq.write_table(pa.table(columns), folder / "table.parquet")
-
-
-def simulated(name: str, *options: str, **changes: Any) -> Case:
-    """`nas simulate` on that table with columns replaced, or left out where None."""
-    return Case(
-        name, ("simulate", "table.parquet", *options), prepare=lambda folder: _table(folder, **changes)
-    )
-
-
-SIMULATED = (
-    Case("a table that is not there", ("simulate", "table.parquet")),
-    Case("a text file for a table", ("simulate", "run"), {"run": "text"}),
-    Case("a folder that is no run, to simulate", ("simulate", "run"), prepare=_empty_folder),
-    simulated("a table without durations", seconds=None),
-    simulated("a table without accuracies", accuracy=None),
-    simulated("a table without parameters", params=None),
-    simulated("a table without choices", layer0=None, layer1=None),
-    simulated("a table in which anything could be choices", op0=[0] * 9, op1=[0] * 9),
-    simulated("an architecture twice", layer0=[0] * 9),
-    simulated("an accuracy that is missing", accuracy=[None, *[0.5] * 8]),
-    simulated("an accuracy of 300", accuracy=[300.0] * 9),
-    simulated("a duration of zero", seconds=[0.0] * 9),
-    simulated("a column misspelt", "--column", "accuracy=acuracy"),
-    simulated("a role of columns misspelt", "--column", "acuracy=accuracy"),
-    simulated("more trials than rows", "--trials", "10"),
-    simulated("a strategy to simulate, misspelt", "--strategies", "evolutoin"),
-    simulated("a simulated strategy's setting, misspelt", "--set", "evolution.popluation=3"),
-    simulated("a setting of no strategy", "--set", "population=3"),
-    simulated("a reward that is no number", "--reward", "params=low"),
-    simulated("a reward of what a table lacks", "--reward", "macs=-0.1"),
-    simulated("a reference that is no row", "--reference", "0,7"),
-    simulated("a picture in a folder that is not there", "--output", "nowhere/a.png"),
-)
-
-
-# ---------------------------------------------------------------------- scaling
-
-
-def scaling(
-    name: str, *options: str, source: str = "efficientnet-b0", files: dict[str, str] | None = None
-) -> Case:
-    """A network scaled with these options."""
-    return Case(name, ("scale", source, *options), files or {})
-
-
-SCALES = (
-    scaling("no members asked for"),
-    scaling("a published network to scale, misspelt", "--phi", "1", source="efficientnet-bo"),
-    scaling("a space to scale", "--phi", "1", source="tiny"),
-    scaling("a phi beyond all bounds", "--phi", "60"),
-    scaling("a phi that makes images too small", "--phi", "-15"),
-    scaling("a phi that is no number", "--phi", "large"),
-    scaling("a member of too many layers", "--depth", "16", "--width", "16"),
-    scaling("a factor that is meant in pixels", "--resolution", "300"),
-    scaling("a factor of zero", "--width", "0"),
-    scaling("an alpha below 1", "--phi", "1", "--alpha", "0.8"),
-    scaling("a formula in which nothing grows", "--phi", "1", "--alpha", "1", "--beta", "1", "--gamma", "1"),
-    scaling("a rounding that does not exist", "--phi", "1", "--rounding", "v3"),
-    scaling("coefficients that were never published", "--like", "efficientnet-b9"),
-    scaling("coefficients of a network set by hand", "--like", "efficientnetv2-xl"),
-    scaling("a budget that no member meets", "--params", "1000"),
-    scaling("two budgets that no member meets", "--params", "1000", "--macs", "1000"),
-    scaling("a budget of less than nothing", "--macs=-5"),
-    scaling(
-        "two budgets of several values",
-        "--params",
-        "1e6",
-        "--params",
-        "2e6",
-        "--macs",
-        "1e8",
-        "--macs",
-        "2e8",
-    ),
-    scaling("hours of a training of no length", "--hours", "3"),
-    scaling("a training without hours", "--params", "5e6", "--epochs", "10", "--images", "50000"),
-    scaling("a base smaller than its total stride", "--phi", "1", "--base-resolution", "16"),
-    scaling("a family in a file", "--phi", "1", "-o", "family", files={"family": "text"}),
-    scaling("a family below a file", "--phi", "1", "-o", "family/a", files={"family": "text"}),
-    scaling(
-        "a member that exists already", "--phi", "1", "-o", ".", files={"efficientnet-b0-phi1.yaml": "mine"}
-    ),
 )

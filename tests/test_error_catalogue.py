@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from error_cases import DATA, FILES, RUNS, SCALES, SEARCHES, SIMULATED, SPACES, Case
+from error_cases import DATA, FILES, RUNS, SEARCHES, SPACES, Case
 from report_error_cases import AUDITS, REPORTS
+from scaling_error_cases import SCALES
+from simulated_error_cases import SIMULATED
 
 from nas.cli import main
 

@@ -1,7 +1,6 @@
 """Executors are exchangeable: the same trials give the same rows, and a dead worker is a crashed trial."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,28 +15,12 @@ from trials.executors.ray_actors import _local_slots, ray_actors
 from trials.executors.ray_pool import WorkersError
 from trials.trial import Event, Execute, Notice, RunTrial, Slot, Trial, TrialResult, WorkerJoined
 
+pytestmark = pytest.mark.usefixtures("one_ray")
+
 EXECUTORS: dict[str, Execute] = {
     "in_process": in_process(device="cpu"),
     "ray_actors": ray_actors(workers=1),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
-    """One small local Ray for the module: starting it takes seconds."""
-    import ray
-
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            _temp_dir=folder,
-        )
-        yield
-        ray.shutdown()
 
 
 def portable(worker: Any) -> Any:

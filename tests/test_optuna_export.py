@@ -1,37 +1,14 @@
 """nas export --optuna: a run's rows as a study; what is there already is never replaced unasked."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
-from conftest import MakeConfig, formula_worker
+from conftest import MakeConfig, Nas, formula_worker
 
-from nas.cli import main
 from nas.search import search
 from trials.executors.simulated import simulated
 from trials.run_reader import read_run
-
-Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
-    """Types a command in the test's folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def typed(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return typed
 
 
 @pytest.fixture
@@ -41,7 +18,7 @@ def run(tmp_path: Path, make_config: MakeConfig) -> Path:
     return folder
 
 
-def test_every_row_is_a_trial_with_its_options_reward_and_curve(run: Path, nas: Typed) -> None:
+def test_every_row_is_a_trial_with_its_options_reward_and_curve(run: Path, nas: Nas) -> None:
     code, out, err = nas("export", run, "--optuna", "sqlite:///studies.db")
     assert (code, err) == (0, "")
     assert "as the study mine" in out
@@ -58,7 +35,7 @@ def test_every_row_is_a_trial_with_its_options_reward_and_curve(run: Path, nas: 
     assert "1. kernel_size" in study.best_params or "2. kernel_size" in study.best_params
 
 
-def test_a_study_is_replaced_only_if_asked(run: Path, nas: Typed) -> None:
+def test_a_study_is_replaced_only_if_asked(run: Path, nas: Nas) -> None:
     address = "sqlite:///studies.db"
     assert nas("export", run, "--optuna", address)[0] == 0
     code, _, err = nas("export", run, "--optuna", address)
@@ -79,7 +56,7 @@ def test_a_study_is_replaced_only_if_asked(run: Path, nas: Typed) -> None:
     ],
 )
 def test_an_address_that_cannot_be_used_leaves_nothing(
-    run: Path, nas: Typed, tmp_path: Path, address: str, words: str
+    run: Path, nas: Nas, tmp_path: Path, address: str, words: str
 ) -> None:
     (tmp_path / "text.db").write_text("no database, but text" * 100)
     before = sorted(tmp_path.rglob("*"))
@@ -90,12 +67,12 @@ def test_an_address_that_cannot_be_used_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_run_that_is_none_makes_no_database(nas: Typed, tmp_path: Path) -> None:
+def test_a_run_that_is_none_makes_no_database(nas: Nas, tmp_path: Path) -> None:
     assert nas("export", "nowhere", "--optuna", "sqlite:///studies.db")[0] == 2
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_trial_is_no_study(run: Path, nas: Typed) -> None:
+def test_one_trial_is_no_study(run: Path, nas: Nas) -> None:
     code, _, err = nas("export", run, "--optuna", "sqlite:///studies.db", "--trial", 1)
     assert code == 2
     assert "leave out --trial" in err

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,24 +29,12 @@ from trials.trial import (
     WorkerJoined,
 )
 
-ray = pytest.importorskip("ray")
-
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_ray() -> Iterator[None]:
-    """Two slots, as in test_executors; the test that makes a cluster of its own comes last."""
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            _temp_dir=folder,
-        )
-        portable(formula_worker)
-        yield
-        ray.shutdown()
+def _carried(one_ray: None) -> None:
+    """What Ray's workers are given."""
+    portable(formula_worker)
+    portable(Faulty)
 
 
 class Faulty:

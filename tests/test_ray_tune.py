@@ -1,7 +1,6 @@
 """Ray Tune as an executor that loses nothing, and our strategies as its search algorithm."""
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,21 +22,10 @@ pytestmark = pytest.mark.timeout(200)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_ray() -> Iterator[None]:
-    import ray
-
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            _temp_dir=folder,
-        )
-        portable(formula_worker), portable(Faulty), portable(value)
-        yield
-        ray.shutdown()
+def _carried(one_ray: None) -> None:
+    """What Ray's workers are given."""
+    for carried in (formula_worker, Faulty, value):
+        portable(carried)
 
 
 def test_tune_gives_the_rows_that_one_process_gives_and_its_callbacks_see_the_trials(
