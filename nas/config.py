@@ -126,6 +126,11 @@ class SearchConfig:
             settings=self.strategy_settings(),
         )
 
+    @property
+    def checkpoints(self) -> Path | None:
+        """`checkpoint_dir` as the driver and every worker understand it."""
+        return Path(self.checkpoint_dir).absolute() if self.checkpoint_dir is not None else None
+
     def strategy_settings(self) -> dict[str, Any]:
         """The strategy's settings without its name."""
         return {key: value for key, value in self.strategy.items() if key != "name"}

@@ -6,13 +6,13 @@ import platform
 import socket
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
 from trials.device import available_cores, cpu_name
 from trials.gpu_clocks import driver_version
+from trials.versions import installed_version
 
 PACKAGES = (
     "training-aware-nas",
@@ -29,7 +29,7 @@ PACKAGES = (
 
 def describe_environment() -> dict[str, Any]:
     """Versions, host and devices; `environment_id` is the same wherever all of them are the same."""
-    versions = {name: _version(name) for name in PACKAGES}
+    versions = {name: installed_version(name) for name in PACKAGES}
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -51,10 +51,3 @@ def describe_environment() -> dict[str, Any]:
         "command": [part if i else "nas" for i, part in enumerate(sys.argv)],
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -18,6 +18,7 @@ from nas.news import RowWritten
 from search_spaces.yaml_io import ConfigError
 
 PROJECT = "training-aware-nas"
+PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 TRIAL_SCALARS = ("reward", "accuracy", "step_time_ratio", "params", "macs", "train_seconds")
 EPOCH_SCALARS = (
     "train_loss",
@@ -45,7 +46,7 @@ class Logger(Protocol):
 
 class _TensorBoard:
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self._writer = _library("tensorboard", "tensorboardX").SummaryWriter(str(folder / "tensorboard"))
+        self._writer = _library("tensorboard").SummaryWriter(str(folder / "tensorboard"))
         self._writer.add_text("config", f"```\n{config}\n```", 0)
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
@@ -58,7 +59,7 @@ class _TensorBoard:
 
 class _MLflow:
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self._mlflow = _library("mlflow", "mlflow")
+        self._mlflow = _library("mlflow")
         self._mlflow.set_experiment(PROJECT)
         self._mlflow.start_run(run_name=folder.name)
         self._mlflow.log_params({key: str(value)[:500] for key, value in config.items()})
@@ -72,7 +73,7 @@ class _MLflow:
 
 class _Wandb:
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        wandb = _library("wandb", "wandb")
+        wandb = _library("wandb")
         self._run = wandb.init(project=PROJECT, name=folder.name, dir=str(folder), config=dict(config))
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
@@ -101,7 +102,7 @@ class Loggers(AbstractContextManager["Loggers"]):
             if name not in LOGGERS:
                 raise ConfigError(f"--log {name}: there is no such logger; there are {', '.join(LOGGERS)}")
         for name in names:
-            _library(name, "tensorboardX" if name == "tensorboard" else name)
+            _library(name)
         self._names, self._folder, self._config = names, folder, config
         self._loggers: list[Logger] = []
         self._best = 0.0
@@ -134,7 +135,8 @@ def _scalars(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
     return {name: float(value) for name, value in known.items() if value is not None and math.isfinite(value)}
 
 
-def _library(name: str, package: str) -> Any:
+def _library(name: str) -> Any:
+    package = PACKAGES[name]
     try:
         return importlib.import_module(package)
     except ImportError as error:

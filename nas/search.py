@@ -68,11 +68,10 @@ def search(
     folder, stop = Path(run), stop or StopRequest()
     own_workers = start is None
     if start is None:
-        checkpoints = Path(config.checkpoint_dir).absolute() if config.checkpoint_dir else None
         setup = WorkerSetup(
             data=config.data,
             reference=config.space.reference,
-            checkpoints=checkpoints,
+            checkpoints=config.checkpoints,
             resolutions=tuple(sorted({stage.resolution for stage in config.recipe.training_stages()})),
         )
         start = partial(start_worker, setup=setup)

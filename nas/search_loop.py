@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from analysis.finalists import finalists
@@ -256,9 +255,8 @@ class SearchLoop:
         asked = self.store.asks[trial.trial_id]
         reward = self.judge.of_result(result)
         row = self._write(trial_row(asked, result, reward=reward, environment_id=self.environment_id))
-        if self.config.checkpoint_dir is not None:
-            folder = Path(self.config.checkpoint_dir).absolute()
-            TrialCheckpoint(folder, trial, self.config.data).remove()
+        if (checkpoints := self.config.checkpoints) is not None:
+            TrialCheckpoint(checkpoints, trial, self.config.data).remove()
         row = self.judge.judged(row)
         self.rules.ended(trial.trial_id, _outcome(row), seconds=device_seconds(row))
         self.crashes = self.crashes + 1 if result.status == "crashed" else 0

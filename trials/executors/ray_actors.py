@@ -126,7 +126,7 @@ def _cluster_slots(resources: Mapping[str, float], per_device: int) -> list[Slot
 
 def _enough(slots: list[Slot], workers: int | None) -> list[Slot]:
     """Of a cluster that may still grow, at least one."""
-    _checked(1, len(slots), 1, "GPU or core")
+    _checked(None, len(slots), 1, "GPU or core")
     return slots[:workers]
 
 

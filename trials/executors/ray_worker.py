@@ -3,10 +3,10 @@
 import os
 import socket
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from trials.trial import Event, RunTrial, Slot, StartWorker, TimingPart, Trial, WorkerInfo
+from trials.versions import installed_version
 
 VERSIONS = ("torch", "ray", "numpy", "pyarrow")
 MOST_TRIALS = 1000  # of one process: whatever it leaks is given back by its end
@@ -32,7 +32,7 @@ class RayWorker:
             host=socket.gethostname(),
             pid=os.getpid(),
             node_id=ray.get_runtime_context().get_node_id(),
-            versions={name: _version(name) for name in VERSIONS},
+            versions={name: installed_version(name) for name in VERSIONS},
         )
 
     def run(self, trial: Trial) -> Iterator[Event | TimingPart]:
@@ -65,10 +65,3 @@ def kill_process(pid: int) -> None:
 
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
