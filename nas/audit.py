@@ -14,11 +14,12 @@ import numpy as np
 
 from analysis.frame import read_trials
 from analysis.proxy_audit import ProxyAudit, proxy_audit
+from nas.breaker import Breaker
 from nas.config import Budget, SearchConfig
 from nas.environment import describe_environment
 from nas.latched import SearchFailedError
 from nas.search import removed_if_never_begun
-from nas.search_loop import MAX_ATTEMPTS, MAX_CRASHES, needs_inference_time
+from nas.search_loop import MAX_ATTEMPTS, needs_inference_time
 from search_spaces.yaml_io import ConfigError, read_yaml, yaml_text
 from trials.reward import Reward
 from trials.rows import ask_from_row, ask_row, trial_row
@@ -185,7 +186,7 @@ class _Loop:
         self.short: Mapping[str, Row] = short_rows(recorded_trials(plan.run))
         self.in_flight: dict[int, Trial] = {}
         self.queue: deque[Trial] = deque()
-        self.crashes = 0
+        self.breaker = Breaker(of="trainings")
 
     def trials(self) -> Iterator[Trial | None]:
         """What to run: first what was in flight, then the sample; None while only waiting helps."""
@@ -260,11 +261,10 @@ class _Loop:
             trial_row(asked, result, reward=self.reward(result), environment_id=self.environment_id)
         )
         self.on_news(AuditTrained(self.short[row["architecture_id"]], row))
-        self.crashes = self.crashes + 1 if result.status == "crashed" else 0
-        if self.crashes >= MAX_CRASHES:
+        if too_often := self.breaker.ended(result):
             raise SearchFailedError(
-                f"{self.crashes} trainings in a row crashed; the last one (trial {result.trial_id} of "
-                f"{self.plan.folder}) said:\n{result.error}"
+                f"{too_often}; the last one (trial {result.trial_id} of {self.plan.folder}) said:\n"
+                f"{result.error}"
             )
 
 

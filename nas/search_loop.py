@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.finalists import finalists
+from nas.breaker import Breaker
 from nas.config import SearchConfig
 from nas.export import best_yaml
 from nas.judging import Judge
@@ -42,7 +43,6 @@ from trials.trial import (
 from trials.trial_checkpoint import TrialCheckpoint
 
 MAX_ATTEMPTS = 3  # of a trial whose worker is lost
-MAX_CRASHES = 3  # trials in a row that crash for good; then the search stops
 
 
 class SearchLoop:
@@ -68,7 +68,6 @@ class SearchLoop:
         self.predicted = predicted
         self.on_news = on_news
         self.judge = Judge(config.reward, run=store.folder)
-        self.measures_finalists = config.timing.device in (None, this_device())
         space = searched_space(config, predicted, num_classes=num_classes)
         strategy = build_strategy(
             config.strategy["name"],
@@ -94,7 +93,7 @@ class SearchLoop:
             self.rules.warm(ask, outcome)
         self.in_flight: dict[int, Trial] = {}
         self.best: dict[str, Any] | None = None
-        self.crashes = 0
+        self.breaker = Breaker()
         self.losses: Counter[int] = Counter()  # of workers, by trial
         self.reached: Counter[int] = Counter()  # epochs, by trial
         self.workers: list[dict[str, Any]] = []
@@ -134,7 +133,7 @@ class SearchLoop:
     def _trial(self, ask: Ask, *, attempt: int) -> Trial:
         architecture = self.config.space.decode(ask.choices)
         # Finalists are measured, also where the search predicts, unless it is for another device.
-        measures = ask.purpose == "repeat" and self.measures_finalists
+        measures = ask.purpose == "repeat" and self._all_on_timing_device()
         return Trial(
             trial_id=ask.trial_id,
             choices=ask.choices,
@@ -149,6 +148,13 @@ class SearchLoop:
             limits=self.config.space.limits.measured(),
             stop_below=self._stop_below(ask),
             timeout_seconds=self.config.trial_timeout,
+        )
+
+    def _all_on_timing_device(self) -> bool:
+        """Whether whichever worker takes a trial, it is on the model where step time counts."""
+        counts = self.config.timing.device or this_device()
+        return {worker["device_name"] for worker in self.workers} <= {counts, None} and (
+            bool(self.workers) or counts == this_device()
         )
 
     def _stop_below(self, ask: Ask) -> StopBelow | None:
@@ -259,11 +265,9 @@ class SearchLoop:
             TrialCheckpoint(checkpoints, trial, self.config.data).remove()
         row = self.judge.judged(row)
         self.rules.ended(trial.trial_id, _outcome(row), seconds=device_seconds(row))
-        self.crashes = self.crashes + 1 if result.status == "crashed" else 0
-        if self.crashes >= MAX_CRASHES:
+        if too_often := self.breaker.ended(result):
             raise SearchFailedError(
-                f"{self.crashes} trials in a row crashed; the last one (trial {result.trial_id}) said:\n"
-                f"{result.error}"
+                f"{too_often}; the last one (trial {result.trial_id}) said:\n{result.error}"
             )
 
 

@@ -1,7 +1,7 @@
 """A search by a table of block times: limits before training, predictions for measurements, their error."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,16 @@ from trials.block_fit import predictor
 from trials.block_table import BlockTable, read_table, write_table
 from trials.executors.in_process import in_process
 from trials.rows import architecture_from_json
-from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
+from trials.trial import (
+    Event,
+    RunTrial,
+    Slot,
+    StartWorker,
+    Trial,
+    TrialResult,
+    WorkerInfo,
+    WorkerJoined,
+)
 
 TINY = read_yaml(SearchSpace, "tiny")
 RECIPE = {"epochs": 2, "batch_size": 64, "resolution": 32, "flip": False, "averaging_decay": 0.9}
@@ -224,3 +233,34 @@ def test_a_table_is_built_and_a_search_takes_it(tmp_path: Path, as_a_worker: Non
     ratio, error = prediction.fit.predict(config.space.reference)
     assert ratio == pytest.approx(1, abs=0.3)
     assert error > 0
+
+
+@pytest.mark.parametrize(
+    ("devices", "measured"), [(["fake device"] * 2, True), (["fake device", "elsewhere"], False), ([], True)]
+)
+def test_finalists_are_measured_where_every_worker_is_on_the_timing_device(
+    devices: list[str], measured: bool, make_config: MakeConfig, table_file: Path, tmp_path: Path
+) -> None:
+    joined = [WorkerJoined(slot=i, info=worker_info(name)) for i, name in enumerate(devices)]
+
+    def execute(start: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
+        yield from joined
+        yield from in_process()(start, trials)
+
+    config = make_config(
+        recipe=RECIPE,
+        step_time="predicted",
+        step_time_table=str(table_file),
+        finalists={"count": 1, "repeats": 1},
+        timing={"device": "fake device"} if devices else {},
+        budget={"trials": 4},
+    )
+    rows = search(
+        config, tmp_path / "run", execute=execute, start=predicting_worker, num_classes=CLASSES
+    ).rows
+    sources = {row["timing_source"] for row in rows if row["purpose"] == "repeat"}
+    assert sources == {"measured" if measured else "predicted"}
+
+
+def worker_info(device_name: str) -> WorkerInfo:
+    return WorkerInfo(device_name=device_name, host="h", pid=1, node_id="n", versions={})
