@@ -13,10 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.config import Budget
+from nas.live_figures import DeviceUse, sparkline
 from nas.news import Begun, News, Retried, RowWritten
 from nas.rules import is_counted
 from nas.search_loop import device_seconds
 from trials.trial import EpochResult, Notice, Progress
+
+CURVE_WIDTH = 32  # of 80 columns
 
 
 class LiveView(AbstractContextManager["LiveView"]):
@@ -28,6 +31,8 @@ class LiveView(AbstractContextManager["LiveView"]):
         self._workers: dict[int, Progress] = {}
         self._accuracy: dict[int, float] = {}  # the last epoch's, by trial
         self._best: Mapping[str, Any] | None = None
+        self._bests: list[float] = []  # the best reward so far, after each counted trial
+        self._use = DeviceUse()
         self._spent = 0.0
         self._started = time.monotonic()
         self._spent_before = 0.0
@@ -60,16 +65,19 @@ class LiveView(AbstractContextManager["LiveView"]):
                 self._console.print(f"not ours, left alone: {path}", soft_wrap=True)
         elif isinstance(news, Progress):
             self._workers[news.slot or 0] = news
+            self._use.progress(news)
         elif isinstance(news, EpochResult):
             self._accuracy[news.trial_id] = news.minival_accuracy
         elif isinstance(news, Retried):
             trial = news.trial
+            self._use.ended(trial.trial_id)
             self._console.print(
                 f"trial {trial.trial_id}: its worker was lost; it runs again (attempt {trial.attempt})"
             )
         elif isinstance(news, Notice):
             self._console.print(news.text, soft_wrap=True, highlight=False)
         elif isinstance(news, RowWritten):
+            self._use.ended(news.row["trial_id"])
             self._count(news.row)
             self._console.print(self._line(news.row), soft_wrap=True, highlight=False)
 
@@ -85,6 +93,8 @@ class LiveView(AbstractContextManager["LiveView"]):
         better = self._best is None or (row["reward"] or 0.0) > self._best["reward"]
         if row["status"] == "completed" and row["purpose"] != "repeat" and better:
             self._best = row
+        if is_counted(row) and self._best is not None:
+            self._bests.append(self._best["reward"])
 
     def _line(self, row: Mapping[str, Any]) -> str:
         head = f"trial {row['trial_id']:>4} {row['purpose']:<8}"
@@ -114,7 +124,15 @@ class LiveView(AbstractContextManager["LiveView"]):
             summary += f"  {left} left"
         header = Table.grid(padding=(0, 2))
         header.add_row(ProgressBar(total=total, completed=min(self._spent, total), width=18), summary)
-        return Group(header, *(self._worker_line(slot) for slot in sorted(self._workers)))
+        lines = [self._curve_line()] if self._bests else []
+        return Group(header, *lines, *(self._worker_line(slot) for slot in sorted(self._workers)))
+
+    def _curve_line(self) -> Text:
+        low, high = self._bests[0], self._bests[-1]
+        text = f"  best so far  {sparkline(self._bests, width=CURVE_WIDTH)}  {low:.3f} to {high:.3f}"
+        if (share := self._use.share) is not None:
+            text += f"   devices {share:.0%} busy"
+        return Text(text)
 
     def _worker_line(self, slot: int) -> Text:
         progress = self._workers[slot]

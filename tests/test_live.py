@@ -8,6 +8,7 @@ from rich.console import Console
 
 from nas.config import Budget
 from nas.live import LiveView, duration, short_count
+from nas.live_figures import DeviceUse, sparkline
 from nas.news import Begun, RowWritten
 from trials.trial import Progress
 
@@ -64,3 +65,38 @@ def test_counts_to_three_figures(number: int, text: str) -> None:
 )
 def test_durations_as_a_person_says_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_line_of_blocks_goes_from_the_lowest_to_the_highest_and_ends_with_the_last() -> None:
+    assert sparkline([], width=8) == ""
+    assert sparkline([0.3], width=8) == "▁"
+    assert sparkline([0.1, 0.1, 0.5, 0.8], width=8) == "▁▁▅█"
+    long = sparkline([i / 1000 for i in range(1000)], width=8)
+    assert long == "▁▂▃▄▅▆▇█"
+
+
+def test_devices_are_busy_while_their_trials_neither_wait_nor_have_ended() -> None:
+    seconds = [0.0]
+    use = DeviceUse(clock=lambda: seconds[0])
+    assert use.share is None
+    for slot in (0, 1):
+        use.progress(Progress(trial_id=slot, attempt=1, phase="training", slot=slot))
+    seconds[0] = 10
+    use.progress(Progress(trial_id=1, attempt=1, phase="waiting", slot=1))
+    seconds[0] = 20
+    assert use.share == pytest.approx(0.75)
+    use.ended(0)
+    seconds[0] = 40
+    assert use.share == pytest.approx(30 / 80)
+
+
+def test_the_screen_shows_the_curve_and_fits_80_columns() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True, color_system=None)
+    view = LiveView(console, Budget(trials=1000))
+    view.show(Begun([row(i, reward=i / 1000) for i in range(900)], in_flight=0))
+    console.print(view._screen())
+    curve = next(line for line in out.getvalue().splitlines() if "best so far" in line)
+    assert len(curve) <= 80
+    assert "0.000 to 0.899" in curve
+    assert {"▁", "█"} <= set(curve)
