@@ -1,6 +1,7 @@
 """What a search shows while it runs: on a terminal a screen that moves, elsewhere a line per trial."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -20,6 +21,7 @@ from nas.search_loop import device_seconds
 from trials.trial import EpochResult, Notice, Progress
 
 CURVE_WIDTH = 32  # of 80 columns
+MOST_WORKERS = 16  # that have a line each
 
 
 class LiveView(AbstractContextManager["LiveView"]):
@@ -125,7 +127,14 @@ class LiveView(AbstractContextManager["LiveView"]):
         header = Table.grid(padding=(0, 2))
         header.add_row(ProgressBar(total=total, completed=min(self._spent, total), width=18), summary)
         lines = [self._curve_line()] if self._bests else []
-        return Group(header, *lines, *(self._worker_line(slot) for slot in sorted(self._workers)))
+        return Group(header, *lines, *self._worker_lines())
+
+    def _worker_lines(self) -> list[Text]:
+        if len(self._workers) <= MOST_WORKERS:
+            return [self._worker_line(slot) for slot in sorted(self._workers)]
+        phases = Counter(progress.phase for progress in self._workers.values())
+        counts = ", ".join(f"{number} {phase}" for phase, number in phases.most_common())
+        return [Text(f"  {len(self._workers)} workers: {counts}")]
 
     def _curve_line(self) -> Text:
         low, high = self._bests[0], self._bests[-1]

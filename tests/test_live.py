@@ -100,3 +100,16 @@ def test_the_screen_shows_the_curve_and_fits_80_columns() -> None:
     assert len(curve) <= 80
     assert "0.000 to 0.899" in curve
     assert {"▁", "█"} <= set(curve)
+
+
+def test_many_workers_are_counted_by_what_they_do() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True, color_system=None)
+    view = LiveView(console, Budget(trials=1000))
+    for slot in range(1000):
+        phase = "timing" if slot % 10 == 0 else "training"
+        view.show(Progress(trial_id=slot, attempt=1, phase=phase, slot=slot))
+    console.print(view._screen())
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2
+    assert "1000 workers: 900 training, 100 timing" in lines[1]
