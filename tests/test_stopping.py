@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,18 +132,28 @@ def test_a_driver_survives_a_hundred_kills(tmp_path: Path) -> None:
 
 
 def test_readers_in_a_loop_never_see_half_a_row(tmp_path: Path) -> None:
+    import duckdb
+    import polars
+
+    readers: list[Callable[[str], list[float]]] = [
+        lambda path: pd.read_parquet(path).reward.tolist(),
+        lambda path: pq.read_table(path)["reward"].to_pylist(),
+        lambda path: polars.read_parquet(path)["reward"].to_list(),
+        lambda path: [row[0] for row in duckdb.sql(f"select reward from '{path}'").fetchall()],
+    ]
     folder = tmp_path / "run"
     process = driver(folder, trials=60, seconds=0.02)
     wait_for(process, "row 4")
-    seen = 0
+    seen, looks = 0, 0
     while process.poll() is None:
-        for read in (pd.read_parquet, lambda path: pq.read_table(path).to_pandas()):
+        for read in readers:
             if (folder / "trials.parquet").exists():
-                rows = read(folder / "trials.parquet")
-                assert len(rows) >= seen
-                assert rows.reward.notna().all()
-                seen = len(rows)
+                rewards = read(str(folder / "trials.parquet"))
+                assert len(rewards) >= seen
+                assert None not in rewards
+                seen, looks = len(rewards), looks + 1
     assert process.wait() == 0
+    assert looks >= len(readers)
     assert len(pd.read_parquet(folder / "trials.parquet")) >= 60
 
 
