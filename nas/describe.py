@@ -1,9 +1,9 @@
 """What a file describes: an architecture's stages, parameters and MACs, or a space's decisions and size."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import RenderableType
 
 from nas.architecture_screen import architecture_screen
@@ -12,7 +12,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.network import check_resolution
 from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import ConfigError, read_yaml
+from search_spaces.yaml_io import ConfigError, peek_yaml, read_yaml
 
 DEFAULT_CLASSES, DEFAULT_RESOLUTION = 1000, 224
 MOST = {"num_classes": 1_000_000, "resolution": 4096, "training_resolution": 4096}
@@ -29,21 +29,16 @@ def read_described(source: str) -> Architecture | SearchSpace:
         if source in {file.stem for file in SearchSpace.SHIPPED.glob("*.yaml")}:
             return read_yaml(SearchSpace, source)
         return read_yaml(Architecture, source)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.stat().st_size <= 1 << 20 else None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError):
-        content = None  # read_yaml says what is wrong with it
-    if isinstance(content, dict) and "space" in content:
+    content = peek_yaml(path)
+    if "space" in content:
         raise ConfigError(f"{source}: this is a search file; an architecture or a space is expected")
     if _offers_choices(content):
         return read_yaml(SearchSpace, path)
     return read_yaml(Architecture, path)
 
 
-def _offers_choices(content: Any) -> bool:
+def _offers_choices(content: Mapping[str, Any]) -> bool:
     """Whether this looks like a space, which may well have mistakes in it, rather than an architecture."""
-    if not isinstance(content, dict):
-        return False
     stages = content.get("stages")
     rows = [row for row in stages if isinstance(row, dict)] if isinstance(stages, list) else []
     return bool({"reference", "limits"} & content.keys()) or any(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -23,7 +22,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.block_cover import StageOption, stage_options
 from search_spaces.network import check_resolution
 from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import ConfigError, read_yaml
+from search_spaces.yaml_io import ConfigError, peek_yaml, read_yaml
 from trials.block_fit import Fit, fit_table
 from trials.block_table import BlockTable, default_table_path, read_table, write_table
 from trials.block_times import BlockMeasurement, measure_block_times, table_conditions
@@ -181,11 +180,7 @@ def _is_search(source: str) -> bool:
     if not path.is_file():
         spaces = {file.stem for file in SearchSpace.SHIPPED.glob("*.yaml")}
         return source not in spaces and source in {file.stem for file in SearchConfig.SHIPPED.glob("*.yaml")}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.stat().st_size <= 1 << 20 else None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError):
-        return False  # read_described says what is wrong with it
-    return isinstance(content, dict) and "space" in content
+    return "space" in peek_yaml(path)
 
 
 def _space_of(source: str) -> SearchSpace:

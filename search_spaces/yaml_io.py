@@ -113,6 +113,15 @@ def _load(path: Path) -> Any:
     return parse_yaml(text, name=path.name)
 
 
+def peek_yaml(path: Path) -> dict[str, Any]:
+    """A first look at what kind of file this is; empty where `read_yaml` will say what is wrong with it."""
+    try:
+        found: dict[str, Any] = _load(path)
+    except ConfigError:
+        return {}
+    return found
+
+
 def parse_yaml(text: str, *, name: str) -> Any:
     """The plain values of one YAML mapping: no aliases, no tags, no duplicate keys, not too deep."""
     try:
