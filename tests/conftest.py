@@ -35,6 +35,11 @@ MakeConfig = Callable[..., SearchConfig]
 Nas = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: one more than cores, for much of the suite waits for processes that it has started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packed images of tests go to one temporary folder of the session, never to the user's cache."""

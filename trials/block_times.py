@@ -14,6 +14,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.block_cover import covering_networks
 from search_spaces.network import check_resolution
 from search_spaces.space import SearchSpace
+from trials.alternating import EARLIEST_END
 from trials.block_table import BlockTable, PartedNetwork, TableConditions, WholeNetwork, space_id
 from trials.device import give_back_freed_memory
 from trials.recipe import Recipe
@@ -23,6 +24,7 @@ from trials.step_time import TimedBatch, measure_step_time
 
 COVERS = 2  # times that each block is measured, in other networks
 WHOLE_NETWORKS = 10  # two more parameters of the fit would want ten more
+WHOLE_SECONDS = 20.0  # of each, about; beside other work its ratio would take 40 rounds to be surer
 DRAWS = 1000  # for one more distinct network, before a small space is drawn from again
 
 OnProgress = Callable[[int, int], None]
@@ -145,7 +147,14 @@ class Bench:
     def whole(self, architecture: Architecture) -> WholeNetwork:
         """One network's step as in a trial."""
         step = self._step(architecture)
-        measured = measure_step_time(step, self.reference, self.batch, clock=self.clock)
+        measured = measure_step_time(
+            step,
+            self.reference,
+            self.batch,
+            clock=self.clock,
+            max_seconds=WHOLE_SECONDS,
+            fewest_rounds=EARLIEST_END,
+        )
         del step
         give_back_freed_memory()
         return WholeNetwork(
