@@ -1,6 +1,6 @@
 """The public table of `small`: every network of the space, with its step time, from finished runs of it.
 
-    nas search nas/searches/small.yaml --set data.source=DATA/train.parquet --run runs/small
+    nas search nas/searches/exhaustive.yaml --set data.source=DATA/train.parquet --run runs/small
     nas measure --run runs/small --top 128            # step times once more, when nobody else computes
     python tests/benchmarks/small_table.py runs/small [more runs] -o analysis/tables/small_cifar10.parquet
 
