@@ -87,5 +87,6 @@ def save_figure(path: Path | None, draw: Any, *, size: tuple[float, float] = (8,
     axes = figure.add_subplot()
     draw(axes)
     axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
     figure.savefig(path, format="png")
     print(f"{path}: picture")
