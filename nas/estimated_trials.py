@@ -89,9 +89,11 @@ class TrialBench:
         self.lock = lock_of(self.device)
         self.images_at = lru_cache(maxsize=None)(self._images_at)
         self.timed_batch_size = self.batch_size
+        self._reference_step_seconds: float | None = None
         if self.device.type == "cpu":
             self.timed_batch_size = self._affordable_batch()
-        self._reference_step_seconds: float | None = None
+        else:
+            self.cost(config.space.reference)  # a worker's first trial alone pays for the device's context
         self.reference = self.cost(config.space.reference)
         self._reference_step_seconds = self.reference.step_seconds
 
@@ -109,6 +111,8 @@ class TrialBench:
         last = parts[-1][0]
         del step
         give_back_freed_memory()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
         return TrialCost(
             build_seconds=build,
             timing_seconds=self.timing_seconds(last, self._reference_step_seconds or last),

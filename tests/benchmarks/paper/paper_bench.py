@@ -60,7 +60,9 @@ class PaperBench:
         if self.on_cpu:
             keep_freed_memory()
         reference = read_yaml(Architecture, "efficientnet-b0")
-        precision = "fp32" if arguments.quick and self.on_cpu else arguments.precision
+        nothing_timed = getattr(arguments, "no_timing", False)
+        probes = not (arguments.quick and self.on_cpu) and not nothing_timed
+        precision = arguments.precision if probes else "fp32"
         self.precision = resolve_precision(precision, self.device, reference=reference, resolution=64)
         self.lock = lock_of(self.device)
 
