@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,16 +19,6 @@ PAPER = Path(__file__).parent / "benchmarks" / "paper"
 TABLES: dict[str, Any] = yaml.safe_load((PAPER.parents[1] / "golden" / "paper_tables.yaml").read_text())
 COMMANDS = sorted(path.stem for path in PAPER.glob("*_*.py") if "main()" in path.read_text())
 TRAINING = ("table5_magnitude", "table12_networks", "table13_ablation")
-
-
-def typed(command: str, *words: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, PAPER / f"{command}.py", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
 
 
 def module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -50,30 +39,45 @@ def only_progressive(command: str) -> tuple[str, ...]:
     return ("--schedules", "progressive") if needs else ()
 
 
+def run_at_toy_size(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process: loading torch takes longer than all else."""
+    rows, picture = folder / "rows.csv", folder / "picture.png"
+    words = ("--quick", "--csv", rows, "--png", picture, *only_progressive(command))
+    monkeypatch.setattr(sys, "argv", [command, *map(str, words)])
+    module(command, monkeypatch).main()
+    out = capsys.readouterr().out
+    for word in ("comparable:", "not comparable:", "paper's numbers:", "--quick:"):
+        assert word in out
+    with rows.open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert read
+    assert all(row["device_name"] for row in read)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in TRAINING])
-def test_commands_that_time_run_at_toy_size(command: str, tmp_path: Path) -> None:
-    files = ("--csv", tmp_path / "rows.csv", "--png", tmp_path / "picture.png")
-    done = typed(command, "--quick", *files)
-    check(done, tmp_path)
+def test_commands_that_time_run_at_toy_size(
+    command: str,
+    tmp_path: Path,
+    as_a_worker: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_at_toy_size(command, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("command", TRAINING)
-def test_commands_that_train_run_at_toy_size(command: str, tmp_path: Path) -> None:
-    files = ("--csv", tmp_path / "rows.csv", "--png", tmp_path / "picture.png")
-    done = typed(command, "--quick", *files, *only_progressive(command))
-    check(done, tmp_path)
-
-
-def check(done: subprocess.CompletedProcess[str], folder: Path) -> None:
-    assert done.returncode == 0, done.stderr
-    for word in ("comparable:", "not comparable:", "paper's numbers:", "--quick:"):
-        assert word in done.stdout
-    with (folder / "rows.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert rows
-    assert all(row["device_name"] for row in rows)
-    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+def test_commands_that_train_run_at_toy_size(
+    command: str,
+    tmp_path: Path,
+    as_a_worker: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_at_toy_size(command, tmp_path, monkeypatch, capsys)
 
 
 def test_random_sizes_are_refused_where_recipes_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
