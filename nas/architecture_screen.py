@@ -13,10 +13,7 @@ def architecture_screen(architecture: Architecture, figures: dict[str, Any]) -> 
     """The stages with what each costs, and the totals; fits 80 columns up to networks of 10 G parameters."""
     lines: list[RenderableType] = [
         Text(f"{figures['name']}   {figures['architecture_id']}", style="bold"),
-        Text(
-            f"stem {architecture.stem_channels} channels, stride {architecture.stem_stride}; "
-            f"head {architecture.head_channels}; {architecture.padding} padding"
-        ),
+        Text(_ends(architecture)),
         _costs_by_stage(architecture, figures),
         Text("k kernel, s stride, e expansion ratio, side of the feature map in pixels", style="dim"),
         Text(
@@ -27,6 +24,15 @@ def architecture_screen(architecture: Architecture, figures: dict[str, Any]) -> 
     if architecture.provenance:
         lines.append(Text(_origin(architecture.provenance)))
     return Group(*lines)
+
+
+def _ends(architecture: Architecture) -> str:
+    if architecture.kind == "resnet":
+        return f"resnet: 7x7 stem of {architecture.stem_channels} channels, stride 4 with the maximum"
+    return (
+        f"stem {architecture.stem_channels} channels, stride {architecture.stem_stride}; "
+        f"head {architecture.head_channels}; {architecture.padding} padding"
+    )
 
 
 def _costs_by_stage(architecture: Architecture, figures: dict[str, Any]) -> Table:

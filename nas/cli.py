@@ -72,18 +72,42 @@ def search(
     disk_wait: Annotated[
         float, typer.Option(min=0, max=604_800, help="Seconds that a full disk is waited for.")
     ] = 600.0,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Time a few steps, say what it would cost, begin nothing."),
+    ] = False,
+    assume: Annotated[
+        list[str] | None, typer.Option(help="With --estimate: devices=64, images=N, classes=K (repeated).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search for the best architecture; started again on the same run it continues."""
+    console = Console(stderr=as_json)
+    if estimate:
+        from nas.estimate_screen import estimate_screen
+        from nas.search_estimate import estimate_on_console
+
+        figures = estimate_on_console(
+            file,
+            overrides=_search_overrides(set_, init),
+            workers=workers,
+            in_process=in_process,
+            per_device=per_device,
+            assume=assume or [],
+            console=console,
+        )
+        _print(as_json, lambda: figures, lambda: estimate_screen(figures))
+        return
+    if assume:
+        raise typer.BadParameter("--assume goes with --estimate")
     from nas.launch import launch_search
     from nas.summary import summary_figures, summary_screen
 
-    console = Console(stderr=as_json)
     folder = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     result = launch_search(
         file,
         folder,
-        overrides=[*(set_ or []), *([f"initial={json.dumps(init)}"] if init else [])],
+        overrides=_search_overrides(set_, init),
         workers=workers,
         ray_address=ray_address,
         in_process=in_process,
@@ -277,6 +301,10 @@ def simulate(
 
 for command in (scale, train, evaluate, predict, verify, report, audit):
     app.command()(command)
+
+
+def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str]:
+    return [*(set_ or []), *([f"initial={json.dumps(init)}"] if init else [])]
 
 
 def _print(as_json: bool, figures: Callable[[], dict[str, Any]], screen: Callable[[], Any]) -> None:

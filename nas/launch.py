@@ -155,7 +155,8 @@ def packed_images(config: SearchConfig, console: Console) -> TrialImages:
                 for resolution in resolutions
             }
         except ValueError as error:
-            raise ConfigError(f"data: {error}") from error
+            hint = "; name your images:  --set data.source=PATH" if "there is no such" in str(error) else ""
+            raise ConfigError(f"data: {error}{hint}") from error
     images = packs[max(resolutions)]
     if images.corrupt:
         sentence = corrupt_sentence(images.corrupt, len(images.images))

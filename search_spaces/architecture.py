@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-Op = Literal["mbconv", "fused_mbconv"]
+Op = Literal["mbconv", "fused_mbconv"]  # of search spaces
+AnyOp = Literal["mbconv", "fused_mbconv", "bottleneck"]  # of architectures: the last is ResNet's
 Padding = Literal["symmetric", "same"]
+Kind = Literal["resnet"] | None  # None: an EfficientNet
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -25,11 +27,11 @@ MAX_LAYERS = 256
 class Block:
     """One block as it is built: everything that determines its tensors and its output."""
 
-    op: Op
+    op: AnyOp
     kernel_size: int
     stride: int
     in_channels: int
-    expanded_channels: int
+    expanded_channels: int  # of a bottleneck: its inner channels
     squeeze_channels: int  # 0: no squeeze-excite
     out_channels: int
 
@@ -43,9 +45,10 @@ class Stage:
     """A row of EfficientNetV2's Table 4: `layers` equal blocks, of which only the first has the stride.
 
     `se_ratio` is relative to a block's input channels; 0 is no squeeze-excite. A stage of 0 layers is absent.
+    A bottleneck's inner width is `channels` over `expansion_ratio`.
     """
 
-    op: Op
+    op: AnyOp
     kernel_size: Literal[3, 5] = 3
     stride: Literal[1, 2] = 1
     expansion_ratio: int = Field(ge=1, le=64)
@@ -56,6 +59,10 @@ class Stage:
     def __post_init__(self) -> None:
         if self.layers == 0 and self.stride == 2:
             raise ValueError("a stage with stride 2 cannot have 0 layers: the stages after it would not fit")
+        if self.op == "bottleneck" and (self.channels % self.expansion_ratio or self.se_ratio):
+            raise ValueError(
+                "the channels of a bottleneck stage are a multiple of its expansion_ratio; it has no se_ratio"
+            )
 
     def block(self, in_channels: int, *, first: bool = True) -> Block:
         """The stage's first block, or one of those after it; the squeeze width is max(1, int(C * r))."""
@@ -64,7 +71,11 @@ class Stage:
             kernel_size=self.kernel_size,
             stride=self.stride if first else 1,
             in_channels=in_channels,
-            expanded_channels=in_channels * self.expansion_ratio,
+            expanded_channels=(
+                self.channels // self.expansion_ratio
+                if self.op == "bottleneck"
+                else in_channels * self.expansion_ratio
+            ),
             squeeze_channels=max(1, int(in_channels * self.se_ratio)) if self.se_ratio else 0,
             out_channels=self.channels,
         )
@@ -82,7 +93,9 @@ class Architecture:
     """The frozen description of one network, without its classifier's number of classes.
 
     `padding`: `symmetric` is (k - 1) // 2 on both sides; `same` is TensorFlow's rule. `provenance` says where
-    the description comes from; it takes no part in comparisons or in the identity.
+    the description comes from; it takes no part in comparisons or in the identity. `kind: resnet` has a 7x7
+    stem with a maximum behind it (a stride of 4 together) and bottleneck stages, and classifies their output
+    as it is: `head_channels` are the last stage's.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "published"
@@ -92,11 +105,22 @@ class Architecture:
     stages: tuple[Stage, ...] = Field(min_length=1, max_length=64)
     head_channels: int = Field(ge=1, le=MAX_CHANNELS)
     padding: Padding = "symmetric"
+    kind: Kind = None
     provenance: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not any(stage.layers for stage in self.stages):
             raise ValueError("an architecture needs at least one stage with a layer")
+        if any((stage.op == "bottleneck") != (self.kind == "resnet") for stage in self.stages):
+            raise ValueError("stages are bottlenecks if and only if the architecture says kind: resnet")
+        if self.kind == "resnet" and (
+            self.head_channels != self.stages[-1].channels
+            or not self.stages[-1].layers
+            or (self.stem_stride, self.padding) != (2, "symmetric")
+        ):
+            raise ValueError(
+                "kind: resnet has its last stage's head_channels, stem_stride 2 and symmetric padding"
+            )
 
     def blocks(self) -> Iterator[Block]:
         """The blocks as built: stages of 0 layers leave no trace."""
@@ -115,14 +139,14 @@ class Architecture:
                 channels = stage.channels
         description = (
             f"[{self.stem_channels}, {self.stem_stride}, [{', '.join(texts)}], {self.head_channels}, "
-            f'"{self.padding}"]'
+            f'"{self.padding}"{", resnet" if self.kind else ""}]'
         )
         return hashlib.sha256(description.encode()).hexdigest()[:16]
 
     @property
     def total_stride(self) -> int:
         """Input side over the side of the last feature map."""
-        total = int(self.stem_stride)
+        total = int(self.stem_stride) * (2 if self.kind == "resnet" else 1)
         for stage in self.stages:
             total *= stage.stride
         return total
@@ -135,6 +159,7 @@ class Architecture:
             stages=self.stages,
             head_channels=self.head_channels,
             padding=self.padding,
+            kind=self.kind,
         )
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from search_spaces.architecture import Architecture, Block, Padding, Stage
-from search_spaces.blocks import BLOCKS, normalised
-from search_spaces.convolution import Convolution
+from search_spaces.architecture import Architecture, Block, Kind, Padding, Stage
+from search_spaces.network import build_head, build_stem
+from search_spaces.resnet import ALL_BLOCKS
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def count(architecture: Architecture, *, num_classes: int, resolution: int) -> C
     MACs are those of Conv2d (squeeze-excite included) and Linear layers; batch norm, activations and pooling
     are not counted. Sides are ceil(n / 2) at each stride of 2.
     """
-    side = math.ceil(resolution / architecture.stem_stride)
+    side = side_behind_stem(architecture, resolution)
     total = Figures(0, 0, 0)
     stages = []
     channels = architecture.stem_channels
@@ -71,6 +71,12 @@ def count(architecture: Architecture, *, num_classes: int, resolution: int) -> C
         architecture, last_channels=channels, side=side, num_classes=num_classes, resolution=resolution
     )
     return Counts(total.params, total.macs, total.activations, tuple(stages))
+
+
+def side_behind_stem(architecture: Architecture, resolution: int) -> int:
+    """Of the feature map before the first stage, in pixels."""
+    side = math.ceil(resolution / architecture.stem_stride)
+    return math.ceil(side / 2) if architecture.kind == "resnet" else side
 
 
 @lru_cache(maxsize=100_000)
@@ -90,8 +96,14 @@ def count_ends(
 ) -> Figures:
     """Stem, head and classifier, around stages that end with that many channels on that side (pixels)."""
     return (
-        _stem(architecture.stem_channels, architecture.stem_stride, architecture.padding, resolution)
-        + _head(last_channels, architecture.head_channels, side)
+        _stem(
+            architecture.stem_channels,
+            architecture.stem_stride,
+            architecture.padding,
+            architecture.kind,
+            resolution,
+        )
+        + _head(last_channels, architecture.head_channels, architecture.kind, side)
         + _classifier(architecture.head_channels, num_classes)
     )
 
@@ -122,27 +134,23 @@ def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
 @lru_cache(maxsize=100_000)
 def _block(block: Block, side: int, padding: Padding) -> Figures:
     def build() -> nn.Module:
-        return BLOCKS[block.op](block, padding=padding, momentum=0.1, epsilon=1e-3, droppable=False)
+        return ALL_BLOCKS[block.op](block, padding=padding, momentum=0.1, epsilon=1e-3, droppable=False)
 
     return count_module(_on_meta(build), 1, block.in_channels, side, side)
 
 
 @lru_cache(maxsize=10_000)
-def _stem(channels: int, stride: int, padding: Padding, resolution: int) -> Figures:
-    def build() -> nn.Module:
-        convolution = Convolution(3, channels, kernel_size=3, stride=stride, padding=padding)
-        return normalised(convolution, channels, momentum=0.1, epsilon=1e-3, activation=True)
-
-    return count_module(_on_meta(build), 1, 3, resolution, resolution)
+def _stem(channels: int, stride: int, padding: Padding, kind: Kind, resolution: int) -> Figures:
+    stem = _on_meta(
+        lambda: build_stem(channels, stride=stride, padding=padding, kind=kind, momentum=0.1, epsilon=1e-3)
+    )
+    return count_module(stem, 1, 3, resolution, resolution)
 
 
 @lru_cache(maxsize=10_000)
-def _head(in_channels: int, channels: int, side: int) -> Figures:
-    def build() -> nn.Module:
-        convolution = Convolution(in_channels, channels, kernel_size=1)
-        return normalised(convolution, channels, momentum=0.1, epsilon=1e-3, activation=True)
-
-    return count_module(_on_meta(build), 1, in_channels, side, side)
+def _head(in_channels: int, channels: int, kind: Kind, side: int) -> Figures:
+    head = _on_meta(lambda: build_head(in_channels, channels, kind=kind, momentum=0.1, epsilon=1e-3))
+    return count_module(head, 1, in_channels, side, side)
 
 
 @lru_cache(maxsize=10_000)

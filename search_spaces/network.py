@@ -6,16 +6,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from search_spaces.architecture import Architecture
-from search_spaces.blocks import (
-    BLOCKS,
-    Dropout,
-    FusedMBConv,
-    MBConv,
-    StochasticDepth,
-    normalised,
-)
+from search_spaces.architecture import Architecture, Kind, Padding
+from search_spaces.blocks import Dropout, StochasticDepth, normalised
 from search_spaces.convolution import Convolution
+from search_spaces.resnet import ALL_BLOCKS, resnet_stem
 
 BATCH_NORM_EPSILON = 1e-3
 
@@ -35,21 +29,16 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         blocks = list(architecture.blocks())
-        self.stem = normalised(
-            Convolution(
-                3,
-                architecture.stem_channels,
-                kernel_size=3,
-                stride=architecture.stem_stride,
-                padding=architecture.padding,
-            ),
+        self.stem = build_stem(
             architecture.stem_channels,
+            stride=architecture.stem_stride,
+            padding=architecture.padding,
+            kind=architecture.kind,
             momentum=momentum,
             epsilon=epsilon,
-            activation=True,
         )
         built = iter(
-            BLOCKS[block.op](
+            ALL_BLOCKS[block.op](
                 block,
                 padding=architecture.padding,
                 momentum=momentum,
@@ -62,12 +51,12 @@ class Network(nn.Module):
         self.stages = nn.Sequential(
             *(nn.Sequential(*(next(built) for _ in range(stage.layers))) for stage in architecture.stages)
         )
-        self.head = normalised(
-            Convolution(blocks[-1].out_channels, architecture.head_channels, kernel_size=1),
+        self.head = build_head(
+            blocks[-1].out_channels,
             architecture.head_channels,
+            kind=architecture.kind,
             momentum=momentum,
             epsilon=epsilon,
-            activation=True,
         )
         self.dropout: nn.Module = Dropout() if droppable_head else nn.Identity()
         self.classifier = nn.Linear(architecture.head_channels, num_classes)
@@ -85,10 +74,28 @@ class Network(nn.Module):
         """Fills the rates in place: the head's, and i / N of `stochastic_depth` for block i of N, from 0."""
         if isinstance(self.dropout, Dropout):
             self.dropout.drop_rate.fill_(dropout)
-        blocks = [module for module in self.modules() if isinstance(module, (MBConv, FusedMBConv))]
+        blocks = [module for module in self.modules() if isinstance(module, tuple(ALL_BLOCKS.values()))]
         for i, block in enumerate(blocks):
             if isinstance(block.drop, StochasticDepth):
                 block.drop.drop_rate.fill_(stochastic_depth * i / len(blocks))
+
+
+def build_stem(
+    channels: int, *, stride: int, padding: Padding, kind: Kind, momentum: float, epsilon: float
+) -> nn.Sequential:
+    """What stands before the stages."""
+    if kind == "resnet":
+        return resnet_stem(channels, momentum=momentum, epsilon=epsilon)
+    convolution = Convolution(3, channels, kernel_size=3, stride=stride, padding=padding)
+    return normalised(convolution, channels, momentum=momentum, epsilon=epsilon, activation=True)
+
+
+def build_head(in_channels: int, channels: int, *, kind: Kind, momentum: float, epsilon: float) -> nn.Module:
+    """What stands between the stages and the mean over all pixels."""
+    if kind == "resnet":
+        return nn.Identity()
+    convolution = Convolution(in_channels, channels, kernel_size=1)
+    return normalised(convolution, channels, momentum=momentum, epsilon=epsilon, activation=True)
 
 
 def build_network(

@@ -268,6 +268,12 @@ def _many_junk(data: Path) -> None:
 DATA = (
     source("images that are not there", "nowhere"),
     source("a glob that nothing matches", "'*.parquet'"),
+    Case(
+        "an estimate of images that are not there",
+        ("search", "quick", "--set", "data.source=nowhere", "--estimate"),
+    ),
+    Case("an assumption that is none", ("search", "quick", "--estimate", "--assume", "cores=8")),
+    Case("an assumption that is no number", ("search", "quick", "--estimate", "--assume", "devices=many")),
     source("a protocol that does not exist", "nonsense://a/b"),
     source("a source that is empty text", "''"),
     source("a source that is a number", "5"),

@@ -34,7 +34,7 @@ def test_the_permitted_options() -> None:
     """What to run is in the YAML; flags say where and how. A new flag needs a reason and a line here."""
     assert options_of("search") == {
         "--run", "--workers", "--per-device", "--ray-address", "--in-process", "--log", "--set", "--init",
-        "--grace", "--disk-wait", "--json", "--help",
+        "--grace", "--disk-wait", "--estimate", "--assume", "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"

@@ -167,7 +167,7 @@ def test_random_architectures_have_timms_parameters(others: SimpleNamespace) -> 
 
 @pytest.mark.parametrize("path", sorted(Architecture.SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_published_networks_have_timms_parameters(others: SimpleNamespace, path: Path) -> None:
-    timm_name = "tf_" + path.stem.replace("-", "_")
+    timm_name = path.stem if path.stem.startswith("resnet") else "tf_" + path.stem.replace("-", "_")
     with torch.device("meta"):
         other = others.create_model(timm_name, num_classes=1000)
     expected = sum(parameter.numel() for parameter in other.parameters())
@@ -207,6 +207,7 @@ def test_the_comparison_sees_another_padding(others: SimpleNamespace) -> None:
         ("efficientnetv2-s", lambda models: models.efficientnet_v2_s, 1e-3),
         ("efficientnet-b0", lambda models: models.efficientnet_b0, 1e-5),
         ("efficientnet-b4", lambda models: models.efficientnet_b4, 1e-5),
+        ("resnet50", lambda models: models.resnet50, 1e-5),
     ],
 )
 def test_published_networks_have_torchvisions_outputs(

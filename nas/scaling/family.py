@@ -105,6 +105,8 @@ def read_base(request: Request) -> Member:
     architecture = read_described(source)
     if not isinstance(architecture, Architecture):
         raise ConfigError(f"{source}: this is a space; nas scale takes an architecture, as nas export writes")
+    if architecture.kind is not None:
+        raise ConfigError(f"{source}: a {architecture.kind}; compound scaling is for EfficientNets")
     published = PUBLISHED.get(source) if not Path(source).is_file() else None
     default = published.inference if published else DEFAULT_RESOLUTION
     own = provenance_number(architecture, "resolution", default, name=source)

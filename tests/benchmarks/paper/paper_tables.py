@@ -1,0 +1,92 @@
+"""What the commands of this folder share: the paper's numbers, tables on the screen, CSV, what compares."""
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+BENCHMARKS = Path(__file__).parents[1]
+sys.path.insert(0, str(BENCHMARKS))  # the other benchmarks, for what they have already
+
+GOLDEN = BENCHMARKS.parent / "golden" / "paper_tables.yaml"
+PAPER: dict[str, Any] = yaml.safe_load(GOLDEN.read_text(encoding="utf-8"))
+MISSING = "-"
+
+Row = Mapping[str, Any]
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """With the flags that all commands have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="toy sizes: shows that it runs, says nothing")
+    parser.add_argument("--csv", type=Path, help="all rows, as a table for a notebook")
+    parser.add_argument("--png", type=Path, help="a picture, where there is one")
+    return parser
+
+
+def paper_rows(table: str) -> dict[Any, Any]:
+    """A table of the paper, by the name of its rows."""
+    rows: dict[Any, Any] = PAPER[table]["rows"]
+    return rows
+
+
+def print_table(title: str, columns: Mapping[str, str], rows: Iterable[Row]) -> None:
+    """`columns`: key of a row and header. Text to the left, numbers to the right."""
+    lines = [[_cell(row.get(key)) for key in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns.values(), *lines, strict=True)]
+    print(f"\n{title}")
+    for cells in (list(columns.values()), *lines):
+        first = cells[0].ljust(widths[0])
+        print("  ".join([first, *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))]).rstrip())
+    sys.stdout.flush()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return MISSING
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def print_comparable(table: str, *, comparable: str, not_comparable: str, quick: bool = False) -> None:
+    """Said plainly, after every table."""
+    checked = PAPER[table]["checked"]
+    source = "all confirmed by the fact sheet" if checked == ["all"] else (
+        f"confirmed by the fact sheet: {', '.join(checked) or 'none'}; the rest is from memory of the paper"
+    )  # fmt: skip
+    print(f"\ncomparable:      {comparable}\nnot comparable:  {not_comparable}\npaper's numbers: {source}")
+    if quick:
+        print("--quick:         toy sizes; these figures show only that the command runs")
+    sys.stdout.flush()
+
+
+def write_csv(path: Path | None, rows: Sequence[Row]) -> None:
+    """All keys of all rows, where a file was asked for."""
+    if path is None:
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"{path}: {len(rows)} rows")
+
+
+def save_figure(path: Path | None, draw: Any, *, size: tuple[float, float] = (8, 5)) -> None:
+    """A PNG of what `draw` makes of an axes, where a file was asked for."""
+    if path is None:
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    draw(axes)
+    axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+    figure.savefig(path, format="png")
+    print(f"{path}: picture")

@@ -1,0 +1,137 @@
+"""Full trainings by recipe, with repeats: what the commands that train have in common."""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paper_tables import save_figure
+
+import nas.training_estimate
+from analysis.seed_curves import interval
+from nas.full_training import train_fully
+from nas.training_config import TrainingConfig
+from search_spaces.architecture import Architecture
+from search_spaces.yaml_io import read_yaml
+from trials.data import DataConfig, find_images
+from trials.device import available_slots, device_info
+from trials.recipe import Ramp, Recipe
+
+STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")  # the ramps that regularise
+TOY, TOY_RESNET = (Path(__file__).parent / name for name in ("toy.yaml", "toy_resnet.yaml"))
+COLOURS = ("#0068a8", "#c2500a", "#00785a", "#8a5a9e", "#8f7300", "#3f90b8")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """The flags of commands that train."""
+    parser.add_argument("source", nargs="?", default="digits", help="images, as for nas train --data")
+    parser.add_argument("--recipe", default="cifar10", help="what is not varied; the paper's: full_s")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=5, help="repeats of everything")
+    parser.add_argument("--images", type=int, help="so many of them (default: all)")
+    parser.add_argument("--minival", type=float, default=0.2, help="share by which trainings are judged")
+    parser.add_argument("--stem-stride", type=int, choices=(1, 2), help="1 for small images (not ResNets)")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: seconds of training alone, the accuracies of its averaged weights by epoch."""
+
+    seconds: tuple[float, ...]  # since its beginning, at each epoch's end
+    accuracies: tuple[float, ...]
+
+    @property
+    def accuracy(self) -> float:
+        return self.accuracies[-1]
+
+    def seconds_until(self, accuracy: float) -> float:
+        """To the end of the first epoch that is as good; its whole length where none is."""
+        reached = (at for at, found in zip(self.seconds, self.accuracies, strict=True) if found >= accuracy)
+        return next(reached, self.seconds[-1])
+
+
+def base_recipe(arguments: Any, **changes: Any) -> Recipe:
+    """The named recipe, as long and in such batches as asked for."""
+    recipe = read_yaml(Recipe, arguments.recipe)
+    epochs = max(arguments.epochs, changes.get("num_training_stages", recipe.num_training_stages))
+    length = {"epochs": epochs, "batch_size": arguments.batch_size, "min_steps": 0}
+    warmup = {"warmup_epochs": min(recipe.warmup_epochs, epochs / 4)}
+    if arguments.source == "digits":
+        changes = {"flip": False, **changes}  # a mirrored digit is another digit
+    return replace(recipe, **{**length, **warmup, **changes})
+
+
+def at_its_end(recipe: Recipe) -> Recipe:
+    """One stage, everything as in the recipe's last one."""
+    ramps = {name: value for name, value in vars(recipe).items() if isinstance(value, Ramp)}
+    constant = {name: Ramp(ramp.end, ramp.end) for name, ramp in ramps.items()}
+    return replace(recipe, num_training_stages=1, **constant)
+
+
+def network_of(name: str, arguments: Any) -> Architecture:
+    """A published network or a file, without its provenance, with the stem that was asked for."""
+    architecture = read_yaml(Architecture, name).without_provenance()
+    if arguments.stem_stride and architecture.kind is None:
+        architecture = replace(architecture, stem_stride=arguments.stem_stride)
+    return architecture
+
+
+def trained(architecture: Architecture, recipe: Recipe, *, seed: int, arguments: Any) -> Training:
+    """One training from scratch; its files are removed."""
+    fraction = 1.0
+    if arguments.images:
+        fraction = min(1.0, arguments.images / len(find_images(DataConfig(source=arguments.source)).labels))
+    data = DataConfig(source=arguments.source, fraction=fraction, minival=arguments.minival)
+    config = TrainingConfig(architecture=architecture, data=data, recipe=recipe, seed=seed)
+    nas.training_estimate.SECONDS = 0.0  # its estimate is of no use here
+    folder = Path(tempfile.mkdtemp(prefix="paper-"))
+    try:
+        rows = train_fully(config, folder / "run").metrics
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    seconds = np.cumsum([row["train_seconds"] for row in rows])
+    return Training(tuple(seconds.tolist()), tuple(row["minival_accuracy"] for row in rows))
+
+
+def shown(values: Sequence[float], *, percent: bool = True) -> str:
+    """Mean and half the 95 % interval, in percent."""
+    mean, half = interval(np.array(values))
+    factor, digits = (100, 2) if percent else (1, 3)
+    more = f" ± {factor * half:.{digits}f}" if half is not None else ""
+    return f"{factor * mean:.{digits}f}{more}"
+
+
+def difference(name: str, first: Sequence[float], second: Sequence[float], *, unit: str = "points") -> str:
+    """The mean difference of two lists by seed, with its 95 % interval."""
+    values = 100 * (np.array(first) - np.array(second))
+    mean, half = interval(values)
+    more = f" ± {half:.2f} (95 %)" if half is not None else ""
+    return f"{name}: {mean:+.2f}{more} {unit}, n = {len(values)}"
+
+
+def device_name() -> str:
+    """Of the device that trains."""
+    return device_info(available_slots()[0]).device_name
+
+
+def draw_curves(path: Path | None, curves: dict[str, list[Training]], *, title: str) -> None:
+    """Accuracy against seconds of training, the mean over seeds, where a picture was asked for."""
+
+    def draw(axes: Any) -> None:
+        for i, (name, trainings) in enumerate(curves.items()):
+            seconds = np.mean([one.seconds for one in trainings], axis=0)
+            accuracies = 100 * np.mean([one.accuracies for one in trainings], axis=0)
+            axes.plot(seconds, accuracies, label=name, color=COLOURS[i % len(COLOURS)])
+        axes.set(
+            xlabel="seconds of training",
+            ylabel="minival accuracy (%), mean over seeds",
+            title=title,
+        )
+        axes.legend()
+
+    save_figure(path, draw)

@@ -1,0 +1,153 @@
+"""Table 13 and Figure 6: adaptive against fixed regularization, with progressive and with random image sizes.
+
+    python tests/benchmarks/paper/table13_ablation.py [SOURCE] [--schedules progressive random_batch]
+        [--network efficientnetv2-b0] [--resolution 64] [--stages 4] [--seeds 5] [--recipe cifar10] [--quick]
+        [--csv FILE] [--png FILE]
+
+*adaptive* regularizes by the size of the images, *fixed* always as strongly as the last stage. Random sizes
+change with every batch, or as in the paper (`random_epochs`) every eight epochs; they need the recipe keys
+`resolution_schedule` and `regularization`, and the command refuses where recipes have them not. The cells
+take turns seed by seed; differences are between trainings of one seed.
+"""
+
+import dataclasses
+import sys
+from typing import Any
+
+from paper_tables import paper_rows, parser_of, print_comparable, print_table, write_csv
+from paper_trainings import (
+    STRENGTHS,
+    TOY,
+    Training,
+    add_training,
+    base_recipe,
+    device_name,
+    difference,
+    draw_curves,
+    network_of,
+    shown,
+    trained,
+)
+
+from trials.recipe import Ramp, Recipe
+
+SCHEDULES = ("progressive", "random_batch", "random_epochs")
+REGULARIZATIONS = ("fixed", "adaptive")
+KEYS = ("resolution_schedule", "regularization")
+QUICK = {
+    "network": str(TOY), "resolution": 24, "stages": 2, "epochs": 2, "seeds": 2, "images": 300,
+}  # fmt: skip
+Cell = tuple[str, str]
+
+
+def main() -> None:
+    """Trains all cells of all seeds, prints the table."""
+    parser = parser_of(__doc__)
+    add_training(parser)
+    parser.add_argument("--network", default="efficientnetv2-b0")
+    parser.add_argument("--schedules", nargs="+", choices=SCHEDULES, default=["progressive", "random_batch"])
+    parser.add_argument("--resolution", type=int, default=64, help="the largest")
+    parser.add_argument("--start", type=int, help="the smallest (default: half)")
+    parser.add_argument("--stages", type=int, default=4, help="or sizes to draw from")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        parser.set_defaults(**QUICK)
+        arguments = parser.parse_args()
+    refuse_what_recipes_lack(arguments.schedules)
+    adaptive = base_recipe(
+        arguments,
+        num_training_stages=arguments.stages,
+        resolution=Ramp(float(arguments.start or arguments.resolution // 2), float(arguments.resolution)),
+    )
+    cells = [(schedule, how) for schedule in arguments.schedules for how in REGULARIZATIONS]
+    recipes = {cell: cell_recipe(adaptive, *cell) for cell in cells}
+    network = network_of(arguments.network, arguments)
+    found: dict[Cell, list[Training]] = {cell: [] for cell in cells}
+    for seed in range(arguments.seeds):
+        for cell in cells if seed % 2 == 0 else cells[::-1]:
+            training = trained(network, recipes[cell], seed=seed, arguments=arguments)
+            found[cell].append(training)
+            print(f"  seed {seed}, {', '.join(cell)}: {training.accuracy:.4f}", flush=True)
+    report(found, arguments)
+
+
+def refuse_what_recipes_lack(schedules: list[str]) -> None:
+    """Ends with a sentence where random sizes are asked for, and recipes cannot say so."""
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    missing = [key for key in KEYS if key not in known]
+    if missing and set(schedules) != {"progressive"}:
+        print(
+            f"recipes have no {' and no '.join(missing)} here, which random image sizes need; "
+            "--schedules progressive trains the two cells that need neither",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def cell_recipe(adaptive: Recipe, schedule: str, regularization: str) -> Recipe:
+    """The recipe of one cell; progressive sizes are said by ramps alone, as everywhere."""
+    changes: dict[str, Any] = {}
+    if regularization == "fixed":
+        ends = {name: getattr(adaptive, name).end for name in STRENGTHS}
+        changes = {name: Ramp(end, end) for name, end in ends.items()}
+    if schedule != "progressive":
+        changes |= {"resolution_schedule": schedule, "regularization": regularization}
+    return dataclasses.replace(adaptive, **changes)
+
+
+def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
+    """The four cells, what adaptive regularization gains, the paper's."""
+    paper = paper_rows("table13")
+    rows = []
+    for schedule in arguments.schedules:
+        fixed, adaptive = (
+            [one.accuracy for one in found[schedule, how]] for how in REGULARIZATIONS
+        )  # fmt: skip
+        printed = paper[schedule.split("_")[0]]
+        rows.append(
+            {
+                "schedule": schedule,
+                "fixed": shown(fixed),
+                "adaptive": shown(adaptive),
+                "seconds": shown([one.seconds[-1] for one in found[schedule, "adaptive"]], percent=False),
+                **{f"paper_{how}": f"{printed[how][0]} ± {printed[how][1]}" for how in REGULARIZATIONS},
+            }
+        )
+    print_table(
+        f"Table 13: accuracy (%), mean and 95 % interval of {arguments.seeds} seeds, {arguments.network}",
+        {
+            "schedule": "sizes", "fixed": "fixed", "adaptive": "adaptive", "seconds": "seconds",
+            "paper_fixed": "fixed (paper)", "paper_adaptive": "adaptive (paper)",
+        },
+        rows,
+    )  # fmt: skip
+    for schedule in arguments.schedules:
+        fixed, adaptive = ([one.accuracy for one in found[schedule, how]] for how in REGULARIZATIONS)
+        printed = paper[schedule.split("_")[0]]
+        gain = printed["adaptive"][0] - printed["fixed"][0]
+        print(difference(f"{schedule}: adaptive - fixed", adaptive, fixed), f"(paper {gain:+.1f})")
+    print_comparable(
+        "table13",
+        comparable="the sign and the size of what adaptive regularization gains",
+        not_comparable="accuracies: other images, network and length than the paper's ImageNet trainings",
+        quick=arguments.quick,
+    )
+    write_csv(
+        arguments.csv,
+        [
+            {
+                "schedule": schedule, "regularization": how, "seed": seed, "epoch": epoch + 1,
+                "accuracy": accuracy, "train_seconds": seconds, "network": arguments.network,
+                "source": arguments.source, "recipe": arguments.recipe, "device_name": device_name(),
+            }
+            for (schedule, how), trainings in found.items()
+            for seed, one in enumerate(trainings)
+            for epoch, (seconds, accuracy) in enumerate(zip(one.seconds, one.accuracies, strict=True))
+        ],
+    )  # fmt: skip
+    curves = {", ".join(cell): trainings for cell, trainings in found.items()}
+    draw_curves(arguments.png, curves, title=f"{arguments.network}, up to {arguments.resolution} px")
+
+
+if __name__ == "__main__":
+    main()
