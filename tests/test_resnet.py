@@ -117,8 +117,12 @@ def test_the_commands_know_them(nas: Nas) -> None:
     assert "compound scaling" in err
 
 
-@pytest.mark.timeout(120)
-def test_a_resnet_trains_progressively_and_is_measured(nas: Nas, tmp_path: Path) -> None:
+def test_a_resnet_trains_progressively_and_is_measured(
+    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.training_estimate.SECONDS", 0.0)
+    monkeypatch.setattr("nas.measure.MAX_SECONDS", 0.1)
+    monkeypatch.setattr("nas.measure.INFERENCE_BATCHES", (1,))
     (tmp_path / "small.yaml").write_text(yaml_text(SMALL))
     code, out, err = nas(
         "train", "small.yaml", "--data", "digits", "--run", "trained", "--json",

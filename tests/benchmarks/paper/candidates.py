@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,9 +48,10 @@ class Candidate:
 
 
 def ours(name: str, *, resolution: int | None = None, num_classes: int = NUM_CLASSES) -> Candidate:
-    """A published network of ours, at the size at which its code evaluates it unless told otherwise."""
+    """A published network of ours, or a file's; unless told otherwise at the size that its code evaluates."""
     size = resolution or (PUBLISHED[name].inference if name in PUBLISHED else 224)
-    return candidate(name, read_yaml(Architecture, name), resolution=size, num_classes=num_classes)
+    architecture = read_yaml(Architecture, name)
+    return candidate(Path(name).stem, architecture, resolution=size, num_classes=num_classes)
 
 
 def candidate(

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 from candidates import Candidate, ours
 from paper_bench import OUT_OF_MEMORY, PaperBench, add_timing
-from paper_tables import paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
+from paper_tables import (
+    TOY,
+    TOY_RESNET,
+    paper_rows,
+    parser_of,
+    print_comparable,
+    print_table,
+    save_figure,
+    write_csv,
+)
 
 from nas.scaling.compound import PUBLISHED
 
@@ -21,7 +30,7 @@ FAMILIES = {
     "efficientnetv2": ("#0068a8", [f"efficientnetv2-{size}" for size in "sml"]),
     "efficientnet": ("#c2500a", [f"efficientnet-b{number}" for number in (4, 5, 6, 7)]),
 }
-QUICK = {"networks": ["efficientnetv2-b0", "efficientnet-b0"], "batch_size": 2, "visits": 1, "resolution": 32}
+QUICK = {"networks": [str(TOY), str(TOY_RESNET)], "batch_size": 2, "visits": 1, "resolution": 32}
 SEED = 3
 
 
@@ -116,13 +125,14 @@ def draw(axes: Any, rows: list[dict[str, Any]]) -> None:
     """Top-1 of Table 7 against the step time here; without accuracies, the families by parameters."""
     timed = [row for row in rows if isinstance(row["step_ms"], float)]
     key = "paper_top1" if all(row["paper_top1"] for row in timed) else "params_millions"
-    for prefix, (colour, _) in FAMILIES.items():
+    for prefix in dict.fromkeys(row["network"].split("-")[0] for row in timed):
+        colour = FAMILIES[prefix][0] if prefix in FAMILIES else "#a3a9b3"
         own = [row for row in timed if row["network"].split("-")[0] == prefix]
         points = sorted((row["step_ms"], row[key], row["network"]) for row in own)
         if points:
             axes.plot([p[0] for p in points], [p[1] for p in points], "o-", color=colour, label=prefix)
         for x, y, name in points:
-            size = name.split("-")[1]
+            size = name.split("-")[-1]
             axes.annotate(size, (x, y), textcoords="offset points", xytext=(5, -11), color=colour)
     axes.set(
         xlabel="training step here (ms)",

@@ -14,6 +14,7 @@ sys.path.insert(0, str(BENCHMARKS))  # the other benchmarks, for what they have 
 
 GOLDEN = BENCHMARKS.parent / "golden" / "paper_tables.yaml"
 PAPER: dict[str, Any] = yaml.safe_load(GOLDEN.read_text(encoding="utf-8"))
+TOY, TOY_RESNET = (Path(__file__).parent / name for name in ("toy.yaml", "toy_resnet.yaml"))
 MISSING = "-"
 
 Row = Mapping[str, Any]

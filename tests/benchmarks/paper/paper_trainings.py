@@ -22,7 +22,6 @@ from trials.device import available_slots, device_info
 from trials.recipe import Ramp, Recipe
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")  # the ramps that regularise
-TOY, TOY_RESNET = (Path(__file__).parent / name for name in ("toy.yaml", "toy_resnet.yaml"))
 COLOURS = ("#0068a8", "#c2500a", "#00785a", "#8a5a9e", "#8f7300", "#3f90b8")
 
 

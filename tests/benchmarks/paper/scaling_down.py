@@ -19,7 +19,7 @@ from nas.scaling.family import Request, Scaled, scale
 from nas.scaling.solver import Budget
 
 SIZES = ("efficientnetv2-b0", "efficientnetv2-b1", "efficientnetv2-b2", "efficientnetv2-b3")
-QUICK = {"base": "efficientnetv2-s", "sizes": ["efficientnetv2-b0"], "batch_size": 2, "resolution": 32}
+QUICK = {"base": "efficientnetv2-b0", "sizes": ["efficientnetv2-b0"], "batch_size": 2, "resolution": 32}
 KINDS = {"scaled": "#00785a", "published": "#0068a8", "V1": "#c2500a"}
 
 

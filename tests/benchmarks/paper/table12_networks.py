@@ -11,10 +11,8 @@ alone; at equal accuracy it ends when the accuracy is reached that both reach.
 from typing import Any
 
 import numpy as np
-from paper_tables import paper_rows, parser_of, print_comparable, print_table, write_csv
+from paper_tables import TOY, TOY_RESNET, paper_rows, parser_of, print_comparable, print_table, write_csv
 from paper_trainings import (
-    TOY,
-    TOY_RESNET,
     Training,
     add_training,
     at_its_end,

@@ -14,10 +14,9 @@ import dataclasses
 import sys
 from typing import Any
 
-from paper_tables import paper_rows, parser_of, print_comparable, print_table, write_csv
+from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_table, write_csv
 from paper_trainings import (
     STRENGTHS,
-    TOY,
     Training,
     add_training,
     base_recipe,

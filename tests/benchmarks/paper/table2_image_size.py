@@ -11,9 +11,9 @@ from typing import Any
 
 from candidates import ours
 from paper_bench import PaperBench, add_timing, images_per_second
-from paper_tables import paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
+from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
 
-QUICK = {"network": "efficientnet-b0", "sizes": [64, 48], "batches": [2, 4]}
+QUICK = {"network": str(TOY), "sizes": [64, 48], "batches": [2, 4]}
 COLOURS = ("#0068a8", "#c2500a", "#00785a", "#8a5a9e")
 
 

@@ -11,7 +11,7 @@ import statistics
 from typing import Any
 
 import numpy as np
-from paper_tables import paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
+from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
 from step_time_table3 import FULL_RESOLUTION, FUSED, NUM_CLASSES, variant
 from timed_networks import SEED, Bench, add_conditions
 
@@ -22,7 +22,7 @@ from trials.reward import Reward
 from trials.trial import StepTime
 
 REWARD = Reward({"step_time_ratio": -0.07, "params": -0.05})
-QUICK = {"backbone": "efficientnet-b0", "resolution": 32, "batch_size": 4, "visits": 1, "steps": 1}
+QUICK = {"backbone": str(TOY), "resolution": 32, "batch_size": 4, "visits": 1, "steps": 1}
 WHERE = ("tpu_v3", "v100")
 
 

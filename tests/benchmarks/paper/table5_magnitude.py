@@ -10,10 +10,9 @@ cells, so that cells are compared seed by seed.
 from typing import Any
 
 import numpy as np
-from paper_tables import paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
+from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
 from paper_trainings import (
     COLOURS,
-    TOY,
     Training,
     add_training,
     at_its_end,
