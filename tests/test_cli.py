@@ -37,8 +37,9 @@ def test_the_permitted_options() -> None:
         "--grace", "--disk-wait", "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
-        "--trial", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"
+        "--trial", "--format", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"
     }  # fmt: skip
+    assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--help"}
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
     assert options_of("measure") == {
