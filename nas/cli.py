@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from nas.audit_command import audit
+from nas.doctor.command import doctor
 from nas.export_command import export, import_
 from nas.report.command import report
 from nas.scaling.command import scale
@@ -228,7 +229,7 @@ def simulate(
     _print(as_json, lambda: figures, lambda: simulate_screen(figures))
 
 
-for command in (export, scale, train, evaluate, predict, verify, report, audit):
+for command in (export, scale, train, evaluate, predict, verify, report, audit, doctor):
     app.command()(command)
 app.command("import")(import_)
 

@@ -57,6 +57,7 @@ def test_the_permitted_options() -> None:
     assert options_of("audit") == {
         "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"
     }  # fmt: skip
+    assert options_of("doctor") == {"--json", "--help"}
     assert options_of("verify") == {"--repair", "--json", "--help"}
     assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}
     assert options_of("simulate") == {
