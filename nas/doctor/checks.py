@@ -119,8 +119,8 @@ def room_findings() -> Iterator[Finding]:
         if not os.access(there, os.W_OK):
             yield Finding("disk", "hinders", f"{there} cannot be written ({name})", "work in another folder")
         disks.setdefault(there.stat().st_dev, [str(there)]).append(name)
-    for there, *names in disks.values():
-        yield disk_finding(shutil.disk_usage(there).free / GB, there, names)
+    for place, *names in disks.values():
+        yield disk_finding(shutil.disk_usage(place).free / GB, place, names)
     shared = Path("/dev/shm")
     if shared.is_dir() and (free := shutil.disk_usage(shared).free / GIB) < SHARED_MEMORY:
         yield Finding(
