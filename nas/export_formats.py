@@ -167,7 +167,10 @@ def _torch(source: Source, output: Path) -> Exported:
     network = source.network()
     facts = dict(source.weights.facts) if source.weights else {}
     facts |= {"num_classes": source.num_classes, "resolution": source.resolution}
-    save_weights(output, network, source.architecture, **facts)
+    try:
+        save_weights(output, network, source.architecture, **facts)
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
     back = load_weights(output)
     assert back.architecture == source.architecture, "another network came back"
     images = torch.randn(2, 3, source.architecture.total_stride, source.architecture.total_stride)

@@ -18,7 +18,7 @@ from search_spaces.timm_strings import to_timm
 from search_spaces.torchvision_settings import to_torchvision
 
 N = TypeVar("N", bound=nn.Module)
-TOLERANCE = 1e-5  # of the largest output, at least of 1
+TOLERANCE = 1e-4  # of the largest output, at least of 1; rounding in a hundred blocks stays below
 CLASSES = 10
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from pictures import write_folder
 from rich.console import Console
 
 from nas.doctor import machine
-from nas.doctor.checks import data_finding, device_findings, disk_finding, memory_finding, room_findings
+from nas.doctor.checks import (
+    data_finding,
+    device_findings,
+    disk_finding,
+    memory_finding,
+    port_findings,
+    room_findings,
+)
 from nas.doctor.findings import Finding
 from nas.doctor.screen import doctor_figures, doctor_screen, verdict
 from nas.doctor.timing import (
@@ -168,6 +176,14 @@ def test_a_driver_without_a_torch_for_it_hinders(tmp_path: Path) -> None:
     assert levels(device_findings(root=root)) == ["fine", "hinders"]
 
 
+def test_a_port_where_ray_would_be_is_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (found,) = port_findings(port)
+    assert (found.level, "--ray-address auto" in found.text) == ("fine", True)
+    assert list(port_findings(port)) == []
+
+
 def test_images_are_tried(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     found = data_finding(str(folder))
@@ -204,12 +220,11 @@ def test_the_verdict_tells_searches_from_timings() -> None:
     assert doctor_figures(FINDINGS)["hinders"] == 1
 
 
-@pytest.mark.parametrize(("data", "hinders"), [("digits", False), ("nowhere", True)])
-def test_this_machine_is_looked_at(nas: Nas, one_ray: None, data: str, hinders: bool) -> None:
-    code, printed, _ = nas("doctor", data, "--json")
+def test_this_machine_is_looked_at(nas: Nas, one_ray: None) -> None:
+    code, printed, _ = nas("doctor", "nowhere", "--json")
     figures = json.loads(printed)
     topics = {finding["topic"] for finding in figures["findings"]}
     assert topics == {"versions", "devices", "timing", "memory", "disk", "data", "ray"}
-    assert code == (1 if figures["hinders"] else 0)
-    found = [finding for finding in figures["findings"] if finding["topic"] == "data"]
-    assert (found[0]["level"] == "hinders") is hinders
+    (data,) = [finding for finding in figures["findings"] if finding["topic"] == "data"]
+    assert (data["level"], "nowhere" in data["text"]) == ("hinders", True)
+    assert (code, figures["hinders"] >= 1) == (1, True)

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ MEMORY_HINDERS, MEMORY_NOTE = 1.0, 2.0  # GiB for a worker
 SHARED_MEMORY = 1.0  # GiB; Ray and data loaders exchange through it
 SAMPLE = 64  # images that are decoded
 SIDE = 64  # pixels
+RAY_PORT = 6379
+CONNECT_SECONDS = 2.0
 
 
 def examine(data: str | None, *, root: Path = machine.HERE) -> Iterator[Finding]:
@@ -41,6 +44,7 @@ def examine(data: str | None, *, root: Path = machine.HERE) -> Iterator[Finding]
     yield from room_findings()
     if data is not None:
         yield data_finding(data)
+    yield from port_findings()
     yield ray_finding()
 
 
@@ -160,6 +164,27 @@ def _decoded(picture: object) -> None:
     encoded = picture() if callable(picture) else picture
     if isinstance(encoded, bytes):
         decode(encoded, SIDE)
+
+
+def port_findings(ray_port: int = RAY_PORT) -> Iterator[Finding]:
+    """Whether processes here reach each other, and whether a Ray cluster waits to be joined."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        yield Finding(
+            "ray",
+            "hinders",
+            f"processes cannot reach each other on 127.0.0.1 ({error.strerror or error})",
+            "nas search … --in-process needs no ports; allow connections on the loopback interface",
+        )
+    try:
+        socket.create_connection(("127.0.0.1", ray_port), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return
+    yield Finding(
+        "ray", "fine", f"something listens at port {ray_port}, where a Ray cluster would: --ray-address auto"
+    )
 
 
 def ray_finding() -> Finding:
