@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 from nas.library_check import library_check, library_network, with_random_norms
-from search_spaces.architecture import Architecture, Padding
+from search_spaces.architecture import Architecture, Padding, Stage
 from search_spaces.counting import count
 from search_spaces.foreign_names import foreign_names
 from search_spaces.interchange import Imported, published_names, read_foreign
 from search_spaces.network import build_network
 from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml
+from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.foreign_weights import foreign_network
 
 EPSILON = 1e-3
@@ -226,3 +226,39 @@ def test_weights_of_published_networks_give_the_outputs_that_they_give_there(
 def test_exports_are_compared_with_the_librarys_own_network(others: SimpleNamespace, library: str) -> None:
     said = library_check(library, random_architectures(1)[0])
     assert said.startswith(f"{library}'s own network has as many, and outputs within")
+
+
+def odd_architecture(rng: np.random.Generator) -> Architecture:
+    """Any stages at all: most of these networks cannot be expressed there."""
+    stages = [
+        Stage(
+            op=str(rng.choice(["mbconv", "fused_mbconv"])),  # type: ignore[arg-type]
+            kernel_size=int(rng.choice([3, 5])),  # type: ignore[arg-type]
+            stride=int(rng.choice([1, 2])),  # type: ignore[arg-type]
+            expansion_ratio=int(rng.choice([1, 1, 2, 3, 4, 6])),
+            channels=int(rng.choice([4, 8, 12, 16, 20, 24, 30, 40, 56])),
+            layers=int(rng.integers(1, 4)),
+            se_ratio=float(rng.choice([0, 0, 0.25, 0.25, 0.1, 0.5])),
+        )
+        for _ in range(rng.integers(1, 4))
+    ]
+    stem, head = rng.choice([4, 8, 12, 16, 22, 32]), rng.choice([50, 64])
+    return Architecture(stem_channels=int(stem), stages=tuple(stages), head_channels=int(head))
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_what_is_not_refused_is_built_there_as_it_is_meant(others: SimpleNamespace, library: str) -> None:
+    rng, expressed = np.random.default_rng(5), 0
+    for _ in range(400):
+        architecture = odd_architecture(rng)
+        try:
+            with torch.device("meta"):
+                other = library_network(library, architecture, num_classes=NUM_CLASSES)
+        except ConfigError:
+            continue
+        expressed += 1
+        own = build_network(architecture, num_classes=NUM_CLASSES).state_dict()
+        state, names = other.state_dict(), foreign_names(architecture, library)
+        assert set(names.values()) == {key for key in state if "num_batches_tracked" not in key}
+        assert all(own[ours].shape == state[theirs].shape for ours, theirs in names.items()), architecture
+    assert expressed >= 20
