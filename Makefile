@@ -1,10 +1,10 @@
 # make search: the first search, on the built-in digits.   make test: the whole suite.   make lint: style and types.
-# make nightly: every fault of docs/durability.md.
+# make nightly: every fault of docs/durability.md.   make docs: pages of all docstrings, in build/api.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: search test nightly lint clean
+.PHONY: search test nightly lint docs clean
 
 search: $(VENV)/.installed
 	$(BIN)/nas search nas/searches/quick.yaml
@@ -22,6 +22,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python docs/render.py build/api
 
 $(VENV)/.installed: pyproject.toml
 	@echo "installing into $(VENV) ..."

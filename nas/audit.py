@@ -57,6 +57,7 @@ class AuditPlan:
 
     @property
     def folder(self) -> Path:
+        """Where the audit keeps its trials."""
         return self.run / FOLDER
 
 

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 
 from nas.audit_command import audit
+from nas.doctor.command import doctor
+from nas.export_command import export, import_
 from nas.report.command import report
 from nas.scaling.command import scale
 from nas.training_commands import evaluate, predict, train
@@ -118,54 +120,6 @@ def search(
         console=console,
     )
     _print(as_json, lambda: summary_figures(result), lambda: summary_screen(result))
-
-
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
-    trial: Annotated[int | None, typer.Option(min=0, help="Its trial (default: the best by reward).")] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file; default: standard output.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
-    device: Annotated[
-        str | None, typer.Option(help="Rank by step times that nas measure --run took on this device.")
-    ] = None,
-    pareto: Annotated[
-        bool, typer.Option("--pareto", help="All that no other beats in accuracy, step time and size.")
-    ] = False,
-    optuna: Annotated[
-        str | None, typer.Option(help="All trials into a database instead: sqlite:///runs.db (dashboard).")
-    ] = None,
-) -> None:
-    """Write an architecture of a run as YAML, with where it comes from."""
-    if optuna is not None:
-        from nas.optuna_export import export_study
-
-        if pareto or output is not None or trial is not None or device is not None:
-            raise typer.BadParameter("--optuna takes all trials; leave out --trial, --device, --pareto, -o")
-        name, count = export_study(run, storage=optuna, force=force)
-        print(f"{count:,} trials as the study {name}    next:  optuna-dashboard {optuna}")
-        return
-    from nas.export import export_front, export_trial
-
-    if pareto:
-        if output is None or trial is not None:
-            raise typer.BadParameter("--pareto needs -o FOLDER, and no --trial")
-        for path in export_front(run, folder=output, force=force):
-            print(path)
-        return
-    if device is not None:
-        from nas.retarget import retargeted
-
-        if trial is not None:
-            raise typer.BadParameter("--device chooses the trial; leave out --trial")
-        trial = retargeted(run, device)[0]["trial_id"]
-    text = export_trial(run, trial=trial, output=output, force=force)
-    if output is None:
-        print(text, end="")
-    else:
-        Console(stderr=True).print(f"{output}    next:  nas describe {output}", highlight=False)
 
 
 @app.command()
@@ -299,8 +253,9 @@ def simulate(
     _print(as_json, lambda: figures, lambda: simulate_screen(figures))
 
 
-for command in (scale, train, evaluate, predict, verify, report, audit):
+for command in (export, scale, train, evaluate, predict, verify, report, audit, doctor):
     app.command()(command)
+app.command("import")(import_)
 
 
 def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str]:

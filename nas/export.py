@@ -27,21 +27,48 @@ def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bo
         ConfigError: `run` is no run, it has no such completed trial, or `output` exists and `force` is not
         given.
     """
-    if output is not None and output.exists() and not force:
-        raise ConfigError(f"{output}: this file exists; choose another name, or replace it with --force")
+    refuse_existing(output, force=force)
+    row, repeats = exported_row(run, trial=trial)
+    text = best_yaml(row, run=run, repeats=repeats)
+    if output is not None:
+        write_text(output, text)
+    return text
+
+
+def exported_row(run: Path, *, trial: int | None) -> tuple[Mapping[str, Any], Finalist | None]:
+    """The row of a trial of a run, by default the winner's with what its repeats said.
+
+    Raises:
+        ConfigError: `run` is no run, or it has no such completed trial.
+    """
     rows = {row["trial_id"]: row for row in recorded_trials(run)}
     ranked = finalists(rows.values())
     if trial is None and ranked:
-        text = best_yaml(rows[ranked[0].trial_id], run=run, repeats=ranked[0])
-    else:
-        text = best_yaml(chosen_row(rows, trial=trial, run=run), run=run)
-    if output is not None:
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
-    return text
+        return rows[ranked[0].trial_id], ranked[0]
+    return chosen_row(rows, trial=trial, run=run), None
+
+
+def write_text(output: Path, text: str) -> None:
+    """Writes a file, with the folders it needs.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
+
+
+def refuse_existing(output: Path | None, *, force: bool) -> None:
+    """Refuses to replace a file unasked.
+
+    Raises:
+        ConfigError: `output` exists and `force` is not given.
+    """
+    if output is not None and output.exists() and not force:
+        raise ConfigError(f"{output}: this file exists; choose another name, or replace it with --force")
 
 
 def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:

@@ -107,6 +107,11 @@ def executor_of(
     per_device: int = 1,
     stall_seconds: float = STALL_SECONDS,
 ) -> tuple[Execute, str]:
+    """Where trials run, by the command line's words, and that place in words.
+
+    Raises:
+        ConfigError: the words contradict each other; WrongDeviceError: no device counts for timing.
+    """
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
     if in_process:

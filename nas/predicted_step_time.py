@@ -46,6 +46,7 @@ class Prediction:
 
     @cached_property
     def fit(self) -> Fit:
+        """What each block of the table takes, fitted."""
         return fit_table(self.table)
 
     def keep(self, store: RunStore) -> None:

@@ -27,6 +27,7 @@ class StageEstimate:
 
     @property
     def seconds(self) -> float:
+        """Of the stage, training and evaluation."""
         return self.train_seconds + self.evaluate_seconds
 
 

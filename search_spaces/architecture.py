@@ -37,6 +37,7 @@ class Block:
 
     @property
     def has_residual(self) -> bool:
+        """Whether the input is added to what the block computes."""
         return self.stride == 1 and self.in_channels == self.out_channels
 
 

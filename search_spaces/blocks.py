@@ -25,6 +25,7 @@ class StochasticDepth(nn.Module):
         self.register_buffer("drop_rate", torch.zeros(()), persistent=False)
 
     def forward(self, branch: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
         if not self.training:
             return branch
         draws = torch.rand(branch.shape[0], 1, 1, 1, device=branch.device)
@@ -42,6 +43,7 @@ class Dropout(nn.Module):
         self.register_buffer("drop_rate", torch.zeros(()), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
+        """(N, C) to the same shape."""
         if not self.training:
             return features
         kept = (torch.rand_like(features, dtype=torch.float32) >= self.drop_rate) / (1 - self.drop_rate)
@@ -57,6 +59,7 @@ class SqueezeExcite(nn.Module):
         self.expand = Convolution(squeeze_channels, channels, kernel_size=1, bias=True)
 
     def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
         means = features.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
         return features * torch.sigmoid(self.expand(functional.silu(self.reduce(means))))
 
@@ -97,6 +100,7 @@ class MBConv(nn.Module):
         self.drop: nn.Module = StochasticDepth() if droppable and self.has_residual else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
         branch = self.expand(features)  # (N, C * e, H, W)
         branch = self.squeeze_excite(self.depthwise(branch))  # (N, C * e, H / s, W / s)
         branch = self.project(branch)  # (N, O, H / s, W / s)
@@ -134,6 +138,7 @@ class FusedMBConv(nn.Module):
         self.drop: nn.Module = StochasticDepth() if droppable and self.has_residual else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
         branch = self.branch(features)  # (N, O, H / s, W / s)
         return features + self.drop(branch) if self.has_residual else branch
 

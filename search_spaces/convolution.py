@@ -44,6 +44,7 @@ class Convolution(nn.Conv2d):
         self.is_depthwise = groups > 1
 
     def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, ceil(H / s), ceil(W / s))."""
         if self.pads_by_size:
             input = functional.pad(
                 input, [*self._padding_of(input.shape[3]), *self._padding_of(input.shape[2])]

@@ -65,6 +65,7 @@ class Network(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to logits (N, K)."""
         features = self.stages(self.stem(images))  # (N, C, H / t, W / t), t the total stride
         features = self.head(features).mean((2, 3))  # (N, head_channels)
         return cast(Tensor, self.classifier(self.dropout(features)))  # (N, K)

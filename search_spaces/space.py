@@ -70,6 +70,7 @@ class SearchSpace:
 
     @cached_property
     def num_options(self) -> Choices:
+        """How many options each decision has."""
         return tuple(len(decision.options) for decision in self.decisions)
 
     @property

@@ -161,11 +161,13 @@ def _words(kind: Any) -> str:
 
 
 def known_keys(found: str, fields: Iterable[str]) -> str:
+    """The end of a message about a key that is none: those that are, and the one that may be meant."""
     names = list(fields)
     return f"keys are {', '.join(names)}{suggestion(found, names)}"
 
 
 def suggestion(found: str, names: Sequence[str]) -> str:
+    """The name that may be meant, as the end of a message; empty if none is close."""
     close = difflib.get_close_matches(found, names, n=1, cutoff=0.5) or [
         name for name in names if len(found) > 2 and name.startswith(found)
     ]
@@ -191,5 +193,6 @@ def _plain(hint: Any) -> Any:
 
 
 def item_kind(kind: Any) -> Any:
+    """What the items of a list or tuple are; None where that is not known."""
     arguments = typing.get_args(kind)
     return _plain(arguments[0]) if arguments else None

@@ -37,8 +37,9 @@ def test_the_permitted_options() -> None:
         "--grace", "--disk-wait", "--estimate", "--assume", "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
-        "--trial", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"
+        "--trial", "--format", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"
     }  # fmt: skip
+    assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--help"}
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
     assert options_of("measure") == {
@@ -56,6 +57,7 @@ def test_the_permitted_options() -> None:
     assert options_of("audit") == {
         "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"
     }  # fmt: skip
+    assert options_of("doctor") == {"--json", "--help"}
     assert options_of("verify") == {"--repair", "--json", "--help"}
     assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}
     assert options_of("simulate") == {

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from error_cases import DATA, FILES, RUNS, SEARCHES, SPACES, Case
+from interchange_error_cases import EXPORTS, IMPORTS
 from report_error_cases import AUDITS, REPORTS
 from scaling_error_cases import SCALES
 from simulated_error_cases import SIMULATED
@@ -20,7 +21,7 @@ from simulated_error_cases import SIMULATED
 from nas.cli import main
 
 CATALOGUE = Path(__file__).parent / "golden" / "errors.yaml"
-CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS)
+CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS)
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),
     (r"not a readable Parquet file: .*", "not a readable Parquet file: …"),

@@ -7,7 +7,6 @@ The project does not depend on timm and torchvision; where they cannot be import
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +15,15 @@ import pytest
 import torch
 from torch import nn
 
+from nas.library_check import library_check, library_network, with_random_norms
 from search_spaces.architecture import Architecture, Padding, Stage
 from search_spaces.counting import count
+from search_spaces.foreign_names import foreign_names
+from search_spaces.interchange import Imported, published_names, read_foreign
 from search_spaces.network import build_network
 from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml
+from search_spaces.yaml_io import ConfigError, read_yaml
+from trials.foreign_weights import foreign_network
 
 EPSILON = 1e-3
 NUM_CLASSES = 10
@@ -66,41 +69,11 @@ def import_others() -> SimpleNamespace:
 
 def _import_others() -> SimpleNamespace:
     import timm
-    from timm.models._efficientnet_builder import decode_arch_def
-    from timm.models.efficientnet import EfficientNet
     from torchvision import models
 
     return SimpleNamespace(
         create_model=timm.create_model,
-        decode_arch_def=decode_arch_def,
-        EfficientNet=EfficientNet,
         torchvision_models=models,
-    )
-
-
-def timm_string(stage: Stage) -> str:
-    """The stage in timm's grammar: ds is an MBConv without expansion, er a Fused-MBConv, cn one of e = 1."""
-    squeeze = f"_se{stage.se_ratio:g}" if stage.se_ratio else ""
-    shape = f"r{stage.layers}_k{stage.kernel_size}_s{stage.stride}_e{stage.expansion_ratio}_c{stage.channels}"
-    if stage.op == "mbconv":
-        return f"{'ds' if stage.expansion_ratio == 1 else 'ir'}_{shape}{squeeze}"
-    if stage.expansion_ratio == 1:
-        assert not squeeze, "timm has no squeeze-excite in cn"
-        return f"cn_{shape}_skip"
-    return f"er_{shape}{squeeze}"
-
-
-def built_by_timm(others: SimpleNamespace, architecture: Architecture, *, num_classes: int) -> nn.Module:
-    strings = [[timm_string(stage)] for stage in architecture.stages if stage.layers]
-    return others.EfficientNet(
-        block_args=others.decode_arch_def(strings),
-        num_classes=num_classes,
-        num_features=architecture.head_channels,
-        stem_size=architecture.stem_channels,
-        fix_stem=True,
-        pad_type="same" if architecture.padding == "same" else "",
-        act_layer=nn.SiLU,
-        norm_layer=partial(nn.BatchNorm2d, eps=EPSILON),
     )
 
 
@@ -112,22 +85,6 @@ def random_architectures(number: int) -> list[Architecture]:
     space = read_yaml(SearchSpace, "paper")
     rng, choice_space = np.random.default_rng(2021), space.choice_space()
     return [space.decode(choice_space.sample(rng)) for _ in range(number)]
-
-
-@torch.no_grad()
-def with_random_norms(network: nn.Module) -> nn.Module:
-    """Batch norms with statistics and weights of their own each, as in a trained network."""
-    ranges = {
-        "running_mean": (-0.2, 0.2),
-        "running_var": (0.5, 1.5),
-        "weight": (0.7, 1.3),
-        "bias": (-0.2, 0.2),
-    }
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for name, (low, high) in ranges.items():
-                getattr(module, name).uniform_(low, high)
-    return network.eval()
 
 
 def with_tensors_of(network: nn.Module, source: nn.Module) -> nn.Module:
@@ -160,7 +117,7 @@ def largest_difference(architecture: Architecture, other: nn.Module, *, epsilon:
 def test_random_architectures_have_timms_parameters(others: SimpleNamespace) -> None:
     for architecture in random_architectures(50):
         with torch.device("meta"):
-            other = built_by_timm(others, architecture, num_classes=1000)
+            other = library_network("timm", architecture, num_classes=1000)
         expected = sum(parameter.numel() for parameter in other.parameters())
         assert count(architecture, num_classes=1000, resolution=64).params == expected
 
@@ -180,7 +137,7 @@ def test_random_architectures_have_timms_outputs(
     others: SimpleNamespace, index: int, padding: Padding
 ) -> None:
     architecture = replace(random_architectures(10)[index], padding=padding)
-    other = built_by_timm(others, architecture, num_classes=NUM_CLASSES)
+    other = library_network("timm", architecture, num_classes=NUM_CLASSES)
     assert largest_difference(architecture, other) <= TOLERANCE
 
 
@@ -190,7 +147,7 @@ def test_published_networks_have_timms_outputs(others: SimpleNamespace, name: st
     architecture = replace(read_yaml(Architecture, name), padding=padding)
     timm_name = NAMED.get((name, padding))
     if timm_name is None:
-        other = built_by_timm(others, architecture, num_classes=NUM_CLASSES)
+        other = library_network("timm", architecture, num_classes=NUM_CLASSES)
     else:
         other = others.create_model(timm_name, num_classes=NUM_CLASSES, bn_eps=EPSILON)
     assert largest_difference(architecture, other) <= TOLERANCE
@@ -215,3 +172,94 @@ def test_published_networks_have_torchvisions_outputs(
 ) -> None:
     other = build(others.torchvision_models)(num_classes=NUM_CLASSES)
     assert largest_difference(read_yaml(Architecture, name), other, epsilon=epsilon) <= TOLERANCE
+
+
+# ---------------------------------------------------------------------- what we write and read of theirs
+
+
+def by_name(others: SimpleNamespace, library: str, name: str, num_classes: int) -> nn.Module:
+    if library == "timm":
+        return others.create_model(name, num_classes=num_classes)
+    return getattr(others.torchvision_models, name)(num_classes=num_classes)
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_published_state_dicts_have_the_names_and_shapes_that_we_read(
+    others: SimpleNamespace, library: str
+) -> None:
+    for name in published_names(library):
+        architecture = read_foreign(library, name).architecture
+        with torch.device("meta"):
+            state = by_name(others, library, name, NUM_CLASSES).state_dict()
+            own = build_network(architecture, num_classes=NUM_CLASSES).state_dict()
+        names = foreign_names(architecture, library)
+        assert set(names.values()) == {key for key in state if "num_batches_tracked" not in key}, name
+        assert all(own[ours].shape == state[theirs].shape for ours, theirs in names.items()), name
+
+
+@pytest.mark.parametrize(
+    ("library", "name"),
+    [
+        ("timm", "tf_efficientnetv2_b0"),
+        ("timm", "efficientnetv2_s"),
+        ("timm", "efficientnet_b0"),
+        ("torchvision", "efficientnet_v2_s"),
+        ("torchvision", "efficientnet_b0"),
+        ("torchvision", "efficientnet_b4"),
+    ],
+)
+@torch.no_grad()
+def test_weights_of_published_networks_give_the_outputs_that_they_give_there(
+    others: SimpleNamespace, library: str, name: str
+) -> None:
+    torch.manual_seed(0)
+    imported = read_foreign(library, name)
+    other = with_random_norms(by_name(others, library, name, NUM_CLASSES))
+    plain = Imported(imported.architecture, imported.epsilon)  # pixels are the subject of another test
+    ours = foreign_network(plain, library, other.state_dict(), name=name)
+    images = torch.randn(2, 3, 64, 64)
+    outputs = other(images)
+    assert outputs.abs().max() > 0.1
+    assert (ours(images) - outputs).abs().max() <= TOLERANCE * max(1, outputs.abs().max())
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_exports_are_compared_with_the_librarys_own_network(others: SimpleNamespace, library: str) -> None:
+    said = library_check(library, random_architectures(1)[0])
+    assert said.startswith(f"{library}'s own network has as many, and outputs within")
+
+
+def odd_architecture(rng: np.random.Generator) -> Architecture:
+    """Any stages at all: most of these networks cannot be expressed there."""
+    stages = [
+        Stage(
+            op=str(rng.choice(["mbconv", "fused_mbconv"])),  # type: ignore[arg-type]
+            kernel_size=int(rng.choice([3, 5])),  # type: ignore[arg-type]
+            stride=int(rng.choice([1, 2])),  # type: ignore[arg-type]
+            expansion_ratio=int(rng.choice([1, 1, 2, 3, 4, 6])),
+            channels=int(rng.choice([4, 8, 12, 16, 20, 24, 30, 40, 56])),
+            layers=int(rng.integers(1, 4)),
+            se_ratio=float(rng.choice([0, 0, 0.25, 0.25, 0.1, 0.5])),
+        )
+        for _ in range(rng.integers(1, 4))
+    ]
+    stem, head = rng.choice([4, 8, 12, 16, 22, 32]), rng.choice([50, 64])
+    return Architecture(stem_channels=int(stem), stages=tuple(stages), head_channels=int(head))
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_what_is_not_refused_is_built_there_as_it_is_meant(others: SimpleNamespace, library: str) -> None:
+    rng, expressed = np.random.default_rng(5), 0
+    for _ in range(400):
+        architecture = odd_architecture(rng)
+        try:
+            with torch.device("meta"):
+                other = library_network(library, architecture, num_classes=NUM_CLASSES)
+        except ConfigError:
+            continue
+        expressed += 1
+        own = build_network(architecture, num_classes=NUM_CLASSES).state_dict()
+        state, names = other.state_dict(), foreign_names(architecture, library)
+        assert set(names.values()) == {key for key in state if "num_batches_tracked" not in key}
+        assert all(own[ours].shape == state[theirs].shape for ours, theirs in names.items()), architecture
+    assert expressed >= 20

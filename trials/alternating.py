@@ -45,6 +45,7 @@ class Alternated:
 
     @property
     def ratio(self) -> float:
+        """The candidate's time over the reference's: the median of the rounds' ratios."""
         return statistics.median(self.ratios)
 
     @property
@@ -67,18 +68,22 @@ class Alternated:
 
     @property
     def rounds(self) -> int:
+        """How often both were timed."""
         return len(self.candidate_seconds)
 
     @property
     def candidate_median(self) -> float:
+        """Seconds of the candidate's step."""
         return statistics.median(self.candidate_seconds)
 
     @property
     def reference_median(self) -> float:
+        """Seconds of the reference's step."""
         return statistics.median(self.reference_seconds or self.candidate_seconds)
 
     @property
     def candidate_p10_p90(self) -> tuple[float, float]:
+        """Seconds that a tenth, and that nine tenths, of the candidate's steps stay below."""
         p10, p90 = np.percentile(self.candidate_seconds, [10, 90])
         return float(p10), float(p90)
 

@@ -36,6 +36,7 @@ class BlockTime:
 
     @property
     def ratio(self) -> float:
+        """Of both passes, to the reference network's step."""
         return self.forward + self.backward
 
 

@@ -42,6 +42,7 @@ class Clocks:
 
     @property
     def median_mhz(self) -> float | None:
+        """The middle of the sampled clocks; None where nothing was sampled."""
         return statistics.median(self.mhz) if self.mhz else None
 
     @property

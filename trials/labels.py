@@ -24,18 +24,21 @@ class LabelColumn:
 
     @property
     def has_names(self) -> bool:
+        """Whether labels are text."""
         kind = self.values.type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
     @property
     def has_lists(self) -> bool:
+        """Whether an image may have several labels, as whole numbers."""
         kind = self.values.type
         is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
         return bool(is_list and pa.types.is_integer(kind.value_type))
 
     @property
     def has_numbers(self) -> bool:
+        """Whether labels are whole numbers."""
         return bool(pa.types.is_integer(self.values.type))
 
     def check(self) -> None:

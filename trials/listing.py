@@ -41,6 +41,7 @@ class SourceFile:
 
     @property
     def suffix(self) -> str:
+        """The end of its name, in small letters."""
         return PurePosixPath(self.relative).suffix.lower()
 
 

@@ -47,6 +47,7 @@ class TrialImages:
 
     @property
     def num_classes(self) -> int:
+        """How many classes the labels count."""
         return len(self.classes)
 
 

@@ -46,13 +46,13 @@ class Source(Protocol):
 
 
 def open_source(source: str) -> Source:
-    """What a source names: `digits`, Parquet files or a folder of class folders, on any file system.
+    """What a source names: one of SOURCES, Parquet files or a folder of class folders, on any file system.
 
     Raises:
         ValueError: it cannot be read, or is not what it should be; says where and what to do.
     """
-    if source == DIGITS:
-        return Digits()
+    if source in SOURCES:
+        return SOURCES[source]()
     listing = list_files(source)
     if not listing.is_folder:
         return ParquetImages(listing, training_files(listing, listing.files))
@@ -242,3 +242,6 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     rest = np.setdiff1d(np.arange(len(labels)), test)
     grey = np.clip(bunch.images[rest] * 16, 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=3), labels[rest]
+
+
+SOURCES: dict[str, Callable[[], Source]] = {DIGITS: Digits}  # those that are named rather than found

@@ -228,10 +228,12 @@ class TimingPart:
 
     @property
     def trial_id(self) -> int:
+        """The timed trial's."""
         return self.trial.trial_id
 
     @property
     def attempt(self) -> int:
+        """The timed trial's."""
         return self.trial.attempt
 
     @property
@@ -267,10 +269,12 @@ class TrialResult:
 
     @property
     def trial_id(self) -> int:
+        """The trial's."""
         return self.trial.trial_id
 
     @property
     def attempt(self) -> int:
+        """Which attempt at the trial this is."""
         return self.trial.attempt
 
 

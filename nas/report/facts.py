@@ -47,6 +47,7 @@ class RunFacts:
 
     @property
     def name(self) -> str:
+        """The run's, as its folder is called."""
         return self.folder.resolve().name
 
     @property

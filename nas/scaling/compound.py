@@ -167,6 +167,7 @@ class Member:
 
     @property
     def params(self) -> int:
+        """Trainable parameters."""
         return self._count(self.inference_resolution)[0]
 
     @property
@@ -181,6 +182,7 @@ class Member:
 
     @property
     def layers(self) -> int:
+        """Blocks of all stages."""
         return sum(stage.layers for stage in self.architecture.stages)
 
     def builds_the_same(self, other: "Member") -> bool:

@@ -57,6 +57,7 @@ class Request:
 
     @property
     def rules(self) -> Rules:
+        """How the family is rounded and bounded."""
         return Rules(
             rounding=self.rounding or self.heuristics,
             heuristics=self.heuristics,

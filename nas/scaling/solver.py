@@ -56,6 +56,7 @@ class Budget:
 
     @property
     def needs_step_time(self) -> bool:
+        """Whether it can only be met by measuring."""
         return self.step_time_ratio is not None or self.hours is not None
 
 

@@ -48,6 +48,7 @@ class StepTable:
         return next((step for other, step in self.measured if other.builds_the_same(member)), None)
 
     def base_step(self) -> Step:
+        """The base's step, measured once."""
         return self.of(self.base)
 
     def predicted_ratio(self, member: Member) -> float:

@@ -1,0 +1,201 @@
+"""What nas doctor looks at besides timing: versions, devices, room, the images, Ray."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nas.doctor import machine
+from nas.doctor.findings import Finding, Level
+from nas.doctor.timing import timing_findings
+from nas.environment import describe_environment
+from trials.data import DataConfig, find_images
+from trials.decode import UnreadablePictureError, decode
+from trials.device import available_cores, available_slots, cpu_name
+from trials.executors.ray_actors import connected
+from trials.gpu_clocks import driver_version, watched_clocks
+from trials.memory_bound import available_bytes
+from trials.packed import default_cache
+
+GB, GIB = 1e9, 1 << 30
+DISK_HINDERS, DISK_NOTE = 1.0, 10.0  # GB
+MEMORY_HINDERS, MEMORY_NOTE = 1.0, 2.0  # GiB for a worker
+SHARED_MEMORY = 1.0  # GiB; Ray and data loaders exchange through it
+SAMPLE = 64  # images that are decoded
+SIDE = 64  # pixels
+RAY_PORT = 6379
+CONNECT_SECONDS = 2.0
+
+
+def examine(data: str | None, *, root: Path = machine.HERE) -> Iterator[Finding]:
+    """All findings, as they are made; takes some seconds. `data` as a search names it."""
+    yield version_finding()
+    yield from device_findings(root=root)
+    yield from timing_findings(available_cores(), on_gpus=torch.cuda.device_count() > 0, root=root)
+    yield memory_finding(available_bytes(), workers=len(available_slots()))
+    yield from room_findings()
+    if data is not None:
+        yield data_finding(data)
+    yield from port_findings()
+    yield ray_finding()
+
+
+def version_finding() -> Finding:
+    """What is installed."""
+    packages = describe_environment()["packages"]
+    named = [f"{name} {packages[name] or 'missing'}" for name in ("torch", "ray", "optuna", "pyarrow")]
+    return Finding("versions", "fine", f"Python {platform.python_version()}, {', '.join(named)}")
+
+
+def device_findings(*, root: Path) -> Iterator[Finding]:
+    """What trials run on, and what stands between torch and a GPU."""
+    count = torch.cuda.device_count()
+    if not count:
+        yield Finding("devices", "fine", f"no GPU; CPU {cpu_name()}")
+        if (root / "proc/driver/nvidia/version").exists():
+            yield Finding(
+                "devices",
+                "hinders",
+                f"an NVIDIA driver is loaded, but torch {torch.__version__} sees no GPU",
+                "install a torch with CUDA that suits the driver; in a container start it with --gpus all",
+            )
+        return
+    driver = driver_version()
+    for i in range(count):
+        properties = torch.cuda.get_device_properties(i)
+        words = f"{properties.name}, {properties.total_memory / GIB:.0f} GiB"
+        yield Finding("devices", "fine", f"cuda:{i} {words}" + (f", driver {driver}" if driver else ""))
+        yield from _gpu_findings(i)
+    if importlib.util.find_spec("pynvml") is None:
+        yield Finding(
+            "devices",
+            "note",
+            "a GPU's clock cannot be watched while it is timed",
+            "pip install 'training-aware-nas[gpu]'",
+        )
+
+
+def _gpu_findings(index: int) -> Iterator[Finding]:
+    """Whether somebody holds a GPU's memory already, and whether its clock is held back."""
+    free, total = torch.cuda.mem_get_info(index)
+    if free < 0.9 * total:
+        yield Finding(
+            "devices",
+            "note",
+            f"cuda:{index} {1 - free / total:.0%} of its memory is taken",
+            "another process works there: wait for it, or leave this GPU out (CUDA_VISIBLE_DEVICES)",
+        )
+    with watched_clocks(torch.device("cuda", index)) as clocks:
+        clocks.sample()
+        if clocks.flag:
+            yield Finding("timing", "note", f"cuda:{index} {clocks.flag}", "look at its cooling and power")
+
+
+def memory_finding(available: int | None, *, workers: int) -> Finding:
+    """What each worker has."""
+    if available is None:
+        return Finding("memory", "fine", "not told here")
+    each = available / GIB / workers
+    level: Level = "hinders" if each < MEMORY_HINDERS else "note" if each < MEMORY_NOTE else "fine"
+    fewer = max(int(available / GIB / MEMORY_NOTE), 1)
+    return Finding(
+        "memory",
+        level,
+        f"{available / GIB:.1f} GiB are free: {each:.1f} for each of {workers} workers",
+        f"nas search … --workers {fewer}, or smaller batches" if level != "fine" else "",
+    )
+
+
+def room_findings() -> Iterator[Finding]:
+    """Room on the disks that are written to, each once; and in shared memory."""
+    places = {"runs": Path.cwd(), "packed images": default_cache(), "temporary": Path(tempfile.gettempdir())}
+    disks: dict[int, list[str]] = {}
+    for name, path in places.items():
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        if not os.access(there, os.W_OK):
+            yield Finding("disk", "hinders", f"{there} cannot be written ({name})", "work in another folder")
+        disks.setdefault(there.stat().st_dev, [str(there)]).append(name)
+    for place, *names in disks.values():
+        yield disk_finding(shutil.disk_usage(place).free / GB, place, names)
+    shared = Path("/dev/shm")
+    if shared.is_dir() and (free := shutil.disk_usage(shared).free / GIB) < SHARED_MEMORY:
+        yield Finding(
+            "memory", "note", f"shared memory has {free:.2f} GiB", "in a container: docker run --shm-size 8g"
+        )
+
+
+def disk_finding(free: float, folder: str, names: list[str]) -> Finding:
+    """How much room there is, in GB."""
+    level: Level = "hinders" if free < DISK_HINDERS else "note" if free < DISK_NOTE else "fine"
+    advice = "make room; packed images can be deleted at any time, or moved by XDG_CACHE_HOME"
+    words = f"{free:,.0f} GB free at {folder} ({', '.join(names)})"
+    return Finding("disk", level, words, "" if level == "fine" else advice)
+
+
+def data_finding(source: str) -> Finding:
+    """Whether images can be read: all are listed, some are decoded."""
+    try:
+        found = find_images(DataConfig(source=source))
+        chosen = found.chosen[np.unique(np.linspace(0, len(found.chosen) - 1, SAMPLE).astype(int))]
+        unreadable = []
+        for name, picture in found.source.read(chosen):
+            try:
+                _decoded(picture)
+            except UnreadablePictureError as error:
+                unreadable.append(f"{name} ({error})")
+    except (ValueError, OSError) as error:
+        return Finding("data", "hinders", str(error).splitlines()[0], "mend the images, or name others")
+    words = f"{source}: {len(found.labels):,} images of {len(found.classes)} classes"
+    if unreadable:
+        text = f"{words}; of {len(chosen)} looked at {len(unreadable)} cannot be read: {unreadable[0]}"
+        return Finding("data", "note", text, "remove or replace them; data.max_corrupt is what is left out")
+    return Finding("data", "fine", f"{words}; {len(chosen)} of them read")
+
+
+def _decoded(picture: object) -> None:
+    encoded = picture() if callable(picture) else picture
+    if isinstance(encoded, bytes):
+        decode(encoded, SIDE)
+
+
+def port_findings(ray_port: int = RAY_PORT) -> Iterator[Finding]:
+    """Whether processes here reach each other, and whether a Ray cluster waits to be joined."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        yield Finding(
+            "ray",
+            "hinders",
+            f"processes cannot reach each other on 127.0.0.1 ({error.strerror or error})",
+            "nas search … --in-process needs no ports; allow connections on the loopback interface",
+        )
+    try:
+        socket.create_connection(("127.0.0.1", ray_port), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return
+    yield Finding(
+        "ray", "fine", f"something listens at port {ray_port}, where a Ray cluster would: --ray-address auto"
+    )
+
+
+def ray_finding() -> Finding:
+    """Whether a local Ray starts, on the loopback interface alone, and ends."""
+    start = time.perf_counter()
+    try:
+        with connected(None, 1, 1):
+            started = time.perf_counter() - start
+    except Exception as error:  # of Ray, its processes and its ports
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return Finding(
+            "ray", "hinders", f"does not start: {reason}", "nas search … --in-process needs no Ray"
+        )
+    return Finding("ray", "fine", f"starts on the loopback interface in {started:.1f} s")
