@@ -51,12 +51,15 @@ def described(columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def searched(trials: pd.DataFrame) -> pd.DataFrame:
-    """Completed search and baseline trials: what a search may choose its winner from."""
+    """Completed search and baseline trials: what a search may choose its winner from.
+
+    Where a run's trials differ in length, only its longest: others do not compare with them.
+    """
     return trials[_is_searched(trials)]
 
 
 def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
-    """Completed search and baseline trials, the best reward first; the best `count` of them."""
+    """The trials of `searched`, the best reward first; the best `count` of them."""
     # Of a million rows only those that are wanted are copied: most of a row is its architecture.
     eligible = np.flatnonzero(_is_searched(trials))
     order = np.argsort(-floats(trials, "reward")[eligible], kind="stable")
@@ -65,7 +68,12 @@ def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
 
 def _is_searched(trials: pd.DataFrame) -> np.ndarray:
     is_searched = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
-    return is_searched.to_numpy(dtype=bool, na_value=False)
+    found = np.asarray(is_searched.to_numpy(dtype=bool, na_value=False))
+    if "epochs" not in trials or trials["epochs"].nunique() < 2:  # as in nearly every run
+        return found
+    epochs = pd.Series(np.where(found, floats(trials, "epochs"), -1.0))
+    runs = trials["run"].to_numpy() if "run" in trials else np.zeros(len(trials))
+    return found & (epochs == epochs.groupby(runs).transform("max")).to_numpy()
 
 
 def rewards(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.Series:

@@ -14,6 +14,7 @@ def pareto_front(
 ) -> list[Mapping[str, Any]]:
     """The completed search and baseline rows that no other is at least as good as in all objectives.
 
+    Where trials differ in length, the longest alone: a short one's accuracy does not compare.
     The best in the first objective comes first. Of rows that are equal in all objectives the first is kept.
     """
     eligible = [
@@ -23,6 +24,8 @@ def pareto_front(
         and row["purpose"] in ("search", "baseline")
         and all(row[name] is not None for name in objectives)
     ]
+    longest = max((row.get("epochs") or 0 for row in eligible), default=0)
+    eligible = [row for row in eligible if (row.get("epochs") or 0) == longest]
     signs = [1.0 if more else -1.0 for more in objectives.values()]
     points = np.array([[row[name] for name in objectives] for row in eligible], dtype=float).reshape(
         -1, len(signs)

@@ -155,7 +155,7 @@ def _winner(facts: RunFacts) -> dict[str, Any] | None:
 
 def records(trials: pd.DataFrame) -> list[dict[str, Any]]:
     """What finalists are judged by, as plain rows."""
-    names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy"]
+    names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs"]
     return plain_rows(trials.loc[trials["choices"].notna(), names])
 
 
