@@ -55,20 +55,21 @@ def searched(trials: pd.DataFrame) -> pd.DataFrame:
 
     Where a run's trials differ in length, only its longest: others do not compare with them.
     """
-    return trials[_is_searched(trials)]
+    return trials[is_searched(trials)]
 
 
 def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
     """The trials of `searched`, the best reward first; the best `count` of them."""
     # Of a million rows only those that are wanted are copied: most of a row is its architecture.
-    eligible = np.flatnonzero(_is_searched(trials))
+    eligible = np.flatnonzero(is_searched(trials))
     order = np.argsort(-floats(trials, "reward")[eligible], kind="stable")
     return trials.take(eligible[order][:count]).reset_index(drop=True)
 
 
-def _is_searched(trials: pd.DataFrame) -> np.ndarray:
-    is_searched = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
-    found = np.asarray(is_searched.to_numpy(dtype=bool, na_value=False))
+def is_searched(trials: pd.DataFrame) -> np.ndarray:
+    """Which rows (n) are those of `searched`."""
+    completed = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
+    found = np.asarray(completed.to_numpy(dtype=bool, na_value=False))
     if "epochs" not in trials or trials["epochs"].nunique() < 2:  # as in nearly every run
         return found
     epochs = pd.Series(np.where(found, floats(trials, "epochs"), -1.0))

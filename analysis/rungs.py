@@ -88,5 +88,24 @@ def savings(rows: Iterable[Row]) -> Savings | None:
     return Savings(begun, spent, begun * lengths[-1])
 
 
+def rung_sentences(rows: Iterable[Row]) -> list[str]:
+    """What short trials saved, and how far their ranking can be trusted; nothing where there were none."""
+    rows = list(rows)
+    saved = savings(rows)
+    if saved is None:
+        return []
+    sentences = [
+        f"{saved.architectures} architectures took {saved.epochs:,} epochs, "
+        f"{1 - saved.epochs / saved.whole:.0%} fewer than in whole trainings"
+    ]
+    for rung in rung_agreement(rows):
+        interval = "" if np.isnan(rung.tau.low) else f" ({rung.tau.low:.2f} to {rung.tau.high:.2f})"
+        sentences.append(
+            f"ranks after {rung.epochs} and {rung.of} epochs: Kendall's tau {rung.tau.value:.2f}{interval}, "
+            f"{rung.count} {'promoted' if rung.chosen else 'baseline'} trials"
+        )
+    return sentences
+
+
 def _searched(rows: Iterable[Row]) -> Iterable[Row]:
     return (row for row in rows if row["status"] == "completed" and row["purpose"] in ("search", "baseline"))

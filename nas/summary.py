@@ -1,6 +1,5 @@
 """What is said of a run when its search ends."""
 
-import math
 import statistics
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.finalists import Standing
-from analysis.rungs import RungAgreement, rung_agreement, savings
+from analysis.rungs import RungAgreement, rung_agreement, rung_sentences, savings
 from nas.architecture_screen import stage_table
 from nas.export import architecture_of
 from nas.predicted_step_time import PredictionError
@@ -117,22 +116,8 @@ def summary_screen(result: SearchResult) -> RenderableType:
 
 def rung_lines(rows: list[dict[str, Any]]) -> list[RenderableType]:
     """What short trials saved, and how far their ranking can be trusted; nothing where there were none."""
-    saved = savings(rows)
-    if saved is None:
-        return []
-    share = 1 - saved.epochs / saved.whole
-    lines = [
-        f"{saved.architectures} architectures took {saved.epochs:,} epochs, {share:.0%} fewer than in whole "
-        "trainings"
-    ]
-    for rung in rung_agreement(rows):
-        bounds = "" if math.isnan(rung.tau.low) else f" ({rung.tau.low:.2f} to {rung.tau.high:.2f})"
-        kind = "promoted" if rung.chosen else "baseline"
-        lines.append(
-            f"  ranks after {rung.epochs} and {rung.of} epochs: Kendall's tau {rung.tau.value:.2f}{bounds}, "
-            f"{rung.count} {kind} trials"
-        )
-    return [*(Text(line) for line in lines), Text("")]
+    sentences = rung_sentences(rows)
+    return [*(Text(sentence) for sentence in sentences), Text("")] if sentences else []
 
 
 def _finalist_table(standings: list[Standing]) -> Table:

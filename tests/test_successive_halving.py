@@ -1,5 +1,6 @@
 """Successive halving: who is promoted, what the strategy beneath learns, and a search from end to end."""
 
+import io
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,17 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeConfig, Nas, formula_result
+from rich.console import Console
 
 from analysis.frame import ranked, read_trials
 from analysis.rungs import own_epochs, rung_agreement, savings
 from nas.config import SearchConfig
 from nas.kept_checkpoints import FOLDER
+from nas.report.page import write_report
 from nas.search import search
 from nas.simulate import KnownOutcomes, recommended, simulate_search
 from nas.status import run_status
 from nas.strategies.random_search import RandomSearch
 from nas.strategies.successive_halving import SLACK, SuccessiveHalving, rungs_of
 from nas.strategy import build_strategy
+from nas.summary import summary_figures, summary_screen
 from nas.verify import verify_run
 from search_spaces.choice_space import Choices, ChoiceSpace
 from search_spaces.yaml_io import ConfigError
@@ -341,3 +345,17 @@ def test_the_schedule_must_not_know_its_end(make_config: MakeConfig, nas: Nas) -
     code, _, error = nas("search", "quick", "--set", "strategy=successive_halving")
     assert code == 2
     assert "recipe.schedule is cosine" in error
+
+
+def test_the_screen_and_the_report_say_what_halving_saved(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = search(halving_config(make_config), run, execute=simulated(), start=learning_worker)
+    screen = Console(width=80, record=True, file=io.StringIO())
+    screen.print(summary_screen(result))
+    text = write_report(run).read_text()
+    for words in ("fewer than in whole trainings", "anks after 1 and 9 epochs: Kendall", "3 baseline trials"):
+        assert words in screen.export_text(clear=False).replace("\n", " ")
+        assert words in text
+    figures = summary_figures(result)
+    assert [rung["epochs"] for rung in figures["rungs"]] == [1, 3]
+    assert figures["epochs_saved"]["epochs"] < figures["epochs_saved"]["whole"]
