@@ -8,6 +8,7 @@ from typing import Any
 from analysis.finalists import Finalist, finalists
 from analysis.pareto import pareto_front
 from analysis.rungs import standing
+from nas.winner import winner_id
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, yaml_text
@@ -35,6 +36,7 @@ def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bo
     if trial is None and ranked:
         text = best_yaml(rows[ranked[0].trial_id], run=run, repeats=ranked[0])
     else:
+        trial = _completed_winner(run, rows) if trial is None else trial
         text = best_yaml(chosen_row(rows, trial=trial, run=run), run=run)
     if output is not None:
         try:
@@ -99,6 +101,11 @@ def classes_of(row: Mapping[str, Any]) -> int:
 def architecture_of(row: Mapping[str, Any], *, provenance: dict[str, Any] | None = None) -> Architecture:
     """The architecture that a row's trial trained."""
     return replace(architecture_from_json(row["architecture"]), provenance=provenance)
+
+
+def _completed_winner(run: Path, rows: Mapping[int, Mapping[str, Any]]) -> int | None:
+    winner = winner_id(run)
+    return winner if winner in rows and rows[winner]["status"] == "completed" else None
 
 
 def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run: Path) -> Mapping[str, Any]:

@@ -213,12 +213,17 @@ class Rules:
             return None
         return Ask(trial_id=self._next_trial_id, choices=chosen, epochs=self._epochs, purpose="repeat")
 
+    def recommended(self, count: int) -> list[Choices]:
+        """The best completed ones by what the strategy expects of them; nothing where it expects nothing."""
+        if not isinstance(self.strategy, Recommends):
+            return []
+        leaders = self.strategy.leaders(count + self._warmed)  # of an earlier run's there are no rows
+        return [choices for choices in leaders if choices in self._rewards][:count]
+
     def _best_architectures(self, count: int) -> list[Choices]:
         """By what the strategy expects of them, if it expects anything; else by their rewards."""
-        if isinstance(self.strategy, Recommends):
-            leaders = self.strategy.leaders(count + self._warmed)  # of an earlier run's there are no rows
-            if known := [choices for choices in leaders if choices in self._rewards]:
-                return known[:count]
+        if recommended := self.recommended(count):
+            return recommended
         longest = max((epochs for epochs, _ in self._rewards.values()), default=0)
         found = [choices for choices, (epochs, _) in self._rewards.items() if epochs == longest]
         return sorted(found, key=lambda choices: (-self._rewards[choices][1], choices))[:count]

@@ -223,18 +223,25 @@ class SearchLoop:
     def _compare_with_best(self, row: dict[str, Any]) -> bool:
         """Whether this row is the best so far, which it then is."""
         better = self.best is None or standing(row) > standing(self.best)
-        if row["status"] != "completed" or row["purpose"] not in ("search", "baseline") or not better:
+        if not (_may_win(row) and better):
             return False
         self.best = row
         return True
 
     def choose_winner(self) -> None:
-        """Of repeated finalists the best is the one with the highest mean, and best.yaml says so."""
-        ranked = finalists(self.store.trials.values())
-        if ranked:
+        """Of repeated finalists the best is the one with the highest mean, and best.yaml says so.
+
+        Without repeats it is what the strategy recommends, if it does; else the highest reward.
+        """
+        rows = self.store.trials.values()
+        if ranked := finalists(rows):
             self.best = self.store.trials[ranked[0].trial_id]
             text = best_yaml(self.best, run=self.store.folder, repeats=ranked[0])
             self.store.write_text("best.yaml", text)
+        elif recommended := self.rules.recommended(1):
+            mine = [row for row in rows if tuple(row["choices"]) == recommended[0] and _may_win(row)]
+            self.best = max(mine, key=standing)
+            self.store.write_text("best.yaml", best_yaml(self.best, run=self.store.folder))
 
     # ------------------------------------------------------------------ handling
 
@@ -295,6 +302,10 @@ class SearchLoop:
                 f"{self.crashes} trials in a row crashed; the last one (trial {result.trial_id}) said:\n"
                 f"{result.error}"
             )
+
+
+def _may_win(row: Mapping[str, Any]) -> bool:
+    return row["status"] == "completed" and row["purpose"] in ("search", "baseline")
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome | None:

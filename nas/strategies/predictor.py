@@ -124,12 +124,14 @@ class Predictor:
 
     def recommend(self) -> Choices | None:
         """The told one with the highest expected reward, not that of the luckiest result; None if unknown."""
+        return next(iter(self.leaders(1)), None)
+
+    def leaders(self, count: int) -> list[Choices]:
+        """The told ones with the highest expected rewards, the best first."""
         if not len(self._told) or not self._one_hot.table.shape[1] or not any(self._reward):
-            return None
-        feasible = [self._told[i] for i in self._used() if self._reward[i] > 0]
-        if not feasible:
-            return None
-        return self._leading(self._fitted().mean, list(dict.fromkeys(feasible)), 1)[0]
+            return []
+        feasible = dict.fromkeys(self._told[i] for i in self._used() if self._reward[i] > 0)
+        return self._leading(self._fitted().mean, list(feasible), count) if feasible else []
 
     # ------------------------------------------------------------------ the model, of what was told alone
 
