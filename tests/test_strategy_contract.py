@@ -22,9 +22,10 @@ SMALL_SETTINGS: dict[str, dict[str, object]] = {
 }
 
 # Optuna keeps every trial as objects of its own, and reads them all for each ask; the predictor solves a
-# system of equations for each, which takes most of the time here, and most of its memory is the model.
+# system of equations for each, which takes most of the time here.
 FEWER_TRIALS = {"tpe": 200, "nsga2": 200, "predictor": 1_000}
-BYTES_PER_TRIAL = {"tpe": 20_000, "nsga2": 20_000, "predictor": 2_500}
+BYTES_PER_TRIAL = {"tpe": 20_000, "nsga2": 20_000}
+FIXED_BYTES = {"predictor": 1_000_000}  # effects of 120 options and of all pairs of them, some times over
 
 MANY_TRIALS_SETTINGS: dict[str, dict[str, object]] = {
     "policy_gradient": {"batch": 100, "hidden": 8, "ppo_epochs": 1},
@@ -261,4 +262,4 @@ def test_thousands_of_trials_need_bounded_memory(name: str) -> None:
     finally:
         tracemalloc.stop()
     # What was asked must be remembered to be avoided: a tuple of 30 and its place in a set.
-    assert held < trials * BYTES_PER_TRIAL.get(name, 600)
+    assert held < trials * BYTES_PER_TRIAL.get(name, 600) + FIXED_BYTES.get(name, 0)
