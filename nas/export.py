@@ -105,7 +105,7 @@ def architecture_of(row: Mapping[str, Any], *, provenance: dict[str, Any] | None
 
 def _completed_winner(run: Path, rows: Mapping[int, Mapping[str, Any]]) -> int | None:
     winner = winner_id(run)
-    return winner if winner in rows and rows[winner]["status"] == "completed" else None
+    return winner if winner is not None and rows.get(winner, {}).get("status") == "completed" else None
 
 
 def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run: Path) -> Mapping[str, Any]:

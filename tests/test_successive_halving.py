@@ -1,6 +1,7 @@
 """Successive halving: who is promoted, what the strategy beneath learns, and a search from end to end."""
 
 import io
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from analysis.frame import ranked, read_trials
 from analysis.rungs import own_epochs, rung_agreement, savings
 from nas.config import SearchConfig
 from nas.kept_checkpoints import FOLDER
+from nas.outcome_model import modelled_run
 from nas.report.page import write_report
 from nas.search import search
 from nas.simulate import KnownOutcomes, recommended, simulate_search
@@ -26,10 +28,11 @@ from nas.strategy import build_strategy
 from nas.summary import summary_figures, summary_screen
 from nas.verify import verify_run
 from search_spaces.choice_space import Choices, ChoiceSpace
+from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated
-from trials.trial import Ask, EpochResult, Event, Outcome, RunTrial, Slot, Trial
+from trials.trial import Ask, EpochResult, Event, Outcome, RunTrial, Slot, Trial, TrialResult
 
 SPACE = ChoiceSpace((4,) * 6)
 
@@ -359,3 +362,41 @@ def test_the_screen_and_the_report_say_what_halving_saved(make_config: MakeConfi
     figures = summary_figures(result)
     assert [rung["epochs"] for rung in figures["rungs"]] == [1, 3]
     assert figures["epochs_saved"]["epochs"] < figures["epochs_saved"]["whole"]
+
+
+def test_a_run_with_curves_can_be_simulated_and_one_without_is_refused(
+    make_config: MakeConfig, tmp_path: Path, nas: Nas
+) -> None:
+    def start(slot: Slot) -> RunTrial:
+        inner = learning_worker(slot)
+
+        def run_trial(trial: Trial) -> Iterator[Event]:
+            params = count(trial.architecture, num_classes=10, resolution=16).params
+            for event in inner(trial):
+                if isinstance(event, TrialResult) and event.measurement is not None:
+                    event = replace(event, measurement=replace(event.measurement, params=params))
+                yield event
+
+        return run_trial
+
+    plain_search = halving_config(make_config, strategy="random_search", budget={"trials": 24})
+    knows_its_end = make_config(budget={"trials": 24})
+    for name, config in (("run", plain_search), ("cosine", knows_its_end)):
+        search(config, tmp_path / name, execute=simulated(), start=start, num_classes=10)
+    modelled = modelled_run(tmp_path / "run").known
+    assert modelled.curve is not None
+    choices = modelled.space.sample(np.random.default_rng(0))
+    curve = modelled.curve(choices, 0, 5)
+    assert len(curve) == 9
+    assert curve[-1] == pytest.approx(modelled.outcome(choices, 0, 5).accuracy)
+    assert curve[0] < curve[3] < curve[8]
+    words = ("--strategies", "random_search,successive_halving", "--seeds", 2, "--trials", 8, "--json")
+    code, out, error = nas("simulate", tmp_path / "run", *words)
+    assert code == 0, error
+    assert set(json.loads(out)["strategies"]) == {"random_search", "successive_halving"}
+    code, _, error = nas("simulate", tmp_path / "cosine", *words)
+    assert code == 2
+    assert "does not tell" in error
+    code, out, _ = nas("simulate", tmp_path / "cosine", "--strategies", "all", *words[2:6], "--json")
+    assert code == 0
+    assert "successive_halving" not in json.loads(out)["strategies"]
