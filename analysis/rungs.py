@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
 
 Row = Mapping[str, Any]
+R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Savings:
 def standing(row: Row) -> tuple[int, float]:
     """What the best trial is sought by: only trainings of the same length compare, and longer ones count."""
     return int(row.get("epochs") or 0), float(row["reward"] or 0.0)
+
+
+def longest(rows: Iterable[R]) -> list[R]:
+    """Completed search and baseline trials, of the longest training that one of them had."""
+    searched = list(_searched(rows))
+    epochs = max((row.get("epochs") or 0 for row in searched), default=0)
+    return [row for row in searched if (row.get("epochs") or 0) == epochs]
 
 
 def own_epochs(row: Row, rows: Mapping[int, Row]) -> int:
@@ -107,5 +115,5 @@ def rung_sentences(rows: Iterable[Row]) -> list[str]:
     return sentences
 
 
-def _searched(rows: Iterable[Row]) -> Iterable[Row]:
+def _searched(rows: Iterable[R]) -> Iterable[R]:
     return (row for row in rows if row["status"] == "completed" and row["purpose"] in ("search", "baseline"))

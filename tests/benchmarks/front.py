@@ -68,7 +68,7 @@ def run_task(task: Task) -> list[float]:
 
 def _problem(task: Task, objective: str) -> KnownOutcomes:
     if task.table is not None:
-        return table_problem(*task.table, objective)
+        return table_problem(*task.table, objective, seed=task.seed)
     return synthetic_problem(task.seed, objective)
 
 

@@ -5,8 +5,9 @@
 
 Two objectives: accuracy; and the reward, accuracy times the paper's powers of step time and parameters (in a
 table FLOPs stand in for step time). A search sees one training's accuracy. After each number of trials it
-recommends the architecture with the best reward that it saw, which is judged by the table's other runs, or
-without noise. Regret is how far below the best architecture that is.
+recommends the architecture with the best reward that it saw (or that it expects to be the best), which
+is judged by the table's other runs, or without noise; searches take turns in which run of a table they see.
+Regret is how far below the best architecture that is.
 
 One duplicate rule for all: an architecture that was trained is answered from the first time and not counted;
 after 50 repeats in a row a uniform unseen one is taken. Trials take their real durations (in a table: FLOPs).
@@ -81,7 +82,7 @@ def run_task(task: Task) -> tuple[np.ndarray, np.ndarray, float]:
     regrets = []
     for seed in task.seeds:
         if task.table is not None:
-            known = table_problem(*task.table, task.objective)
+            known = table_problem(*task.table, task.objective, seed=seed)
         else:
             known = synthetic_problem(seed, task.objective)
 
