@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from nas.strategy import STRATEGIES, Strategy, build_strategy, promoting
+from nas.strategy import STRATEGIES, Recommends, Strategy, build_strategy, promoting
 from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.trial import UNMEASURED_RATIO, Ask, Outcome, Status
 
@@ -240,6 +240,23 @@ def test_baseline_trials_and_asks_of_other_strategies_are_taken_in(name: str) ->
         ask = Ask(trial_id=trial_id, choices=SPACE.sample(rng), epochs=10, purpose=purpose, aux=aux)
         driver.tell(driver.take(ask), outcome(toy_reward(ask.choices)))
     assert SPACE.contains(driver.ask(30).choices)
+
+
+@every_strategy
+def test_what_it_recommends_was_told_and_the_first_leader_is_it(name: str) -> None:
+    strategy = build(name)
+    if not isinstance(strategy, Recommends):
+        return
+    assert (strategy.recommend(), strategy.leaders(3)) == (None, [])
+    driver = Driver(strategy)
+    drive(driver, 60)
+    told = [
+        ask.choices for _, ask, result in driver.record if result is not None and result.status == "completed"
+    ]
+    leaders = strategy.leaders(4)
+    assert len(set(leaders)) == len(leaders) <= 4
+    assert set(leaders) <= set(told)
+    assert strategy.recommend() == leaders[0] == strategy.leaders(1)[0]
 
 
 @every_strategy

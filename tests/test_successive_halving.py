@@ -16,7 +16,8 @@ from rich.console import Console
 from analysis.frame import ranked, read_trials
 from analysis.rungs import own_epochs, rung_agreement, savings
 from nas.config import SearchConfig
-from nas.kept_checkpoints import FOLDER
+from nas.kept_checkpoints import FOLDER, KeptCheckpoints
+from nas.news import RowWritten
 from nas.outcome_model import modelled_run
 from nas.report.page import write_report
 from nas.search import search
@@ -33,6 +34,7 @@ from search_spaces.yaml_io import ConfigError
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated
 from trials.trial import Ask, EpochResult, Event, Outcome, RunTrial, Slot, Trial, TrialResult
+from trials.trial_checkpoint import TrialCheckpoint
 
 SPACE = ChoiceSpace((4,) * 6)
 
@@ -338,6 +340,57 @@ def test_real_trials_go_on_from_kept_states_which_go_when_the_search_ends(
         assert row["minival_accuracy"][: before["epochs"]] == before["minival_accuracy"]
         assert row["train_seconds"] > 0
     assert not (tmp_path / "run" / FOLDER).exists()
+
+
+def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_missing(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = real_config(make_config, reward={"params": -0.05})  # which no timing changes
+    whole = search(config, tmp_path / "whole", execute=in_process(device="cpu"))
+
+    def stop_after_five(news: object) -> None:
+        if isinstance(news, RowWritten) and news.row["trial_id"] == 4:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        search(config, folder, execute=in_process(device="cpu"), on_news=stop_after_five)
+    kept = sorted((folder / FOLDER).glob("*.safetensors"))
+    assert kept
+    kept[0].unlink()
+    rows = search(config, folder, execute=in_process(device="cpu")).rows
+    assert plain(rows) == plain(whole.rows)
+    assert not (folder / FOLDER).exists()
+
+
+def test_files_are_kept_for_trials_in_flight_and_those_that_may_go_on(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = real_config(make_config)
+    space = config.space
+    trials = [
+        Trial(
+            trial_id=i, choices=choices, architecture=space.decode(choices), recipe=config.recipe, epochs=1,
+            seed=i,
+        )
+        for i, choices in enumerate((space.smallest(), space.largest(), space.smallest()))
+    ]  # fmt: skip
+    wanted: set[int] = {0, 1}
+    kept = KeptCheckpoints(tmp_path, config.data, is_own=False, continuable=lambda: wanted)
+    files = [TrialCheckpoint(tmp_path, trial, config.data).path for trial in trials]
+    for trial, file in zip(trials, files, strict=True):
+        file.write_text("state")
+        kept.ended(trial)
+    kept.prune([])
+    assert [file.exists() for file in files] == [True, True, False]
+    wanted.clear()
+    kept.prune([replace(trials[0], trial_id=9, continues=0, epochs=4, epochs_before=1)])
+    assert [file.exists() for file in files] == [True, False, False]  # the one that goes on has the same file
+    kept.ended(replace(trials[0], trial_id=9, continues=0, epochs=4, epochs_before=1))
+    kept.prune([])
+    assert not any(file.exists() for file in files)
+    kept.remove_all()
+    assert tmp_path.exists()
 
 
 def test_the_schedule_must_not_know_its_end(make_config: MakeConfig, nas: Nas) -> None:
