@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from analysis.rungs import standing
+
 
 @dataclass(frozen=True)
 class Finalist:
@@ -48,7 +50,7 @@ def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
         if row["purpose"] == "repeat" and row["status"] in ("completed", "stopped", "infeasible"):
             repeats.setdefault(choices, []).append(row)
         elif row["purpose"] in ("search", "baseline") and row["status"] == "completed":
-            selected[choices] = max(selected.get(choices, row), row, key=lambda known: known["reward"])
+            selected[choices] = max(selected.get(choices, row), row, key=standing)
     found = [
         Finalist(
             trial_id=int(selected[choices]["trial_id"]),

@@ -51,21 +51,30 @@ def described(columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def searched(trials: pd.DataFrame) -> pd.DataFrame:
-    """Completed search and baseline trials: what a search may choose its winner from."""
-    return trials[_is_searched(trials)]
+    """Completed search and baseline trials: what a search may choose its winner from.
+
+    Where a run's trials differ in length, only its longest: others do not compare with them.
+    """
+    return trials[is_searched(trials)]
 
 
 def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
-    """Completed search and baseline trials, the best reward first; the best `count` of them."""
+    """The trials of `searched`, the best reward first; the best `count` of them."""
     # Of a million rows only those that are wanted are copied: most of a row is its architecture.
-    eligible = np.flatnonzero(_is_searched(trials))
+    eligible = np.flatnonzero(is_searched(trials))
     order = np.argsort(-floats(trials, "reward")[eligible], kind="stable")
     return trials.take(eligible[order][:count]).reset_index(drop=True)
 
 
-def _is_searched(trials: pd.DataFrame) -> np.ndarray:
-    is_searched = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
-    return is_searched.to_numpy(dtype=bool, na_value=False)
+def is_searched(trials: pd.DataFrame) -> np.ndarray:
+    """Which rows (n) are those of `searched`."""
+    completed = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
+    found = np.asarray(completed.to_numpy(dtype=bool, na_value=False))
+    if "epochs" not in trials or trials["epochs"].nunique() < 2:  # as in nearly every run
+        return found
+    epochs = pd.Series(np.where(found, floats(trials, "epochs"), -1.0))
+    runs = trials["run"].to_numpy() if "run" in trials else np.zeros(len(trials))
+    return found & (epochs == epochs.groupby(runs).transform("max")).to_numpy()
 
 
 def rewards(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.Series:

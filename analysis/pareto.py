@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.rungs import longest
+
 # By column, and whether more of it is better.
 OBJECTIVES = {"accuracy": True, "step_time_ratio": False, "params": False}
 
@@ -14,15 +16,10 @@ def pareto_front(
 ) -> list[Mapping[str, Any]]:
     """The completed search and baseline rows that no other is at least as good as in all objectives.
 
+    Where trials differ in length, the longest alone: a short one's accuracy does not compare.
     The best in the first objective comes first. Of rows that are equal in all objectives the first is kept.
     """
-    eligible = [
-        row
-        for row in rows
-        if row["status"] == "completed"
-        and row["purpose"] in ("search", "baseline")
-        and all(row[name] is not None for name in objectives)
-    ]
+    eligible = [row for row in longest(rows) if all(row[name] is not None for name in objectives)]
     signs = [1.0 if more else -1.0 for more in objectives.values()]
     points = np.array([[row[name] for name in objectives] for row in eligible], dtype=float).reshape(
         -1, len(signs)

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats, searched
+from analysis.frame import floats, is_searched, searched
 from analysis.pareto import OBJECTIVES, hypervolume
 
 SPENT = ("build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds")
-USED = ("trial_id", "tell_seq", "purpose", "status", "reward", *SPENT)
+USED = ("trial_id", "tell_seq", "purpose", "status", "reward", "epochs", *SPENT)
 BAND = (0.1, 0.5, 0.9)
 
 
@@ -23,7 +23,8 @@ def progress(trials: pd.DataFrame) -> pd.DataFrame:
     """What the budget counts, in the order in which it was recorded.
 
     Columns: trials (1, 2, ...), device_seconds (spent up to and with this trial), reward, best (the highest
-    reward of a completed trial so far; NaN before the first), trial_id, purpose.
+    reward of a completed trial so far, of the longest where they differ in length; NaN before the first),
+    trial_id, purpose.
     """
     narrow = trials[list(USED)]  # sorting would copy all the rest, which is most of a row
     counted = narrow[
@@ -31,7 +32,7 @@ def progress(trials: pd.DataFrame) -> pd.DataFrame:
         & trials.purpose.isin(["search", "baseline"])
     ].sort_values("tell_seq")
     reward = floats(counted, "reward")
-    completed = np.where((counted["status"] == "completed").to_numpy(dtype=bool), reward, np.nan)
+    completed = np.where(is_searched(counted), reward, np.nan)
     return pd.DataFrame(
         {
             "trials": np.arange(1, len(counted) + 1),

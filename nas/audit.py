@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.frame import read_trials
 from analysis.proxy_audit import ProxyAudit, proxy_audit
+from analysis.rungs import longest
 from nas.breaker import Breaker
 from nas.config import Budget, SearchConfig
 from nas.environment import describe_environment
@@ -103,10 +104,9 @@ def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
 
 
 def short_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The first completed trial of each architecture, repeats left out."""
-    completed = (r for r in rows if r["status"] == "completed" and r["purpose"] in ("search", "baseline"))
+    """The first completed trial of each architecture, the longest where they differ; repeats left out."""
     found: dict[str, dict[str, Any]] = {}
-    for row in completed:
+    for row in longest(rows):
         found.setdefault(row["architecture_id"], row)
     return found
 

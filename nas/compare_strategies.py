@@ -12,7 +12,7 @@ from rich.progress import Progress as ProgressBars
 
 from analysis.seed_curves import draw_curves, interval
 from nas.outcome_table import ROLES, known_outcomes, read_table, row_named
-from nas.simulate import EPOCHS, KnownOutcomes, StrategyCurves, simulate_seeds
+from nas.simulate import KnownOutcomes, StrategyCurves, simulate_seeds
 from nas.strategy import STRATEGIES, Strategy, build_strategy
 from search_spaces.yaml_io import ConfigError, parse_yaml
 from search_spaces.yaml_messages import suggestion
@@ -23,6 +23,7 @@ PAPER_REWARD = {"step_time_ratio": -0.07, "params": -0.05}  # EfficientNetV2, se
 BUDGETS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 MOST_BUDGETS = 4  # columns that fit a screen
 TABLE_TRIALS = 200
+SHORTER = ("successive_halving",)  # strategies whose trials differ in epochs
 PNG = b"\x89PNG\r\n\x1a\n"
 
 Settings = dict[str, dict[str, Any]]
@@ -67,6 +68,7 @@ def compare_on_console(
     chosen = chosen_strategies(strategies)
     parsed = parsed_settings(settings, chosen)
     simulated = _read(source, parsed_terms(terms), columns=columns, reference=reference, trials=trials)
+    chosen = _simulable(chosen, simulated.known, source, by_name=",".join(strategies))
     builders = {name: _builder(name, parsed[name], simulated.known) for name in chosen}
     curves = _all_curves(simulated, builders, workers=workers, seeds=seeds, console=console)
     figures = {
@@ -180,6 +182,17 @@ def chosen_strategies(words: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(n for name in names for n in (STRATEGIES if name == "all" else (name,))))
 
 
+def _simulable(names: list[str], known: KnownOutcomes, source: Path, *, by_name: str) -> list[str]:
+    """Those that these outcomes can be told to; one that was named, and cannot, is refused."""
+    left_out = [name for name in names if name in SHORTER and known.curve is None]
+    if named := [name for name in left_out if name in by_name]:
+        raise ConfigError(
+            f"--strategies: {named[0]} has shorter trials, and {source} does not tell what these would give: "
+            "that is known of a run whose recipe's schedule is constant or exponential_staircase"
+        )
+    return [name for name in names if name not in left_out]
+
+
 def parsed_settings(words: Sequence[str], strategies: Iterable[str]) -> Settings:
     """Settings of strategies from `strategy.setting=value`."""
     settings: Settings = {name: {} for name in strategies}
@@ -238,7 +251,7 @@ def _builder(name: str, settings: Mapping[str, Any], known: KnownOutcomes) -> Bu
     """Builds the strategy from a seed; what its settings refuse is refused at once."""
 
     def build(seed: int) -> Strategy:
-        return build_strategy(name, known.space, seed=seed, epochs=EPOCHS, settings=settings)
+        return build_strategy(name, known.space, seed=seed, epochs=known.epochs, settings=settings)
 
     try:
         build(0)

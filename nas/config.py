@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from nas.strategy import build_strategy
+from nas.strategy import build_strategy, promoting
 from search_spaces.architecture import STRICT, Architecture
 from search_spaces.counting import count
 from search_spaces.network import check_resolution
@@ -74,7 +74,8 @@ class SearchConfig:
     `arrival` a strategy learns results as they come.
     `step_time_table` is a file that `nas measure --table` wrote: by it, architectures beyond the limit on
     step time are not proposed. With `step_time: predicted` it also stands for measuring.
-    `checkpoint_dir` is a folder that all workers reach: in it, trials keep their state after each epoch.
+    `checkpoint_dir` is a folder that all workers reach: in it, trials keep their state after each epoch. A
+    strategy whose trials go on from shorter ones takes a folder in the run directory if none is given.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "searches"
@@ -118,22 +119,63 @@ class SearchConfig:
                 self.space.encode(architecture)
             except ValueError as error:
                 raise ValueError(f"initial[{i}]: {error}") from error
-        build_strategy(
+        if self.rungs:
+            _check_rungs(self)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs that trials may have, ascending, where the strategy promotes them; else nothing.
+
+        Raises:
+            ValueError: the strategy, or one of its settings, is none.
+        """
+        strategy = build_strategy(
             self.strategy["name"],
             self.space.choice_space(),
             seed=self.seed,
             epochs=self.recipe.epochs,
             settings=self.strategy_settings(),
         )
-
-    @property
-    def checkpoints(self) -> Path | None:
-        """`checkpoint_dir` as the driver and every worker understand it."""
-        return Path(self.checkpoint_dir).absolute() if self.checkpoint_dir is not None else None
+        found = promoting(strategy)
+        return found.rungs if found else ()
 
     def strategy_settings(self) -> dict[str, Any]:
         """The strategy's settings without its name."""
         return {key: value for key, value in self.strategy.items() if key != "name"}
+
+
+def _check_rungs(config: SearchConfig) -> None:
+    """What trials of several lengths need, so that they compare.
+
+    Raises:
+        ValueError: it is not given.
+    """
+    recipe, name = config.recipe, config.strategy["name"]
+    words = " and ".join(map(str, config.rungs))
+    if not recipe.is_extensible:
+        found, needed = f"recipe.schedule is {recipe.schedule}", "recipe.schedule=constant"
+        if recipe.schedule != "cosine":
+            found = f"recipe.num_training_stages is {recipe.num_training_stages}"
+            needed = "recipe.num_training_stages=1"
+        raise ValueError(
+            f"{name} trains for {words} epochs, and a short training must be the beginning of a longer one: "
+            f"{found}; add --set {needed}"
+        )
+    if not recipe.averaging_decay:
+        raise ValueError(
+            f"{name} compares averaged weights, since the learning rate never falls to 0: "
+            "recipe.averaging_decay is 0; add --set recipe.averaging_decay=0.99 or higher"
+        )
+    if config.rungs[0] <= recipe.warmup_epochs:
+        raise ValueError(
+            f"{name}: the first of {words} epochs is within recipe.warmup_epochs, {recipe.warmup_epochs:g}; "
+            "raise strategy.min_epochs, or shorten the warm-up"
+        )
+    if config.bound_stopping is not None:
+        raise ValueError(
+            f"{name} cannot be used with bound_stopping: the best reward, of a long trial, is no bound for "
+            "short ones; leave bound_stopping out"
+        )
 
 
 def read_search_config(source: str | Path, *, overrides: Sequence[str] = ()) -> SearchConfig:

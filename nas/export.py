@@ -7,6 +7,8 @@ from typing import Any
 
 from analysis.finalists import Finalist, finalists
 from analysis.pareto import pareto_front
+from analysis.rungs import standing
+from nas.winner import winner_id
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, yaml_text
@@ -45,6 +47,7 @@ def exported_row(run: Path, *, trial: int | None) -> tuple[Mapping[str, Any], Fi
     ranked = finalists(rows.values())
     if trial is None and ranked:
         return rows[ranked[0].trial_id], ranked[0]
+    trial = _completed_winner(run, rows) if trial is None else trial
     return chosen_row(rows, trial=trial, run=run), None
 
 
@@ -127,6 +130,11 @@ def architecture_of(row: Mapping[str, Any], *, provenance: dict[str, Any] | None
     return replace(architecture_from_json(row["architecture"]), provenance=provenance)
 
 
+def _completed_winner(run: Path, rows: Mapping[int, Mapping[str, Any]]) -> int | None:
+    winner = winner_id(run)
+    return winner if winner is not None and rows.get(winner, {}).get("status") == "completed" else None
+
+
 def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run: Path) -> Mapping[str, Any]:
     """The given trial's row, or that of the best completed one by reward.
 
@@ -137,7 +145,7 @@ def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run:
     completed = [row for row in completed if row["accuracy"] is not None]
     searched = [row for row in completed if row["purpose"] in ("search", "baseline")]
     if trial is None:
-        best = max(searched, key=lambda row: row["reward"], default=None)
+        best = max(searched, key=standing, default=None)
         if best is None:
             raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
         return best

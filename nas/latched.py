@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nas.strategy import Strategy
-from search_spaces.choice_space import ChoiceSpace
+from nas.strategy import Recommends, Strategy
+from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
 
@@ -15,7 +15,7 @@ class SearchFailedError(RuntimeError):
 
 
 class LatchedStrategy:
-    """A strategy's four methods; what one raises, or proposes that is no proposal, is a SearchFailedError."""
+    """A strategy's methods; what one raises, or proposes that is no proposal, is a SearchFailedError."""
 
     def __init__(self, strategy: Strategy, space: ChoiceSpace, *, name: str, run: Path) -> None:
         self._strategy = strategy
@@ -44,6 +44,17 @@ class LatchedStrategy:
         """See Strategy."""
         with self._latched(f"learning that trial {ask.trial_id} crashed"):
             self._strategy.withdrawn(ask)
+
+    def leaders(self, count: int) -> list[Choices]:
+        """See Recommends; none of a strategy that recommends nothing."""
+        if not isinstance(self._strategy, Recommends):
+            return []
+        with self._latched("recommending architectures"):
+            return self._strategy.leaders(count)
+
+    def recommend(self) -> Choices | None:
+        """See Recommends; None of a strategy that recommends nothing."""
+        return next(iter(self.leaders(1)), None)
 
     def _check(self, ask: Ask, trial_id: int) -> None:
         if ask.trial_id != trial_id:

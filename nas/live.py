@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.rungs import own_epochs, standing
 from nas.config import Budget
 from nas.live_figures import DeviceUse, sparkline
 from nas.news import Begun, News, Retried, RowWritten
@@ -32,6 +33,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         self._budget = budget
         self._workers: dict[int, Progress] = {}
         self._accuracy: dict[int, float] = {}  # the last epoch's, by trial
+        self._rows: dict[int, Mapping[str, Any]] = {}  # their epochs
         self._best: Mapping[str, Any] | None = None
         self._bests: list[float] = []  # the best reward so far, after each counted trial
         self._use = DeviceUse()
@@ -88,11 +90,11 @@ class LiveView(AbstractContextManager["LiveView"]):
         self._console.print(message, soft_wrap=True, highlight=False)
 
     def _count(self, row: Mapping[str, Any]) -> None:
+        self._rows[row["trial_id"]] = {"epochs": row["epochs"]}
         if is_counted(row):
-            self._spent += (
-                1 if self._budget.trials else row["epochs"] if self._budget.epochs else device_seconds(row)
-            )
-        better = self._best is None or (row["reward"] or 0.0) > self._best["reward"]
+            epochs = own_epochs(row, self._rows) if self._budget.epochs else 0
+            self._spent += 1 if self._budget.trials else epochs or device_seconds(row)
+        better = self._best is None or standing(row) > standing(self._best)
         if row["status"] == "completed" and row["purpose"] != "repeat" and better:
             self._best = row
         if is_counted(row) and self._best is not None:
@@ -100,6 +102,8 @@ class LiveView(AbstractContextManager["LiveView"]):
 
     def _line(self, row: Mapping[str, Any]) -> str:
         head = f"trial {row['trial_id']:>4} {row['purpose']:<8}"
+        if row["continues"] is not None:
+            head = f"trial {row['trial_id']:>4} goes on from trial {row['continues']}:"
         if row["status"] == "completed":
             mark = " *" if self._best is row else ""  # the best so far
             return (

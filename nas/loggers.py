@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from analysis.rungs import standing
 from nas.full_training import EpochDone
 from nas.full_training import News as TrainingNews
 from nas.news import News as SearchNews
@@ -105,7 +106,7 @@ class Loggers(AbstractContextManager["Loggers"]):
             _library(name)
         self._names, self._folder, self._config = names, folder, config
         self._loggers: list[Logger] = []
-        self._best = 0.0
+        self._best = (0, 0.0)  # epochs, reward
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -118,8 +119,8 @@ class Loggers(AbstractContextManager["Loggers"]):
         if isinstance(news, RowWritten) and news.row["status"] in ("completed", "stopped", "infeasible"):
             row = news.row
             if row["purpose"] in ("search", "baseline"):
-                self._best = max(self._best, row["reward"] or 0.0)
-            self._log(_scalars(row, TRIAL_SCALARS) | {"best_reward": self._best}, row["tell_seq"])
+                self._best = max(self._best, standing(row))
+            self._log(_scalars(row, TRIAL_SCALARS) | {"best_reward": self._best[1]}, row["tell_seq"])
         elif isinstance(news, EpochDone):
             self._log(_scalars(news.row, EPOCH_SCALARS), news.row["epoch"])
 

@@ -21,7 +21,7 @@ from trials.store import recorded_trials
 ATTRIBUTES = (
     "trial_id", "purpose", "status", "failure_kind", "accuracy", "step_time_ratio", "step_seconds", "params",
     "macs", "peak_memory_bytes", "inference_seconds", "epochs", "resolution", "batch_size", "precision",
-    "device_name", "host", "architecture_id", "strategy", "seed", "error",
+    "device_name", "host", "architecture_id", "strategy", "seed", "error", "continues",
 )  # fmt: skip
 # A stopped trial has only a bound of its reward; a crash or an unfit architecture has none.
 STATES = {"completed": TrialState.COMPLETE, "cached": TrialState.COMPLETE, "stopped": TrialState.PRUNED}

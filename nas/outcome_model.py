@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,8 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
     rows = [completed[i] for i in spread_out(len(completed))]
     models = _models(rows, timed=INFERENCE in reward.terms)
     known = _known(config, reward, models, rows[0])
+    if config.recipe.is_extensible and all(_has_curve(row) for row in rows):
+        known = replace(known, epochs=config.recipe.epochs, curve=_curve(rows, models["accuracy"]))
     return ModelledRun(
         known=known,
         config=config,
@@ -128,6 +130,50 @@ def _known(
     return KnownOutcomes(
         space=space, outcome=outcome, seconds=lambda choices: expected(choices)[2], judged=judged
     )
+
+
+def _has_curve(row: dict[str, Any]) -> bool:
+    return len(row["minival_accuracy"] or ()) == row["epochs"]
+
+
+def _curve(rows: list[dict[str, Any]], last: ChoiceModel) -> Callable[[Choices, int, int], list[float]]:
+    """Accuracies after each epoch, by a model for each; the luck of an epoch goes with the last one's."""
+    choices = [row["choices"] for row in rows]
+    final = np.array([_logit(row["accuracy"]) for row in rows])
+    epochs = rows[0]["epochs"]
+
+    @lru_cache(maxsize=1)  # fitted when somebody asks for a shorter training
+    def models() -> list[tuple[ChoiceModel, float]]:
+        found = []
+        for epoch in range(epochs - 1):
+            values = np.array([_logit(row["minival_accuracy"][epoch]) for row in rows])
+            model = fit_choice_model(choices, values.tolist())
+            found.append((model, _correlation(values - model.left_out, final - last.left_out)))
+        return found
+
+    @lru_cache(maxsize=200_000)
+    def expected(chosen: Choices) -> list[float]:
+        return [model(chosen) for model, _ in models()] + [last(chosen)]
+
+    def curve(chosen: Choices, seed: int, trial_id: int) -> list[float]:
+        # The first draw is that of the whole training's outcome.
+        luck, *others = np.random.default_rng([seed, trial_id, DERIVE_NOISE]).standard_normal(epochs).tolist()
+        *logits, end = expected(chosen)
+        found = []
+        for logit, other, (model, shared) in zip(logits, others, models(), strict=True):
+            mixed = shared * luck + math.sqrt(1 - shared**2) * other
+            found.append(_accuracy(logit + model.noise * mixed))
+        return [*found, _accuracy(end + last.noise * luck)]
+
+    return curve
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """From 0 to 1; 0 where one of them is constant."""
+    scale = float(first.std() * second.std())
+    if not scale:
+        return 0.0
+    return min(max(float(((first - first.mean()) * (second - second.mean())).mean()) / scale, 0.0), 1.0)
 
 
 def _taus(

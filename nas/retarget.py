@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from analysis.rungs import longest
 from nas.config import SearchConfig
 from nas.export import architecture_of, classes_of
 from search_spaces.architecture import Architecture
@@ -132,10 +133,7 @@ def compared(rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> li
 
 
 def _best_rows(rows: list[Row], top: int) -> list[Row]:
-    completed = [
-        row for row in rows if row["status"] == "completed" and row["purpose"] in ("search", "baseline")
-    ]
-    return sorted(completed, key=lambda row: -row["reward"])[:top]
+    return sorted(longest(rows), key=lambda row: -row["reward"])[:top]
 
 
 def _read(file: Path) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nas.config import Budget, Finalists
-from nas.strategy import Strategy
+from nas.strategy import Recommends, Strategy
 from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose
 
@@ -44,7 +44,8 @@ class Rules:
     """The state between two events; all of it follows from recorded asks and ends, so replay rebuilds it.
 
     Of choices that build the same network one is canonical, and asks are canonical: equal asks are equal
-    networks.
+    networks, trained for as long. Only trainings of the same length compare, so the best are sought among the
+    longest.
 
     Attributes:
         flights: asks that run or wait to be run, by trial id.
@@ -65,7 +66,9 @@ class Rules:
         fixed_lag: int | None = None,
         finalists: Finalists | None = None,
         bound_stopping: bool = False,
+        first_epochs: int | None = None,
     ) -> None:
+        """`epochs`: of a whole training; `first_epochs`: of a strategy's new trials, if these are shorter."""
         self.space = space
         self.strategy = strategy
         self.flights: dict[int, Ask] = {}
@@ -73,6 +76,7 @@ class Rules:
         self._record = record
         self._seed = seed
         self._epochs = epochs
+        self._first_epochs = first_epochs or epochs
         self._baseline = baseline
         self._budget = budget
         self._initial = [space.canonical(choices) for choices in initial]
@@ -83,9 +87,10 @@ class Rules:
         self._twins: dict[int, list[Ask]] = {}  # by the trial whose result they wait for
         self._to_run: deque[Ask] = deque()
         self._trained: dict[tuple[Choices, int], int] = {}  # first counted trial by (choices, epochs)
-        self._rewards: dict[Choices, float] = {}  # the best of each completed architecture
+        self._epochs_of: dict[int, int] = {}  # by trial; only where they may differ
+        self._rewards: dict[Choices, tuple[int, float]] = {}  # (epochs, reward), the best of each completed
         self._repeated: Counter[Choices] = Counter()  # repeats that were asked for
-        self._next_trial_id = 0
+        self._next_trial_id = self._warmed = 0
         self._untold: dict[int, tuple[Ask, Outcome | None]] = {}  # ended; the strategy learns it in its turn
         self._next_told = 0
         self._spent_trials = self._spent_epochs = self._baselines = self._repeats = 0
@@ -95,6 +100,7 @@ class Rules:
 
     def warm(self, ask: Ask, outcome: Outcome) -> None:
         """What an earlier run found: the strategy learns it, and nothing else counts it."""
+        self._warmed += 1
         self.strategy.asked(ask)
         self.strategy.told(ask, outcome)
 
@@ -104,6 +110,8 @@ class Rules:
         if ask.purpose == "repeat":
             self._repeated[ask.choices] += 1
             return
+        if self._first_epochs != self._epochs:
+            self._epochs_of[ask.trial_id] = ask.epochs
         self._teach_up_to(ask.trial_id)
         self.strategy.asked(ask)
 
@@ -118,11 +126,16 @@ class Rules:
             return
         self._trained.setdefault((ask.choices, ask.epochs), ask.trial_id)
         self._spent_trials += 1
-        self._spent_epochs += ask.epochs
+        self._spent_epochs += self._own_epochs(ask)
         self._spent_seconds += seconds
         self._baselines += ask.purpose == "baseline"
         if outcome.status == "completed":
-            self._rewards[ask.choices] = max(outcome.reward, self._rewards.get(ask.choices, 0.0))
+            found = (ask.epochs, outcome.reward)
+            self._rewards[ask.choices] = max(found, self._rewards.get(ask.choices, found))
+
+    def _own_epochs(self, ask: Ask) -> int:
+        """Without those of the trial that it continues."""
+        return ask.epochs - (0 if ask.continues is None else self._epochs_of.get(ask.continues, 0))
 
     def _teach(self, trial_id: int) -> None:
         ask, outcome = self._untold.pop(trial_id)
@@ -194,11 +207,26 @@ class Rules:
         """One more training of the finalist that has had the fewest; None if all have had theirs."""
         if self._finalists is None:
             return None
-        best = sorted(self._rewards, key=lambda choices: (-self._rewards[choices], choices))
-        chosen = min(best[: self._finalists.count], key=self._repeated.__getitem__, default=None)
+        best = self._best_architectures(self._finalists.count)
+        chosen = min(best, key=self._repeated.__getitem__, default=None)
         if chosen is None or self._repeated[chosen] >= self._finalists.repeats:
             return None
         return Ask(trial_id=self._next_trial_id, choices=chosen, epochs=self._epochs, purpose="repeat")
+
+    def recommended(self, count: int) -> list[Choices]:
+        """The best completed ones by what the strategy expects of them; nothing where it expects nothing."""
+        if not isinstance(self.strategy, Recommends):
+            return []
+        leaders = self.strategy.leaders(count + self._warmed)  # of an earlier run's there are no rows
+        return [choices for choices in leaders if choices in self._rewards][:count]
+
+    def _best_architectures(self, count: int) -> list[Choices]:
+        """By what the strategy expects of them, if it expects anything; else by their rewards."""
+        if recommended := self.recommended(count):
+            return recommended
+        longest = max((epochs for epochs, _ in self._rewards.values()), default=0)
+        found = [choices for choices, (epochs, _) in self._rewards.items() if epochs == longest]
+        return sorted(found, key=lambda choices: (-self._rewards[choices][1], choices))[:count]
 
     def run_again(self, trial_id: int) -> None:
         """The trial's worker was lost; `asks` yields it once more."""
@@ -219,7 +247,7 @@ class Rules:
         if budget.trials is not None:
             return self._spent_trials + len(self._search_flights()) >= budget.trials
         if budget.epochs is not None:
-            under_way = sum(ask.epochs for ask in self._search_flights())
+            under_way = sum(map(self._own_epochs, self._search_flights()))
             return self._spent_epochs + under_way >= budget.epochs
         assert budget.device_seconds is not None, "a budget has one of three"
         return self._spent_seconds >= budget.device_seconds
@@ -259,9 +287,13 @@ class Rules:
         running = {ask.choices for ask in self.flights.values()}
         for _ in range(UNSEEN_DRAWS):
             choices = self.space.sample(rng)
-            if choices not in running and (choices, self._epochs) not in self._trained:
-                return Ask(trial_id=trial_id, choices=choices, epochs=self._epochs, purpose=purpose)
+            if choices not in running and not self._is_trained(choices):
+                epochs = self._epochs if purpose == "baseline" else self._first_epochs
+                return Ask(trial_id=trial_id, choices=choices, epochs=epochs, purpose=purpose)
         return None
+
+    def _is_trained(self, choices: Choices) -> bool:
+        return (choices, self._epochs) in self._trained or (choices, self._first_epochs) in self._trained
 
 
 def trial_seed(seed: int, trial_id: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from analysis.finalists import Standing, finalists, standings
 from nas.config import SearchConfig, check_networks
 from nas.environment import describe_environment
+from nas.kept_checkpoints import checkpoint_folder
 from nas.news import News
 from nas.predicted_step_time import PredictionError, open_prediction
 from nas.same_search import check_same_search
@@ -71,7 +72,7 @@ def search(
         setup = WorkerSetup(
             data=config.data,
             reference=config.space.reference,
-            checkpoints=config.checkpoints,
+            checkpoints=checkpoint_folder(config, folder),
             resolutions=tuple(sorted({stage.resolution for stage in config.recipe.training_stages()})),
         )
         start = partial(start_worker, setup=setup)
@@ -109,6 +110,7 @@ def search(
             if stop.is_made:
                 raise KeyboardInterrupt
             loop.choose_winner()
+            loop.checkpoints.remove_all()
         rows = list(store.trials.values())
         return SearchResult(
             folder=folder,

@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.finalists import finalists
+from analysis.rungs import standing
 from nas.breaker import Breaker
 from nas.config import SearchConfig
 from nas.export import best_yaml
 from nas.judging import Judge
+from nas.kept_checkpoints import KeptCheckpoints, checkpoint_folder
 from nas.latched import LatchedStrategy, SearchFailedError
 from nas.news import Begun, News, Retried, RowWritten
 from nas.predicted_step_time import Prediction, searched_space
 from nas.rules import STOP_BELOW, Rules, trial_seed
 from nas.stopping import StopRequest
-from nas.strategy import build_strategy
+from nas.strategy import build_strategy, promoting
 from nas.warm_start import warm_start
 from trials.device import this_device
 from trials.rows import (
@@ -25,6 +27,7 @@ from trials.rows import (
     ask_row,
     cached_row,
     outcome_from_row,
+    step_time_from_row,
     trial_row,
 )
 from trials.store import RunStore
@@ -35,12 +38,12 @@ from trials.trial import (
     Event,
     Notice,
     Outcome,
+    StepTime,
     StopBelow,
     Trial,
     TrialResult,
     WorkerJoined,
 )
-from trials.trial_checkpoint import TrialCheckpoint
 
 MAX_ATTEMPTS = 3  # of a trial whose worker is lost
 
@@ -76,6 +79,13 @@ class SearchLoop:
             epochs=config.recipe.epochs,
             settings=config.strategy_settings(),
         )
+        halving = promoting(strategy)
+        self.checkpoints = KeptCheckpoints(
+            checkpoint_folder(config, store.folder),
+            config.data,
+            is_own=config.checkpoint_dir is None,
+            continuable=halving.continuable if halving else None,
+        )
         self.rules = Rules(
             space,
             LatchedStrategy(strategy, space, name=config.strategy["name"], run=store.folder),
@@ -88,6 +98,7 @@ class SearchLoop:
             fixed_lag=None if config.order == "arrival" else config.order.fixed_lag,
             finalists=config.finalists,
             bound_stopping=config.bound_stopping is not None,
+            first_epochs=halving.rungs[0] if halving else None,
         )
         for ask, outcome in warm_start(config, store):
             self.rules.warm(ask, outcome)
@@ -116,6 +127,11 @@ class SearchLoop:
             attempt = 1 + max(1, self.store.attempts_seen(ask.trial_id))
             self.in_flight[ask.trial_id] = self._trial(ask, attempt=attempt)
             self.rules.place(ask)
+        if self.config.rungs:
+            for row in store.trials.values():
+                if row["status"] == "completed" and row["epochs"] < self.config.recipe.epochs:
+                    self.checkpoints.ended(self._trial(ask_from_row(row), attempt=1))
+            self.checkpoints.prune(self.in_flight.values())
 
     def trials(self) -> Iterator[Trial | None]:
         """What to run, as long as the budget lasts; None while only waiting helps."""
@@ -134,6 +150,7 @@ class SearchLoop:
         architecture = self.config.space.decode(ask.choices)
         # Finalists are measured, also where the search predicts, unless it is for another device.
         measures = ask.purpose == "repeat" and self._all_on_timing_device()
+        step_time = self.predicted.step_time(architecture) if self.predicted and not measures else None
         return Trial(
             trial_id=ask.trial_id,
             choices=ask.choices,
@@ -142,8 +159,10 @@ class SearchLoop:
             epochs=ask.epochs,
             seed=self.store.asks[ask.trial_id]["seed"],
             attempt=attempt,
+            continues=ask.continues,
+            epochs_before=0 if ask.continues is None else self.store.asks[ask.continues]["epochs"],
             timing=self.config.timing,
-            step_time=self.predicted.step_time(architecture) if self.predicted and not measures else None,
+            step_time=step_time or self._step_time_before(ask),
             needs_inference_time=needs_inference_time(self.config),
             limits=self.config.space.limits.measured(),
             stop_below=self._stop_below(ask),
@@ -156,6 +175,11 @@ class SearchLoop:
         return {worker["device_name"] for worker in self.workers} <= {counts, None} and (
             bool(self.workers) or counts == this_device()
         )
+
+    def _step_time_before(self, ask: Ask) -> StepTime | None:
+        """That of the trial which this one continues: a longer trial is no slower a step."""
+        row = None if ask.continues is None else self.store.trials.get(ask.continues)
+        return None if row is None else step_time_from_row(row)
 
     def _stop_below(self, ask: Ask) -> StopBelow | None:
         stopping, reward = self.config.bound_stopping, ask.aux.get(STOP_BELOW)
@@ -172,10 +196,16 @@ class SearchLoop:
                 ask,
                 architecture=self.config.space.decode(ask.choices),
                 strategy=self.config.strategy["name"],
-                seed=trial_seed(self.config.seed, ask.trial_id),
+                seed=self._seed(ask),
                 asked_at=datetime.now(UTC),
             )
         )
+
+    def _seed(self, ask: Ask) -> int:
+        """A trial that continues another is the same training, with its seed."""
+        if ask.continues is not None:
+            return int(self.store.asks[ask.continues]["seed"])
+        return trial_seed(self.config.seed, ask.trial_id)
 
     def cached(self, ask: Ask, earlier: int) -> Outcome:
         """The row of an ask that an earlier trial answers."""
@@ -198,19 +228,26 @@ class SearchLoop:
 
     def _compare_with_best(self, row: dict[str, Any]) -> bool:
         """Whether this row is the best so far, which it then is."""
-        better = self.best is None or (row["reward"] or 0.0) > self.best["reward"]
-        if row["status"] != "completed" or row["purpose"] not in ("search", "baseline") or not better:
+        better = self.best is None or standing(row) > standing(self.best)
+        if not (_may_win(row) and better):
             return False
         self.best = row
         return True
 
     def choose_winner(self) -> None:
-        """Of repeated finalists the best is the one with the highest mean, and best.yaml says so."""
-        ranked = finalists(self.store.trials.values())
-        if ranked:
+        """Of repeated finalists the best is the one with the highest mean, and best.yaml says so.
+
+        Without repeats it is what the strategy recommends, if it does; else the highest reward.
+        """
+        rows = self.store.trials.values()
+        if ranked := finalists(rows):
             self.best = self.store.trials[ranked[0].trial_id]
             text = best_yaml(self.best, run=self.store.folder, repeats=ranked[0])
             self.store.write_text("best.yaml", text)
+        elif recommended := self.rules.recommended(1):
+            mine = [row for row in rows if tuple(row["choices"]) == recommended[0] and _may_win(row)]
+            self.best = max(mine, key=standing)
+            self.store.write_text("best.yaml", best_yaml(self.best, run=self.store.folder))
 
     # ------------------------------------------------------------------ handling
 
@@ -240,7 +277,7 @@ class SearchLoop:
 
     def _note_progress(self, event: EpochResult) -> None:
         """With checkpoints a trial that has got further has lost nothing: its losses count anew."""
-        if self.config.checkpoint_dir is not None and event.epoch > self.reached[event.trial_id]:
+        if self.checkpoints.are_there and event.epoch > self.reached[event.trial_id]:
             self.reached[event.trial_id] = event.epoch
             self.losses[event.trial_id] = 0
 
@@ -261,14 +298,18 @@ class SearchLoop:
         asked = self.store.asks[trial.trial_id]
         reward = self.judge.of_result(result)
         row = self._write(trial_row(asked, result, reward=reward, environment_id=self.environment_id))
-        if (checkpoints := self.config.checkpoints) is not None:
-            TrialCheckpoint(checkpoints, trial, self.config.data).remove()
+        self.checkpoints.ended(trial)
         row = self.judge.judged(row)
         self.rules.ended(trial.trial_id, _outcome(row), seconds=device_seconds(row))
+        self.checkpoints.prune(self.in_flight.values())
         if too_often := self.breaker.ended(result):
             raise SearchFailedError(
                 f"{too_often}; the last one (trial {result.trial_id}) said:\n{result.error}"
             )
+
+
+def _may_win(row: Mapping[str, Any]) -> bool:
+    return row["status"] == "completed" and row["purpose"] in ("search", "baseline")
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome | None:

@@ -7,12 +7,14 @@ import numpy as np
 
 from nas.config import Budget
 from nas.rules import COUNTED, Rules
-from nas.strategy import Recommends, Strategy
+from nas.strategies.successive_halving import at_epochs
+from nas.strategy import Promotes, Recommends, Strategy
 from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import in_simulated_time
 from trials.trial import Ask, Outcome
 
-EPOCHS = 1  # of every trial: outcomes are known for one length of training
+EPOCHS = 1  # of a whole training, where outcomes are known for no other length
+ROUNDING = 1e-9  # of sums of shares
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class KnownOutcomes:
         seconds: how long a trial takes.
         judged: what an architecture's reward is worth beyond the luck of one training.
         best: the highest judged reward of all; None where nobody knows it.
+        epochs: of the whole training whose outcome that is.
+        curve: accuracies after each of these epochs, of the same arguments; the last is the outcome's. None
+            where only whole trainings are known.
     """
 
     space: ChoiceSpace
@@ -33,16 +38,19 @@ class KnownOutcomes:
     seconds: Callable[[Choices], float]
     judged: Callable[[Choices], float]
     best: float | None = None
+    epochs: int = EPOCHS
+    curve: Callable[[Choices, int, int], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
 class SimulatedEnd:
-    """How an ask ended, and when."""
+    """How an ask ended, and when; `share`: how much of a whole training it took."""
 
     ask: Ask
     outcome: Outcome
     now: float  # simulated seconds since the search began
     recommended: Choices | None = None  # by the strategy, now, if it has an opinion; only of ends that count
+    share: float = 1.0
 
     @property
     def counts(self) -> bool:
@@ -55,25 +63,28 @@ def simulate_search(
 ) -> list[SimulatedEnd]:
     """All ends of a search of so many trials, in the order in which they were told.
 
-    The strategy is one of EPOCHS epochs. The search's rules hold: `baseline` uniform trials first, an
+    The strategy is one of `known.epochs` epochs. The search's rules hold: `baseline` uniform trials first, an
     architecture that was trained is answered from its earlier trial and not counted, and so on. It ends early
-    where the space runs out.
+    where the space runs out. Of a strategy with shorter trials the search takes as many epochs as so many
+    whole trainings.
     """
-    record = _Memory()
+    record = _Memory(known, seed)
+    is_promoting = isinstance(strategy, Promotes)
+    assert known.curve is not None or not is_promoting, "outcomes are known of whole trainings alone"
     rules = Rules(
         known.space,
         strategy,
         record,
         seed=seed,
-        epochs=EPOCHS,
+        epochs=known.epochs,
         baseline=baseline,
-        budget=Budget(trials=trials),
+        budget=Budget(epochs=trials * known.epochs) if is_promoting else Budget(trials=trials),
+        first_epochs=strategy.rungs[0] if isinstance(strategy, Promotes) else None,
     )
 
     def run(ask: Ask, slot: int, now: float) -> tuple[float, tuple[Ask, Outcome, float]]:
-        assert ask.epochs == EPOCHS, "outcomes are known for one length of training"
-        seconds = known.seconds(ask.choices)
-        return seconds, (ask, known.outcome(ask.choices, seed, ask.trial_id), now + seconds)
+        seconds = known.seconds(ask.choices) * record.share(ask)
+        return seconds, (ask, record.outcome(ask, with_curve=is_promoting), now + seconds)
 
     for ask, outcome, record.now in in_simulated_time(rules.asks(), run, workers=workers):
         place = len(record.ends)
@@ -87,17 +98,41 @@ def simulate_search(
 class _Memory:
     """The record of a search that nobody will continue."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: KnownOutcomes, seed: int) -> None:
         self.ends: list[SimulatedEnd] = []
         self.now = 0.0
+        self._known, self._seed = known, seed
         self._outcomes: dict[int, Outcome] = {}
+        self._begun: dict[int, tuple[int, int]] = {}  # of shorter trials: (first one, epochs)
 
     def add(self, ask: Ask, outcome: Outcome) -> None:
-        self.ends.append(SimulatedEnd(ask, outcome, self.now))
+        self.ends.append(SimulatedEnd(ask, outcome, self.now, share=self.share(ask)))
         self._outcomes[ask.trial_id] = outcome
 
     def ask(self, ask: Ask) -> None:
-        """Nothing is kept of an ask before it ends."""
+        """Of a trial that may be continued, whose training it is and how far it goes."""
+        if ask.epochs != self._known.epochs:
+            self._begun[ask.trial_id] = (self._first(ask), ask.epochs)
+
+    def _first(self, ask: Ask) -> int:
+        """The trial that began this training, whose luck it has."""
+        return ask.trial_id if ask.continues is None else self._begun[ask.continues][0]
+
+    def share(self, ask: Ask) -> float:
+        """Of a whole training, without what the trial that it continues has done."""
+        before = 0 if ask.continues is None else self._begun[ask.continues][1]
+        return (ask.epochs - before) / self._known.epochs
+
+    def outcome(self, ask: Ask, *, with_curve: bool) -> Outcome:
+        arguments = (ask.choices, self._seed, self._first(ask))
+        whole = self._known.outcome(*arguments)
+        if not with_curve or self._known.curve is None:
+            assert ask.epochs == self._known.epochs, "outcomes are known of whole trainings alone"
+            return whole
+        curve = tuple(self._known.curve(*arguments))
+        found = at_epochs(replace(whole, curve=curve), ask.epochs, of=self._known.epochs)
+        assert found is not None, "a curve has an accuracy for every epoch"
+        return found
 
     def cached(self, ask: Ask, earlier: int) -> Outcome:
         outcome = replace(self._outcomes[earlier], status="cached")
@@ -148,14 +183,18 @@ def recommended(
 ) -> list[float]:
     """After each counted trial, the judged reward of the architecture that would be recommended.
 
-    It is the strategy's own recommendation, or the one with the best reward that was told. Where the space
-    ran out before, the last value stays.
+    It is the strategy's own recommendation, or the one with the best reward that was told. Of shorter trials
+    several count as one, as far as they took no longer than a whole training. Where the space ran out before,
+    the last value stays.
     """
     curve: list[float] = []
     best = -np.inf
-    for end in ends:
-        if end.counts:
-            if end.outcome.reward > best:
-                best, worth = end.outcome.reward, judged(end.ask.choices)
-            curve.append(worth if end.recommended is None else judged(end.recommended))
-    return curve + curve[-1:] * (trials - len(curve))
+    spent = worth = now = 0.0
+    for end in (end for end in ends if end.counts):
+        spent += end.share
+        while len(curve) + 1 < spent - ROUNDING:  # of what was over before this one
+            curve.append(now)
+        if end.outcome.reward > best:
+            best, worth = end.outcome.reward, judged(end.ask.choices)
+        now = worth if end.recommended is None else judged(end.recommended)
+    return [*curve, *[now] * (trials - len(curve))][:trials]

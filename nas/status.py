@@ -15,6 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from analysis.rungs import own_epochs, standing
 from nas.config import Budget, SearchConfig
 from nas.live import duration, short_count
 from nas.rules import is_counted
@@ -50,11 +51,11 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
     rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
-    spent = _spent(config.budget, rows)
+    spent = _spent(config.budget, rows, log.trials)
     state: State = "finished" if spent.spent >= spent.total and not log.in_flight else "stopped"
     state = "running" if log.driver else state
     now = now or datetime.now(UTC)
-    best = max((r for r in rows if r["status"] == "completed"), key=lambda r: r["reward"], default=None)
+    best = max((r for r in rows if r["status"] == "completed"), key=standing, default=None)
     baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
     return {
         "run": str(run),
@@ -78,12 +79,12 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
     }
 
 
-def _spent(budget: Budget, rows: list[dict[str, Any]]) -> Spent:
+def _spent(budget: Budget, rows: list[dict[str, Any]], by_id: Mapping[int, Mapping[str, Any]]) -> Spent:
     counted = [row for row in rows if is_counted(row)]
     if budget.trials is not None:
         return Spent("trials", len(counted), budget.trials)
     if budget.epochs is not None:
-        return Spent("epochs", sum(row["epochs"] for row in counted), budget.epochs)
+        return Spent("epochs", sum(own_epochs(row, by_id) for row in counted), budget.epochs)
     assert budget.device_seconds is not None, "a budget has one of three"
     return Spent("device-seconds", sum(map(device_seconds, counted)), budget.device_seconds)
 
@@ -104,7 +105,7 @@ def seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> fl
     ends = [(row["finished_at"] - started).total_seconds() for row in new]
     paces = [(later - ends[i]) / at_once for i, later in enumerate(ends[at_once:])]
     pace = statistics.median(paces) if paces else ends[-1] / len(ends)
-    per_trial = _spent(budget, new).spent / len(new)
+    per_trial = _spent(budget, new, log.trials).spent / len(new)
     if not per_trial:
         return None
     trials_left = max(spent.total - spent.spent, 0.0) / per_trial

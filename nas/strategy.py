@@ -10,6 +10,7 @@ from nas.strategies.nsga2 import Nsga2
 from nas.strategies.policy_gradient import PolicyGradient
 from nas.strategies.predictor import Predictor
 from nas.strategies.random_search import RandomSearch
+from nas.strategies.successive_halving import SuccessiveHalving
 from nas.strategies.tpe import Tpe
 from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
@@ -50,6 +51,24 @@ class Recommends(Protocol):
         """The told one that is expected to be the best; None while it has no opinion. Changes nothing."""
         ...
 
+    def leaders(self, count: int) -> list[Choices]:
+        """So many told ones, expected to be the best, the best first; fewer while it knows fewer."""
+        ...
+
+
+@runtime_checkable
+class Promotes(Protocol):
+    """A strategy whose trials differ in epochs: short ones, of which the best go on."""
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs that its trials may have, ascending; new ones have the first."""
+        ...
+
+    def continuable(self) -> frozenset[int]:
+        """The trials whose training may soon go on: whose checkpoints are worth their place."""
+        ...
+
 
 STRATEGIES: dict[str, Any] = {
     "random_search": RandomSearch,
@@ -58,7 +77,9 @@ STRATEGIES: dict[str, Any] = {
     "predictor": Predictor,
     "tpe": Tpe,
     "nsga2": Nsga2,
+    "successive_halving": SuccessiveHalving,
 }
+GIVEN = ("space", "seed", "epochs", "build")  # to a strategy, beside its settings
 
 
 def build_strategy(
@@ -74,7 +95,7 @@ def build_strategy(
         raise ValueError(f"strategy.name: '{name}' is not a strategy; {known}{_suggestion(name, STRATEGIES)}")
     kind = STRATEGIES[name]
     parameters = inspect.signature(kind).parameters
-    known_settings = [key for key in parameters if key not in ("space", "seed", "epochs")]
+    known_settings = [key for key in parameters if key not in GIVEN]
     for key, value in settings.items():
         if key not in known_settings:
             known = (
@@ -86,11 +107,17 @@ def build_strategy(
         expected = parameters[key].annotation
         if expected is int and (isinstance(value, bool) or not isinstance(value, int)):
             raise ValueError(f"strategy.{key}: {value!r} given; a whole number expected")
+    builder = {"build": build_strategy} if "build" in parameters else {}  # of one that has another beneath
     try:
-        strategy: Strategy = kind(space, seed, epochs=epochs, **settings)
+        strategy: Strategy = kind(space, seed, epochs=epochs, **builder, **settings)
     except ValueError as error:
         raise ValueError(f"strategy.{error}") from error
     return strategy
+
+
+def promoting(strategy: Strategy) -> Promotes | None:
+    """The strategy, if its trials differ in epochs."""
+    return strategy if isinstance(strategy, Promotes) else None
 
 
 def _suggestion(found: str, names: Any) -> str:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.finalists import Standing
+from analysis.rungs import RungAgreement, rung_agreement, rung_sentences, savings
 from nas.architecture_screen import stage_table
 from nas.export import architecture_of
 from nas.predicted_step_time import PredictionError
@@ -36,7 +37,27 @@ def summary_figures(result: SearchResult) -> dict[str, Any]:
         "predicted_step_time_error": error.mean if error else None,
         "predicted_step_time_tau": error.tau if error else None,
         "finalists": [_finalist_figures(standing) for standing in result.standings],
+        "rungs": [_rung_figures(rung) for rung in rung_agreement(result.rows)],
+        "epochs_saved": _saved(result.rows),
     }
+
+
+def _rung_figures(rung: RungAgreement) -> dict[str, Any]:
+    return {
+        "epochs": rung.epochs,
+        "of": rung.of,
+        "kendall_tau": rung.tau.value,
+        "low": rung.tau.low,
+        "high": rung.tau.high,
+        "trials": rung.count,
+        "promoted": rung.chosen,
+    }
+
+
+def _saved(rows: list[dict[str, Any]]) -> dict[str, int] | None:
+    """Against whole trainings of all architectures; None where all trials were of one length."""
+    found = savings(rows)
+    return None if found is None else vars(found)
 
 
 def _finalist_figures(standing: Standing) -> dict[str, Any]:
@@ -79,6 +100,7 @@ def summary_screen(result: SearchResult) -> RenderableType:
         if result.standings:
             lines += [Text(""), _finalist_table(result.standings), *_verdict(result.standings)]
         lines += [Text(""), stage_table(architecture_of(best)), Text("")]
+    lines += rung_lines(result.rows)
     if result.prediction_error is not None:
         lines += [Text(_prediction_line(result.prediction_error)), Text("")]
     folder = result.folder
@@ -90,6 +112,12 @@ def summary_screen(result: SearchResult) -> RenderableType:
         if report:
             lines.append(Text(f"       nas report {folder} --open"))
     return Group(*lines)
+
+
+def rung_lines(rows: list[dict[str, Any]]) -> list[RenderableType]:
+    """What short trials saved, and how far their ranking can be trusted; nothing where there were none."""
+    sentences = rung_sentences(rows)
+    return [*(Text(sentence) for sentence in sentences), Text("")] if sentences else []
 
 
 def _finalist_table(standings: list[Standing]) -> Table:

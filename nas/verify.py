@@ -1,8 +1,9 @@
 """Whether a run's log is whole: its invariants, what breaks them, and repair."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -94,7 +95,7 @@ def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
         yield Fault("I6", f"search.yaml does not read: {str(error).splitlines()[0]}", is_mendable=False)
         return
     for trial_id, ask in sorted(contents.asks.items()):
-        if ask["seed"] != trial_seed(config.seed, trial_id):
+        if ask["seed"] != _expected_seed(contents, config, ask):
             yield Fault("I6", f"trial {trial_id}: its seed is not the search's for it", is_mendable=False)
         try:
             built = architecture_json(config.space.decode(tuple(ask["choices"])))
@@ -102,6 +103,14 @@ def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
             built = None
         if built != ask["architecture"]:
             yield Fault("I6", f"trial {trial_id}: its architecture is not of its choices", is_mendable=False)
+
+
+def _expected_seed(contents: LogContents, config: SearchConfig, ask: Mapping[str, Any]) -> int | None:
+    """A trial that continues another has its seed."""
+    continued = contents.asks.get(ask["continues"]) if ask["continues"] is not None else None
+    if continued is not None:
+        return int(continued["seed"])
+    return trial_seed(config.seed, ask["trial_id"])
 
 
 def _notes(run: Path, files: DurableFiles, contents: LogContents, declared: Declared) -> Iterator[str]:

@@ -45,6 +45,7 @@ SIMULATED = (
     simulated("a role of columns misspelt", "--column", "acuracy=accuracy"),
     simulated("more trials than rows", "--trials", "10"),
     simulated("a strategy to simulate, misspelt", "--strategies", "evolutoin"),
+    simulated("shorter trials on a table of whole ones", "--strategies", "successive_halving"),
     simulated("a simulated strategy's setting, misspelt", "--set", "evolution.popluation=3"),
     simulated("a setting of no strategy", "--set", "population=3"),
     simulated("a reward that is no number", "--reward", "params=low"),

@@ -30,7 +30,12 @@ from trials.store import RunStore
 SEED = 20260203  # of the sample that the ordinary tests take
 SAMPLE = 15  # crashes for each strategy
 TIMES = {"asked_at", "started_at", "finished_at", "attempts"}
-SETTINGS: dict[str, dict[str, Any]] = {"evolution": {"population": 4, "tournament": 2}}
+EVOLUTION = {"population": 4, "tournament": 2}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "evolution": EVOLUTION,
+    "successive_halving": {"over": {"name": "evolution", **EVOLUTION}, "eta": 2, "min_epochs": 1},
+}
+RECIPES = {"successive_halving": {"schedule": "constant", "averaging_decay": 0.9, "warmup_epochs": 0}}
 STEPS_THAT_NEED_SPACE = ("make_folder", "create", "write", "sync", "rename")
 
 
@@ -38,12 +43,14 @@ def config_of(strategy: str, **changes: Any) -> SearchConfig:
     mapping = {
         "space": "tiny",
         "data": {"source": "digits"},
-        "recipe": {"epochs": 2, "batch_size": 64, "resolution": 16, "flip": False},
+        "recipe": {
+            "epochs": 2, "batch_size": 64, "resolution": 16, "flip": False, **RECIPES.get(strategy, {})
+        },
         "strategy": {"name": strategy, **SETTINGS.get(strategy, {})},
         "reward": {"step_time_ratio": -0.07, "params": -0.05},
         "baseline": 3,
         "budget": {"trials": 12},
-    }
+    }  # fmt: skip
     return from_mapping(SearchConfig, {**mapping, **changes}, name="search.yaml")
 
 

@@ -13,6 +13,7 @@ from test_search import identity, run
 from analysis.finalists import Finalist, finalists, standings
 from nas.config import SearchConfig
 from nas.export import export_trial
+from nas.report.facts import read_facts
 from nas.search import SearchResult, search
 from search_spaces.architecture import Architecture
 from search_spaces.yaml_io import ConfigError, from_mapping, read_yaml, to_mapping
@@ -93,22 +94,48 @@ def test_the_best_are_repeated_beyond_the_budget_with_other_seeds(
     assert {row["status"] for row in repeats_of(result)} == {"completed"}  # none is answered from the cache
 
 
+def lucky(slot: Slot) -> RunTrial:
+    """Accuracy depends on choices alone, but for trial 0, which is better than it should be."""
+    inner = formula_worker(slot)
+
+    def run_trial(trial: Trial) -> Iterator[Event]:
+        for event in inner(replace(trial, seed=0)):
+            if isinstance(event, TrialResult) and trial.trial_id == 0:
+                assert event.measurement is not None
+                measurement = replace(event.measurement, accuracy=0.999)
+                yield replace(event, trial=trial, measurement=measurement)
+            else:
+                yield replace(event, trial=trial) if isinstance(event, TrialResult) else event
+
+    return run_trial
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_a_strategy_that_recommends_chooses_by_what_it_expects_not_by_luck(
+    repeated: bool, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = make_config(
+        strategy={"name": "predictor", "initial": 8},
+        budget={"trials": 30},
+        baseline=8,
+        finalists=TWO if repeated else None,
+    )
+    result = run(config, tmp_path / "run", lucky)
+    rows = {row["trial_id"]: row for row in result.rows}
+    assert max(rows.values(), key=lambda row: row["reward"])["trial_id"] == 0
+    assert rows[0]["choices"] not in [row["choices"] for row in repeats_of(result)]
+    assert len(repeats_of(result)) == (6 if repeated else 0)
+    assert result.best is not None
+    assert result.best["trial_id"] != 0
+    text = (tmp_path / "run" / "best.yaml").read_text()
+    assert export_trial(tmp_path / "run", trial=None, output=None, force=False) == text
+    winner = read_facts(tmp_path / "run").winner
+    assert winner is not None
+    assert winner["trial_id"] == result.best["trial_id"]
+
+
 def test_best_yaml_is_the_winner_by_mean_and_export_agrees(make_config: MakeConfig, tmp_path: Path) -> None:
     """The trial that selected the second is unlucky here: its architecture is the better one."""
-
-    def lucky(slot: Slot) -> RunTrial:
-        inner = formula_worker(slot)
-
-        def run_trial(trial: Trial) -> Iterator[Event]:
-            for event in inner(replace(trial, seed=0)):
-                if isinstance(event, TrialResult) and trial.trial_id == 0:
-                    assert event.measurement is not None
-                    measurement = replace(event.measurement, accuracy=0.999)
-                    yield replace(event, trial=trial, measurement=measurement)
-                else:
-                    yield replace(event, trial=trial) if isinstance(event, TrialResult) else event
-
-        return run_trial
 
     result = run(make_config(finalists=TWO), tmp_path / "run", lucky)
     assert result.best is not None

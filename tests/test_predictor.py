@@ -137,6 +137,19 @@ def test_what_a_space_knows_is_a_function_of_choices() -> None:
     np.testing.assert_allclose(found, known.of(every)[:, 0], atol=0.02)
 
 
+def test_a_process_that_rows_are_added_to_is_that_of_all_rows() -> None:
+    one_hot, rows = OneHot(OPTIONS), drawn_rows(15)
+    rng = np.random.default_rng(1)
+    known, values = rng.standard_normal((15, 2)), rng.standard_normal(15)
+    hyper = hyperparameters(extras=2)
+    early = ChoiceProcess(one_hot, rows[:11], known[:11], rng.standard_normal(11), hyper)
+    added = early.measured_at(rows[11:], known[11:], values)
+    whole = ChoiceProcess(one_hot, rows, known, values, hyper)
+    others, of_others = one_hot.options(drawn_rows(6, seed=5)), rng.standard_normal((6, 2))
+    expected = whole.mean().of(others, of_others)
+    np.testing.assert_allclose(added.mean().of(others, of_others), expected, atol=1e-4)
+
+
 # ---------------------------------------------------------------------- the strategy
 
 
@@ -204,6 +217,20 @@ def test_a_noisy_sum_of_effects_and_pairs_is_nearly_maximised_in_sixty_trials() 
     best = strategy.recommend()
     assert best is not None
     assert value(best) > np.quantile(drawn, 0.999)
+
+
+def test_a_replay_after_many_trials_asks_the_same_to_the_last_digit() -> None:
+    """Live, models grow from ask to ask; a replay makes the last one at once."""
+    space = ChoiceSpace((3,) * 8)
+    live, replayed = (Predictor(space, 0, epochs=1, rows=140) for _ in range(2))
+    rng = np.random.default_rng(0)
+    for trial_id in range(170):
+        choices = live.ask(trial_id).choices if trial_id >= 120 else space.sample(rng)
+        result = outcome(0.5 + 0.01 * sum(choices) + 0.01 * rng.standard_normal())
+        for strategy in (live, replayed):
+            tell(strategy, trial_id, choices, result)
+    assert replayed.ask(170) == live.ask(170)
+    assert replayed.leaders(5) == live.leaders(5)
 
 
 def test_many_in_flight_are_different() -> None:

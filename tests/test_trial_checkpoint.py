@@ -1,4 +1,4 @@
-"""A trial whose worker is lost goes on from its last epoch, and its curve is the one it would have been."""
+"""A trial goes on from a kept epoch, its own or a shorter trial's, with the curve it would have had."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -110,3 +110,56 @@ def test_a_search_leaves_no_states_behind(digits_search_file: Path, tmp_path: Pa
     result = search(config, tmp_path / "run", execute=in_process(device="cpu"))
     assert [row["status"] for row in result.rows] == ["completed"] * 2
     assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def extensible(trial: Trial) -> Trial:
+    """Whose schedule does not know how long it is."""
+    recipe = replace(trial.recipe, schedule="constant", averaging_decay=0.99)
+    return replace(trial, recipe=recipe)
+
+
+def test_a_trial_goes_on_from_a_shorter_one_as_if_it_had_never_ended(
+    extensible: Trial, tmp_path: Path
+) -> None:
+    whole = list(worker(None, tmp_path)(extensible))
+    run_trial = worker(tmp_path / "checkpoints", tmp_path)
+    short = list(run_trial(replace(extensible, epochs=2)))
+    longer = replace(extensible, trial_id=7, continues=extensible.trial_id, epochs_before=2)
+    went_on = list(run_trial(longer))
+    assert losses(short) == losses(whole)[:2]
+    assert losses(went_on) == losses(whole)[2:]
+    result, expected = went_on[-1], whole[-1]
+    assert isinstance(result, TrialResult)
+    assert isinstance(expected, TrialResult)
+    assert result.measurement is not None
+    assert expected.measurement is not None
+    assert result.measurement.accuracy == expected.measurement.accuracy
+    assert [end.train_loss for end in result.epochs] == losses(whole)  # the whole curve
+    assert result.times is not None
+    assert result.times.train_seconds == result.epochs[-1].train_seconds  # but not its seconds
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+
+def test_without_the_shorter_ones_state_it_is_trained_from_the_start(
+    extensible: Trial, tmp_path: Path
+) -> None:
+    whole = losses(list(worker(None, tmp_path)(extensible)))
+    longer = replace(extensible, trial_id=7, continues=extensible.trial_id, epochs_before=2)
+    assert losses(list(worker(tmp_path / "checkpoints", tmp_path)(longer))) == whole
+
+
+def test_a_shorter_trial_that_runs_once_more_takes_its_part_of_a_longer_one(
+    extensible: Trial, tmp_path: Path
+) -> None:
+    run_trial = worker(tmp_path / "checkpoints", tmp_path)
+    whole = losses(list(run_trial(extensible)))
+    assert losses(list(run_trial(replace(extensible, epochs=2, attempt=2)))) == whole[:2]
+
+
+def test_with_a_schedule_that_knows_its_end_another_length_is_another_training(
+    trial: Trial, tmp_path: Path
+) -> None:
+    run_trial = worker(tmp_path / "checkpoints", tmp_path)
+    list(run_trial(replace(trial, epochs=1)))
+    assert losses(list(run_trial(trial))) == losses(list(worker(None, tmp_path)(trial)))

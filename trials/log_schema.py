@@ -26,7 +26,11 @@ TRIAL_COLUMNS = (
     Column("ask_seq", _INT, "place of its ask in the one order of asks and tells"),
     Column("tell_seq", _INT, "place of this row in that order"),
     Column("purpose", _TEXT, "search, baseline, repeat or audit"),
-    Column("continues", _INT, "the trial whose checkpoint it went on from"),
+    Column(
+        "continues",
+        _INT,
+        "the trial whose training it went on with: its epochs count, its seconds do not",
+    ),
     Column("status", _TEXT, "completed, stopped, infeasible, crashed or cached"),
     Column("failure_kind", _TEXT, "why it did not complete"),
     Column("reward", _FLOAT, "accuracy times the powers of the ratios; 0 if infeasible"),

@@ -110,6 +110,11 @@ class Recipe:
         """The learning rate after warm-up, scaled linearly with the batch."""
         return self.learning_rate * self.batch_size / 256
 
+    @property
+    def is_extensible(self) -> bool:
+        """Whether a short training is the beginning of every longer one: nothing in it knows its length."""
+        return self.schedule != "cosine" and self.num_training_stages == 1
+
     def epochs_for(self, steps_per_epoch: int) -> int:
         """The epochs of a full training: `epochs`, or as many as give `min_steps`."""
         return max(self.epochs, -(-self.min_steps // max(steps_per_epoch, 1)))

@@ -124,6 +124,29 @@ def _timing_columns(step_time: StepTime) -> dict[str, Any]:
     }
 
 
+def step_time_from_row(row: Mapping[str, Any]) -> StepTime | None:
+    """What was measured for an earlier trial of the same network; None if nothing was, or it is doubted."""
+    if row["step_time_ratio"] is None or row["timing_flag"]:
+        return None
+    return StepTime(
+        step_seconds=row["step_seconds"],
+        step_seconds_p10=row["step_seconds_p10"],
+        step_seconds_p90=row["step_seconds_p90"],
+        step_time_ratio=row["step_time_ratio"],
+        step_time_ratio_spread=row["step_time_ratio_spread"],
+        reference_step_seconds=row["reference_step_seconds"],
+        timing_seconds=0.0,  # it cost this trial nothing
+        device=row["timing_device"],
+        resolution=row["timing_resolution"],
+        batch_size=row["timing_batch_size"],
+        precision=row["timing_precision"],
+        source=row["timing_source"],
+        step_time_ratio_error=row["step_time_ratio_error"],
+        clock_mhz=row["timing_clock_mhz"],
+        is_exclusive=bool(row["timing_exclusive"]),
+    )
+
+
 def _timing_flag(step_time: StepTime | None, inference_time: InferenceTime | None) -> str | None:
     flags = [step_time.flag] if step_time is not None else []
     if inference_time is not None and inference_time.flag:
@@ -169,6 +192,7 @@ def outcome_from_row(row: Mapping[str, Any]) -> Outcome:
         accuracy=_finite(row["accuracy"], 0.0),
         step_time_ratio=_finite(row["step_time_ratio"], UNMEASURED_RATIO),
         params=params,
+        curve=tuple(_finite(accuracy, 0.0) for accuracy in row.get("minival_accuracy") or ()),
     )
 
 

@@ -155,6 +155,7 @@ class _Work:
         self.step_time: StepTime | None = trial.step_time
         self.inference_time: InferenceTime | None = trial.inference_time
         self.ends: list[EpochEnd] = []
+        self.inherited = 0  # of these, from the trial that this one continues
         self.precision = worker.precision(trial.recipe)
         self.started_at = datetime.now(UTC)
         self.started = time.monotonic()
@@ -249,11 +250,13 @@ class _Work:
         trial, lock = self.trial, self.worker.lock
         if lock.role != "training":
             yield from self._wait_for("training")
-        yield self._progress("training", epoch=1)
         folder = self.worker.setup.checkpoints
         checkpoint = TrialCheckpoint(folder, trial, self.worker.setup.data) if folder else None
-        self.ends = checkpoint.restore(step) if checkpoint else []
-        for end in self.ends:
+        # What a longer trial has left is more than a shorter one that runs once more needs.
+        self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
+        self.inherited = min(trial.epochs_before, len(self.ends))
+        yield self._progress("training", epoch=min(len(self.ends) + 1, trial.epochs))
+        for end in self.ends[self.inherited :]:
             yield end.result(trial_id=trial.trial_id, attempt=trial.attempt)
         for news in train(
             step,
@@ -344,13 +347,14 @@ class _Work:
 
     def _times(self) -> TrialTimes:
         """This part's, and where the trial was timed by another part, both parts' together."""
+        ends = self.ends[self.inherited :]
         own = TrialTimes(
             started_at=self.started_at.isoformat(),
             finished_at=datetime.now(UTC).isoformat(),
             build_seconds=self.build_seconds,
             timing_seconds=self.timing_seconds,
-            train_seconds=sum(end.train_seconds for end in self.ends),
-            evaluate_seconds=sum(end.evaluate_seconds for end in self.ends),
+            train_seconds=sum(end.train_seconds for end in ends),
+            evaluate_seconds=sum(end.evaluate_seconds for end in ends),
             waiting_seconds=self.worker.lock.waited_seconds - self.waited_before,
         )
         earlier = self.trial.timed

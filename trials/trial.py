@@ -122,6 +122,8 @@ class Trial:
     epochs: int
     seed: int
     attempt: int = 1
+    continues: int | None = None  # the trial whose training it goes on with, with its seed
+    epochs_before: int = 0  # of that one
     timing: Timing = field(default_factory=Timing)
     step_time: StepTime | None = None  # given: not measured again
     inference_time: InferenceTime | None = None  # likewise
@@ -334,3 +336,4 @@ class Outcome:
     accuracy: float
     step_time_ratio: float
     params: float  # ratio to the reference
+    curve: tuple[float, ...] = ()  # accuracies after each epoch; empty where they are not known

@@ -1,4 +1,7 @@
-"""A trial's state after each epoch, in a folder that all workers reach: a lost worker costs one epoch."""
+"""A training's state after each epoch, in a folder that all workers reach.
+
+A lost worker costs one epoch, and a longer trial goes on where a shorter one ended.
+"""
 
 import hashlib
 import json
@@ -14,10 +17,11 @@ from trials.weights_file import load_tensors, save_tensors
 
 
 class TrialCheckpoint:
-    """The file of one trial: its tensors, and the epochs that are done.
+    """The file of one training: its tensors, and the epochs that are done.
 
-    Its name tells the same training apart from every other, so that runs may share a folder. What is damaged,
-    or was computed in another precision, is not used.
+    Its name tells the same training apart from every other, so that runs may share a folder; a trial and
+    those that continue it, which have its seed, share a file. What is damaged, or was computed in another
+    precision, is not used.
     """
 
     def __init__(self, folder: Path, trial: Trial, data: DataConfig) -> None:
@@ -25,12 +29,12 @@ class TrialCheckpoint:
             "architecture": trial.architecture.architecture_id,
             "recipe": to_mapping(trial.recipe),
             "data": to_mapping(data),
-            "epochs": trial.epochs,
+            "epochs": None if trial.recipe.is_extensible else trial.epochs,
             "seed": trial.seed,
         }
         text = json.dumps(identity, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self.path = folder / f"t{trial.trial_id:08d}-{digest}.safetensors"
+        self.path = folder / f"training-{digest}.safetensors"
 
     def save(self, step: TrainingStep, ends: Sequence[EpochEnd]) -> None:
         """Replaces what was kept before; durable when it returns."""
@@ -54,5 +58,5 @@ class TrialCheckpoint:
         return ends
 
     def remove(self) -> None:
-        """When the trial's row is durable."""
+        """When the trial's row is durable, and none goes on from it."""
         self.path.unlink(missing_ok=True)

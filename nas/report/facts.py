@@ -14,6 +14,7 @@ from nas.compare_strategies import parsed_terms
 from nas.config import SearchConfig
 from nas.live import short_count
 from nas.report.markup import Markup, join, tag
+from nas.winner import winner_id
 from search_spaces.architecture import Architecture, Stage
 from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.rows import architecture_from_json
@@ -146,17 +147,18 @@ def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
 
 
 def _winner(facts: RunFacts) -> dict[str, Any] | None:
-    """The finalist with the highest mean, as the search chose; under another trade-off the best reward."""
+    """As the search chose, which writes it into best.yaml; under another trade-off the best reward."""
     best = ranked(facts.trials, 1)
-    if facts.standings and facts.changed is None:
-        chosen = facts.trials["trial_id"] == facts.standings[0].finalist.trial_id
-        best = facts.trials[chosen]
+    chosen = facts.standings[0].finalist.trial_id if facts.standings else winner_id(facts.folder)
+    if facts.changed is None and chosen is not None:
+        found = facts.trials[(facts.trials["trial_id"] == chosen) & (facts.trials["status"] == "completed")]
+        best = found if len(found) else best
     return next(iter(plain_rows(best)), None)
 
 
 def records(trials: pd.DataFrame) -> list[dict[str, Any]]:
     """What finalists are judged by, as plain rows."""
-    names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy"]
+    names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs"]
     return plain_rows(trials.loc[trials["choices"].notna(), names])
 
 

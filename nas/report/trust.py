@@ -8,6 +8,7 @@ from analysis.frame import floats, searched
 from analysis.intervals import Estimate
 from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.reward_map import seed_deviation
+from analysis.rungs import rung_sentences
 from nas.report.axes import (
     BOTTOM,
     HEIGHT,
@@ -118,7 +119,19 @@ def _noise(facts: RunFacts) -> list[tuple[str, str]]:
 
 
 def audit_section(facts: RunFacts) -> Markup:
-    """Whether short trials rank as longer trainings do."""
+    """Whether short trials rank as longer trainings do: of the search's own lengths, and of longer ones."""
+    return join([*(tag("p", f"{sentence}.") for sentence in _rungs(facts)), _audit(facts)])
+
+
+def _rungs(facts: RunFacts) -> list[str]:
+    names = ["trial_id", "purpose", "status", "reward", "accuracy", "epochs", "continues", "minival_accuracy"]
+    rows = plain_rows(facts.trials[names])
+    for row in rows:
+        row["continues"] = None if pd.isna(row["continues"]) else int(row["continues"])
+    return [sentence[0].upper() + sentence[1:] for sentence in rung_sentences(rows)]
+
+
+def _audit(facts: RunFacts) -> Markup:
     audit = proxy_audit(facts.trials, facts.audits, dict(facts.terms))
     if audit is None:
         return tag(

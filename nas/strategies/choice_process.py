@@ -152,6 +152,11 @@ class ChoiceProcess:
         covariance[np.diag_indices(len(rows))] += self._noise
         self._factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
 
+    @property
+    def count(self) -> int:
+        """Of its rows."""
+        return len(self._features)
+
     def _covariance(self, features: np.ndarray, extras: np.ndarray) -> np.ndarray:
         """Between the rows (n) and others (m) with these features: (n, m)."""
         shared = self._features @ features.T
@@ -160,10 +165,25 @@ class ChoiceProcess:
 
     def believing(self, rows: np.ndarray, extras: np.ndarray) -> "ChoiceProcess":
         """As if these rows (m, decisions) had been measured too, with the values expected of them."""
-        other = copy(self)
         expected = self.mean().of(self._one_hot.options(rows), extras)
-        features = self._one_hot.features(rows) * self._weights
+        other = self._extended(rows, extras)
         other._values = np.append(self._values, (expected - self._middle) / self._scale)
+        return other
+
+    def measured_at(self, rows: np.ndarray, extras: np.ndarray, values: np.ndarray) -> "ChoiceProcess":
+        """With more rows (m, decisions), and the values of all rows (n + m), which may have changed.
+
+        The hyperparameters stay, and so it costs m / n of a process of its own.
+        """
+        other = self._extended(rows, extras) if len(rows) else copy(self)
+        other._middle, other._scale = _standard(values)
+        other._values = (values - other._middle) / other._scale
+        return other
+
+    def _extended(self, rows: np.ndarray, extras: np.ndarray) -> "ChoiceProcess":
+        """With more rows, whose values are still to be set."""
+        other = copy(self)
+        features = self._one_hot.features(rows) * self._weights
         other._features = np.concatenate([self._features, features])
         other._extras = np.concatenate([self._extras, extras])
         below = solve_triangular(
@@ -173,8 +193,11 @@ class ChoiceProcess:
         own = own + self._hyper.pairs / 2 * own**2 + (extras * self._hyper.extras) @ extras.T
         own[np.diag_indices(len(rows))] += self._noise
         corner = cholesky(own - below.T @ below, lower=True, check_finite=False)
-        right = np.zeros((len(self._values), len(rows)))
-        other._factor = np.block([[self._factor, right], [below.T, corner]])
+        before, after = len(self._factor), len(self._factor) + len(rows)
+        factor = np.zeros((after, after), order="F")  # else every solution would copy it
+        factor[:before, :before] = self._factor
+        factor[before:, :before], factor[before:, before:] = below.T, corner
+        other._factor = factor
         return other
 
     def _solved(self, values: np.ndarray) -> np.ndarray:

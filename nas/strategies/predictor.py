@@ -22,6 +22,8 @@ CROSSINGS = 4  # of two leaders, each decision of one or the other
 FRESH = 3  # uniform starts
 CHECKED = 16  # of the climbs' best, which are compared by what is exactly known of them
 FRESH_DRAWS = 50  # uniform draws until one is new
+BLOCK = 16  # trials for which a model is added to before it is fitted anew
+FEW = 128  # trials of which a model is fitted anew for each
 GROWTH = 1.2  # hyperparameters are learned again with so many times the trials
 DERIVE_KNOWN = 2**63  # keeps the draws that describe the space apart from asks, whose word is the trial
 
@@ -65,6 +67,7 @@ class Predictor:
         self._pending: dict[int, Choices] = {}
         self._known: KnownCosts | None = None
         self._hyper: tuple[int, RewardHyperparameters] | None = None  # and the trials they were learned of
+        self._block: tuple[tuple[int, int], RewardModel] | None = None  # and what it was fitted to
         self._model: tuple[int, RewardModel] | None = None  # and the trials it was fitted to
 
     # ------------------------------------------------------------------ asking
@@ -124,18 +127,22 @@ class Predictor:
 
     def recommend(self) -> Choices | None:
         """The told one with the highest expected reward, not that of the luckiest result; None if unknown."""
+        return next(iter(self.leaders(1)), None)
+
+    def leaders(self, count: int) -> list[Choices]:
+        """The told ones with the highest expected rewards, the best first."""
         if not len(self._told) or not self._one_hot.table.shape[1] or not any(self._reward):
-            return None
-        feasible = [self._told[i] for i in self._used() if self._reward[i] > 0]
-        if not feasible:
-            return None
-        return self._leading(self._fitted().mean, list(dict.fromkeys(feasible)), 1)[0]
+            return []
+        feasible = dict.fromkeys(self._told[i] for i in self._used() if self._reward[i] > 0)
+        return self._leading(self._fitted().mean, list(feasible), count) if feasible else []
 
     # ------------------------------------------------------------------ the model, of what was told alone
 
     def _used(self) -> np.ndarray:
         """Which of the told trials the model is fitted to."""
-        return self._of_first(len(self._told))
+        count = len(self._told)
+        block = _last_block(count)
+        return np.concatenate([self._of_first(block), np.arange(block, count)])
 
     def _of_first(self, count: int) -> np.ndarray:
         if count <= self._most_rows:
@@ -147,9 +154,20 @@ class Predictor:
         count = len(self._told)
         if self._model is None or self._model[0] != count:
             told, extras = self._data(self._used())
-            model = RewardModel(self._one_hot, self._known_costs(), told, extras, self._hyperparameters())
-            self._model = (count, model)
+            self._model = (count, self._of_block(count).later(told, extras))
         return self._model[1]
+
+    def _of_block(self, count: int) -> RewardModel:
+        """The model of the trials up to the last full block, which later ones are added to.
+
+        It follows from `count` alone, so that a replay computes the same numbers, to the last digit.
+        """
+        key = (_last_block(count), self._learned_at(count))
+        if self._block is None or self._block[0] != key:
+            told, extras = self._data(self._of_first(key[0]))
+            model = RewardModel(self._one_hot, self._known_costs(), told, extras, self._hyperparameters())
+            self._block = (key, model)
+        return self._block[1]
 
     def _hyperparameters(self) -> RewardHyperparameters:
         """Learned of the trials up to the last of a few counts, so that a replay learns the same."""
@@ -200,3 +218,8 @@ class Predictor:
         """It may be proposed again."""
         self._pending.pop(ask.trial_id, None)
         self._seen.discard(ask.choices)
+
+
+def _last_block(count: int) -> int:
+    """Up to which trial models are fitted as a whole."""
+    return count if count < FEW else count - count % BLOCK

@@ -5,6 +5,7 @@ follows nearly from what is known before training, so each has a model of its ow
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -86,7 +87,7 @@ class KnownCosts:
         return (logs - self._middle) / self._scale
 
     def _logs(self, choices: Choices) -> tuple[float, ...]:
-        found = self._cache.get(choices)
+        found = self._cache.get(choices) if self._names else ()
         if found is None:
             if len(self._cache) >= MOST_CACHED:
                 self._cache.clear()
@@ -118,6 +119,17 @@ class RewardModel:
         if hyper.log_cost is not None:
             costs = ChoiceProcess(one_hot, told.rows[priced], extras[priced], log_costs, hyper.log_cost)
             self._log_cost = costs.mean()
+
+    def later(self, told: Told, extras: np.ndarray) -> "RewardModel":
+        """With trials told since (the last rows of `told`, which begins with those before).
+
+        The cost factor is nearly without noise, and not learned anew.
+        """
+        other = copy(self)
+        other.__dict__.pop("mean", None)
+        since = self._logit.count
+        other._logit = self._logit.measured_at(told.rows[since:], extras[since:], logits(told))
+        return other
 
     @cached_property
     def mean(self) -> RewardEffects:

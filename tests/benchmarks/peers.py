@@ -87,6 +87,38 @@ class OptunaTpe:
         self._study.tell(self._open.pop(ask.trial_id), state=optuna.trial.TrialState.FAIL)
 
 
+class OptunaNsga2:
+    """Optuna's NSGAIISampler, its arguments the defaults, on accuracy, step time and parameters."""
+
+    def __init__(self, space: ChoiceSpace, seed: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        sampler = optuna.samplers.NSGAIISampler(seed=seed)
+        self._study = optuna.create_study(directions=["maximize", "minimize", "minimize"], sampler=sampler)
+        self._distributions: dict[str, Any] = {
+            str(i): optuna.distributions.CategoricalDistribution(range(count))
+            for i, count in enumerate(space.num_options)
+        }
+        self._open: dict[int, optuna.Trial] = {}
+
+    def ask(self, trial_id: int) -> Ask:
+        trial = self._study.ask(self._distributions)
+        self._open[trial_id] = trial
+        choices = tuple(int(trial.params[name]) for name in self._distributions)
+        return Ask(trial_id=trial_id, choices=choices, epochs=1)
+
+    def asked(self, ask: Ask) -> None:
+        if ask.trial_id not in self._open:  # the loop's own uniform draw, as of a queue
+            self._study.enqueue_trial({str(i): choice for i, choice in enumerate(ask.choices)})
+            self.ask(ask.trial_id)
+
+    def told(self, ask: Ask, outcome: Outcome) -> None:
+        values = [outcome.accuracy, outcome.step_time_ratio, outcome.params]
+        self._study.tell(self._open.pop(ask.trial_id), values)
+
+    def withdrawn(self, ask: Ask) -> None:
+        self._study.tell(self._open.pop(ask.trial_id), state=optuna.trial.TrialState.FAIL)
+
+
 def build_peer(name: str, space: ChoiceSpace, seed: int, *, workers: int) -> PlainEvolution | OptunaTpe:
     """A peer by name (PEERS lists them)."""
     if name in TPES:

@@ -1,0 +1,197 @@
+"""Asynchronous successive halving (ASHA; Li et al. 2018, arXiv 1810.05934): the best train longer, early."""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.choice_space import Choices, ChoiceSpace
+from trials.trial import Ask, Outcome
+
+if TYPE_CHECKING:
+    from nas.strategy import Strategy
+
+SLACK = 16  # trials of a rung beyond its promoted share whose checkpoints are kept: ranks move
+
+Entry = tuple[float, int]  # what a rung is ordered by: the best reward first, then the earliest trial
+
+
+class SuccessiveHalving:
+    """New trials are short; of each rung the best 1 / `eta` go on to the next, up to the recipe's epochs.
+
+    An ask promotes the best trial that is among its rung's best 1 / `eta` and was not promoted yet, of the
+    highest rung that has one; else it takes a new proposal of the strategy beneath. That one is told of all
+    trials as they were at the first rung, for accuracies after different epochs do not compare. Trials that
+    were longer from the start (the baseline) count in every rung by their curves.
+
+    Args:
+        over: the strategy beneath, by its name or with its settings.
+        eta: of how many trials of a rung one is promoted; the epochs of a rung are so many times fewer than
+            those of the next.
+        min_epochs: the first rung has at least so many.
+    """
+
+    def __init__(
+        self,
+        space: ChoiceSpace,
+        seed: int,
+        *,
+        epochs: int,
+        build: "Callable[..., Strategy]",
+        over: Any = "evolution",
+        eta: int = 3,
+        min_epochs: int = 2,
+    ) -> None:
+        if eta < 2:
+            raise ValueError(f"eta: {eta} given; at least 2 expected")
+        if min_epochs < 1:
+            raise ValueError(f"min_epochs: {min_epochs} given; at least 1 expected")
+        self.rungs = rungs_of(epochs, eta=eta, min_epochs=min_epochs)
+        if len(self.rungs) < 2:
+            raise ValueError(
+                f"min_epochs: {min_epochs} given; with {epochs} epochs and eta {eta} there is no shorter "
+                f"rung: at most {max(round(epochs / eta), 1)} expected, and recipe.epochs of 2 or more"
+            )
+        self._eta = eta
+        self._beneath = _strategy_beneath(over, space, seed, epochs=self.rungs[0], build=build)
+        self._standings: list[list[Entry]] = [[] for _ in self.rungs]  # of all trials known at a rung, sorted
+        self._waiting: list[list[Entry]] = [[] for _ in self.rungs]  # those not promoted, sorted
+        self._choices: dict[int, Choices] = {}  # by trial
+        self._place: dict[int, tuple[int, Entry]] = {}  # of trials that wait: the rung, and where in it
+
+    # ------------------------------------------------------------------ asking
+
+    def ask(self, trial_id: int) -> Ask:
+        """A promotion, or a proposal of the strategy beneath."""
+        for rung in range(len(self.rungs) - 2, -1, -1):
+            if self._waiting[rung] and self._rank(rung, self._waiting[rung][0]) < self._promoted_share(rung):
+                _, continued = self._waiting[rung][0]
+                return Ask(
+                    trial_id=trial_id,
+                    choices=self._choices[continued],
+                    epochs=self.rungs[rung + 1],
+                    continues=continued,
+                )
+        return self._beneath.ask(trial_id)
+
+    def _rank(self, rung: int, entry: Entry) -> int:
+        """How many of the rung are better."""
+        return bisect_left(self._standings[rung], entry)
+
+    def _promoted_share(self, rung: int) -> int:
+        return len(self._standings[rung]) // self._eta
+
+    def recommend(self) -> Choices | None:
+        """The best of the highest rung that a trial has reached: the only one whose rewards compare."""
+        return next(iter(self.leaders(1)), None)
+
+    def leaders(self, count: int) -> list[Choices]:
+        """The best of the highest rung that a trial has reached."""
+        reached = next(filter(None, reversed(self._standings)), [])
+        found: dict[Choices, None] = {}
+        for _, trial_id in reached:
+            if len(found) == count:
+                break
+            found[self._choices[trial_id]] = None
+        return list(found)
+
+    def continuable(self) -> frozenset[int]:
+        """The trials whose training may soon go on: whose checkpoints are worth their place."""
+        found = set()
+        for rung, waiting in enumerate(self._waiting[:-1]):
+            most = self._promoted_share(rung) + SLACK
+            found |= {entry[1] for entry in waiting[:most] if self._rank(rung, entry) < most}
+        return frozenset(found)
+
+    # ------------------------------------------------------------------ what is recorded
+
+    def asked(self, ask: Ask) -> None:
+        """A promoted trial waits no more, whatever becomes of it; of others the strategy beneath learns."""
+        if ask.continues is None:
+            self._beneath.asked(ask)
+            return
+        if ask.continues in self._place:
+            rung, entry = self._place.pop(ask.continues)
+            waiting = self._waiting[rung]
+            del waiting[bisect_left(waiting, entry)]
+
+    def told(self, ask: Ask, outcome: Outcome) -> None:
+        """A completed trial enters the rungs that it has passed; that beneath learns of the first."""
+        if outcome.status == "completed":
+            self._enter(ask, outcome)
+        if ask.continues is not None:
+            return
+        first = self._at_first_rung(ask, outcome)
+        if first is None:
+            self._beneath.withdrawn(ask)  # it was trained for longer, and nobody knows how it was then
+        else:
+            self._beneath.told(ask, first)
+
+    def withdrawn(self, ask: Ask) -> None:
+        """A new one may be proposed again; a promotion is not tried once more."""
+        if ask.continues is None:
+            self._beneath.withdrawn(ask)
+
+    def _enter(self, ask: Ask, outcome: Outcome) -> None:
+        for rung, epochs in enumerate(self.rungs):
+            at = at_epochs(outcome, epochs, of=ask.epochs)
+            is_last = epochs == ask.epochs
+            # A promoted trial is in the lower rungs already, by the one that it continues.
+            if at is None or (ask.continues is not None and not is_last):
+                continue
+            entry = (-at.reward, ask.trial_id)
+            insort(self._standings[rung], entry)
+            self._choices[ask.trial_id] = ask.choices
+            # Trials of an earlier run have numbers below 0, and no checkpoint here.
+            if is_last and rung < len(self.rungs) - 1 and ask.trial_id >= 0:
+                insort(self._waiting[rung], entry)
+                self._place[ask.trial_id] = (rung, entry)
+
+    def _at_first_rung(self, ask: Ask, outcome: Outcome) -> Outcome | None:
+        """What the strategy beneath is told; None where a longer training's beginning is not known."""
+        if outcome.status == "infeasible":
+            return outcome
+        return at_epochs(outcome, self.rungs[0], of=ask.epochs)
+
+
+def rungs_of(epochs: int, *, eta: int, min_epochs: int) -> tuple[int, ...]:
+    """The epochs of each rung, ascending: the whole training, and `eta` times fewer again and again."""
+    found = [epochs]
+    while (shorter := round(epochs / eta ** len(found))) >= max(min_epochs, 1) and shorter < found[-1]:
+        found.append(shorter)
+    return tuple(reversed(found))
+
+
+def at_epochs(outcome: Outcome, epochs: int, *, of: int) -> Outcome | None:
+    """What a training of so many epochs (`of`) was after fewer; None where that is not known.
+
+    The reward is accuracy times a factor that does not depend on epochs.
+    """
+    if epochs == of:
+        return outcome
+    if epochs > of or len(outcome.curve) < epochs or not outcome.accuracy:
+        return None
+    accuracy = outcome.curve[epochs - 1]
+    return replace(
+        outcome,
+        accuracy=accuracy,
+        reward=outcome.reward * accuracy / outcome.accuracy,
+        curve=outcome.curve[:epochs],
+    )
+
+
+def _strategy_beneath(
+    over: Any, space: ChoiceSpace, seed: int, *, epochs: int, build: "Callable[..., Strategy]"
+) -> "Strategy":
+    settings = {"name": over} if isinstance(over, str) else over
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
+        raise ValueError(
+            f"over: {over!r} given; a strategy expected, as in {{name: evolution, population: 20}}"
+        )
+    if settings["name"] == "successive_halving":
+        raise ValueError("over.name: successive_halving given; another strategy expected beneath it")
+    others = {key: value for key, value in settings.items() if key != "name"}
+    try:
+        return build(settings["name"], space, seed=seed, epochs=epochs, settings=others)
+    except ValueError as error:
+        raise ValueError(f"over.{str(error).removeprefix('strategy.')}") from error
