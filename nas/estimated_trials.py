@@ -61,6 +61,7 @@ class TrialCost:
 
     @property
     def seconds(self) -> float:
+        """Of the whole trial."""
         return self.build_seconds + self.timing_seconds + self.train_seconds + self.evaluate_seconds
 
 
@@ -99,6 +100,7 @@ class TrialBench:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Whole batches; what is left over is not trained on."""
         return self.images.train // self.batch_size
 
     def cost(self, architecture: Architecture) -> TrialCost:

@@ -36,6 +36,7 @@ class Bottleneck(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
         branch = self.drop(self.branch(features))  # (N, O, H / s, W / s)
         return self.activation(self.shortcut(features) + branch)
 
