@@ -10,8 +10,8 @@ from search_spaces.architecture import MAX_CHANNELS, STRICT, Architecture, Stage
 from search_spaces.block_tokens import (
     number,
     ratio_text,
+    refuse_other_kind,
     refuse_rounded,
-    refuse_stem,
     stage_of,
     stages_there,
     tokens_of,
@@ -45,7 +45,7 @@ def to_automl(architecture: Architecture) -> AutomlNetwork:
     Raises:
         ConfigError: google/automl cannot express it; with the stage and the reason.
     """
-    refuse_stem(architecture, who="google/automl")
+    refuse_other_kind(architecture, who="google/automl")
     if architecture.padding != "same":
         raise ConfigError(
             "padding: symmetric: google/automl pads as TensorFlow does, where the same parameters give other "

@@ -100,11 +100,15 @@ def refuse_rounded(channels: int, rule: Rule, *, where: str, who: str) -> None:
         raise ConfigError(f"{where}: {who} rounds {channels} channels to {rounded}")
 
 
-def refuse_stem(architecture: Architecture, *, who: str) -> None:
-    """Refuses the stem that no other project has.
+def refuse_other_kind(architecture: Architecture, *, who: str) -> None:
+    """Refuses what is no EfficientNet, and the stem that no other project has.
 
     Raises:
-        ConfigError: the stem has stride 1.
+        ConfigError: it has other blocks than MBConv and Fused-MBConv, or a stem of stride 1.
     """
+    others = sorted({stage.op for stage in architecture.stages} - {"mbconv", "fused_mbconv"})
+    if architecture.kind is not None or others:
+        found = architecture.kind or ", ".join(others)
+        raise ConfigError(f"{found}: of {who}'s networks only EfficientNets can be written and read")
     if architecture.stem_stride != 2:
         raise ConfigError(f"stem_stride: 1: the stem of {who} has stride 2")

@@ -13,8 +13,8 @@ from search_spaces.architecture import MAX_CHANNELS, STRICT, Architecture, Block
 from search_spaces.block_tokens import (
     distinct_blocks,
     ratio_text,
+    refuse_other_kind,
     refuse_rounded,
-    refuse_stem,
     stage_of,
     stages_there,
     tokens_of,
@@ -58,7 +58,7 @@ def to_timm(architecture: Architecture, *, epsilon: float) -> TimmNetwork:
     Raises:
         ConfigError: timm cannot express it; with the stage and the reason.
     """
-    refuse_stem(architecture, who="timm")
+    refuse_other_kind(architecture, who="timm")
     if architecture.total_stride > MOST_STRIDE:
         raise ConfigError(
             f"timm dilates its convolutions beyond a total stride of {MOST_STRIDE}; this network's is "

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.architecture import MAX_CHANNELS, MAX_LAYERS, STRICT, Architecture, Block, Stage
-from search_spaces.block_tokens import distinct_blocks, refuse_rounded, refuse_stem, stages_there
+from search_spaces.block_tokens import distinct_blocks, refuse_other_kind, refuse_rounded, stages_there
 from search_spaces.timm_strings import Pixels
 from search_spaces.yaml_io import ConfigError, from_mapping
 
@@ -49,7 +49,7 @@ def to_torchvision(architecture: Architecture, *, epsilon: float) -> Torchvision
     Raises:
         ConfigError: torchvision cannot express it; with the stage and the reason.
     """
-    refuse_stem(architecture, who="torchvision")
+    refuse_other_kind(architecture, who="torchvision")
     if architecture.padding != "symmetric":
         raise ConfigError(
             f"padding: {architecture.padding}: torchvision pads symmetrically, where the same parameters "

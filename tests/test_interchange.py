@@ -15,7 +15,7 @@ from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import ConfigError, read_yaml
 
 SPACES = sorted(path.stem for path in SearchSpace.SHIPPED.glob("*.yaml"))
-PUBLISHED = sorted(path.stem for path in Architecture.SHIPPED.glob("*.yaml"))
+PUBLISHED = sorted(path.stem for path in Architecture.SHIPPED.glob("efficientnet*.yaml"))
 PADS: dict[str, tuple[Padding, ...]] = {
     "timm": ("symmetric", "same"), "automl": ("same",), "torchvision": ("symmetric",)
 }  # fmt: skip
@@ -185,6 +185,8 @@ def changed(stage: int, **values: object) -> Architecture:
 @pytest.mark.parametrize(
     ("format_name", "architecture", "reason"),
     [
+        ("timm", read_yaml(Architecture, "resnet50"), "resnet: of timm's networks only EfficientNets"),
+        ("torchvision", read_yaml(Architecture, "resnet152"), "resnet: of torchvision's networks only"),
         ("timm", replace(SMALL, stem_stride=1), "stem of timm has stride 2"),
         ("torchvision", replace(SMALL, stem_stride=1), "stem of torchvision has stride 2"),
         ("automl", replace(SMALL, stem_stride=1, padding="same"), "stem of google/automl has stride 2"),
