@@ -9,6 +9,7 @@ from rich.text import Text
 
 from nas.live import duration
 
+BUSY = 1.3  # times as long as alone: caches are shared, and a step's own time grows, too
 LABELS = {
     "build_seconds": "build",
     "timing_seconds": "step time",
@@ -98,6 +99,11 @@ def _notes(figures: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"Steps of {figures['timed_batch_size']} of the {figures['batch_size']} images were timed and "
             "multiplied."
+        )
+    if figures["slowed_down"] > BUSY:
+        notes.append(
+            f"Others computed meanwhile (timing took {figures['slowed_down']:.1f} times its own time): these "
+            "figures may be far too large; ask again when it is quiet."
         )
     notes.append("Not in it: decoding the images once on each host, starting workers. Nothing was written.")
     return notes

@@ -1,6 +1,7 @@
 """What trials of a search take on this machine: a few of its networks, built and timed for moments."""
 
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -87,6 +88,7 @@ class TrialBench:
             resolution=self.stages[-1].resolution,
         )
         self.clock = clock_of(self.device)
+        self._own_seconds = self._wall_seconds = 0.0  # of what was timed
         self.lock = lock_of(self.device)
         self.images_at = lru_cache(maxsize=None)(self._images_at)
         self.timed_batch_size = self.batch_size
@@ -97,6 +99,11 @@ class TrialBench:
             self.cost(config.space.reference)  # a worker's first trial alone pays for the device's context
         self.reference = self.cost(config.space.reference)
         self._reference_step_seconds = self.reference.step_seconds
+
+    @property
+    def slowed_down(self) -> float:
+        """How many times as long timing took by the wall clock as by its own: 1 where nobody else worked."""
+        return self._wall_seconds / max(self._own_seconds, 1e-9)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -182,12 +189,15 @@ class TrialBench:
     def _seconds(self, work: Callable[[], object]) -> tuple[float, float]:
         """Of the first call, and the median of those after it."""
         taken: list[float] = []
+        begun = time.perf_counter()
         while len(taken) < FEWEST_CALLS + 1 or sum(taken[1:]) < SECONDS:
             before = self.clock()
             work()
             taken.append(self.clock() - before)
             if len(taken) > 1 and taken[-1] > SLOW_CALL:
                 break
+        self._own_seconds += sum(taken)
+        self._wall_seconds += time.perf_counter() - begun
         return taken[0], statistics.median(taken[1:])
 
     def _affordable_batch(self) -> int:

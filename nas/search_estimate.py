@@ -201,6 +201,7 @@ def estimate_figures(
         "num_classes": bench.images.classes,
         "images_assumed": bench.images.assumed,
         "networks": len(costs),
+        "slowed_down": bench.slowed_down,
         "step_times": "a table of block times" if fit is not None else "timed here",
         "step_seconds": statistics.mean(cost.step_seconds for cost in costs),
         "trial": {

@@ -70,6 +70,7 @@ def test_commands_that_time_run_at_toy_size(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("command", TRAINING)
 def test_commands_that_train_run_at_toy_size(
     command: str,

@@ -82,6 +82,7 @@ def test_a_trial_costs_its_steps_its_evaluation_and_its_timing(moments: None, qu
         steps = quick.recipe.epochs * (1000 // quick.recipe.batch_size)
         assert cost.train_seconds >= 0.9 * steps * cost.step_seconds
         assert cost.train_seconds < 1.5 * steps * cost.step_seconds + 1
+        assert bench.slowed_down > 0.9
         assert 0 < cost.evaluate_seconds < cost.train_seconds
         assert cost.seconds == pytest.approx(
             cost.build_seconds + cost.timing_seconds + cost.train_seconds + cost.evaluate_seconds
