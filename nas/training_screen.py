@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from nas.full_training import EpochDone, News, TrainingBegun, TrainingResult
+from nas.full_training import EpochDone, GroupLost, News, TrainingBegun, TrainingResult
 from nas.live import duration
 from trials.train import Beat
 
@@ -40,8 +40,11 @@ class TrainingView:
     ) -> None:
         self._bars.stop()
 
-    def show(self, news: News) -> None:
+    def show(self, news: News | GroupLost) -> None:
         """One piece of news."""
+        if isinstance(news, GroupLost):
+            text = f"{news.reason}; all begin again after epoch {self._done}"
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         if isinstance(news, TrainingBegun):
             self._begin(news)
         elif isinstance(news, EpochDone):
@@ -59,6 +62,8 @@ class TrainingView:
             for epoch in range(stage.first_epoch + 1, stage.first_epoch + stage.epochs + 1):
                 self._planned[epoch] = estimate.seconds / stage.epochs
         self._console.print(_beginning(begun), highlight=False, soft_wrap=True)
+        if self._task is not None:  # begun again
+            self._bars.remove_task(self._task)
         self._task = self._bars.add_task("", total=1.0, left="")
         self._update(0.0)
 
@@ -87,10 +92,17 @@ class TrainingView:
 
 
 def _beginning(begun: TrainingBegun) -> str:
+    devices = max(len(begun.processes), 1)
+    several = f"{devices} x " if devices > 1 else ""
     lines = [
         f"training   {begun.train_images:,} images, {begun.minival_images:,} more for minival; "
-        f"{begun.device_name}, {begun.precision}"
+        f"{several}{begun.device_name}, {begun.precision}"
     ]
+    if begun.devices_before != devices:
+        lines.append(
+            f"           begun on {begun.devices_before} devices: on {devices} its curve is another one by "
+            "rounding, drops and (unless recipe.sync_batch_norm) batch norm"
+        )
     if begun.micro_batches > 1:
         lines.append(f"           each batch in {begun.micro_batches} parts, to fit into memory")
     for path in begun.damaged:

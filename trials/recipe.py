@@ -76,6 +76,7 @@ class Recipe:
     dropout: RampOrNumber = Ramp(0.0, 0.0)
     stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate that the last block approaches
     batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
+    sync_batch_norm: bool = False  # of several devices: over all their images; else over each one's own
     crop_padding: float = Field(
         default=0.125, ge=0, le=0.5
     )  # of the side, on every edge, before the random crop
@@ -109,6 +110,11 @@ class Recipe:
     def peak_learning_rate(self) -> float:
         """The learning rate after warm-up, scaled linearly with the batch."""
         return self.learning_rate * self.batch_size / 256
+
+    def pairing(self) -> int:
+        """What a device's share of a batch must be divisible by, so that each image's partner lies in it."""
+        kinds = sum(max(ramp.start, ramp.end) > 0 for ramp in (self.mixup, self.cutmix))
+        return 2 * kinds or 1
 
     def epochs_for(self, steps_per_epoch: int) -> int:
         """The epochs of a full training: `epochs`, or as many as give `min_steps`."""

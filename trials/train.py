@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trials.augment_batch import Augmentation
 from trials.batches import batches
+from trials.device_group import share_of_batch
 from trials.optimizer import learning_rate_at
 from trials.recipe import Recipe, TrainingStage
 from trials.resident import ResidentImages
@@ -61,9 +62,10 @@ class EpochEnd:
         return EpochResult(trial_id=trial_id, attempt=attempt, **fields)
 
 
-def derived_seed(seed: int, stream: int, *, epoch: int = 0) -> int:
-    """A seed of its own for each stream and epoch, so that any epoch can be run again alone."""
-    return int(np.random.SeedSequence([seed, stream, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def derived_seed(seed: int, stream: int, *, epoch: int = 0, rank: int = 0) -> int:
+    """A seed of its own for each stream, epoch and device, so that any epoch can be run again alone."""
+    key = [seed, stream, epoch, *([rank] if rank else [])]
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def train(
@@ -79,6 +81,7 @@ def train(
 
     Data order, augmentation and drops depend on (seed, epoch) and, for augmentation, the image alone: a step
     that is loaded with the state after `first_epoch` epochs goes on from there as if it had never stopped.
+    Each device of the step's group takes its share of every batch; only drops depend on their number.
 
     Raises:
         NonFiniteLossError: the mean training loss of an epoch is not finite.
@@ -123,7 +126,8 @@ def _epoch(
     seed: int,
 ) -> Iterator[Beat | EpochEnd]:
     started = last_beat = time.perf_counter()
-    torch.manual_seed(derived_seed(seed, DROPS, epoch=epoch))
+    group = step.group
+    torch.manual_seed(derived_seed(seed, DROPS, epoch=epoch, rank=group.rank))
     calls.augment.start_epoch(seed=seed, epoch=epoch)
     order = torch.Generator().manual_seed(derived_seed(seed, ORDER, epoch=epoch))
     images = calls.images
@@ -131,7 +135,9 @@ def _epoch(
     batch_size = min(recipe.batch_size, len(shuffled))
     steps = len(shuffled) // batch_size  # a last batch that is not full waits for the next shuffle
     rate = waited = 0.0
-    source = batches(images, shuffled[: steps * batch_size], batch_size=batch_size)
+    share = share_of_batch(batch_size, rank=group.rank, size=group.size, pairing=recipe.pairing())
+    own = shuffled[: steps * batch_size].view(steps, batch_size)[:, share]
+    source = batches(images, own.flatten(), batch_size=len(share))
     for i in range(steps):
         asked = time.perf_counter()
         batch = next(source)
@@ -156,11 +162,11 @@ def _epoch(
     trained = time.perf_counter()
     yield Beat("evaluating", epoch + 1, 1.0)
     resumed = time.perf_counter()
-    raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
+    raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=len(share))
     minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
     if step.average is not None:
         with step.average.swapped():
-            minival_loss, minival_accuracy, top5 = _evaluate_minival(calls, batch_size=batch_size)
+            minival_loss, minival_accuracy, top5 = _evaluate_minival(calls, batch_size=len(share))
     yield EpochEnd(
         epoch=epoch + 1,
         train_loss=loss,
@@ -178,9 +184,14 @@ def _epoch(
 
 
 def _evaluate_minival(calls: StageCalls, *, batch_size: int) -> tuple[float, float, float]:
-    """Mean loss, accuracy and top-5 accuracy (0-1) on minival, of the weights as they are now."""
+    """Mean loss, accuracy and top-5 accuracy (0-1) on minival, of the weights as they are now.
+
+    Each device judges by a share of the images; the sums are those of all.
+    """
     calls.sums.zero_()
-    for batch in batches(calls.images, calls.images.minival, batch_size=batch_size):
+    group = calls.step.group
+    for batch in batches(calls.images, calls.images.minival[group.rank :: group.size], batch_size=batch_size):
         calls.evaluate(batch.images, batch.labels)
+    group.sum(calls.sums)
     loss, correct, top5 = (calls.sums / len(calls.images.minival)).tolist()
     return loss, correct, top5
