@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -26,14 +27,16 @@ from trials.durable_files import DurableFiles
 from trials.micro_batches import fit_in_memory
 from trials.packed import open_images
 from trials.precision import resolve_precision
-from trials.recipe import TrainingStage
+from trials.recipe import ResolutionSchedule, TrainingStage
 from trials.resident import ResidentImages
+from trials.resolution_schedule import stages_of_epoch
 from trials.step import TrainingStep
 from trials.train import WEIGHTS, Beat, EpochEnd, derived_seed, train
 from trials.trial import Slot
 from trials.weights_file import Fitted, load_by_name, load_weights, save_weights
 
 RESULT = "result.json"
+STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class TrainingBegun:
     fitted: Fitted | None  # of the initial weights
     damaged: tuple[Path, ...]  # states that could not be used
     processes: tuple[int, ...] = ()  # of each device, where they are several
+    schedule: ResolutionSchedule = "progressive"
     devices_before: int = 1  # where it was begun, or last gone on with
 
 
@@ -206,6 +210,7 @@ class _Training:
                 fitted=self.fitted,
                 damaged=tuple(self.files.damaged),
                 processes=tuple(map(int, self.group.gathered(os.getpid()))) if self.group.size > 1 else (),
+                schedule=self.config.recipe.resolution_schedule,
                 devices_before=self.devices_before,
             )
         )
@@ -288,14 +293,17 @@ class _Training:
         self.files.save_state(end.epoch, self.step.state(), facts)
 
     def _row(self, end: EpochEnd, *, best: bool) -> dict[str, Any]:
-        stage = next(s for s in self._stages() if end.epoch <= s.first_epoch + s.epochs)
-        images = self.images_at(stage.resolution)
+        images = self.images_at(end.resolution)
         batch_size = min(self.config.recipe.batch_size, len(images.train))
         steps = len(images.train) // batch_size
+        plan = stages_of_epoch(
+            self.config.recipe, self._stages(), epoch=end.epoch - 1, steps=steps, seed=self.config.seed
+        )
         return {
             **vars(end),
-            "stage": stage.index,
-            **{name: getattr(stage, name) for name in ("dropout", "randaugment", "mixup", "cutmix")},
+            "stage": plan[0].index if len({stage.index for stage in plan}) == 1 else None,
+            "train_resolution": mean(stage.resolution for stage in plan),
+            **{name: mean(getattr(stage, name) for stage in plan) for name in STRENGTHS},
             "images_per_second": steps * batch_size / end.train_seconds,
             "best": best,
             "finished_at": datetime.now(UTC).isoformat(),

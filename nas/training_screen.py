@@ -12,6 +12,8 @@ from rich.text import Text
 
 from nas.full_training import EpochDone, GroupLost, News, TrainingBegun, TrainingResult
 from nas.live import duration
+from trials.recipe import RANDOM
+from trials.resolution_schedule import PERIOD
 from trials.train import Beat
 
 DATA_IS_LIMIT = 0.3  # of the time in training
@@ -112,10 +114,14 @@ def _beginning(begun: TrainingBegun) -> str:
         lines.append(f"           initial weights: {len(fitted.loaded)} tensors fit" + _unfitted(fitted))
     if begun.first_epoch:
         lines.append(f"           resumed after epoch {begun.first_epoch} of {begun.epochs}")
+    if begun.stages and begun.schedule in RANDOM:
+        each = "batch" if begun.schedule == "random_batch" else f"{PERIOD} epochs"
+        lines.append(f"  a size is drawn for each {each}; each has about so many epochs:")
+    part = "size" if begun.schedule in RANDOM else "stage"
     for estimate in begun.stages:
         stage = estimate.stage
         lines.append(
-            f"  stage {stage.index + 1}  {stage.epochs:>3} epochs  {stage.resolution:>3} px  dropout "
+            f"  {part} {stage.index + 1}  {stage.epochs:>3} epochs  {stage.resolution:>3} px  dropout "
             f"{stage.dropout:.2f}  RandAugment {stage.randaugment:.1f}  mixup {stage.mixup:.2f}  "
             f"step {1000 * estimate.step_seconds:,.1f} ms  about {duration(estimate.seconds)}"
         )
@@ -140,7 +146,8 @@ def _unfitted(fitted: Any) -> str:
 
 def _epoch_line(row: dict[str, Any], epochs: int) -> str:
     return (
-        f"epoch {row['epoch']:>3}/{epochs}  {row['resolution']:>3} px  loss {row['train_loss']:.4f}  "
+        f"epoch {row['epoch']:>3}/{epochs}  {row['train_resolution']:>3.0f} px  "
+        f"loss {row['train_loss']:.4f}  "
         f"minival {row['minival_accuracy']:.4f}  {row['images_per_second']:>6,.0f} images/s"
         f"{' *' if row['best'] else ''}"
     )
