@@ -13,6 +13,7 @@ from trials.durable_files import DurableFiles
 from trials.weights_file import load_tensors, save_tensors
 
 STATES, WEIGHTS, METRICS = "checkpoint", "weights", "metrics.parquet"
+SCRATCH = "ray"  # where processes of several devices meet while they train
 KEPT = 2  # states: the last, and the one before for when the last is damaged
 
 
@@ -39,7 +40,7 @@ class TrainingFolder:
     @staticmethod
     def is_own(paths: Iterable[Path]) -> bool:
         """Whether a folder holds nothing but what `create` and the lock make."""
-        return all(path.name in (STATES, WEIGHTS, LOCK) for path in paths)
+        return all(path.name in (STATES, WEIGHTS, LOCK, SCRATCH) for path in paths)
 
     def weights(self, name: str) -> Path:
         """The path of the `best` or the `last` weights."""

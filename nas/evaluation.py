@@ -12,8 +12,10 @@ from trials.augment import to_input
 from trials.batches import batches
 from trials.data import DataConfig
 from trials.device import autocast, available_slots, use_all_cores
+from trials.labels import PADDING
 from trials.packed import TrialImages, open_images
 from trials.resident import ResidentImages
+from trials.targets import are_correct, cross_entropy
 from trials.weights_file import WeightsFile
 
 BATCH = 256
@@ -62,8 +64,6 @@ def labelled_images(source: str, weights: WeightsFile, *, resolution: int) -> Tr
     """
     images = open_images(DataConfig(source=source, max_corrupt=0.999), resolution=resolution)
     trained = tuple(weights.facts.get("classes") or ())
-    if images.labels.ndim != 1:
-        raise ConfigError(f"{source}: its images have several labels each; one is expected")
     if images.classes == trained or not trained:
         return images
     unknown = [name for name in images.classes if name not in trained]
@@ -73,9 +73,8 @@ def labelled_images(source: str, weights: WeightsFile, *, resolution: int) -> Tr
             f"of {', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
         )
     order = np.array([trained.index(name) for name in images.classes])
-    return TrialImages(
-        images.images, order[images.labels], images.train, images.minival, trained, images.corrupt
-    )
+    labels = np.where(images.labels == PADDING, PADDING, order[images.labels])
+    return TrialImages(images.images, labels, images.train, images.minival, trained, images.corrupt)
 
 
 def evaluate_images(
@@ -85,7 +84,11 @@ def evaluate_images(
     precision: str = "fp32",
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Evaluation:
-    """Judges weights on all readable images (those of both splits)."""
+    """Judges weights on all readable images (those of both splits).
+
+    Of an image with several labels any one of them is correct, and its row in the confusion matrix is the one
+    it is taken for or, where that is none of them, its first.
+    """
     device = inference_device()
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
@@ -99,10 +102,12 @@ def evaluate_images(
         with torch.inference_mode(), autocast(precision, device):
             logits = network(to_input(batch.images)).float()
         labels = batch.labels.long()
-        sums[0] += torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+        sums[0] += cross_entropy(logits, labels, reduction="sum")
         top = logits.topk(min(5, classes), dim=1).indices
-        sums[1] += (top == labels[:, None]).any(1).sum()
-        confusion += torch.bincount(labels * classes + top[:, 0], minlength=classes * classes)
+        correct = are_correct(top, labels)  # (B, 5)
+        sums[1] += correct.any(1).sum()
+        rows = torch.where(correct[:, 0], top[:, 0], labels if labels.dim() == 1 else labels[:, 0])
+        confusion += torch.bincount(rows * classes + top[:, 0], minlength=classes * classes)
         done += len(labels)
         on_progress(done, len(chosen))
     matrix = confusion.view(classes, classes).cpu().numpy()

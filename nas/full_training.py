@@ -1,12 +1,14 @@
 """Full training of one architecture with progressive learning: resumable, judged by minival."""
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -14,23 +16,27 @@ import torch
 from nas.checkpoints import TrainingFolder
 from nas.environment import describe_environment
 from nas.evaluation import Evaluation, evaluate_images, labelled_images
-from nas.training_config import FILE, TrainingConfig, check_same_training
+from nas.training_config import FILE, TrainingConfig
 from nas.training_estimate import StageEstimate, estimate
+from nas.training_start import check_start, locked_for
 from search_spaces.network import Network, build_network
 from search_spaces.yaml_io import ConfigError, yaml_text
 from trials.device import available_slots, device_info, use_all_cores
-from trials.driver_lock import DriverLock
+from trials.device_group import ALONE, DeviceGroup
 from trials.durable_files import DurableFiles
 from trials.micro_batches import fit_in_memory
 from trials.packed import open_images
 from trials.precision import resolve_precision
-from trials.recipe import TrainingStage
+from trials.recipe import ResolutionSchedule, TrainingStage
 from trials.resident import ResidentImages
+from trials.resolution_schedule import stages_of_epoch
 from trials.step import TrainingStep
 from trials.train import WEIGHTS, Beat, EpochEnd, derived_seed, train
+from trials.trial import Slot
 from trials.weights_file import Fitted, load_by_name, load_weights, save_weights
 
 RESULT = "result.json"
+STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ class TrainingBegun:
     stages: tuple[StageEstimate, ...]
     fitted: Fitted | None  # of the initial weights
     damaged: tuple[Path, ...]  # states that could not be used
+    processes: tuple[int, ...] = ()  # of each device, where they are several
+    schedule: ResolutionSchedule = "progressive"
+    devices_before: int = 1  # where it was begun, or last gone on with
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,13 @@ class EpochDone:
     """News for whoever watches: an epoch is on disk."""
 
     row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class GroupLost:
+    """News for whoever watches: a process of several is gone; they begin again at their last state."""
+
+    reason: str
 
 
 News = TrainingBegun | Beat | EpochDone
@@ -74,32 +90,33 @@ class TrainingResult:
 
 
 def train_fully(
-    config: TrainingConfig, folder: Path, *, on_news: Callable[[News], object] = lambda news: None
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    on_news: Callable[[News], object] = lambda news: None,
+    group: DeviceGroup = ALONE,
 ) -> TrainingResult:
     """Trains, or goes on with what was begun in `folder`, and returns what was reached.
 
     After each epoch the state, the metrics and, where they are the best so far, the weights are on disk.
     A training that is killed goes on after its last epoch, and its curve is that of one that was not.
+    Every device of a group calls this, with a folder that all of them see; the first one writes, and has all
+    of the result.
 
     Raises:
         ConfigError: something is not right with the images, the folder or the initial weights.
         RunLockedError: another process trains in this folder.
         NonFiniteLossError: the training diverged.
     """
+    images = check_start(config, folder, devices=group.size)
     files = TrainingFolder(folder)
-    begun = (folder / FILE).is_file()
-    if begun:
-        check_same_training(config, folder)
-    elif folder.exists() and not files.is_own(folder.iterdir()):
-        raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
-    images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
     files.create()
-    with DriverLock(folder):
-        if not begun:
+    with locked_for(folder, group) if group.is_first else nullcontext():
+        if group.is_first and not (folder / FILE).is_file():
             DurableFiles().write(
                 folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode()
             )
-        training = _Training(config, files, num_classes=images.num_classes, on_news=on_news)
+        training = _Training(config, files, num_classes=images.num_classes, on_news=on_news, group=group)
         return training.run()
 
 
@@ -113,21 +130,25 @@ class _Training:
         *,
         num_classes: int,
         on_news: Callable[[News], object],
+        group: DeviceGroup,
     ) -> None:
-        self.config, self.files, self.on_news = config, files, on_news
-        slot = available_slots()[0]
-        self.device = torch.device(slot.device)
-        self.device_name = device_info(slot).device_name
-        if self.device.type == "cpu":
+        self.config, self.files, self.on_news, self.group = config, files, on_news, group
+        self.device = group.device if group.size > 1 else torch.device(available_slots()[0].device)
+        self.device_name = device_info(Slot(index=group.rank, device=str(self.device))).device_name
+        if self.device.type == "cpu" and group.size == 1:
             use_all_cores()
         self.images_at = lru_cache(maxsize=None)(self._images_at)
         recipe = config.recipe
         stages = recipe.training_stages()
         largest = max(stage.resolution for stage in stages)
         self.resumed = files.newest_state()
+        self._check_same_state()
         # A probe may decide otherwise on another day, or another machine; the curve must not.
-        self.precision = (self.resumed[1]["precision"] if self.resumed else None) or resolve_precision(
-            recipe.precision, self.device, reference=config.architecture, resolution=largest
+        self.precision = group.text_of_first(
+            (self.resumed[1]["precision"] if self.resumed else None)
+            or resolve_precision(
+                recipe.precision, self.device, reference=config.architecture, resolution=largest
+            )
         )
         images = self.images_at(stages[-1].resolution)
         self.num_classes = num_classes
@@ -135,10 +156,22 @@ class _Training:
         self.epochs = recipe.epochs_for(len(images.train) // batch_size)
         torch.manual_seed(derived_seed(config.seed, WEIGHTS))
         self.fitted: Fitted | None = None
-        self.step = TrainingStep(self._network(), recipe, device=self.device, precision=self.precision)
-        fit_in_memory(self.step, batch_size=batch_size, resolution=largest, num_classes=num_classes)
-        self.best_accuracy, self.best_epoch = -1.0, 0
+        self.step = TrainingStep(
+            self._network(), recipe, device=self.device, precision=self.precision, group=group
+        )
+        fit_in_memory(
+            self.step, batch_size=batch_size // group.size, resolution=largest, num_classes=num_classes
+        )
+        self.best_accuracy, self.best_epoch, self.devices_before = -1.0, 0, group.size
         self.seconds, self.estimated_seconds = 0.0, 0.0
+
+    def _check_same_state(self) -> None:
+        epochs = self.group.gathered(self.resumed[1]["epoch"] if self.resumed else 0)
+        if len(set(epochs)) > 1:
+            raise ConfigError(
+                f"{self.files.folder}: devices on different hosts see different states here (after epochs "
+                f"{', '.join(f'{epoch:.0f}' for epoch in epochs)}); --run must be a folder that all share"
+            )
 
     def _images_at(self, resolution: int) -> ResidentImages:
         return ResidentImages(open_images(self.config.data, resolution=resolution), self.device)
@@ -161,6 +194,7 @@ class _Training:
     def run(self) -> TrainingResult:
         """The epochs that are not done yet, then the best weights on the test images."""
         first = self._resume()
+        self.step.copy_first()
         images = self.images_at(self.config.recipe.training_stages(self.epochs)[-1].resolution)
         stages = self._estimate(first)
         self.on_news(
@@ -175,6 +209,9 @@ class _Training:
                 stages=stages,
                 fitted=self.fitted,
                 damaged=tuple(self.files.damaged),
+                processes=tuple(map(int, self.group.gathered(os.getpid()))) if self.group.size > 1 else (),
+                schedule=self.config.recipe.resolution_schedule,
+                devices_before=self.devices_before,
             )
         )
         stopped = self._is_over(first)
@@ -190,6 +227,7 @@ class _Training:
         self.step.load({name: tensor.to(self.device) for name, tensor in tensors.items()})
         self.best_accuracy, self.best_epoch = facts["best_accuracy"], facts["best_epoch"]
         self.seconds, self.estimated_seconds = facts["seconds"], facts["estimated_seconds"]
+        self.devices_before = facts.get("devices", 1)
         return int(facts["epoch"])
 
     def _estimate(self, first: int) -> tuple[StageEstimate, ...]:
@@ -235,7 +273,12 @@ class _Training:
         self.seconds += end.train_seconds + end.evaluate_seconds
         row = self._row(end, best=better)
         self.files.metrics.append(row)
-        if better:
+        if self.group.is_first:
+            self._save(end, best=better)
+        self.on_news(EpochDone(row))
+
+    def _save(self, end: EpochEnd, *, best: bool) -> None:
+        if best:
             self._save_weights("best", end)
         if end.epoch == self.epochs:
             self._save_weights("last", end)
@@ -245,19 +288,22 @@ class _Training:
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
             "estimated_seconds": self.estimated_seconds,
+            "devices": self.group.size,
         }
         self.files.save_state(end.epoch, self.step.state(), facts)
-        self.on_news(EpochDone(row))
 
     def _row(self, end: EpochEnd, *, best: bool) -> dict[str, Any]:
-        stage = next(s for s in self._stages() if end.epoch <= s.first_epoch + s.epochs)
-        images = self.images_at(stage.resolution)
+        images = self.images_at(end.resolution)
         batch_size = min(self.config.recipe.batch_size, len(images.train))
         steps = len(images.train) // batch_size
+        plan = stages_of_epoch(
+            self.config.recipe, self._stages(), epoch=end.epoch - 1, steps=steps, seed=self.config.seed
+        )
         return {
             **vars(end),
-            "stage": stage.index,
-            **{name: getattr(stage, name) for name in ("dropout", "randaugment", "mixup", "cutmix")},
+            "stage": plan[0].index if len({stage.index for stage in plan}) == 1 else None,
+            "train_resolution": mean(stage.resolution for stage in plan),
+            **{name: mean(getattr(stage, name) for stage in plan) for name in STRENGTHS},
             "images_per_second": steps * batch_size / end.train_seconds,
             "best": best,
             "finished_at": datetime.now(UTC).isoformat(),
@@ -285,7 +331,7 @@ class _Training:
 
     def _finish(self, stopped: bool) -> TrainingResult:
         test: Evaluation | None = None
-        if self.config.test is not None:
+        if self.config.test is not None and self.group.is_first:
             weights = load_weights(self.files.weights("best"))
             test = evaluate_images(
                 weights, labelled_images(self.config.test, weights, resolution=weights.facts["resolution"])
@@ -300,10 +346,13 @@ class _Training:
             estimated_seconds=self.estimated_seconds,
             stopped_early=stopped,
         )
+        if not self.group.is_first:
+            return result
         facts = {
             **{k: v for k, v in vars(result).items() if k not in ("folder", "metrics", "test")},
             "test": test.figures() if test else None,
             "device_name": self.device_name,
+            "devices": self.group.size,
             "precision": self.precision,
             "environment": describe_environment(),
             "written_at": datetime.now(UTC).isoformat(),

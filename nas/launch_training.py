@@ -1,6 +1,6 @@
 """From the command line's words to a full training, or several that differ in their seed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from nas.full_training import News, TrainingResult, train_fully
+from nas.full_training import GroupLost, News, TrainingResult, train_fully
 from nas.loggers import Loggers
 from nas.training_config import FILE, TrainingConfig
 from nas.training_picture import draw_training
@@ -58,7 +58,14 @@ def training_config(
 
 
 def launch_training(
-    config: TrainingConfig, folder: Path, *, repeats: int, log: Sequence[str] = (), console: Console
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    repeats: int,
+    devices: int = 1,
+    ray_address: str | None = None,
+    log: Sequence[str] = (),
+    console: Console,
 ) -> list[TrainingResult]:
     """Trains `repeats` times with seeds of their own, each in a folder of its own, shown on the console."""
     _pack(config, console)
@@ -68,15 +75,31 @@ def launch_training(
         seeded = replace(config, seed=config.seed + i)
         with Loggers(log, own, to_mapping(seeded)) as loggers, TrainingView(console) as view:
 
-            def tell(news: News, view: TrainingView = view, loggers: Loggers = loggers) -> None:
+            def tell(news: News | GroupLost, view: TrainingView = view, loggers: Loggers = loggers) -> None:
                 view.show(news)
-                loggers.show(news)
+                if not isinstance(news, GroupLost):
+                    loggers.show(news)
 
-            result = train_fully(seeded, own, on_news=tell)
+            result = _train(seeded, own, devices=devices, address=ray_address, on_news=tell)
         title = f"{own.name}: {result.accuracy:.4f} on minival after {len(result.metrics)} epochs"
         draw_training(result.metrics, own / PICTURE, title=title)
         results.append(result)
     return results
+
+
+def _train(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    devices: int,
+    address: str | None,
+    on_news: Callable[[News | GroupLost], object],
+) -> TrainingResult:
+    if devices == 1 and address is None:
+        return train_fully(config, folder, on_news=on_news)
+    from nas.ray_training import train_on_devices  # one device needs no Ray
+
+    return train_on_devices(config, folder, devices=devices, address=address, on_news=on_news)
 
 
 def _pack(config: TrainingConfig, console: Console) -> None:

@@ -25,6 +25,12 @@ def train(
         int | None, typer.Option(min=1, help="End after so many epochs without a better minival accuracy.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Trainings that differ in their seed.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, max=4096, help="GPUs, else cores, that share each batch.")
+    ] = 1,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster with the devices; default: this machine.")
+    ] = None,
     log: Annotated[
         list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
     ] = None,
@@ -49,9 +55,13 @@ def train(
     if repeats > 1 and architecture is None:
         raise ConfigError("--repeats needs the architecture again, to know what to repeat")
     try:
-        results = launch_training(config, folder, repeats=repeats, log=log or (), console=console)
+        results = launch_training(
+            config, folder, repeats=repeats, devices=devices, ray_address=ray_address, log=log or (),
+            console=console,
+        )  # fmt: skip
     except KeyboardInterrupt:
-        console.print(f"stopped; this goes on:  nas train --run {folder}", soft_wrap=True)
+        again = f" --devices {devices}" if devices > 1 else ""
+        console.print(f"stopped; this goes on:  nas train --run {folder}{again}", soft_wrap=True)
         raise
     if as_json:
         figures = [training_figures(result) for result in results]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from trials.batches import Batch, batches
+from trials.device_group import share_of_batch
 from trials.recipe import Recipe, TrainingStage
 from trials.resident import ResidentImages
 from trials.step import TrainingStep
@@ -66,20 +67,24 @@ def _stage(
     calls.augment.start_epoch(seed=seed, epoch=0)
     step.learning_rate.zero_()
     batch_size = min(recipe.batch_size, len(images.train))
-    sample = next(iter(batches(images, images.train[:batch_size], batch_size=batch_size)))
+    group = step.group
+    share = share_of_batch(batch_size, rank=group.rank, size=group.size, pairing=recipe.pairing())
+    sample = next(iter(batches(images, images.train[share], batch_size=len(share))))
 
     def train_step() -> None:
         calls.train(sample.images, sample.labels, sample.samples)
 
-    judged = next(iter(batches(images, images.minival[:batch_size], batch_size=batch_size)))
-    per_step = _seconds(train_step, step)
-    per_image = _seconds(lambda: _evaluate(calls, judged), step) / len(judged.images)
+    judged = next(iter(batches(images, images.minival[: len(share)], batch_size=len(share))))
+    steps = len(images.train) // batch_size * stage.epochs
     rounds = 2 if step.average is not None else 1  # raw and averaged weights
+    judgings = -(-len(images.minival) // batch_size) * rounds * stage.epochs
+    per_step = _seconds(train_step, step, most=steps)
+    per_image = _seconds(lambda: _evaluate(calls, judged), step, most=judgings) / len(judged.images)
     return StageEstimate(
         stage=stage,
         step_seconds=per_step,
-        train_seconds=per_step * (len(images.train) // batch_size) * stage.epochs,
-        evaluate_seconds=per_image * len(images.minival) * rounds * stage.epochs,
+        train_seconds=per_step * steps,
+        evaluate_seconds=per_image * len(images.minival) / group.size * rounds * stage.epochs,
     )
 
 
@@ -87,16 +92,20 @@ def _evaluate(calls: StageCalls, batch: Batch) -> None:
     calls.evaluate(batch.images, batch.labels)
 
 
-def _seconds(work: Callable[[], None], step: TrainingStep) -> float:
-    """The median of a few calls, after one that warms up."""
+def _seconds(work: Callable[[], None], step: TrainingStep, *, most: int) -> float:
+    """The median of a few calls, after one that warms up; of a group, of its slowest device.
+
+    No more than `most` calls: an estimate that takes longer than what it estimates is none.
+    """
     work()
     _wait(step)
     taken: list[float] = []
-    while len(taken) < FEWEST_STEPS or sum(taken) < SECONDS:
+    while len(taken) < FEWEST_STEPS or (sum(taken) < SECONDS and len(taken) < most):
         before = time.perf_counter()
         work()
         _wait(step)
-        taken.append(time.perf_counter() - before)
+        # All of a group have the same figures, so that all take as many steps.
+        taken.append(step.group.largest(time.perf_counter() - before))
     return sorted(taken)[len(taken) // 2]
 
 

@@ -10,8 +10,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from nas.full_training import EpochDone, News, TrainingBegun, TrainingResult
+from nas.full_training import EpochDone, GroupLost, News, TrainingBegun, TrainingResult
 from nas.live import duration
+from trials.recipe import RANDOM
+from trials.resolution_schedule import PERIOD
 from trials.train import Beat
 
 DATA_IS_LIMIT = 0.3  # of the time in training
@@ -40,8 +42,11 @@ class TrainingView:
     ) -> None:
         self._bars.stop()
 
-    def show(self, news: News) -> None:
+    def show(self, news: News | GroupLost) -> None:
         """One piece of news."""
+        if isinstance(news, GroupLost):
+            text = f"{news.reason}; all begin again after epoch {self._done}"
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         if isinstance(news, TrainingBegun):
             self._begin(news)
         elif isinstance(news, EpochDone):
@@ -59,6 +64,8 @@ class TrainingView:
             for epoch in range(stage.first_epoch + 1, stage.first_epoch + stage.epochs + 1):
                 self._planned[epoch] = estimate.seconds / stage.epochs
         self._console.print(_beginning(begun), highlight=False, soft_wrap=True)
+        if self._task is not None:  # begun again
+            self._bars.remove_task(self._task)
         self._task = self._bars.add_task("", total=1.0, left="")
         self._update(0.0)
 
@@ -87,10 +94,17 @@ class TrainingView:
 
 
 def _beginning(begun: TrainingBegun) -> str:
+    devices = max(len(begun.processes), 1)
+    several = f"{devices} x " if devices > 1 else ""
     lines = [
         f"training   {begun.train_images:,} images, {begun.minival_images:,} more for minival; "
-        f"{begun.device_name}, {begun.precision}"
+        f"{several}{begun.device_name}, {begun.precision}"
     ]
+    if begun.devices_before != devices:
+        lines.append(
+            f"           begun on {begun.devices_before} devices: on {devices} its curve is another one by "
+            "rounding, drops and (unless recipe.sync_batch_norm) batch norm"
+        )
     if begun.micro_batches > 1:
         lines.append(f"           each batch in {begun.micro_batches} parts, to fit into memory")
     for path in begun.damaged:
@@ -100,10 +114,14 @@ def _beginning(begun: TrainingBegun) -> str:
         lines.append(f"           initial weights: {len(fitted.loaded)} tensors fit" + _unfitted(fitted))
     if begun.first_epoch:
         lines.append(f"           resumed after epoch {begun.first_epoch} of {begun.epochs}")
+    if begun.stages and begun.schedule in RANDOM:
+        each = "batch" if begun.schedule == "random_batch" else f"{PERIOD} epochs"
+        lines.append(f"  a size is drawn for each {each}; each has about so many epochs:")
+    part = "size" if begun.schedule in RANDOM else "stage"
     for estimate in begun.stages:
         stage = estimate.stage
         lines.append(
-            f"  stage {stage.index + 1}  {stage.epochs:>3} epochs  {stage.resolution:>3} px  dropout "
+            f"  {part} {stage.index + 1}  {stage.epochs:>3} epochs  {stage.resolution:>3} px  dropout "
             f"{stage.dropout:.2f}  RandAugment {stage.randaugment:.1f}  mixup {stage.mixup:.2f}  "
             f"step {1000 * estimate.step_seconds:,.1f} ms  about {duration(estimate.seconds)}"
         )
@@ -128,7 +146,8 @@ def _unfitted(fitted: Any) -> str:
 
 def _epoch_line(row: dict[str, Any], epochs: int) -> str:
     return (
-        f"epoch {row['epoch']:>3}/{epochs}  {row['resolution']:>3} px  loss {row['train_loss']:.4f}  "
+        f"epoch {row['epoch']:>3}/{epochs}  {row['train_resolution']:>3.0f} px  "
+        f"loss {row['train_loss']:.4f}  "
         f"minival {row['minival_accuracy']:.4f}  {row['images_per_second']:>6,.0f} images/s"
         f"{' *' if row['best'] else ''}"
     )

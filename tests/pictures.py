@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from trials.sources import Digits
+
 
 def picture(value: int, size: tuple[int, int] = (20, 14), mode: str = "RGB") -> Image.Image:
     """Noise of that size (width, height), the same for the same value."""
@@ -53,3 +55,15 @@ def write_folder(
             kind, suffix = (("PNG", "png"), ("JPEG", "JPG"), ("WEBP", "webp"))[i % 3]
             (root / name / f"{i}.{suffix}").write_bytes(encoded(100 * label + i, kind=kind))
     return root
+
+
+def parity_digits(path: Path) -> Path:
+    """A Parquet file of half of the digits, each labelled by its number and by 10 (even) or 11 (odd)."""
+    digits = Digits()
+    images, labels = [], []
+    for i in range(0, len(digits.labels), 2):
+        buffer = io.BytesIO()
+        Image.fromarray(digits._pixels[i]).save(buffer, "PNG")
+        images.append(buffer.getvalue())
+        labels.append([int(digits.labels[i]), 10 + int(digits.labels[i]) % 2])
+    return write_parquet(path, images=images, labels=labels)

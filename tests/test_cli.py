@@ -47,8 +47,8 @@ def test_the_permitted_options() -> None:
         "--json", "--help"
     }  # fmt: skip
     assert options_of("train") == {
-        "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--log", "--set",
-        "--json", "--help",
+        "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--devices",
+        "--ray-address", "--log", "--set", "--json", "--help",
     }  # fmt: skip
     assert options_of("evaluate") == {"--data", "--resolution", "-o", "--output", "--json", "--help"}
     assert options_of("report") == {

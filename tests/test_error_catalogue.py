@@ -17,17 +17,22 @@ from interchange_error_cases import EXPORTS, IMPORTS
 from report_error_cases import AUDITS, REPORTS
 from scaling_error_cases import SCALES
 from simulated_error_cases import SIMULATED
+from training_error_cases import TRAININGS
 
 from nas.cli import main
 
 CATALOGUE = Path(__file__).parent / "golden" / "errors.yaml"
-CASES = (*FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS)
+CASES = (
+    *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
+    *TRAININGS,
+)  # fmt: skip
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),
     (r"not a readable Parquet file: .*", "not a readable Parquet file: …"),
     (r"\d+ slots", "… slots"),
     (r"there are \d+ x .*\)\. Search", "there are …). Search"),
     (r"--workers \d+ or fewer", "--workers … or fewer"),
+    (r"only \d+ (core|GPU)s, (.*) --devices \d+", r"only … \1s, \2 --devices …"),
     (r"[\d.]+ [GM]B (are )?free", r"… GB \1free"),
 )
 

@@ -1,21 +1,18 @@
 """Losses and correct answers with one label or several; a trial on images that have several."""
 
-import io
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from pictures import write_parquet
-from PIL import Image
+from pictures import parity_digits
 from test_train import RECIPE, SMALL, make_trial
 from torch.nn import functional
 
 from trials.data import DataConfig
 from trials.packed import open_images
 from trials.run_trial import WorkerSetup, start_worker
-from trials.sources import Digits
 from trials.targets import are_correct, cross_entropy, shared_target
 from trials.trial import EpochResult, Slot, TrialResult
 
@@ -65,14 +62,7 @@ def test_any_of_an_images_labels_is_correct() -> None:
 @pytest.fixture
 def digits_with_parity(tmp_path: Path) -> Path:
     """Half of the digits, each labelled by its number and by 10 (even) or 11 (odd)."""
-    digits = Digits()
-    images, labels = [], []
-    for i in range(0, len(digits.labels), 2):
-        buffer = io.BytesIO()
-        Image.fromarray(digits._pixels[i]).save(buffer, "PNG")
-        images.append(buffer.getvalue())
-        labels.append([int(digits.labels[i]), 10 + int(digits.labels[i]) % 2])
-    return write_parquet(tmp_path / "parity.parquet", images=images, labels=labels)
+    return parity_digits(tmp_path / "parity.parquet")
 
 
 def test_a_trial_learns_several_labels(digits_with_parity: Path) -> None:

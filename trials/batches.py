@@ -1,6 +1,6 @@
 """The batches of one epoch, on the device when they are needed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,33 +20,39 @@ class Batch:
 
 
 def batches(images: ResidentImages, indices: Tensor, *, batch_size: int) -> Iterator[Batch]:
-    """The images of these indices (N,) in their order; the last batch may be smaller.
+    """The images of these indices (N,) in their order; the last batch may be smaller."""
+    yield from batches_of([(images, part) for part in indices.split(batch_size)])
+
+
+def batches_of(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Batch]:
+    """A batch for each of these sets of images, which may differ in size, and indices (B,) in them.
 
     Of images that do not lie on the device, the batch after the present one is gathered meanwhile.
     """
-    on_device = indices.to(images.device).split(batch_size)
-    if images.is_resident:
-        for samples in on_device:
-            yield Batch(images.pixels[samples], images.labels[samples], samples)
+    if not parts:
         return
-    streamed = _streamed(images, indices.split(batch_size))
-    for pixels, samples in zip(streamed, on_device, strict=True):
+    indices = [part for _, part in parts]
+    # One copy for all: each by itself would wait for the device.
+    on_device = torch.cat(indices).to(parts[0][0].device).split([len(part) for part in indices])
+    streamed = _streamed([(images, part) for images, part in parts if not images.is_resident])
+    for (images, _), samples in zip(parts, on_device, strict=True):
+        pixels = images.pixels[samples] if images.is_resident else next(streamed)
         yield Batch(pixels, images.labels[samples], samples)
 
 
-def _streamed(images: ResidentImages, parts: tuple[Tensor, ...]) -> Iterator[Tensor]:
+def _streamed(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Tensor]:
     """The images of each part on the device, copied on a stream of their own."""
-    copies = torch.cuda.Stream(images.device)
+    device = parts[0][0].device
+    copies = torch.cuda.Stream(device)
     with ThreadPoolExecutor(1, thread_name_prefix="gather") as gatherer:
-        coming = gatherer.submit(_pinned, images.pixels, parts[0]) if parts else None
+        coming = gatherer.submit(_pinned, parts[0][0].pixels, parts[0][1])
         for following in (*parts[1:], None):
-            assert coming is not None
             gathered = coming.result()
             if following is not None:
-                coming = gatherer.submit(_pinned, images.pixels, following)
+                coming = gatherer.submit(_pinned, following[0].pixels, following[1])
             with torch.cuda.stream(copies):
-                pixels = gathered.to(images.device, non_blocking=True)
-            current = torch.cuda.current_stream(images.device)
+                pixels = gathered.to(device, non_blocking=True)
+            current = torch.cuda.current_stream(device)
             current.wait_stream(copies)
             pixels.record_stream(current)
             yield pixels

@@ -13,7 +13,8 @@ CHECKED = ("cuda",)  # devices that say when their memory is full; a CPU's proce
 def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_classes: int) -> int:
     """Doubles the step's micro-batches until it can be taken on such a batch; returns their number.
 
-    The step's tensors and torch's generators are left as they were.
+    The step's tensors and torch's generators are left as they were. The devices of a group take as many
+    parts as the one with the least memory needs.
 
     Raises:
         torch.OutOfMemoryError: not even parts of FEWEST_IMAGES images fit.
@@ -25,11 +26,12 @@ def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_c
         batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=step.device
     )
     cuda = [step.device] if step.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda), step.apart():
         while not _fits(step, batch):
             step.micro_batches *= 2
     step.load(kept)
     step.parameters.zero_grad()
+    step.micro_batches = int(step.group.largest(step.micro_batches))
     return step.micro_batches
 
 

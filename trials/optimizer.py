@@ -28,6 +28,7 @@ class FlatParameters:
             affine of norms and biases, that is, all parameters of more than one dimension).
         statistics: (m,) float32, the floating-point buffers that a state dict holds (batch-norm means and
         variances).
+        grads_and_statistics: (n + m,), the one behind the other, so that devices exchange both at once.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -35,7 +36,12 @@ class FlatParameters:
         ordered = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)  # stable: decayed ones first
         self.decayed = sum(parameter.numel() for parameter in ordered if parameter.dim() > 1)
         self.values = _flattened(ordered)
-        self.grads = torch.zeros_like(self.values)
+        kept = set(network.state_dict())
+        buffers = [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
+        count, others = self.values.numel(), sum(buffer.numel() for buffer in buffers)
+        self.grads_and_statistics = torch.zeros(count + others, device=self.values.device)
+        self.grads = self.grads_and_statistics[:count]
+        self.statistics = self.grads_and_statistics[count:]
         offset = 0
         for parameter in ordered:
             # The same strides as before, so that a channels_last weight stays channels_last.
@@ -43,12 +49,11 @@ class FlatParameters:
             parameter.data = self.values.as_strided(size, stride, offset)
             parameter.grad = self.grads.as_strided(size, stride, offset)
             offset += parameter.numel()
-        kept = set(network.state_dict())
-        buffers = [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
-        self.statistics = _flattened(buffers) if buffers else torch.zeros(0, device=self.values.device)
-        offset = 0
+        if buffers:
+            self.statistics.copy_(_flattened(buffers))
+        offset = count
         for buffer in buffers:
-            buffer.data = self.statistics.as_strided(buffer.size(), buffer.stride(), offset)
+            buffer.data = self.grads_and_statistics.as_strided(buffer.size(), buffer.stride(), offset)
             offset += buffer.numel()
 
     def zero_grad(self) -> None:

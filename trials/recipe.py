@@ -9,6 +9,10 @@ from pydantic.dataclasses import dataclass
 from search_spaces.architecture import STRICT
 
 Precision = Literal["auto", "fp32", "bf16"]
+# Algorithm 1; one size for each batch or for eight epochs, drawn; the final size all along.
+ResolutionSchedule = Literal["progressive", "random_batch", "random_epochs", "constant"]
+RANDOM = ("random_batch", "random_epochs")
+SMALLEST, LARGEST = 8, 2048  # pixels
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -23,6 +27,10 @@ class Ramp:
         if stages == 1:
             return self.end
         return self.start + (self.end - self.start) * index / (stages - 1)
+
+    def between(self, share: float) -> float:
+        """The value at a share, 0 to 1, of the way."""
+        return self.start + (self.end - self.start) * share
 
 
 def _ramp_from_number(value: Any) -> Any:
@@ -64,6 +72,9 @@ class Recipe:
     resolution: RampOrNumber
     min_steps: int = Field(default=0, ge=0)  # full training goes on for as many whole epochs as give these
     num_training_stages: int = Field(default=1, ge=1, le=64)
+    resolution_schedule: ResolutionSchedule = "progressive"
+    resolutions: tuple[int, ...] = ()  # to draw from; (): the sizes of Algorithm 1's stages
+    regularization: Literal["adaptive", "fixed"] = "adaptive"  # fixed: every ramp but resolution's at its end
     learning_rate: float = Field(default=0.016, gt=0, le=100)  # per 256 images
     schedule: Literal["cosine", "exponential_staircase", "constant"] = "cosine"
     warmup_epochs: float = Field(default=1.0, ge=0)
@@ -76,6 +87,7 @@ class Recipe:
     dropout: RampOrNumber = Ramp(0.0, 0.0)
     stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate that the last block approaches
     batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
+    sync_batch_norm: bool = False  # of several devices: over all their images; else over each one's own
     crop_padding: float = Field(
         default=0.125, ge=0, le=0.5
     )  # of the side, on every edge, before the random crop
@@ -95,9 +107,10 @@ class Recipe:
                 f"num_training_stages is {self.num_training_stages}, but there are only {self.epochs} "
                 "epochs; every training stage needs at least one"
             )
-        for side in (self.resolution.start, self.resolution.end):
-            if not 8 <= side <= 2048:
+        for side in (self.resolution.start, self.resolution.end, *self.resolutions):
+            if not SMALLEST <= side <= LARGEST:
                 raise ValueError(f"resolution is {side:g}; it must be between 8 and 2048 pixels")
+        self._check_sizes()
         for rate in (self.dropout.start, self.dropout.end):
             if not 0 <= rate < 1:
                 raise ValueError(f"dropout is {rate:g}; it must be at least 0 and below 1")
@@ -105,6 +118,31 @@ class Recipe:
             strongest = max(getattr(self, name).start, getattr(self, name).end)
             if strongest > most:
                 raise ValueError(f"{name} is {strongest:g}; it must be from 0 to {most}")
+
+    def _check_sizes(self) -> None:
+        if self.resolutions and not self.draws_sizes:
+            raise ValueError(
+                f"resolutions are given, but resolution_schedule {self.resolution_schedule} draws none; use "
+                f"{' or '.join(RANDOM)}, or resolution: {{start: …, end: …}}"
+            )
+        if self.draws_sizes and len(self._sizes()) < 2:
+            raise ValueError(
+                f"resolution_schedule {self.resolution_schedule} needs several sizes to draw from; list them "
+                "in resolutions, or let resolution grow over num_training_stages"
+            )
+
+    @property
+    def draws_sizes(self) -> bool:
+        """Whether images' sizes are drawn, instead of following from the epoch."""
+        return self.resolution_schedule in RANDOM
+
+    def _sizes(self) -> list[int]:
+        """Of each training stage."""
+        count = self.num_training_stages
+        if self.resolution_schedule == "constant":
+            return [int(self.resolution.end)] * count
+        grown = [int(self.resolution.at(i, count)) for i in range(count)]
+        return sorted(set(self.resolutions or grown)) if self.draws_sizes else grown
 
     def peak_learning_rate(self) -> float:
         """The learning rate after warm-up, scaled linearly with the batch."""
@@ -115,24 +153,42 @@ class Recipe:
         """Whether a short training is the beginning of every longer one: nothing in it knows its length."""
         return self.schedule != "cosine" and self.num_training_stages == 1
 
+    def pairing(self) -> int:
+        """What a device's share of a batch must be divisible by, so that each image's partner lies in it."""
+        kinds = sum(max(ramp.start, ramp.end) > 0 for ramp in (self.mixup, self.cutmix))
+        return 2 * kinds or 1
+
     def epochs_for(self, steps_per_epoch: int) -> int:
         """The epochs of a full training: `epochs`, or as many as give `min_steps`."""
         return max(self.epochs, -(-self.min_steps // max(steps_per_epoch, 1)))
 
     def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
-        """Algorithm 1: parts as equal as whole epochs allow; resolutions truncated."""
-        count, total = self.num_training_stages, epochs or self.epochs
+        """Algorithm 1: parts as equal as whole epochs allow; resolutions truncated.
+
+        Where sizes are drawn (see trials.resolution_schedule) these are the settings to draw from, one for
+        each size from the smallest, with the epochs that fall to it on average.
+        """
+        sizes = self._sizes()
+        count, total = len(sizes), epochs or self.epochs
         bounds = [-(-total * i // count) for i in range(count + 1)]
         return tuple(
             TrainingStage(
                 index=i,
                 first_epoch=bounds[i],
                 epochs=bounds[i + 1] - bounds[i],
-                resolution=int(self.resolution.at(i, count)),
-                dropout=self.dropout.at(i, count),
-                randaugment=self.randaugment.at(i, count),
-                mixup=self.mixup.at(i, count),
-                cutmix=self.cutmix.at(i, count),
+                resolution=sizes[i],
+                dropout=self._strength(self.dropout, sizes, i),
+                randaugment=self._strength(self.randaugment, sizes, i),
+                mixup=self._strength(self.mixup, sizes, i),
+                cutmix=self._strength(self.cutmix, sizes, i),
             )
             for i in range(count)
         )
+
+    def _strength(self, ramp: Ramp, sizes: list[int], index: int) -> float:
+        """Adaptive: by the stage's number as in Algorithm 1, or, where sizes are drawn, by its size."""
+        if self.regularization == "fixed":
+            return ramp.end
+        if self.draws_sizes:
+            return ramp.between((sizes[index] - sizes[0]) / (sizes[-1] - sizes[0]))
+        return ramp.at(index, len(sizes))

@@ -1,6 +1,7 @@
 """One training step: the same in trials, in full training and in timing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,9 +11,11 @@ from search_spaces.architecture import Architecture
 from search_spaces.network import Network, build_network
 from trials.augment import to_input
 from trials.device import autocast
+from trials.device_group import ALONE, DeviceGroup
 from trials.graphed import CudaRecorder, GraphedCalls, Record, Work
 from trials.optimizer import FlatParameters, RMSProp, WeightAverage
 from trials.recipe import Recipe
+from trials.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.targets import are_correct, cross_entropy, mixed_cross_entropy
 
 
@@ -21,6 +24,9 @@ class TrainingStep:
 
     Everything that changes from step to step is a tensor on the device, and nothing is read back: the losses
     and correct answers add up in `totals` until somebody asks, once per epoch.
+
+    With a group, each of its devices takes the step with its share of the batch: the gradient is that of the
+    whole batch, and weights, averages and statistics stay the same everywhere.
     """
 
     def __init__(
@@ -31,7 +37,11 @@ class TrainingStep:
         device: torch.device,
         precision: str,
         cuda_graphs: bool = True,
+        group: DeviceGroup = ALONE,
     ) -> None:
+        self.group = group
+        if group.size > 1 and recipe.sync_batch_norm:
+            synchronise_batch_norm(network, group)
         self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self.precision = precision
@@ -67,14 +77,37 @@ class TrainingStep:
         self.network.train()
         self.parameters.zero_grad()
         if self.micro_batches == 1:
-            self._add_gradients(images, labels, partners, weights, share=1.0)
+            self._add_gradients(images, labels, partners, weights, share=1 / self.group.size)
         else:
             parts = [_parts(tensor, self.micro_batches) for tensor in (images, labels, partners, weights)]
             for part in zip(*parts, strict=True):
-                self._add_gradients(*part, share=len(part[0]) / len(images))
+                self._add_gradients(*part, share=len(part[0]) / (len(images) * self.group.size))
+        self._exchange()
         self.optimizer.step(self.learning_rate)
         if self.average is not None:
             self.average.update()
+
+    def _exchange(self) -> None:
+        """The gradients' sum over the group's devices, and the mean of their batch-norm statistics."""
+        if self.group.size > 1:
+            self.group.sum(self.parameters.grads_and_statistics)
+            self.parameters.statistics /= self.group.size
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Within the block steps are this device's alone: nobody waits for it, nor it for anybody."""
+        group = self.group
+        try:
+            self._join(ALONE)
+            yield
+        finally:
+            self._join(group)
+
+    def _join(self, group: DeviceGroup) -> None:
+        self.group = group
+        for module in self.network.modules():
+            if isinstance(module, SyncBatchNorm2d):
+                module.group = group
 
     def _add_gradients(
         self, images: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None, *, share: float
@@ -97,7 +130,8 @@ class TrainingStep:
         return mixed_cross_entropy(logits, labels, partners, weights, label_smoothing=self.label_smoothing)
 
     def read_totals(self) -> tuple[float, float]:
-        """Mean loss and accuracy (0-1) of the images since the last reading. Waits for the device."""
+        """Mean loss and accuracy (0-1) of the group's images since the last reading. Waits for the device."""
+        self.group.sum(self.totals)
         losses, correct, images = self.totals.tolist()
         self.totals.zero_()
         return losses / images, correct / images
@@ -125,6 +159,11 @@ class TrainingStep:
         if self.average is not None:
             self.average.load(_part(state, "average."))
         self.totals.zero_()
+
+    def copy_first(self) -> None:
+        """Takes over the state of the group's first device."""
+        for tensor in self._state().values():
+            self.group.copy_first(tensor)
 
 
 def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:

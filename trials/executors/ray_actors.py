@@ -49,8 +49,13 @@ def ray_actors(
 
 
 @contextmanager
-def connected(address: str | None, workers: int | None, per_device: int) -> Iterator[_Slots]:
-    """The slots of a cluster that is joined, or of a local Ray that ends with the block."""
+def connected(
+    address: str | None, workers: int | None, per_device: int, *, option: str = "--workers"
+) -> Iterator[_Slots]:
+    """The slots of a cluster that is joined, or of a local Ray that ends with the block.
+
+    `option`: what the user asked for `workers` with.
+    """
 
     def cluster_slots() -> list[Slot]:
         """Those that there are now, of the `workers` that were asked for."""
@@ -76,7 +81,7 @@ def connected(address: str | None, workers: int | None, per_device: int) -> Iter
         finally:
             ray.shutdown()
     else:
-        slots = _local_slots(workers, per_device)
+        slots = _local_slots(workers, per_device, option)
         with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
             ray.init(
                 address="local",  # never a stranger's Ray that happens to run here
@@ -107,12 +112,12 @@ def _check_reachable(address: str) -> None:
         ) from error
 
 
-def _local_slots(workers: int | None, per_device: int) -> list[Slot]:
+def _local_slots(workers: int | None, per_device: int, option: str) -> list[Slot]:
     devices = available_slots()
     kind = "GPU" if devices and devices[0].device.startswith("cuda") else "core"
     # A first worker on each device before a second one on any.
     slots = [replace(slot, index=i) for i, slot in enumerate(devices * per_device)]
-    chosen = slots[: _checked(workers, len(devices), per_device, kind)]
+    chosen = slots[: _checked(workers, len(devices), per_device, kind, option)]
     # Ray shows each actor its own GPU alone, which it sees as the first.
     return [replace(slot, device="cuda:0") if kind == "GPU" else slot for slot in chosen]
 
@@ -130,13 +135,13 @@ def _enough(slots: list[Slot], workers: int | None) -> list[Slot]:
     return slots[:workers]
 
 
-def _checked(workers: int | None, devices: int, per_device: int, kind: str) -> int:
+def _checked(workers: int | None, devices: int, per_device: int, kind: str, option: str = "--workers") -> int:
     available = devices * per_device
     if workers is not None and workers > available:
         each = "one" if per_device == 1 else f"1/{per_device} of one"
         raise WorkersError(
-            f"--workers {workers}: there are only {devices} {kind}s, and each worker takes {each}; "
-            f"use --workers {available} or fewer"
+            f"{option} {workers}: there are only {devices} {kind}s, and each worker takes {each}; "
+            f"use {option} {available} or fewer"
         )
     if available < 1:
         raise WorkersError(f"no {kind} is available to run trials on")
