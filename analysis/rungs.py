@@ -52,7 +52,8 @@ def longest(rows: Iterable[R]) -> list[R]:
 
 def own_epochs(row: Row, rows: Mapping[int, Row]) -> int:
     """The epochs of a trial without those of the one that it continues; `rows` by trial."""
-    continued = rows.get(row["continues"]) if row["continues"] is not None else None
+    before = row.get("continues")
+    continued = None if before is None else rows.get(before)
     return int(row["epochs"]) - (int(continued["epochs"]) if continued else 0)
 
 
@@ -91,7 +92,7 @@ def savings(rows: Iterable[Row]) -> Savings | None:
         return None
     by_id = {int(row["trial_id"]): row for row in rows}
     counted = list(_searched(rows))
-    begun = sum(row["continues"] is None for row in counted)
+    begun = sum(row.get("continues") is None for row in counted)
     spent = sum(own_epochs(row, by_id) for row in counted)
     return Savings(begun, spent, begun * lengths[-1])
 

@@ -101,9 +101,9 @@ class LiveView(AbstractContextManager["LiveView"]):
             self._bests.append(self._best["reward"])
 
     def _line(self, row: Mapping[str, Any]) -> str:
-        head = f"trial {row['trial_id']:>4} {row['purpose']:<8}"
-        if row["continues"] is not None:
-            head = f"trial {row['trial_id']:>4} goes on from trial {row['continues']}:"
+        continues = row.get("continues")
+        kind = row["purpose"] if continues is None else f"from {continues}"
+        head = f"trial {row['trial_id']:>4} {kind:<8}"
         if row["status"] == "completed":
             mark = " *" if self._best is row else ""  # the best so far
             return (
