@@ -24,6 +24,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         self.group = group
 
     def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
         if not self.training or self.group.size == 1:
             return super().forward(input)
         assert self.running_mean is not None
