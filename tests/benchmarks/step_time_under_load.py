@@ -32,6 +32,7 @@ CORES = available_cores()  # before this process binds itself to one
 LOADS = ("cores", "device", "lock")
 NAIVE_STEPS = 10
 NEAR = 0.03  # of the quiet value
+TICKS = (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10)
 Visits = dict[str, list[dict[str, Any]]]  # by load
 
 
@@ -165,6 +166,7 @@ def draw(visits: Visits, reference: float, headline: str, file: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FixedLocator, NullLocator
 
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 5.2), sharex=True, sharey=True)
     for panel, key, scale, title in (
@@ -188,6 +190,10 @@ def draw(visits: Visits, reference: float, headline: str, file: Path) -> None:
         ends = [0.9 * min(quiet.values()), 1.1 * max(quiet.values())]
         panel.plot(ends, ends, color="grey", linewidth=0.8)
         panel.set(xscale="log", yscale="log", title=title, xlabel="S in quiet")
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(FixedLocator(TICKS))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
         panel.legend(frameon=False)
     panels[0].set_ylabel("S under load")
     figure.suptitle(headline, fontsize=9)
