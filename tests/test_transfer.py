@@ -83,15 +83,20 @@ def test_any_label_of_an_image_counts_when_weights_are_judged(
 def test_weights_of_one_set_help_on_another(pre_trained: tuple[TrainingResult, Path], tmp_path: Path) -> None:
     """Ten classes instead of twelve: the head starts anew, all else goes on from where it was."""
     best = str(pre_trained[0].folder / "weights" / "best.safetensors")
-    short = replace(PLAIN, epochs=3, averaging_decay=0.0, learning_rate=0.016)
     scratch = TrainingConfig(
-        architecture=CONFIG.architecture, data=DataConfig(source="digits", fraction=0.5), recipe=short, seed=7
+        architecture=CONFIG.architecture,
+        data=DataConfig(source="digits", fraction=0.3),
+        recipe=replace(PLAIN, epochs=3, averaging_decay=0.0, learning_rate=0.016),
     )
-    news: list[News] = []
-    tuned = train_fully(replace(scratch, init=best), tmp_path / "tuned", on_news=news.append)
-    begun = news[0]
-    assert isinstance(begun, TrainingBegun)
-    assert begun.fitted is not None
-    assert sorted(begun.fitted.other_shape) == ["classifier.bias", "classifier.weight"]
-    assert not begun.fitted.missing
-    assert tuned.accuracy > train_fully(scratch, tmp_path / "scratch").accuracy + 0.1
+    better = []
+    for seed in (0, 1):
+        news: list[News] = []
+        begin = replace(scratch, seed=seed)
+        tuned = train_fully(replace(begin, init=best), tmp_path / f"tuned-{seed}", on_news=news.append)
+        better.append(tuned.accuracy - train_fully(begin, tmp_path / f"scratch-{seed}").accuracy)
+        begun = news[0]
+        assert isinstance(begun, TrainingBegun)
+        assert begun.fitted is not None
+        assert sorted(begun.fitted.other_shape) == ["classifier.bias", "classifier.weight"]
+        assert not begun.fitted.missing
+    assert sum(better) / len(better) > 0.1
