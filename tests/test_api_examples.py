@@ -41,7 +41,7 @@ def test_the_examples_run(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],
         input=json.dumps(EXAMPLES), capture_output=True, text=True, cwd=tmp_path, env=environment,
-        timeout=200, check=False,
+        timeout=800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     printed = dict(re.findall(r"^## (.+)\n((?:(?!##).*\n)*)", done.stdout, flags=re.M))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
@@ -22,7 +21,6 @@ def nas(*words: object) -> Any:
     return json.loads(found.stdout) if "--json" in words else found.stdout
 
 
-@pytest.mark.timeout(240)
 def test_from_images_to_predictions(digits_search_file: Path, tmp_path: Path) -> None:
     run, family, training = tmp_path / "run", tmp_path / "family", tmp_path / "training"
     found = nas("search", digits_search_file, "--run", run, "--in-process", "--json")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import Nas
 
 from analysis.frame import ranked
 from search_spaces.architecture import Architecture
@@ -18,7 +19,7 @@ from search_spaces.yaml_io import read_yaml
 COMMAND = [sys.executable, "-c", "from nas.cli import main; main()"]
 
 
-def nas(*arguments: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+def nas(*arguments: object, timeout: float = 800) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -130,7 +131,7 @@ def test_a_killed_search_continues_with_the_same_command(digits_search_file: Pat
     command = [*COMMAND, "search", str(digits_search_file), "--run", str(folder), "--in-process"]
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     rows = folder / "log" / "trials"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while len(list(rows.glob("t*.parquet"))) < 2 and time.monotonic() < deadline:
         assert driver.poll() is None
         time.sleep(0.02)
@@ -176,12 +177,19 @@ def test_a_killed_search_continues_with_the_same_command(digits_search_file: Pat
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
 )
 def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
-    arguments: tuple[str, ...], words: str, tmp_path: Path
+    arguments: tuple[str, ...], words: str, nas: Nas, tmp_path: Path
 ) -> None:
     extra = ("--run", tmp_path / "run") if arguments[0] == "search" else ()
-    done = nas(*arguments, *extra)
-    assert done.returncode == 2, done.stderr
-    assert words in done.stderr
+    code, _, said = nas(*arguments, *extra)
+    assert code == 2, said
+    assert words in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_of_its_own_says_a_sentence_without_a_traceback(tmp_path: Path) -> None:
+    done = nas("search", "quick", "--set", "space.stages[1].op=fusd_mbconv", "--run", tmp_path / "run")
+    assert done.returncode == 2
+    assert "did you mean 'fused_mbconv'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
 

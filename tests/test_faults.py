@@ -28,7 +28,7 @@ from trials.full_disk import LogNotWrittenError, Patience
 from trials.store import RunStore
 
 SEED = 20260203  # of the sample that the ordinary tests take
-SAMPLE = 15  # crashes for each strategy
+SAMPLE = 6  # crashes for each strategy
 TIMES = {"asked_at", "started_at", "finished_at", "attempts"}
 EVOLUTION = {"population": 4, "tournament": 2}
 SETTINGS: dict[str, dict[str, Any]] = {

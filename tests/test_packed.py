@@ -61,7 +61,7 @@ def test_workers_that_start_together_share_one_pack(tmp_path: Path) -> None:
     ]
     for child in children:
         child.start()
-    sums = {queue.get(timeout=60) for _ in children}
+    sums = {queue.get(timeout=300) for _ in children}
     for child in children:
         child.join()
     assert len(sums) == 1

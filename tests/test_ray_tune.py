@@ -18,8 +18,6 @@ from trials.executors.in_process import in_process
 from trials.executors.ray_tune import ray_tune
 from trials.trial import TrialResult
 
-pytestmark = pytest.mark.timeout(200)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _carried(one_ray: None) -> None:

@@ -67,7 +67,7 @@ def test_a_signal_lets_the_trial_in_flight_end_and_says_how_to_continue(
     process = driver(tmp_path / "run", trials=12, seconds=0.3)
     wait_for(process, "trial 2")
     process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == code
     assert "row 2" in said
     assert "trial 3" not in said
@@ -87,7 +87,7 @@ def test_a_trial_that_does_not_end_is_left_in_flight(tmp_path: Path, by: str) ->
     wait_for(process, f"stopping: trials in flight have {grace:g} s to end; the same again stops at once")
     if by == "a second signal":
         process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=300)
     assert (process.returncode, "1 in flight will run again" in said) == (143, True)
     resumed = run(config_of(12), tmp_path / "run")
     assert identity(resumed) == identity(run(config_of(12), tmp_path / "whole"))

@@ -55,7 +55,7 @@ def test_it_runs_on_a_table_and_writes_tables_curves_and_json(tmp_path: Path) ->
             "--strategies", "random_search,evolution,plain_evolution_20_5,optuna_tpe",
             "--objectives", "reward", "--processes", "1",
         ],
-        capture_output=True, text=True, timeout=200, check=False, cwd=BENCHMARKS.parent.parent,
+        capture_output=True, text=True, timeout=800, check=False, cwd=BENCHMARKS.parent.parent,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out" / "table.json").read_text())

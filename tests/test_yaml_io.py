@@ -159,7 +159,7 @@ GOOD = {
         ({"heads": 1}, "heads: 'heads' is not a key here; keys are"),
         (
             {"stages": [{"op": "fusd_mbconv", "expansion_ratio": 1, "channels": 1, "layers": 1}]},
-            "stages[0].op: 'fusd_mbconv' is not an op; ops are fused_mbconv, mbconv "
+            "stages[0].op: 'fusd_mbconv' is not an op; ops are bottleneck, fused_mbconv, mbconv "
             "(did you mean 'fused_mbconv'?)",
         ),
     ],
