@@ -112,7 +112,7 @@ def _check_reachable(address: str) -> None:
         ) from error
 
 
-def _local_slots(workers: int | None, per_device: int, option: str) -> list[Slot]:
+def _local_slots(workers: int | None, per_device: int, option: str = "--workers") -> list[Slot]:
     devices = available_slots()
     kind = "GPU" if devices and devices[0].device.startswith("cuda") else "core"
     # A first worker on each device before a second one on any.
