@@ -27,8 +27,13 @@ from trials.executors.ray_pool import WorkersError
 from trials.recipe import Ramp
 from trials.weights_file import load_tensors, load_weights, save_weights
 
-# Seconds by itself, minutes where others keep all cores busy: two groups of several processes are started.
-pytestmark = [pytest.mark.usefixtures("as_a_worker", "one_ray"), pytest.mark.timeout(600)]
+# Two groups of several processes are started: half a minute by itself, many where others keep all cores busy.
+# What a group computes is in test_device_group.py, for every run of the tests.
+pytestmark = [
+    pytest.mark.usefixtures("as_a_worker", "one_ray"),
+    pytest.mark.nightly,
+    pytest.mark.timeout(1800),
+]
 
 # Mixing in pairs and batch norm over both devices: what depends on a device's place but for drops.
 SHARED = replace(RECIPE, cutmix=Ramp(0, 0.5), sync_batch_norm=True, dropout=Ramp(0, 0), stochastic_depth=0.0)
