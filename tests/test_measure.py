@@ -63,8 +63,8 @@ def test_figures_are_those_of_the_networks(figures: dict[str, Any]) -> None:
             speed = inference["inference_batch_size"] / inference["inference_seconds"]
             assert inference["images_per_second"] == pytest.approx(speed)
         assert 1 <= network["rounds"] <= ROUNDS
-    assert wide["step_time_ratio"] > 1.5
-    assert wide["inference"][2]["inference_time_ratio"] > 1.5
+    assert wide["step_time_ratio"] > 1.1
+    assert wide["inference"][2]["inference_time_ratio"] > 1.1
     assert wide["step_time_ratio_spread"] > 0
     assert (small["step_time_ratio"], small["step_time_ratio_spread"]) == (1, None)  # timed alone
     assert figures["threads"] == 1
