@@ -23,7 +23,7 @@ from nas.search import removed_if_never_begun
 from nas.search_loop import MAX_ATTEMPTS, needs_inference_time
 from search_spaces.yaml_io import ConfigError, read_yaml, yaml_text
 from trials.reward import Reward
-from trials.rows import ask_from_row, ask_row, trial_row
+from trials.rows import ask_from_row, ask_row, step_time_from_row, trial_row
 from trials.run_reader import read_run
 from trials.run_trial import WorkerSetup, start_worker
 from trials.store import RunStore, recorded_trials
@@ -34,7 +34,6 @@ from trials.trial import (
     Execute,
     Notice,
     StartWorker,
-    StepTime,
     Trial,
     TrialResult,
     WorkerJoined,
@@ -233,7 +232,7 @@ class _Loop:
             seed=asked["seed"],
             attempt=attempt,
             timing=config.timing,
-            step_time=step_time_of(self.short[asked["architecture_id"]]),
+            step_time=step_time_from_row(self.short[asked["architecture_id"]]),
             needs_inference_time=needs_inference_time(config),
         )
 
@@ -267,27 +266,3 @@ class _Loop:
                 f"{too_often}; the last one (trial {result.trial_id} of {self.plan.folder}) said:\n"
                 f"{result.error}"
             )
-
-
-def step_time_of(row: Row) -> StepTime | None:
-    """The step time that a row has: what was measured once is not measured again; None if it has none."""
-    if row["step_time_ratio"] is None or row["timing_device"] is None:
-        return None
-    return StepTime(
-        step_seconds=row["step_seconds"],
-        step_seconds_p10=row["step_seconds_p10"],
-        step_seconds_p90=row["step_seconds_p90"],
-        step_time_ratio=row["step_time_ratio"],
-        step_time_ratio_spread=row["step_time_ratio_spread"],
-        step_time_ratio_error=row["step_time_ratio_error"],
-        reference_step_seconds=row["reference_step_seconds"],
-        timing_seconds=0.0,
-        device=row["timing_device"],
-        resolution=row["timing_resolution"],
-        batch_size=row["timing_batch_size"],
-        precision=row["timing_precision"],
-        flag=row["timing_flag"],
-        source=row["timing_source"] or "measured",
-        clock_mhz=row["timing_clock_mhz"],
-        is_exclusive=bool(row["timing_exclusive"]),
-    )

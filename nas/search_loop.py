@@ -177,9 +177,9 @@ class SearchLoop:
         )
 
     def _step_time_before(self, ask: Ask) -> StepTime | None:
-        """That of the trial which this one continues: a longer trial is no slower a step."""
+        """That of the trial which this one continues, unless it is doubted: its step is the same."""
         row = None if ask.continues is None else self.store.trials.get(ask.continues)
-        return None if row is None else step_time_from_row(row)
+        return None if row is None or row["timing_flag"] else step_time_from_row(row)
 
     def _stop_below(self, ask: Ask) -> StopBelow | None:
         stopping, reward = self.config.bound_stopping, ask.aux.get(STOP_BELOW)

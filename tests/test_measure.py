@@ -27,7 +27,7 @@ from nas.measure_screen import MAX_NAME, measure_screen, shortened
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, read_yaml, write_yaml
-from trials.alternating import ROUNDS
+from trials.alternating import EARLIEST_END, ROUNDS
 from trials.device import is_out_of_memory
 from trials.memory_bound import available_bytes, bounded_memory
 from trials.step_memory import cpu_step_memory
@@ -35,14 +35,16 @@ from trials.trial import InferenceTime, StepTime
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
+# So much more to compute that it is slower on any machine: of WIDE half a step is what does not grow.
+WIDER = replace(WIDE, stages=(replace(WIDE.stages[0], channels=96, layers=6), *WIDE.stages[1:]))
 CONDITIONS: dict[str, Any] = {"num_classes": 10, "resolution": 16, "batch_size": 8, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> dict[str, Any]:
-    """SMALL and WIDE, measured once."""
+    """SMALL and WIDER, measured once."""
     folder = tmp_path_factory.mktemp("networks")
-    for name, architecture in (("small", SMALL), ("wide", WIDE)):
+    for name, architecture in (("small", SMALL), ("wide", WIDER)):
         write_yaml(architecture, folder / f"{name}.yaml")
     sources = [str(folder / f"{name}.yaml") for name in ("small", "wide")]
     return measure_on_console(sources, **CONDITIONS, console=Console(file=io.StringIO()))
@@ -51,7 +53,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> dict
 def test_figures_are_those_of_the_networks(figures: dict[str, Any]) -> None:
     small, wide = figures["networks"]
     assert (small["name"], wide["name"]) == ("small", "wide")
-    for network, architecture in ((small, SMALL), (wide, WIDE)):
+    for network, architecture in ((small, SMALL), (wide, WIDER)):
         counts = count(architecture, num_classes=10, resolution=16)
         assert (network["params"], network["macs"]) == (counts.params, counts.macs)
         assert network["architecture_id"] == architecture.architecture_id
@@ -62,9 +64,9 @@ def test_figures_are_those_of_the_networks(figures: dict[str, Any]) -> None:
         for inference in network["inference"]:
             speed = inference["inference_batch_size"] / inference["inference_seconds"]
             assert inference["images_per_second"] == pytest.approx(speed)
-        assert 1 <= network["rounds"] <= ROUNDS
-    assert wide["step_time_ratio"] > 1.1
-    assert wide["inference"][2]["inference_time_ratio"] > 1.1
+        assert EARLIEST_END <= network["rounds"] <= ROUNDS
+    assert wide["step_time_ratio"] > 1.5
+    assert wide["inference"][2]["inference_time_ratio"] > 1.5
     assert wide["step_time_ratio_spread"] > 0
     assert (small["step_time_ratio"], small["step_time_ratio_spread"]) == (1, None)  # timed alone
     assert figures["threads"] == 1

@@ -85,3 +85,4 @@ def test_trials_of_a_lost_node_run_elsewhere_and_a_new_node_is_used(cluster: Any
     assert sorted(ended) == list(range(number))
     assert len(set(joined)) == 3, "the node that joined got a worker"
     assert waited
+    assert max(waited) < 20

@@ -125,8 +125,8 @@ def _timing_columns(step_time: StepTime) -> dict[str, Any]:
 
 
 def step_time_from_row(row: Mapping[str, Any]) -> StepTime | None:
-    """What was measured for an earlier trial of the same network; None if nothing was, or it is doubted."""
-    if row["step_time_ratio"] is None or row["timing_flag"]:
+    """What was measured for an earlier trial of the same network; None if nothing was."""
+    if row["step_time_ratio"] is None or row["timing_device"] is None:
         return None
     return StepTime(
         step_seconds=row["step_seconds"],
@@ -140,7 +140,8 @@ def step_time_from_row(row: Mapping[str, Any]) -> StepTime | None:
         resolution=row["timing_resolution"],
         batch_size=row["timing_batch_size"],
         precision=row["timing_precision"],
-        source=row["timing_source"],
+        flag=row["timing_flag"],
+        source=row["timing_source"] or "measured",
         step_time_ratio_error=row["step_time_ratio_error"],
         clock_mhz=row["timing_clock_mhz"],
         is_exclusive=bool(row["timing_exclusive"]),
