@@ -1,6 +1,5 @@
 """Runs as pandas frames: every column typed and documented, from disk or object storage."""
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from trials.reward import Reward
 RUN = Column("run", pa.string(), "name of the run's folder")
 COLUMNS = {"trials": (RUN, *TRIAL_COLUMNS), "epochs": (RUN, *EPOCH_COLUMNS)}
 KINDS = {"int64": pd.Int64Dtype(), "int16": pd.Int16Dtype(), "bool": pd.BooleanDtype()}
+MUCH = 16 << 20  # bytes of a file that several threads read
 GLOB = re.compile(r"[*?\[]")
 
 
@@ -144,9 +144,12 @@ def _chosen(kind: str, names: Sequence[str] | None) -> tuple[Column, ...]:
 def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
     """One file in our columns: those that an older version lacks are null, `run` is the folder's name."""
     try:
-        with pq.ParquetFile(io.BytesIO(data)) as parquet:
+        # A reader was once seen to abort as it ended: Arrow's threads read through a Python file. Its own
+        # buffer is none, and what is small this thread reads by itself.
+        with pq.ParquetFile(pa.BufferReader(data)) as parquet:
             names = set(parquet.schema_arrow.names)
-            table = parquet.read(columns=[c.name for c in columns if c.name in names])
+            wanted = [c.name for c in columns if c.name in names]
+            table = parquet.read(columns=wanted, use_threads=len(data) > MUCH)
         found = []
         for column in columns:
             if column.name == RUN.name:

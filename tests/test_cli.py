@@ -19,14 +19,15 @@ from search_spaces.yaml_io import read_yaml
 COMMAND = [sys.executable, "-c", "from nas.cli import main; main()"]
 
 
-def nas(*arguments: object, timeout: float = 800) -> subprocess.CompletedProcess[str]:
+def typed(*arguments: object, timeout: float = 800) -> subprocess.CompletedProcess[str]:
+    """A process of its own, which takes seconds to begin: `nas` types in this one."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
 def options_of(command: str) -> set[str]:
-    lines = nas(command, "--help").stdout.split("Options:")[1].splitlines()
+    lines = typed(command, "--help").stdout.split("Options:")[1].splitlines()
     words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
     return {word for word in words if word.startswith("-")}
 
@@ -71,7 +72,7 @@ def test_the_permitted_options() -> None:
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The quick search through the command line with Ray, shortened to six trials of one epoch."""
     folder = tmp_path_factory.mktemp("quick") / "run"
-    done = nas(
+    done = typed(
         "search", "quick", "--run", folder, "--workers", 2, "--json",
         "--set", "budget.trials=6", "--set", "baseline=2", "--set", "recipe.epochs=2",
         "--set", "recipe.warmup_epochs=0.5", "--set", "data.fraction=0.5", "--set", "recipe.resolution=16",
@@ -100,12 +101,12 @@ def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
     }  # fmt: skip
 
 
-def test_export_and_describe_agree_with_the_row(finished_run: Path, tmp_path: Path) -> None:
+def test_export_and_describe_agree_with_the_row(finished_run: Path, nas: Nas, tmp_path: Path) -> None:
     winner = tmp_path / "winner.yaml"
-    assert nas("export", finished_run, "-o", winner).returncode == 0
+    assert typed("export", finished_run, "-o", winner).returncode == 0
     frame = pd.read_parquet(finished_run / "trials.parquet")
     best = ranked(frame).iloc[0]
-    described = json.loads(nas("describe", winner, "--json").stdout)
+    described = json.loads(nas("describe", winner, "--json")[1])
     assert described["params"] == best.params
     assert described["macs"] == best.macs
     assert described["architecture_id"] == best.architecture_id
@@ -114,16 +115,16 @@ def test_export_and_describe_agree_with_the_row(finished_run: Path, tmp_path: Pa
     assert exported == read_yaml(Architecture, finished_run / "best.yaml")
     assert exported.provenance is not None
     assert exported.provenance["trial_id"] == best.trial_id
-    assert nas("export", finished_run, "--trial", 1).stdout.startswith("#")
+    assert nas("export", finished_run, "--trial", 1)[1].startswith("#")
 
 
-def test_export_never_replaces_a_file_unasked(finished_run: Path, tmp_path: Path) -> None:
+def test_export_never_replaces_a_file_unasked(finished_run: Path, nas: Nas, tmp_path: Path) -> None:
     target = tmp_path / "precious.yaml"
     target.write_text("mine")
-    done = nas("export", finished_run, "-o", target)
-    assert (done.returncode, target.read_text()) == (2, "mine")
-    assert "--force" in done.stderr
-    assert nas("export", finished_run, "-o", target, "--force").returncode == 0
+    code, _, said = nas("export", finished_run, "-o", target)
+    assert (code, target.read_text()) == (2, "mine")
+    assert "--force" in said
+    assert nas("export", finished_run, "-o", target, "--force")[0] == 0
 
 
 def test_a_killed_search_continues_with_the_same_command(digits_search_file: Path, tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_killed_search_continues_with_the_same_command(digits_search_file: Pat
     driver.wait()
     before = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
     assert 2 <= len(before) < 6
-    done = nas("search", digits_search_file, "--run", folder, "--in-process", "--json")
+    done = typed("search", digits_search_file, "--run", folder, "--in-process", "--json")
     assert done.returncode == 0, done.stderr
     after = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
     assert before.items() <= after.items()
@@ -187,30 +188,30 @@ def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
 
 
 def test_a_process_of_its_own_says_a_sentence_without_a_traceback(tmp_path: Path) -> None:
-    done = nas("search", "quick", "--set", "space.stages[1].op=fusd_mbconv", "--run", tmp_path / "run")
+    done = typed("search", "quick", "--set", "space.stages[1].op=fusd_mbconv", "--run", tmp_path / "run")
     assert done.returncode == 2
     assert "did you mean 'fused_mbconv'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_export_of_an_unknown_trial_names_the_known_ones(finished_run: Path) -> None:
-    done = nas("export", finished_run, "--trial", 999)
-    assert done.returncode == 2
-    assert "trials are 0 to" in done.stderr
+def test_export_of_an_unknown_trial_names_the_known_ones(finished_run: Path, nas: Nas) -> None:
+    code, _, said = nas("export", finished_run, "--trial", 999)
+    assert code == 2
+    assert "trials are 0 to" in said
 
 
-def test_a_locked_run_is_exit_code_75(finished_run: Path) -> None:
+def test_a_locked_run_is_exit_code_75(finished_run: Path, nas: Nas) -> None:
     from trials.store import RunStore
 
     with RunStore(finished_run):
-        done = nas("search", finished_run / "search.yaml", "--run", finished_run, "--in-process")
-    assert done.returncode == 75
-    assert str(os.getpid()) in done.stderr
+        code, _, said = nas("search", finished_run / "search.yaml", "--run", finished_run, "--in-process")
+    assert code == 75
+    assert str(os.getpid()) in said
 
 
-def test_describe_shows_a_published_network_and_a_space() -> None:
-    network = nas("describe", "efficientnetv2-s").stdout
+def test_describe_shows_a_published_network_and_a_space(nas: Nas) -> None:
+    _, network, _ = nas("describe", "efficientnetv2-s")
     assert "21,458,488 parameters" in network
     assert "2,849,895,872 MACs at 224 px" in network
-    assert "78,364,164,096 architectures" in nas("describe", "paper").stdout
+    assert "78,364,164,096 architectures" in nas("describe", "paper")[1]

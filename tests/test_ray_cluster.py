@@ -52,6 +52,7 @@ def test_trials_of_a_lost_node_run_elsewhere_and_a_new_node_is_used(cluster: Any
     again: list[Trial] = []
     ended: list[int] = []
     joined: list[str] = []
+    node_of: dict[int, str] = {}
     lost: dict[int, float] = {}
     waited: list[float] = []
 
@@ -65,6 +66,7 @@ def test_trials_of_a_lost_node_run_elsewhere_and_a_new_node_is_used(cluster: Any
     for event in ray_actors(address=cluster.address)(portable(slow_worker), given()):
         if isinstance(event, WorkerJoined):
             joined.append(event.info.node_id)
+            node_of[event.slot] = event.info.node_id
         if isinstance(event, Progress) and event.trial_id in lost and event.attempt == 2:
             waited.append(time.monotonic() - lost.pop(event.trial_id))
         if isinstance(event, TrialResult) and event.status == "crashed":
@@ -72,9 +74,9 @@ def test_trials_of_a_lost_node_run_elsewhere_and_a_new_node_is_used(cluster: Any
             again.append(replace(event.trial, attempt=event.trial.attempt + 1))
         elif isinstance(event, TrialResult):
             ended.append(event.trial_id)
-        if len(ended) >= 2 and not removed:
-            removed = True
-            doomed = next(node for node in cluster.nodes if node.node_id == joined[0])
+        if len(ended) >= 2 and not removed and isinstance(event, Progress):
+            removed = True  # while it trains: between two trials nothing would be lost
+            doomed = next(node for node in cluster.nodes if node.node_id == node_of[event.slot])
             cluster.remove_node(doomed, allow_graceful=False)
             started = time.monotonic()
         if removed and len(ended) >= 4 and not added:

@@ -1,5 +1,6 @@
 """Step time counts on one model of device, trials train on all: routing, refusals, one row as if whole."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -139,10 +140,15 @@ def test_devices_whose_step_times_do_not_count_are_refused() -> None:
 
 
 class _OfModel:
-    """A worker on a device of some model: the formula's trials, or their timing part."""
+    """A worker on a device of some model: the formula's trials, or their timing part.
 
-    def __init__(self, slot: Slot) -> None:
+    Formula trials take no time, so the slow worker alone could train all: it waits until the fast one has
+    trained a whole trial, which `whole` marks.
+    """
+
+    def __init__(self, whole: Path, slot: Slot) -> None:
         self.device_name = FAST if slot.index == 0 else SLOW
+        self._whole = whole
         self._run: RunTrial = formula_worker(slot)
 
     def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
@@ -151,13 +157,19 @@ class _OfModel:
             yield timing_part(trial)
             return
         assert trial.step_time is not None or self.device_name == FAST
+        if self.device_name == FAST:
+            self._whole.touch()
+        deadline = time.monotonic() + 60
+        while not self._whole.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
         yield from self._run(trial)
 
 
-def test_workers_of_two_models_share_a_search() -> None:
+def test_workers_of_two_models_share_a_search(tmp_path: Path) -> None:
     portable(formula_worker)
     asked = trials(8)
-    events = list(ray_actors(workers=2, timing_device=FAST)(portable(_OfModel), asked))
+    start = partial(portable(_OfModel), tmp_path / "whole")
+    events = list(ray_actors(workers=2, timing_device=FAST)(start, asked))
     results = [event for event in events if isinstance(event, TrialResult)]
     assert sorted(result.trial_id for result in results) == list(range(8))
     assert not any(isinstance(event, TimingPart) for event in events)
@@ -165,8 +177,9 @@ def test_workers_of_two_models_share_a_search() -> None:
     assert 0 < len(elsewhere) < 8
 
 
-def test_workers_of_two_models_are_refused_before_anything_is_asked() -> None:
+def test_workers_of_two_models_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
     portable(formula_worker)
+    start = partial(portable(_OfModel), tmp_path / "whole")
     drawn: list[int] = []
 
     def asked() -> Iterator[Trial]:
@@ -175,7 +188,7 @@ def test_workers_of_two_models_are_refused_before_anything_is_asked() -> None:
             yield trial
 
     with pytest.raises(WrongDeviceError, match="several models"):
-        list(ray_actors(workers=2)(portable(_OfModel), asked()))
+        list(ray_actors(workers=2)(start, asked()))
     assert not drawn
 
 

@@ -5,8 +5,9 @@
 
 Processes of one thread, each bound to a core, exchange gradients through gloo, as in `nas train --devices`.
 In every round the first process takes some steps alone, while the others sleep, and then all take as many
-together, or the other way round; each round's ratio counts once. Steps are the real ones, on images that do
-not change.
+together, or the other way round; each round's ratio counts once. Beside it stands what they reach when
+nothing is exchanged: what cores that share memory and a power budget allow. Steps are the real ones, on
+images that do not change.
 """
 
 import argparse
@@ -42,6 +43,7 @@ class Round:
 
     alone: float
     together: float
+    apart: float  # each on its share of the batch, and nothing exchanged: what the machine allows
     exchange: float  # of gradients and statistics, by itself
 
     @property
@@ -51,7 +53,7 @@ class Round:
 
 
 def main() -> None:
-    """Prints the ratio: median, tenth and ninetieth percentile, n."""
+    """Prints the ratio: median, tenth and ninetieth percentile, n; and what the machine allows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--architecture", default="efficientnetv2-b0")
     parser.add_argument("--resolution", type=int, default=96)
@@ -87,7 +89,7 @@ def process(rank: int, arguments: argparse.Namespace, folder: str) -> None:
 
 
 def measured(arguments: argparse.Namespace, group: DeviceGroup) -> list[Round]:
-    """The rounds after one that warms up; of any but the first device those of `alone` are 0."""
+    """The rounds after one that warms up."""
     together, alone = new_step(arguments, group), new_step(arguments, ALONE)
     batch = TimedBatch.synthetic(
         batch_size=arguments.batch_size, resolution=arguments.resolution, num_classes=10, device=CPU
@@ -95,28 +97,26 @@ def measured(arguments: argparse.Namespace, group: DeviceGroup) -> list[Round]:
     own = share_of_batch(arguments.batch_size, rank=group.rank, size=group.size)
     images, labels = batch.images[own], batch.labels[own]
 
-    def seconds(step: TrainingStep) -> float:
+    def seconds(kind: str) -> float:
         group.gathered(0)  # all begin at once
         before = time.perf_counter()
-        if step is together:
-            for _ in range(arguments.steps):
-                step(images, labels)
-        elif group.is_first:
-            for _ in range(arguments.steps):
-                step(batch.images, batch.labels)
-        taken = (time.perf_counter() - before) / arguments.steps
-        group.gathered(0)  # those that wait here sleep
-        return taken
+        for _ in range(arguments.steps):
+            if kind == "alone" and group.is_first:
+                alone(batch.images, batch.labels)
+            elif kind != "alone":
+                (together if kind == "together" else alone)(images, labels)
+        group.gathered(0)  # those that wait here sleep; the slowest counts
+        return (time.perf_counter() - before) / arguments.steps
 
     rounds = []
     for i in range(arguments.rounds + 1):
-        order = (alone, together) if i % 2 else (together, alone)
-        taken = {id(step): seconds(step) for step in order}
+        order = ("alone", "together", "apart") if i % 2 else ("apart", "together", "alone")
+        taken = {kind: seconds(kind) for kind in order}
         exchanged = together.parameters.grads_and_statistics.clone()
         before = time.perf_counter()
         group.sum(exchanged)
         exchange = time.perf_counter() - before
-        rounds.append(Round(taken[id(alone)], taken[id(together)], exchange))
+        rounds.append(Round(**taken, exchange=exchange))
     return rounds[1:]
 
 
@@ -138,10 +138,11 @@ def report(rounds: list[Round], arguments: argparse.Namespace) -> None:
     """Two lines."""
     ratios = [each.ratio for each in rounds]
     p10, p90 = np.percentile(ratios, [10, 90])
-    alone, together, exchange = (
+    alone, together, apart, exchange = (
         statistics.median(getattr(each, name) for each in rounds)
-        for name in ("alone", "together", "exchange")
+        for name in ("alone", "together", "apart", "exchange")
     )
+    bound = statistics.median(each.alone / each.apart for each in rounds)
     print(
         f"{arguments.architecture}, {arguments.resolution} px, batch {arguments.batch_size}, fp32, "
         f"{cpu_name()}: {arguments.devices} processes of one thread against 1: "
@@ -150,7 +151,8 @@ def report(rounds: list[Round], arguments: argparse.Namespace) -> None:
     size = arguments.batch_size
     print(
         f"  {size / alone:,.1f} images/s alone, {size / together:,.1f} together; exchanging gradients takes "
-        f"{1000 * exchange:.1f} of {1000 * together:.0f} ms"
+        f"{1000 * exchange:.1f} of {1000 * together:.0f} ms. The same without it: {bound:.2f} x, "
+        f"{size / apart:,.1f} images/s"
     )
 
 
