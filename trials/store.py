@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import numpy as np
 import pyarrow as pa
 
 from search_spaces.yaml_io import ConfigError
@@ -70,6 +71,7 @@ class RunStore:
         self.foreign: list[Path] = []
         self._epochs: dict[int, list[Row]] = {}  # of trials that are not in segments
         self._sealed: dict[Block, dict[Kind, pa.Table]] = {}
+        self._loose: pa.Table = TRIAL_SCHEMA.empty_table()  # rows that were in no segment at the last view
         self._lost: frozenset[int] = frozenset()
         self._files = files or DurableFiles()
         self._segment_size = segment_size
@@ -221,18 +223,32 @@ class RunStore:
         """Rebuilds trials.parquet and epochs.parquet from the rows, at most every two seconds."""
         if not force and (not self._stale or time.monotonic() - self._viewed < SECONDS_BETWEEN_VIEWS):
             return
-        sealed = {i for first, last in self._sealed for i in range(first, last + 1)}
-        trials = [row for trial_id, row in self.trials.items() if trial_id not in sealed]
-        self._write_view("trials", trials, ["trial_id"], durable=force)
-        epochs = [row for rows in self._epochs.values() for row in rows]
-        self._write_view("epochs", epochs, ["trial_id", "epoch"], durable=force)
+        self._write_view("trials", self._loose_trials(), durable=force)
+        epochs = [row for trial_id in sorted(self._epochs) for row in self._epochs[trial_id]]
+        self._write_view("epochs", pa.Table.from_pylist(epochs, schema=EPOCH_SCHEMA), durable=force)
         self._viewed, self._stale = time.monotonic(), False
 
-    def _write_view(self, kind: Kind, rows: list[Row], order: list[str], *, durable: bool) -> None:
-        """Segments and the rows that are in none, in that order."""
-        sealed = [tables[kind] for tables in self._sealed.values()]
-        table = pa.concat_tables([*sealed, pa.Table.from_pylist(rows, schema=SCHEMAS[kind])])
-        table = table.sort_by([(name, "ascending") for name in order])
+    def _loose_trials(self) -> pa.Table:
+        """The rows that are in no segment. Of a thousand workers many are, so each is converted only once."""
+        sealed = {i for first, last in self._sealed for i in range(first, last + 1)}
+        here = self._loose["trial_id"].to_pylist()
+        kept = self._loose.filter(pa.array([i not in sealed for i in here], pa.bool_()))
+        known = sealed.union(here)
+        fresh = [row for trial_id, row in self.trials.items() if trial_id not in known]
+        self._loose = pa.concat_tables([kept, pa.Table.from_pylist(fresh, schema=TRIAL_SCHEMA)])
+        return self._loose
+
+    def _write_view(self, kind: Kind, loose: pa.Table, *, durable: bool) -> None:
+        """Segments and the rows that are in none, by trial; a trial's epochs are in order already."""
+        ids = loose["trial_id"].to_numpy()
+        order = np.argsort(ids, kind="stable")
+        loose, ids = loose.take(order), ids[order]
+        tables, begin = [], 0
+        for block in sorted(self._sealed):  # no loose row lies in one: nothing sealed is sorted, or copied
+            end = int(np.searchsorted(ids, block[0]))
+            tables += [loose.slice(begin, end - begin), self._sealed[block][kind]]
+            begin = end
+        table = pa.concat_tables([*tables, loose.slice(begin)])
         self._write(self.folder / f"{kind}.parquet", table_bytes(table), durable=durable)
 
     # ------------------------------------------------------------------ files
