@@ -17,6 +17,8 @@ from search_spaces.yaml_io import read_yaml
 
 GOLDEN: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "golden" / "networks.yaml").read_text())
 NETWORKS = sorted(GOLDEN["networks"])
+# of each family one; that counting in parts equals counting whole is asked of other networks too
+WHOLE = ("efficientnet-b1", "efficientnetv2-b2", "efficientnetv2-l", "resnet50")
 
 
 def test_every_published_network_has_its_golden_counts_and_no_other_has() -> None:
@@ -44,7 +46,7 @@ def test_stages_of_published_networks_have_the_published_counts(name: str) -> No
     assert without == golden["params_without_classifier"]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", WHOLE)
 def test_published_networks_built_whole_have_the_published_counts(name: str) -> None:
     """One module on the meta device, its parameters by stage, and torch's FlopCounterMode over all of it."""
     golden = GOLDEN["networks"][name]

@@ -193,7 +193,7 @@ def test_a_search_in_memory_asks_as_one_with_a_log(
     name: str, workers: int, space: Any, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     settings = {"population": 6, "tournament": 2} if name == "evolution" else {}
-    trials = 40 if space == "tiny" else 8
+    trials = 24 if space == "tiny" else 8
     config = make_config(space=space, strategy={"name": name, **settings}, budget={"trials": trials})
     with_log = search(config, tmp_path / "run", execute=simulated(workers=workers), start=slow_worker)
     known = known_formula(config)

@@ -261,7 +261,7 @@ def test_what_it_recommends_was_told_and_the_first_leader_is_it(name: str) -> No
 
 @every_strategy
 def test_thousands_of_trials_need_bounded_memory(name: str) -> None:
-    trials = FEWER_TRIALS.get(name, 10_000)
+    trials = FEWER_TRIALS.get(name, 4_000)
     space = ChoiceSpace((4,) * 30)
     settings = MANY_TRIALS_SETTINGS.get(name, {})
     strategy = build_strategy(name, space, seed=0, epochs=10, settings=settings)

@@ -18,10 +18,16 @@ from trials.trial import EpochResult, RunTrial, Slot, Trial, TrialResult
 EPOCHS = 3
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trial() -> Trial:
     (whole,) = trials(1)
     return replace(whole, recipe=replace(whole.recipe, epochs=EPOCHS), epochs=EPOCHS)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The losses of that trial if nothing happens."""
+    return losses(list(worker(None, tmp_path_factory.mktemp("locks"))(trial)))
 
 
 def worker(folder: Path | None, locks: Path) -> RunTrial:
@@ -46,16 +52,17 @@ def losses(events: list[object]) -> list[float]:
     return [event.train_loss for event in events if isinstance(event, EpochResult)]
 
 
-def test_a_lost_trial_goes_on_after_its_last_epoch(trial: Trial, tmp_path: Path) -> None:
-    whole = losses(list(worker(None, tmp_path)(trial)))
-    assert len(whole) == EPOCHS
+def test_a_lost_trial_goes_on_after_its_last_epoch(
+    trial: Trial, undisturbed: list[float], tmp_path: Path
+) -> None:
+    assert len(undisturbed) == EPOCHS
     folder = tmp_path / "checkpoints"
     run_trial = worker(folder, tmp_path)
     lost_after(run_trial, trial, 2)
     (file,) = folder.iterdir()
     written = file.stat().st_mtime_ns
     again = list(run_trial(replace(trial, attempt=2)))
-    assert losses(again) == whole
+    assert losses(again) == undisturbed
     assert {event.attempt for event in again if isinstance(event, EpochResult)} == {2}
     result = again[-1]
     assert isinstance(result, TrialResult)
@@ -73,7 +80,9 @@ def test_the_state_after_the_last_epoch_needs_no_training(trial: Trial, tmp_path
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty"])
-def test_a_damaged_state_is_not_used(damage: str, trial: Trial, tmp_path: Path) -> None:
+def test_a_damaged_state_is_not_used(
+    damage: str, trial: Trial, undisturbed: list[float], tmp_path: Path
+) -> None:
     folder = tmp_path / "checkpoints"
     run_trial = worker(folder, tmp_path)
     lost_after(run_trial, trial, 2)
@@ -82,7 +91,7 @@ def test_a_damaged_state_is_not_used(damage: str, trial: Trial, tmp_path: Path) 
     data[-100] ^= 1
     file.write_bytes({"flipped": bytes(data), "cut": bytes(data[: len(data) // 2]), "empty": b""}[damage])
     again = list(run_trial(replace(trial, attempt=2)))
-    assert losses(again) == losses(list(worker(None, tmp_path)(trial)))
+    assert losses(again) == undisturbed
 
 
 def test_another_training_never_goes_on_from_it(trial: Trial, tmp_path: Path) -> None:
@@ -158,8 +167,8 @@ def test_a_shorter_trial_that_runs_once_more_takes_its_part_of_a_longer_one(
 
 
 def test_with_a_schedule_that_knows_its_end_another_length_is_another_training(
-    trial: Trial, tmp_path: Path
+    trial: Trial, undisturbed: list[float], tmp_path: Path
 ) -> None:
     run_trial = worker(tmp_path / "checkpoints", tmp_path)
     list(run_trial(replace(trial, epochs=1)))
-    assert losses(list(run_trial(trial))) == losses(list(worker(None, tmp_path)(trial)))
+    assert losses(list(run_trial(trial))) == undisturbed
