@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from error_cases import DATA, FILES, RUNS, SEARCHES, SPACES, Case
+from data_error_cases import DATA
+from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
 from interchange_error_cases import EXPORTS, IMPORTS
 from report_error_cases import AUDITS, REPORTS
 from scaling_error_cases import SCALES

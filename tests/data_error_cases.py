@@ -1,0 +1,112 @@
+"""Images that are not there, or are not what they should be, for the catalogue of messages."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from error_cases import SEARCH, Case, set_to
+from pictures import encoded, write_folder, write_parquet
+
+PIXELS = [encoded(i) for i in range(30)]
+
+
+def parquet(name: str, **changes: Any) -> Case:
+    """A search on a Parquet file that is written with these changes."""
+    return Case(
+        name,
+        ("search", "mine.yaml"),
+        {"mine.yaml": SEARCH.replace("{source: digits}", "{source: a.parquet}")},
+        lambda folder: write_parquet(folder / "a.parquet", **changes) and None,
+    )
+
+
+def images(name: str, prepare: Callable[[Path], Any]) -> Case:
+    """A search on the folder `data`, in which cats, cows and dogs lie before `prepare`."""
+    return Case(
+        name,
+        ("search", "mine.yaml"),
+        {"mine.yaml": SEARCH.replace("{source: digits}", "{source: data}")},
+        lambda folder: prepare(write_folder(folder / "data")) and None,
+    )
+
+
+def source(name: str, text: str) -> Case:
+    """A search on that source, where nothing is."""
+    return set_to(name, f"data.source={text}")
+
+
+def _one_class(data: Path) -> None:
+    for name in ("cow", "dog"):
+        for path in (data / name).iterdir():
+            path.unlink()
+
+
+def _no_class_folders(data: Path) -> None:
+    for path in list((data / "cat").iterdir()):
+        path.rename(data / path.name)
+
+
+def _only_test(data: Path) -> None:
+    (data / "test").mkdir()
+    for name in ("cat", "cow", "dog"):
+        (data / name).rename(data / "test" / name)
+
+
+def _no_pictures(data: Path) -> None:
+    for path in list(data.rglob("*.*")):
+        path.rename(path.with_suffix(".txt"))
+
+
+def _many_junk(data: Path) -> None:
+    for i in range(10):
+        (data / "cat" / f"{i + 50}.png").write_bytes(b"junk")
+
+
+DATA = (
+    source("images that are not there", "nowhere"),
+    source("a glob that nothing matches", "'*.parquet'"),
+    Case(
+        "an estimate of images that are not there",
+        ("search", "quick", "--set", "data.source=nowhere", "--estimate"),
+    ),
+    Case("an assumption that is none", ("search", "quick", "--estimate", "--assume", "cores=8")),
+    Case("an assumption that is no number", ("search", "quick", "--estimate", "--assume", "devices=many")),
+    source("a protocol that does not exist", "nonsense://a/b"),
+    source("a source that is empty text", "''"),
+    source("a source that is a number", "5"),
+    images(
+        "a folder without class folders",
+        lambda data: [p.rename(data / p.name) for p in (data / "cat").iterdir()],
+    ),
+    images("a picture beside the class folders", lambda data: (data / "x.png").write_bytes(PIXELS[0])),
+    images("a single class folder", _one_class),
+    images("a folder that holds a test split only", _only_test),
+    images("a folder without pictures", _no_pictures),
+    images("ten pictures that are none", _many_junk),
+    images(
+        "pictures without a byte", lambda data: [(data / "cat" / f"{i}.png").write_bytes(b"") for i in (0, 3)]
+    ),
+    images(
+        "a picture of 20,001 pixels",
+        lambda data: (data / "cat" / "0.png").write_bytes(encoded(0, (20_001, 1), mode="1")),
+    ),
+    parquet("Parquet without labels", label_column="target"),
+    parquet("Parquet without images", column="picture"),
+    parquet("images that are text", images=["a"] * 60),
+    parquet("labels that are fractions", labels=[0.5] * 60),
+    parquet("labels below zero", labels=[-1, *[1] * 59]),
+    parquet("labels that are missing", labels=[None, *[1] * 59]),
+    parquet("labels of one class", labels=[4] * 60),
+    parquet("a label that is empty text", labels=["cat", ""] * 30),
+    parquet("an empty list of labels", labels=[[0], []] * 30),
+    parquet("a label beyond the names", metadata={"class_names": json.dumps(["a", "b"])}),
+    parquet("a class of one image", labels=[0, *[1] * 59]),
+    parquet("no rows", count=0, labels=[]),
+    parquet("two images", count=2, labels=[0, 1]),
+    Case(
+        "a text file that is called .parquet",
+        ("search", "mine.yaml"),
+        {"mine.yaml": SEARCH.replace("{source: digits}", "{source: a.parquet}"), "a.parquet": "no parquet"},
+    ),
+)
