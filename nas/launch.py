@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
@@ -22,6 +23,7 @@ from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
 from trials.full_disk import Patience
+from trials.mps import START, mps_runs
 from trials.packed import TrialImages, corrupt_sentence, open_images
 from trials.run_reader import read_run
 from trials.store import RunStore
@@ -141,7 +143,17 @@ def executor_of(
     execute = ray_actors(
         workers=count, timing_device=timing_device, per_device=per_device, stall_seconds=stall_seconds
     )
-    return execute, f"{count} worker{'s' if count > 1 else ''}"
+    words = shared_gpu_words(per_device, gpus=torch.cuda.device_count())
+    return execute, f"{count} worker{'s' if count > 1 else ''}{words}"
+
+
+def shared_gpu_words(per_device: int, *, gpus: int) -> str:
+    """What several workers on each GPU mean here: whether CUDA lets them compute at once."""
+    if per_device == 1 or not gpus:
+        return ""
+    if mps_runs():
+        return f", {per_device} on each GPU, which compute at once (MPS)"
+    return f", {per_device} on each GPU, which take turns: {START} lets them compute at once"
 
 
 def packed_images(config: SearchConfig, console: Console) -> TrialImages:

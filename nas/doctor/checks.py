@@ -23,6 +23,7 @@ from trials.device import available_cores, available_slots, cpu_name
 from trials.executors.ray_actors import connected
 from trials.gpu_clocks import driver_version, watched_clocks
 from trials.memory_bound import available_bytes
+from trials.mps import START, mps_runs
 from trials.packed import default_cache
 
 GB, GIB = 1e9, 1 << 30
@@ -74,6 +75,8 @@ def device_findings(*, root: Path) -> Iterator[Finding]:
         words = f"{properties.name}, {properties.total_memory / GIB:.0f} GiB"
         yield Finding("devices", "fine", f"cuda:{i} {words}" + (f", driver {driver}" if driver else ""))
         yield from _gpu_findings(i)
+    shared = "compute on a GPU at once (MPS)" if mps_runs() else f"take turns on a GPU; at once with: {START}"
+    yield Finding("devices", "fine", f"several workers, as --per-device asks for, {shared}")
     if importlib.util.find_spec("pynvml") is None:
         yield Finding(
             "devices",
