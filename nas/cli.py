@@ -209,7 +209,9 @@ def status(
 
 @app.command()
 def simulate(
-    source: Annotated[Path, typer.Argument(help="A Parquet table of trained architectures, or a run.")],
+    source: Annotated[
+        Path, typer.Argument(help="A Parquet table of trained architectures, a shipped one's name, or a run.")
+    ],
     strategies: Annotated[
         list[str] | None, typer.Option(help="Names, separated by commas, or all (default).")
     ] = None,

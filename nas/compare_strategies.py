@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
+from analysis.public_tables import public_table_path
 from analysis.seed_curves import draw_curves, interval
 from nas.outcome_table import ROLES, known_outcomes, read_table, row_named
 from nas.simulate import KnownOutcomes, StrategyCurves, simulate_seeds
@@ -132,7 +133,7 @@ def _read(
         if columns or reference is not None:
             raise ConfigError(f"{source}: --column and --reference are for tables; a run has its own")
         return _read_run(source, terms, trials)
-    table = read_table(source, named=_named(columns))
+    table = read_table(_shipped(source), named=_named(columns))
     size = len(table.choices)
     if trials is not None and trials > size:
         raise ConfigError(f"--trials {trials:,}: {source} has {size:,} rows; use --trials {size} or fewer")
@@ -146,6 +147,11 @@ def _read(
     }
     known = known_outcomes(table, reward, reference=row)
     return Simulated(known, reward, 0, trials or min(TABLE_TRIALS, size), figures)
+
+
+def _shipped(source: Path) -> Path:
+    """The file of a table that comes with the project, where only its name is given."""
+    return source if source.exists() else public_table_path(str(source)) or source
 
 
 def _read_run(run: Path, terms: dict[str, float] | None, trials: int | None) -> Simulated:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.public_tables import public_tables
 from nas.simulate import KnownOutcomes
 from search_spaces.choice_space import Choices, ChoiceSpace
 from search_spaces.yaml_io import ConfigError
@@ -73,7 +74,10 @@ def read_table(path: Path, *, named: Mapping[str, str]) -> OutcomeTable:
     except ConfigError:
         raise
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file or run directory") from None
+        raise ConfigError(
+            f"{path}: there is no such file or run directory; tables that come with the project: "
+            f"{', '.join(public_tables())}"
+        ) from None
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
     if not len(table):

@@ -60,6 +60,17 @@ def as_a_worker() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
+@pytest.fixture(scope="module")
+def few_rounds() -> Iterator[None]:
+    """Step times of this process end after eight rounds: beside other tests they are hardly ever sure."""
+    from trials import alternating
+
+    rounds = alternating.ROUNDS
+    alternating.ROUNDS = alternating.EARLIEST_END
+    yield
+    alternating.ROUNDS = rounds
+
+
 @pytest.fixture
 def make_config() -> MakeConfig:
     """A valid search over the tiny space, with keys replaced as given."""

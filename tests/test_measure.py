@@ -33,7 +33,7 @@ from trials.memory_bound import available_bytes, bounded_memory
 from trials.step_memory import cpu_step_memory
 from trials.trial import InferenceTime, StepTime
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "few_rounds")
 
 # So much more to compute that it is slower on any machine: of WIDE half a step is what does not grow.
 WIDER = replace(WIDE, stages=(replace(WIDE.stages[0], channels=96, layers=6), *WIDE.stages[1:]))
@@ -41,7 +41,7 @@ CONDITIONS: dict[str, Any] = {"num_classes": 10, "resolution": 16, "batch_size":
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> dict[str, Any]:
+def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None, few_rounds: None) -> dict[str, Any]:
     """SMALL and WIDER, measured once."""
     folder = tmp_path_factory.mktemp("networks")
     for name, architecture in (("small", SMALL), ("wide", WIDER)):

@@ -313,7 +313,7 @@ def test_it_comes_much_closer_to_the_optimum_than_random_search(name: Any) -> No
     space = ChoiceSpace((4,) * 10)
     rate = {"lstm": None, "independent": 0.05}[name]
     learned, uniform = [], []
-    for seed in range(5):
+    for seed in range(3):
         strategy = PolicyGradient(space, seed, epochs=1, controller=name, learning_rate=rate, hidden=32)
         learned.append(optimum() - best_after(strategy, 250))
         uniform.append(optimum() - best_after(RandomSearch(space, seed, epochs=1), 250))

@@ -140,7 +140,7 @@ def drive(driver: Driver, trials: int, *, in_flight: int = 4, seed: int = 0) -> 
 @every_space
 def test_choices_are_of_the_space_within_its_limits_and_canonical(name: str, space: ChoiceSpace) -> None:
     driver = Driver(build(name, space))
-    drive(driver, 80)
+    drive(driver, 50)
     for ask in driver.asks:
         assert space.contains(ask.choices)
         assert space.is_allowed(ask.choices)
