@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import OptunaNsga2
+from peers import optuna_nsga2
 from problems import synthetic_problem, table_problem
 from rich.console import Console
 from rich.table import Table
@@ -56,7 +56,7 @@ def run_task(task: Task) -> list[float]:
     """The hypervolume at each budget."""
     known, judged = (_problem(task, objective) for objective in ("reward", "accuracy"))
     if task.strategy == PEER:
-        strategy: Any = OptunaNsga2(known.space, task.seed)
+        strategy: Any = optuna_nsga2(known.space, task.seed)
     else:
         strategy = build_strategy(task.strategy, known.space, seed=task.seed, epochs=1, settings={})
     ends = simulate_search(known, strategy, seed=task.seed, trials=task.budgets[-1])

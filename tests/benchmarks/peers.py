@@ -2,6 +2,7 @@
 
 import warnings
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,21 +49,24 @@ class PlainEvolution:
         pass
 
 
-class OptunaTpe:
-    """Optuna's TPESampler over categorical choices; all arguments but these two are its defaults.
+class OptunaPeer:
+    """A sampler of Optuna over categorical choices, told `values` of each outcome.
 
-    Several workers: with `constant_liar`, as its documentation advises for them. Repeats are told like any
-    other trial: closed as failed instead, they leave the model as it was, and it asks for nothing else.
+    Repeats are told like any other trial: closed as failed instead, they leave TPE's model as it was, and it
+    asks for nothing else.
     """
 
-    def __init__(self, space: ChoiceSpace, seed: int, *, multivariate: bool, workers: int) -> None:
+    def __init__(
+        self,
+        space: ChoiceSpace,
+        sampler: optuna.samplers.BaseSampler,
+        *,
+        directions: list[str],
+        values: Callable[[Outcome], Sequence[float]],
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(
-                seed=seed, multivariate=multivariate, constant_liar=workers > 1
-            )
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._study = optuna.create_study(directions=directions, sampler=sampler)
+        self._values = values
         self._distributions: dict[str, Any] = {
             str(i): optuna.distributions.CategoricalDistribution(range(count))
             for i, count in enumerate(space.num_options)
@@ -81,48 +85,34 @@ class OptunaTpe:
             self.ask(ask.trial_id)
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        self._study.tell(self._open.pop(ask.trial_id), outcome.reward)
+        self._study.tell(self._open.pop(ask.trial_id), self._values(outcome))
 
     def withdrawn(self, ask: Ask) -> None:
         self._study.tell(self._open.pop(ask.trial_id), state=optuna.trial.TrialState.FAIL)
 
 
-class OptunaNsga2:
-    """Optuna's NSGAIISampler, its arguments the defaults, on accuracy, step time and parameters."""
-
-    def __init__(self, space: ChoiceSpace, seed: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sampler = optuna.samplers.NSGAIISampler(seed=seed)
-        self._study = optuna.create_study(directions=["maximize", "minimize", "minimize"], sampler=sampler)
-        self._distributions: dict[str, Any] = {
-            str(i): optuna.distributions.CategoricalDistribution(range(count))
-            for i, count in enumerate(space.num_options)
-        }
-        self._open: dict[int, optuna.Trial] = {}
-
-    def ask(self, trial_id: int) -> Ask:
-        trial = self._study.ask(self._distributions)
-        self._open[trial_id] = trial
-        choices = tuple(int(trial.params[name]) for name in self._distributions)
-        return Ask(trial_id=trial_id, choices=choices, epochs=1)
-
-    def asked(self, ask: Ask) -> None:
-        if ask.trial_id not in self._open:  # the loop's own uniform draw, as of a queue
-            self._study.enqueue_trial({str(i): choice for i, choice in enumerate(ask.choices)})
-            self.ask(ask.trial_id)
-
-    def told(self, ask: Ask, outcome: Outcome) -> None:
-        values = [outcome.accuracy, outcome.step_time_ratio, outcome.params]
-        self._study.tell(self._open.pop(ask.trial_id), values)
-
-    def withdrawn(self, ask: Ask) -> None:
-        self._study.tell(self._open.pop(ask.trial_id), state=optuna.trial.TrialState.FAIL)
+def optuna_tpe(space: ChoiceSpace, seed: int, *, multivariate: bool, workers: int) -> OptunaPeer:
+    """Its arguments but these the defaults; several workers: with `constant_liar`, as is advised for them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=multivariate, constant_liar=workers > 1)
+    return OptunaPeer(space, sampler, directions=["maximize"], values=lambda outcome: [outcome.reward])
 
 
-def build_peer(name: str, space: ChoiceSpace, seed: int, *, workers: int) -> PlainEvolution | OptunaTpe:
+def optuna_nsga2(space: ChoiceSpace, seed: int) -> OptunaPeer:
+    """Its arguments the defaults, on accuracy, step time and parameters."""
+    return OptunaPeer(
+        space,
+        optuna.samplers.NSGAIISampler(seed=seed),
+        directions=["maximize", "minimize", "minimize"],
+        values=lambda outcome: [outcome.accuracy, outcome.step_time_ratio, outcome.params],
+    )
+
+
+def build_peer(name: str, space: ChoiceSpace, seed: int, *, workers: int) -> PlainEvolution | OptunaPeer:
     """A peer by name (PEERS lists them)."""
     if name in TPES:
-        return OptunaTpe(space, seed, multivariate="multivariate" in name, workers=workers)
+        return optuna_tpe(space, seed, multivariate="multivariate" in name, workers=workers)
     population, tournament = EVOLUTIONS[name]
     return PlainEvolution(space, seed, population=population, tournament=tournament)
 

@@ -26,8 +26,9 @@ KEPT = (
     "params",
     "macs",
     "step_time_ratio",
-    "step_time_ratio_error",
+    "step_time_ratio_spread",
     "step_seconds",
+    "timing_flag",
 )
 OF_RUNS = ("accuracy", "minival_accuracy", "train_seconds")
 MOST_BYTES = 2_000_000
