@@ -16,7 +16,7 @@ from nas.strategies.choice_process import (
     fit_hyperparameters,
 )
 from nas.strategies.predictor import Predictor
-from nas.strategies.reward_model import KnownCosts, Told, logits
+from nas.strategies.reward_model import KnownCosts, RewardHyperparameters, RewardModel, Told, logits
 from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Status
 
@@ -172,6 +172,29 @@ def test_it_recommends_by_what_is_expected_not_by_the_luckiest_result() -> None:
             strategy, trial_id, choices, outcome(0.6 + 0.05 * sum(choices) + luck - 0.02 * (choices[1] == 0))
         )
     assert strategy.recommend() == (2, 2, 2)
+
+
+def test_a_network_may_be_better_than_its_options_say() -> None:
+    """Far beyond what is left of the others, and more so the oftener it was seen."""
+    strategy = Predictor(ChoiceSpace((3, 3, 3)), 0, epochs=1)
+    rng = np.random.default_rng(0)
+    for trial_id, choices in enumerate(product(range(3), repeat=3)):
+        own = 0.15 if choices == (2, 2, 1) else 0.01 * rng.standard_normal()
+        tell(strategy, trial_id, choices, outcome(0.6 + 0.01 * sum(choices) + own))
+    assert strategy.recommend() == (2, 2, 1)
+
+
+def test_half_of_what_options_do_not_say_of_a_network_is_believed_and_more_of_a_mean() -> None:
+    one_hot = OneHot((2, 2))
+    rows = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [1, 1], [1, 1]])
+    accuracy = np.array([0.5, 0.6, 0.6, 0.72, 0.74, 0.73])
+    told, extras = Told(rows, accuracy, accuracy), np.zeros((6, 0))
+    known = KnownCosts(ChoiceSpace((2, 2)), one_hot, np.random.default_rng(0))
+    model = RewardModel(one_hot, known, told, extras, RewardHyperparameters(hyperparameters((2, 2)), None))
+    expected = model.mean.logit.of(one_hot.options(rows), extras)
+    left = logits(told) - expected
+    believed = np.append(0.5 * left[:3], [0.75 * left[3:].mean()] * 3)  # 1/2, and (1/2) / (1/2 + 1/6)
+    assert model.trained(told, extras) == pytest.approx(-np.log1p(np.exp(-(expected + believed))))
 
 
 def test_it_recommends_nothing_before_it_was_told_anything() -> None:

@@ -208,6 +208,10 @@ class ChoiceProcess:
         """What is expected of all choices."""
         return self._effects(self._solved(self._values), None)
 
+    def deviations(self) -> np.ndarray:
+        """(n): how far each measured value lies above what is expected there."""
+        return np.asarray(self._scale * self._noise * self._solved(self._values))
+
     def sample(self, rng: np.random.Generator, *, temperature: float) -> Effects:
         """One function that may be true; temperature 0 is the mean, 1 the posterior."""
         count, hyper = self._features.shape[1], self._hyper

@@ -133,8 +133,12 @@ class Predictor:
         """The told ones with the highest expected rewards, the best first."""
         if not len(self._told) or not self._one_hot.table.shape[1] or not any(self._reward):
             return []
-        feasible = dict.fromkeys(self._told[i] for i in self._used() if self._reward[i] > 0)
-        return self._leading(self._fitted().mean, list(feasible), count) if feasible else []
+        used = self._used()
+        told, extras = self._data(used)
+        scores = np.where(told.reward > 0, self._fitted().trained(told, extras), -np.inf)
+        best = np.argsort(-scores, kind="stable")
+        found = dict.fromkeys(self._told[used[i]] for i in best if scores[i] > -np.inf)
+        return list(found)[:count]
 
     # ------------------------------------------------------------------ the model, of what was told alone
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nas.strategies.choice_climb import RewardEffects
+from nas.strategies.choice_climb import RewardEffects, log_reward
 from nas.strategies.choice_process import (
     ChoiceProcess,
     Effects,
@@ -28,6 +28,7 @@ COST_ROWS = 400  # the latest of those that tell the cost factor: without noise,
 ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
 FLOOR = 3.0  # robust standard deviations below the median: how bad is all the same
 MOST_CACHED = 20_000  # architectures whose known quantities are kept: counting a network takes milliseconds
+OWN = 0.5  # of what options and pairs do not explain of an accuracy: the network's own share, not chance
 HOPELESS = 0.9  # of the best reward, where nothing is expected to be the best any more
 ROBUST = 1.4826  # times the median absolute deviation: a normal distribution's standard deviation
 EXACT = Prior(
@@ -111,7 +112,7 @@ class RewardModel:
     def __init__(
         self, one_hot: OneHot, known: KnownCosts, told: Told, extras: np.ndarray, hyper: RewardHyperparameters
     ) -> None:
-        self._known = known
+        self._known, self._one_hot = known, one_hot
         self._logit = ChoiceProcess(one_hot, told.rows, extras, logits(told), hyper.logit)
         priced, log_costs = priced_rows(told)
         priced, log_costs = priced[-COST_ROWS:], log_costs[-COST_ROWS:]
@@ -135,6 +136,20 @@ class RewardModel:
     def mean(self) -> RewardEffects:
         """What is expected."""
         return RewardEffects(self._logit.mean(), self._log_cost)
+
+    def trained(self, told: Told, extras: np.ndarray) -> np.ndarray:
+        """(n): the logarithm of the reward expected of each feasible trial that the model was made of.
+
+        What the model does not explain is in part the network's own, which no effect of options tells: OWN
+        of it is believed, and more of several trainings' mean, in which chance has less of a part.
+        """
+        _, networks, times = np.unique(told.rows, axis=0, return_inverse=True, return_counts=True)
+        networks = networks.reshape(-1)
+        deviations = np.bincount(networks, self._logit.deviations()) / times
+        believed = OWN / (OWN + (1 - OWN) / times) * deviations
+        logit = self.mean.logit.of(self._one_hot.options(told.rows), extras) + believed[networks]
+        with np.errstate(divide="ignore"):
+            return log_reward(logit, np.log(told.reward / np.maximum(told.accuracy, ALMOST)))
 
     def sample(
         self, rng: np.random.Generator, *, temperature: float, pending: np.ndarray, extras: np.ndarray
