@@ -70,17 +70,17 @@ def test_the_permitted_options() -> None:
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The quick search through the command line with Ray, shortened to six trials of one epoch."""
+    """The quick search through the command line with Ray, shortened to four trials of two epochs."""
     folder = tmp_path_factory.mktemp("quick") / "run"
     done = typed(
         "search", "quick", "--run", folder, "--workers", 2, "--json",
-        "--set", "budget.trials=6", "--set", "baseline=2", "--set", "recipe.epochs=2",
+        "--set", "budget.trials=4", "--set", "baseline=2", "--set", "recipe.epochs=2",
         "--set", "recipe.warmup_epochs=0.5", "--set", "data.fraction=0.5", "--set", "recipe.resolution=16",
         "--set", "finalists={count: 1, repeats: 1}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
-    assert figures["trials"] == 6
+    assert figures["trials"] == 4
     assert figures["baseline_trials"] == 2
     assert figures["reward"] > 0
     return folder
@@ -88,14 +88,14 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
     frame = pd.read_parquet(finished_run / "trials.parquet")
-    assert (frame.status == "completed").sum() == 7
+    assert (frame.status == "completed").sum() == 5
     assert (frame.purpose == "repeat").sum() == 1
     best = ranked(frame).iloc[0]
     assert best.reward == pytest.approx(
         best.accuracy * best.step_time_ratio**-0.07 * (best.params / best.reference_params) ** -0.05
     )
     epochs = pd.read_parquet(finished_run / "epochs.parquet")
-    assert len(epochs) == 14
+    assert len(epochs) == 10
     assert {path.name for path in finished_run.iterdir()} >= {
         "search.yaml", "trials.parquet", "epochs.parquet", "best.yaml", "log", "environment"
     }  # fmt: skip
