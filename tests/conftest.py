@@ -51,7 +51,10 @@ OF_PROCESSES = {
 }  # fmt: skip
 
 
-LONGEST = ("test_cli", "test_stopping", "test_ray_tune", "test_measure", "test_faults", "test_train")
+LONGEST = (
+    "test_cli", "test_stopping", "test_ray_tune", "test_ray_pool", "test_ray_cluster", "test_executors",
+    "test_timing_places", "test_chain", "test_measure", "test_faults", "test_train",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
