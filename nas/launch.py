@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
@@ -143,7 +142,8 @@ def executor_of(
     execute = ray_actors(
         workers=count, timing_device=timing_device, per_device=per_device, stall_seconds=stall_seconds
     )
-    words = shared_gpu_words(per_device, gpus=torch.cuda.device_count())
+    gpus = sum(slot.device.startswith("cuda") for slot in available_slots())
+    words = shared_gpu_words(per_device, gpus=gpus)
     return execute, f"{count} worker{'s' if count > 1 else ''}{words}"
 
 

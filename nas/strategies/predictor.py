@@ -135,7 +135,7 @@ class Predictor:
             return []
         used = self._used()
         told, extras = self._data(used)
-        scores = np.where(told.reward > 0, self._fitted().trained(told, extras), -np.inf)
+        scores = self._fitted().trained(told, extras)
         best = np.argsort(-scores, kind="stable")
         found = dict.fromkeys(self._told[used[i]] for i in best if scores[i] > -np.inf)
         return list(found)[:count]

@@ -138,7 +138,7 @@ class RewardModel:
         return RewardEffects(self._logit.mean(), self._log_cost)
 
     def trained(self, told: Told, extras: np.ndarray) -> np.ndarray:
-        """(n): the logarithm of the reward expected of each feasible trial that the model was made of.
+        """(n): the logarithm of the reward expected of each trial of the model; infeasible ones: of 0.
 
         What the model does not explain is in part the network's own, which no effect of options tells: OWN
         of it is believed, and more of several trainings' mean, in which chance has less of a part.
