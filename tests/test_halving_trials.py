@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import MakeConfig, Nas
 from rich.console import Console
+from test_simulate_command import with_real_params
 from test_successive_halving import halving_config, learning_worker, plain
 
 from nas.config import SearchConfig
@@ -20,11 +20,10 @@ from nas.outcome_model import modelled_run
 from nas.report.page import write_report
 from nas.search import search
 from nas.summary import summary_figures, summary_screen
-from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated
-from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
+from trials.trial import Trial
 from trials.trial_checkpoint import TrialCheckpoint
 
 
@@ -135,18 +134,7 @@ def test_the_screen_and_the_report_say_what_halving_saved(make_config: MakeConfi
 def test_a_run_with_curves_can_be_simulated_and_one_without_is_refused(
     make_config: MakeConfig, tmp_path: Path, nas: Nas
 ) -> None:
-    def start(slot: Slot) -> RunTrial:
-        inner = learning_worker(slot)
-
-        def run_trial(trial: Trial) -> Iterator[Event]:
-            params = count(trial.architecture, num_classes=10, resolution=16).params
-            for event in inner(trial):
-                if isinstance(event, TrialResult) and event.measurement is not None:
-                    event = replace(event, measurement=replace(event.measurement, params=params))
-                yield event
-
-        return run_trial
-
+    start = with_real_params(learning_worker)
     plain_search = halving_config(make_config, strategy="random_search", budget={"trials": 24})
     knows_its_end = make_config(budget={"trials": 24})
     for name, config in (("run", plain_search), ("cosine", knows_its_end)):

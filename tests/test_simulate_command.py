@@ -1,7 +1,7 @@
 """nas simulate: tables and runs in, a comparison of strategies and a picture out; wrong input refused."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -258,18 +258,22 @@ def test_what_is_no_table_and_no_run_is_refused(nas: Nas, tmp_path: Path) -> Non
 # ---------------------------------------------------------------------- on a run
 
 
-def counting_worker(slot: Slot) -> RunTrial:
-    """The formula, with the parameters of the real networks."""
-    inner = formula_worker(slot)
+def with_real_params(start: Callable[[Slot], RunTrial]) -> Callable[[Slot], RunTrial]:
+    """The same worker, with the parameters of the real networks."""
 
-    def run_trial(trial: Trial) -> Iterator[Event]:
-        params = count(trial.architecture, num_classes=10, resolution=16).params
-        for event in inner(trial):
-            if isinstance(event, TrialResult) and event.measurement is not None:
-                event = replace(event, measurement=replace(event.measurement, params=params))
-            yield event
+    def start_counting(slot: Slot) -> RunTrial:
+        inner = start(slot)
 
-    return run_trial
+        def run_trial(trial: Trial) -> Iterator[Event]:
+            params = count(trial.architecture, num_classes=10, resolution=16).params
+            for event in inner(trial):
+                if isinstance(event, TrialResult) and event.measurement is not None:
+                    event = replace(event, measurement=replace(event.measurement, params=params))
+                yield event
+
+        return run_trial
+
+    return start_counting
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +281,9 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search of 40 trials that compute a formula."""
     config = make_config_outside_a_test()(budget={"trials": 40}, strategy={"name": "random_search"})
     folder = tmp_path_factory.mktemp("simulate") / "run"
-    search(config, folder, execute=simulated(workers=2), start=counting_worker, num_classes=10)
+    search(
+        config, folder, execute=simulated(workers=2), start=with_real_params(formula_worker), num_classes=10
+    )
     return folder
 
 

@@ -102,6 +102,26 @@ def fill(folder: Path, asked: Any, finished: Any, *, trials: int = 3, open_asks:
         store.refresh_views(force=True)
 
 
+def test_views_are_in_the_order_of_trials_however_they_ended(
+    tmp_path: Path, asked: Any, finished: Any
+) -> None:
+    """Between sealed blocks and beyond them lie rows that are in none, each told later than the next."""
+    with RunStore(tmp_path / "run", segment_size=2) as store:
+        for trial_id in range(9):
+            store.record_ask(asked(trial_id))
+        for ended in ([8, 5, 4, 2], [1, 7, 0]):
+            for trial_id in ended:
+                for epoch in epochs(trial_id):
+                    store.record_epoch(epoch)
+                store.record_trial(finished(store.asks[trial_id]))
+            store.refresh_views(force=True)
+    trials = pd.read_parquet(tmp_path / "run" / "trials.parquet")
+    assert trials.trial_id.tolist() == [0, 1, 2, 4, 5, 7, 8]
+    seen = pd.read_parquet(tmp_path / "run" / "epochs.parquet")[["trial_id", "epoch"]].values.tolist()
+    assert seen == sorted(seen)
+    assert {trial_id for trial_id, _ in seen} == {0, 1, 2, 4, 5, 7, 8}
+
+
 def test_rows_come_back_as_they_were_written(tmp_path: Path, asked: Any, finished: Any) -> None:
     with RunStore(tmp_path / "run") as store:
         ask = store.record_ask(asked(0))
