@@ -162,7 +162,8 @@ class _Training:
         fit_in_memory(
             self.step, batch_size=batch_size // group.size, resolution=largest, num_classes=num_classes
         )
-        self.best_accuracy, self.best_epoch, self.devices_before = -1.0, 0, group.size
+        self.best_accuracy, self.best_epoch, self.best_resolution = -1.0, 0, 0
+        self.devices_before = group.size
         self.seconds, self.estimated_seconds = 0.0, 0.0
 
     def _check_same_state(self) -> None:
@@ -226,6 +227,7 @@ class _Training:
         self.resumed = None
         self.step.load({name: tensor.to(self.device) for name, tensor in tensors.items()})
         self.best_accuracy, self.best_epoch = facts["best_accuracy"], facts["best_epoch"]
+        self.best_resolution = facts.get("best_resolution", 0)
         self.seconds, self.estimated_seconds = facts["seconds"], facts["estimated_seconds"]
         self.devices_before = facts.get("devices", 1)
         return int(facts["epoch"])
@@ -263,13 +265,19 @@ class _Training:
         return False
 
     def _is_over(self, done: int) -> bool:
+        if done >= self.epochs:
+            return True
+        # Early stages end when the next one is due: where accuracy stands still on small images, larger help.
         patience = self.config.patience
-        return done >= self.epochs or (patience is not None and done - self.best_epoch >= patience > 0 < done)
+        is_last = self.best_resolution == self._stages()[-1].resolution
+        return patience is not None and is_last and done - self.best_epoch >= patience
 
     def _write(self, end: EpochEnd) -> None:
-        better = end.minival_accuracy > self.best_accuracy
+        # What small images gave says nothing of large ones: the best is that of the sizes trained last.
+        better = end.resolution != self.best_resolution or end.minival_accuracy > self.best_accuracy
         if better:
             self.best_accuracy, self.best_epoch = end.minival_accuracy, end.epoch
+            self.best_resolution = end.resolution
         self.seconds += end.train_seconds + end.evaluate_seconds
         row = self._row(end, best=better)
         self.files.metrics.append(row)
@@ -286,6 +294,7 @@ class _Training:
             "precision": self.precision,
             "best_accuracy": self.best_accuracy,
             "best_epoch": self.best_epoch,
+            "best_resolution": self.best_resolution,
             "seconds": self.seconds,
             "estimated_seconds": self.estimated_seconds,
             "devices": self.group.size,

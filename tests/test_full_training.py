@@ -210,6 +210,18 @@ def test_patience_ends_a_training_that_does_not_improve(tmp_path: Path) -> None:
     assert len(result.metrics) == result.best_epoch + 2 < 6
 
 
+@pytest.mark.parametrize("sizes", [Ramp(8, 16), Ramp(16, 8)])
+def test_the_best_is_one_of_the_last_size_and_patience_waits_for_it(tmp_path: Path, sizes: Ramp) -> None:
+    """What does not learn may be luckier at either size: the first epoch of the last stage counts anyhow."""
+    frozen = replace(RECIPE, learning_rate=1e-12, epochs=6, averaging_decay=0.0, warmup_epochs=0.0)
+    frozen = replace(frozen, resolution=sizes, batch_norm_momentum=1e-9)
+    result = train_fully(replace(CONFIG, recipe=frozen, patience=1), tmp_path / "run")
+    assert result.stopped_early
+    assert (result.best_epoch, len(result.metrics)) == (4, 5)
+    facts = load_weights(tmp_path / "run" / "weights" / "best.safetensors").facts
+    assert (facts["epoch"], facts["resolution"]) == (4, sizes.end)
+
+
 def test_states_do_not_pile_up(whole: Whole) -> None:
     assert len(list((whole[0].folder / "checkpoint").iterdir())) == 2
     assert TrainingFolder(whole[0].folder).newest_state() is not None
