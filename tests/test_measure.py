@@ -27,13 +27,13 @@ from nas.measure_screen import MAX_NAME, measure_screen, shortened
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import ConfigError, read_yaml, write_yaml
-from trials.alternating import EARLIEST_END, ROUNDS
+from trials import alternating
 from trials.device import is_out_of_memory
 from trials.memory_bound import available_bytes, bounded_memory
 from trials.step_memory import cpu_step_memory
 from trials.trial import InferenceTime, StepTime
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "few_rounds")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 # So much more to compute that it is slower on any machine: of WIDE half a step is what does not grow.
 WIDER = replace(WIDE, stages=(replace(WIDE.stages[0], channels=96, layers=6), *WIDE.stages[1:]))
@@ -41,7 +41,7 @@ CONDITIONS: dict[str, Any] = {"num_classes": 10, "resolution": 16, "batch_size":
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None, few_rounds: None) -> dict[str, Any]:
+def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> dict[str, Any]:
     """SMALL and WIDER, measured once."""
     folder = tmp_path_factory.mktemp("networks")
     for name, architecture in (("small", SMALL), ("wide", WIDER)):
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_networks(figures: dict[str, Any]) -> None:
         for inference in network["inference"]:
             speed = inference["inference_batch_size"] / inference["inference_seconds"]
             assert inference["images_per_second"] == pytest.approx(speed)
-        assert EARLIEST_END <= network["rounds"] <= ROUNDS
+        assert alternating.EARLIEST_END <= network["rounds"] <= alternating.ROUNDS
     assert wide["step_time_ratio"] > 1.5
     assert wide["inference"][2]["inference_time_ratio"] > 1.5
     assert wide["step_time_ratio_spread"] > 0
@@ -117,13 +117,13 @@ def test_measuring_leaves_threads_and_cores_as_they_are() -> None:
 
 @pytest.mark.skipif(available_bytes() is None, reason="only Linux tells")
 def test_a_batch_beyond_the_memory_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
-    """The step needs 3 GB of the 1.5 GB that are allowed here, and inference little."""
+    """The step needs 1.5 GB of the 0.75 GB that are allowed here, and inference little."""
     write_yaml(SMALL, tmp_path / "small.yaml")
     networks = read_networks([str(tmp_path / "small.yaml")])
-    given = conditions_for(networks, num_classes=10, resolution=64, batch_size=4096, precision="fp32")
+    given = conditions_for(networks, num_classes=10, resolution=64, batch_size=2048, precision="fp32")
     left = available_bytes()
     assert left is not None
-    with bounded_memory(share=1.5e9 / left):
+    with bounded_memory(share=0.75e9 / left):
         figures = measure_networks(networks, given)
     (network,) = figures["networks"]
     assert network["failure"] == OUT_OF_MEMORY

@@ -17,7 +17,7 @@ from trials.executors.in_process import in_process
 from trials.reward import Reward
 from trials.store import recorded_trials
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "few_rounds")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from nas.scaling.timer import StepTimer
 from search_spaces.architecture import Architecture
 from search_spaces.yaml_io import ConfigError, read_yaml, write_yaml
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "few_rounds")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 BASE = small_base()
 RULES = Rules()

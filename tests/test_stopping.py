@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -20,6 +20,7 @@ from fault_files import Fault, FaultyDisk
 from search_driver import config_of
 from test_search import identity
 
+from analysis.frame import read_trials
 from nas.latched import SearchFailedError
 from nas.search import SearchResult, search
 from nas.strategies.random_search import RandomSearch
@@ -132,14 +133,20 @@ def test_a_driver_survives_a_hundred_kills(tmp_path: Path) -> None:
 
 
 def test_readers_in_a_loop_never_see_half_a_row(tmp_path: Path) -> None:
+    """Of a file that they are given open; by its path all four open it twice, and may meet two versions."""
     import duckdb
     import polars
 
-    readers: list[Callable[[str], list[float]]] = [
-        lambda path: pd.read_parquet(path).reward.tolist(),
-        lambda path: pq.read_table(path)["reward"].to_pylist(),
-        lambda path: polars.read_parquet(path)["reward"].to_list(),
-        lambda path: [row[0] for row in duckdb.sql(f"select reward from '{path}'").fetchall()],
+    def by_duckdb(file: BinaryIO) -> list[float]:
+        view = pq.read_table(file)
+        return [row[0] for row in duckdb.from_arrow(view).project("reward").fetchall()]
+
+    readers: list[Callable[[BinaryIO], list[float]]] = [
+        lambda file: pd.read_parquet(file).reward.tolist(),
+        lambda file: pq.read_table(file)["reward"].to_pylist(),
+        lambda file: polars.read_parquet(file)["reward"].to_list(),
+        by_duckdb,
+        lambda file: read_trials(tmp_path / "run").reward.tolist(),
     ]
     folder = tmp_path / "run"
     process = driver(folder, trials=24, seconds=0.05)
@@ -148,7 +155,8 @@ def test_readers_in_a_loop_never_see_half_a_row(tmp_path: Path) -> None:
     while process.poll() is None:
         for read in readers:
             if (folder / "trials.parquet").exists():
-                rewards = read(str(folder / "trials.parquet"))
+                with (folder / "trials.parquet").open("rb") as file:
+                    rewards = read(file)
                 assert len(rewards) >= seen
                 assert None not in rewards
                 seen, looks = len(rewards), looks + 1
