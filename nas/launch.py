@@ -134,8 +134,9 @@ def executor_of(
     available = len(available_slots()) * per_device
     if workers is not None and workers > available:
         where = "GPUs, or else cores" if per_device == 1 else f"{per_device} on each GPU, or else core"
+        slots = "slot" if available == 1 else "slots"
         raise ConfigError(
-            f"--workers {workers}: this machine has {available} slots ({where}), one for each worker; "
+            f"--workers {workers}: this machine has {available} {slots} ({where}), one for each worker; "
             f"use --workers {available} or fewer"
         )
     count = workers or available

@@ -82,15 +82,6 @@ def test_commands_that_train_run_at_toy_size(
     run_at_toy_size(command, tmp_path, monkeypatch, capsys)
 
 
-def test_random_sizes_are_refused_where_recipes_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = module("table13_ablation", monkeypatch)
-    command.refuse_what_recipes_lack(["progressive"])
-    monkeypatch.setattr(command.dataclasses, "fields", lambda kind: ())
-    with pytest.raises(SystemExit) as ended:
-        command.refuse_what_recipes_lack(["progressive", "random_batch"])
-    assert ended.value.code == 2
-
-
 def test_the_cells_of_table_13_differ_in_regularization_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     command = module("table13_ablation", monkeypatch)
     adaptive = read_yaml(Recipe, "cifar10")

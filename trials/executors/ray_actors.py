@@ -139,8 +139,9 @@ def _checked(workers: int | None, devices: int, per_device: int, kind: str, opti
     available = devices * per_device
     if workers is not None and workers > available:
         each = "one" if per_device == 1 else f"1/{per_device} of one"
+        found = f"is only 1 {kind}" if devices == 1 else f"are only {devices} {kind}s"
         raise WorkersError(
-            f"{option} {workers}: there are only {devices} {kind}s, and each worker takes {each}; "
+            f"{option} {workers}: there {found}, and each worker takes {each}; "
             f"use {option} {available} or fewer"
         )
     if available < 1:

@@ -5,13 +5,11 @@
         [--csv FILE] [--png FILE]
 
 *adaptive* regularizes by the size of the images, *fixed* always as strongly as the last stage. Random sizes
-change with every batch, or as in the paper (`random_epochs`) every eight epochs; they need the recipe keys
-`resolution_schedule` and `regularization`, and the command refuses where recipes have them not. The cells
-take turns seed by seed; differences are between trainings of one seed.
+change with every batch, or as in the paper (`random_epochs`) every eight epochs. The cells take turns seed by
+seed; differences are between trainings of one seed.
 """
 
 import dataclasses
-import sys
 from typing import Any
 
 from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_table, write_csv
@@ -32,7 +30,6 @@ from trials.recipe import Ramp, Recipe
 
 SCHEDULES = ("progressive", "random_batch", "random_epochs")
 REGULARIZATIONS = ("fixed", "adaptive")
-KEYS = ("resolution_schedule", "regularization")
 QUICK = {
     "network": str(TOY), "resolution": 24, "stages": 2, "epochs": 2, "seeds": 2, "images": 300,
 }  # fmt: skip
@@ -52,7 +49,6 @@ def main() -> None:
     if arguments.quick:
         parser.set_defaults(**QUICK)
         arguments = parser.parse_args()
-    refuse_what_recipes_lack(arguments.schedules)
     adaptive = base_recipe(
         arguments,
         num_training_stages=arguments.stages,
@@ -68,19 +64,6 @@ def main() -> None:
             found[cell].append(training)
             print(f"  seed {seed}, {', '.join(cell)}: {training.accuracy:.4f}", flush=True)
     report(found, arguments)
-
-
-def refuse_what_recipes_lack(schedules: list[str]) -> None:
-    """Ends with a sentence where random sizes are asked for, and recipes cannot say so."""
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    missing = [key for key in KEYS if key not in known]
-    if missing and set(schedules) != {"progressive"}:
-        print(
-            f"recipes have no {' and no '.join(missing)} here, which random image sizes need; "
-            "--schedules progressive trains the two cells that need neither",
-            file=sys.stderr,
-        )
-        sys.exit(2)
 
 
 def cell_recipe(adaptive: Recipe, schedule: str, regularization: str) -> Recipe:
