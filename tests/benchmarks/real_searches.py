@@ -24,7 +24,12 @@ from nas.launch import launch_search
 from nas.search_loop import device_seconds
 
 # Of populations and batches for a hundred trials rather than a thousand.
-SETTINGS: dict[str, dict[str, Any]] = {"evolution": {"population": 25, "tournament": 5}}
+EVOLUTION = {"population": 25, "tournament": 5}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "evolution": EVOLUTION,
+    # Wants `--set recipe.schedule=constant`: a schedule that knows its end makes short trials other trials.
+    "successive_halving": {"over": {"name": "evolution", **EVOLUTION}, "eta": 2, "min_epochs": 1},
+}
 POINTS = 200
 
 
