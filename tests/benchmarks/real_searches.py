@@ -20,6 +20,7 @@ from rich.console import Console
 
 from analysis.finalists import finalists, standings
 from analysis.seed_curves import COLOURS, interval
+from nas.config import read_search_config
 from nas.launch import launch_search
 from nas.search_loop import device_seconds
 
@@ -28,7 +29,7 @@ EVOLUTION = {"population": 25, "tournament": 5}
 SETTINGS: dict[str, dict[str, Any]] = {
     "evolution": EVOLUTION,
     # Wants `--set recipe.schedule=constant`: a schedule that knows its end makes short trials other trials.
-    "successive_halving": {"over": {"name": "evolution", **EVOLUTION}, "eta": 2, "min_epochs": 1},
+    "successive_halving": {"over": {"name": "evolution", **EVOLUTION}, "eta": 2, "min_epochs": 2},
 }
 POINTS = 200
 
@@ -84,18 +85,25 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[])
     arguments = parser.parse_args()
     runs: dict[str, list[list[dict[str, Any]]]] = {name: [] for name in arguments.strategies}
+    overrides = {
+        (name, seed): [
+            f"data.source={arguments.source}",
+            f"strategy={json.dumps({'name': name, **SETTINGS.get(name, {})})}",
+            f"budget={{device_seconds: {arguments.device_seconds}}}",
+            f"seed={seed}",
+            *arguments.set,
+        ]
+        for seed in range(arguments.seeds)
+        for name in arguments.strategies
+    }
+    for each in overrides.values():
+        read_search_config(arguments.search, overrides=each)  # what is wrong is said before hours have passed
     for seed in range(arguments.seeds):
         for name in arguments.strategies:
             result = launch_search(
                 arguments.search,
                 arguments.folder / f"{name}-{seed}",
-                overrides=[
-                    f"data.source={arguments.source}",
-                    f"strategy={json.dumps({'name': name, **SETTINGS.get(name, {})})}",
-                    f"budget={{device_seconds: {arguments.device_seconds}}}",
-                    f"seed={seed}",
-                    *arguments.set,
-                ],
+                overrides=overrides[name, seed],
                 workers=None,
                 ray_address=None,
                 in_process=False,
