@@ -69,7 +69,7 @@ def picture(curves: dict[str, np.ndarray], at: np.ndarray, path: Path) -> None:
     axes.set_ylim(float(np.quantile(positive, 0.02)) * 0.98, float(positive.max()) * 1.01)
     axes.grid(color="0.92")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper left")
     figure.savefig(path)
 
 

@@ -10,6 +10,7 @@ seed; differences are between trainings of one seed.
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_table, write_csv
@@ -79,6 +80,7 @@ def cell_recipe(adaptive: Recipe, schedule: str, regularization: str) -> Recipe:
 
 def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
     """The four cells, what adaptive regularization gains, the paper's."""
+    name = Path(arguments.network).stem
     paper = paper_rows("table13")
     rows = []
     for schedule in arguments.schedules:
@@ -96,7 +98,7 @@ def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
             }
         )
     print_table(
-        f"Table 13: accuracy (%), mean and 95 % interval of {arguments.seeds} seeds, {arguments.network}",
+        f"Table 13: accuracy (%), mean and 95 % interval of {arguments.seeds} seeds, {name}",
         {
             "schedule": "sizes", "fixed": "fixed", "adaptive": "adaptive", "seconds": "seconds",
             "paper_fixed": "fixed (paper)", "paper_adaptive": "adaptive (paper)",
@@ -128,7 +130,7 @@ def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
         ],
     )  # fmt: skip
     curves = {", ".join(cell): trainings for cell, trainings in found.items()}
-    draw_curves(arguments.png, curves, title=f"{arguments.network}, up to {arguments.resolution} px")
+    draw_curves(arguments.png, curves, title=f"{name}, up to {arguments.resolution} px")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Every size is trained with every magnitude, constant both, and judged at its own
 cells, so that cells are compared seed by seed.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ def main() -> None:
 
 def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
     """The table, the best magnitude of each size, the interaction."""
+    name = Path(arguments.network).stem
     paper = paper_rows("table5")
     rows = []
     for size in arguments.sizes:
@@ -77,7 +79,7 @@ def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
     columns |= {f"{m:g}": f"magnitude {m:g}" for m in arguments.magnitudes}
     columns |= {"best": "best", "paper": "paper's top-1 by magnitude"}
     print_table(
-        f"Table 5: accuracy (%), mean and 95 % interval of {arguments.seeds} seeds, {arguments.network}",
+        f"Table 5: accuracy (%), mean and 95 % interval of {arguments.seeds} seeds, {name}",
         columns,
         rows,
     )
@@ -126,7 +128,8 @@ def draw(axes: Any, found: dict[Cell, list[Training]], arguments: Any) -> None:
             axes.plot([magnitude] * len(values), values, ".", color=colour, alpha=0.4)
             means.append(np.mean(values))
         axes.plot(arguments.magnitudes, means, "o-", color=colour, label=f"{size} px")
-    axes.set(xlabel="RandAugment magnitude", ylabel="minival accuracy (%)", title=arguments.network)
+    axes.set(xlabel="RandAugment magnitude", ylabel="minival accuracy (%)")
+    axes.set_title(Path(arguments.network).stem)
     axes.legend()
 
 
