@@ -25,7 +25,7 @@ def draw_training(metrics: Sequence[dict[str, Any]], path: Path, *, title: str) 
     accuracy.plot(epochs, series("train_accuracy"), color="0.6", label="train")
     accuracy.plot(epochs, series("minival_accuracy_raw"), color="C0", alpha=0.5, label="minival, raw weights")
     accuracy.plot(epochs, series("minival_accuracy"), color="C0", label="minival")
-    best = max(metrics, key=lambda row: row["minival_accuracy"])
+    best = next(row for row in reversed(metrics) if row["best"])  # whose weights were kept
     accuracy.plot(best["epoch"], best["minival_accuracy"], "o", color="C3")
     accuracy.annotate(
         f"{best['minival_accuracy']:.4f}",

@@ -86,7 +86,7 @@ def as_a_worker() -> Iterator[None]:
 
 
 # Where what is tested is how step time is measured, it is measured as it is for users.
-TIMED = {"test_inference_time"}
+TIMED = {"test_block_times", "test_inference_time", "test_predicted_step_time", "test_timing_places"}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -218,6 +218,7 @@ def test_the_best_is_one_of_the_last_size_and_patience_waits_for_it(tmp_path: Pa
     result = train_fully(replace(CONFIG, recipe=frozen, patience=1), tmp_path / "run")
     assert result.stopped_early
     assert (result.best_epoch, len(result.metrics)) == (4, 5)
+    assert [row["epoch"] for row in result.metrics if row["best"]][-1] == 4  # what the picture marks
     facts = load_weights(tmp_path / "run" / "weights" / "best.safetensors").facts
     assert (facts["epoch"], facts["resolution"]) == (4, sizes.end)
 
