@@ -99,18 +99,20 @@ def _locate(cls: type, source: str, *, folder: Path | None, where: str) -> Path:
     raise ConfigError(message)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, *, where: str = "") -> Any:
+    """The file's mapping; messages begin with `where` it was named, if a file named it."""
+    name = f"{where}{path.name}"
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(
-                f"{path.name}: {path.stat().st_size:,} bytes; a YAML file of ours is below {MAX_BYTES:,}"
+                f"{name}: {path.stat().st_size:,} bytes; a YAML file of ours is below {MAX_BYTES:,}"
             )
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name}: not a text file (byte {error.start} is not UTF-8)") from None
+        raise ConfigError(f"{name}: not a text file (byte {error.start} is not UTF-8)") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_yaml(text, name=path.name)
+        raise ConfigError(f"{where}{path}: cannot be read: {error.strerror}") from None
+    return parse_yaml(text, name=name)
 
 
 def peek_yaml(path: Path) -> dict[str, Any]:
@@ -224,7 +226,8 @@ def _with_named_file(kind: type, value: Any, key: str, *, name: str, folder: Pat
     if not isinstance(value, str):
         return _with_named_files(kind, value, name=name, folder=folder)
     path = _locate(kind, value, folder=folder or Path(), where=f"{name}: {key}: {shown(value)}")
-    return _with_named_files(kind, _load(path), name=path.name, folder=path.parent)
+    where = f"{name}: {key}: "
+    return _with_named_files(kind, _load(path, where=where), name=where + path.name, folder=path.parent)
 
 
 def _overridden(cls: type, mapping: Any, override: str) -> Any:

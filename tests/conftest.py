@@ -14,6 +14,8 @@ import pytest
 # One thread, as in workers: two spinning teams on the same cores slow each other many times over.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # tests' Ray stays on the loopback interface
+# Beside other tests, workers at Ray's nice 15 get almost nothing, and their test waits for them.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 from nas.config import SearchConfig
 from search_spaces.yaml_io import from_mapping
@@ -44,22 +46,28 @@ def pytest_xdist_auto_num_workers() -> int:
 # Such a test is tried once more, and the summary says so ("1 rerun"); a test that fails twice has failed.
 OF_PROCESSES = {
     "test_api_examples", "test_bound_stopping", "test_chain", "test_cli", "test_device_lock",
-    "test_device_lock_files", "test_doctor", "test_executors", "test_inference_time", "test_measure",
-    "test_predicted_step_time", "test_ray_cluster", "test_ray_pool", "test_ray_training", "test_ray_tune",
-    "test_report_browser", "test_retarget", "test_scaling_solver", "test_status", "test_stopping",
-    "test_store", "test_strategy_benchmark", "test_timing_places", "test_waiting_trials",
+    "test_device_lock_files", "test_doctor", "test_executors", "test_inference_time", "test_inference_trials",
+    "test_measure", "test_predicted_step_time", "test_ray_cluster", "test_ray_pool", "test_ray_training",
+    "test_ray_tune", "test_report_browser", "test_retarget", "test_scaling_solver", "test_status",
+    "test_stopping", "test_store", "test_strategy_benchmark", "test_timing_places", "test_waiting_trials",
 }  # fmt: skip
 
 
 LONGEST = (
-    "test_cli", "test_stopping", "test_ray_tune", "test_ray_pool", "test_ray_cluster", "test_executors",
-    "test_timing_places", "test_chain", "test_measure", "test_faults", "test_train",
+    "test_cli", "test_stopping", "test_ray_pool", "test_strategy_contract", "test_inference_time",
+    "test_measure", "test_faults", "test_api_examples", "test_ray_tune", "test_executors",
+    "test_timing_places", "test_simulated", "test_recovery", "test_halving_trials", "test_config_properties",
+    "test_full_training", "test_ray_cluster", "test_error_catalogue", "test_train",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks those of OF_PROCESSES; the longest files come first, so that no process ends with one alone."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    """Marks those of OF_PROCESSES; the longest files come first, so that no process ends with one alone.
+
+    (With `--no-loadscope-reorder`: pytest-xdist would begin with the files of the most tests.)
+    """
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
     for item in items:
         if item.path.stem in OF_PROCESSES:
             item.add_marker(pytest.mark.flaky(reruns=1))

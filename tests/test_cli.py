@@ -129,24 +129,24 @@ def test_export_never_replaces_a_file_unasked(finished_run: Path, nas: Nas, tmp_
 
 def test_a_killed_search_continues_with_the_same_command(digits_search_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    arguments = ["search", digits_search_file, "--run", folder, "--in-process", "--set", "budget.trials=5"]
+    arguments = ["search", digits_search_file, "--run", folder, "--in-process", "--set", "budget.trials=3"]
     command = [*COMMAND, *map(str, arguments)]
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     rows = folder / "log" / "trials"
     deadline = time.monotonic() + 600
-    while len(list(rows.glob("t*.parquet"))) < 2 and time.monotonic() < deadline:
+    while not list(rows.glob("t*.parquet")) and time.monotonic() < deadline:
         assert driver.poll() is None
         time.sleep(0.02)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     before = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
-    assert 2 <= len(before) < 5
+    assert 1 <= len(before) < 3
     done = typed(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     after = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
     assert before.items() <= after.items()
     frame = pd.read_parquet(folder / "trials.parquet")
-    assert (frame.status == "completed").sum() == 5
+    assert (frame.status == "completed").sum() == 3
     assert frame.trial_id.is_unique
 
 

@@ -75,6 +75,9 @@ def test_a_string_names_a_file_beside_then_a_shipped_one(tmp_path: Path) -> None
     search.write_text("space: tiny\n" + lines)
     with pytest.raises(ConfigError, match="recipe: 'mine': there is no such file"):
         read_search_config(search)
+    (tmp_path / "mine.yaml").write_text("epochs 3")
+    with pytest.raises(ConfigError, match=r"^s\.yaml: recipe: mine\.yaml: holds text; a mapping"):
+        read_search_config(search)
     (tmp_path / "mine.yaml").write_text("{epochs: 3, batch_size: 32, resolution: 16}")
     config = read_search_config(search)
     assert (config.recipe.epochs, config.space.stem_channels) == (3, 8)
