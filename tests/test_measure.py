@@ -117,13 +117,13 @@ def test_measuring_leaves_threads_and_cores_as_they_are() -> None:
 
 @pytest.mark.skipif(available_bytes() is None, reason="only Linux tells")
 def test_a_batch_beyond_the_memory_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
-    """The step needs twice the 0.4 GB that are allowed here, and inference little."""
+    """The step needs 1.5 GB; allowed are 0.3 and what earlier tests left. Inference needs little."""
     write_yaml(SMALL, tmp_path / "small.yaml")
     networks = read_networks([str(tmp_path / "small.yaml")])
-    given = conditions_for(networks, num_classes=10, resolution=64, batch_size=1024, precision="fp32")
+    given = conditions_for(networks, num_classes=10, resolution=64, batch_size=2048, precision="fp32")
     left = available_bytes()
     assert left is not None
-    with bounded_memory(share=0.4e9 / left):
+    with bounded_memory(share=0.3e9 / left):
         figures = measure_networks(networks, given)
     (network,) = figures["networks"]
     assert network["failure"] == OUT_OF_MEMORY
