@@ -181,6 +181,7 @@ def test_a_training_of_a_recipe_that_is_constant(monkeypatch: pytest.MonkeyPatch
 
     class Arguments:
         recipe, epochs, batch_size, source = "cifar10", 3, 32, "images"
+        learning_rate, averaging_decay = 0.002, None
 
     recipe = trainings.at_its_end(
         trainings.base_recipe(
@@ -189,3 +190,4 @@ def test_a_training_of_a_recipe_that_is_constant(monkeypatch: pytest.MonkeyPatch
     )
     (stage,) = recipe.training_stages()
     assert (stage.resolution, stage.randaugment, stage.epochs) == (48, 5, 3)
+    assert (recipe.learning_rate, recipe.averaging_decay) == (0.002, 0.999)

@@ -31,6 +31,8 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="cifar10", help="what is not varied; the paper's: full_s")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, help="per 256 images (default: the recipe's)")
+    parser.add_argument("--averaging-decay", type=float, help="of averaged weights (default: the recipe's)")
     parser.add_argument("--seeds", type=int, default=5, help="repeats of everything")
     parser.add_argument("--images", type=int, help="so many of them (default: all)")
     parser.add_argument("--minival", type=float, default=0.2, help="share by which trainings are judged")
@@ -60,6 +62,9 @@ def base_recipe(arguments: Any, **changes: Any) -> Recipe:
     epochs = max(arguments.epochs, changes.get("num_training_stages", recipe.num_training_stages))
     length = {"epochs": epochs, "batch_size": arguments.batch_size, "min_steps": 0}
     warmup = {"warmup_epochs": min(recipe.warmup_epochs, epochs / 4)}
+    for name in ("learning_rate", "averaging_decay"):
+        if (given := getattr(arguments, name)) is not None:
+            changes = {name: given, **changes}
     if arguments.source == "digits":
         changes = {"flip": False, **changes}  # a mirrored digit is another digit
     return replace(recipe, **{**length, **warmup, **changes})
