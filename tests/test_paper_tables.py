@@ -191,3 +191,30 @@ def test_a_training_of_a_recipe_that_is_constant(monkeypatch: pytest.MonkeyPatch
     (stage,) = recipe.training_stages()
     assert (stage.resolution, stage.randaugment, stage.epochs) == (48, 5, 3)
     assert (recipe.learning_rate, recipe.averaging_decay) == (0.002, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "what"),
+    [
+        ("table5_magnitude", ("--sizes", "16"), "images of 16 px are too small"),
+        ("table12_networks", ("--resolution", "32"), "images of 16 px are too small"),
+        ("table13_ablation", ("--resolution", "32"), "images of 16 px are too small"),
+        ("table12_networks", ("--networks", "resnet51"), "did you mean 'resnet50'"),
+        ("table13_ablation", ("--recipe", "cifar11"), "did you mean 'cifar10'"),
+        ("table5_magnitude", ("nowhere.parquet",), "nowhere.parquet: there is no such file"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anything_is(
+    command: str,
+    words: tuple[str, ...],
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [command, *words])
+    with pytest.raises(SystemExit) as ended:
+        module(command, monkeypatch).main()
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert what in err

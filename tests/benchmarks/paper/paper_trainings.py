@@ -3,13 +3,15 @@
 import argparse
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from paper_tables import save_figure
+from pydantic import ValidationError
 
 import nas.training_estimate
 from analysis.seed_curves import interval
@@ -85,13 +87,28 @@ def network_of(name: str, arguments: Any) -> Architecture:
     return architecture
 
 
+@contextmanager
+def refused(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """What cannot be read or trained ends the command with a sentence, before anything has been trained."""
+    try:
+        yield
+    except ValidationError as error:
+        parser.error("; ".join(found["msg"].removeprefix("Value error, ") for found in error.errors()))
+    except ValueError as error:  # of a file, a name, or the images
+        parser.error(str(error))
+
+
+def config_of(architecture: Architecture, recipe: Recipe, *, seed: int, arguments: Any) -> TrainingConfig:
+    """The training that `trained` does; ValueError where its images are not there or it cannot be done."""
+    there = len(find_images(DataConfig(source=arguments.source)).labels)
+    fraction = min(1.0, arguments.images / there) if arguments.images else 1.0
+    data = DataConfig(source=arguments.source, fraction=fraction, minival=arguments.minival)
+    return TrainingConfig(architecture=architecture, data=data, recipe=recipe, seed=seed)
+
+
 def trained(architecture: Architecture, recipe: Recipe, *, seed: int, arguments: Any) -> Training:
     """One training from scratch; its files are removed."""
-    fraction = 1.0
-    if arguments.images:
-        fraction = min(1.0, arguments.images / len(find_images(DataConfig(source=arguments.source)).labels))
-    data = DataConfig(source=arguments.source, fraction=fraction, minival=arguments.minival)
-    config = TrainingConfig(architecture=architecture, data=data, recipe=recipe, seed=seed)
+    config = config_of(architecture, recipe, seed=seed, arguments=arguments)
     nas.training_estimate.SECONDS = 0.0  # its estimate is of no use here
     folder = Path(tempfile.mkdtemp(prefix="paper-"))
     try:

@@ -8,6 +8,7 @@ the last stage's regularization. Both have the same epochs, and take turns seed 
 alone; at equal accuracy it ends when the accuracy is reached that both reach.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ from paper_trainings import (
     add_training,
     at_its_end,
     base_recipe,
+    config_of,
     device_name,
     difference,
     draw_curves,
     network_of,
+    refused,
     shown,
     trained,
 )
@@ -48,15 +51,18 @@ def main() -> None:
         parser.set_defaults(**QUICK)
         arguments = parser.parse_args()
     whole = float(arguments.resolution)
-    progressive = base_recipe(
-        arguments,
-        num_training_stages=arguments.stages,
-        resolution=Ramp(float(arguments.start or arguments.resolution // 2), whole),
-    )
-    recipes = {"baseline": at_its_end(progressive), "progressive": progressive}
+    with refused(parser):
+        progressive = base_recipe(
+            arguments,
+            num_training_stages=arguments.stages,
+            resolution=Ramp(float(arguments.start or arguments.resolution // 2), whole),
+        )
+        recipes = {"baseline": at_its_end(progressive), "progressive": progressive}
+        networks = {name: network_of(name, arguments) for name in arguments.networks}
+        for network, recipe in itertools.product(networks.values(), recipes.values()):
+            config_of(network, recipe, seed=0, arguments=arguments)
     found: dict[str, Trainings] = {}
-    for name in arguments.networks:
-        network = network_of(name, arguments)
+    for name, network in networks.items():
         found[name] = {way: [] for way in WAYS}
         for seed in range(arguments.seeds):
             for way in WAYS if seed % 2 == 0 else WAYS[::-1]:

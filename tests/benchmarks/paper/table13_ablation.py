@@ -19,10 +19,12 @@ from paper_trainings import (
     Training,
     add_training,
     base_recipe,
+    config_of,
     device_name,
     difference,
     draw_curves,
     network_of,
+    refused,
     shown,
     trained,
 )
@@ -50,14 +52,17 @@ def main() -> None:
     if arguments.quick:
         parser.set_defaults(**QUICK)
         arguments = parser.parse_args()
-    adaptive = base_recipe(
-        arguments,
-        num_training_stages=arguments.stages,
-        resolution=Ramp(float(arguments.start or arguments.resolution // 2), float(arguments.resolution)),
-    )
     cells = [(schedule, how) for schedule in arguments.schedules for how in REGULARIZATIONS]
-    recipes = {cell: cell_recipe(adaptive, *cell) for cell in cells}
-    network = network_of(arguments.network, arguments)
+    with refused(parser):
+        adaptive = base_recipe(
+            arguments,
+            num_training_stages=arguments.stages,
+            resolution=Ramp(float(arguments.start or arguments.resolution // 2), float(arguments.resolution)),
+        )
+        recipes = {cell: cell_recipe(adaptive, *cell) for cell in cells}
+        network = network_of(arguments.network, arguments)
+        for recipe in recipes.values():
+            config_of(network, recipe, seed=0, arguments=arguments)
     found: dict[Cell, list[Training]] = {cell: [] for cell in cells}
     for seed in range(arguments.seeds):
         for cell in cells if seed % 2 == 0 else cells[::-1]:

@@ -18,14 +18,16 @@ from paper_trainings import (
     add_training,
     at_its_end,
     base_recipe,
+    config_of,
     device_name,
     difference,
     network_of,
+    refused,
     shown,
     trained,
 )
 
-from trials.recipe import Ramp
+from trials.recipe import Ramp, Recipe
 
 QUICK = {"sizes": [16, 24], "magnitudes": [5.0, 15.0], "epochs": 1, "seeds": 2, "images": 300}
 Cell = tuple[int, float]
@@ -42,23 +44,25 @@ def main() -> None:
     if arguments.quick:
         parser.set_defaults(**QUICK, network=str(TOY))
         arguments = parser.parse_args()
-    network = network_of(arguments.network, arguments)
     cells = [(size, magnitude) for size in arguments.sizes for magnitude in arguments.magnitudes]
+    with refused(parser):
+        network = network_of(arguments.network, arguments)
+        recipes = {cell: cell_recipe(*cell, arguments) for cell in cells}
+        for recipe in recipes.values():
+            config_of(network, recipe, seed=0, arguments=arguments)
     found: dict[Cell, list[Training]] = {cell: [] for cell in cells}
     for seed in range(arguments.seeds):
         for size, magnitude in cells if seed % 2 == 0 else cells[::-1]:
-            recipe = at_its_end(
-                base_recipe(
-                    arguments,
-                    num_training_stages=1,
-                    resolution=Ramp(size, size),
-                    randaugment=Ramp(magnitude, magnitude),
-                )
-            )
-            training = trained(network, recipe, seed=seed, arguments=arguments)
+            training = trained(network, recipes[size, magnitude], seed=seed, arguments=arguments)
             found[size, magnitude].append(training)
             print(f"  seed {seed}: {size} px, magnitude {magnitude:g}: {training.accuracy:.4f}", flush=True)
     report(found, arguments)
+
+
+def cell_recipe(size: int, magnitude: float, arguments: Any) -> Recipe:
+    """One stage of one size and one magnitude."""
+    ramps = {"resolution": Ramp(size, size), "randaugment": Ramp(magnitude, magnitude)}
+    return at_its_end(base_recipe(arguments, num_training_stages=1, **ramps))
 
 
 def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
