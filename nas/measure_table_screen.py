@@ -36,7 +36,7 @@ def _stage_table(options: list[Figures]) -> Table:
         table.add_column(header, justify="right")
     for option in options:
         table.add_row(
-            SHORT_OPS[option["op"]],
+            SHORT_OPS.get(option["op"], option["op"]),
             str(option["kernel_size"]),
             str(option["expansion_ratio"]),
             f"{option['se_ratio']:g}" if option["se_ratio"] else "-",

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 Op = Literal["mbconv", "fused_mbconv"]  # of search spaces
-AnyOp = Literal["mbconv", "fused_mbconv", "bottleneck"]  # of architectures: the last is ResNet's
+AnyOp = Literal[Op, "bottleneck"]  # of architectures: the last is ResNet's
 Padding = Literal["symmetric", "same"]
 Kind = Literal["resnet"] | None  # None: an EfficientNet
 

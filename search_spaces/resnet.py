@@ -3,10 +3,13 @@
 Version 1.5: the stride is the 3x3 convolution's, not the first one's. No search space offers this op.
 """
 
+from collections import ChainMap
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from search_spaces.architecture import Block, Padding
-from search_spaces.blocks import BLOCKS, StochasticDepth
+from search_spaces.blocks import BLOCKS, FusedMBConv, MBConv, StochasticDepth
 from search_spaces.convolution import Convolution
 
 STEM_KERNEL = 7
@@ -61,4 +64,8 @@ def resnet_stem(channels: int, *, momentum: float, epsilon: float) -> nn.Sequent
     )
 
 
-ALL_BLOCKS = {**BLOCKS, "bottleneck": Bottleneck}
+# A view: an op that is put into BLOCKS later is seen.
+ALL_BLOCKS: Mapping[str, type[MBConv] | type[FusedMBConv] | type[Bottleneck]] = ChainMap(
+    {"bottleneck": Bottleneck},
+    BLOCKS,  # type: ignore[arg-type]
+)

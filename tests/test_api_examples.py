@@ -46,6 +46,7 @@ def test_the_examples_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     printed = dict(re.findall(r"^## (.+)\n((?:(?!##).*\n)*)", done.stdout, flags=re.M))
     assert len(printed) == len(EXAMPLES)
+    assert printed["An own op"].startswith("32 of 16 blocks")
     assert "(200, 16, 16, 3)" in printed["An own data source"]
     assert "trial 2: completed" in printed["An own executor"]
     assert printed["An own executor"].strip().endswith("3")

@@ -34,7 +34,7 @@ def _cells(stage: Stage) -> Cells:
     if not stage.layers:
         return {"op": "absent"}
     return {
-        "op": OP_NAMES[stage.op],
+        "op": OP_NAMES.get(stage.op, stage.op),
         "kernel": f"{stage.kernel_size}×{stage.kernel_size}",
         "expansion": f"e{stage.expansion_ratio}",
         "channels": str(stage.channels),
