@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.frame import floats, is_searched, searched
 from analysis.pareto import OBJECTIVES, hypervolume
+from analysis.rungs import COUNTED, SEARCHED
 
 SPENT = ("build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds")
 USED = ("trial_id", "tell_seq", "purpose", "status", "reward", "epochs", *SPENT)
@@ -27,10 +28,7 @@ def progress(trials: pd.DataFrame) -> pd.DataFrame:
     trial_id, purpose.
     """
     narrow = trials[list(USED)]  # sorting would copy all the rest, which is most of a row
-    counted = narrow[
-        trials.status.isin(["completed", "stopped", "infeasible"])
-        & trials.purpose.isin(["search", "baseline"])
-    ].sort_values("tell_seq")
+    counted = narrow[_is_counted(trials)].sort_values("tell_seq")
     reward = floats(counted, "reward")
     completed = np.where(is_searched(counted), reward, np.nan)
     return pd.DataFrame(
@@ -51,9 +49,7 @@ def random_band(trials: pd.DataFrame) -> pd.DataFrame:
     By the run's own baseline of m trials, for n of 1 to m: the best of n draws from what they found stays
     below x with probability F(x)^n. Beyond m the baseline says nothing, so the band ends there.
     """
-    baseline = trials[list(USED)][
-        (trials.purpose == "baseline") & trials.status.isin(["completed", "stopped", "infeasible"])
-    ]
+    baseline = trials[list(USED)][_is_counted(trials) & (trials.purpose == "baseline")]
     found = np.sort(np.nan_to_num(floats(baseline, "reward")))
     n = np.arange(1, len(found) + 1)
     columns: dict[str, Any] = {"trials": n}
@@ -62,6 +58,11 @@ def random_band(trials: pd.DataFrame) -> pd.DataFrame:
         columns[name] = found[np.clip(rank, 0, len(found) - 1)] if len(found) else []
     columns["device_seconds"] = n * float(device_seconds(baseline).mean()) if len(found) else []
     return pd.DataFrame(columns)
+
+
+def _is_counted(trials: pd.DataFrame) -> pd.Series:
+    """Which rows the budget counts."""
+    return trials.status.isin(list(COUNTED)) & trials.purpose.isin(list(SEARCHED))
 
 
 def front_volume(trials: pd.DataFrame) -> float:

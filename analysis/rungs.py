@@ -9,6 +9,9 @@ import numpy as np
 from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
 
+COUNTED = frozenset({"completed", "stopped", "infeasible"})  # statuses, by the budget
+SEARCHED = frozenset({"search", "baseline"})  # purposes; repeats and audits come after the search
+
 Row = Mapping[str, Any]
 R = TypeVar("R", bound=Row)
 
@@ -38,6 +41,11 @@ class Savings:
     whole: int
 
 
+def may_win(row: Row) -> bool:
+    """Whether the best of a search may be this trial: a completed one that neither repeats nor audits."""
+    return row["status"] == "completed" and row["purpose"] in SEARCHED
+
+
 def standing(row: Row) -> tuple[int, float]:
     """What the best trial is sought by: only trainings of the same length compare, and longer ones count."""
     return int(row.get("epochs") or 0), float(row["reward"] or 0.0)
@@ -45,7 +53,7 @@ def standing(row: Row) -> tuple[int, float]:
 
 def longest(rows: Iterable[R]) -> list[R]:
     """Completed search and baseline trials, of the longest training that one of them had."""
-    searched = list(_searched(rows))
+    searched = list(filter(may_win, rows))
     epochs = max((row.get("epochs") or 0 for row in searched), default=0)
     return [row for row in searched if (row.get("epochs") or 0) == epochs]
 
@@ -59,7 +67,7 @@ def own_epochs(row: Row, rows: Mapping[int, Row]) -> int:
 
 def rung_epochs(rows: Iterable[Row]) -> list[int]:
     """How long completed search and baseline trials trained, ascending."""
-    return sorted({int(row["epochs"]) for row in _searched(rows)})
+    return sorted({int(row["epochs"]) for row in filter(may_win, rows)})
 
 
 def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreement]:
@@ -67,7 +75,7 @@ def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreemen
 
     The baseline's trials are a fair sample; where there are fewer than `fewest`, promoted ones are taken too.
     """
-    rows = list(_searched(rows))
+    rows = list(filter(may_win, rows))
     *shorter, longest = rung_epochs(rows) or [0]
     whole = [row for row in rows if row["epochs"] == len(row["minival_accuracy"] or ()) == longest]
     fair = [row for row in whole if row["purpose"] == "baseline"]
@@ -91,7 +99,7 @@ def savings(rows: Iterable[Row]) -> Savings | None:
     if len(lengths) < 2:
         return None
     by_id = {int(row["trial_id"]): row for row in rows}
-    counted = list(_searched(rows))
+    counted = list(filter(may_win, rows))
     begun = sum(row.get("continues") is None for row in counted)
     spent = sum(own_epochs(row, by_id) for row in counted)
     return Savings(begun, spent, begun * lengths[-1])
@@ -114,7 +122,3 @@ def rung_sentences(rows: Iterable[Row]) -> list[str]:
             f"{rung.count} {'promoted' if rung.chosen else 'baseline'} trials"
         )
     return sentences
-
-
-def _searched(rows: Iterable[R]) -> Iterable[R]:
-    return (row for row in rows if row["status"] == "completed" and row["purpose"] in ("search", "baseline"))

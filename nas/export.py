@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.finalists import Finalist, finalists
 from analysis.pareto import pareto_front
-from analysis.rungs import standing
+from analysis.rungs import may_win, standing
 from nas.winner import winner_id
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
@@ -143,9 +143,8 @@ def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run:
     """
     completed = [row for row in rows.values() if row["status"] in ("completed", "cached")]
     completed = [row for row in completed if row["accuracy"] is not None]
-    searched = [row for row in completed if row["purpose"] in ("search", "baseline")]
     if trial is None:
-        best = max(searched, key=standing, default=None)
+        best = max(filter(may_win, completed), key=standing, default=None)
         if best is None:
             raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
         return best

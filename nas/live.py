@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis.rungs import own_epochs, standing
+from analysis.rungs import may_win, own_epochs, standing
 from nas.config import Budget
 from nas.live_figures import DeviceUse, sparkline
 from nas.news import Begun, News, Retried, RowWritten
@@ -95,7 +95,7 @@ class LiveView(AbstractContextManager["LiveView"]):
             epochs = own_epochs(row, self._rows) if self._budget.epochs else 0
             self._spent += 1 if self._budget.trials else epochs or device_seconds(row)
         better = self._best is None or standing(row) > standing(self._best)
-        if row["status"] == "completed" and row["purpose"] != "repeat" and better:
+        if may_win(row) and better:
             self._best = row
         if is_counted(row) and self._best is not None:
             self._bests.append(self._best["reward"])

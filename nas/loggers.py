@@ -11,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from analysis.rungs import standing
+from analysis.rungs import COUNTED, may_win, standing
 from nas.full_training import EpochDone
 from nas.full_training import News as TrainingNews
+from nas.news import Begun, RowWritten
 from nas.news import News as SearchNews
-from nas.news import RowWritten
 from search_spaces.yaml_io import ConfigError
 
 PROJECT = "training-aware-nas"
@@ -116,13 +116,19 @@ class Loggers(AbstractContextManager["Loggers"]):
 
     def show(self, news: SearchNews | TrainingNews) -> None:
         """Logs a trial's row, or an epoch of a training. Services begin with the first: not before."""
-        if isinstance(news, RowWritten) and news.row["status"] in ("completed", "stopped", "infeasible"):
+        if isinstance(news, Begun):
+            for recorded in news.rows:
+                self._compare_with_best(recorded)
+        elif isinstance(news, RowWritten) and news.row["status"] in COUNTED:
             row = news.row
-            if row["purpose"] in ("search", "baseline"):
-                self._best = max(self._best, standing(row))
+            self._compare_with_best(row)
             self._log(_scalars(row, TRIAL_SCALARS) | {"best_reward": self._best[1]}, row["tell_seq"])
         elif isinstance(news, EpochDone):
             self._log(_scalars(news.row, EPOCH_SCALARS), news.row["epoch"])
+
+    def _compare_with_best(self, row: Mapping[str, Any]) -> None:
+        if may_win(row):
+            self._best = max(self._best, standing(row))
 
     def _log(self, scalars: Mapping[str, float], step: int) -> None:
         if not self._loggers:

@@ -12,6 +12,7 @@ import numpy as np
 from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
 from nas.config import SearchConfig
 from nas.export import classes_of
+from nas.rules import is_counted
 from nas.search_loop import device_seconds
 from nas.simulate import KnownOutcomes
 from search_spaces.choice_space import Choices
@@ -37,7 +38,7 @@ class ModelledRun:
     config: SearchConfig
     reward: Reward
     rows: int
-    counted: int  # search and baseline trials of the run
+    counted: int  # search and baseline trials of the run, as its budget counts them
     tau: dict[str, float]
     noise: float  # standard deviation of one training's accuracy
 
@@ -78,7 +79,7 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
         config=config,
         reward=reward,
         rows=len(rows),
-        counted=sum(row["status"] in ("completed", "stopped", "infeasible") for row in log.trials.values()),
+        counted=sum(map(is_counted, log.trials.values())),
         tau=_taus(rows, reward, models, known.space.known),
         noise=float(np.median([_noise(models["accuracy"], row["accuracy"]) for row in rows])),
     )

@@ -1,5 +1,6 @@
 """A search's table of block times: frozen in its run, used for limits, or instead of measuring."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from analysis.choice_model import kendall_tau
 from nas.config import SearchConfig
 from search_spaces.architecture import Architecture
 from search_spaces.choice_space import ChoiceSpace
@@ -34,7 +36,7 @@ class PredictionError:
     networks: int
     mean: float  # of |predicted / measured - 1|
     within_error_bars: float  # share of networks within two standard errors
-    tau: float | None  # Kendall's, of the order; None with fewer than two networks
+    tau: float | None  # Kendall's tau-b, of the order; None where networks do not differ, or there is one
 
 
 @dataclass(frozen=True)
@@ -94,18 +96,13 @@ class Prediction:
         predicted = [self.fit.predict(architecture_from_json(r["architecture"])) for r in measured.values()]
         found = np.array([row["step_time_ratio"] for row in measured.values()])
         ratios, errors = np.array(predicted).T
+        tau = kendall_tau(ratios.tolist(), found.tolist())
         return PredictionError(
             networks=len(found),
             mean=float(np.mean(np.abs(ratios / found - 1))),
             within_error_bars=float(np.mean(np.abs(ratios - found) <= ERROR_BARS * errors)),
-            tau=kendall_tau(ratios, found) if len(found) > 1 else None,
+            tau=None if math.isnan(tau) else tau,
         )
-
-
-def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two orders of the same things: 1 if they agree on every pair, -1 if on none; ties count nothing."""
-    first, second = np.triu_indices(len(a), 1)
-    return float(np.mean(np.sign(a[first] - a[second]) * np.sign(b[first] - b[second])))
 
 
 def open_prediction(

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from analysis.rungs import COUNTED, SEARCHED
 from nas.config import Budget, Finalists
 from nas.strategy import Recommends, Strategy
 from search_spaces.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose
 
-COUNTED = frozenset({"completed", "stopped", "infeasible"})  # by the budget, as search or baseline trials
 MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
 UNSEEN_DRAWS = 2_000  # uniform draws that must all have been seen before a space counts as exhausted
 STOP_BELOW = "stop_below"  # in an ask's aux: the best reward when it was made, which its trial has to beat
@@ -21,7 +21,7 @@ DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of i
 
 def is_counted(row: Mapping[str, Any]) -> bool:
     """Whether a row counts in the budget."""
-    return row["status"] in COUNTED and row["purpose"] in ("search", "baseline")
+    return row["status"] in COUNTED and row["purpose"] in SEARCHED
 
 
 class Record(Protocol):

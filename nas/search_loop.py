@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.finalists import finalists
-from analysis.rungs import standing
+from analysis.rungs import may_win, standing
 from nas.breaker import Breaker
 from nas.config import SearchConfig
 from nas.export import best_yaml
@@ -229,7 +229,7 @@ class SearchLoop:
     def _compare_with_best(self, row: dict[str, Any]) -> bool:
         """Whether this row is the best so far, which it then is."""
         better = self.best is None or standing(row) > standing(self.best)
-        if not (_may_win(row) and better):
+        if not (may_win(row) and better):
             return False
         self.best = row
         return True
@@ -245,7 +245,7 @@ class SearchLoop:
             text = best_yaml(self.best, run=self.store.folder, repeats=ranked[0])
             self.store.write_text("best.yaml", text)
         elif recommended := self.rules.recommended(1):
-            mine = [row for row in rows if tuple(row["choices"]) == recommended[0] and _may_win(row)]
+            mine = [row for row in rows if tuple(row["choices"]) == recommended[0] and may_win(row)]
             self.best = max(mine, key=standing)
             self.store.write_text("best.yaml", best_yaml(self.best, run=self.store.folder))
 
@@ -306,10 +306,6 @@ class SearchLoop:
             raise SearchFailedError(
                 f"{too_often}; the last one (trial {result.trial_id}) said:\n{result.error}"
             )
-
-
-def _may_win(row: Mapping[str, Any]) -> bool:
-    return row["status"] == "completed" and row["purpose"] in ("search", "baseline")
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome | None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.rungs import COUNTED
 from nas.config import Budget
-from nas.rules import COUNTED, Rules
+from nas.rules import Rules
 from nas.strategies.successive_halving import at_epochs
 from nas.strategy import Promotes, Recommends, Strategy
 from search_spaces.choice_space import Choices, ChoiceSpace

@@ -15,11 +15,15 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from analysis.rungs import own_epochs, standing
-from nas.config import Budget, SearchConfig
+from analysis.finalists import finalists
+from analysis.rungs import SEARCHED, longest, may_win, own_epochs, standing
+from nas.config import Budget, Finalists, SearchConfig
 from nas.live import duration, short_count
-from nas.rules import is_counted
+from nas.rules import MAX_REPEATS, is_counted
 from nas.search_loop import device_seconds
+from nas.strategy import STRATEGIES, Recommends
+from nas.winner import winner_id
+from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.run_reader import RunLog, read_run
 
@@ -27,6 +31,7 @@ State = Literal["running", "finished", "stopped"]
 KINDS = ("train", "timing", "evaluate", "build")
 SECONDS_BETWEEN_LOOKS = 2.0
 PACED_TRIALS = 40  # the last ones, by which the time left is told
+MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
 BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
 
 
@@ -52,10 +57,11 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
     rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
     spent = _spent(config.budget, rows, log.trials)
-    state: State = "finished" if spent.spent >= spent.total and not log.in_flight else "stopped"
-    state = "running" if log.driver else state
+    state: State = "running" if log.driver else "stopped"
+    if not log.driver and not log.in_flight and _has_ended(config, spent, rows):
+        state = "finished"
     now = now or datetime.now(UTC)
-    best = max((r for r in rows if r["status"] == "completed"), key=standing, default=None)
+    best = _best(run, rows)
     baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
     return {
         "run": str(run),
@@ -77,6 +83,49 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         "seconds_left": seconds_left(config.budget, log, spent, now) if log.driver else None,
         "unreadable": list(log.unreadable),
     }
+
+
+def _best(run: Path, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """As `nas export` chooses: by the finalists' repeats, else as best.yaml says, else by reward."""
+    eligible = [row for row in rows if may_win(row)]
+    ranked = finalists(rows)
+    chosen = ranked[0].trial_id if ranked else winner_id(run)
+    named = next((row for row in eligible if row["trial_id"] == chosen), None)
+    return named or max(eligible, key=standing, default=None)
+
+
+def _has_ended(config: SearchConfig, spent: Spent, rows: list[dict[str, Any]]) -> bool:
+    """Whether the search would ask for nothing more, when nothing is in flight."""
+    if spent.spent < spent.total and not _is_exhausted(config.space, rows):
+        return False
+    return config.finalists is None or _are_repeated(config, config.finalists, rows)
+
+
+def _are_repeated(config: SearchConfig, wanted: Finalists, rows: list[dict[str, Any]]) -> bool:
+    """Whether each finalist was asked for as often as it should be; a repeat that crashed is not tried again.
+
+    Which ones a strategy recommends, no row tells: of these it is enough that so many were repeated.
+    """
+    rewards: dict[tuple[int, ...], float] = {}
+    for row in longest(rows):
+        choices = tuple(row["choices"])
+        rewards[choices] = max(standing(row)[1], rewards.get(choices, 0.0))
+    best = sorted(rewards, key=lambda choices: (-rewards[choices], choices))[: wanted.count]
+    asked = Counter(tuple(row["choices"]) for row in rows if row["purpose"] == "repeat")
+    repeated = {choices for choices, count in asked.items() if count >= wanted.repeats}
+    if issubclass(STRATEGIES[config.strategy["name"]], Recommends):
+        return len(repeated) >= len(best)
+    return repeated.issuperset(best)
+
+
+def _is_exhausted(space: SearchSpace, rows: list[dict[str, Any]]) -> bool:
+    """Whether the space ran out before the budget, as far as that can be told at once."""
+    last = [row["status"] for row in rows if row["purpose"] in SEARCHED][-MAX_REPEATS:]
+    if last == ["cached"] * MAX_REPEATS:  # then a search takes any unseen architecture, and there was none
+        return True
+    # In its baseline a search finds so without a row that says it.
+    tried = {tuple(row["choices"]) for row in rows if is_counted(row)}
+    return space.size <= MOST_COUNTED and len(tried) >= space.distinct_size
 
 
 def _spent(budget: Budget, rows: list[dict[str, Any]], by_id: Mapping[int, Mapping[str, Any]]) -> Spent:
@@ -125,6 +174,8 @@ def status_screen(figures: Mapping[str, Any]) -> RenderableType:
         )
         text += f"   step {best['step_time_ratio']:.2f}x   {short_count(best['params'])} params"
         lines.append(Text(text))
+    if figures["state"] == "finished" and figures["budget"]["spent"] < figures["budget"]["total"]:
+        lines.append(Text("the space is exhausted: every architecture has been trained"))
     if figures["baseline_trials"]:
         median = figures["baseline_median_reward"]
         lines.append(Text(f"random search's {figures['baseline_trials']} trials: reward median {median:.4f}"))

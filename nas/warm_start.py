@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from nas.config import SearchConfig
+from nas.rules import is_counted
 from nas.same_search import differences
 from search_spaces.yaml_io import ConfigError, read_yaml, to_mapping
+from trials.log_files import DamagedPartError
 from trials.reward import Reward
 from trials.rows import ask_from_row, outcome_from_row, ratio_to_reference
 from trials.store import RunStore, recorded_trials
@@ -44,15 +46,24 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
     """What an earlier run found, in the order in which it did, with rewards by this search's terms.
 
     The earlier rows are copied into the run directory when it begins. Asks have negative numbers.
+
+    Raises:
+        ConfigError: the copy is damaged, or is missing and cannot be made (`check_warm_start`).
     """
     if config.warm_start is None:
         return []
     if not (store.folder / FILE).is_file():
-        data = (Path(config.warm_start) / "trials.parquet").read_bytes()
-        store.write_bytes(FILE, data)
-    rows = sorted(store.rows_of(FILE), key=lambda row: row["tell_seq"])
-    told = [row for row in rows if row["status"] in ("completed", "infeasible")]
-    told = [row for row in told if row["purpose"] in ("search", "baseline")]
+        check_warm_start(config)  # of a run that goes on it may be another than it was
+        store.write_bytes(FILE, (Path(config.warm_start) / "trials.parquet").read_bytes())
+    try:
+        rows = sorted(store.rows_of(FILE), key=lambda row: row["tell_seq"])
+    except DamagedPartError as error:
+        raise ConfigError(
+            f"{store.folder / FILE}: damaged ({error}); remove this file: it is copied again from "
+            f"{config.warm_start}, as that run is now"
+        ) from None
+    # Of a stopped trial only a bound is known, by the terms of the earlier run.
+    told = [row for row in rows if is_counted(row) and row["status"] != "stopped"]
     reward = Reward(config.reward)
     return [
         (

@@ -1,6 +1,8 @@
 """What is computed of a run's rows, against cases whose answer is known."""
 
+from itertools import product
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -8,14 +10,18 @@ import pytest
 from synthetic_run import synthetic_config, synthetic_rows, write_rows, write_run
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
-from analysis.frame import ranked, read_trials, searched
+from analysis.frame import is_searched, ranked, read_trials, searched
 from analysis.intervals import difference, mean, resampled, share
 from analysis.ledger import ALL_KINDS, by_purpose, ledger, pauses, utilisation, work
 from analysis.pareto import hypervolume, non_dominated
-from analysis.progress import front_volume, progress, random_band
+from analysis.progress import SPENT, front_volume, progress, random_band
 from analysis.proxy_audit import proxy_audit
 from analysis.reward_map import candidates, reward_map, winner_range
 from analysis.run_comparison import compare_groups, compare_runs, winners_agree
+from analysis.rungs import may_win
+from nas.export import chosen_row
+from nas.rules import is_counted
+from trials.trial import Purpose, Status
 
 PAPER = {"step_time_ratio": -0.07, "params": -0.05}
 
@@ -25,6 +31,36 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     folder = tmp_path_factory.mktemp("runs") / "one"
     write_run(folder, 300)
     return read_trials(folder)
+
+
+# ---------------------------------------------------------------- what counts
+
+
+def test_rows_and_frames_agree_on_what_may_win_and_what_counts() -> None:
+    rows = [
+        {"trial_id": i, "tell_seq": i, "status": status, "purpose": purpose, "reward": 0.5, "epochs": 4}
+        for i, (status, purpose) in enumerate(product(get_args(Status), get_args(Purpose)))
+    ]
+    frame = pd.DataFrame(rows).assign(**dict.fromkeys(SPENT, 1.0))
+    found = [row for row in rows if may_win(row)]
+    assert [(row["status"], row["purpose"]) for row in found] == [
+        ("completed", "search"),
+        ("completed", "baseline"),
+    ]
+    assert list(is_searched(frame)) == [may_win(row) for row in rows]
+    counted = [row["trial_id"] for row in rows if is_counted(row)]
+    assert len(counted) == 6
+    assert list(progress(frame)["trial_id"]) == counted
+    assert len(random_band(frame)) == 3
+
+
+def test_a_cached_row_wins_nothing_but_can_be_exported_by_its_number() -> None:
+    rows: dict[int, dict[str, Any]] = {
+        i: {"trial_id": i, "status": status, "purpose": "search", "reward": reward, "accuracy": reward}
+        for i, (status, reward) in enumerate([("cached", 0.9), ("completed", 0.5)])
+    }
+    assert chosen_row(rows, trial=None, run=Path("run"))["trial_id"] == 1
+    assert chosen_row(rows, trial=0, run=Path("run"))["trial_id"] == 0
 
 
 # ---------------------------------------------------------------- fronts

@@ -10,6 +10,7 @@ from conftest import MakeConfig, formula_worker
 
 from nas.full_training import EpochDone
 from nas.loggers import EPOCH_SCALARS, Loggers
+from nas.news import Begun, RowWritten
 from nas.search import search
 from search_spaces.yaml_io import ConfigError
 from trials.executors.in_process import in_process
@@ -61,6 +62,27 @@ def test_every_trial_is_logged_once(
     (events,) = (tmp_path / "run" / "tensorboard").iterdir()
     written = events.read_bytes()
     assert written.count(b"step_time_ratio") == len(rows)
+
+
+def row(trial_id: int, **changes: Any) -> dict[str, Any]:
+    values = {"status": "completed", "purpose": "search", "reward": 0.5, "epochs": 3, "tell_seq": trial_id}
+    return {"trial_id": trial_id, **values, **changes}
+
+
+def test_a_continued_run_goes_on_from_its_best_and_only_what_may_win_is_compared(
+    tmp_path: Path, services: dict[str, list[Any]]
+) -> None:
+    with Loggers(["wandb"], tmp_path / "run", {}) as loggers:
+        loggers.show(Begun([row(0, reward=0.7), row(1, reward=0.6)], in_flight=0))
+        assert services["wandb"] == []
+        for changes in (
+            {"reward": 0.4},
+            {"reward": 0.0, "status": "infeasible", "epochs": 9},
+            {"reward": 0.9, "purpose": "repeat"},
+            {"reward": 0.8},
+        ):
+            loggers.show(RowWritten(row(2, **changes)))
+    assert [values["best_reward"] for _, values in services["wandb"]] == [0.7, 0.7, 0.7, 0.8]
 
 
 def test_epochs_of_a_training_are_logged(tmp_path: Path, services: dict[str, list[Any]]) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from synthetic_run import synthetic_config, write_rows, write_run
 
 from analysis.ledger import work
+from nas.audit import audit, plan_audit
 from nas.cli import main
 from nas.report.axes import Scale, scale_of, tick_texts
 from nas.report.cost import busy_by_kind
@@ -168,6 +169,21 @@ def test_an_audit_is_shown(run: Path, tmp_path: Path) -> None:
     text = page(read_facts(folder))
     assert "were trained again for 40 epochs" in text
     assert "Kendall&#x27;s tau of the two rankings" in text
+
+
+def test_a_damaged_audit_is_named_and_written_again_by_the_next(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder, execute = tmp_path / "run", in_process(device="cpu")
+    search(make_config(), folder, execute=execute, start=formula_worker)
+    audit(plan_audit(folder, trials=3, epochs=8), execute=execute, start=formula_worker)
+    whole = len(read_facts(folder).audits)
+    file = folder / "audit" / "trials.parquet"
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(ConfigError, match=r"run/audit/trials\.parquet: damaged; nas audit with the same"):
+        read_facts(folder)
+    audit(plan_audit(folder, trials=3, epochs=8), execute=execute, start=formula_worker)
+    assert len(read_facts(folder).audits) == whole == 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -17,7 +17,7 @@ from nas.run_list import folder_screen, folder_status, holds_runs
 def folder(tmp_path: Path) -> Path:
     runs = tmp_path / "runs"
     for i, name in enumerate(("first", "a-run-with-a-name-that-is-much-too-long-for-a-table", "broken")):
-        write_run(runs / name, 20, config=synthetic_config(budget={"trials": 20}))
+        write_run(runs / name, 20, config=synthetic_config(budget={"trials": 20}, finalists=None))
         os.utime(runs / name / "log" / "asks", (i, i))
         os.utime(runs / name / "search.yaml", (i, i))
     (runs / "broken" / "search.yaml").write_text("space: [")

@@ -337,6 +337,16 @@ def test_a_run_of_a_few_trials_is_no_ground_for_a_model(make_config: MakeConfig,
         modelled_run(tmp_path / "run")
 
 
+def test_repeats_of_finalists_are_no_trials_of_the_search(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(
+        budget={"trials": 16}, finalists={"count": 2, "repeats": 3}, strategy={"name": "random_search"}
+    )
+    start = with_real_params(formula_worker)
+    rows = search(config, tmp_path / "run", execute=simulated(), start=start, num_classes=10).rows
+    assert sum(row["purpose"] == "repeat" for row in rows) == 6
+    assert modelled_run(tmp_path / "run").counted == 16
+
+
 # ---------------------------------------------------------------------- advice
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from typing import Any
 import pytest
 from conftest import MakeConfig, formula_result, formula_worker
 from rich.console import Console
+from synthetic_run import write_rows, write_run
+from test_finalists import lucky
 
-from nas.config import Budget
+from nas.config import Budget, Finalists, SearchConfig
+from nas.export import exported_row
 from nas.search import search
 from nas.status import Spent, run_status, seconds_left, status_screen, watch
-from search_spaces.yaml_io import ConfigError
+from search_spaces.yaml_io import ConfigError, yaml_text
 from trials.executors.in_process import in_process
 from trials.run_reader import RunLog, read_run
 from trials.store import RunStore
@@ -260,3 +264,130 @@ def test_a_driver_waits_out_who_only_asks(tmp_path: Path, make_config: MakeConfi
     threading.Timer(0.06, os.close, [handle]).start()
     with RunStore(folder) as store:
         assert len(store.trials) >= 12
+
+
+# ---------------------------------------------------------------- when a search has ended
+
+
+def rewrite(folder: Path, config: SearchConfig) -> None:
+    """The run's own configuration becomes this one, as if it had been stopped while it went on by it."""
+    (folder / "search.yaml").write_text(yaml_text(config))
+
+
+def test_a_run_is_finished_when_each_finalist_has_its_repeats(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    two = make_config(finalists={"count": 2, "repeats": 2})
+    run(make_config(), folder)
+    rewrite(folder, two)
+    figures = run_status(folder)
+    assert figures["budget"]["spent"] == figures["budget"]["total"]
+    assert figures["state"] == "stopped"
+    assert "(continues)" in shown(figures)
+    run(two, folder)
+    assert run_status(folder)["state"] == "finished"
+    for finalists in ({"count": 2, "repeats": 3}, {"count": 3, "repeats": 2}):
+        rewrite(folder, make_config(finalists=finalists))
+        assert run_status(folder)["state"] == "stopped"
+
+
+def test_a_larger_budget_has_finalists_of_its_own(make_config: MakeConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    one = {"count": 1, "repeats": 1}
+    run(make_config(finalists=one), folder)
+    small = run_status(folder)
+    rewrite(folder, make_config())
+    run(make_config(budget={"trials": 40}), folder)
+    larger = make_config(finalists=one, budget={"trials": 40})
+    rewrite(folder, larger)
+    assert run_status(folder)["state"] == "stopped"
+    run(larger, folder)
+    figures = run_status(folder)
+    assert (small["state"], figures["state"]) == ("finished", "finished")
+
+
+def test_finalists_that_a_strategy_recommends_are_counted(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(
+        strategy={"name": "predictor", "initial": 8},
+        reward={"params": -0.001},  # else what a network costs decides more than luck
+        budget={"trials": 30},
+        baseline=8,
+        finalists={"count": 2, "repeats": 1},
+    )
+    result = search(config, tmp_path / "run", execute=in_process(device="cpu"), start=lucky)
+    luckiest = max(result.rows, key=lambda row: row["reward"])
+    assert luckiest["choices"] not in [row["choices"] for row in result.rows if row["purpose"] == "repeat"]
+    assert run_status(tmp_path / "run")["state"] == "finished"
+    rewrite(tmp_path / "run", replace(config, finalists=Finalists(count=2, repeats=2)))
+    assert run_status(tmp_path / "run")["state"] == "stopped"
+
+
+def test_a_lucky_repeat_is_not_the_best(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    rows = write_run(folder, 60)
+    lucky_one = next(row for row in rows if row["purpose"] == "repeat")
+    lucky_one["reward"] = 5.0
+    write_rows(folder / "trials.parquet", rows)
+    best = run_status(folder)["best"]
+    assert best["trial_id"] == exported_row(folder, trial=None)[0]["trial_id"]
+    assert best["reward"] < 5.0
+    selected = rows[best["trial_id"]]
+    assert (selected["choices"], selected["purpose"] != "repeat") == (lucky_one["choices"], True)
+
+
+@pytest.mark.parametrize("recommended", [False, True])
+def test_the_best_is_what_the_search_chose(
+    recommended: bool, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    strategy = {"name": "predictor", "initial": 8} if recommended else {"name": "random_search"}
+    config = make_config(strategy=strategy, reward={"params": -0.001}, budget={"trials": 30}, baseline=8)
+    result = search(config, tmp_path / "run", execute=in_process(device="cpu"), start=lucky)
+    assert result.best is not None
+    assert (result.best["trial_id"] == 0) == (not recommended)
+    assert run_status(tmp_path / "run")["best"]["trial_id"] == result.best["trial_id"]
+
+
+EIGHT = {
+    "stem_channels": 8,
+    "head_channels": 16,
+    "stages": [
+        {"op": ["mbconv", "fused_mbconv"], "kernel_size": [3, 5], "expansion_ratio": [4], "channels": 8,
+         "layers": [1, 2]}
+    ],
+    "reference": {
+        "stem_channels": 8,
+        "head_channels": 16,
+        "stages": [
+            {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": 1,
+             "se_ratio": 0.25}
+        ],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("baseline", "countable"),
+    [(3, True), (12, True), (3, False)],
+    ids=["in the search", "in the baseline", "by the rows alone"],
+)
+def test_a_run_whose_space_ran_out_is_finished(
+    baseline: int, countable: bool, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not countable:
+        monkeypatch.setattr("nas.status.MOST_COUNTED", 0)
+    folder = tmp_path / "run"
+    config = make_config(space=EIGHT, baseline=baseline)
+    run(config, folder, until=4)
+    figures = run_status(folder)
+    assert figures["state"] == "stopped"
+    assert "exhausted" not in shown(figures)
+    run(config, folder)
+    figures = run_status(folder)
+    assert figures["budget"]["spent"] == 8
+    assert figures["state"] == "finished"
+    screen = shown(figures)
+    assert "the space is exhausted" in screen
+    assert "(continues)" not in screen
+    rewrite(folder, make_config(space=EIGHT, baseline=baseline, finalists={"count": 1, "repeats": 1}))
+    assert run_status(folder)["state"] == "stopped"

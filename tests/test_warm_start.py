@@ -11,6 +11,7 @@ from test_search import identity, run
 
 from analysis.pareto import non_dominated, pareto_front
 from nas.export import export_front
+from nas.warm_start import FILE
 from search_spaces.architecture import Architecture
 from search_spaces.yaml_io import ConfigError, read_yaml
 
@@ -36,6 +37,25 @@ def test_a_warm_run_is_continued_also_when_the_earlier_one_is_gone(
     expected = identity(run(whole, tmp_path / "whole"))
     run(make_config(warm_start=str(tmp_path / "earlier"), baseline=0, budget={"trials": 7}), tmp_path / "run")
     shutil.rmtree(tmp_path / "earlier")
+    assert identity(run(whole, tmp_path / "run")) == expected
+
+
+def test_a_damaged_copy_of_the_earlier_rows_is_refused_and_removed_is_made_again(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    run(make_config(), tmp_path / "earlier")
+    whole = make_config(warm_start=str(tmp_path / "earlier"), baseline=0, budget={"trials": 20})
+    expected = identity(run(whole, tmp_path / "whole"))
+    run(make_config(warm_start=str(tmp_path / "earlier"), baseline=0, budget={"trials": 7}), tmp_path / "run")
+    copy = tmp_path / "run" / FILE
+    copy.write_bytes(copy.read_bytes()[:-40])
+    with pytest.raises(ConfigError, match=r"run/warm_start\.parquet: damaged \(.*remove this file"):
+        run(whole, tmp_path / "run")
+    copy.unlink()
+    (tmp_path / "earlier").rename(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"warm_start: .*earlier: not a run directory"):
+        run(whole, tmp_path / "run")
+    (tmp_path / "elsewhere").rename(tmp_path / "earlier")
     assert identity(run(whole, tmp_path / "run")) == expected
 
 

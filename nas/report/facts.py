@@ -116,11 +116,19 @@ def _rows(run: Path) -> pd.DataFrame:
 
 
 def _audits(run: Path) -> pd.DataFrame:
-    """Rows of longer trainings; none where there has been no audit."""
+    """Rows of longer trainings; none where there has been no audit.
+
+    Raises:
+        ConfigError: they are damaged.
+    """
     try:
         return read_trials(run / "audit")
     except FileNotFoundError:
         return read_trials(run)[:0]
+    except ValueError:
+        raise ConfigError(
+            f"{run}/audit/trials.parquet: damaged; nas audit with the same options writes it again"
+        ) from None
 
 
 def _environments(run: Path) -> tuple[dict[str, Any], ...]:
@@ -190,9 +198,9 @@ def stage_words(stage: Stage) -> str:
     """A stage in a few characters: Fused k3 e4 48 ×2."""
     if not stage.layers:
         return "absent"
-    squeeze = " se" if stage.se_ratio else ""
+    op, squeeze = OPS.get(stage.op, stage.op), " se" if stage.se_ratio else ""
     return (
-        f"{OPS[stage.op]} k{stage.kernel_size} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
+        f"{op} k{stage.kernel_size} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
         f"{squeeze} ×{stage.layers}"
     )
 

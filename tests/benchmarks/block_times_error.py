@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nas.predicted_step_time import kendall_tau
+from analysis.choice_model import kendall_tau
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.space import SearchSpace
@@ -132,10 +132,10 @@ def judged(table: BlockTable, wanted: BlockMeasurement) -> dict[str, Any]:
         "networks": len(unseen),
         "error": float(np.mean(np.abs(predicted / measured - 1))),
         "error_at_most": float(np.max(np.abs(predicted / measured - 1))),
-        "tau": kendall_tau(predicted, measured),
+        "tau": kendall_tau(predicted.tolist(), measured.tolist()),
         "within_two_error_bars": float(np.mean(np.abs(predicted - measured) <= 2 * errors)),
         "plain_error": float(np.mean(np.abs(plain / measured - 1))),
-        "plain_tau": kendall_tau(plain, measured),
+        "plain_tau": kendall_tau(plain.tolist(), measured.tolist()),
         "median_spread": float(np.median([network.step_time_ratio_spread for network in unseen])),
         "flagged": sum(network.timing_flag is not None for network in unseen),
         "measured": measured.tolist(),
