@@ -15,8 +15,10 @@ from test_timing_places import trials
 
 from nas.news import Retried
 from nas.search import search
+from trials.executors import ray_pool
 from trials.executors.ray_actors import ray_actors
-from trials.executors.ray_pool import WorkersError
+from trials.executors.ray_pool import FAILED_STARTS, Pool, WorkersError, _Member
+from trials.executors.timing_places import TimingPlaces
 from trials.trial import (
     EpochResult,
     Event,
@@ -175,6 +177,38 @@ def test_images_are_looked_for_on_every_worker_before_anything_is_asked() -> Non
     with pytest.raises(WorkersError, match=r"worker \d did not start: .*no images at /data/flowers"):
         list(ray_actors(workers=2)(portable(Unprepared), given()))
     assert not drawn
+
+
+def test_a_slot_whose_worker_never_starts_is_left_until_nodes_come_or_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+    from ray.exceptions import RayActorError
+
+    started: list[int] = []
+
+    class Failing(Pool):
+        def _started(self, slot: Slot, failed_starts: int = 0) -> _Member:
+            started.append(slot.index)
+            return _Member(slot=slot, actor=None, ready=None, failed_starts=failed_starts)
+
+    def fail(_: object) -> None:
+        raise RayActorError
+
+    monkeypatch.setattr(ray, "get", fail)
+    monkeypatch.setattr(ray_pool, "SECONDS_BETWEEN_LOOKS", -1.0)
+    offered, places = [Slot(index=0), Slot(index=1)], TimingPlaces([], None)
+    pool = Failing(formula_worker, offered[:], more_slots=lambda: offered)  # type: ignore[arg-type]
+    for _ in range(FAILED_STARTS):
+        events = list(pool._started_later(pool._members[1], places))
+    (said,) = (event.text for event in events if isinstance(event, Notice))
+    assert said.startswith("worker 1 is given up")
+    started.clear()
+    list(pool._grown(places))
+    assert not started
+    offered.append(Slot(index=2))
+    list(pool._grown(places))
+    assert started == [1, 2]
 
 
 # ---------------------------------------------------------------------- what the search makes of it

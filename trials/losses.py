@@ -54,14 +54,12 @@ class Declared:
         return json.dumps(self.entries, indent=1) + "\n"
 
 
-def declared_losses(text: bytes | None) -> Declared:
-    """What the file says; nothing where there is none.
+def declared_losses(text: bytes) -> Declared:
+    """What the file says.
 
     Raises:
         ValueError: it is not what was written.
     """
-    if text is None:
-        return Declared()
     entries = json.loads(text)
     try:
         trials = frozenset(int(i) for entry in entries for i in entry["lost_trials"])

@@ -63,7 +63,6 @@ class WorkerSetup:
 
     data: DataConfig
     reference: Architecture
-    cache: Path | None = None  # of packed images; None: the default place
     checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts again
     resolutions: tuple[int, ...] = ()  # at which trials will want them, in pixels
     locks: Path = FOLDER  # where all processes of a host meet
@@ -100,7 +99,7 @@ class _Worker:
         self.reference_step = lru_cache(maxsize=2)(self._reference_step)
 
     def _open(self, resolution: int) -> ResidentImages:
-        packed = open_images(self.setup.data, resolution=resolution, cache=self.setup.cache)
+        packed = open_images(self.setup.data, resolution=resolution)
         return ResidentImages(packed, self.device)
 
     def _reference_step(

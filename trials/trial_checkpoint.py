@@ -56,7 +56,3 @@ class TrialCheckpoint:
             return []
         step.load({name: tensor.to(step.device) for name, tensor in tensors.items()})
         return ends
-
-    def remove(self) -> None:
-        """When the trial's row is durable, and none goes on from it."""
-        self.path.unlink(missing_ok=True)

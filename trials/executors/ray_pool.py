@@ -83,6 +83,9 @@ class Pool:
         self._timing_device = timing_device
         self._stall_seconds = stall_seconds
         self._members = {slot.index: self._started(slot) for slot in slots}
+        # Slots whose actor does not start, time and again: tried anew when nodes have come or gone.
+        self._given_up: set[int] = set()
+        self._offered = len(slots)
         self._looked = self._noticed = time.monotonic()
 
     def events(self, trials: Iterable[Trial | None]) -> Iterator[Event]:
@@ -186,6 +189,7 @@ class Pool:
                 self._replace(member, failed_starts=failed)
                 return
             del self._members[member.slot.index]
+            self._given_up.add(member.slot.index)
             yield Notice(f"worker {member.slot.index} is given up: it did not start: {cause(error)}")
             if not self._members:
                 raise WorkersError(f"no worker is left; the last one said: {cause(error)}") from error
@@ -197,8 +201,12 @@ class Pool:
         now = time.monotonic()
         if self._more_slots is not None and now - self._looked > SECONDS_BETWEEN_LOOKS:
             self._looked = now
-            for slot in self._more_slots():
-                if slot.index not in self._members:
+            slots = self._more_slots()
+            if len(slots) != self._offered:
+                self._offered = len(slots)
+                self._given_up.clear()
+            for slot in slots:
+                if slot.index not in self._members and slot.index not in self._given_up:
                     self._members[slot.index] = self._started(slot)
         if any(member.info is not None for member in self._members.values()):
             self._noticed = now
