@@ -14,6 +14,7 @@ from rich.console import Console
 from nas.audit_command import audit
 from nas.doctor.command import doctor
 from nas.export_command import export, import_
+from nas.options import Json
 from nas.report.command import report
 from nas.scaling.command import scale
 from nas.training_commands import evaluate, predict, train
@@ -34,8 +35,6 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
 
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_NOT_WRITTEN, EXIT_LOCKED = 1, 2, 74, 75
 
@@ -158,18 +157,22 @@ def measure(
     run: Annotated[
         Path | None, typer.Option(help="A run whose step times are measured again, on this device.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="With --run: how many of its best trials.")] = 50,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="With --run: how many of its best trials (default: 50).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure networks side by side here: size, training step, inference, memory; or a space's blocks."""
     if run is not None:
         from nas.retarget_screen import retarget_figures, retarget_on_console, retarget_screen
 
-        if sources or classes or resolution or batch_size or precision or table:
+        if sources or classes or resolution or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
-        result = retarget_on_console(run, top=top, console=Console(stderr=True))
+        result = retarget_on_console(run, top=top or 50, console=Console(stderr=True))
         _print(as_json, lambda: retarget_figures(result), lambda: retarget_screen(result))
         return
+    if top is not None:
+        raise typer.BadParameter("--top is of --run: how many of its best trials are measured again")
     from nas.measure_request import measure_request
 
     measure_it, screen = measure_request(sources or [], table=table, out=out)
@@ -286,6 +289,7 @@ def _exit_code(error: Exception) -> int | None:
     """The code for what a user can mend; None for a bug, which keeps its traceback."""
     from nas.latched import SearchFailedError
     from nas.stopping import SearchStoppedError
+    from nas.training_failure import TrainingFailedError
     from search_spaces.yaml_io import ConfigError
     from trials.driver_lock import RunLockedError
     from trials.executors.ray_pool import WorkersError
@@ -300,6 +304,7 @@ def _exit_code(error: Exception) -> int | None:
         WrongDeviceError: EXIT_WRONG_INPUT,
         RunLockedError: EXIT_LOCKED,
         SearchFailedError: EXIT_FAILED,
+        TrainingFailedError: EXIT_FAILED,
         LogNotWrittenError: EXIT_NOT_WRITTEN,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

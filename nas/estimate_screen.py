@@ -95,6 +95,8 @@ def _notes(figures: Mapping[str, Any]) -> list[str]:
         notes.append(f"{figures['strategy']} does not draw uniformly; faster networks cost less.")
     if figures["bound_stopping"]:
         notes.append("Trials that bound_stopping ends early are counted whole.")
+    if figures["rungs"]:
+        notes.append("Every trial is counted whole; successive_halving ends most of them after fewer epochs.")
     if figures["timed_batch_size"] != figures["batch_size"]:
         notes.append(
             f"Steps of {figures['timed_batch_size']} of the {figures['batch_size']} images were timed and "

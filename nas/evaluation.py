@@ -1,6 +1,7 @@
 """Trained weights on labelled images: accuracy, top five, each class, what is taken for what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,18 @@ import torch
 from search_spaces.yaml_io import ConfigError
 from trials.augment import to_input
 from trials.batches import batches
-from trials.data import DataConfig
+from trials.data import DataConfig, find_images
 from trials.device import autocast, available_slots, use_all_cores
 from trials.labels import PADDING
 from trials.packed import TrialImages, open_images
 from trials.resident import ResidentImages
+from trials.splits import split_indices
 from trials.targets import are_correct, cross_entropy
 from trials.weights_file import WeightsFile
 
 BATCH = 256
+# Of images that only judge: both sides are judged by, and halves need no more than two images of a class.
+MINIVAL = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,25 +60,57 @@ class Evaluation:
         }
 
 
-def labelled_images(source: str, weights: WeightsFile, *, resolution: int) -> TrialImages:
+@contextmanager
+def refused_as(option: str) -> Iterator[None]:
+    """Images that cannot be opened in this block are a ConfigError that begins with the option's name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from error
+
+
+def check_labelled(source: str, trained: tuple[str, ...], *, option: str) -> None:
+    """Refuses a source by which weights of these classes could not be judged; no picture is read.
+
+    Raises:
+        ConfigError: the source cannot be read, or its classes are not among those.
+    """
+    with refused_as(option):
+        found = find_images(_judging(source))
+        split_indices(found.labels, minival=MINIVAL, seed=0)
+    _check_classes(source, found.classes, trained, option=option)
+
+
+def labelled_images(
+    source: str, weights: WeightsFile, *, resolution: int, option: str = "data"
+) -> TrialImages:
     """All images of a source, with their labels in the order of the weights' classes.
 
     Raises:
         ConfigError: the source cannot be read, or its classes are not those of the weights.
     """
-    images = open_images(DataConfig(source=source, max_corrupt=0.999), resolution=resolution)
+    with refused_as(option):
+        images = open_images(_judging(source), resolution=resolution)
     trained = tuple(weights.facts.get("classes") or ())
     if images.classes == trained or not trained:
         return images
-    unknown = [name for name in images.classes if name not in trained]
-    if unknown:
-        raise ConfigError(
-            f"{source}: its classes are not those that the weights were trained on: {unknown[0]!r} is none "
-            f"of {', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
-        )
+    _check_classes(source, images.classes, trained, option=option)
     order = np.array([trained.index(name) for name in images.classes])
     labels = np.where(images.labels == PADDING, PADDING, order[images.labels])
     return TrialImages(images.images, labels, images.train, images.minival, trained, images.corrupt)
+
+
+def _judging(source: str) -> DataConfig:
+    return DataConfig(source=source, minival=MINIVAL, max_corrupt=0.999)
+
+
+def _check_classes(source: str, found: tuple[str, ...], trained: tuple[str, ...], *, option: str) -> None:
+    unknown = [name for name in found if name not in trained]
+    if unknown:
+        raise ConfigError(
+            f"{option}: {source}: its classes are not those that are trained on: {unknown[0]!r} is none of "
+            f"{', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
+        )
 
 
 def evaluate_images(

@@ -32,9 +32,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists
 
 def export(
     source: Annotated[str, typer.Argument(help="A run; or a training, a weights file, an architecture.")],
-    trial: Annotated[
-        int | None, typer.Option(min=0, help="A run's trial (default: the best by reward).")
-    ] = None,
+    trial: Annotated[int | None, typer.Option(min=0, help="A run's trial (default: its winner).")] = None,
     format_: Annotated[
         Format, typer.Option("--format", help="onnx and torch hold weights, the others the architecture.")
     ] = Format.YAML,
@@ -54,13 +52,15 @@ def export(
 ) -> None:
     """Write a network or its architecture for here or for elsewhere, and prove what was written."""
     if optuna is not None:
-        if pareto or output is not None or trial is not None or device is not None:
-            raise typer.BadParameter("--optuna takes all trials; leave out --trial, --device, --pareto, -o")
+        if pareto or format_ is not Format.YAML or any(each is not None for each in (output, trial, device)):
+            raise typer.BadParameter(
+                "--optuna takes all trials; leave out --trial, --format, --device, --pareto, -o"
+            )
         _export_study(Path(source), storage=optuna, force=force)
         return
     if pareto:
-        if output is None or trial is not None or format_ is not Format.YAML:
-            raise typer.BadParameter("--pareto needs -o FOLDER, and no --trial and --format")
+        if output is None or trial is not None or device is not None or format_ is not Format.YAML:
+            raise typer.BadParameter("--pareto needs -o FOLDER, and no --trial, --device and --format")
         _export_front(Path(source), folder=output, force=force)
         return
     if device is not None:

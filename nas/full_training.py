@@ -15,10 +15,10 @@ import torch
 
 from nas.checkpoints import TrainingFolder
 from nas.environment import describe_environment
-from nas.evaluation import Evaluation, evaluate_images, labelled_images
+from nas.evaluation import Evaluation, evaluate_images, labelled_images, refused_as
 from nas.training_config import FILE, TrainingConfig
 from nas.training_estimate import StageEstimate, estimate
-from nas.training_start import check_start, locked_for
+from nas.training_start import begin_with, check_start, locked_for
 from search_spaces.network import Network, build_network
 from search_spaces.yaml_io import ConfigError, yaml_text
 from trials.device import available_slots, device_info, use_all_cores
@@ -33,7 +33,7 @@ from trials.resolution_schedule import stages_of_epoch
 from trials.step import TrainingStep
 from trials.train import WEIGHTS, Beat, EpochEnd, derived_seed, train
 from trials.trial import Slot
-from trials.weights_file import Fitted, load_by_name, load_weights, save_weights
+from trials.weights_file import Fitted, load_weights, save_weights
 
 RESULT = "result.json"
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
@@ -175,7 +175,9 @@ class _Training:
             )
 
     def _images_at(self, resolution: int) -> ResidentImages:
-        return ResidentImages(open_images(self.config.data, resolution=resolution), self.device)
+        with refused_as("data"):
+            images = open_images(self.config.data, resolution=resolution)
+        return ResidentImages(images, self.device)
 
     def _network(self) -> Network:
         recipe = self.config.recipe
@@ -187,9 +189,7 @@ class _Training:
             batch_norm_momentum=recipe.batch_norm_momentum,
         )
         if self.config.init is not None:
-            self.fitted = load_by_name(network, load_weights(Path(self.config.init)).tensors)
-            if not self.fitted.loaded:
-                raise ConfigError(f"init: {self.config.init}: none of its weights fits this architecture")
+            self.fitted = begin_with(network, self.config.init)
         return network
 
     def run(self) -> TrainingResult:
@@ -343,7 +343,10 @@ class _Training:
         if self.config.test is not None and self.group.is_first:
             weights = load_weights(self.files.weights("best"))
             test = evaluate_images(
-                weights, labelled_images(self.config.test, weights, resolution=weights.facts["resolution"])
+                weights,
+                labelled_images(
+                    self.config.test, weights, resolution=weights.facts["resolution"], option="test"
+                ),
             )
         result = TrainingResult(
             folder=self.files.folder,

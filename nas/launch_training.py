@@ -3,15 +3,18 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
+from nas.evaluation import refused_as
 from nas.full_training import GroupLost, News, TrainingResult, train_fully
 from nas.loggers import Loggers
 from nas.training_config import FILE, TrainingConfig
+from nas.training_failure import failures_explained
 from nas.training_picture import draw_training
 from nas.training_screen import TrainingView
 from search_spaces.yaml_io import ConfigError, from_mapping, read_yaml, to_mapping
@@ -67,24 +70,52 @@ def launch_training(
     log: Sequence[str] = (),
     console: Console,
 ) -> list[TrainingResult]:
-    """Trains `repeats` times with seeds of their own, each in a folder of its own, shown on the console."""
+    """Trains `repeats` times with seeds of their own, each in a folder of its own, shown on the console.
+
+    Raises:
+        ConfigError: something is not right with the images, the folder or the initial weights.
+        TrainingFailedError, LogNotWrittenError: it diverged, the memory is full, the disk is full.
+    """
     _pack(config, console)
+    goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
     results = []
     for i in range(repeats):
         own = folder if repeats == 1 else folder / f"repeat-{i}"
         seeded = replace(config, seed=config.seed + i)
-        with Loggers(log, own, to_mapping(seeded)) as loggers, TrainingView(console) as view:
-
-            def tell(news: News | GroupLost, view: TrainingView = view, loggers: Loggers = loggers) -> None:
-                view.show(news)
-                if not isinstance(news, GroupLost):
-                    loggers.show(news)
-
-            result = _train(seeded, own, devices=devices, address=ray_address, on_news=tell)
-        title = f"{own.name}: {result.accuracy:.4f} on minival after {len(result.metrics)} epochs"
-        draw_training(result.metrics, own / PICTURE, title=title)
+        with failures_explained(config.recipe, own, how_it_goes_on=goes_on):
+            result = _shown(seeded, own, devices=devices, address=ray_address, log=log, console=console)
+            title = f"{own.name}: {result.accuracy:.4f} on minival after {len(result.metrics)} epochs"
+            draw_training(result.metrics, own / PICTURE, title=title)
         results.append(result)
     return results
+
+
+def how_it_goes_on(folder: Path, *, repeats: int, devices: int, ray_address: str | None) -> str:
+    """What is typed to go on with a training that was stopped, on what it was trained on."""
+    if repeats > 1 or not (folder / FILE).is_file():  # nothing in this folder itself says what is trained
+        return f"the same command with --run {folder}"
+    several = f" --devices {devices}" if devices > 1 else ""
+    cluster = f" --ray-address {ray_address}" if ray_address is not None else ""
+    return f"nas train --run {folder}{several}{cluster}"
+
+
+def _shown(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    devices: int,
+    address: str | None,
+    log: Sequence[str],
+    console: Console,
+) -> TrainingResult:
+    with Loggers(log, folder, to_mapping(config)) as loggers, TrainingView(console) as view:
+
+        def tell(news: News | GroupLost) -> None:
+            view.show(news)
+            if not isinstance(news, GroupLost):
+                loggers.show(news)
+
+        return _train(config, folder, devices=devices, address=address, on_news=tell)
 
 
 def _train(
@@ -112,5 +143,6 @@ def _pack(config: TrainingConfig, console: Console) -> None:
             def show(done: int, total: int, task: Any = task) -> None:
                 bars.update(task, completed=done, total=total)
 
-            open_images(config.data, resolution=resolution, on_progress=show)
+            with refused_as("data"):
+                open_images(config.data, resolution=resolution, on_progress=show)
             bars.remove_task(task)

@@ -40,7 +40,7 @@ def write_onnx(
     """
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise ConfigError(
-            f"--format onnx: not installed: {', '.join(missing)}; pip install 'training-aware-nas[onnx]'"
+            f"--format onnx: not installed: {', '.join(missing)}; pip install -e '.[onnx]' in the repository"
         )
     facts = {
         "architecture": json.dumps(to_mapping(architecture.without_provenance())),

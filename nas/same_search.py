@@ -7,21 +7,24 @@ from typing import Any
 from nas.config import SearchConfig
 from search_spaces.yaml_io import ConfigError, read_yaml, to_mapping
 
+MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
+
 
 def check_same_search(config: SearchConfig, folder: Path) -> None:
-    """A run is continued with the configuration that it was made with; only the budget may change.
+    """A run is continued with the configuration that it was made with; only MAY_CHANGE may change.
 
     Raises:
         ConfigError: with the keys that differ.
     """
     recorded = read_yaml(SearchConfig, folder / "search.yaml")
     before, now = to_mapping(recorded), to_mapping(config)
-    for name in ("budget", "checkpoint_dir", "stall_timeout"):
+    for name in MAY_CHANGE:
         before.pop(name, None), now.pop(name, None)
     found = list(differences(before, now, ""))
     if found:
+        words = ", ".join(MAY_CHANGE)
         raise ConfigError(
-            f"{folder}: this run was made with another configuration; only the budget may change:\n"
+            f"{folder}: this run was made with another configuration; only {words} may change:\n"
             + "\n".join(f"  {line}" for line in found)
             + "\nContinue with the recorded one, or choose another --run"
         )

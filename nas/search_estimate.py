@@ -215,6 +215,7 @@ def estimate_figures(
         },
         "strategy": config.strategy["name"],
         "bound_stopping": config.bound_stopping is not None,
+        "rungs": list(config.rungs),
         "trials": trials,
         "epochs": trials * epochs,
         "repeats": repeated,
@@ -225,7 +226,7 @@ def estimate_figures(
         "devices": [
             {
                 "devices": number,
-                "here": number == here and not i,
+                "here": not i,
                 "hours": _wall_hours(number, trials, repeated, mean, budget.device_seconds),
                 "half_width": half * (total / search_hours) / number,
             }

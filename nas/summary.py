@@ -109,6 +109,7 @@ def summary_screen(result: SearchResult) -> RenderableType:
     if best is not None:
         lines.append(Text(f"next:  nas describe {folder}/best.yaml"))
         lines.append(Text(f"       nas export {folder} -o winner.yaml"))
+        lines.append(Text(f"       nas train {folder}/best.yaml --data IMAGES"))
         if report:
             lines.append(Text(f"       nas report {folder} --open"))
     return Group(*lines)

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+from nas.options import Json
+
 Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.safetensors).")]
 
 
@@ -41,7 +42,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an architecture in full, with progressive learning; started again it resumes."""
-    from nas.launch_training import launch_training, training_config
+    from nas.launch_training import how_it_goes_on, launch_training, training_config
     from nas.training_screen import repeats_table, started_at, training_figures, training_screen
     from search_spaces.yaml_io import ConfigError
 
@@ -61,8 +62,8 @@ def train(
             console=console,
         )  # fmt: skip
     except KeyboardInterrupt:
-        again = f" --devices {devices}" if devices > 1 else ""
-        console.print(f"stopped; this goes on:  nas train --run {folder}{again}", soft_wrap=True)
+        again = how_it_goes_on(folder, repeats=repeats, devices=devices, ray_address=ray_address)
+        console.print(f"stopped; this goes on:  {again}", markup=False, soft_wrap=True)
         raise
     if as_json:
         figures = [training_figures(result) for result in results]

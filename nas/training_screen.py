@@ -127,7 +127,7 @@ def _beginning(begun: TrainingBegun) -> str:
         )
     if begun.stages:
         total = sum(estimate.seconds for estimate in begun.stages)
-        lines.append(f"  in all about {duration(total)} ({total / 3600:.2f} device-hours)")
+        lines.append(f"  in all about {duration(total)} ({total * devices / 3600:.2f} device-hours)")
     return "\n".join(lines)
 
 
@@ -172,7 +172,7 @@ def training_screen(result: TrainingResult) -> RenderableType:
     """The best accuracy, how far the estimate was off, the files, what to type next."""
     lines = []
     if result.stopped_early:
-        lines.append(Text("ended early: minival had stopped to improve"))
+        lines.append(Text("ended early: minival had stopped improving"))
     lines.append(
         Text(f"best: epoch {result.best_epoch}   accuracy {result.accuracy:.4f} (minival)", style="bold")
     )

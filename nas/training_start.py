@@ -5,13 +5,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from torch import nn
+
 from nas.checkpoints import TrainingFolder
+from nas.evaluation import check_labelled, refused_as
 from nas.training_config import FILE, TrainingConfig, check_same_training
+from search_spaces.network import build_network
 from search_spaces.yaml_io import ConfigError
 from trials.device_group import DeviceGroup, share_of_batch
 from trials.driver_lock import DriverLock, RunLockedError
 from trials.packed import TrialImages, open_images
 from trials.recipe import Recipe
+from trials.weights_file import Fitted, load_by_name, load_weights
 
 LOCK_SECONDS = 10.0  # for which a group's first device waits until a dead one has let go of the folder
 
@@ -22,13 +27,33 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> TrialI
     Raises:
         ConfigError: it cannot; nothing has been written.
     """
-    if (folder / FILE).is_file():
+    begun = (folder / FILE).is_file()
+    if begun:
         check_same_training(config, folder)
+    elif folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: this is a file; choose another --run")
     elif folder.exists() and not TrainingFolder.is_own(folder.iterdir()):
         raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
-    images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+    with refused_as("data"):
+        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
     _check_shares(config.recipe, len(images.train), devices)
+    if config.test is not None:  # read at the end, when nobody could name another any more
+        check_labelled(config.test, images.classes, option="test")
+    if config.init is not None and not begun:
+        begin_with(build_network(config.architecture, num_classes=images.num_classes), config.init)
     return images
+
+
+def begin_with(network: nn.Module, init: str) -> Fitted:
+    """Copies the initial weights that fit.
+
+    Raises:
+        ConfigError: there is no such file of weights, or none of them fits.
+    """
+    fitted = load_by_name(network, load_weights(Path(init)).tensors)
+    if not fitted.loaded:
+        raise ConfigError(f"init: {init}: none of its weights fits this architecture")
+    return fitted
 
 
 def _check_shares(recipe: Recipe, train_images: int, devices: int) -> None:

@@ -123,9 +123,10 @@ def _notes(run: Path, files: DurableFiles, contents: LogContents, declared: Decl
     if lost := declared.losses.trials:
         yield f"declared lost: trials {numbers(lost)}"
     if declared.entries:
-        yield f"{len(declared.entries)} repairs are declared in log/repairs.json"
+        count = len(declared.entries)
+        yield f"{count} repair{' is' if count == 1 else 's are'} declared in log/repairs.json"
     if moved := len(list((run / "log" / "quarantine").glob("*"))):
-        yield f"{moved} files lie in log/quarantine"
+        yield f"{moved} file{' lies' if moved == 1 else 's lie'} in log/quarantine"
 
 
 def verdict_figures(verdict: Verdict) -> dict[str, object]:

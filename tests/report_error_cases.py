@@ -29,7 +29,7 @@ REPORTS = (
         "a report by a quantity that is not measured", ("report", "run", "--reward", "speed=-1"), prepare=_run
     ),
     Case("a report by a reward without an exponent", ("report", "run", "--reward", "params"), prepare=_run),
-    Case("a report for a device that was not measured", ("report", "run", "--retarget", "tpu"), prepare=_run),
+    Case("a report for a device that was not measured", ("report", "run", "--device", "tpu"), prepare=_run),
     Case("a report in a folder that is not there", ("report", "run", "-o", "a/b.html"), prepare=_run),
 )
 

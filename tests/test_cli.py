@@ -54,7 +54,7 @@ def test_the_permitted_options() -> None:
     }  # fmt: skip
     assert options_of("evaluate") == {"--data", "--resolution", "-o", "--output", "--json", "--help"}
     assert options_of("report") == {
-        "--reward", "--retarget", "-o", "--output", "--open", "--json", "--help"
+        "--reward", "--device", "-o", "--output", "--open", "--json", "--help"
     }  # fmt: skip
     assert options_of("audit") == {
         "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"

@@ -82,7 +82,7 @@ def device_findings(*, root: Path) -> Iterator[Finding]:
             "devices",
             "note",
             "a GPU's clock cannot be watched while it is timed",
-            "pip install 'training-aware-nas[gpu]'",
+            "pip install -e '.[gpu]' in the repository",
         )
 
 

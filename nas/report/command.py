@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+from nas.options import Json
 
 
 def report(
@@ -15,7 +15,7 @@ def report(
     reward: Annotated[
         list[str] | None, typer.Option(help="quantity=exponent, another trade-off (may be repeated).")
     ] = None,
-    retarget: Annotated[
+    device: Annotated[
         str | None, typer.Option(help="By step times that nas measure --run took on this device.")
     ] = None,
     output: Annotated[
@@ -28,7 +28,7 @@ def report(
     from nas.report.facts import changed_terms
     from nas.report.page import write_report
 
-    path = write_report(run, output=output, terms=changed_terms(reward or []), device=retarget)
+    path = write_report(run, output=output, terms=changed_terms(reward or []), device=device)
     if as_json:
         print(json.dumps({"run": str(run), "report": str(path)}))
     else:

@@ -90,7 +90,7 @@ def reproduce_section(facts: RunFacts) -> Markup:
     commands = {
         f"nas search {run}/search.yaml --run runs/again": f"seed {seed}; rewards vary as the noise above",
         f"nas export {run} -o winner.yaml": "the winner, with where it comes from",
-        f"nas train {run}/best.yaml": "full training",
+        f"nas train {run}/best.yaml --data IMAGES": "full training",
         f"nas measure --run {run}": "its step times on another device",
     }
     width = max(map(len, commands))

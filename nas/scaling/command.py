@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+from nas.options import Json
 
 
 class Generation(StrEnum):
