@@ -1,6 +1,6 @@
 # docker build -t training-aware-nas .                                for CPUs
-# docker build -t training-aware-nas --build-arg DEVICE=cuda .        for NVIDIA GPUs
-# docker run --rm --gpus all --shm-size 8g -v "$PWD/runs:/home/nas/runs" -v /data:/data:ro training-aware-nas \
+# docker build -t training-aware-nas --build-arg DEVICE=cuda .        for NVIDIA GPUs; run it with --gpus all
+# docker run --rm --shm-size 8g -v "$PWD/runs:/home/nas/runs" -v /data:/data:ro training-aware-nas \
 #     search cifar10 --set data.source=/data/train.parquet --run runs/first
 ARG PYTHON=3.12
 
@@ -20,7 +20,8 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
         cuda) pip install "$(grep '^torch' requirements.txt)" "nvidia-ml-py>=12.535" ;; \
         *) echo "DEVICE=$DEVICE: cpu or cuda is expected" >&2; exit 2 ;; \
     esac
-RUN pip install -r requirements.txt
+# With Ray's job server, which `ray job submit` and KubeRay ask.
+RUN pip install -r requirements.txt "ray[default]"
 COPY README.md LICENSE ./
 COPY search_spaces search_spaces
 COPY trials trials
