@@ -215,10 +215,9 @@ class _Training:
                 devices_before=self.devices_before,
             )
         )
-        stopped = self._is_over(first)
-        if not stopped:
-            stopped = self._epochs(first)
-        return self._finish(stopped)
+        if self._is_over(first):  # by patience, or it had been trained to its end
+            return self._finish(first < self.epochs)
+        return self._finish(self._epochs(first))
 
     def _resume(self) -> int:
         if self.resumed is None:

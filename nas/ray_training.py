@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 import traceback
+import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -142,7 +143,8 @@ class _Run:
                 "folder": folder,
                 "board": self._board,
                 "on_gpus": on_gpus,
-                "rendezvous": str(self._scratch / "rendezvous") if by_file else None,
+                # Of this start alone: a killed driver leaves its file, with addresses of the dead.
+                "rendezvous": str(self._scratch / f"rendezvous-{uuid.uuid4().hex}") if by_file else None,
             },
             # Torch's own rendezvous listens on every interface, so that one machine's cores meet in a file.
             backend_config=None if by_file else TorchConfig(backend="nccl" if on_gpus else "gloo"),

@@ -163,6 +163,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(
 def test_a_finished_training_is_not_trained_again(whole: Whole) -> None:
     news: list[News] = []
     again = train_fully(CONFIG, whole[0].folder, on_news=news.append)
+    assert not again.stopped_early
     assert curve(again) == curve(whole[0])
     assert not [item for item in news if isinstance(item, EpochDone)]
 

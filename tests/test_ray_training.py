@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from rich.console import Console
+from test_cli import COMMAND, typed
 from test_device_group import on_devices
 from test_full_training import CONFIG, RECIPE, curve
 
@@ -22,7 +25,7 @@ from nas.ray_training import train_on_devices
 from nas.training_config import TrainingConfig
 from nas.training_screen import TrainingView
 from search_spaces.network import build_network
-from search_spaces.yaml_io import ConfigError
+from search_spaces.yaml_io import ConfigError, write_yaml
 from trials.executors.ray_pool import WorkersError
 from trials.recipe import Ramp
 from trials.weights_file import load_tensors, load_weights, save_weights
@@ -106,6 +109,30 @@ def test_its_curve_is_that_of_two_devices_that_were_left_alone(
 @pytest.mark.nightly
 def test_a_killed_process_changes_nothing_of_what_is_dropped(tmp_path: Path) -> None:
     same(killed(DROPPING, tmp_path / "killed")[0], train_on_devices(DROPPING, tmp_path / "run", devices=2))
+
+
+@pytest.mark.nightly
+def test_a_killed_driver_of_two_devices_is_gone_on_with(tmp_path: Path) -> None:
+    """What it leaves where its processes met is nobody's address any more."""
+    write_yaml(CONFIG.architecture, tmp_path / "small.yaml")
+    folder = tmp_path / "run"
+    words = ["train", tmp_path / "small.yaml", "--data", "digits", "--devices", "2", "--run", folder]
+    settings = ["epochs=12", "num_training_stages=1", "resolution=16", "flip=false", "warmup_epochs=1"]
+    words += [word for setting in settings for word in ("--set", f"recipe.{setting}")]
+    driver = subprocess.Popen(
+        [*COMMAND, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 600
+    while not (folder / "metrics.parquet").is_file() and time.monotonic() < deadline:
+        assert driver.poll() is None
+        time.sleep(0.05)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert len(pd.read_parquet(folder / "metrics.parquet")) < 12
+    done = typed("train", "--run", folder, "--devices", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert pd.read_parquet(folder / "metrics.parquet").epoch.tolist() == list(range(1, 13))
+    assert not (folder / SCRATCH).exists()
 
 
 def same(found: TrainingResult, expected: TrainingResult) -> None:
