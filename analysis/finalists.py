@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from analysis.rungs import standing
+from analysis.rungs import COUNTED, may_win, standing
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
     repeats: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         choices = tuple(row["choices"])
-        if row["purpose"] == "repeat" and row["status"] in ("completed", "stopped", "infeasible"):
+        if row["purpose"] == "repeat" and row["status"] in COUNTED:
             repeats.setdefault(choices, []).append(row)
-        elif row["purpose"] in ("search", "baseline") and row["status"] == "completed":
+        elif may_win(row):
             selected[choices] = max(selected.get(choices, row), row, key=standing)
     found = [
         Finalist(

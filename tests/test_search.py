@@ -182,24 +182,26 @@ def test_a_bug_stops_the_search_with_its_words_and_the_run_continues(
     assert sum(row["status"] == "completed" for row in run(make_config(), folder).rows) == 12
 
 
-def test_a_search_ends_when_the_space_runs_out(make_config: MakeConfig, tmp_path: Path) -> None:
-    space = {
+EIGHT = {
+    "stem_channels": 8,
+    "head_channels": 16,
+    "stages": [
+        {"op": ["mbconv", "fused_mbconv"], "kernel_size": [3, 5], "expansion_ratio": [4], "channels": 8,
+         "layers": [1, 2]}
+    ],
+    "reference": {
         "stem_channels": 8,
         "head_channels": 16,
         "stages": [
-            {"op": ["mbconv", "fused_mbconv"], "kernel_size": [3, 5], "expansion_ratio": [4], "channels": 8,
-             "layers": [1, 2]}
+            {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": 1,
+             "se_ratio": 0.25}
         ],
-        "reference": {
-            "stem_channels": 8,
-            "head_channels": 16,
-            "stages": [
-                {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": 1,
-                 "se_ratio": 0.25}
-            ],
-        },
-    }  # fmt: skip
-    result = run(make_config(space=space), tmp_path / "run")
+    },
+}  # fmt: skip
+
+
+def test_a_search_ends_when_the_space_runs_out(make_config: MakeConfig, tmp_path: Path) -> None:
+    result = run(make_config(space=EIGHT), tmp_path / "run")
     assert result.exhausted
     assert len({row["architecture_id"] for row in result.rows if row["status"] == "completed"}) == 8
 

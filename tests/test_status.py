@@ -18,6 +18,7 @@ from conftest import MakeConfig, formula_result, formula_worker
 from rich.console import Console
 from synthetic_run import write_rows, write_run
 from test_finalists import lucky
+from test_search import EIGHT
 
 from nas.config import Budget, Finalists, SearchConfig
 from nas.export import exported_row
@@ -346,24 +347,6 @@ def test_the_best_is_what_the_search_chose(
     assert result.best is not None
     assert (result.best["trial_id"] == 0) == (not recommended)
     assert run_status(tmp_path / "run")["best"]["trial_id"] == result.best["trial_id"]
-
-
-EIGHT = {
-    "stem_channels": 8,
-    "head_channels": 16,
-    "stages": [
-        {"op": ["mbconv", "fused_mbconv"], "kernel_size": [3, 5], "expansion_ratio": [4], "channels": 8,
-         "layers": [1, 2]}
-    ],
-    "reference": {
-        "stem_channels": 8,
-        "head_channels": 16,
-        "stages": [
-            {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": 1,
-             "se_ratio": 0.25}
-        ],
-    },
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(

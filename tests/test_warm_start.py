@@ -1,6 +1,7 @@
 """A search that begins with what an earlier run found, and the front of what a run found."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from test_search import identity, run
 
 from analysis.pareto import non_dominated, pareto_front
+from nas.config import Budget, SearchConfig
 from nas.export import export_front
 from nas.warm_start import FILE
 from search_spaces.architecture import Architecture
@@ -29,13 +31,19 @@ def test_a_strategy_learns_earlier_rows_and_nothing_else_counts_them(
     assert "parent" not in min(cold.rows, key=lambda row: row["trial_id"])["aux"]
 
 
+def begun_warm(make_config: MakeConfig, folder: Path) -> tuple[SearchConfig, object]:
+    """`run` has 7 of 20 trials after those of `earlier`; the whole search, and what it is if left alone."""
+    run(make_config(), folder / "earlier")
+    whole = make_config(warm_start=str(folder / "earlier"), baseline=0, budget={"trials": 20})
+    expected = identity(run(whole, folder / "whole"))
+    run(replace(whole, budget=Budget(trials=7)), folder / "run")
+    return whole, expected
+
+
 def test_a_warm_run_is_continued_also_when_the_earlier_one_is_gone(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    run(make_config(), tmp_path / "earlier")
-    whole = make_config(warm_start=str(tmp_path / "earlier"), baseline=0, budget={"trials": 20})
-    expected = identity(run(whole, tmp_path / "whole"))
-    run(make_config(warm_start=str(tmp_path / "earlier"), baseline=0, budget={"trials": 7}), tmp_path / "run")
+    whole, expected = begun_warm(make_config, tmp_path)
     shutil.rmtree(tmp_path / "earlier")
     assert identity(run(whole, tmp_path / "run")) == expected
 
@@ -43,10 +51,7 @@ def test_a_warm_run_is_continued_also_when_the_earlier_one_is_gone(
 def test_a_damaged_copy_of_the_earlier_rows_is_refused_and_removed_is_made_again(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    run(make_config(), tmp_path / "earlier")
-    whole = make_config(warm_start=str(tmp_path / "earlier"), baseline=0, budget={"trials": 20})
-    expected = identity(run(whole, tmp_path / "whole"))
-    run(make_config(warm_start=str(tmp_path / "earlier"), baseline=0, budget={"trials": 7}), tmp_path / "run")
+    whole, expected = begun_warm(make_config, tmp_path)
     copy = tmp_path / "run" / FILE
     copy.write_bytes(copy.read_bytes()[:-40])
     with pytest.raises(ConfigError, match=r"run/warm_start\.parquet: damaged \(.*remove this file"):

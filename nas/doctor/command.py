@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from nas.options import Json
+
 
 def doctor(
     data: Annotated[
         str | None, typer.Argument(help="Images to try to read: a folder, Parquet files, a URL.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Look at devices, versions, room and clocks; exit code 1 if something hinders searches or timing."""
     from nas.doctor.checks import examine

@@ -14,8 +14,9 @@ import statistics
 import time
 
 import numpy as np
-from timed_networks import SEED, Bench, add_conditions, drawn, kendall_tau, percent, variation
+from timed_networks import SEED, Bench, add_conditions, drawn, percent, variation
 
+from analysis.choice_model import kendall_tau
 from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import read_yaml
 from trials.trial import StepTime

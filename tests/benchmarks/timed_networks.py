@@ -130,13 +130,6 @@ class Bench:
             self.arguments.json.write_text(json.dumps({**facts, **table}, indent=1, default=str))
 
 
-def kendall_tau(first: list[float], second: list[float]) -> float:
-    """Agreement of two orders, -1 to 1; ties count half."""
-    a, b = (np.sign(np.subtract.outer(values, values)) for values in (first, second))
-    pairs = np.triu_indices(len(first), 1)
-    return float(np.mean(a[pairs] * b[pairs]))
-
-
 def variation(values: list[float]) -> float:
     """Standard deviation over mean."""
     return statistics.stdev(values) / statistics.mean(values)
