@@ -33,6 +33,9 @@ from trials.trial import (
     TrialTimes,
 )
 
+REPOSITORY = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+
 MakeConfig = Callable[..., SearchConfig]
 Nas = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from conftest import GOLDEN
 
 from trials.log_files import DIGEST, _digest, sealed_rows
 from trials.log_schema import ASK_SCHEMA, SCHEMA_VERSION
 
-OLD_RUN = Path(__file__).parent / "golden" / "run_v1"  # 6 of 12 trials have ended, the seventh is in flight
+OLD_RUN = GOLDEN / "run_v1"  # 6 of 12 trials have ended, the seventh is in flight
 
 
 def part(folder: Path, kind: str, trial_id: int) -> Path:

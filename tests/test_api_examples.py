@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
-ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "docs" / "api.md").read_text()
+TEXT = (REPOSITORY / "docs" / "api.md").read_text()
 EXAMPLES = re.findall(r"^## (.+?)$.*?^```python\n(.*?)^```$", TEXT, flags=re.M | re.S)
 LISTED = [
     (package, name)
@@ -37,7 +37,7 @@ def test_the_examples_are_those_that_people_ask_for() -> None:
 def test_the_examples_run(tmp_path: Path) -> None:
     """One after the other in a process of their own: they change what it knows."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = str(REPOSITORY)
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],
         input=json.dumps(EXAMPLES), capture_output=True, text=True, cwd=tmp_path, env=environment,
@@ -75,7 +75,8 @@ def test_docstrings_render_without_a_warning(tmp_path: Path, packages: tuple[str
     pytest.importorskip("pdoc")
     done = subprocess.run(
         [sys.executable, "docs/render.py", tmp_path / "api", *packages],
-        capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+        capture_output=True, text=True, check=False,
+        cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     page = (tmp_path / "api" / "search_spaces" / "network.html").read_text()

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
-
-ROOT = Path(__file__).parent.parent
+from conftest import REPOSITORY
 
 
 def instructions() -> list[tuple[str, str]]:
     """The Dockerfile's instructions and what stands behind them, lines that go on joined."""
-    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if not line.startswith("#")
+    ]
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     found = [line.partition(" ") for line in joined.splitlines() if line.strip()]
     return [(name, rest.strip()) for name, _, rest in found]
@@ -86,18 +87,18 @@ def test_there_is_a_variant_for_cpus_and_one_for_gpus() -> None:
     assert said["cpu"] == (0, "pip install torch --index-url cpus")
     assert said["cuda"] == (0, "pip install torch nvidia-ml-py>=12.535")
     assert said["tpu"] == (2, "")
-    extras = (ROOT / "pyproject.toml").read_text()
+    extras = (REPOSITORY / "pyproject.toml").read_text()
     assert "nvidia-ml-py>=12.535" in extras  # the same as the extra's
 
 
 def test_requirements_are_those_of_the_project(tmp_path: Path) -> None:
     import tomllib
 
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     (command,) = [c for c in values("RUN", stages()[0]) if "tomllib" in c]
     first = command.split(" && ")[0].replace("python ", f"{shlex.quote(sys.executable)} ", 1)
     assert subprocess.run(["sh", "-c", first], cwd=tmp_path, check=False).returncode == 0
-    expected = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    expected = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
     assert (tmp_path / "requirements.txt").read_text().splitlines() == expected
     (torch,) = [line for line in expected if line.startswith("torch")]  # what grep '^torch' finds
     assert torch.startswith("torch>=")
@@ -112,7 +113,7 @@ def copied() -> list[str]:
 def is_sent(path: str) -> bool:
     """Whether .dockerignore lets a path through: the last line that fits decides."""
     sent = True
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
+    for line in (REPOSITORY / ".dockerignore").read_text().splitlines():
         pattern = line.removeprefix("!")
         if not line or line.startswith("#"):
             continue
@@ -124,7 +125,7 @@ def is_sent(path: str) -> bool:
 
 
 def test_what_is_copied_is_sent_and_nothing_else() -> None:
-    assert all((ROOT / name).exists() and is_sent(name) for name in copied())
+    assert all((REPOSITORY / name).exists() and is_sent(name) for name in copied())
     assert is_sent("nas/searches/quick.yaml")
     for name in (
         ".git/config",
@@ -143,7 +144,7 @@ def test_what_is_copied_is_enough_to_install_and_run(tmp_path: Path) -> None:
     context, target = tmp_path / "src", tmp_path / "installed"
     context.mkdir()
     for name in copied():
-        source = ROOT / name
+        source = REPOSITORY / name
         if source.is_dir():
             shutil.copytree(source, context / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
@@ -179,7 +180,7 @@ def test_what_is_copied_is_enough_to_install_and_run(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------- hooks
 
-HOOKS: dict[str, Any] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+HOOKS: dict[str, Any] = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())
 
 
 def test_hooks_are_local_and_name_what_is_there() -> None:
@@ -191,7 +192,7 @@ def test_hooks_are_local_and_name_what_is_there() -> None:
         assert hook["language"] == "system"
         words = shlex.split(hook["entry"])
         assert words[0] in ("ruff", "mypy", "python")
-        assert all((ROOT / word).exists() for word in words if word.startswith("tests/"))
+        assert all((REPOSITORY / word).exists() for word in words if word.startswith("tests/"))
         assert set(hook.get("stages", [])) <= {"pre-commit", "pre-push"}
     entries = " ".join(hook["entry"] for hook in hooks)
     assert all(command in entries for command in ("ruff check", "ruff format", "mypy"))  # as make lint

@@ -1,13 +1,13 @@
 """Counts against the published ones, to the last digit; counting in parts equals counting whole."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import GOLDEN
 
 from search_spaces.architecture import Architecture, Stage
 from search_spaces.counting import count, count_module
@@ -15,8 +15,8 @@ from search_spaces.network import build_network
 from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import read_yaml
 
-GOLDEN: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "golden" / "networks.yaml").read_text())
-NETWORKS = sorted(GOLDEN["networks"])
+EXPECTED: dict[str, Any] = yaml.safe_load((GOLDEN / "networks.yaml").read_text())
+NETWORKS = sorted(EXPECTED["networks"])
 # of each family one; that counting in parts equals counting whole is asked of other networks too
 WHOLE = ("efficientnet-b1", "efficientnetv2-b2", "efficientnetv2-l", "resnet50")
 
@@ -27,7 +27,7 @@ def test_every_published_network_has_its_golden_counts_and_no_other_has() -> Non
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_published_networks_have_the_published_counts(name: str) -> None:
-    golden, architecture = GOLDEN["networks"][name], read_yaml(Architecture, name)
+    golden, architecture = EXPECTED["networks"][name], read_yaml(Architecture, name)
     for resolution, macs in golden["macs_by_resolution"].items():
         counts = count(architecture, num_classes=1000, resolution=resolution)
         assert (counts.params, counts.macs) == (golden["params"], macs)
@@ -37,7 +37,7 @@ def test_published_networks_have_the_published_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_stages_of_published_networks_have_the_published_counts(name: str) -> None:
-    golden, architecture = GOLDEN["networks"][name], read_yaml(Architecture, name)
+    golden, architecture = EXPECTED["networks"][name], read_yaml(Architecture, name)
     counts = count(architecture, num_classes=1000, resolution=golden["table_resolution"])
     assert [stage.params for stage in counts.stages] == golden["stage_params"]
     assert [stage.macs for stage in counts.stages] == golden["stage_macs"]
@@ -49,7 +49,7 @@ def test_stages_of_published_networks_have_the_published_counts(name: str) -> No
 @pytest.mark.parametrize("name", WHOLE)
 def test_published_networks_built_whole_have_the_published_counts(name: str) -> None:
     """One module on the meta device, its parameters by stage, and torch's FlopCounterMode over all of it."""
-    golden = GOLDEN["networks"][name]
+    golden = EXPECTED["networks"][name]
     with torch.device("meta"):
         network = build_network(read_yaml(Architecture, name), num_classes=1000)
     assert [sum(p.numel() for p in stage.parameters()) for stage in network.stages] == golden["stage_params"]
@@ -60,7 +60,7 @@ def test_published_networks_built_whole_have_the_published_counts(name: str) -> 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_headers_of_published_files_state_the_counts(name: str) -> None:
-    golden = GOLDEN["networks"][name]
+    golden = EXPECTED["networks"][name]
     side = golden["table_resolution"]
     header, command = (Architecture.SHIPPED / f"{name}.yaml").read_text().splitlines()[:2]
     macs = golden["macs_by_resolution"][side]
@@ -85,7 +85,7 @@ def b4_sized(rows: list[list[Any]]) -> Architecture:
     return Architecture(stem_channels=48, stages=stages, head_channels=1792)
 
 
-@pytest.mark.parametrize("golden", GOLDEN["b4_sized"], ids=lambda golden: golden["name"])
+@pytest.mark.parametrize("golden", EXPECTED["b4_sized"], ids=lambda golden: golden["name"])
 def test_members_of_the_paper_space_have_the_computed_counts(golden: dict[str, Any]) -> None:
     architecture = b4_sized(golden["stages"])
     space = read_yaml(SearchSpace, "paper")
@@ -104,12 +104,12 @@ def test_b4_with_fused_stages_as_in_table_3(fused: int) -> None:
         for i, stage in enumerate(backbone.stages)
     ]
     counts = count(b4_sized(rows), num_classes=1000, resolution=380)
-    assert [counts.params, counts.macs] == GOLDEN["b4_fused"][fused]
+    assert [counts.params, counts.macs] == EXPECTED["b4_fused"][fused]
 
 
 @pytest.mark.parametrize("extreme", ["smallest", "largest"])
 def test_extremes_of_the_paper_space_have_the_computed_counts(extreme: str) -> None:
-    space, golden = read_yaml(SearchSpace, "paper"), GOLDEN["paper_space_extremes"][extreme]
+    space, golden = read_yaml(SearchSpace, "paper"), EXPECTED["paper_space_extremes"][extreme]
     architecture = space.decode(getattr(space, extreme)())
     for resolution, macs in golden["macs"].items():
         counts = count(architecture, num_classes=1000, resolution=resolution)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
 from trials import device_lock
 from trials.device_lock import PLACES, DeviceLock
 from trials.lock_files import is_locked
 
-HERE = Path(__file__).parent
+LOCK_PLAYER = REPOSITORY / "tests" / "lock_player.py"
 DEVICE = "the device"
 FEW_SECONDS = 120.0  # more than enough, also on a busy machine
 
@@ -47,10 +48,10 @@ class Stage:
     def play(self, role: str, *, times: int, seconds: float) -> subprocess.Popen[str]:
         arguments = [self.locks, role, times, seconds, self.notes]
         player = subprocess.Popen(
-            [sys.executable, str(HERE / "lock_player.py"), *map(str, arguments)],
+            [sys.executable, str(LOCK_PLAYER), *map(str, arguments)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
         self.players.append(player)
         return player

@@ -10,7 +10,8 @@ import warnings
 from pathlib import Path
 
 import pytest
-from test_device_lock import DEVICE, FEW_SECONDS, HERE, Stage, is_taken
+from conftest import REPOSITORY
+from test_device_lock import DEVICE, FEW_SECONDS, Stage, is_taken
 from test_device_lock import stage as stage  # a fixture
 
 from trials import device_lock
@@ -98,7 +99,7 @@ def test_another_user_s_files_exclude_too(mode: int) -> None:
     def nobody_gets(file: Path) -> bool:
         done = subprocess.run(
             [sys.executable, "-c", code, str(file)],
-            env={"PYTHONPATH": str(HERE.parent)},
+            env={"PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
             text=True,
         )
@@ -158,7 +159,7 @@ def test_a_forked_child_does_not_hold_on_to_its_parent_s_lock(stage: Stage) -> N
         [sys.executable, "-c", code, str(stage.locks)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())

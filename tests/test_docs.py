@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from conftest import REPOSITORY
 
 from nas.cli import app
 
-ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -116,7 +116,7 @@ def misfits(value: Any, kind: Any, where: str) -> list[str]:
 
 
 def test_the_kuberay_manifest_is_of_its_schema() -> None:
-    manifest: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "rayjob.yaml").read_text())
+    manifest: dict[str, Any] = yaml.safe_load((REPOSITORY / "docs" / "rayjob.yaml").read_text())
     assert misfits(manifest, "RayJob", "") == []
     group = manifest["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
     group["maxReplica"], group["minReplicas"] = group.pop("maxReplicas"), "1"
@@ -127,7 +127,7 @@ def test_the_kuberay_manifest_is_of_its_schema() -> None:
 
 
 def test_the_kuberay_manifest_hangs_together() -> None:
-    manifest: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "rayjob.yaml").read_text())
+    manifest: dict[str, Any] = yaml.safe_load((REPOSITORY / "docs" / "rayjob.yaml").read_text())
     assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", "RayJob")
     entrypoint = manifest["spec"]["entrypoint"]
     assert unknown(entrypoint) == []

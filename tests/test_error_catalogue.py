@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import GOLDEN
 from data_error_cases import DATA
 from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
 from interchange_error_cases import EXPORTS, IMPORTS
@@ -23,7 +24,7 @@ from training_error_cases import TRAININGS
 
 from nas.cli import main
 
-CATALOGUE = Path(__file__).parent / "golden" / "errors.yaml"
+CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
     *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
     *TRAININGS,

@@ -1,12 +1,12 @@
 """The benchmarks of fronts and of successive halving compute what they say."""
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
+BENCHMARKS = REPOSITORY / "tests" / "benchmarks"
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
-ROOT = Path(__file__).parent.parent
 ORDER = ("search_spaces", "trials", "analysis", "nas")
-FILES = sorted(path for package in ORDER for path in (ROOT / package).rglob("*.py"))
+FILES = sorted(path for package in ORDER for path in (REPOSITORY / package).rglob("*.py"))
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -24,22 +24,22 @@ def imported_modules(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_packages_import_only_those_to_their_left(path: Path) -> None:
-    own = path.relative_to(ROOT).parts[0]
+    own = path.relative_to(REPOSITORY).parts[0]
     later = set(ORDER[ORDER.index(own) + 1 :])
     roots = {name.split(".")[0] for name in imported_modules(path)}
     assert not roots & later
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_ray_and_optuna_are_imported_only_where_they_belong(path: Path) -> None:
     roots = {name.split(".")[0] for name in imported_modules(path)}
     assert "ray" not in roots or path.name.startswith("ray_")
     assert "optuna" not in roots or path.name in ("tpe.py", "nsga2.py", "optuna_study.py", "optuna_export.py")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_files_have_a_subject_and_stay_short(path: Path) -> None:
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text)), "the first line names the file's subject"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from matplotlib.figure import Figure
 from synthetic_run import write_rows, write_run
 
@@ -17,7 +18,7 @@ from analysis.reward_map import candidates, reward_map
 from search_spaces.architecture import Architecture
 from search_spaces.yaml_io import read_yaml
 
-NOTEBOOK = Path(__file__).parent.parent / "analysis" / "explore.ipynb"
+NOTEBOOK = REPOSITORY / "analysis" / "explore.ipynb"
 TERMS = {"step_time_ratio": -0.07, "params": -0.05}
 
 
@@ -37,7 +38,7 @@ def test_the_notebook_runs_and_exports(run: Path, tmp_path: Path, monkeypatch: p
     pytest.importorskip("ipykernel")
     monkeypatch.setenv("NAS_RUN", str(run))
     monkeypatch.setenv("NAS_OUT", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOK.parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import GOLDEN, REPOSITORY
 
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
 from search_spaces.yaml_io import read_yaml
 from trials.recipe import Ramp, Recipe
 
-PAPER = Path(__file__).parent / "benchmarks" / "paper"
-TABLES: dict[str, Any] = yaml.safe_load((PAPER.parents[1] / "golden" / "paper_tables.yaml").read_text())
+PAPER = REPOSITORY / "tests" / "benchmarks" / "paper"
+TABLES: dict[str, Any] = yaml.safe_load((GOLDEN / "paper_tables.yaml").read_text())
 COMMANDS = sorted(path.stem for path in PAPER.glob("*_*.py") if "main()" in path.read_text())
 TRAINING = ("table5_magnitude", "table12_networks", "table13_ablation")
 

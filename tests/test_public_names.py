@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("search_spaces", "trials", "analysis", "nas")
-FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FILES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -22,14 +22,14 @@ def public(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:
                     yield f"{node.name}.{inner.name}", inner
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_public_names_have_a_docstring(path: Path) -> None:
     names = public(ast.parse(path.read_text()))
     missing = [name for name, node in names if not ast.get_docstring(node)]
     assert missing == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_public_functions_are_annotated_in_full(path: Path) -> None:
     incomplete = []
     for name, node in public(ast.parse(path.read_text())):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import GOLDEN
 from rich.console import Console
 
 from nas.scaling.compound import (
@@ -34,7 +35,7 @@ COMMAND = [sys.executable, "-c", "from nas.cli import main; main()"]
 QUIET = Console(file=io.StringIO())
 V1_NAMES = [f"efficientnet-b{i}" for i in range(1, 9)] + ["efficientnet-l2"]
 V2_NAMES = [f"efficientnetv2-b{i}" for i in range(1, 4)]
-GOLDEN = yaml.safe_load((Path(__file__).parent / "golden" / "networks.yaml").read_text())["networks"]
+EXPECTED = yaml.safe_load((GOLDEN / "networks.yaml").read_text())["networks"]
 
 # A little network of 16 px images, with channels that are no multiples of 8 and an absent stage.
 SMALL = Architecture(
@@ -88,8 +89,8 @@ def test_published_coefficients_give_the_published_network_block_for_block(name:
     assert list(member.architecture.blocks()) == list(published.blocks())
     assert member.architecture.architecture_id == published.architecture_id
     assert member.inference_resolution == PUBLISHED[name].inference
-    assert member.params == GOLDEN[name]["params"]
-    assert member.macs == GOLDEN[name]["macs_by_resolution"][member.inference_resolution]
+    assert member.params == EXPECTED[name]["params"]
+    assert member.macs == EXPECTED[name]["macs_by_resolution"][member.inference_resolution]
 
 
 @pytest.mark.parametrize("name", V2_NAMES)

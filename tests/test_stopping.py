@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import MakeConfig, formula_result, formula_worker
+from conftest import REPOSITORY, MakeConfig, formula_result, formula_worker
 from fault_files import Fault, FaultyDisk
 from search_driver import config_of
 from test_search import identity
@@ -32,7 +32,7 @@ from trials.full_disk import LogNotWrittenError, Patience
 from trials.store import RunStore
 from trials.trial import Ask, Event, Outcome, RunTrial, Slot, Trial
 
-DRIVER = Path(__file__).parent / "search_driver.py"
+DRIVER = REPOSITORY / "tests" / "search_driver.py"
 
 
 def run(config: Any, folder: Path, start: Any = formula_worker, **options: Any) -> SearchResult:

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import REPOSITORY
 
 from nas.simulate import simulate_search
 from trials.trial import Ask, Outcome
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
+BENCHMARKS = REPOSITORY / "tests" / "benchmarks"
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_it_runs_on_a_table_and_writes_tables_curves_and_json(tmp_path: Path) ->
             "--strategies", "random_search,evolution,plain_evolution_20_5,optuna_tpe",
             "--objectives", "reward", "--processes", "1",
         ],
-        capture_output=True, text=True, timeout=800, check=False, cwd=BENCHMARKS.parent.parent,
+        capture_output=True, text=True, timeout=800, check=False, cwd=REPOSITORY,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out" / "table.json").read_text())
