@@ -57,7 +57,8 @@ OF_PROCESSES = {
 
 
 LONGEST = (
-    "test_cli", "test_stopping", "test_ray_pool", "test_strategy_contract", "test_inference_time",
+    "test_cli", "test_golden_behaviour", "test_stopping", "test_ray_pool", "test_strategy_contract",
+    "test_inference_time",
     "test_measure", "test_faults", "test_api_examples", "test_ray_tune", "test_executors",
     "test_timing_places", "test_simulated", "test_recovery", "test_halving_trials", "test_config_properties",
     "test_full_training", "test_ray_cluster", "test_error_catalogue", "test_train",

@@ -14,7 +14,6 @@ from old_runs import copy_old_run, lose_trial, make_later, part
 from test_search import identity
 
 from nas.cli import main
-from nas.config import read_search_config
 from nas.search import SearchResult, search
 from nas.verify import verify_run
 from search_spaces.yaml_io import ConfigError
@@ -264,16 +263,6 @@ def test_a_log_of_a_later_version_is_refused(make_config: MakeConfig, parts: Pat
     for read in (lambda: run(make_config(), parts), lambda: verify_run(parts)):
         with pytest.raises(ConfigError, match=r"t00000005.*later version.*rows of version 2"):
             read()
-
-
-def test_a_run_of_the_first_version_reads_and_continues(make_config: MakeConfig, tmp_path: Path) -> None:
-    folder = copy_old_run(tmp_path / "run")
-    verdict = verify_run(folder)
-    assert (verdict.faults, verdict.trials, verdict.in_flight) == ((), 6, 1)
-    assert sorted(read_run(folder).trials) == list(range(6))
-    config = read_search_config(folder / "search.yaml")
-    assert identity(run(config, folder, segment_size=4)) == identity(run(config, tmp_path / "new"))
-    assert verify_run(folder).faults == ()
 
 
 # ---------------------------------------------------------------------- the order of a fixed lag
