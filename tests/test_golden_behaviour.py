@@ -1,7 +1,17 @@
 """Searches, screens, help and exports are as they were recorded (how to record: golden_records.py)."""
 
 import pytest
-from golden_records import SCREENS, changes, recorded, resumed_search, shown_record, whole_search
+from golden_records import (
+    FOLDER,
+    RECORDS,
+    SCREENS,
+    changes,
+    path_of,
+    recorded,
+    resumed_search,
+    shown_record,
+    whole_search,
+)
 from golden_searches import SEARCHES
 
 from nas.strategy import STRATEGIES
@@ -29,6 +39,10 @@ def test_a_search_killed_half_way_and_resumed_ends_as_recorded(name: str) -> Non
 @pytest.mark.parametrize("name", SCREENS)
 def test_what_commands_print_and_export_is_as_recorded(name: str) -> None:
     assert changes(name, shown_record(name)) == ""
+
+
+def test_every_file_is_the_record_of_something() -> None:
+    assert sorted(FOLDER.rglob("*.json*")) == sorted(map(path_of, RECORDS))
 
 
 def test_a_change_is_named_by_file_trial_and_value() -> None:
