@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clocks import number_of_weights, passes_that_take
 from conftest import MakeConfig
 from test_finalists import repeats_of
 from test_train import SMALL, WIDE, make_trial, run
@@ -21,7 +22,8 @@ TERMS = {"step_time_ratio": -0.07, "params": -0.05}
 
 def test_a_trial_that_cannot_reach_the_reward_is_stopped_before_it_trains() -> None:
     stop = StopBelow(reward=0.99, max_accuracy=0.9, terms=TERMS)
-    ends, result = run(replace(make_trial(architecture=WIDE), stop_below=stop))
+    with passes_that_take(lambda network, images: 1e-9 * images * number_of_weights(network)):
+        ends, result = run(replace(make_trial(architecture=WIDE), stop_below=stop))
     assert (result.status, ends) == ("stopped", [])
     measured = result.measurement
     assert measured is not None

@@ -1,6 +1,7 @@
 """nas doctor: what it makes of machines of every kind, and a look at this one."""
 
 import io
+import itertools
 import json
 import socket
 import time
@@ -88,7 +89,10 @@ def test_second_threads_of_a_core_are_noted(tmp_path: Path) -> None:
     assert levels(core_findings([0, 1], root=tmp_path)) == ["fine"]
 
 
-def test_governors_heat_and_slow_clock_sources_are_noted(tmp_path: Path) -> None:
+def test_governors_heat_and_slow_or_coarse_clocks_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "thread_time", itertools.count(step=1e-6).__next__)
     quiet = computer(tmp_path / "a", {f"{CPU}/cpu0/cpufreq/scaling_governor": "performance"})
     assert levels(clock_findings([0], root=quiet)) == ["fine", "fine"]
     files = {
@@ -98,13 +102,16 @@ def test_governors_heat_and_slow_clock_sources_are_noted(tmp_path: Path) -> None
     }
     found = list(clock_findings([0], root=computer(tmp_path / "b", files)))
     assert levels(found) == ["note", "fine", "note", "note"]
+    monkeypatch.setattr(time, "thread_time", itertools.count(step=0.004).__next__)
+    assert levels(clock_findings([0], root=quiet)) == ["hinders", "fine"]
     assert [
         word in finding.text for word, finding in zip(("hpet", "", "powersave", "12"), found, strict=True)
     ]
 
 
 def test_the_smallest_step_of_a_clock_is_found() -> None:
-    assert clock_tick(lambda: time.perf_counter() // 1e-4 * 1e-4) == pytest.approx(1e-4, rel=0.01)
+    readings = (i // 5 * 1e-4 + i // 25 * 7e-4 for i in itertools.count())  # now and then somebody interrupts
+    assert clock_tick(readings.__next__) == pytest.approx(1e-4)
 
 
 # ---------------------------------------------------------------------- neighbours

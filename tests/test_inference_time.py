@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from clocks import Clock, passes_that_take
 from test_train import CPU, WIDE, new_step
 from torch import nn
 
@@ -12,27 +13,6 @@ from trials.alternating import CHUNK_SECONDS, EARLIEST_END, FEWEST_ROUNDS, ROUND
 from trials.inference_time import measure_inference_time
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
-
-
-class Clock:
-    """Seconds that pass when work says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def work(self, *seconds: float) -> Callable[[], None]:
-        """Work that takes these seconds in turn."""
-        calls = 0
-
-        def run() -> None:
-            nonlocal calls
-            self.now += seconds[calls % len(seconds)]
-            calls += 1
-
-        return run
 
 
 def test_a_drifting_clock_does_not_move_the_ratio() -> None:
@@ -141,22 +121,32 @@ def test_networks_are_timed_in_evaluation_mode_and_left_as_they_were() -> None:
     modes: set[bool] = set()
     candidate.register_forward_hook(lambda network, *_: modes.add(network.training))
     before = {name: tensor.clone() for name, tensor in candidate.state_dict().items()}
-    timed = measure_inference_time(
-        candidate, reference, batch_size=4, resolution=16, device=CPU, precision="fp32"
-    )
+    with passes_that_take(lambda network, images: 0.01 * images * (3 if network is candidate else 2)):
+        timed = measure_inference_time(
+            candidate, reference, batch_size=4, resolution=16, device=CPU, precision="fp32"
+        )
     assert modes == {False}
     assert (candidate.training, candidate.stem.training, reference.training) == (True, False, False)
     assert all(torch.equal(before[name], tensor) for name, tensor in candidate.state_dict().items())
-    assert timed.inference_seconds_p10 <= timed.inference_seconds <= timed.inference_seconds_p90
-    assert timed.inference_time_ratio > 1.5
+    assert (timed.inference_seconds, timed.reference_inference_seconds) == pytest.approx((0.12, 0.08))
+    assert timed.inference_time_ratio == pytest.approx(1.5)
     assert (timed.batch_size, timed.resolution) == (4, 16)
 
 
-def test_the_same_network_takes_the_same_time() -> None:
+def test_a_network_takes_as_long_as_itself() -> None:
     network: nn.Module = new_step().network
     clock = Clock()
-    network.register_forward_hook(lambda *_: setattr(clock, "now", clock.now + 0.01))
+    network.register_forward_hook(lambda *_: clock.sleep(0.01))
     timed = measure_inference_time(
         network, network, batch_size=1, resolution=16, device=CPU, precision="fp32", clock=clock
     )
     assert timed.inference_time_ratio == pytest.approx(1.0)
+
+
+def test_the_processors_own_clock_gives_positive_seconds_and_their_percentiles_in_order() -> None:
+    network = new_step().network
+    timed = measure_inference_time(
+        network, network, batch_size=1, resolution=16, device=CPU, precision="fp32", max_seconds=0.05
+    )
+    assert 0 < timed.inference_seconds_p10 <= timed.inference_seconds <= timed.inference_seconds_p90
+    assert timed.inference_time_ratio > 0

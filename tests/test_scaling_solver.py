@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import torch
+from clocks import number_of_weights, passes_that_take
 from rich.console import Console
 from test_scaling import QUIET, small_base
 
@@ -27,6 +29,7 @@ from nas.scaling.solver import (
 from nas.scaling.steps import Step, StepTable
 from nas.scaling.timer import StepTimer
 from search_spaces.architecture import Architecture
+from search_spaces.network import Network
 from search_spaces.yaml_io import ConfigError, read_yaml, write_yaml
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -228,13 +231,29 @@ def test_odd_budgets_are_refused(
 # ---------------------------------------------------------------------- the real step
 
 
-def test_real_step_times_are_of_each_members_own_images() -> None:
-    timer = StepTimer(BASE, batch_size=4)
-    alone = timer(BASE)
+def test_step_times_are_of_each_members_own_network_and_images() -> None:
+    member = by_formula(BASE, 3, PAPER, RULES)
+    assert member.training_resolution > BASE.training_resolution
+    seen: set[tuple[int, int]] = set()
+
+    def look(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, Network) and len(inputs[0]) == 4:
+            seen.add((number_of_weights(module), inputs[0].shape[-1]))
+
+    def seconds(network: Network, images: int) -> float:
+        return 1e-8 * number_of_weights(network)
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(look)
+    try:
+        with passes_that_take(seconds):
+            timer = StepTimer(BASE, batch_size=4)
+            alone, larger = timer(BASE), timer(member)
+    finally:
+        hook.remove()
+    assert seen == {(each.params, each.training_resolution) for each in (BASE, member)}
     assert alone.ratio == 1
-    larger = timer(by_formula(BASE, 3, PAPER, RULES))
-    assert larger.ratio > 1.5
-    assert larger.seconds > 0
+    assert larger.ratio == pytest.approx(member.params / BASE.params)
+    assert larger.seconds == pytest.approx(1e-8 * member.params)
 
 
 def test_a_batch_beyond_the_memory_is_refused_with_advice() -> None:
