@@ -1,10 +1,13 @@
 """A driver process of its own, for tests that kill it: a search whose trials compute a formula.
 
-Typed as `python search_driver.py FOLDER TRIALS SECONDS GRACE`; each trial takes so many seconds.
+    python search_driver.py FOLDER TRIALS FREE GRACE
+
+The first FREE trials that this process begins end at once; each later one ends when a line can be read from
+standard input, or its end. Views are written after every row.
 """
 
+import itertools
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +19,7 @@ from nas.news import RowWritten
 from nas.search import search
 from nas.stopping import SearchStoppedError, StopRequest
 from search_spaces.yaml_io import from_mapping
+from trials import store
 from trials.executors.in_process import in_process
 from trials.store import RunStore
 from trials.trial import Event, RunTrial, Slot, Trial
@@ -35,17 +39,18 @@ def config_of(trials: int) -> SearchConfig:
     return from_mapping(SearchConfig, mapping, name="search.yaml")
 
 
-def drive(folder: Path, trials: int, seconds: float, grace: float) -> None:
+def drive(folder: Path, trials: int, free: int, grace: float) -> None:
     """Searches; says `row N` when trial N's row is durable, and `trial N` when N begins."""
+    begun = itertools.count()
+    store.SECONDS_BETWEEN_VIEWS = 0.0
 
     def start(slot: Slot) -> RunTrial:
         inner = formula_worker(slot)
 
         def run_trial(trial: Trial) -> Iterator[Event]:
             print("trial", trial.trial_id, flush=True)
-            until = time.monotonic() + seconds
-            while time.monotonic() < until:
-                time.sleep(0.001)
+            if next(begun) >= free:
+                sys.stdin.readline()
             yield from inner(trial)
 
         return run_trial
@@ -68,7 +73,7 @@ def drive(folder: Path, trials: int, seconds: float, grace: float) -> None:
 
 if __name__ == "__main__":
     try:
-        drive(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
+        drive(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
     except SearchStoppedError as stopped:
         print(stopped, flush=True)
         sys.exit(stopped.exit_code)

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from clocks import Clock
 from conftest import REPOSITORY, MakeConfig, formula_result, formula_worker
 from fault_files import Fault, FaultyDisk
 from search_driver import config_of
@@ -33,16 +34,22 @@ from trials.store import RunStore
 from trials.trial import Ask, Event, Outcome, RunTrial, Slot, Trial
 
 DRIVER = REPOSITORY / "tests" / "search_driver.py"
+NEVER = 3600.0  # seconds, longer than any test
+STOPPING = "stopping: trials in flight have {:g} s to end; the same again stops at once"
 
 
 def run(config: Any, folder: Path, start: Any = formula_worker, **options: Any) -> SearchResult:
     return search(config, folder, execute=simulated(), start=start, **options)
 
 
-def driver(folder: Path, *, trials: int, seconds: float, grace: float = 10.0) -> subprocess.Popen[str]:
-    """A driver process that takes signals as one at a terminal does."""
+def driver(folder: Path, *, trials: int, free: int = 10_000, grace: float = NEVER) -> subprocess.Popen[str]:
+    """A driver process that takes signals as one at a terminal does.
+
+    Each trial but the first `free` ones ends when `let_one_end` says so.
+    """
     return subprocess.Popen(
-        [sys.executable, str(DRIVER), str(folder), str(trials), str(seconds), str(grace)],
+        [sys.executable, str(DRIVER), str(folder), str(trials), str(free), str(grace)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -58,6 +65,22 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"the driver ended before it said {line}")
 
 
+def let_one_end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def rest_of(process: subprocess.Popen[str]) -> str:
+    """What is said from now to the end, with no trial being let end."""
+    assert process.stdout is not None
+    assert process.stdin is not None
+    said = process.stdout.read()
+    process.wait()
+    process.stdin.close()
+    return said
+
+
 # ---------------------------------------------------------------------- signals
 
 
@@ -65,10 +88,12 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
 def test_a_signal_lets_the_trial_in_flight_end_and_says_how_to_continue(
     tmp_path: Path, number: int, code: int
 ) -> None:
-    process = driver(tmp_path / "run", trials=12, seconds=0.3)
+    process = driver(tmp_path / "run", trials=12, free=2)
     wait_for(process, "trial 2")
     process.send_signal(number)
-    said, _ = process.communicate(timeout=600)
+    wait_for(process, STOPPING.format(NEVER))
+    let_one_end(process)
+    said = rest_of(process)
     assert process.returncode == code
     assert "row 2" in said
     assert "trial 3" not in said
@@ -81,14 +106,14 @@ def test_a_signal_lets_the_trial_in_flight_end_and_says_how_to_continue(
 
 @pytest.mark.parametrize("by", ["a second signal", "the end of the grace time"])
 def test_a_trial_that_does_not_end_is_left_in_flight(tmp_path: Path, by: str) -> None:
-    grace = 60.0 if by == "a second signal" else 0.2
-    process = driver(tmp_path / "run", trials=12, seconds=60, grace=grace)
+    grace = NEVER if by == "a second signal" else 0.01
+    process = driver(tmp_path / "run", trials=12, free=0, grace=grace)
     wait_for(process, "trial 0")
     process.send_signal(signal.SIGTERM)
-    wait_for(process, f"stopping: trials in flight have {grace:g} s to end; the same again stops at once")
+    wait_for(process, STOPPING.format(grace))
     if by == "a second signal":
         process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=300)
+    said = rest_of(process)
     assert (process.returncode, "1 in flight will run again" in said) == (143, True)
     resumed = run(config_of(12), tmp_path / "run")
     assert identity(resumed) == identity(run(config_of(12), tmp_path / "whole"))
@@ -98,21 +123,24 @@ def test_a_trial_that_does_not_end_is_left_in_flight(tmp_path: Path, by: str) ->
 
 
 def survive_kills(folder: Path, *, trials: int, kills: int, rng: random.Random) -> None:
-    """Kills the driver again and again, at random moments after its first row; then lets it end."""
+    """Kills the driver again and again, at random moments after its first row; then lets it end.
+
+    Each driver waits before its eighth trial ends, so that none has ended by itself when it is killed.
+    """
     rows = 0
+    assert 7 * kills < trials
     for _ in range(kills):
-        process = driver(folder, trials=trials, seconds=0.005)
+        process = driver(folder, trials=trials, free=7)
         assert process.stdout is not None
-        begun = next((line for line in process.stdout if line.startswith("row")), None)
-        assert begun is not None, "the budget was spent before the last kill"
+        assert any(line.startswith("row") for line in process.stdout)
         time.sleep(rng.uniform(0, 0.1))
         process.kill()
         process.communicate()
         with RunStore(folder, segment_size=4) as store:
             assert len(store.trials) > rows, "no progress"
             rows = len(store.trials)
-    last = driver(folder, trials=trials, seconds=0.0)
-    last.communicate(timeout=300)
+    last = driver(folder, trials=trials)
+    last.communicate()
     assert last.returncode == 0
     assert verify_run(folder).faults == ()
 
@@ -150,19 +178,19 @@ def test_readers_in_a_loop_never_see_half_a_row(tmp_path: Path) -> None:
         lambda file: read_trials(tmp_path / "run").reward.tolist(),
     ]
     folder = tmp_path / "run"
-    process = driver(folder, trials=24, seconds=0.05)
-    wait_for(process, "row 4")
-    seen, looks = 0, 0
-    while process.poll() is None:
+    process = driver(folder, trials=24, free=4)
+    wait_for(process, "trial 4")
+    seen = 4
+    for _ in range(15):
+        let_one_end(process)  # and its row is written, and the view, while they read
         for read in readers:
-            if (folder / "trials.parquet").exists():
-                with (folder / "trials.parquet").open("rb") as file:
-                    rewards = read(file)
-                assert len(rewards) >= seen
-                assert None not in rewards
-                seen, looks = len(rewards), looks + 1
-    assert process.wait() == 0
-    assert looks >= len(readers)
+            with (folder / "trials.parquet").open("rb") as file:
+                rewards = read(file)
+            assert len(rewards) >= seen
+            assert None not in rewards
+            seen = len(rewards)
+    process.communicate()
+    assert process.returncode == 0
     assert len(pd.read_parquet(folder / "trials.parquet")) >= 24
 
 
@@ -204,19 +232,6 @@ def a_write(make_config: MakeConfig, tmp_path: Path) -> int:
     )
     run(make_config(), folder / "run", open_run=partial(RunStore, files=DurableFiles(disk), segment_size=4))
     return writes[len(writes) // 2]
-
-
-class Clock:
-    """Time that passes while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def test_a_full_disk_is_waited_out_with_a_message(
