@@ -1,10 +1,4 @@
-"""A driver process of its own, for tests that kill it: a search whose trials compute a formula.
-
-    python search_driver.py FOLDER TRIALS FREE GRACE
-
-The first FREE trials that this process begins end at once; each later one ends when a line can be read from
-standard input, or its end. Views are written after every row.
-"""
+"""A search of trials that compute a formula, for tests that stop it or kill its process."""
 
 import itertools
 import sys
@@ -12,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from companion import Companion, Told
 from conftest import formula_worker
 
 from nas.config import SearchConfig
@@ -23,6 +18,8 @@ from trials import store
 from trials.executors.in_process import in_process
 from trials.store import RunStore
 from trials.trial import Event, RunTrial, Slot, Trial
+
+NEVER = 3600.0  # seconds, longer than any test
 
 
 def config_of(trials: int) -> SearchConfig:
@@ -39,8 +36,15 @@ def config_of(trials: int) -> SearchConfig:
     return from_mapping(SearchConfig, mapping, name="search.yaml")
 
 
-def drive(folder: Path, trials: int, free: int, grace: float) -> None:
-    """Searches; says `row N` when trial N's row is durable, and `trial N` when N begins."""
+def driver(folder: Path, *, trials: int, free: int = sys.maxsize, grace: float = NEVER) -> Companion:
+    """A driver in a process of its own; after its first `free` trials each one waits to go on.
+
+    Says `trial N` when trial N begins, and `row N` when its row is written; views are written after each.
+    """
+    return Companion(_drive, folder, trials, free, grace)
+
+
+def _drive(told: Told, folder: Path, trials: int, free: int, grace: float) -> None:
     begun = itertools.count()
     store.SECONDS_BETWEEN_VIEWS = 0.0
 
@@ -48,32 +52,28 @@ def drive(folder: Path, trials: int, free: int, grace: float) -> None:
         inner = formula_worker(slot)
 
         def run_trial(trial: Trial) -> Iterator[Event]:
-            print("trial", trial.trial_id, flush=True)
+            told.say(f"trial {trial.trial_id}")
             if next(begun) >= free:
-                sys.stdin.readline()
+                told.wait()
             yield from inner(trial)
 
         return run_trial
 
-    def told(news: object) -> None:
+    def on_news(news: object) -> None:
         if isinstance(news, RowWritten):
-            print("row", news.row["trial_id"], flush=True)
+            told.say(f"row {news.row['trial_id']}")
 
-    with StopRequest(grace=grace, say=lambda message: print(message, flush=True)) as stop:
-        search(
-            config_of(trials),
-            folder,
-            execute=in_process(device="cpu"),
-            start=start,
-            on_news=told,
-            open_run=partial(RunStore, segment_size=4),
-            stop=stop,
-        )
-
-
-if __name__ == "__main__":
     try:
-        drive(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+        with StopRequest(grace=grace, say=told.say) as stop:
+            search(
+                config_of(trials),
+                folder,
+                execute=in_process(device="cpu"),
+                start=start,
+                on_news=on_news,
+                open_run=partial(RunStore, segment_size=4),
+                stop=stop,
+            )
     except SearchStoppedError as stopped:
-        print(stopped, flush=True)
+        told.say(stopped)
         sys.exit(stopped.exit_code)

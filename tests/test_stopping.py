@@ -4,8 +4,6 @@ import errno
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,9 +14,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from clocks import Clock
-from conftest import REPOSITORY, MakeConfig, formula_result, formula_worker
+from conftest import MakeConfig, formula_result, formula_worker
 from fault_files import Fault, FaultyDisk
-from search_driver import config_of
+from search_driver import NEVER, config_of, driver
 from test_search import identity
 
 from analysis.frame import read_trials
@@ -33,52 +31,11 @@ from trials.full_disk import LogNotWrittenError, Patience
 from trials.store import RunStore
 from trials.trial import Ask, Event, Outcome, RunTrial, Slot, Trial
 
-DRIVER = REPOSITORY / "tests" / "search_driver.py"
-NEVER = 3600.0  # seconds, longer than any test
 STOPPING = "stopping: trials in flight have {:g} s to end; the same again stops at once"
 
 
 def run(config: Any, folder: Path, start: Any = formula_worker, **options: Any) -> SearchResult:
     return search(config, folder, execute=simulated(), start=start, **options)
-
-
-def driver(folder: Path, *, trials: int, free: int = 10_000, grace: float = NEVER) -> subprocess.Popen[str]:
-    """A driver process that takes signals as one at a terminal does.
-
-    Each trial but the first `free` ones ends when `let_one_end` says so.
-    """
-    return subprocess.Popen(
-        [sys.executable, str(DRIVER), str(folder), str(trials), str(free), str(grace)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-
-def wait_for(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdout is not None
-    for found in process.stdout:
-        if found.strip() == line:
-            return
-    raise AssertionError(f"the driver ended before it said {line}")
-
-
-def let_one_end(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-
-
-def rest_of(process: subprocess.Popen[str]) -> str:
-    """What is said from now to the end, with no trial being let end."""
-    assert process.stdout is not None
-    assert process.stdin is not None
-    said = process.stdout.read()
-    process.wait()
-    process.stdin.close()
-    return said
 
 
 # ---------------------------------------------------------------------- signals
@@ -89,12 +46,12 @@ def test_a_signal_lets_the_trial_in_flight_end_and_says_how_to_continue(
     tmp_path: Path, number: int, code: int
 ) -> None:
     process = driver(tmp_path / "run", trials=12, free=2)
-    wait_for(process, "trial 2")
-    process.send_signal(number)
-    wait_for(process, STOPPING.format(NEVER))
-    let_one_end(process)
-    said = rest_of(process)
-    assert process.returncode == code
+    process.says("trial 2")
+    process.signal(number)
+    process.says(STOPPING.format(NEVER))
+    process.go_on()
+    said, ended_with = process.end()
+    assert ended_with == code
     assert "row 2" in said
     assert "trial 3" not in said
     assert "3 trials are recorded; this continues:\n  nas search" in said
@@ -108,13 +65,13 @@ def test_a_signal_lets_the_trial_in_flight_end_and_says_how_to_continue(
 def test_a_trial_that_does_not_end_is_left_in_flight(tmp_path: Path, by: str) -> None:
     grace = NEVER if by == "a second signal" else 0.01
     process = driver(tmp_path / "run", trials=12, free=0, grace=grace)
-    wait_for(process, "trial 0")
-    process.send_signal(signal.SIGTERM)
-    wait_for(process, STOPPING.format(grace))
+    process.says("trial 0")
+    process.signal(signal.SIGTERM)
+    process.says(STOPPING.format(grace))
     if by == "a second signal":
-        process.send_signal(signal.SIGTERM)
-    said = rest_of(process)
-    assert (process.returncode, "1 in flight will run again" in said) == (143, True)
+        process.signal(signal.SIGTERM)
+    said, code = process.end()
+    assert (code, "1 in flight will run again" in said) == (143, True)
     resumed = run(config_of(12), tmp_path / "run")
     assert identity(resumed) == identity(run(config_of(12), tmp_path / "whole"))
 
@@ -131,17 +88,13 @@ def survive_kills(folder: Path, *, trials: int, kills: int, rng: random.Random) 
     assert 7 * kills < trials
     for _ in range(kills):
         process = driver(folder, trials=trials, free=7)
-        assert process.stdout is not None
-        assert any(line.startswith("row") for line in process.stdout)
+        assert any(line.startswith("row") for line in process.lines())
         time.sleep(rng.uniform(0, 0.1))
         process.kill()
-        process.communicate()
         with RunStore(folder, segment_size=4) as store:
             assert len(store.trials) > rows, "no progress"
             rows = len(store.trials)
-    last = driver(folder, trials=trials)
-    last.communicate()
-    assert last.returncode == 0
+    assert driver(folder, trials=trials).end()[1] == 0
     assert verify_run(folder).faults == ()
 
 
@@ -179,18 +132,19 @@ def test_readers_in_a_loop_never_see_half_a_row(tmp_path: Path) -> None:
     ]
     folder = tmp_path / "run"
     process = driver(folder, trials=24, free=4)
-    wait_for(process, "trial 4")
+    process.says("trial 4")
     seen = 4
     for _ in range(15):
-        let_one_end(process)  # and its row is written, and the view, while they read
+        process.go_on()  # and its row is written, and the view, while they read
         for read in readers:
             with (folder / "trials.parquet").open("rb") as file:
                 rewards = read(file)
             assert len(rewards) >= seen
             assert None not in rewards
             seen = len(rewards)
-    process.communicate()
-    assert process.returncode == 0
+    for _ in range(24 - 4 - 15):
+        process.go_on()
+    assert process.end()[1] == 0
     assert len(pd.read_parquet(folder / "trials.parquet")) >= 24
 
 
