@@ -183,7 +183,7 @@ def chosen_strategies(words: Sequence[str]) -> list[str]:
         if name != "all" and name not in STRATEGIES:
             raise ConfigError(
                 f"--strategies: '{name}' is not a strategy; strategies are {', '.join(STRATEGIES)}, or all"
-                f"{suggestion(name, list(STRATEGIES))}"
+                f"{suggestion(name, STRATEGIES)}"
             )
     return list(dict.fromkeys(n for name in names for n in (STRATEGIES if name == "all" else (name,))))
 

@@ -166,12 +166,14 @@ def known_keys(found: str, fields: Iterable[str]) -> str:
     return f"keys are {', '.join(names)}{suggestion(found, names)}"
 
 
-def suggestion(found: str, names: Sequence[str]) -> str:
-    """The name that may be meant, as the end of a message; empty if none is close."""
-    close = difflib.get_close_matches(found, names, n=1, cutoff=0.5) or [
-        name for name in names if len(found) > 2 and name.startswith(found)
-    ]
-    return f" (did you mean '{close[0]}'?)" if close else ""
+def suggestion(found: str, known: Iterable[str]) -> str:
+    """End of a message about an unknown name: " (did you mean 'x'?)", or "" if no known one is close."""
+    names = {name.lower(): name for name in known}
+    word = found.lower()
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if not close and len(word) > 2:
+        close = [name for name in names if name.startswith(word)]  # "step" is far from "step_time_ratio"
+    return f" (did you mean '{names[close[0]]}'?)" if close else ""
 
 
 def fields_of(kind: Any) -> dict[str, Any]:

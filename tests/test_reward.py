@@ -103,6 +103,8 @@ def test_other_quantities_may_be_terms_and_none_is_accuracy_alone(trial: Trial) 
     ("terms", "words"),
     [
         ({"step_time": -0.07}, r"step_time is not measured.*did you mean 'step_time_ratio'"),
+        ({"step": -0.07}, r"did you mean 'step_time_ratio'"),
+        ({"MACs": -0.07}, r"did you mean 'macs'"),
         ({"params": float("nan")}, "exponent nan"),
         ({"params": -100.0}, "between -10 and 10"),
     ],

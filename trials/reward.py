@@ -1,10 +1,10 @@
 """The search's objective: one number from what was measured of a trial."""
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from search_spaces.yaml_messages import suggestion
 from trials.trial import REWARDABLE, TrialResult
 
 LARGEST_EXPONENT = 10.0
@@ -24,10 +24,9 @@ class Reward:
     def __post_init__(self) -> None:
         for name, exponent in self.terms.items():
             if name not in REWARDABLE:
-                close = difflib.get_close_matches(name, REWARDABLE, n=1)
-                hint = f" (did you mean '{close[0]}'?)" if close else ""
                 raise ValueError(
-                    f"reward: {name} is not measured; measured are {', '.join(REWARDABLE)}{hint}"
+                    f"reward: {name} is not measured; measured are {', '.join(REWARDABLE)}"
+                    f"{suggestion(name, REWARDABLE)}"
                 )
             if not abs(exponent) <= LARGEST_EXPONENT:
                 raise ValueError(
