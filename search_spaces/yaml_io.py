@@ -23,11 +23,11 @@ from search_spaces.yaml_messages import (
     shown,
     suggestion,
 )
+from search_spaces.yaml_parsing import is_plain_text, plain_values
 
 T = TypeVar("T")
 
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 32
 KINDS = {
     type(None): "nothing",
     list: "a list",
@@ -125,67 +125,19 @@ def peek_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
-    """The plain values of one YAML mapping: no aliases, no tags, no duplicate keys, not too deep."""
+    """The plain values of one YAML mapping; `name` stands for the file in messages.
+
+    Raises:
+        ConfigError: it is no mapping, or not YAML as `plain_values` reads it.
+    """
     try:
-        _check_events(text, name)
-        value = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        mark: Any = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{name}: {place}not valid YAML: {problem}") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{name}: not valid YAML: {error}") from None
+        value = plain_values(text).value
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
     if not isinstance(value, dict):
         found = KINDS.get(type(value), type(value).__name__)
         raise ConfigError(f"{name}: holds {found}; a mapping (key: value lines) is expected")
     return value
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader that refuses duplicate keys and reads 1e-5 as a number, as YAML 1.2 does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "keys must be plain words", key_node.start_mark
-                )
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key_node.value}' stands here twice", key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    first: list(rules) for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _check_events(text: str, name: str) -> None:
-    depth = documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        mark: Any = event.start_mark
-        line = mark.line + 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ConfigError(f"{name}: line {line}: aliases (&, *) are not used here; write the value out")
-        if getattr(event, "tag", None):
-            raise ConfigError(f"{name}: line {line}: tags (!, !!) are not used here; write plain values")
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"{name}: line {line}: nested more than {MAX_DEPTH} deep")
-        if documents > 1:
-            raise ConfigError(f"{name}: line {line}: several documents; one is expected")
 
 
 def _refuse_non_finite(value: Any, name: str, location: tuple[Any, ...] = ()) -> None:
@@ -235,9 +187,9 @@ def _overridden(cls: type, mapping: Any, override: str) -> Any:
     if not equals or not key.strip():
         raise ConfigError(f"--set {override}: expected key.path=value, as in --set budget.trials=100")
     try:
-        value = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: the value is not valid YAML") from None
+        value = plain_values(text).value
+    except ValueError as error:
+        raise ConfigError(f"--set {override}: the value: {error}") from None
     steps = [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", key)]
     result = _set(cls, mapping, steps, value, f"--set {key}")
     # What is typed is meant from where it is typed; the file's own names have been read before.
@@ -349,6 +301,4 @@ def _needs_quotes(value: Any, text: str) -> bool:
         return True
     if text[:1] in "'\"":
         return False
-    return bool(re.search(r"[\[\]{},:#]", value)) or not isinstance(
-        yaml.load(text, Loader=_StrictLoader), str
-    )
+    return bool(re.search(r"[\[\]{},:#]", value)) or not is_plain_text(text)

@@ -36,7 +36,7 @@ SCALARS = st.one_of(
     st.sampled_from(
         ["mbconv", "evolution", "tiny", "../../etc/passwd", "digits", "1e5", "null", "\x00", "é"]
     ),
-    st.dates(),  # YAML knows dates
+    st.dates(),  # text, once written
     st.binary(max_size=4),
 )
 VALUES = st.recursive(

@@ -115,7 +115,7 @@ TWICE = "stem_channels: 8\nstem_channels: 9\n"
         ("stem_channels: .nan", "nan is not a number that can be used"),
         ("stem_channels: .inf", "inf is not a number that can be used"),
         ("a: \x00", "not valid YAML"),
-        ("a: 2026-13-45", "not valid YAML"),
+        ("stem_channels: 2026-13-45", "'2026-13-45' given; expected a whole number"),
     ],
 )
 def test_odd_files_are_refused_with_their_name(text: str, words: str, tmp_path: Path) -> None:
