@@ -19,7 +19,7 @@ from nas.evaluation import Evaluation, evaluate_images, labelled_images, refused
 from nas.training_config import FILE, TrainingConfig
 from nas.training_estimate import StageEstimate, estimate
 from nas.training_start import begin_with, check_start, locked_for
-from search_spaces.network import Network, build_network
+from search_spaces.network import Network
 from search_spaces.yaml_io import ConfigError, yaml_text
 from trials.device import available_slots, device_info, use_all_cores
 from trials.device_group import ALONE, DeviceGroup
@@ -28,6 +28,7 @@ from trials.micro_batches import fit_in_memory
 from trials.packed import open_images
 from trials.precision import resolve_precision
 from trials.recipe import ResolutionSchedule, TrainingStage
+from trials.recipe_network import network_for
 from trials.resident import ResidentImages
 from trials.resolution_schedule import stages_of_epoch
 from trials.step import TrainingStep
@@ -180,14 +181,7 @@ class _Training:
         return ResidentImages(images, self.device)
 
     def _network(self) -> Network:
-        recipe = self.config.recipe
-        network = build_network(
-            self.config.architecture,
-            num_classes=self.num_classes,
-            stochastic_depth=recipe.stochastic_depth,
-            dropout=max(recipe.dropout.start, recipe.dropout.end),
-            batch_norm_momentum=recipe.batch_norm_momentum,
-        )
+        network = network_for(self.config.architecture, self.config.recipe, num_classes=self.num_classes)
         if self.config.init is not None:
             self.fitted = begin_with(network, self.config.init)
         return network

@@ -13,14 +13,14 @@ from rich.console import Console
 from nas.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number, read_described
 from search_spaces.architecture import Architecture
 from search_spaces.counting import count
-from search_spaces.network import build_network, check_resolution
+from search_spaces.network import check_resolution
 from search_spaces.yaml_io import ConfigError
 from trials.device import available_slots, device_info, is_out_of_memory, keep_freed_memory, lock_of
 from trials.inference_time import measure_inference_time
 from trials.memory_bound import bounded_memory
 from trials.precision import resolve_precision
 from trials.recipe import Precision
-from trials.step import TrainingStep
+from trials.step import TrainingStep, build_step
 from trials.step_memory import cpu_step_memory, cuda_step_memory, step_recipe
 from trials.step_time import TimedBatch, measure_step_time
 from trials.trial import InferenceTime, StepTime
@@ -287,8 +287,13 @@ def new_step(architecture: Architecture, conditions: Conditions) -> TrainingStep
     """The step of a fresh network, its weights random from a fixed seed."""
     torch.manual_seed(0)
     recipe = step_recipe(batch_size=conditions.batch_size, resolution=conditions.resolution)
-    network = build_network(architecture, num_classes=conditions.num_classes)
-    return TrainingStep(network, recipe, device=conditions.device, precision=conditions.precision)
+    return build_step(
+        architecture,
+        recipe,
+        num_classes=conditions.num_classes,
+        device=conditions.device,
+        precision=conditions.precision,
+    )
 
 
 def timed_batch(conditions: Conditions) -> TimedBatch:

@@ -14,7 +14,6 @@ from analysis.rungs import longest
 from nas.config import SearchConfig
 from nas.export import architecture_of, classes_of
 from search_spaces.architecture import Architecture
-from search_spaces.network import build_network
 from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.device import available_slots, claim, device_info, is_out_of_memory, lock_of
 from trials.durable_files import DurableFiles
@@ -22,7 +21,7 @@ from trials.precision import resolve_precision
 from trials.recipe import Recipe
 from trials.reward import Reward
 from trials.rows import ratio_to_reference
-from trials.step import TrainingStep
+from trials.step import TrainingStep, build_step
 from trials.step_time import TimedBatch, measure_step_time
 from trials.store import recorded_trials
 from trials.trial import StepTime
@@ -168,14 +167,13 @@ class _Bench:
 
     def _step(self, architecture: Architecture) -> TrainingStep:
         torch.manual_seed(0)
-        network = build_network(
+        return build_step(
             architecture,
+            self.recipe,
             num_classes=self.num_classes,
-            stochastic_depth=self.recipe.stochastic_depth,
-            dropout=self.recipe.dropout.end,
-            batch_norm_momentum=self.recipe.batch_norm_momentum,
+            device=self.device,
+            precision=self.precision,
         )
-        return TrainingStep(network, self.recipe, device=self.device, precision=self.precision)
 
     def measure(self, architecture: Architecture) -> Row:
         """The columns of a step time; None where the network does not fit into memory."""

@@ -72,9 +72,15 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def set_strengths(self, *, dropout: float, stochastic_depth: float) -> None:
-        """Fills the rates in place: the head's, and i / N of `stochastic_depth` for block i of N, from 0."""
+        """Fills the rates in place: the head's, and i / N of `stochastic_depth` for block i of N, from 0.
+
+        Raises:
+            ValueError: the network was built without dropout, so it cannot have that rate.
+        """
         if isinstance(self.dropout, Dropout):
             self.dropout.drop_rate.fill_(dropout)
+        elif dropout > 0:
+            raise ValueError(f"dropout {dropout:g}: this network was built without dropout (a rate of 0)")
         blocks = [module for module in self.modules() if isinstance(module, tuple(ALL_BLOCKS.values()))]
         for i, block in enumerate(blocks):
             if isinstance(block.drop, StochasticDepth):

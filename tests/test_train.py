@@ -9,13 +9,12 @@ import torch
 from clocks import passes_that_take
 
 from search_spaces.architecture import Architecture, Stage
-from search_spaces.network import build_network
 from trials.data import DataConfig
 from trials.packed import open_images
 from trials.recipe import Ramp, Recipe
 from trials.resident import ResidentImages
 from trials.run_trial import WorkerSetup, start_worker
-from trials.step import TrainingStep
+from trials.step import TrainingStep, build_step
 from trials.step_time import TimedBatch, measure_step_time
 from trials.train import EpochEnd, train
 from trials.trial import EpochResult, Slot, Timing, Trial, TrialResult
@@ -42,8 +41,7 @@ pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 def new_step(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed: int = 0) -> TrainingStep:
     torch.manual_seed(seed)
-    network = build_network(architecture, num_classes=10, dropout=recipe.dropout.end)
-    return TrainingStep(network, recipe, device=CPU, precision="fp32")
+    return build_step(architecture, recipe, num_classes=10, device=CPU, precision="fp32")
 
 
 def digits(resolution: int = 16) -> ResidentImages:
@@ -204,6 +202,48 @@ def test_progressive_training_changes_resolution_and_dropout_by_stage() -> None:
     ]
     assert [end.resolution for end in ends] == [12, 12, 24, 24]
     assert [end.epoch for end in ends] == [1, 2, 3, 4]
+
+
+FALLING = replace(
+    RECIPE, epochs=3, num_training_stages=3, dropout=Ramp(0.5, 0.0), crop_padding=0.0, averaging_decay=0.0
+)
+
+
+@pytest.mark.parametrize(
+    ("dropout", "rates"),
+    [
+        (Ramp(0.5, 0.0), [0.5, 0.25, 0.0]),
+        (Ramp(0.5, 0.1), [0.5, 0.3, 0.1]),
+        (Ramp(0.0, 0.4), [0.0, 0.2, 0.4]),
+    ],
+    ids=["to 0", "falling", "rising"],
+)
+def test_the_head_drops_at_the_rate_of_each_training_stage(dropout: Ramp, rates: list[float]) -> None:
+    recipe = replace(FALLING, dropout=dropout)
+    step, seen = new_step(recipe), []
+
+    def note_dropped(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        if module.training:
+            seen.append((inputs[0] != 0) & (output == 0))
+
+    step.network.dropout.register_forward_hook(note_dropped)
+    images = digits()
+    list(train(step, recipe, images_at=lambda _: images, epochs=3, seed=0))
+    steps = len(seen) // 3
+    shares = [torch.cat(seen[i * steps : (i + 1) * steps]).float().mean().item() for i in range(3)]
+    assert shares == pytest.approx(rates, abs=0.02)
+
+
+def test_a_trial_whose_dropout_falls_to_none_drops_in_its_early_stages() -> None:
+    falling, _ = run(make_trial(FALLING))
+    none, _ = run(make_trial(replace(FALLING, dropout=Ramp(0.0, 0.0))))
+    assert falling[0].train_loss > none[0].train_loss
+
+
+def test_a_network_that_cannot_drop_refuses_a_rate() -> None:
+    network = new_step(replace(RECIPE, dropout=Ramp(0.0, 0.0))).network
+    with pytest.raises(ValueError, match=r"dropout 0\.2: this network was built without dropout"):
+        network.set_strengths(dropout=0.2, stochastic_depth=0.0)
 
 
 def test_a_diverging_trial_is_infeasible_and_says_so() -> None:

@@ -15,13 +15,12 @@ from pathlib import Path
 import torch
 
 from search_spaces.architecture import Architecture
-from search_spaces.network import build_network
 from trials.alternating import alternate
 from trials.device import clock_of, cpu_name
 from trials.durable_files import DurableFiles, locked
 from trials.packed import default_cache
 from trials.recipe import Precision, Ramp, Recipe
-from trials.step import TrainingStep
+from trials.step import build_step
 from trials.step_time import TimedBatch
 
 PROBE_IMAGES = 32  # the batch hardly matters to the ratio
@@ -73,8 +72,8 @@ def step_time_of_bf16(reference: Architecture, resolution: int) -> float:
     recipe = Recipe(epochs=1, batch_size=PROBE_IMAGES, resolution=Ramp(resolution, resolution))
     random_state = torch.get_rng_state()  # a trial begins as if nobody had probed
     steps = {
-        precision: TrainingStep(
-            build_network(reference, num_classes=PROBE_CLASSES), recipe, device=device, precision=precision
+        precision: build_step(
+            reference, recipe, num_classes=PROBE_CLASSES, device=device, precision=precision
         )
         for precision in ("bf16", "fp32")
     }

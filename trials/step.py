@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.architecture import Architecture
-from search_spaces.network import Network, build_network
+from search_spaces.network import Network
 from trials.augment import to_input
 from trials.device import autocast
 from trials.device_group import ALONE, DeviceGroup
 from trials.graphed import CudaRecorder, GraphedCalls, Record, Work
 from trials.optimizer import FlatParameters, RMSProp, WeightAverage
 from trials.recipe import Recipe
+from trials.recipe_network import network_for
 from trials.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.targets import are_correct, cross_entropy, mixed_cross_entropy
 
@@ -173,14 +174,8 @@ def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
 def build_step(
     architecture: Architecture, recipe: Recipe, *, num_classes: int, device: torch.device, precision: str
 ) -> TrainingStep:
-    """A network with fresh weights from torch's current seed, and what trains it by the recipe."""
-    network = build_network(
-        architecture,
-        num_classes=num_classes,
-        stochastic_depth=recipe.stochastic_depth,
-        dropout=recipe.dropout.end,
-        batch_norm_momentum=recipe.batch_norm_momentum,
-    )
+    """The training step of the recipe's network, its weights fresh from torch's current seed."""
+    network = network_for(architecture, recipe, num_classes=num_classes)
     return TrainingStep(network, recipe, device=device, precision=precision)
 
 

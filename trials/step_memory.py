@@ -15,12 +15,11 @@ from typing import Any
 import torch
 
 from search_spaces.architecture import Architecture
-from search_spaces.network import build_network
 from search_spaces.yaml_io import from_mapping, to_mapping
 from trials.device import is_out_of_memory, keep_freed_memory, peak_memory, reset_peak_memory
 from trials.memory_bound import KIB, bounded_memory, kib_of
 from trials.recipe import Ramp, Recipe
-from trials.step import TrainingStep
+from trials.step import TrainingStep, build_step
 from trials.step_time import TimedBatch
 
 STEPS = 2  # the second was seen to take up to 12 % more than the first, a third 3 % more than that
@@ -55,9 +54,8 @@ def step_memory(
         )
     held = torch.cuda.memory_allocated(device)
     with torch.random.fork_rng(devices=[device]):
-        network = build_network(architecture, num_classes=num_classes)
         recipe = step_recipe(batch_size=batch_size, resolution=resolution)
-        step = TrainingStep(network, recipe, device=device, precision=precision)
+        step = build_step(architecture, recipe, num_classes=num_classes, device=device, precision=precision)
         batch = TimedBatch.synthetic(
             batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
         )
@@ -136,9 +134,8 @@ def _bytes_of_steps(
     device = torch.device("cpu")
     before = _resident_bytes()
     described = from_mapping(Architecture, architecture, name="standard input")
-    network = build_network(described, num_classes=num_classes)
     recipe = step_recipe(batch_size=batch_size, resolution=resolution)
-    step = TrainingStep(network, recipe, device=device, precision=precision)
+    step = build_step(described, recipe, num_classes=num_classes, device=device, precision=precision)
     batch = TimedBatch.synthetic(
         batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
     )
