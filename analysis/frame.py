@@ -1,9 +1,9 @@
 """Runs as pandas frames: every column typed and documented, from disk or object storage."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import fsspec
 import numpy as np
@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trials.log_schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
-from trials.reward import Reward
+from trials.recorded import ALL_COLUMNS, Recorded
+from trials.reward import SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
+from trials.trial import REWARDABLE, Measurement
 
 RUN = Column("run", pa.string(), "name of the run's folder")
 COLUMNS = {"trials": (RUN, *TRIAL_COLUMNS), "epochs": (RUN, *EPOCH_COLUMNS)}
@@ -78,17 +80,23 @@ def is_searched(trials: pd.DataFrame) -> np.ndarray:
 
 
 def rewards(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.Series:
-    """What each row's reward is under other exponents: accuracy times the powers of ratios to the reference.
+    """Rewards of all rows under other exponents, as `trials.reward.Reward` defines them.
 
     NaN where something was not measured, 0 where the trial was infeasible.
 
     Raises:
-        ValueError: a term is not a measured quantity.
+        ValueError: a term is not a measured quantity, or cannot be computed from what rows keep.
     """
-    Reward(terms)
-    value = floats(trials, "accuracy")
-    for name, exponent in terms.items():
-        value = value * ratio(trials, name) ** exponent
+    reward = Reward(terms)
+    accuracies, ratios = floats(trials, "accuracy"), {name: ratio(trials, name) for name in terms}
+    of: Callable[..., Any] = reward.of
+    if Reward.of is WEIGHTED_PRODUCT:  # arithmetic, so it takes whole columns
+        value = np.asarray(of(accuracies, ratios.__getitem__))
+    else:
+        value = np.full(len(trials), np.nan)
+        for i in np.flatnonzero(np.isfinite(accuracies)).tolist():
+            own = {name: float(column[i]) for name, column in ratios.items()}
+            value[i] = of(float(accuracies[i]), own.__getitem__)
     value[(trials["status"] == "infeasible").to_numpy(dtype=bool, na_value=False)] = 0.0
     return pd.Series(value, index=trials.index, name="reward")
 
@@ -97,16 +105,31 @@ def reranked(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.DataFrame:
     """The same rows with their rewards under other exponents.
 
     Raises:
-        ValueError: a term is not a measured quantity.
+        ValueError: as of `rewards`.
     """
     return trials.assign(reward=rewards(trials, terms))
 
 
 def ratio(trials: pd.DataFrame, name: str) -> np.ndarray:
-    """A quantity over the reference network's."""
-    if name.endswith("_ratio"):
-        return floats(trials, name)
-    return floats(trials, name) / floats(trials, f"reference_{name}")
+    """A rewardable quantity of each row over the reference network's; NaN where it was not measured.
+
+    Raises:
+        ValueError: there is no such quantity, or rows do not keep what it needs.
+    """
+    check_names([name])
+    quantity = REWARDABLE[name]
+    if quantity is SHIPPED.get(name):
+        columns = Recorded(lambda column: floats(trials, column))
+        return np.asarray(quantity(cast(Measurement, columns)), dtype=np.float64)
+    # A quantity of the user's own may do more than arithmetic: it sees one row at a time.
+    measured = np.flatnonzero(np.isfinite(floats(trials, "accuracy")))
+    kept = trials.iloc[measured][[column for column in ("trial_id", *ALL_COLUMNS) if column in trials]]
+    kept = kept.astype(object).where(kept.notna(), None)
+    found = np.full(len(trials), np.nan)
+    for i, values in zip(measured, kept.itertuples(index=False, name=None), strict=True):
+        row = dict(zip(kept.columns, values, strict=True))
+        found[i] = recorded_ratio(name, row.get, where=f"trial {row.get('trial_id')}")
+    return found
 
 
 def floats(trials: pd.DataFrame, name: str) -> np.ndarray:

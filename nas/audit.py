@@ -22,7 +22,7 @@ from nas.latched import SearchFailedError
 from nas.search import removed_if_never_begun
 from nas.search_loop import MAX_ATTEMPTS, needs_inference_time
 from search_spaces.yaml_io import ConfigError, read_yaml, yaml_text
-from trials.reward import Reward
+from trials.reward import Reward, recorded_reward
 from trials.rows import ask_from_row, ask_row, step_time_from_row, trial_row
 from trials.run_reader import read_run
 from trials.run_trial import WorkerSetup, start_worker
@@ -78,6 +78,7 @@ def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
     """
     rows = recorded_trials(run)
     config = read_yaml(SearchConfig, run / "search.yaml")
+    recorded_reward(config.reward, where=run)
     if epochs <= config.recipe.epochs:
         raise ConfigError(
             f"--epochs {epochs}: this run's trials have {config.recipe.epochs}, and an audit trains for "
@@ -153,7 +154,7 @@ def audit(
         finally:
             if store.asks:
                 store.refresh_views(force=True)
-    return proxy_audit(read_trials(plan.run), read_trials(plan.folder), dict(config.reward))
+    return proxy_audit(read_trials(plan.run), read_trials(plan.folder))
 
 
 def _write_search(plan: AuditPlan, store: RunStore, environment: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from nas.simulate import KnownOutcomes, StrategyCurves, simulate_seeds
 from nas.strategy import STRATEGIES, Strategy, build_strategy
 from search_spaces.yaml_io import ConfigError, parse_yaml
 from search_spaces.yaml_messages import suggestion
-from trials.reward import Reward
+from trials.reward import Reward, check_exponents, check_names
 from trials.store import RunStore
 
 PAPER_REWARD = {"step_time_ratio": -0.07, "params": -0.05}  # EfficientNetV2, section 3.3
@@ -213,8 +213,15 @@ def parsed_settings(words: Sequence[str], strategies: Iterable[str]) -> Settings
     return settings
 
 
-def parsed_terms(words: Sequence[str]) -> dict[str, float] | None:
-    """A reward's terms from `quantity=exponent`; none of them from `none`; None if nothing is given."""
+def parsed_terms(words: Sequence[str], *, recorded: Iterable[str] = ()) -> dict[str, float] | None:
+    """A reward's terms from `quantity=exponent`; none of them from `none`; None if nothing is given.
+
+    Args:
+        recorded: terms of a run, which are known by name, also where this process cannot compute them.
+
+    Raises:
+        ConfigError: a word that cannot be, or a term that nobody knows.
+    """
     if not words:
         return None
     terms: dict[str, float] = {}
@@ -227,7 +234,8 @@ def parsed_terms(words: Sequence[str]) -> dict[str, float] | None:
                 f"--reward {word}: quantity=exponent expected, as in params=-0.05 (or none: accuracy alone)"
             ) from None
     try:
-        Reward(terms)
+        check_exponents(terms)
+        check_names(terms.keys() - set(recorded))
     except ValueError as error:
         raise ConfigError(f"--{error}") from None
     return terms

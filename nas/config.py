@@ -16,7 +16,7 @@ from search_spaces.space import SearchSpace
 from search_spaces.yaml_io import ConfigError, read_yaml
 from trials.data import DataConfig
 from trials.recipe import Recipe
-from trials.reward import Reward
+from trials.reward import check_exponents, check_names
 from trials.trial import Timing
 
 
@@ -113,7 +113,7 @@ class SearchConfig:
                 "step_time is predicted, but there is no step_time_table; build one with nas measure --table "
                 "and this file, and name it"
             )
-        Reward(self.reward)
+        check_exponents(self.reward)  # names: a run may have been searched with terms of its own
         for i, architecture in enumerate(self.initial):
             try:
                 self.space.encode(architecture)
@@ -179,12 +179,18 @@ def _check_rungs(config: SearchConfig) -> None:
 
 
 def read_search_config(source: str | Path, *, overrides: Sequence[str] = ()) -> SearchConfig:
-    """Reads a search file, with `key.path=value` overrides.
+    """Reads a search file to search with it, with `key.path=value` overrides.
 
     Raises:
         ConfigError: anything in it that is not right, with file and path.
     """
-    return read_yaml(SearchConfig, source, overrides=overrides)
+    config = read_yaml(SearchConfig, source, overrides=overrides)
+    try:
+        check_names(config.reward)
+    except ValueError as error:
+        name = Path(source).name if Path(source).is_file() else f"{source}.yaml"
+        raise ConfigError(f"{name}: {error}") from None
+    return config
 
 
 def check_networks(config: SearchConfig, *, num_classes: int) -> None:

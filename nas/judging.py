@@ -1,26 +1,36 @@
-"""Rewards of results and of recorded rows; one that is no finite number stops the search."""
+"""Rewards of results and of recorded rows; one that cannot be computed stops the search."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nas.latched import SearchFailedError
-from trials.reward import Reward
-from trials.rows import ratio_to_reference
+from trials.reward import recorded_reward
 from trials.trial import TrialResult
 
 
 class Judge:
-    """A search's reward."""
+    """The reward of a search, with its faults: a term may divide by zero, or be the user's own.
+
+    Raises:
+        ConfigError: this process does not know one of the terms.
+    """
 
     def __init__(self, terms: Mapping[str, float], *, run: Path) -> None:
-        self._reward = Reward(terms)
+        self._reward = recorded_reward(terms, where=run)
         self._run = run
 
     def of_result(self, result: TrialResult) -> float | None:
-        """None if the trial crashed, or if the reward is at fault: its row is to be recorded all the same."""
-        return _finite(lambda: self._reward(result))
+        """The reward of a result; None if the trial crashed, or if the reward is at fault.
+
+        A fault does not stop the search here: what the trial measured is recorded first.
+        """
+        try:
+            reward = self._reward(result)
+        except Exception:  # a term of the user's own may raise anything
+            return None
+        return reward if reward is not None and math.isfinite(reward) else None
 
     def judged(self, row: dict[str, Any]) -> dict[str, Any]:
         """A recorded row with its reward, which is computed again where it was at fault.
@@ -30,20 +40,17 @@ class Judge:
         """
         if row["reward"] is not None or row["status"] == "crashed":
             return row
-        reward = _finite(lambda: self._reward.of(row["accuracy"], lambda name: ratio_to_reference(row, name)))
-        if reward is None:
+        try:
+            reward = self._reward.of_row(row)
+            assert reward is not None, "only crashed trials have none"
+            fault = "" if math.isfinite(reward) else f"it is {reward}"
+        except (ArithmeticError, TypeError, ValueError) as error:
+            fault = str(error)
+        if fault:
             terms = ", ".join(f"{name}: {exponent:g}" for name, exponent in self._reward.terms.items())
             raise SearchFailedError(
                 f"{self._run}: the reward of trial {row['trial_id']} is not a finite number (reward: "
-                f"{{{terms}}}). What was measured is recorded, and nothing is trained again; choose other "
-                "terms, and another --run"
+                f"{{{terms}}}): {fault}. What was measured is recorded, and nothing is trained again; choose "
+                "other terms, and another --run"
             )
         return {**row, "reward": reward}
-
-
-def _finite(reward: Callable[[], float | None]) -> float | None:
-    try:
-        value = reward()
-    except (ArithmeticError, TypeError, ValueError, KeyError):
-        return None
-    return value if value is not None and math.isfinite(value) else None

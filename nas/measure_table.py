@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nas.config import SearchConfig, read_search_config
+from nas.config import SearchConfig
 from nas.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, read_described
 from nas.measure import STEP_BATCH, one_thread
 from search_spaces.architecture import Architecture
@@ -100,7 +100,7 @@ def table_request(
     slot = available_slots()[0]
     if _is_search(source):
         # A file that is to be predicted by this table cannot name it yet.
-        config = read_search_config(source, overrides=["step_time=measured"])
+        config = read_yaml(SearchConfig, source, overrides=["step_time=measured"])  # of any reward
         return _request(config.space, config.recipe, _as_in_search(asked, config), slot, source)
     space, known = _space_of(source), _by_default(asked, slot)
     recipe = Recipe(

@@ -1,7 +1,7 @@
 """An earlier run as outcomes for simulated searches: models fitted to its rows, over the run's own space."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +15,12 @@ from nas.export import classes_of
 from nas.rules import is_counted
 from nas.search_loop import device_seconds
 from nas.simulate import KnownOutcomes
-from search_spaces.choice_space import Choices
+from search_spaces.choice_space import Choices, ChoiceSpace
+from search_spaces.counting import Counts, count
 from search_spaces.yaml_io import ConfigError, read_yaml
-from trials.reward import Reward
+from trials.reward import SHIPPED, Reward, recorded_ratio, recorded_reward
 from trials.run_reader import read_run
-from trials.trial import INFERENCE, Outcome
+from trials.trial import INFERENCE, REWARDABLE, Outcome
 
 FEWEST_ROWS = 12
 DERIVE_NOISE = 3  # keeps the noise of a training apart from other randomness of the same trial
@@ -52,11 +53,11 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
         terms: of the reward; by default the run's own.
 
     Raises:
-        ConfigError: no run, too few completed trials, or a reward of what was not measured.
+        ConfigError: no run, too few completed trials, or a reward of what was not measured or modelled.
     """
     log = read_run(run)
     config = read_yaml(SearchConfig, run / "search.yaml")
-    reward = Reward(config.reward if terms is None else terms)
+    reward = recorded_reward(config.reward if terms is None else terms, where=run)
     completed = [
         row
         for _, row in sorted(log.trials.items())
@@ -70,8 +71,18 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
     if INFERENCE in reward.terms and any(row[INFERENCE] is None for row in completed):
         raise ConfigError(f"{run}: its trials did not measure {INFERENCE}; leave it out of --reward")
     rows = [completed[i] for i in spread_out(len(completed))]
-    models = _models(rows, timed=INFERENCE in reward.terms)
-    known = _known(config, reward, models, rows[0])
+    models = _models(rows, timed=all(row[INFERENCE] is not None for row in rows))
+    resolution = config.recipe.training_stages()[-1].resolution
+    num_classes = classes_of(rows[0])
+    modelled = ModelledReward(
+        reward, count(config.space.reference, num_classes=num_classes, resolution=resolution)
+    )
+    space = config.space.choice_space(num_classes=num_classes, resolution=resolution)
+    known = _known(space, modelled, models)
+    try:
+        tau = _taus(rows, modelled, models, known.space.known)
+    except ValueError as error:
+        raise ConfigError(f"{run}: {error}; leave it out of --reward") from None
     if config.recipe.is_extensible and all(_has_curve(row) for row in rows):
         known = replace(known, epochs=config.recipe.epochs, curve=_curve(rows, models["accuracy"]))
     return ModelledRun(
@@ -80,7 +91,7 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
         reward=reward,
         rows=len(rows),
         counted=sum(map(is_counted, log.trials.values())),
-        tau=_taus(rows, reward, models, known.space.known),
+        tau=tau,
         noise=float(np.median([_noise(models["accuracy"], row["accuracy"]) for row in rows])),
     )
 
@@ -97,12 +108,32 @@ def _models(rows: list[dict[str, Any]], *, timed: bool) -> dict[str, ChoiceModel
     return models
 
 
-def _known(
-    config: SearchConfig, reward: Reward, models: dict[str, ChoiceModel], row: dict[str, Any]
-) -> KnownOutcomes:
-    resolution = config.recipe.training_stages()[-1].resolution
-    space = config.space.choice_space(num_classes=classes_of(row), resolution=resolution)
+@dataclass(frozen=True)
+class ModelledReward:
+    """A reward of what models expect: ratios by name, from which a term of the user's own is computed."""
 
+    reward: Reward
+    reference: Counts
+
+    def __call__(self, accuracy: float, ratios: Mapping[str, float]) -> float:
+        """The reward of an accuracy and of ratios.
+
+        Raises:
+            ValueError: a term needs what is not modelled.
+        """
+        return self.reward.of(accuracy, lambda name: self._ratio(name, accuracy, ratios))
+
+    def _ratio(self, name: str, accuracy: float, ratios: Mapping[str, float]) -> float:
+        if name in ratios and REWARDABLE[name] is SHIPPED.get(name):
+            return ratios[name]
+        values = {**ratios, "accuracy": accuracy}
+        for counted in ("params", "macs"):
+            reference = getattr(self.reference, counted)
+            values |= {counted: ratios[counted] * reference, f"reference_{counted}": reference}
+        return recorded_ratio(name, values.__getitem__, where="the models of accuracy, times and counts")
+
+
+def _known(space: ChoiceSpace, reward: ModelledReward, models: dict[str, ChoiceModel]) -> KnownOutcomes:
     @lru_cache(maxsize=200_000)  # strategies and seeds meet the same good architectures again
     def expected(choices: Choices) -> tuple[float, dict[str, float], float]:
         """Logit of the accuracy, ratios to the reference, seconds."""
@@ -118,7 +149,7 @@ def _known(
         accuracy = _accuracy(logit + models["accuracy"].noise * float(luck))
         return Outcome(
             status="completed",
-            reward=reward.of(accuracy, ratios.__getitem__),
+            reward=reward(accuracy, ratios),
             accuracy=accuracy,
             step_time_ratio=ratios["step_time_ratio"],
             params=ratios["params"],
@@ -126,7 +157,7 @@ def _known(
 
     def judged(choices: Choices) -> float:
         logit, ratios, _ = expected(choices)
-        return reward.of(_accuracy(logit), ratios.__getitem__)
+        return reward(_accuracy(logit), ratios)
 
     return KnownOutcomes(
         space=space, outcome=outcome, seconds=lambda choices: expected(choices)[2], judged=judged
@@ -179,7 +210,7 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 def _taus(
     rows: list[dict[str, Any]],
-    reward: Reward,
+    reward: ModelledReward,
     models: dict[str, ChoiceModel],
     known: Callable[[Choices], dict[str, float]],
 ) -> dict[str, float]:
@@ -192,7 +223,7 @@ def _taus(
         counted = known(tuple(row["choices"]))
         for kind, values in (("expected", expected), ("measured", measured)):
             ratios = counted | {name: float(of[i]) for name, of in values.items()}
-            rewards[kind].append(reward.of(ratios["accuracy"], ratios.__getitem__))
+            rewards[kind].append(reward(ratios["accuracy"], ratios))
     return {"reward": kendall_tau(rewards["expected"], rewards["measured"])} | {
         name: kendall_tau(expected[name].tolist(), values) for name, values in measured.items()
     }

@@ -19,8 +19,7 @@ from trials.device import available_slots, claim, device_info, is_out_of_memory,
 from trials.durable_files import DurableFiles
 from trials.precision import resolve_precision
 from trials.recipe import Recipe
-from trials.reward import Reward
-from trials.rows import ratio_to_reference
+from trials.reward import Reward, recorded_reward
 from trials.step import TrainingStep, build_step
 from trials.step_time import TimedBatch, measure_step_time
 from trials.store import recorded_trials
@@ -28,6 +27,7 @@ from trials.trial import StepTime
 
 FOLDER = "retarget"  # in the run directory: one Parquet file for each device model
 CONDITIONS = ("timing_resolution", "timing_batch_size", "timing_precision")
+STEP_TIME = ("step_seconds", "step_time_ratio", "step_time_ratio_spread", "reference_step_seconds")
 Row = dict[str, Any]
 
 
@@ -55,12 +55,13 @@ def retarget(
     measured under these conditions before is not measured again, so that a stopped measurement goes on.
 
     Raises:
-        ConfigError: no run, or none of its trials has completed.
+        ConfigError: no run, none of its trials has completed, or a reward that cannot be computed here.
     """
     rows = _best_rows(recorded_trials(run), top)
     if not rows:
         raise ConfigError(f"{run}: no trial has completed yet, so there is nothing to measure")
     config = read_yaml(SearchConfig, run / "search.yaml")
+    reward = recorded_reward(config.reward, where=run)
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)
     bench = _Bench(config, device, num_classes=classes_of(rows[0]))
@@ -82,14 +83,14 @@ def retarget(
         frame = pd.DataFrame([known[trial_id] for trial_id in sorted(known)])
         DurableFiles().write(file, frame.to_parquet(index=False))
     on_progress(len(rows), len(rows))
-    return Retargeted(run, info.device_name, file, compared(rows, known, Reward(config.reward)))
+    return Retargeted(run, info.device_name, file, _compared_in(run, rows, known, reward))
 
 
 def retargeted(run: Path, device: str) -> list[Row]:
     """A run's rows with the rewards they have on a device where they were measured before.
 
     Raises:
-        ConfigError: no run, or nothing was measured on such a device.
+        ConfigError: no run, nothing was measured on such a device, or a reward that cannot be computed here.
     """
     trials = recorded_trials(run)
     config = read_yaml(SearchConfig, run / "search.yaml")
@@ -102,7 +103,7 @@ def retargeted(run: Path, device: str) -> list[Row]:
         )
     known_rows = {row["trial_id"]: row for row in _read(file)}
     rows = [row for row in trials if row["trial_id"] in known_rows]
-    return compared(rows, known_rows, Reward(config.reward))
+    return _compared_in(run, rows, known_rows, recorded_reward(config.reward, where=run))
 
 
 def compared(rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
@@ -113,8 +114,7 @@ def compared(rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> li
         ratio = now["step_time_ratio"]
         new = None
         if ratio is not None and ratio == ratio:
-            changed = {**row, "step_time_ratio": ratio}
-            new = reward.of(row["accuracy"], lambda name, r=changed: ratio_to_reference(r, name))  # type: ignore[misc]
+            new = reward.of_row({**row, **{name: now[name] for name in STEP_TIME if name in now}})
         found.append(
             {
                 "trial_id": row["trial_id"],
@@ -131,8 +131,16 @@ def compared(rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> li
     return sorted(found, key=lambda line: -(line["reward"] or 0.0))
 
 
+def _compared_in(run: Path, rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
+    """As `compared`; a reward that cannot be computed is a ConfigError that names the run."""
+    try:
+        return compared(rows, measured, reward)
+    except ValueError as error:
+        raise ConfigError(f"{run}: {error}") from None
+
+
 def _best_rows(rows: list[Row], top: int) -> list[Row]:
-    return sorted(longest(rows), key=lambda row: -row["reward"])[:top]
+    return sorted(longest(rows), key=lambda row: -(row["reward"] or 0.0))[:top]
 
 
 def _read(file: Path) -> list[Row]:
@@ -178,12 +186,11 @@ class _Bench:
     def measure(self, architecture: Architecture) -> Row:
         """The columns of a step time; None where the network does not fit into memory."""
         conditions = dict(zip(CONDITIONS, (self.resolution, self.batch_size, self.precision), strict=True))
-        names = ("step_seconds", "step_time_ratio", "step_time_ratio_spread", "reference_step_seconds")
         try:
             with self.lock.timing():
                 time: StepTime = measure_step_time(self._step(architecture), self.reference, self.batch)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            return {**dict.fromkeys(names), "timing_flag": "out of memory", **conditions}
-        return {**{name: getattr(time, name) for name in names}, "timing_flag": time.flag, **conditions}
+            return {**dict.fromkeys(STEP_TIME), "timing_flag": "out of memory", **conditions}
+        return {**{name: getattr(time, name) for name in STEP_TIME}, "timing_flag": time.flag, **conditions}

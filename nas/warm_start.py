@@ -1,17 +1,15 @@
 """Rows of an earlier run, from which a strategy learns before its first proposal."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nas.config import SearchConfig
 from nas.rules import is_counted
 from nas.same_search import differences
 from search_spaces.yaml_io import ConfigError, read_yaml, to_mapping
 from trials.log_files import DamagedPartError
-from trials.reward import Reward
-from trials.rows import ask_from_row, outcome_from_row, ratio_to_reference
+from trials.reward import recorded_reward
+from trials.rows import ask_from_row, outcome_from_row
 from trials.store import RunStore, recorded_trials
 from trials.trial import Ask, Outcome
 
@@ -48,7 +46,8 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
     The earlier rows are copied into the run directory when it begins. Asks have negative numbers.
 
     Raises:
-        ConfigError: the copy is damaged, or is missing and cannot be made (`check_warm_start`).
+        ConfigError: the copy is damaged, or is missing and cannot be made (`check_warm_start`); a term of the
+            reward cannot be computed from the earlier rows.
     """
     if config.warm_start is None:
         return []
@@ -64,17 +63,15 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
         ) from None
     # Of a stopped trial only a bound is known, by the terms of the earlier run.
     told = [row for row in rows if is_counted(row) and row["status"] != "stopped"]
-    reward = Reward(config.reward)
+    reward = recorded_reward(config.reward, where="warm_start")
+    try:
+        rewards = [reward.of_row(row) or 0.0 for row in told]
+    except ValueError as error:
+        raise ConfigError(f"warm_start: {config.warm_start}: {error}; choose other terms") from None
     return [
         (
             replace(ask_from_row(row), trial_id=i - len(told), aux={}),
-            replace(outcome_from_row(row), reward=_reward(row, reward)),
+            replace(outcome_from_row(row), reward=rewards[i]),
         )
         for i, row in enumerate(told)
     ]
-
-
-def _reward(row: Mapping[str, Any], reward: Reward) -> float:
-    if row["status"] == "infeasible":
-        return 0.0
-    return reward.of(row["accuracy"], lambda name: ratio_to_reference(row, name))

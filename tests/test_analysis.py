@@ -23,8 +23,6 @@ from nas.export import chosen_row
 from nas.rules import is_counted
 from trials.trial import Purpose, Status
 
-PAPER = {"step_time_ratio": -0.07, "params": -0.05}
-
 
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
@@ -235,17 +233,17 @@ def test_a_stopped_search_was_not_idle(trials: pd.DataFrame) -> None:
 def test_an_audit_of_rewards_in_the_same_order_is_perfect(trials: pd.DataFrame) -> None:
     sample = searched(trials).drop_duplicates("architecture_id")[:25]
     longer = sample.assign(purpose="audit", epochs=40, accuracy=sample["accuracy"] * 1.1)
-    audit = proxy_audit(trials, longer, PAPER)
+    audit = proxy_audit(trials, longer)
     assert audit is not None
     assert audit.tau.value == audit.recall.value == 1
     assert audit.regret.value == 0
     assert len(audit.pairs) == 25
     assert 0.001 < audit.seed_deviation < 0.01
     shuffled = longer.assign(accuracy=longer["accuracy"].to_numpy()[::-1])
-    worse = proxy_audit(trials, shuffled, PAPER)
+    worse = proxy_audit(trials, shuffled)
     assert worse is not None
     assert worse.tau.low < worse.tau.value < 0.6
-    assert proxy_audit(trials, longer[:1], PAPER) is None
+    assert proxy_audit(trials, longer[:1]) is None
 
 
 def test_runs_are_compared_at_equal_budgets(tmp_path: Path) -> None:

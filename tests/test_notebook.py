@@ -63,7 +63,7 @@ def test_what_the_notebook_keeps_is_small_and_free_of_errors() -> None:
 
 def test_every_picture_has_its_axes_labelled(run: Path) -> None:
     trials = read_trials(run)
-    audit = proxy_audit(trials, read_trials(run / "audit"), TERMS)
+    audit = proxy_audit(trials, read_trials(run / "audit"))
     assert audit is not None
     grid = np.linspace(-0.3, 0.0, 9)
     mapped = reward_map(candidates(trials), grid, grid)

@@ -8,6 +8,7 @@ from typing import Any
 
 from search_spaces.architecture import Architecture
 from search_spaces.yaml_io import from_mapping, to_mapping
+from trials.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
 from trials.trial import UNMEASURED_RATIO, Ask, InferenceTime, Outcome, StepTime, TrialResult
 
 MAX_ERROR = 2_000  # characters
@@ -70,25 +71,14 @@ def trial_row(
     if result.measurement is not None:
         measured = result.measurement
         if result.status == "completed":  # of a stopped one only a bound is known
-            row |= {
-                "accuracy": measured.accuracy,
-                "accuracy_raw": measured.accuracy_raw,
-                "accuracy_top5": measured.accuracy_top5,
-            }
-        row |= {
-            "minival_images": measured.minival_images,
-            "params": measured.params,
-            "macs": measured.macs,
-            "peak_memory_bytes": measured.peak_memory_bytes,
-            "reference_params": measured.reference_params,
-            "reference_macs": measured.reference_macs,
-        }
+            row |= {name: getattr(measured, name) for name in ACCURACIES}
+        row |= {name: getattr(measured, name) for name in COUNTS}
     step_time = result.measurement.step_time if result.measurement else result.step_time
     row["timing_flag"] = _timing_flag(step_time, result.inference_time)
     if step_time is not None:
-        row |= _timing_columns(step_time)
-    if result.inference_time is not None:
-        row |= _inference_columns(result.inference_time)
+        row |= {column: getattr(step_time, name) for name, column in STEP_TIME_COLUMNS.items()}
+    if (inference_time := result.inference_time) is not None:
+        row |= {column: getattr(inference_time, name) for name, column in INFERENCE_TIME_COLUMNS.items()}
     if result.device is not None:
         row |= vars(result.device)
     if result.times is not None:
@@ -105,46 +95,19 @@ def trial_row(
     return row
 
 
-def _timing_columns(step_time: StepTime) -> dict[str, Any]:
-    return {
-        "step_seconds": step_time.step_seconds,
-        "step_seconds_p10": step_time.step_seconds_p10,
-        "step_seconds_p90": step_time.step_seconds_p90,
-        "step_time_ratio": step_time.step_time_ratio,
-        "step_time_ratio_spread": step_time.step_time_ratio_spread,
-        "reference_step_seconds": step_time.reference_step_seconds,
-        "timing_device": step_time.device,
-        "timing_resolution": step_time.resolution,
-        "timing_batch_size": step_time.batch_size,
-        "timing_precision": step_time.precision,
-        "timing_source": step_time.source,
-        "step_time_ratio_error": step_time.step_time_ratio_error,
-        "timing_exclusive": step_time.is_exclusive,
-        "timing_clock_mhz": step_time.clock_mhz,
-    }
-
-
 def step_time_from_row(row: Mapping[str, Any]) -> StepTime | None:
-    """What was measured for an earlier trial of the same network; None if nothing was."""
+    """The step time of an earlier trial of the same network; None if it was not measured."""
     if row["step_time_ratio"] is None or row["timing_device"] is None:
         return None
+    recorded = {name: row[column] for name, column in STEP_TIME_COLUMNS.items()}
     return StepTime(
-        step_seconds=row["step_seconds"],
-        step_seconds_p10=row["step_seconds_p10"],
-        step_seconds_p90=row["step_seconds_p90"],
-        step_time_ratio=row["step_time_ratio"],
-        step_time_ratio_spread=row["step_time_ratio_spread"],
-        reference_step_seconds=row["reference_step_seconds"],
-        timing_seconds=0.0,  # it cost this trial nothing
-        device=row["timing_device"],
-        resolution=row["timing_resolution"],
-        batch_size=row["timing_batch_size"],
-        precision=row["timing_precision"],
+        **{
+            **recorded,
+            "source": recorded["source"] or "measured",  # older rows lack it
+            "is_exclusive": bool(recorded["is_exclusive"]),
+        },
         flag=row["timing_flag"],
-        source=row["timing_source"] or "measured",
-        step_time_ratio_error=row["step_time_ratio_error"],
-        clock_mhz=row["timing_clock_mhz"],
-        is_exclusive=bool(row["timing_exclusive"]),
+        timing_seconds=0.0,  # it cost this trial nothing
     )
 
 
@@ -153,16 +116,6 @@ def _timing_flag(step_time: StepTime | None, inference_time: InferenceTime | Non
     if inference_time is not None and inference_time.flag:
         flags.append(f"inference: {inference_time.flag}")
     return "; ".join(filter(None, flags)) or None
-
-
-def _inference_columns(inference_time: InferenceTime) -> dict[str, Any]:
-    return {
-        "inference_seconds": inference_time.inference_seconds,
-        "inference_time_ratio": inference_time.inference_time_ratio,
-        "inference_time_ratio_spread": inference_time.inference_time_ratio_spread,
-        "reference_inference_seconds": inference_time.reference_inference_seconds,
-        "inference_batch_size": inference_time.batch_size,
-    }
 
 
 def cached_row(asked: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,12 +148,6 @@ def outcome_from_row(row: Mapping[str, Any]) -> Outcome:
         params=params,
         curve=tuple(_finite(accuracy, 0.0) for accuracy in row.get("minival_accuracy") or ()),
     )
-
-
-def ratio_to_reference(row: Mapping[str, Any], name: str) -> float:
-    """A rewardable quantity of a row over its reference network's."""
-    value = row[name] if name.endswith("_ratio") else row[name] / row[f"reference_{name}"]
-    return float(value)
 
 
 def _finite(value: float | None, otherwise: float) -> float:

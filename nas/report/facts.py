@@ -1,7 +1,7 @@
 """What a report is written from: a run's configuration, rows and environment, read once."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from nas.report.markup import Markup, join, tag
 from nas.winner import winner_id
 from search_spaces.architecture import Architecture, Stage
 from search_spaces.yaml_io import ConfigError, read_yaml
+from trials.reward import SHIPPED
 from trials.rows import architecture_from_json
 from trials.store import RunStore
 from trials.trial import REWARDABLE
@@ -57,30 +58,43 @@ class RunFacts:
         return architecture_from_json(str(self.winner["architecture"])) if self.winner else None
 
 
-def changed_terms(words: Sequence[str]) -> dict[str, float]:
+def changed_terms(words: Sequence[str], *, recorded: Iterable[str] = ()) -> dict[str, float]:
     """Exponents from `quantity=exponent`, several separated by commas; `none` sets all to 0.
+
+    Args:
+        recorded: the terms of the run's own reward, of which this process may not know all.
 
     Raises:
         ConfigError: a word that is not so, or a quantity that is not measured.
     """
     parts = [part.strip() for word in words for part in word.split(",")]
-    zeros = dict.fromkeys(REWARDABLE, 0.0) if "none" in parts else {}
-    return {**zeros, **(parsed_terms(parts) or {})}
+    zeros = dict.fromkeys([*REWARDABLE, *recorded], 0.0) if "none" in parts else {}
+    return {**zeros, **(parsed_terms(parts, recorded=recorded) or {})}
+
+
+def run_config(run: Path) -> SearchConfig:
+    """The configuration that a run was made with.
+
+    Raises:
+        ConfigError: the folder is no run, or its search.yaml does not read.
+    """
+    if not RunStore.is_run(run):
+        found = "not a run directory" if run.exists() else "there is no such folder"
+        raise ConfigError(f"{run}: {found} (a run has search.yaml and log/ in it)")
+    try:
+        return read_yaml(SearchConfig, run / "search.yaml")
+    except ConfigError as error:
+        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
 
 
 def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: str | None = None) -> RunFacts:
     """The facts of a run; with some exponents replaced, and with the step times of another device.
 
     Raises:
-        ConfigError: no run, nothing finished, a damaged file, or nothing measured on that device.
+        ConfigError: no run, nothing finished, a damaged file, nothing measured on that device, or a term of
+            the reward that cannot be computed here.
     """
-    if not RunStore.is_run(run):
-        found = "not a run directory" if run.exists() else "there is no such folder"
-        raise ConfigError(f"{run}: {found} (a run has search.yaml and log/ in it)")
-    try:
-        config = read_yaml(SearchConfig, run / "search.yaml")
-    except ConfigError as error:
-        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
+    config = run_config(run)
     trials = _rows(run)
     # Rewards of the search's own terms stay as they were recorded: a report shows what the search saw.
     changed = []
@@ -91,7 +105,7 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
     if used != config.reward:
         changed.append(f"reward {formula(used)}")
     if changed:
-        trials = reranked(trials, used)
+        trials = _reranked(run, trials, used)
     facts = RunFacts(
         folder=run,
         config=config,
@@ -104,6 +118,17 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         winner=None,
     )
     return replace(facts, winner=_winner(facts))
+
+
+def _reranked(run: Path, trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.DataFrame:
+    """The rows with rewards under these terms; what has no weight need not be known."""
+    weighted = {name: exponent for name, exponent in terms.items() if exponent}
+    try:
+        return reranked(trials, weighted)
+    except ValueError as error:
+        own = [name for name in weighted if name not in SHIPPED]
+        left_out = f"; or leave it out:  --reward {own[0]}=0" if own else ""
+        raise ConfigError(f"{run}: {error}{left_out}") from None
 
 
 def _rows(run: Path) -> pd.DataFrame:
