@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from analysis.frame import described, read_trials
-from trials.log_schema import Column
+from trials.log.schema import Column
 
 _INT, _FLOAT, _TEXT = pa.int64(), pa.float64(), pa.string()
 STAGE_COLUMNS = (

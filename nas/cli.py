@@ -11,14 +11,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from nas.audit_command import audit
-from nas.doctor.command import doctor
-from nas.export_command import export, import_
-from nas.options import Json
-from nas.report.command import report
-from nas.scaling.command import scale
-from nas.training_commands import evaluate, predict, train
-from nas.verify_command import verify
+from nas.commands.audit import audit
+from nas.commands.doctor import doctor
+from nas.commands.export import export, import_
+from nas.commands.options import Json
+from nas.commands.report import report
+from nas.commands.scale import scale
+from nas.commands.training import evaluate, predict, train
+from nas.commands.verify import verify
 
 app = typer.Typer(
     add_completion=False,
@@ -85,8 +85,8 @@ def search(
     """Search for the best architecture; started again on the same run it continues."""
     console = Console(stderr=as_json)
     if estimate:
-        from nas.estimate_screen import estimate_screen
-        from nas.search_estimate import estimate_on_console
+        from nas.estimating.search_estimate import estimate_on_console
+        from nas.screens.estimate import estimate_screen
 
         figures = estimate_on_console(
             file,
@@ -101,8 +101,8 @@ def search(
         return
     if assume:
         raise typer.BadParameter("--assume goes with --estimate")
-    from nas.launch import launch_search
-    from nas.summary import summary_figures, summary_screen
+    from nas.commands.launch import launch_search
+    from nas.results.summary import summary_figures, summary_screen
 
     folder = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     result = launch_search(
@@ -131,7 +131,7 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show an architecture's stages, parameters and MACs, or a space's decisions and size."""
-    from nas.describe import describe_source
+    from nas.screens.describe import describe_source
 
     figures, screen = describe_source(source, num_classes=classes, resolution=resolution)
     _print(as_json, lambda: figures, lambda: screen)
@@ -164,7 +164,7 @@ def measure(
 ) -> None:
     """Measure networks side by side here: size, training step, inference, memory; or a space's blocks."""
     if run is not None:
-        from nas.retarget_screen import retarget_figures, retarget_on_console, retarget_screen
+        from nas.screens.retarget import retarget_figures, retarget_on_console, retarget_screen
 
         if sources or classes or resolution or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
@@ -173,7 +173,7 @@ def measure(
         return
     if top is not None:
         raise typer.BadParameter("--top is of --run: how many of its best trials are measured again")
-    from nas.measure_request import measure_request
+    from nas.measuring.measure_request import measure_request
 
     measure_it, screen = measure_request(sources or [], table=table, out=out)
     figures = measure_it(
@@ -193,9 +193,9 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how a search is going: trials, the best so far, time left; or list the runs of a folder."""
-    from nas.run_list import folder_screen, folder_status, holds_runs
-    from nas.status import run_status, status_screen
-    from nas.status import watch as watch_run
+    from nas.results.run_list import folder_screen, folder_status, holds_runs
+    from nas.results.status import run_status, status_screen
+    from nas.results.status import watch as watch_run
 
     if holds_runs(run):
         if watch:
@@ -239,8 +239,8 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Compare strategies in simulated searches, on a table or on a model of an earlier run."""
-    from nas.compare_strategies import compare_on_console
-    from nas.simulate_screen import simulate_screen
+    from nas.screens.simulate import simulate_screen
+    from nas.simulation.compare_strategies import compare_on_console
 
     figures = compare_on_console(
         source,
@@ -287,14 +287,14 @@ def main() -> None:
 
 def _exit_code(error: Exception) -> int | None:
     """The code for what a user can mend; None for a bug, which keeps its traceback."""
-    from nas.latched import SearchFailedError
-    from nas.stopping import SearchStoppedError
-    from nas.training_failure import TrainingFailedError
-    from search_spaces.yaml_io import ConfigError
-    from trials.driver_lock import RunLockedError
+    from nas.search.stopping import SearchStoppedError
+    from nas.search.strategy_guard import SearchFailedError
+    from nas.training.failure import TrainingFailedError
+    from search_spaces.settings.yaml_files import ConfigError
     from trials.executors.ray_pool import WorkersError
     from trials.executors.timing_places import WrongDeviceError
-    from trials.full_disk import LogNotWrittenError
+    from trials.log.disk_wait import LogNotWrittenError
+    from trials.log.driver_lock import RunLockedError
 
     if isinstance(error, SearchStoppedError):
         return error.exit_code

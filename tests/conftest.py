@@ -1,11 +1,9 @@
-"""What several tests share: a small space, a configuration, and a trial that computes a formula."""
+"""Fixtures of several tests: a configuration, a search file, a local Ray, a typed command."""
 
-import math
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +15,8 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # tests' Ray st
 # Beside other tests, workers at Ray's nice 15 get almost nothing, and their test waits for them.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
-from nas.config import SearchConfig
-from search_spaces.yaml_io import from_mapping
-from trials.trial import (
-    DeviceInfo,
-    EpochResult,
-    Event,
-    Measurement,
-    Progress,
-    RunTrial,
-    Slot,
-    StepTime,
-    Trial,
-    TrialResult,
-    TrialTimes,
-)
-
-REPOSITORY = Path(__file__).parent.parent
-GOLDEN = Path(__file__).parent / "golden"
+from nas.search.config import SearchConfig
+from search_spaces.settings.yaml_files import from_mapping
 
 MakeConfig = Callable[..., SearchConfig]
 Nas = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
@@ -104,7 +86,7 @@ TIMED = {"test_block_times", "test_inference_time", "test_predicted_step_time", 
 @pytest.fixture(scope="module", autouse=True)
 def few_rounds(request: pytest.FixtureRequest) -> Iterator[None]:
     """Elsewhere it ends after a few short rounds, in this process: it is most of a short trial's time."""
-    from trials import alternating
+    from trials.timing import alternating
 
     with pytest.MonkeyPatch.context() as patch:
         if request.path.stem not in TIMED:
@@ -132,78 +114,6 @@ def make_config() -> MakeConfig:
         return from_mapping(SearchConfig, {**mapping, **changes}, name="search.yaml")
 
     return make
-
-
-def formula_worker(slot: Slot) -> RunTrial:
-    """A worker whose trials compute a formula of their choices: the same wherever they run."""
-
-    def run_trial(trial: Trial) -> Iterator[Event]:
-        yield Progress(trial_id=trial.trial_id, attempt=trial.attempt, phase="training", epoch=1, epochs=1)
-        value = sum((i + 1) * choice for i, choice in enumerate(trial.choices)) + trial.seed % 7
-        accuracy = 1 / (1 + math.exp(-value / 20))
-        epochs = tuple(
-            EpochResult(
-                trial_id=trial.trial_id,
-                attempt=trial.attempt,
-                epoch=epoch,
-                train_loss=1 / epoch,
-                train_accuracy=accuracy,
-                minival_loss=1 / epoch,
-                minival_accuracy=accuracy,
-                minival_accuracy_raw=accuracy,
-                learning_rate=0.1,
-                resolution=16,
-                train_seconds=1.0,
-                evaluate_seconds=0.1,
-            )
-            for epoch in range(1, trial.epochs + 1)
-        )
-        yield from epochs
-        yield formula_result(trial, accuracy=accuracy, epochs=epochs)
-
-    return run_trial
-
-
-def formula_result(
-    trial: Trial, *, accuracy: float, epochs: tuple[EpochResult, ...] = (), ratio: float = 1.5
-) -> TrialResult:
-    """A completed trial of that accuracy."""
-    now = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
-    return TrialResult(
-        trial=trial,
-        status="completed",
-        measurement=Measurement(
-            accuracy=accuracy,
-            accuracy_raw=accuracy,
-            accuracy_top5=1.0,
-            minival_images=100,
-            step_time=StepTime(
-                step_seconds=0.02 * ratio,
-                step_seconds_p10=0.019 * ratio,
-                step_seconds_p90=0.022 * ratio,
-                step_time_ratio=ratio,
-                step_time_ratio_spread=0.01,
-                step_time_ratio_error=0.002,
-                reference_step_seconds=0.02,
-                timing_seconds=1.0,
-                device="fake device",
-                resolution=16,
-                batch_size=64,
-                precision="fp32",
-            ),
-            params=1000 + 10 * sum(trial.choices),
-            macs=5000,
-            reference_params=1000,
-            reference_macs=5000,
-            peak_memory_bytes=None,
-        ),
-        params=1000 + 10 * sum(trial.choices),
-        macs=5000,
-        epochs=epochs,
-        device=DeviceInfo(device_name="fake device", device_id="0", host="here"),
-        times=TrialTimes(started_at=now, finished_at=now, train_seconds=2.0, evaluate_seconds=0.2),
-        precision="fp32",
-    )
 
 
 @pytest.fixture
@@ -244,7 +154,7 @@ def one_ray() -> Iterator[None]:
 @pytest.fixture
 def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Nas:
     """Types a command in the test's folder."""
-    from nas.cli import main  # not where nobody types
+    from nas.cli import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")

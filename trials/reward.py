@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from search_spaces.yaml_io import ConfigError
-from search_spaces.yaml_messages import suggestion
+from search_spaces.settings.messages import suggestion
+from search_spaces.settings.yaml_files import ConfigError
 from trials.recorded import Recorded
 from trials.trial import REWARDABLE, Measurement, TrialResult
 

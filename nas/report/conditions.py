@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.frame import searched
-from nas.describe_space import num_architectures
 from nas.report.facts import RunFacts, formula_markup
 from nas.report.markup import Markup, details, join, table, tag
+from nas.screens.describe_space import num_architectures
 
 CONDITIONS = {
     "device_name": "trained on",

@@ -2,7 +2,7 @@
 
 from nas.report.axes import WIDTH, picture
 from nas.report.markup import Markup, join, tag
-from search_spaces.architecture import Architecture, Stage
+from search_spaces.networks.architecture import Architecture, Stage
 
 ROW = 34.0
 COLUMNS = {"op": 28.0, "kernel": 114.0, "expansion": 156.0, "channels": 202.0, "layers": 262.0}

@@ -10,16 +10,16 @@ import pandas as pd
 
 from analysis.finalists import Standing, finalists, standings
 from analysis.frame import ranked, read_trials, reranked
-from nas.compare_strategies import parsed_terms
-from nas.config import SearchConfig
-from nas.live import short_count
 from nas.report.markup import Markup, join, tag
-from nas.winner import winner_id
-from search_spaces.architecture import Architecture, Stage
-from search_spaces.yaml_io import ConfigError, read_yaml
+from nas.results.winner import winner_id
+from nas.screens.live import short_count
+from nas.search.config import SearchConfig
+from nas.simulation.compare_strategies import parsed_terms
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.rows import architecture_from_json
+from trials.log.store import RunStore
 from trials.reward import SHIPPED
-from trials.rows import architecture_from_json
-from trials.store import RunStore
 from trials.trial import REWARDABLE
 
 TERM_NAMES = {"step_time_ratio": "step time", "params": "parameters", "macs": "MACs"}
@@ -170,7 +170,7 @@ def _environments(run: Path) -> tuple[dict[str, Any], ...]:
 
 def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
     """The rows of architectures that were measured on another device, with their step times there."""
-    from nas.retarget import retargeted
+    from nas.measuring.retarget import retargeted
 
     measured = {line["row"]["architecture_id"]: line["step_time_ratio"] for line in retargeted(run, device)}
     known = trials[trials["architecture_id"].isin(list(measured))]

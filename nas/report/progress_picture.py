@@ -5,7 +5,6 @@ import pandas as pd
 
 from analysis.frame import floats
 from analysis.progress import progress, random_band
-from nas.live import duration
 from nas.report.axes import (
     HEIGHT,
     Scale,
@@ -18,6 +17,7 @@ from nas.report.axes import (
 )
 from nas.report.facts import RunFacts
 from nas.report.markup import Markup, figure, join, tag
+from nas.screens.live import duration
 
 MOST_POINTS = 2_000
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from nas.config import SearchConfig
-from search_spaces.yaml_io import from_mapping
+from nas.search.config import SearchConfig
+from search_spaces.settings.yaml_files import from_mapping
+from trials.log.store import recorded_trials
 from trials.reward import Reward
-from trials.store import recorded_trials
 
 
 def stopped(run: Path, bound: float) -> dict[str, Any]:

@@ -25,14 +25,14 @@ import torch
 from torch import multiprocessing
 from torch.distributed import FileStore, ProcessGroupGloo
 
-from search_spaces.architecture import Architecture
-from search_spaces.network import build_network
-from search_spaces.yaml_io import read_yaml
-from trials.device import available_cores, cpu_name, keep_freed_memory
-from trials.device_group import ALONE, DeviceGroup, share_of_batch
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.device import available_cores, cpu_name, keep_freed_memory
 from trials.recipe import Ramp, Recipe
-from trials.step import TrainingStep
-from trials.step_time import TimedBatch
+from trials.timing.step_time import TimedBatch
+from trials.training.device_group import ALONE, DeviceGroup, share_of_batch
+from trials.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.config import SearchConfig, read_search_config
-from nas.news import RowWritten
-from nas.search import search
+from nas.events import RowWritten
+from nas.search.config import SearchConfig, read_search_config
+from nas.search.search import search
 from trials.executors.ray_actors import ray_actors
 from trials.trial import (
     DeviceInfo,

@@ -1,0 +1,240 @@
+"""How a search is going, from its run directory alone: while it runs, after it ended, after it was killed."""
+
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from analysis.finalists import finalists
+from analysis.rungs import SEARCHED, longest, may_win, own_epochs, standing
+from nas.results.winner import winner_id
+from nas.screens.live import duration, short_count
+from nas.search.config import Budget, Finalists, SearchConfig
+from nas.search.search_loop import device_seconds
+from nas.search.trial_queue import MAX_REPEATS, is_counted
+from nas.strategies.strategy import STRATEGIES, Recommends
+from search_spaces.choices.space import SearchSpace
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.run_reader import RunLog, read_run
+
+State = Literal["running", "finished", "stopped"]
+KINDS = ("train", "timing", "evaluate", "build")
+SECONDS_BETWEEN_LOOKS = 2.0
+PACED_TRIALS = 40  # the last ones, by which the time left is told
+MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
+BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """How much of the budget is used, in the budget's own unit."""
+
+    unit: str
+    spent: float
+    total: float
+
+
+def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
+    """The state of a run as one mapping, keys named as the columns.
+
+    Raises:
+        ConfigError: the folder is no run, or its search.yaml does not read.
+    """
+    log = read_run(run)
+    try:
+        config = read_yaml(SearchConfig, run / "search.yaml")
+    except ConfigError as error:
+        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
+    rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
+    spent = _spent(config.budget, rows, log.trials)
+    state: State = "running" if log.driver else "stopped"
+    if not log.driver and not log.in_flight and _has_ended(config, spent, rows):
+        state = "finished"
+    now = now or datetime.now(UTC)
+    best = _best(run, rows)
+    baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
+    return {
+        "run": str(run),
+        "state": state,
+        "driver": log.driver,
+        "asked": log.asked,
+        "in_flight": len(log.in_flight),
+        "status": dict(Counter(row["status"] for row in rows)),
+        "purpose": dict(Counter(row["purpose"] for row in rows)),
+        "failure_kind": dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
+        "budget": {"unit": spent.unit, "spent": spent.spent, "total": spent.total},
+        "best": {name: best[name] for name in BEST} if best else None,
+        "baseline_median_reward": statistics.median(baseline) if baseline else None,
+        "baseline_trials": len(baseline),
+        "device_seconds": {
+            kind: sum(r.get(f"{kind}_seconds") or 0.0 for r in rows if r["status"] != "cached")
+            for kind in KINDS
+        },
+        "seconds_left": seconds_left(config.budget, log, spent, now) if log.driver else None,
+        "unreadable": list(log.unreadable),
+    }
+
+
+def _best(run: Path, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """As `nas export` chooses: by the finalists' repeats, else as best.yaml says, else by reward."""
+    eligible = [row for row in rows if may_win(row)]
+    ranked = finalists(rows)
+    chosen = ranked[0].trial_id if ranked else winner_id(run)
+    named = next((row for row in eligible if row["trial_id"] == chosen), None)
+    return named or max(eligible, key=standing, default=None)
+
+
+def _has_ended(config: SearchConfig, spent: Spent, rows: list[dict[str, Any]]) -> bool:
+    """Whether the search would ask for nothing more, when nothing is in flight."""
+    if spent.spent < spent.total and not _is_exhausted(config.space, rows):
+        return False
+    return config.finalists is None or _are_repeated(config, config.finalists, rows)
+
+
+def _are_repeated(config: SearchConfig, wanted: Finalists, rows: list[dict[str, Any]]) -> bool:
+    """Whether each finalist was asked for as often as it should be; a repeat that crashed is not tried again.
+
+    Which ones a strategy recommends, no row tells: of these it is enough that so many were repeated.
+    """
+    rewards: dict[tuple[int, ...], float] = {}
+    for row in longest(rows):
+        choices = tuple(row["choices"])
+        rewards[choices] = max(standing(row)[1], rewards.get(choices, 0.0))
+    best = sorted(rewards, key=lambda choices: (-rewards[choices], choices))[: wanted.count]
+    asked = Counter(tuple(row["choices"]) for row in rows if row["purpose"] == "repeat")
+    repeated = {choices for choices, count in asked.items() if count >= wanted.repeats}
+    if issubclass(STRATEGIES[config.strategy["name"]], Recommends):
+        return len(repeated) >= len(best)
+    return repeated.issuperset(best)
+
+
+def _is_exhausted(space: SearchSpace, rows: list[dict[str, Any]]) -> bool:
+    """Whether the space ran out before the budget, as far as that can be told at once."""
+    last = [row["status"] for row in rows if row["purpose"] in SEARCHED][-MAX_REPEATS:]
+    if last == ["cached"] * MAX_REPEATS:  # then a search takes any unseen architecture, and there was none
+        return True
+    # In its baseline a search finds so without a row that says it.
+    tried = {tuple(row["choices"]) for row in rows if is_counted(row)}
+    return space.size <= MOST_COUNTED and len(tried) >= space.distinct_size
+
+
+def _spent(budget: Budget, rows: list[dict[str, Any]], by_id: Mapping[int, Mapping[str, Any]]) -> Spent:
+    counted = [row for row in rows if is_counted(row)]
+    if budget.trials is not None:
+        return Spent("trials", len(counted), budget.trials)
+    if budget.epochs is not None:
+        return Spent("epochs", sum(own_epochs(row, by_id) for row in counted), budget.epochs)
+    assert budget.device_seconds is not None, "a budget has one of three"
+    return Spent("device-seconds", sum(map(device_seconds, counted)), budget.device_seconds)
+
+
+def seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> float | None:
+    """By the median pace of this driver's last trials; None before its first.
+
+    As many trials as run at once end in the time of one, so paces are taken over that many ends.
+    """
+    started, at_once = log.driver_started_at, max(len(log.in_flight), 1)
+    if started is None:
+        return None
+    new = [row for row in log.trials.values() if is_counted(row) and row["finished_at"]]
+    new = sorted((r for r in new if r["finished_at"] > started), key=lambda row: row["finished_at"])
+    new = new[-PACED_TRIALS:]
+    if not new:
+        return None
+    ends = [(row["finished_at"] - started).total_seconds() for row in new]
+    paces = [(later - ends[i]) / at_once for i, later in enumerate(ends[at_once:])]
+    pace = statistics.median(paces) if paces else ends[-1] / len(ends)
+    per_trial = _spent(budget, new, log.trials).spent / len(new)
+    if not per_trial:
+        return None
+    trials_left = max(spent.total - spent.spent, 0.0) / per_trial
+    waited = min((now - started).total_seconds() - ends[-1], pace)
+    return max(pace * trials_left - waited, 0.0)
+
+
+# ---------------------------------------------------------------------- the screen
+
+
+def status_screen(figures: Mapping[str, Any]) -> RenderableType:
+    """The state in a few lines, and what to type next; fits 80 columns."""
+    lines = [Text(f"{figures['run']}   {_state(figures)}", style="bold"), Text(_progress(figures))]
+    if best := figures["best"]:
+        text = (
+            f"best reward {best['reward']:.4f} (trial {best['trial_id']})   accuracy {best['accuracy']:.4f}"
+        )
+        text += f"   step {best['step_time_ratio']:.2f}x   {short_count(best['params'])} params"
+        lines.append(Text(text))
+    if figures["state"] == "finished" and figures["budget"]["spent"] < figures["budget"]["total"]:
+        lines.append(Text("the space is exhausted: every architecture has been trained"))
+    if figures["baseline_trials"]:
+        median = figures["baseline_median_reward"]
+        lines.append(Text(f"random search's {figures['baseline_trials']} trials: reward median {median:.4f}"))
+    if total := sum(figures["device_seconds"].values()):
+        shares = ", ".join(
+            f"{kind} {seconds / total:.0%}" for kind, seconds in figures["device_seconds"].items()
+        )
+        lines.append(Text(f"{total:,.0f} device-seconds: {shares}"))
+    if figures["unreadable"]:
+        damaged = ", ".join(figures["unreadable"][:3])
+        lines.append(Text(f"damaged, moved aside when the search goes on: {damaged}"))
+    return Group(*lines, *(Text(line) for line in _next(figures)))
+
+
+def _state(figures: Mapping[str, Any]) -> str:
+    if figures["state"] == "running":
+        return f"running ({figures['driver']})"
+    return str(figures["state"])
+
+
+def _progress(figures: Mapping[str, Any]) -> str:
+    budget = figures["budget"]
+    text = f"{budget['spent']:,.0f}/{budget['total']:,.0f} {budget['unit']}"
+    counts = [f"{count} {status}" for status, count in sorted(figures["status"].items())]
+    text += f"   {', '.join(counts) or 'no trial has ended'}"
+    if figures["failure_kind"]:
+        text += f" ({', '.join(sorted(figures['failure_kind']))})"
+    if figures["in_flight"]:
+        text += f"   {figures['in_flight']} in flight"
+    if figures["seconds_left"] is not None:
+        text += f"   about {duration(figures['seconds_left'])} left"
+    return text
+
+
+def _next(figures: Mapping[str, Any]) -> list[str]:
+    run = figures["run"]
+    lines = [f"nas status {run} --watch"] if figures["state"] == "running" else []
+    if figures["state"] == "stopped":
+        lines.append(f"nas search {run}/search.yaml --run {run}     (continues)")
+    if figures["best"]:
+        lines.append(f"nas export {run} -o winner.yaml")
+    return [("next:  " if i == 0 else "       ") + line for i, line in enumerate(lines)]
+
+
+def watch(run: Path, console: Console, *, as_json: bool = False) -> None:
+    """Shows the state again and again, until nobody works on the run any more or Ctrl-C; as JSON a line each.
+
+    Raises:
+        ConfigError: as `run_status`.
+    """
+    figures = run_status(run)
+    live = Live(status_screen(figures), console=console, auto_refresh=False)
+    with suppress(KeyboardInterrupt), nullcontext() if as_json else live:
+        while True:
+            if as_json:
+                print(json.dumps(figures, default=str), flush=True)
+            else:
+                live.update(status_screen(figures), refresh=True)
+            if figures["state"] != "running":
+                return
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            figures = run_status(run)
