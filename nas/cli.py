@@ -102,7 +102,8 @@ def search(
     if assume:
         raise typer.BadParameter("--assume goes with --estimate")
     from nas.commands.launch import launch_search
-    from nas.results.summary import summary_figures, summary_screen
+    from nas.results.summary import summary_figures
+    from nas.screens.summary import summary_screen
 
     folder = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     result = launch_search(
@@ -173,7 +174,7 @@ def measure(
         return
     if top is not None:
         raise typer.BadParameter("--top is of --run: how many of its best trials are measured again")
-    from nas.measuring.measure_request import measure_request
+    from nas.commands.measure_request import measure_request
 
     measure_it, screen = measure_request(sources or [], table=table, out=out)
     figures = measure_it(
@@ -194,8 +195,9 @@ def status(
 ) -> None:
     """Show how a search is going: trials, the best so far, time left; or list the runs of a folder."""
     from nas.results.run_list import folder_screen, folder_status, holds_runs
-    from nas.results.status import run_status, status_screen
-    from nas.results.status import watch as watch_run
+    from nas.results.status import run_status
+    from nas.screens.status import status_screen
+    from nas.screens.status import watch as watch_run
 
     if holds_runs(run):
         if watch:

@@ -1,4 +1,4 @@
-"""What a search tells whoever watches it."""
+"""Events of searches and of trainings, for whoever watches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +30,20 @@ class Retried:
     """A trial's worker was lost, and the trial will run again."""
 
     trial: Trial
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """News for whoever watches: an epoch is on disk."""
+
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class GroupLost:
+    """News for whoever watches: a process of several is gone; they begin again at their last state."""
+
+    reason: str
 
 
 News = Begun | Event | RowWritten | Retried

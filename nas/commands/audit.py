@@ -22,7 +22,8 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Train a sample of a run's architectures for longer: do the short trials rank them rightly?"""
-    from nas.screens.audit import audit_on_console, audit_screen
+    from nas.commands.launch_audit import audit_on_console
+    from nas.screens.audit import audit_screen
     from nas.search.audit import plan_audit
 
     plan = plan_audit(run, trials=trials, epochs=epochs)

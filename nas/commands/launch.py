@@ -9,7 +9,6 @@ from rich.progress import Progress as ProgressBars
 
 from nas.events import News
 from nas.report.page import report_after_search
-from nas.screens.describe_space import num_architectures
 from nas.screens.live import LiveView
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.loggers import Loggers
@@ -62,7 +61,7 @@ def launch_search(
     )
     loggers = Loggers(log, folder, to_mapping(config))
     images = packed_images(config, console)
-    size = num_architectures(config.space) or config.space.size
+    size = config.space.num_architectures or config.space.size
     console.print(
         f"searching  {size:,} architectures; {config.strategy['name']}, {where}\n"
         f"           {Path(config.data.source).name}: {len(images.train):,} images at "

@@ -10,13 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from nas.events import GroupLost
 from nas.screens.training import TrainingView
 from nas.search.loggers import Loggers
 from nas.training.config import FILE, TrainingConfig
 from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
-from nas.training.train import GroupLost, News, TrainingResult, train_fully
+from nas.training.train import News, TrainingResult, train_fully
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.images.packed import open_images
 

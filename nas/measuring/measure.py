@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from nas.screens.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number, read_described
+from search_spaces.choices.described import read_described
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info, is_out_of_memory, keep_freed_memory, lock_of
 from trials.devices.memory_bound import bounded_memory
@@ -21,8 +22,9 @@ from trials.recipe import Precision
 from trials.timing.inference_time import measure_inference_time
 from trials.timing.precision import resolve_precision
 from trials.timing.step_memory import cpu_step_memory, cuda_step_memory, step_recipe
-from trials.timing.step_time import TimedBatch, measure_step_time
+from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep, build_step
+from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import InferenceTime, StepTime
 
 INFERENCE_BATCHES = (1, 16, 128)
@@ -296,9 +298,9 @@ def new_step(architecture: Architecture, conditions: Conditions) -> TrainingStep
     )
 
 
-def timed_batch(conditions: Conditions) -> TimedBatch:
+def timed_batch(conditions: Conditions) -> SyntheticBatch:
     """Random images and labels of that size, on the device."""
-    return TimedBatch.synthetic(
+    return SyntheticBatch.random(
         batch_size=conditions.batch_size,
         resolution=conditions.resolution,
         num_classes=conditions.num_classes,

@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nas.measuring.measure import STEP_BATCH, one_thread
-from nas.screens.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, read_described
 from nas.search.config import SearchConfig
 from search_spaces.choices.block_cover import StageOption, stage_options
+from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
 from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
 from trials.devices.device import available_slots, device_info, is_out_of_memory, keep_freed_memory
 from trials.devices.memory_bound import bounded_memory

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from analysis.rungs import longest
-from nas.results.export import architecture_of, classes_of
+from nas.search.best_file import architecture_of, classes_of
 from nas.search.config import SearchConfig
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
@@ -21,8 +21,9 @@ from trials.log.store import recorded_trials
 from trials.recipe import Recipe
 from trials.reward import Reward, recorded_reward
 from trials.timing.precision import resolve_precision
-from trials.timing.step_time import TimedBatch, measure_step_time
+from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep, build_step
+from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import StepTime
 
 FOLDER = "retarget"  # in the run directory: one Parquet file for each device model
@@ -165,7 +166,7 @@ class _Bench:
         )
         self.lock = lock_of(device)
         self.reference = self._step(config.space.reference)
-        self.batch = TimedBatch.synthetic(
+        self.batch = SyntheticBatch.random(
             batch_size=self.batch_size, resolution=self.resolution, num_classes=num_classes, device=device
         )
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.ledger import ALL_KINDS, by_purpose, ledger, pauses, utilisation, wall_seconds, work
+from analysis.numbers import duration
 from nas.report.axes import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Scale, picture, x_axis, y_axis
 from nas.report.facts import RunFacts
 from nas.report.markup import Markup, details, figure, join, table, tag
-from nas.screens.live import duration
 
 BINS = 60
 COLOURS = {"train": "c1", "timing": "c2", "evaluate": "c3", "build": "c4", "other": "c0"}

@@ -10,9 +10,9 @@ import pandas as pd
 
 from analysis.finalists import Standing, finalists, standings
 from analysis.frame import ranked, read_trials, reranked
+from analysis.numbers import short_count
 from nas.report.markup import Markup, join, tag
 from nas.results.winner import winner_id
-from nas.screens.live import short_count
 from nas.search.config import SearchConfig
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage

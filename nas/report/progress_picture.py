@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.frame import floats
+from analysis.numbers import duration
 from analysis.progress import progress, random_band
 from nas.report.axes import (
     HEIGHT,
@@ -17,7 +18,6 @@ from nas.report.axes import (
 )
 from nas.report.facts import RunFacts
 from nas.report.markup import Markup, figure, join, tag
-from nas.screens.live import duration
 
 MOST_POINTS = 2_000
 

@@ -1,24 +1,16 @@
 """How a search is going, from its run directory alone: while it runs, after it ended, after it was killed."""
 
-import json
 import statistics
-import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.text import Text
-
 from analysis.finalists import finalists
 from analysis.rungs import SEARCHED, longest, may_win, own_epochs, standing
 from nas.results.winner import winner_id
-from nas.screens.live import duration, short_count
 from nas.search.config import Budget, Finalists, SearchConfig
 from nas.search.search_loop import device_seconds
 from nas.search.trial_queue import MAX_REPEATS, is_counted
@@ -29,7 +21,6 @@ from trials.log.run_reader import RunLog, read_run
 
 State = Literal["running", "finished", "stopped"]
 KINDS = ("train", "timing", "evaluate", "build")
-SECONDS_BETWEEN_LOOKS = 2.0
 PACED_TRIALS = 40  # the last ones, by which the time left is told
 MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
 BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
@@ -160,81 +151,3 @@ def seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> fl
     trials_left = max(spent.total - spent.spent, 0.0) / per_trial
     waited = min((now - started).total_seconds() - ends[-1], pace)
     return max(pace * trials_left - waited, 0.0)
-
-
-# ---------------------------------------------------------------------- the screen
-
-
-def status_screen(figures: Mapping[str, Any]) -> RenderableType:
-    """The state in a few lines, and what to type next; fits 80 columns."""
-    lines = [Text(f"{figures['run']}   {_state(figures)}", style="bold"), Text(_progress(figures))]
-    if best := figures["best"]:
-        text = (
-            f"best reward {best['reward']:.4f} (trial {best['trial_id']})   accuracy {best['accuracy']:.4f}"
-        )
-        text += f"   step {best['step_time_ratio']:.2f}x   {short_count(best['params'])} params"
-        lines.append(Text(text))
-    if figures["state"] == "finished" and figures["budget"]["spent"] < figures["budget"]["total"]:
-        lines.append(Text("the space is exhausted: every architecture has been trained"))
-    if figures["baseline_trials"]:
-        median = figures["baseline_median_reward"]
-        lines.append(Text(f"random search's {figures['baseline_trials']} trials: reward median {median:.4f}"))
-    if total := sum(figures["device_seconds"].values()):
-        shares = ", ".join(
-            f"{kind} {seconds / total:.0%}" for kind, seconds in figures["device_seconds"].items()
-        )
-        lines.append(Text(f"{total:,.0f} device-seconds: {shares}"))
-    if figures["unreadable"]:
-        damaged = ", ".join(figures["unreadable"][:3])
-        lines.append(Text(f"damaged, moved aside when the search goes on: {damaged}"))
-    return Group(*lines, *(Text(line) for line in _next(figures)))
-
-
-def _state(figures: Mapping[str, Any]) -> str:
-    if figures["state"] == "running":
-        return f"running ({figures['driver']})"
-    return str(figures["state"])
-
-
-def _progress(figures: Mapping[str, Any]) -> str:
-    budget = figures["budget"]
-    text = f"{budget['spent']:,.0f}/{budget['total']:,.0f} {budget['unit']}"
-    counts = [f"{count} {status}" for status, count in sorted(figures["status"].items())]
-    text += f"   {', '.join(counts) or 'no trial has ended'}"
-    if figures["failure_kind"]:
-        text += f" ({', '.join(sorted(figures['failure_kind']))})"
-    if figures["in_flight"]:
-        text += f"   {figures['in_flight']} in flight"
-    if figures["seconds_left"] is not None:
-        text += f"   about {duration(figures['seconds_left'])} left"
-    return text
-
-
-def _next(figures: Mapping[str, Any]) -> list[str]:
-    run = figures["run"]
-    lines = [f"nas status {run} --watch"] if figures["state"] == "running" else []
-    if figures["state"] == "stopped":
-        lines.append(f"nas search {run}/search.yaml --run {run}     (continues)")
-    if figures["best"]:
-        lines.append(f"nas export {run} -o winner.yaml")
-    return [("next:  " if i == 0 else "       ") + line for i, line in enumerate(lines)]
-
-
-def watch(run: Path, console: Console, *, as_json: bool = False) -> None:
-    """Shows the state again and again, until nobody works on the run any more or Ctrl-C; as JSON a line each.
-
-    Raises:
-        ConfigError: as `run_status`.
-    """
-    figures = run_status(run)
-    live = Live(status_screen(figures), console=console, auto_refresh=False)
-    with suppress(KeyboardInterrupt), nullcontext() if as_json else live:
-        while True:
-            if as_json:
-                print(json.dumps(figures, default=str), flush=True)
-            else:
-                live.update(status_screen(figures), refresh=True)
-            if figures["state"] != "running":
-                return
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-            figures = run_status(run)

@@ -23,9 +23,10 @@ from nas.scaling.grid import grid_members
 from nas.scaling.solver import Budget, Solution, solve
 from nas.scaling.steps import Step, StepTable
 from nas.scaling.timer import OnStatus, StepTimer
-from nas.screens.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number, read_described
+from search_spaces.choices.described import read_described
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.networks.rounding import Rule
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 

@@ -8,9 +8,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from analysis.numbers import short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Scaled
-from nas.screens.live import short_count
 
 MOST_NAMES = 10  # beside their points; of more only the first
 WIDE_SPAN = 4.0  # largest over smallest: from here on logarithmic

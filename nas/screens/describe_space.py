@@ -12,11 +12,11 @@ from search_spaces.choices.uniform import TRIED
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
 from search_spaces.settings.yaml_files import ConfigError
 
-DEFAULT_CLASSES = 1000
 NETWORKS = ("smallest", "largest", "reference")
-SMALL_STRIDE, SMALL_RESOLUTION, DEFAULT_RESOLUTION = 8, 32, 224
+SMALL_STRIDE, SMALL_RESOLUTION = 8, 32
 
 
 def space_figures(
@@ -42,7 +42,7 @@ def space_figures(
     return {
         "name": name,
         "size": space.size,
-        "distinct_size": num_architectures(space),
+        "distinct_size": space.num_architectures,
         "num_classes": num_classes,
         "resolution": resolution,
         "decisions": [
@@ -64,14 +64,6 @@ def _figures(architecture: Architecture, *, num_classes: int, resolution: int) -
         "params": counts.params,
         "macs": counts.macs,
     }
-
-
-def num_architectures(space: SearchSpace) -> int | None:
-    """The number of different architectures; None where counting them does not end."""
-    try:
-        return space.distinct_size
-    except ValueError:
-        return None
 
 
 def space_screen(space: SearchSpace, figures: dict[str, Any]) -> RenderableType:

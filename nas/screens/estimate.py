@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nas.screens.live import duration
+from analysis.numbers import duration
 
 BUSY = 1.3  # times as long as alone: caches are shared, and a step's own time grows, too
 LABELS = {

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.numbers import duration, short_count
 from analysis.rungs import may_win, own_epochs, standing
 from nas.events import Begun, News, Retried, RowWritten
 from nas.screens.live_figures import DeviceUse, sparkline
@@ -164,21 +165,3 @@ class LiveView(AbstractContextManager["LiveView"]):
             return None
         seconds = (time.monotonic() - self._started) / done * max(total - self._spent, 0)
         return f"about {duration(seconds)}" if self._spent < total else None
-
-
-def short_count(number: int) -> str:
-    """A number to three figures: 27.2 k, 4.28 M."""
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.{2 - len(str(int(number / size))) + 1}f} {unit}"
-    return str(number)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 12 min, 3 h 20 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min"

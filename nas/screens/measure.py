@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nas.screens.live import short_count
+from analysis.numbers import short_count
 
 NETWORKS_BESIDE = 3  # and their quantities fit 80 columns; more go below
 MAX_NAME = 18  # characters

@@ -6,10 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.numbers import duration, short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Scaled
 from nas.scaling.solver import Solution
-from nas.screens.live import duration, short_count
 
 MOST_ROWS = 20
 WORDS = {"params": "parameters", "macs": "MACs", "step_time_ratio": "step time", "hours": "hours"}

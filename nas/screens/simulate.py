@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nas.screens.live import duration
+from analysis.numbers import duration
 
 TRUSTED_TAU = 0.5  # below it a model knows little more than chance about two trials of similar reward
 

@@ -10,8 +10,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from nas.screens.live import duration
-from nas.training.train import EpochDone, GroupLost, News, TrainingBegun, TrainingResult
+from analysis.numbers import duration
+from nas.events import EpochDone, GroupLost
+from nas.training.train import News, TrainingBegun, TrainingResult
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Beat

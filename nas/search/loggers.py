@@ -12,10 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from analysis.rungs import COUNTED, may_win, standing
-from nas.events import Begun, RowWritten
-from nas.events import News as SearchNews
-from nas.training.train import EpochDone
-from nas.training.train import News as TrainingNews
+from nas.events import Begun, EpochDone, RowWritten
 from search_spaces.settings.yaml_files import ConfigError
 
 PROJECT = "training-aware-nas"
@@ -114,8 +111,11 @@ class Loggers(AbstractContextManager["Loggers"]):
         for logger in self._loggers:
             logger.close()
 
-    def show(self, news: SearchNews | TrainingNews) -> None:
-        """Logs a trial's row, or an epoch of a training. Services begin with the first: not before."""
+    def show(self, news: object) -> None:
+        """Logs a trial's row, or an epoch of a training. Other events are ignored.
+
+        Services begin with the first: not before.
+        """
         if isinstance(news, Begun):
             for recorded in news.rows:
                 self._compare_with_best(recorded)

@@ -10,7 +10,7 @@ from typing import Any
 from analysis.finalists import finalists
 from analysis.rungs import may_win, standing
 from nas.events import Begun, News, Retried, RowWritten
-from nas.results.export import best_yaml
+from nas.search.best_file import best_yaml
 from nas.search.config import SearchConfig
 from nas.search.crash_limit import Breaker
 from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
-from nas.results.export import classes_of
+from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig
 from nas.search.search_loop import device_seconds
 from nas.search.trial_queue import is_counted

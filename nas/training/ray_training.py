@@ -15,11 +15,12 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from nas.events import GroupLost
 from nas.training.checkpoints import SCRATCH
 from nas.training.config import TrainingConfig
 from nas.training.mailbox import NewsBoard
 from nas.training.start import check_start
-from nas.training.train import GroupLost, News, TrainingBegun, TrainingResult, train_fully
+from nas.training.train import News, TrainingBegun, TrainingResult, train_fully
 from trials.devices.device import available_cores, keep_freed_memory
 from trials.executors.ray_actors import connected
 from trials.executors.ray_pool import WorkersError

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from nas.events import EpochDone
 from nas.search.environment import describe_environment
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import FILE, TrainingConfig
@@ -57,20 +58,6 @@ class TrainingBegun:
     processes: tuple[int, ...] = ()  # of each device, where they are several
     schedule: ResolutionSchedule = "progressive"
     devices_before: int = 1  # where it was begun, or last gone on with
-
-
-@dataclass(frozen=True)
-class EpochDone:
-    """News for whoever watches: an epoch is on disk."""
-
-    row: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class GroupLost:
-    """News for whoever watches: a process of several is gone; they begin again at their last state."""
-
-    reason: str
 
 
 News = TrainingBegun | Beat | EpochDone

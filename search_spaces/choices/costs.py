@@ -3,13 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from search_spaces.choices.choice_space import Choices
+from search_spaces.choices.factorized import FactorizedSpace
 from search_spaces.networks.counting import Counts, Figures, count, count_ends, count_stage
-
-if TYPE_CHECKING:
-    from search_spaces.choices.space import SearchSpace
 
 
 class SpaceCosts:
@@ -18,7 +15,7 @@ class SpaceCosts:
     A stage's cost depends on its row and on the channels before it, not on the rows of other stages.
     """
 
-    def __init__(self, space: "SearchSpace", *, num_classes: int, resolution: int) -> None:
+    def __init__(self, space: FactorizedSpace, *, num_classes: int, resolution: int) -> None:
         self.space = space
         self.num_classes = num_classes
         self.resolution = resolution

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from search_spaces.choices.choice_space import Choices, Draw
 from search_spaces.choices.costs import SpaceCosts
+from search_spaces.choices.factorized import FactorizedSpace
 from search_spaces.networks.architecture import Architecture
-
-if TYPE_CHECKING:
-    from search_spaces.choices.space import SearchSpace
 
 # An architecture's step time ratio, and the least that it may be: only what is beyond a limit by the least is
 # not allowed.
@@ -25,7 +22,7 @@ class PredictedCosts:
     """What counting and a prediction tell of a space's choices, before they train."""
 
     def __init__(
-        self, space: "SearchSpace", costs: SpaceCosts, draw: Draw, estimate: StepTimeEstimate
+        self, space: FactorizedSpace, costs: SpaceCosts, draw: Draw, estimate: StepTimeEstimate
     ) -> None:
         self._costs = costs
         self._draw = draw

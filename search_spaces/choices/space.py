@@ -89,6 +89,14 @@ class SearchSpace:
             return count_distinct(self.rows, self.stem_channels)
         return math.prod(rows.count for rows in self.rows)
 
+    @property
+    def num_architectures(self) -> int | None:
+        """The number of different architectures; None where counting them does not end."""
+        try:
+            return self.distinct_size
+        except ValueError:
+            return None
+
     def decode(self, choices: Sequence[int]) -> Architecture:
         """The architecture of these choices, whatever the limits.
 

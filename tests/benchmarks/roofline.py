@@ -26,8 +26,8 @@ from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.device import clock_of, cpu_name, keep_freed_memory
 from trials.recipe import Ramp, Recipe
-from trials.timing.step_time import TimedBatch
 from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 
 BYTES_PER_ACTIVATION = 22  # forward and backward, in 16-bit; 44 in float32
 TOP = 10
@@ -101,7 +101,7 @@ def main() -> None:
     for name in arguments.networks:
         architecture = read_yaml(Architecture, name)
         counts = count(architecture, num_classes=CLASSES, resolution=arguments.resolution)
-        batch = TimedBatch.synthetic(
+        batch = SyntheticBatch.random(
             batch_size=arguments.batch_size,
             resolution=arguments.resolution,
             num_classes=CLASSES,

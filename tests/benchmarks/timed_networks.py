@@ -18,9 +18,10 @@ from trials.devices.device import available_cores, claim, cpu_name, give_back_fr
 from trials.devices.device_lock import DeviceLock
 from trials.recipe import Ramp, Recipe
 from trials.timing.precision import resolve_precision
-from trials.timing.step_time import TimedBatch, measure_step_time
+from trials.timing.step_time import measure_step_time
 from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import Slot, StepTime
 
 SEED = 24
@@ -73,8 +74,8 @@ class Bench:
         )
 
     @cached_property
-    def batch(self) -> TimedBatch:
-        return TimedBatch.synthetic(
+    def batch(self) -> SyntheticBatch:
+        return SyntheticBatch.random(
             batch_size=self.arguments.batch_size,
             resolution=self.arguments.resolution,
             num_classes=NUM_CLASSES,

@@ -15,7 +15,8 @@ from test_successive_halving import halving_config, learning_worker, plain
 
 from nas.events import RowWritten
 from nas.report.page import write_report
-from nas.results.summary import summary_figures, summary_screen
+from nas.results.summary import summary_figures
+from nas.screens.summary import summary_screen
 from nas.search.config import SearchConfig
 from nas.search.kept_checkpoints import FOLDER, KeptCheckpoints
 from nas.search.search import search

@@ -19,8 +19,9 @@ from trials.recipe import Recipe
 from trials.timing.alternating import EARLIEST_END
 from trials.timing.block_table import BlockTable, PartedNetwork, TableConditions, WholeNetwork, space_id
 from trials.timing.step_parts import measure_step_parts
-from trials.timing.step_time import TimedBatch, measure_step_time
+from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep, build_step
+from trials.training.synthetic_batch import SyntheticBatch
 
 COVERS = 2  # times that each block is measured, in other networks
 WHOLE_NETWORKS = 10  # two more parameters of the fit would want ten more
@@ -116,7 +117,7 @@ class Bench:
         conditions = wanted.conditions
         self.reference = self._step(wanted.space.reference)
         self.warm_reference = False
-        self.batch = TimedBatch.synthetic(
+        self.batch = SyntheticBatch.random(
             batch_size=conditions.batch_size,
             resolution=conditions.resolution,
             num_classes=conditions.num_classes,

@@ -20,8 +20,8 @@ from trials.images.packed import default_cache
 from trials.log.durable_files import DurableFiles, locked
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.alternating import alternate
-from trials.timing.step_time import TimedBatch
 from trials.training.step import build_step
+from trials.training.synthetic_batch import SyntheticBatch
 
 PROBE_IMAGES = 32  # the batch hardly matters to the ratio
 PROBE_CLASSES = 10
@@ -77,7 +77,7 @@ def step_time_of_bf16(reference: Architecture, resolution: int) -> float:
         )
         for precision in ("bf16", "fp32")
     }
-    batch = TimedBatch.synthetic(
+    batch = SyntheticBatch.random(
         batch_size=PROBE_IMAGES, resolution=resolution, num_classes=PROBE_CLASSES, device=device
     )
     runs = {name: partial(step, batch.images, batch.labels) for name, step in steps.items()}

@@ -19,8 +19,8 @@ from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.devices.device import is_out_of_memory, keep_freed_memory, peak_memory, reset_peak_memory
 from trials.devices.memory_bound import KIB, bounded_memory, kib_of
 from trials.recipe import Ramp, Recipe
-from trials.timing.step_time import TimedBatch
 from trials.training.step import TrainingStep, build_step
+from trials.training.synthetic_batch import SyntheticBatch
 
 STEPS = 2  # the second was seen to take up to 12 % more than the first, a third 3 % more than that
 STATUS = Path("/proc/self/status")
@@ -56,7 +56,7 @@ def step_memory(
     with torch.random.fork_rng(devices=[device]):
         recipe = step_recipe(batch_size=batch_size, resolution=resolution)
         step = build_step(architecture, recipe, num_classes=num_classes, device=device, precision=precision)
-        batch = TimedBatch.synthetic(
+        batch = SyntheticBatch.random(
             batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
         )
         return cuda_step_memory(step, batch, held=held)
@@ -102,7 +102,7 @@ def cpu_step_memory(
     return answer["bytes"]
 
 
-def cuda_step_memory(step: TrainingStep, batch: TimedBatch, *, held: int) -> int:
+def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, *, held: int) -> int:
     """The most bytes that are allocated during two steps, less those `held` before the step was made."""
     reset_peak_memory(step.device)
     for _ in range(STEPS):
@@ -141,7 +141,7 @@ def _bytes_of_steps(
     described = from_mapping(Architecture, architecture, name="standard input")
     recipe = step_recipe(batch_size=batch_size, resolution=resolution)
     step = build_step(described, recipe, num_classes=num_classes, device=device, precision=precision)
-    batch = TimedBatch.synthetic(
+    batch = SyntheticBatch.random(
         batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
     )
     for _ in range(STEPS):

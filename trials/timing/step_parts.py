@@ -19,8 +19,9 @@ from search_spaces.networks.blocks import FusedMBConv, MBConv
 from trials.devices.device import clock_of
 from trials.timing.alternating import seconds_per_call
 from trials.timing.block_table import StepParts
-from trials.timing.step_time import TimedBatch, undisturbed
+from trials.timing.step_time import undisturbed
 from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 
 WARM_UP_CALLS = 2
 CHUNK_SECONDS = 0.1  # of the reference, beside each round of the candidate
@@ -33,7 +34,7 @@ Marks = list[float]
 def measure_step_parts(
     candidate: TrainingStep,
     reference: TrainingStep,
-    batch: TimedBatch,
+    batch: SyntheticBatch,
     *,
     clock: Callable[[], float] | None = None,
     warm_reference: bool = False,

@@ -2,49 +2,28 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from trials.devices.device import clock_of
 from trials.timing.alternating import FEWEST_ROUNDS, alternate
 from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import StepTime
-
-
-@dataclass(frozen=True)
-class TimedBatch:
-    """A fixed synthetic batch on the device: images (B, H, W, 3) uint8 and labels (B,)."""
-
-    images: Tensor
-    labels: Tensor
-
-    @classmethod
-    def synthetic(
-        cls, *, batch_size: int, resolution: int, num_classes: int, device: torch.device
-    ) -> "TimedBatch":
-        """Random pixels and labels, the same at every call."""
-        generator = torch.Generator().manual_seed(0)
-        shape = (batch_size, resolution, resolution, 3)
-        return cls(
-            torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device),
-            torch.randint(0, num_classes, (batch_size,), generator=generator).to(device),
-        )
 
 
 def measure_step_time(
     candidate: TrainingStep,
     reference: TrainingStep | None,
-    batch: TimedBatch,
+    batch: SyntheticBatch,
     *,
     clock: Callable[[], float] | None = None,
     max_seconds: float | None = None,
     max_calls: float = 0.0,
     fewest_rounds: int = FEWEST_ROUNDS,
     on_round: Callable[[float], None] | None = None,
-    reference_batch: TimedBatch | None = None,
+    reference_batch: SyntheticBatch | None = None,
 ) -> StepTime:
     """Seconds of the real training step (forward, loss, backward, update) on data that lies on the device.
 

@@ -8,8 +8,9 @@ import torch
 from trials.recipe import Recipe
 from trials.timing.gpu_clocks import watched_clocks
 from trials.timing.inference_time import measure_inference_time
-from trials.timing.step_time import TimedBatch, measure_step_time
+from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import InferenceTime, StepTime, Timing
 
 # Measuring step time costs so many seconds or so much of the trial, whichever is more; but has its rounds.
@@ -36,7 +37,7 @@ class TrialTiming:
 
     def step_time(self, step: TrainingStep, *, steps: int) -> StepTime:
         """The step against the reference's; costs a share of the trial's `steps` at most."""
-        batch = TimedBatch.synthetic(
+        batch = SyntheticBatch.random(
             batch_size=self._batch_size,
             resolution=self._resolution,
             num_classes=self.num_classes,

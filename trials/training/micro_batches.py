@@ -3,8 +3,8 @@
 import torch
 
 from trials.devices.device import is_out_of_memory
-from trials.timing.step_time import TimedBatch
 from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 
 FEWEST_IMAGES = 16  # in a part: batch norm sees no more than these
 CHECKED = ("cuda",)  # devices that say when their memory is full; a CPU's process is ended
@@ -22,7 +22,7 @@ def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_c
     if step.device.type not in CHECKED:
         return step.micro_batches
     kept = step.state()
-    batch = TimedBatch.synthetic(
+    batch = SyntheticBatch.random(
         batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=step.device
     )
     cuda = [step.device] if step.device.type == "cuda" else []
@@ -35,7 +35,7 @@ def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_c
     return step.micro_batches
 
 
-def _fits(step: TrainingStep, batch: TimedBatch) -> bool:
+def _fits(step: TrainingStep, batch: SyntheticBatch) -> bool:
     try:
         step(batch.images, batch.labels)
         return True

@@ -24,8 +24,9 @@ from trials.devices.memory_bound import bounded_memory
 from trials.timing.inference_time import measure_inference_time
 from trials.timing.precision import resolve_precision
 from trials.timing.step_memory import step_recipe
-from trials.timing.step_time import TimedBatch, measure_step_time
+from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 
 OUT_OF_MEMORY = "oom"
 
@@ -88,7 +89,7 @@ class PaperBench:
             recipe = step_recipe(batch_size=batch_size, resolution=resolution)
             network: Any = build()  # all that a step asks of it is to be a module
             step = TrainingStep(network, recipe, device=self.device, precision=self.precision)
-            batch = TimedBatch.synthetic(
+            batch = SyntheticBatch.random(
                 batch_size=batch_size, resolution=resolution, num_classes=self.num_classes, device=self.device
             )
             found = measure_step_time(step, None, batch, max_seconds=self.max_seconds)

@@ -22,7 +22,8 @@ from test_finalists import lucky
 from test_search import EIGHT
 
 from nas.results.export import exported_row
-from nas.results.status import Spent, run_status, seconds_left, status_screen, watch
+from nas.results.status import Spent, run_status, seconds_left
+from nas.screens.status import status_screen, watch
 from nas.search.config import Budget, Finalists, SearchConfig
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError, yaml_text

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from analysis.numbers import duration, short_count
 from nas.events import Begun, RowWritten
-from nas.screens.live import LiveView, duration, short_count
+from nas.screens.live import LiveView
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
 from trials.trial import Progress

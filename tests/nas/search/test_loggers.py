@@ -9,10 +9,9 @@ import pytest
 from conftest import MakeConfig
 from formula import formula_worker
 
-from nas.events import Begun, RowWritten
+from nas.events import Begun, EpochDone, RowWritten
 from nas.search.loggers import EPOCH_SCALARS, Loggers
 from nas.search.search import search
-from nas.training.train import EpochDone
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.in_process import in_process
 

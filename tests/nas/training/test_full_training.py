@@ -20,10 +20,11 @@ from test_train import SMALL
 from typer.testing import CliRunner
 
 from nas.cli import app
+from nas.events import EpochDone
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
-from nas.training.train import EpochDone, News, TrainingBegun, TrainingResult, train_fully
+from nas.training.train import News, TrainingBegun, TrainingResult, train_fully
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig

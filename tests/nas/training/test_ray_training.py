@@ -19,11 +19,12 @@ from test_cli import COMMAND, typed
 from test_device_group import on_devices
 from test_full_training import CONFIG, RECIPE, curve
 
+from nas.events import EpochDone, GroupLost
 from nas.screens.training import TrainingView
 from nas.training.checkpoints import SCRATCH
 from nas.training.config import TrainingConfig
 from nas.training.ray_training import train_on_devices
-from nas.training.train import EpochDone, GroupLost, TrainingBegun, TrainingResult, train_fully
+from nas.training.train import TrainingBegun, TrainingResult, train_fully
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
 from trials.executors.ray_pool import WorkersError

@@ -27,8 +27,8 @@ from trials.timing.block_table import (
 )
 from trials.timing.block_times import BlockMeasurement, measure_block_times, table_conditions
 from trials.timing.step_parts import marked, measure_step_parts, medians_of
-from trials.timing.step_time import TimedBatch
 from trials.training.step import build_step
+from trials.training.synthetic_batch import SyntheticBatch
 
 SPACES = sorted(path.stem for path in SearchSpace.SHIPPED.glob("*.yaml"))
 RESOLUTIONS = {"tiny": 32, "cifar": 32, "paper": 192, "wide": 224}
@@ -111,7 +111,7 @@ def test_a_step_is_divided_where_its_parts_begin(small: SearchSpace) -> None:
         for a in (architecture, small.reference)
     )
     before = step.state()
-    batch = TimedBatch.synthetic(batch_size=2, resolution=16, num_classes=3, device=CPU)
+    batch = SyntheticBatch.random(batch_size=2, resolution=16, num_classes=3, device=CPU)
     parts = measure_step_parts(step, reference, batch, clock=ticks())
     blocks = len(list(architecture.blocks()))
     ticks_of_reference = parts.reference_seconds
@@ -125,7 +125,7 @@ def test_a_step_is_divided_where_its_parts_begin(small: SearchSpace) -> None:
 
 def test_marks_are_gone_afterwards_and_change_nothing(small: SearchSpace) -> None:
     step = build_step(small.reference, recipe(), num_classes=3, device=CPU, precision="fp32")
-    batch = TimedBatch.synthetic(batch_size=2, resolution=16, num_classes=3, device=CPU)
+    batch = SyntheticBatch.random(batch_size=2, resolution=16, num_classes=3, device=CPU)
     start = step.state()
     step(batch.images, batch.labels)
     plain = step.parameters.grads.clone()

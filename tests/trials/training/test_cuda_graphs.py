@@ -12,11 +12,12 @@ from search_spaces.networks.network import build_network
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
-from trials.timing.step_time import TimedBatch, measure_step_time
+from trials.timing.step_time import measure_step_time
 from trials.training import micro_batches
 from trials.training.cuda_graphs import GraphedCalls
 from trials.training.micro_batches import fit_in_memory
 from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 from trials.training.train import EpochEnd, train
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -217,7 +218,7 @@ def test_drops_differ_from_replay_to_replay() -> None:
 def test_timing_with_graphs_changes_no_tensor_of_the_step() -> None:
     step, reference = cuda_step(EVERYTHING, graphs=True), cuda_step(RECIPE, graphs=True)
     before = step.state()
-    batch = TimedBatch.synthetic(batch_size=64, resolution=16, num_classes=10, device=step.device)
+    batch = SyntheticBatch.random(batch_size=64, resolution=16, num_classes=10, device=step.device)
     assert measure_step_time(step, reference, batch).step_time_ratio > 0
     for name, value in step.state().items():
         assert torch.equal(value, before[name]), name

@@ -11,8 +11,9 @@ from test_full_training import CONFIG, curve
 from test_full_training import RECIPE as FULL
 from test_train import RECIPE, digits, new_step
 
+from nas.events import EpochDone
 from nas.screens.training import _beginning
-from nas.training.train import EpochDone, News, TrainingBegun, train_fully
+from nas.training.train import News, TrainingBegun, train_fully
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.images.batches import batches_of
 from trials.recipe import Ramp, Recipe

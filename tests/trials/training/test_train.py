@@ -14,8 +14,9 @@ from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
 from trials.run_trial import WorkerSetup, start_worker
-from trials.timing.step_time import TimedBatch, measure_step_time
+from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep, build_step
+from trials.training.synthetic_batch import SyntheticBatch
 from trials.training.train import EpochEnd, train
 from trials.trial import EpochResult, Slot, Timing, Trial, TrialResult
 
@@ -131,7 +132,7 @@ def test_a_completed_trial_measures_everything() -> None:
 
 def test_the_processors_own_clock_gives_positive_step_times_and_their_percentiles_in_order() -> None:
     reference, candidate = new_step(), new_step(architecture=WIDE)
-    batch = TimedBatch.synthetic(batch_size=32, resolution=16, num_classes=10, device=CPU)
+    batch = SyntheticBatch.random(batch_size=32, resolution=16, num_classes=10, device=CPU)
     step_time = measure_step_time(candidate, reference, batch)
     assert step_time.step_time_ratio > 0
     assert step_time.reference_step_seconds > 0
@@ -141,7 +142,7 @@ def test_the_processors_own_clock_gives_positive_step_times_and_their_percentile
 def test_step_time_is_the_median_of_ratios_of_neighbouring_chunks() -> None:
     """A clock that drifts: the reference's steps take 1, the candidate's 3 units, growing 1 % a step."""
     reference, candidate = new_step(), new_step(architecture=WIDE)
-    batch = TimedBatch.synthetic(batch_size=8, resolution=16, num_classes=10, device=CPU)
+    batch = SyntheticBatch.random(batch_size=8, resolution=16, num_classes=10, device=CPU)
     now, unit = 0.0, 1.0
     costs = {id(reference.network): 1.0, id(candidate.network): 3.0}
 
@@ -159,7 +160,7 @@ def test_step_time_is_the_median_of_ratios_of_neighbouring_chunks() -> None:
 
 def test_a_wide_spread_is_flagged() -> None:
     reference, candidate = new_step(), new_step(architecture=WIDE)
-    batch = TimedBatch.synthetic(batch_size=8, resolution=16, num_classes=10, device=CPU)
+    batch = SyntheticBatch.random(batch_size=8, resolution=16, num_classes=10, device=CPU)
     now, calls = 0.0, 0
 
     def count_time(network: torch.nn.Module, *_: object) -> None:
@@ -178,7 +179,7 @@ def test_timing_restores_weights_statistics_and_optimizer() -> None:
     candidate.learning_rate.fill_(0.01)
     candidate(*first_images(images, 64))
     before = candidate.state()
-    batch = TimedBatch.synthetic(batch_size=16, resolution=16, num_classes=10, device=CPU)
+    batch = SyntheticBatch.random(batch_size=16, resolution=16, num_classes=10, device=CPU)
     measure_step_time(candidate, new_step(), batch)
     after = candidate.state()
     assert before.keys() == after.keys()
