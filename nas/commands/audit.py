@@ -1,6 +1,5 @@
 """The command nas audit."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.console import Console
 
 from nas.commands.options import Json
+from nas.commands.output import show
 
 
 def audit(
@@ -34,7 +34,4 @@ def audit(
         in_process=in_process,
         console=Console(stderr=as_json),
     )
-    if as_json:
-        print(json.dumps(figures))
-    else:
-        Console(highlight=False).print(audit_screen(figures))
+    show(as_json, lambda: figures, lambda: audit_screen(figures))

@@ -1,12 +1,12 @@
 """The command nas doctor."""
 
-import json
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from nas.commands.options import Json
+from nas.commands.output import show
 
 
 def doctor(
@@ -22,8 +22,5 @@ def doctor(
     with Console(stderr=True).status("looking"):
         findings = list(examine(data))
     figures = doctor_figures(findings)
-    if as_json:
-        print(json.dumps(figures))
-    else:
-        Console(highlight=False).print(doctor_screen(findings))
+    show(as_json, lambda: figures, lambda: doctor_screen(findings))
     raise typer.Exit(1 if figures["hinders"] else 0)

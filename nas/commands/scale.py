@@ -1,6 +1,5 @@
 """The command nas scale."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 from rich.console import Console
 
 from nas.commands.options import Json
+from nas.commands.output import show
 
 
 class Generation(StrEnum):
@@ -98,7 +98,4 @@ def scale(
         batch_size=batch_size,
     )
     result, files = scale_into(output, request, force=force, console=Console(stderr=True))
-    if as_json:
-        print(json.dumps(family_figures(result, files), default=str))
-    else:
-        Console(highlight=False).print(family_screen(result, files))
+    show(as_json, lambda: family_figures(result, files), lambda: family_screen(result, files))
