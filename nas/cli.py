@@ -38,8 +38,8 @@ def _commands() -> None:
 
 
 COMMANDS = (
-    search, describe, measure, status, simulate, export, scale, train, evaluate, predict, verify, report, audit,
-    doctor,
+    search, describe, measure, status, simulate, export, scale, train, evaluate, predict, verify, report,
+    audit, doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

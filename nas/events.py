@@ -46,4 +46,4 @@ class GroupLost:
     reason: str
 
 
-News = Begun | Event | RowWritten | Retried
+SearchEvent = Begun | Event | RowWritten | Retried

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
-from nas.events import News
+from nas.events import SearchEvent
 from nas.report.page import report_after_search
 from nas.screens.live import LiveView
 from nas.search.config import SearchConfig, read_search_config
@@ -75,13 +75,13 @@ def launch_search(
         StopRequest(grace=grace, say=view.say) as stop,
     ):
 
-        def tell(news: News) -> None:
+        def tell(news: SearchEvent) -> None:
             view.show(news)
             loggers.show(news)
 
         patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
         open_run = partial(RunStore, patience=patience)
-        result = search(config, folder, execute=execute, on_news=tell, open_run=open_run, stop=stop)
+        result = search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
     report_after_search(folder, console)
     return result
 

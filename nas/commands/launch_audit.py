@@ -41,6 +41,6 @@ def audit_on_console(
             elif isinstance(news, AuditTrained):
                 console.print(audit_line(news), highlight=False, soft_wrap=True)
 
-        found = audit(plan, execute=execute, on_news=show)
+        found = audit(plan, execute=execute, on_event=show)
     report_after_search(plan.run, console)
     return audit_figures(plan.run, found)

@@ -17,7 +17,7 @@ from nas.training.config import FILE, TrainingConfig
 from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
-from nas.training.train import News, TrainingResult, train_fully
+from nas.training.train import TrainingEvent, TrainingResult, train_fully
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.images.packed import open_images
 
@@ -111,12 +111,12 @@ def _shown(
 ) -> TrainingResult:
     with Loggers(log, folder, to_mapping(config)) as loggers, TrainingView(console) as view:
 
-        def tell(news: News | GroupLost) -> None:
+        def tell(news: TrainingEvent | GroupLost) -> None:
             view.show(news)
             if not isinstance(news, GroupLost):
                 loggers.show(news)
 
-        return _train(config, folder, devices=devices, address=address, on_news=tell)
+        return _train(config, folder, devices=devices, address=address, on_event=tell)
 
 
 def _train(
@@ -125,13 +125,13 @@ def _train(
     *,
     devices: int,
     address: str | None,
-    on_news: Callable[[News | GroupLost], object],
+    on_event: Callable[[TrainingEvent | GroupLost], object],
 ) -> TrainingResult:
     if devices == 1 and address is None:
-        return train_fully(config, folder, on_news=on_news)
+        return train_fully(config, folder, on_event=on_event)
     from nas.training.ray_training import train_on_devices  # one device needs no Ray
 
-    return train_on_devices(config, folder, devices=devices, address=address, on_news=on_news)
+    return train_on_devices(config, folder, devices=devices, address=address, on_event=on_event)
 
 
 def _pack(config: TrainingConfig, console: Console) -> None:

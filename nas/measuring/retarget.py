@@ -65,7 +65,7 @@ def retarget(
     reward = recorded_reward(config.reward, where=run)
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)
-    bench = _Bench(config, device, num_classes=classes_of(rows[0]))
+    bench = ReferenceTimer(config, device, num_classes=classes_of(rows[0]))
     file = run / FOLDER / f"{slug(info.device_name)}.parquet"
     known = {row["trial_id"]: row for row in _read(file) if bench.has_conditions_of(row)}
     for done, row in enumerate(rows):
@@ -151,7 +151,7 @@ def _read(file: Path) -> list[Row]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-class _Bench:
+class ReferenceTimer:
     """The reference network of a run and its conditions, on this device."""
 
     def __init__(self, config: SearchConfig, device: torch.device, *, num_classes: int) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from analysis.numbers import duration, short_count
 from analysis.rungs import may_win, own_epochs, standing
-from nas.events import Begun, News, Retried, RowWritten
+from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
 from nas.search.search_loop import device_seconds
@@ -27,7 +27,7 @@ MOST_WORKERS = 16  # that have a line each
 
 
 class LiveView(AbstractContextManager["LiveView"]):
-    """Shows the news of a search; use as a context manager and pass `show` as `on_news`."""
+    """Shows the news of a search; use as a context manager and pass `show` as `on_event`."""
 
     def __init__(self, console: Console, budget: Budget) -> None:
         self._console = console
@@ -54,7 +54,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         if self._console.is_terminal:
             self._live.stop()
 
-    def show(self, news: News) -> None:
+    def show(self, news: SearchEvent) -> None:
         """Takes in one piece of news."""
         if isinstance(news, Begun):
             for row in news.rows:

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from analysis.numbers import duration
 from nas.events import EpochDone, GroupLost
-from nas.training.train import News, TrainingBegun, TrainingResult
+from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
-from trials.training.train import Beat
+from trials.training.train import Heartbeat
 
 DATA_IS_LIMIT = 0.3  # of the time in training
 
@@ -43,7 +43,7 @@ class TrainingView:
     ) -> None:
         self._bars.stop()
 
-    def show(self, news: News | GroupLost) -> None:
+    def show(self, news: TrainingEvent | GroupLost) -> None:
         """One piece of news."""
         if isinstance(news, GroupLost):
             text = f"{news.reason}; all begin again after epoch {self._done}"
@@ -55,7 +55,7 @@ class TrainingView:
             self._seconds.append(news.row["train_seconds"] + news.row["evaluate_seconds"])
             self._console.print(_epoch_line(news.row, self._epochs), highlight=False, soft_wrap=True)
             self._update(0.0)
-        elif isinstance(news, Beat):
+        elif isinstance(news, Heartbeat):
             self._update(news.fraction)
 
     def _begin(self, begun: TrainingBegun) -> None:

@@ -16,7 +16,7 @@ from analysis.frame import read_trials
 from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.rungs import longest
 from nas.search.config import Budget, SearchConfig
-from nas.search.crash_limit import Breaker
+from nas.search.crash_limit import CrashLimit
 from nas.search.environment import describe_environment
 from nas.search.search import removed_if_never_begun
 from nas.search.search_loop import MAX_ATTEMPTS, needs_inference_time
@@ -130,7 +130,7 @@ def audit(
     *,
     execute: Execute,
     start: StartWorker | None = None,
-    on_news: Callable[[Event | AuditTrained], None] = lambda news: None,
+    on_event: Callable[[Event | AuditTrained], None] = lambda news: None,
 ) -> ProxyAudit | None:
     """Trains what is planned, or was in flight, in the run's audit/ folder; compares all audited so far.
 
@@ -147,7 +147,7 @@ def audit(
     with RunStore(plan.folder) as store, removed_if_never_begun(store, new=new):
         environment = describe_environment()
         _write_search(plan, store, environment)
-        loop = _Loop(plan, store, environment_id=environment["environment_id"], on_news=on_news)
+        loop = _Loop(plan, store, environment_id=environment["environment_id"], on_event=on_event)
         try:
             for event in execute(start, loop.trials()):
                 loop.handle(event)
@@ -177,17 +177,17 @@ class _Loop:
         store: RunStore,
         *,
         environment_id: str,
-        on_news: Callable[[Event | AuditTrained], None],
+        on_event: Callable[[Event | AuditTrained], None],
     ) -> None:
         self.plan = plan
         self.store = store
-        self.on_news = on_news
+        self.on_event = on_event
         self.reward = Reward(plan.config.reward)
         self.environment_id = environment_id
         self.short: Mapping[str, Row] = short_rows(recorded_trials(plan.run))
         self.in_flight: dict[int, Trial] = {}
         self.queue: deque[Trial] = deque()
-        self.breaker = Breaker(of="trainings")
+        self.crash_limit = CrashLimit(of="trainings")
 
     def trials(self) -> Iterator[Trial | None]:
         """What to run: first what was in flight, then the sample; None while only waiting helps."""
@@ -240,14 +240,14 @@ class _Loop:
     def handle(self, event: Event) -> None:
         """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
         if isinstance(event, (WorkerJoined, Notice)):
-            self.on_news(event)
+            self.on_event(event)
             return
         trial = self.in_flight.get(event.trial_id)
         if trial is None or event.attempt != trial.attempt:
             return
         if isinstance(event, EpochResult):
             self.store.record_epoch(event)
-        self.on_news(event)
+        self.on_event(event)
         if isinstance(event, TrialResult):
             self._finish(trial, event)
         self.store.refresh_views()
@@ -261,8 +261,8 @@ class _Loop:
         row = self.store.record_trial(
             trial_row(asked, result, reward=self.reward(result), environment_id=self.environment_id)
         )
-        self.on_news(AuditTrained(self.short[row["architecture_id"]], row))
-        if too_often := self.breaker.ended(result):
+        self.on_event(AuditTrained(self.short[row["architecture_id"]], row))
+        if too_often := self.crash_limit.ended(result):
             raise SearchFailedError(
                 f"{too_often}; the last one (trial {result.trial_id} of {self.plan.folder}) said:\n"
                 f"{result.error}"

@@ -9,7 +9,7 @@ FIRST, OF_FIRST = 5, 3  # bugs alike among the first trials; workers may be lost
 RECENT, OF_RECENT = 20, 5  # and among the last: more than a fifth
 
 
-class Breaker:
+class CrashLimit:
     """Counts the crashes that this driver has seen; those of an earlier driver may have been mended since."""
 
     def __init__(self, *, of: str = "trials") -> None:

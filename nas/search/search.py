@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.finalists import Standing, finalists, standings
-from nas.events import News
+from nas.events import SearchEvent
 from nas.search.config import SearchConfig, check_networks
 from nas.search.environment import describe_environment
 from nas.search.kept_checkpoints import checkpoint_folder
@@ -50,7 +50,7 @@ def search(
     execute: Execute,
     start: StartWorker | None = None,
     num_classes: int = 1000,
-    on_news: Callable[[News], None] = lambda news: None,
+    on_event: Callable[[SearchEvent], None] = lambda news: None,
     open_run: Callable[[Path], RunStore] = RunStore,
     stop: StopRequest | None = None,
 ) -> SearchResult:
@@ -101,7 +101,7 @@ def search(
             environment_id=environment["environment_id"],
             workers_file=f"environment/{number:04d}-workers.json",
             predicted=predicted,
-            on_news=on_news,
+            on_event=on_event,
             stop=stop,
         )
         with _views_at_the_end(store), _stopped_by_request(store, stop):

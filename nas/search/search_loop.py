@@ -9,16 +9,16 @@ from typing import Any
 
 from analysis.finalists import finalists
 from analysis.rungs import may_win, standing
-from nas.events import Begun, News, Retried, RowWritten
+from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.search.best_file import best_yaml
 from nas.search.config import SearchConfig
-from nas.search.crash_limit import Breaker
+from nas.search.crash_limit import CrashLimit
 from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder
 from nas.search.predicted_step_time import Prediction, searched_space
-from nas.search.search_reward import Judge
+from nas.search.search_reward import SearchReward
 from nas.search.stopping import StopRequest
-from nas.search.strategy_guard import LatchedStrategy, SearchFailedError
-from nas.search.trial_queue import STOP_BELOW, Rules, trial_seed
+from nas.search.strategy_guard import GuardedStrategy, SearchFailedError
+from nas.search.trial_queue import STOP_BELOW, TrialQueue, trial_seed
 from nas.search.warm_start import warm_start
 from nas.strategies.strategy import build_strategy, promoting
 from trials.devices.device import this_device
@@ -49,7 +49,7 @@ MAX_ATTEMPTS = 3  # of a trial whose worker is lost
 
 
 class SearchLoop:
-    """What becomes of asks and events on disk and on the screen; what to ask and run is the Rules' to say."""
+    """Records, dispatches and tells what the TrialQueue decides, and shows it."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class SearchLoop:
         environment_id: str,
         workers_file: str,
         predicted: Prediction | None,
-        on_news: Callable[[News], None],
+        on_event: Callable[[SearchEvent], None],
         stop: StopRequest,
     ) -> None:
         self.workers_file = workers_file
@@ -69,8 +69,8 @@ class SearchLoop:
         self.store = store
         self.environment_id = environment_id
         self.predicted = predicted
-        self.on_news = on_news
-        self.judge = Judge(config.reward, run=store.folder)
+        self.on_event = on_event
+        self.search_reward = SearchReward(config.reward, run=store.folder)
         space = searched_space(config, predicted, num_classes=num_classes)
         strategy = build_strategy(
             config.strategy["name"],
@@ -86,9 +86,9 @@ class SearchLoop:
             is_own=config.checkpoint_dir is None,
             continuable=halving.continuable if halving else None,
         )
-        self.rules = Rules(
+        self.rules = TrialQueue(
             space,
-            LatchedStrategy(strategy, space, name=config.strategy["name"], run=store.folder),
+            GuardedStrategy(strategy, space, name=config.strategy["name"], run=store.folder),
             self,
             seed=config.seed,
             epochs=config.recipe.epochs,
@@ -104,7 +104,7 @@ class SearchLoop:
             self.rules.warm(ask, outcome)
         self.in_flight: dict[int, Trial] = {}
         self.best: dict[str, Any] | None = None
-        self.breaker = Breaker()
+        self.crash_limit = CrashLimit()
         self.losses: Counter[int] = Counter()  # of workers, by trial
         self.reached: Counter[int] = Counter()  # epochs, by trial
         self.workers: list[dict[str, Any]] = []
@@ -114,12 +114,12 @@ class SearchLoop:
         in_flight = self.store.in_flight()
         store = self.store
         moved, foreign = tuple(store.quarantined), tuple(store.foreign)
-        self.on_news(Begun(list(store.trials.values()), len(in_flight), moved, foreign))
+        self.on_event(Begun(list(store.trials.values()), len(in_flight), moved, foreign))
         for kind, row in self.store.history():
             if kind == "ask":
                 self.rules.asked(ask_from_row(row))
             else:
-                judged = self.judge.judged(row)
+                judged = self.search_reward.judged(row)
                 self.rules.told(ask_from_row(row), _outcome(judged), seconds=device_seconds(row))
                 self._compare_with_best(judged)
         for row in in_flight:
@@ -223,7 +223,7 @@ class SearchLoop:
         written = self.store.record_trial(row)
         if self._compare_with_best(written):
             self.store.write_text("best.yaml", best_yaml(written, run=self.store.folder))
-        self.on_news(RowWritten(written))
+        self.on_event(RowWritten(written))
         return written
 
     def _compare_with_best(self, row: dict[str, Any]) -> bool:
@@ -265,7 +265,7 @@ class SearchLoop:
         if isinstance(event, TrialResult):
             self._finish(trial, event)
         else:
-            self.on_news(event)
+            self.on_event(event)
         self.store.refresh_views()
 
     def _handle_workers(self, event: WorkerJoined | Notice) -> None:
@@ -273,7 +273,7 @@ class SearchLoop:
         if isinstance(event, WorkerJoined):
             self.workers.append({"slot": event.slot, **vars(event.info)})
             self.store.write_text(self.workers_file, json.dumps(self.workers, indent=1) + "\n")
-        self.on_news(event)
+        self.on_event(event)
 
     def _note_progress(self, event: EpochResult) -> None:
         """With checkpoints a trial that has got further has lost nothing: its losses count anew."""
@@ -292,17 +292,17 @@ class SearchLoop:
         if self._may_run_again(result):
             self.in_flight[trial.trial_id] = replace(trial, attempt=trial.attempt + 1)
             self.rules.run_again(trial.trial_id)
-            self.on_news(Retried(self.in_flight[trial.trial_id]))
+            self.on_event(Retried(self.in_flight[trial.trial_id]))
             return
         del self.in_flight[trial.trial_id]
         asked = self.store.asks[trial.trial_id]
-        reward = self.judge.of_result(result)
+        reward = self.search_reward.of_result(result)
         row = self._write(trial_row(asked, result, reward=reward, environment_id=self.environment_id))
         self.checkpoints.ended(trial)
-        row = self.judge.judged(row)
+        row = self.search_reward.judged(row)
         self.rules.ended(trial.trial_id, _outcome(row), seconds=device_seconds(row))
         self.checkpoints.prune(self.in_flight.values())
-        if too_often := self.breaker.ended(result):
+        if too_often := self.crash_limit.ended(result):
             raise SearchFailedError(
                 f"{too_often}; the last one (trial {result.trial_id}) said:\n{result.error}"
             )

@@ -10,7 +10,7 @@ from trials.reward import recorded_reward
 from trials.trial import TrialResult
 
 
-class Judge:
+class SearchReward:
     """The reward of a search, with its faults: a term may divide by zero, or be the user's own.
 
     Raises:

@@ -14,7 +14,7 @@ class SearchFailedError(RuntimeError):
     """The program or the machine is at fault, not an architecture. The run is resumable."""
 
 
-class LatchedStrategy:
+class GuardedStrategy:
     """A strategy's methods; what one raises, or proposes that is no proposal, is a SearchFailedError."""
 
     def __init__(self, strategy: Strategy, space: ChoiceSpace, *, name: str, run: Path) -> None:
@@ -25,31 +25,31 @@ class LatchedStrategy:
 
     def ask(self, trial_id: int) -> Ask:
         """A proposal that can be recorded."""
-        with self._latched(f"proposing trial {trial_id}"):
+        with self._guarded(f"proposing trial {trial_id}"):
             ask = self._strategy.ask(trial_id)
             self._check(ask, trial_id)
             return ask
 
     def asked(self, ask: Ask) -> None:
         """See Strategy."""
-        with self._latched(f"taking in the proposal of trial {ask.trial_id}"):
+        with self._guarded(f"taking in the proposal of trial {ask.trial_id}"):
             self._strategy.asked(ask)
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
         """See Strategy."""
-        with self._latched(f"learning the end of trial {ask.trial_id}"):
+        with self._guarded(f"learning the end of trial {ask.trial_id}"):
             self._strategy.told(ask, outcome)
 
     def withdrawn(self, ask: Ask) -> None:
         """See Strategy."""
-        with self._latched(f"learning that trial {ask.trial_id} crashed"):
+        with self._guarded(f"learning that trial {ask.trial_id} crashed"):
             self._strategy.withdrawn(ask)
 
     def leaders(self, count: int) -> list[Choices]:
         """See Recommends; none of a strategy that recommends nothing."""
         if not isinstance(self._strategy, Recommends):
             return []
-        with self._latched("recommending architectures"):
+        with self._guarded("recommending architectures"):
             return self._strategy.leaders(count)
 
     def recommend(self) -> Choices | None:
@@ -71,7 +71,7 @@ class LatchedStrategy:
         json.dumps(dict(ask.aux), allow_nan=False)
 
     @contextmanager
-    def _latched(self, doing: str) -> Iterator[None]:
+    def _guarded(self, doing: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:

@@ -40,7 +40,7 @@ class Record(Protocol):
         ...
 
 
-class Rules:
+class TrialQueue:
     """The state between two events; all of it follows from recorded asks and ends, so replay rebuilds it.
 
     Of choices that build the same network one is canonical, and asks are canonical: equal asks are equal

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.rungs import COUNTED
 from nas.search.config import Budget
-from nas.search.trial_queue import Rules
+from nas.search.trial_queue import TrialQueue
 from nas.strategies.strategy import Promotes, Recommends, Strategy
 from nas.strategies.successive_halving import at_epochs
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
@@ -72,7 +72,7 @@ def simulate_search(
     record = _Memory(known, seed)
     is_promoting = isinstance(strategy, Promotes)
     assert known.curve is not None or not is_promoting, "outcomes are known of whole trainings alone"
-    rules = Rules(
+    rules = TrialQueue(
         known.space,
         strategy,
         record,

@@ -1,7 +1,7 @@
 """What an actor keeps between a training's processes and the driver; it imports nothing, to start at once."""
 
 
-class NewsBoard:
+class Mailbox:
     """Pieces of news, pickled, from the first process to the driver; and back, whether it wants to stop."""
 
     def __init__(self) -> None:

@@ -18,9 +18,9 @@ from typing import Any
 from nas.events import GroupLost
 from nas.training.checkpoints import SCRATCH
 from nas.training.config import TrainingConfig
-from nas.training.mailbox import NewsBoard
+from nas.training.mailbox import Mailbox
 from nas.training.start import check_start
-from nas.training.train import News, TrainingBegun, TrainingResult, train_fully
+from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
 from trials.devices.device import available_cores, keep_freed_memory
 from trials.executors.ray_actors import connected
 from trials.executors.ray_pool import WorkersError
@@ -60,7 +60,7 @@ def train_on_devices(
     *,
     devices: int,
     address: str | None = None,
-    on_news: Callable[[News | GroupLost], object] = lambda news: None,
+    on_event: Callable[[TrainingEvent | GroupLost], object] = lambda news: None,
 ) -> TrainingResult:
     """As `train_fully`, on several devices of this machine or of the cluster at `address`.
 
@@ -81,11 +81,14 @@ def train_on_devices(
                 f"{len(slots)} or fewer, or let more nodes join first"
             )
         with _settings(SETTINGS if address else SETTINGS | LOCAL_SETTINGS):
-            return _until_it_ends(config, folder, slots[:devices], on_news)
+            return _until_it_ends(config, folder, slots[:devices], on_event)
 
 
 def _until_it_ends(
-    config: TrainingConfig, folder: Path, slots: list[Slot], on_news: Callable[[News | GroupLost], object]
+    config: TrainingConfig,
+    folder: Path,
+    slots: list[Slot],
+    on_event: Callable[[TrainingEvent | GroupLost], object],
 ) -> TrainingResult:
     fruitless, furthest = 0, -1
     while True:
@@ -95,7 +98,7 @@ def _until_it_ends(
             for news in told:
                 if isinstance(news, TrainingBegun):
                     began_after = news.first_epoch
-                on_news(news)
+                on_event(news)
         if run.ended is not None and run.ended.result is not None:
             return run.ended.result
         if run.ended is not None and run.ended.error is not None:
@@ -108,7 +111,7 @@ def _until_it_ends(
                 f"{len(slots)} devices: {fruitless} times in a row a process was lost before an epoch was "
                 f"done; the last time: {run.lost}. What is done is in {folder}: the same command goes on"
             )
-        on_news(GroupLost(run.lost))
+        on_event(GroupLost(run.lost))
 
 
 class _Run:
@@ -119,7 +122,7 @@ class _Run:
 
         self.ended: _Ended | None = None
         self.lost = ""  # why it ended, if nobody said
-        self._board = ray.remote(num_cpus=0)(NewsBoard).remote()
+        self._board = ray.remote(num_cpus=0)(Mailbox).remote()
         self._scratch = folder / SCRATCH
         self._thread = threading.Thread(target=self._fit, args=(config, folder, slots), daemon=True)
 
@@ -158,7 +161,7 @@ class _Run:
             ),
         )
 
-    def news(self) -> Generator[News]:
+    def news(self) -> Generator[TrainingEvent]:
         """What the first process tells, until the run has ended."""
         import ray
         from ray.exceptions import RayError
@@ -191,17 +194,17 @@ def _train(arguments: dict[str, Any]) -> None:
 
     board = arguments["board"]
 
-    def told(item: News | _Ended) -> bool:
+    def told(item: TrainingEvent | _Ended) -> bool:
         return ray.get(board.tell.remote(pickle.dumps(item)))
 
     try:
         group = _own_group(on_gpus=arguments["on_gpus"], rendezvous=arguments["rendezvous"])
 
-        def tell(news: News) -> None:
+        def tell(news: TrainingEvent) -> None:
             if group.is_first and told(news):
                 raise _StoppedError
 
-        result = train_fully(arguments["config"], arguments["folder"], on_news=tell, group=group)
+        result = train_fully(arguments["config"], arguments["folder"], on_event=tell, group=group)
     except (PeerLostError, _StoppedError):
         raise
     except Exception as error:

@@ -33,7 +33,7 @@ from trials.training.micro_batches import fit_in_memory
 from trials.training.recipe_network import network_for
 from trials.training.resolution_schedule import stages_of_epoch
 from trials.training.step import TrainingStep
-from trials.training.train import WEIGHTS, Beat, EpochEnd, derived_seed, train
+from trials.training.train import WEIGHTS, EpochEnd, Heartbeat, derived_seed, train
 from trials.training.weights_file import Fitted, load_weights, save_weights
 from trials.trial import Slot
 
@@ -43,7 +43,7 @@ STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
 
 @dataclass(frozen=True)
 class TrainingBegun:
-    """News for whoever watches: what is going to be done."""
+    """TrainingEvent for whoever watches: what is going to be done."""
 
     device_name: str
     precision: str
@@ -60,7 +60,7 @@ class TrainingBegun:
     devices_before: int = 1  # where it was begun, or last gone on with
 
 
-News = TrainingBegun | Beat | EpochDone
+TrainingEvent = TrainingBegun | Heartbeat | EpochDone
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def train_fully(
     config: TrainingConfig,
     folder: Path,
     *,
-    on_news: Callable[[News], object] = lambda news: None,
+    on_event: Callable[[TrainingEvent], object] = lambda news: None,
     group: DeviceGroup = ALONE,
 ) -> TrainingResult:
     """Trains, or goes on with what was begun in `folder`, and returns what was reached.
@@ -104,7 +104,7 @@ def train_fully(
             DurableFiles().write(
                 folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode()
             )
-        training = _Training(config, files, num_classes=images.num_classes, on_news=on_news, group=group)
+        training = _Training(config, files, num_classes=images.num_classes, on_event=on_event, group=group)
         return training.run()
 
 
@@ -117,10 +117,10 @@ class _Training:
         files: TrainingFolder,
         *,
         num_classes: int,
-        on_news: Callable[[News], object],
+        on_event: Callable[[TrainingEvent], object],
         group: DeviceGroup,
     ) -> None:
-        self.config, self.files, self.on_news, self.group = config, files, on_news, group
+        self.config, self.files, self.on_event, self.group = config, files, on_event, group
         self.device = group.device if group.size > 1 else torch.device(available_slots()[0].device)
         self.device_name = device_info(Slot(index=group.rank, device=str(self.device))).device_name
         if self.device.type == "cpu" and group.size == 1:
@@ -179,7 +179,7 @@ class _Training:
         self.step.copy_first()
         images = self.images_at(self.config.recipe.training_stages(self.epochs)[-1].resolution)
         stages = self._estimate(first)
-        self.on_news(
+        self.on_event(
             TrainingBegun(
                 device_name=self.device_name,
                 precision=self.precision,
@@ -236,8 +236,8 @@ class _Training:
             seed=self.config.seed,
             first_epoch=first,
         ):
-            if isinstance(news, Beat):
-                self.on_news(news)
+            if isinstance(news, Heartbeat):
+                self.on_event(news)
                 continue
             self._write(news)
             if self._is_over(news.epoch):
@@ -263,7 +263,7 @@ class _Training:
         self.files.metrics.append(row)
         if self.group.is_first:
             self._save(end, best=better)
-        self.on_news(EpochDone(row))
+        self.on_event(EpochDone(row))
 
     def _save(self, end: EpochEnd, *, best: bool) -> None:
         if best:

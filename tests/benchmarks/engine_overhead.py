@@ -85,7 +85,7 @@ def with_log(trials: int) -> float:
             Path(folder) / "run",
             execute=ray_actors(workers=WORKERS),
             start=start_nothing,
-            on_news=note,
+            on_event=note,
         )
     return 1000 * (ends[-1] - ends[WARM_UP]) / (len(ends) - 1 - WARM_UP)
 

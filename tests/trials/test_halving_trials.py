@@ -69,7 +69,7 @@ def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_miss
 
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        search(config, folder, execute=in_process(device="cpu"), on_news=stop_after_five)
+        search(config, folder, execute=in_process(device="cpu"), on_event=stop_after_five)
     kept = sorted((folder / FOLDER).glob("*.safetensors"))
     assert kept
     kept[0].unlink()

@@ -23,10 +23,10 @@ def stages_of_epoch(
     if recipe.resolution_schedule == "random_epochs":
         index = int(np.random.default_rng([seed, SIZES, epoch // PERIOD]).integers(len(stages)))
         return [stages[index]] * steps
-    return [judging_stage(recipe, stages, epoch=epoch)] * steps
+    return [evaluation_stage(recipe, stages, epoch=epoch)] * steps
 
 
-def judging_stage(recipe: Recipe, stages: Sequence[TrainingStage], *, epoch: int) -> TrainingStage:
+def evaluation_stage(recipe: Recipe, stages: Sequence[TrainingStage], *, epoch: int) -> TrainingStage:
     """The stage at whose size an epoch is judged: its own or, where sizes are drawn, always the largest."""
     if recipe.draws_sizes:
         return stages[-1]

@@ -16,7 +16,7 @@ from trials.images.device_images import ResidentImages
 from trials.recipe import Recipe, TrainingStage
 from trials.training.device_group import share_of_batch
 from trials.training.optimizer import learning_rate_at
-from trials.training.resolution_schedule import judging_stage, stages_of_epoch
+from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
 from trials.training.step import TrainingStep, evaluate
 from trials.trial import EpochResult, Phase
 
@@ -32,7 +32,7 @@ class NonFiniteLossError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """Where a training stands, while it runs."""
 
     phase: Phase
@@ -78,7 +78,7 @@ def train(
     epochs: int,
     seed: int,
     first_epoch: int = 0,
-) -> Iterator[Beat | EpochEnd]:
+) -> Iterator[Heartbeat | EpochEnd]:
     """Trains for `epochs` epochs and yields each one's end, with beats in between.
 
     Data order, augmentation and drops depend on (seed, epoch) and, for augmentation, the image alone: a step
@@ -140,18 +140,18 @@ class _Training:
         self._calls: dict[int, StageCalls] = {}  # by the stage's index
         self._strengths_of: TrainingStage | None = None
 
-    def epoch(self, epoch: int) -> Iterator[Beat | EpochEnd]:
+    def epoch(self, epoch: int) -> Iterator[Heartbeat | EpochEnd]:
         """One epoch (from 0): its steps, then what minival says of it."""
         step, group = self.step, self.step.group
         started = time.perf_counter()
         torch.manual_seed(derived_seed(self.seed, DROPS, epoch=epoch, rank=group.rank))
-        judging = judging_stage(self.recipe, self.stages, epoch=epoch)
+        judging = evaluation_stage(self.recipe, self.stages, epoch=epoch)
         images = self.images_at(judging.resolution)
         indices = self._order(images, epoch)  # (steps, this device's images of each)
         trained = yield from self._steps(epoch, judging, indices, started)
         if not math.isfinite(trained.loss):
             raise NonFiniteLossError(f"the training loss of epoch {epoch + 1} is {trained.loss}")
-        yield Beat("evaluating", epoch + 1, 1.0)
+        yield Heartbeat("evaluating", epoch + 1, 1.0)
         resumed = time.perf_counter()
         calls, batch_size = self._calls_of(judging), indices.shape[1]
         raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
@@ -186,7 +186,7 @@ class _Training:
 
     def _steps(
         self, epoch: int, judging: TrainingStage, indices: Tensor, started: float
-    ) -> Generator[Beat, None, _Trained]:
+    ) -> Generator[Heartbeat, None, _Trained]:
         """An epoch's steps; `started`: when it began."""
         steps, last_beat, rate, waited = len(indices), started, 0.0, 0.0
         plan = stages_of_epoch(self.recipe, self.stages, epoch=epoch, steps=steps, seed=self.seed)
@@ -209,7 +209,7 @@ class _Training:
             self._calls_of(stage).train(batch.images, batch.labels, batch.samples)
             if time.perf_counter() - last_beat > SECONDS_BETWEEN_BEATS:
                 paused = time.perf_counter()
-                yield Beat("training", epoch + 1, (i + 1) / steps)
+                yield Heartbeat("training", epoch + 1, (i + 1) / steps)
                 last_beat = time.perf_counter()
                 started += last_beat - paused  # whoever takes the beat may wait for the device
         launched = time.perf_counter()

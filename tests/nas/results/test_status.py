@@ -49,7 +49,7 @@ def run(config: Any, folder: Path, *, until: int | None = None) -> None:
         search(config, folder, execute=execute, start=formula_worker)
     else:
         with pytest.raises(KeyboardInterrupt):
-            search(config, folder, execute=execute, start=formula_worker, on_news=stop)
+            search(config, folder, execute=execute, start=formula_worker, on_event=stop)
 
 
 def shown(figures: dict[str, Any]) -> str:

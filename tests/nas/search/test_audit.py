@@ -105,7 +105,7 @@ def test_a_lost_worker_is_tried_again_and_a_crash_is_recorded(
 
     news: list[Any] = []
     plan = plan_audit(run, trials=5, epochs=8)
-    found = audit(plan, execute=in_process(device="cpu"), start=losing, on_news=news.append)
+    found = audit(plan, execute=in_process(device="cpu"), start=losing, on_event=news.append)
     rows = read_trials(run / "audit").set_index("trial_id")
     assert rows.loc[1, "attempts"] == 2
     assert rows.loc[3, "status"] == "crashed"

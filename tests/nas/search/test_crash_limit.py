@@ -4,14 +4,14 @@ import pytest
 from conftest import MakeConfig
 
 from nas.search.config import SearchConfig
-from nas.search.crash_limit import Breaker
+from nas.search.crash_limit import CrashLimit
 from trials.trial import Trial, TrialResult
 
 Story = str  # a letter per trial: "." completed, other small letters a bug each, "L" a lost worker
 
 
 def told(story: Story, config: SearchConfig) -> list[str | None]:
-    breaker = Breaker()
+    breaker = CrashLimit()
     found = []
     reference, recipe = config.space.reference, config.recipe
     for i, letter in enumerate(story):

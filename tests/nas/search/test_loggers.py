@@ -49,7 +49,7 @@ def test_every_trial_is_logged_once(
             tmp_path / "run",
             execute=in_process(device="cpu"),
             start=formula_worker,
-            on_news=loggers.show,
+            on_event=loggers.show,
         )
     assert services["mlflow"][0] == {"strategy": "evolution"}
     assert services["mlflow"][1:] == services["wandb"]

@@ -24,7 +24,7 @@ from nas.events import EpochDone
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
-from nas.training.train import News, TrainingBegun, TrainingResult, train_fully
+from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
@@ -107,13 +107,13 @@ def test_fine_tuning_has_the_papers_numbers_and_at_least_ten_thousand_steps() ->
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, list[News]]:
-    news: list[News] = []
-    result = train_fully(CONFIG, tmp_path_factory.mktemp("full") / "run", on_news=news.append)
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, list[TrainingEvent]]:
+    news: list[TrainingEvent] = []
+    result = train_fully(CONFIG, tmp_path_factory.mktemp("full") / "run", on_event=news.append)
     return result, news
 
 
-Whole = tuple[TrainingResult, list[News]]
+Whole = tuple[TrainingResult, list[TrainingEvent]]
 
 
 def test_stages_grow_as_algorithm_1_says_and_are_written_down(whole: Whole) -> None:
@@ -145,14 +145,14 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(
     """Also in the midst of an epoch, and where one training stage follows another."""
     done = 0
 
-    def stop(news: News) -> None:
+    def stop(news: TrainingEvent) -> None:
         nonlocal done
         done += isinstance(news, EpochDone)
         if done == stopped_after and not isinstance(news, EpochDone):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_fully(CONFIG, tmp_path / "run", on_news=stop)
+        train_fully(CONFIG, tmp_path / "run", on_event=stop)
     resumed = train_fully(CONFIG, tmp_path / "run")
     assert curve(resumed) == curve(whole[0])
     for name in ("best", "last"):
@@ -162,8 +162,8 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(
 
 
 def test_a_finished_training_is_not_trained_again(whole: Whole) -> None:
-    news: list[News] = []
-    again = train_fully(CONFIG, whole[0].folder, on_news=news.append)
+    news: list[TrainingEvent] = []
+    again = train_fully(CONFIG, whole[0].folder, on_event=news.append)
     assert not again.stopped_early
     assert curve(again) == curve(whole[0])
     assert not [item for item in news if isinstance(item, EpochDone)]
@@ -179,15 +179,15 @@ def flip_a_bit(path: Path) -> None:
 def test_a_damaged_state_is_noticed_and_the_one_before_is_taken(
     whole: Whole, tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
-    def stop(news: News) -> None:
+    def stop(news: TrainingEvent) -> None:
         if isinstance(news, EpochDone) and news.row["epoch"] == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_fully(CONFIG, tmp_path / "run", on_news=stop)
+        train_fully(CONFIG, tmp_path / "run", on_event=stop)
     damage(sorted((tmp_path / "run" / "checkpoint").iterdir())[-1])
-    news: list[News] = []
-    assert curve(train_fully(CONFIG, tmp_path / "run", on_news=news.append)) == curve(whole[0])
+    news: list[TrainingEvent] = []
+    assert curve(train_fully(CONFIG, tmp_path / "run", on_event=news.append)) == curve(whole[0])
     begun = news[0]
     assert isinstance(begun, TrainingBegun)
     assert (begun.first_epoch, len(begun.damaged)) == (2, 1)
@@ -264,8 +264,8 @@ def test_initial_weights_are_taken_by_name_and_shape(tmp_path: Path) -> None:
 def test_a_training_from_weights_begins_where_they_are(whole: Whole, tmp_path: Path) -> None:
     best = str(whole[0].folder / "weights" / "best.safetensors")
     short = replace(RECIPE, epochs=1, num_training_stages=1, warmup_epochs=0.0, learning_rate=1e-9)
-    news: list[News] = []
-    train_fully(replace(CONFIG, recipe=short, init=best), tmp_path / "run", on_news=news.append)
+    news: list[TrainingEvent] = []
+    train_fully(replace(CONFIG, recipe=short, init=best), tmp_path / "run", on_event=news.append)
     begun = news[0]
     assert isinstance(begun, TrainingBegun)
     assert begun.fitted is not None

@@ -73,7 +73,7 @@ def killed(config: TrainingConfig, folder: Path) -> tuple[TrainingResult, list[A
         if first and isinstance(item, EpochDone) and item.row["epoch"] == 2:
             os.kill(news[0].processes[1], signal.SIGKILL)
 
-    return train_on_devices(config, folder, devices=2, on_news=kill), news
+    return train_on_devices(config, folder, devices=2, on_event=kill), news
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from test_full_training import CONFIG
 
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
-from nas.training.train import News, TrainingBegun, TrainingResult, train_fully
+from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
@@ -90,9 +90,9 @@ def test_weights_of_one_set_help_on_another(pre_trained: tuple[TrainingResult, P
     )
     better = []
     for seed in (0, 1):
-        news: list[News] = []
+        news: list[TrainingEvent] = []
         begin = replace(scratch, seed=seed)
-        tuned = train_fully(replace(begin, init=best), tmp_path / f"tuned-{seed}", on_news=news.append)
+        tuned = train_fully(replace(begin, init=best), tmp_path / f"tuned-{seed}", on_event=news.append)
         better.append(tuned.accuracy - train_fully(begin, tmp_path / f"scratch-{seed}").accuracy)
         begun = news[0]
         assert isinstance(begun, TrainingBegun)

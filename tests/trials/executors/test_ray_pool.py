@@ -245,7 +245,7 @@ def test_preemption_is_nobodys_fault_and_other_losses_are_borne_twice(
         tmp_path / "run",
         execute=losing(kind, times),
         start=formula_worker,
-        on_news=news.append,  # type: ignore[arg-type]
+        on_event=news.append,  # type: ignore[arg-type]
     )
     (row,) = [row for row in result.rows if row["trial_id"] == 0]
     assert row["status"] == status

@@ -13,11 +13,11 @@ from test_train import RECIPE, digits, new_step
 
 from nas.events import EpochDone
 from nas.screens.training import _beginning
-from nas.training.train import News, TrainingBegun, train_fully
+from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.images.batches import batches_of
 from trials.recipe import Ramp, Recipe
-from trials.training.resolution_schedule import PERIOD, judging_stage, stages_of_epoch
+from trials.training.resolution_schedule import PERIOD, evaluation_stage, stages_of_epoch
 from trials.training.train import EpochEnd, train
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -97,8 +97,8 @@ def test_eight_epochs_share_a_size() -> None:
 
 def test_drawn_sizes_are_judged_at_the_largest() -> None:
     drawing, growing = recipe(resolution_schedule="random_epochs"), recipe()
-    assert judging_stage(drawing, drawing.training_stages(), epoch=0).resolution == 300
-    assert judging_stage(growing, growing.training_stages(), epoch=0).resolution == 128
+    assert evaluation_stage(drawing, drawing.training_stages(), epoch=0).resolution == 300
+    assert evaluation_stage(growing, growing.training_stages(), epoch=0).resolution == 128
 
 
 @pytest.mark.parametrize(
@@ -162,15 +162,15 @@ def test_a_stopped_training_goes_on_with_the_sizes_it_would_have_had(
     monkeypatch.setattr("trials.training.resolution_schedule.PERIOD", 2)
     drawing = replace(FULL, resolution_schedule=schedule, resolutions=(8, 12, 16))
     config = replace(CONFIG, recipe=drawing)
-    news: list[News] = []
-    whole = train_fully(config, tmp_path / "whole", on_news=news.append)
+    news: list[TrainingEvent] = []
+    whole = train_fully(config, tmp_path / "whole", on_event=news.append)
 
-    def stop(item: News) -> None:
+    def stop(item: TrainingEvent) -> None:
         if isinstance(item, EpochDone) and item.row["epoch"] == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_fully(config, tmp_path / "run", on_news=stop)
+        train_fully(config, tmp_path / "run", on_event=stop)
     resumed = train_fully(config, tmp_path / "run")
     assert curve(resumed) == curve(whole)
     assert [row["resolution"] for row in whole.metrics] == [16] * 4
