@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
-from trials.recorded import ALL_COLUMNS, Recorded
 from trials.reward import SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
 from trials.trial import REWARDABLE, Measurement
 

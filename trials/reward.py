@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
-from trials.recorded import Recorded
+from trials.log.recorded import Recorded
 from trials.trial import REWARDABLE, Measurement, TrialResult
 
 LARGEST_EXPONENT = 10.0

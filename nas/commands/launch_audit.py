@@ -6,11 +6,12 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
 from nas.commands.launch import executor_of, packed_images
+from nas.events import SearchEvent
 from nas.report.page import report_after_search
 from nas.screens.audit import audit_figures, audit_line
 from nas.search.audit import AuditPlan, AuditTrained, audit
 from trials.executors.timing_places import ANY
-from trials.trial import EpochResult, Event
+from trials.trial import EpochResult
 
 
 def audit_on_console(
@@ -35,7 +36,7 @@ def audit_on_console(
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task("training", total=more * plan.epochs)
 
-        def show(news: Event | AuditTrained) -> None:
+        def show(news: SearchEvent | AuditTrained) -> None:
             if isinstance(news, EpochResult):
                 bars.advance(bar)
             elif isinstance(news, AuditTrained):

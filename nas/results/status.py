@@ -12,7 +12,7 @@ from analysis.finalists import finalists
 from analysis.rungs import SEARCHED, longest, may_win, own_epochs, standing
 from nas.results.winner import winner_id
 from nas.search.config import Budget, Finalists, SearchConfig
-from nas.search.search_loop import device_seconds
+from nas.search.run_record import device_seconds
 from nas.search.trial_queue import MAX_REPEATS, is_counted
 from nas.strategies.strategy import STRATEGIES, Recommends
 from search_spaces.choices.space import SearchSpace

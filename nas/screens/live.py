@@ -18,7 +18,7 @@ from analysis.rungs import may_win, own_epochs, standing
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
-from nas.search.search_loop import device_seconds
+from nas.search.run_record import device_seconds
 from nas.search.trial_queue import is_counted
 from trials.trial import EpochResult, Notice, Progress
 

@@ -1,10 +1,7 @@
 """Longer trainings of a sample of a run's architectures: whether its short trials can be trusted."""
 
-import json
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -15,29 +12,25 @@ import numpy as np
 from analysis.frame import read_trials
 from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.rungs import longest
+from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
-from nas.search.crash_limit import CrashLimit
-from nas.search.environment import describe_environment
+from nas.search.environment import describe_environment, record_environment
+from nas.search.in_flight import InFlight
+from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
+from nas.search.kept_checkpoints import KeptCheckpoints
+from nas.search.run_record import RunRecord
 from nas.search.search import removed_if_never_begun
-from nas.search.search_loop import MAX_ATTEMPTS, needs_inference_time
-from nas.search.strategy_guard import SearchFailedError
+from nas.search.search_loop import SearchLoop
+from nas.search.stopping import StopRequest
+from nas.search.trial_builder import needs_inference_time
+from nas.search.trial_queue import derived_seed
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
-from trials.log.rows import ask_from_row, ask_row, step_time_from_row, trial_row
+from trials.log.rows import ask_from_row, step_time_from_row
 from trials.log.run_reader import read_run
 from trials.log.store import RunStore, recorded_trials
-from trials.reward import Reward, recorded_reward
+from trials.reward import recorded_reward
 from trials.run_trial import WorkerSetup, start_worker
-from trials.trial import (
-    Ask,
-    EpochResult,
-    Event,
-    Execute,
-    Notice,
-    StartWorker,
-    Trial,
-    TrialResult,
-    WorkerJoined,
-)
+from trials.trial import Ask, Execute, Outcome, StartWorker, Trial
 
 FOLDER = "audit"  # in the run directory: a run directory of its own, whose rows no strategy is told
 DERIVE_AUDIT_SEED = 2  # keeps its seeds apart from those of the search's trials
@@ -63,7 +56,7 @@ class AuditPlan:
 
 @dataclass(frozen=True)
 class AuditTrained:
-    """News for whoever watches: a longer training has ended, and its row is durable."""
+    """A longer training has ended, and its row is durable."""
 
     short: Row
     row: Row
@@ -130,7 +123,7 @@ def audit(
     *,
     execute: Execute,
     start: StartWorker | None = None,
-    on_event: Callable[[Event | AuditTrained], None] = lambda news: None,
+    on_event: Callable[[SearchEvent | AuditTrained], None] = lambda event: None,
 ) -> ProxyAudit | None:
     """Trains what is planned, or was in flight, in the run's audit/ folder; compares all audited so far.
 
@@ -138,16 +131,34 @@ def audit(
 
     Raises:
         RunLockedError: another audit works on this run.
-        SearchFailedError: several trainings in a row crashed.
+        SearchFailedError: several trainings in a row crashed, or the reward is at fault.
     """
     config = plan.config
+    short = short_rows(recorded_trials(plan.run))
     if start is None:
         start = partial(start_worker, setup=WorkerSetup(data=config.data, reference=config.space.reference))
     new = not RunStore.is_run(plan.folder)
     with RunStore(plan.folder) as store, removed_if_never_begun(store, new=new):
         environment = describe_environment()
-        _write_search(plan, store, environment)
-        loop = _Loop(plan, store, environment_id=environment["environment_id"], on_event=on_event)
+        number = _write_search(plan, store, environment)
+        record = RunRecord(
+            config,
+            store,
+            environment_id=environment["environment_id"],
+            workers_file=f"environment/{number:04d}-workers.json",
+            seed_of=lambda ask: derived_seed(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
+            on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
+            place=f" of {plan.folder}",
+        )
+        loop = SearchLoop(
+            AuditQueue(plan, store),
+            record,
+            partial(audit_trial, config, store, short),
+            checkpoints=KeptCheckpoints(None, config.data, is_own=False, continuable=None),
+            on_event=on_event,
+            stop=StopRequest(),
+            trained="trainings",
+        )
         try:
             for event in execute(start, loop.trials()):
                 loop.handle(event)
@@ -157,113 +168,78 @@ def audit(
     return proxy_audit(read_trials(plan.run), read_trials(plan.folder))
 
 
-def _write_search(plan: AuditPlan, store: RunStore, environment: dict[str, Any]) -> None:
-    """What makes audit/ a run directory: its configuration, and what this driver runs on."""
+def _write_search(plan: AuditPlan, store: RunStore, environment: dict[str, Any]) -> int:
+    """The files that make audit/ a run directory: configuration and environment; this driver's number."""
     count = plan.recorded + len(plan.sample)
     recipe = replace(plan.config.recipe, epochs=plan.epochs)
     config = replace(plan.config, recipe=recipe, baseline=0, finalists=None, budget=Budget(trials=count))
     header = f"nas audit {plan.run} --trials {count} --epochs {plan.epochs}"
     store.write_text("search.yaml", yaml_text(config, header=header))
-    number = 1 + len(list((plan.folder / "environment").glob("[0-9][0-9][0-9][0-9].json")))
-    store.write_text(f"environment/{number:04d}.json", json.dumps(environment, indent=1) + "\n")
+    return record_environment(store, environment)
 
 
-class _Loop:
-    """Which training comes next, and what becomes of its events."""
+class AuditQueue:
+    """The queue of an audit: what was in flight, then the sample, each trained once."""
 
-    def __init__(
-        self,
-        plan: AuditPlan,
-        store: RunStore,
-        *,
-        environment_id: str,
-        on_event: Callable[[Event | AuditTrained], None],
-    ) -> None:
-        self.plan = plan
-        self.store = store
-        self.on_event = on_event
-        self.reward = Reward(plan.config.reward)
-        self.environment_id = environment_id
-        self.short: Mapping[str, Row] = short_rows(recorded_trials(plan.run))
-        self.in_flight: dict[int, Trial] = {}
-        self.queue: deque[Trial] = deque()
-        self.crash_limit = CrashLimit(of="trainings")
+    def __init__(self, plan: AuditPlan, store: RunStore) -> None:
+        self._plan = plan
+        self._in_flight = InFlight()
+        self._next_trial_id = store.next_trial_id
+        for row in store.in_flight():
+            self._in_flight.add(ask_from_row(row), attempt=2)
 
-    def trials(self) -> Iterator[Trial | None]:
-        """What to run: first what was in flight, then the sample; None while only waiting helps."""
-        self.queue.extend(self._trial(row, attempt=2) for row in self.store.in_flight())
-        sample = iter(self.plan.sample)
+    def instructions(self) -> Iterator[Instruction]:
+        """See Queue."""
+        sample = iter(self._plan.sample)
         while True:
-            if not self.queue and (row := next(sample, None)) is not None:
-                self.queue.append(self._trial(self._ask(row), attempt=1))
-            if self.queue:
-                trial = self.queue.popleft()
-                self.in_flight[trial.trial_id] = trial
-                yield trial
-            elif self.in_flight:
-                yield None
+            if run := self._in_flight.next_run():
+                yield run
+            elif (row := next(sample, None)) is not None:
+                ask = Ask(
+                    trial_id=self._next_trial_id,
+                    choices=tuple(row["choices"]),
+                    epochs=self._plan.epochs,
+                    purpose="audit",
+                )
+                yield RecordAsk(ask)
+                self._next_trial_id += 1
+                self._in_flight.add(ask)
+            elif self._in_flight:
+                yield Wait()
             else:
                 return
 
-    def _ask(self, short: Row) -> Row:
-        """An ask is durable before it is dispatched."""
-        trial_id = self.store.next_trial_id
-        words = np.random.SeedSequence([self.plan.config.seed, trial_id, DERIVE_AUDIT_SEED]).generate_state(1)
-        ask = Ask(
-            trial_id=trial_id, choices=tuple(short["choices"]), epochs=self.plan.epochs, purpose="audit"
-        )
-        return self.store.record_ask(
-            ask_row(
-                ask,
-                architecture=self.plan.config.space.decode(ask.choices),
-                strategy=self.plan.config.strategy["name"],
-                seed=int(words[0]),
-                asked_at=datetime.now(UTC),
-            )
-        )
+    def due(self) -> Iterator[Answer]:
+        """See Queue: no training of an audit answers another."""
+        return iter(())
 
-    def _trial(self, asked: Row, *, attempt: int) -> Trial:
-        ask, config = ask_from_row(asked), self.plan.config
-        return Trial(
-            trial_id=ask.trial_id,
-            choices=ask.choices,
-            architecture=config.space.decode(ask.choices),
-            recipe=config.recipe,
-            epochs=ask.epochs,
-            seed=asked["seed"],
-            attempt=attempt,
-            timing=config.timing,
-            step_time=step_time_from_row(self.short[asked["architecture_id"]]),
-            needs_inference_time=needs_inference_time(config),
-        )
+    def attempt_of(self, trial_id: int) -> int | None:
+        """See Queue."""
+        return self._in_flight.attempt_of(trial_id)
 
-    def handle(self, event: Event) -> None:
-        """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
-        if isinstance(event, (WorkerJoined, Notice)):
-            self.on_event(event)
-            return
-        trial = self.in_flight.get(event.trial_id)
-        if trial is None or event.attempt != trial.attempt:
-            return
-        if isinstance(event, EpochResult):
-            self.store.record_epoch(event)
-        self.on_event(event)
-        if isinstance(event, TrialResult):
-            self._finish(trial, event)
-        self.store.refresh_views()
+    def run_again(self, trial_id: int) -> int:
+        """See Queue."""
+        return self._in_flight.run_again(trial_id)
 
-    def _finish(self, trial: Trial, result: TrialResult) -> None:
-        del self.in_flight[trial.trial_id]
-        if result.failure_kind in ("worker_lost", "preempted") and trial.attempt < MAX_ATTEMPTS:
-            self.queue.append(replace(trial, attempt=trial.attempt + 1))
-            return
-        asked = self.store.asks[trial.trial_id]
-        row = self.store.record_trial(
-            trial_row(asked, result, reward=self.reward(result), environment_id=self.environment_id)
-        )
-        self.on_event(AuditTrained(self.short[row["architecture_id"]], row))
-        if too_often := self.crash_limit.ended(result):
-            raise SearchFailedError(
-                f"{too_often}; the last one (trial {result.trial_id} of {self.plan.folder}) said:\n"
-                f"{result.error}"
-            )
+    def ended(self, trial_id: int, outcome: Outcome | None, *, seconds: float) -> None:
+        """See Queue."""
+        self._in_flight.remove(trial_id)
+
+
+def audit_trial(
+    config: SearchConfig, store: RunStore, short: Mapping[str, Row], ask: Ask, attempt: int
+) -> Trial:
+    """The longer training of an architecture; its step time is the short trial's."""
+    asked = store.asks[ask.trial_id]
+    return Trial(
+        trial_id=ask.trial_id,
+        choices=ask.choices,
+        architecture=config.space.decode(ask.choices),
+        recipe=config.recipe,
+        epochs=ask.epochs,
+        seed=asked["seed"],
+        attempt=attempt,
+        timing=config.timing,
+        step_time=step_time_from_row(short[asked["architecture_id"]]),
+        needs_inference_time=needs_inference_time(config),
+    )

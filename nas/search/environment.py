@@ -12,8 +12,10 @@ import torch
 
 from trials.devices.device import available_cores, cpu_name
 from trials.devices.versions import installed_version
+from trials.log.store import RunStore
 from trials.timing.gpu_clocks import driver_version
 
+STARTS = "[0-9][0-9][0-9][0-9].json"  # of environment/: one for each start of a driver
 PACKAGES = (
     "training-aware-nas",
     "torch",
@@ -51,3 +53,10 @@ def describe_environment() -> dict[str, Any]:
         "command": [part if i else "nas" for i, part in enumerate(sys.argv)],
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def record_environment(store: RunStore, environment: dict[str, Any]) -> int:
+    """Writes this driver's environment into the run; the driver's number, from 1."""
+    number = 1 + len(list((store.folder / "environment").glob(STARTS)))
+    store.write_text(f"environment/{number:04d}.json", json.dumps(environment, indent=1) + "\n")
+    return number

@@ -1,7 +1,7 @@
-"""Which trainings' states are kept: of trials in flight, and of those that a longer trial may go on from."""
+"""Checkpoints that are kept: of trials in flight, and of those that a longer trial may go on from."""
 
 import shutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from nas.search.config import SearchConfig
@@ -39,29 +39,34 @@ class KeptCheckpoints:
     ) -> None:
         self._folder, self._data, self._is_own = folder, data, is_own
         self._continuable = continuable
-        self._files: dict[int, Path] = {}  # of trials that have ended, if somebody may go on from them
+        self._files: dict[int, Path] = {}  # of trials in flight, and of those that somebody may go on from
 
     @property
     def are_there(self) -> bool:
         """Whether trials keep their state at all."""
         return self._folder is not None
 
-    def ended(self, trial: Trial) -> None:
-        """A trial's row is durable; its file goes with the next `prune`, unless it is still of use."""
+    def begun(self, trial: Trial) -> None:
+        """A trial is dispatched, or a recorded one may be continued: its file is kept."""
         if self._folder is not None:
-            self._files[trial.trial_id] = self._file(trial)
+            self._files[trial.trial_id] = TrialCheckpoint(self._folder, trial, self._data).path
 
-    def prune(self, in_flight: Iterable[Trial]) -> None:
-        """Removes the files that no trial in flight uses and none may soon go on from."""
+    def prune(self, is_in_flight: Callable[[int], bool]) -> None:
+        """Removes the files that no trial in flight uses and none may soon go on from.
+
+        A trial and those that continue it share a file.
+        """
         if not self._files:
             return
-        wanted = frozenset(self._continuable() if self._continuable else ())
-        used = {self._file(trial) for trial in in_flight} | {
-            file for trial_id, file in self._files.items() if trial_id in wanted
+        continuable = frozenset(self._continuable() if self._continuable else ())
+        kept = {
+            trial_id: file
+            for trial_id, file in self._files.items()
+            if is_in_flight(trial_id) or trial_id in continuable
         }
-        for file in set(self._files.values()) - used:
+        for file in set(self._files.values()) - set(kept.values()):
             file.unlink(missing_ok=True)
-        self._files = {trial_id: file for trial_id, file in self._files.items() if trial_id in wanted}
+        self._files = kept
 
     def remove_all(self) -> None:
         """The search is over."""
@@ -70,7 +75,3 @@ class KeptCheckpoints:
         self._files = {}
         if self._folder is not None and self._is_own and self._folder.is_dir():
             shutil.rmtree(self._folder)
-
-    def _file(self, trial: Trial) -> Path:
-        assert self._folder is not None
-        return TrialCheckpoint(self._folder, trial, self._data).path

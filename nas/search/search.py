@@ -1,7 +1,6 @@
 """The search loop: ask, write down, run, write down, tell; started again on the same run it continues."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from analysis.finalists import Standing, finalists, standings
-from nas.events import SearchEvent
+from nas.events import Begun, RowWritten, SearchEvent
+from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig, check_networks
-from nas.search.environment import describe_environment
+from nas.search.environment import describe_environment, record_environment
 from nas.search.kept_checkpoints import checkpoint_folder
-from nas.search.predicted_step_time import PredictionError, open_prediction
+from nas.search.predicted_step_time import PredictionError, open_prediction, searched_space
+from nas.search.replay import keep_continuable, queue_of, replay, seed_of
+from nas.search.run_record import RunRecord
 from nas.search.same_search import check_same_search
 from nas.search.search_loop import SearchLoop
 from nas.search.stopping import SearchStoppedError, StopRequest
+from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.settings.yaml_files import yaml_text
 from trials.images.packed import open_images
@@ -28,8 +31,6 @@ from trials.trial import (
     StartWorker,
 )
 
-STARTS = "[0-9][0-9][0-9][0-9].json"  # of environment/: one for each start of a driver
-
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -37,7 +38,7 @@ class SearchResult:
 
     folder: Path
     rows: list[dict[str, Any]]
-    best: dict[str, Any] | None
+    best: Mapping[str, Any] | None
     exhausted: bool  # the space ran out before the budget
     standings: list[Standing] = field(default_factory=list)  # of repeated finalists, the winner first
     prediction_error: PredictionError | None = None  # against step times measured in this run
@@ -92,31 +93,48 @@ def search(
         store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
         if predicted is not None:
             predicted.keep(store)
-        number = 1 + len(list((folder / "environment").glob(STARTS)))
-        store.write_text(f"environment/{number:04d}.json", json.dumps(environment, indent=1) + "\n")
-        loop = SearchLoop(
+        number = record_environment(store, environment)
+        best = BestSoFar(store)
+
+        def row_written(row: dict[str, Any]) -> None:
+            best.write_if_best(row)
+            on_event(RowWritten(row))
+
+        record = RunRecord(
             config,
             store,
-            num_classes=num_classes,
             environment_id=environment["environment_id"],
             workers_file=f"environment/{number:04d}-workers.json",
-            predicted=predicted,
-            on_event=on_event,
-            stop=stop,
+            seed_of=lambda ask: seed_of(ask, config.seed, store),
+            on_row=row_written,
         )
+        build = TrialBuilder(config, store, record, predicted=predicted)
+        space = searched_space(config, predicted, num_classes=num_classes)
+        queue, checkpoints = queue_of(config, space, store)
+        on_event(
+            Begun(
+                list(store.trials.values()),
+                len(store.in_flight()),
+                tuple(store.quarantined),
+                tuple(store.foreign),
+            )
+        )
+        replay(queue, store, record.reward, best)
+        keep_continuable(config, store, queue, build, checkpoints)
+        loop = SearchLoop(queue, record, build, checkpoints=checkpoints, on_event=on_event, stop=stop)
         with _views_at_the_end(store), _stopped_by_request(store, stop):
             for event in execute(start, loop.trials()):
                 loop.handle(event)
             if stop.is_made:
                 raise KeyboardInterrupt
-            loop.choose_winner()
-            loop.checkpoints.remove_all()
+            best.choose_winner(queue)
+            checkpoints.remove_all()
         rows = list(store.trials.values())
         return SearchResult(
             folder=folder,
             rows=rows,
-            best=loop.best,
-            exhausted=loop.rules.exhausted,
+            best=best.row,
+            exhausted=queue.exhausted,
             standings=standings(finalists(rows)),
             prediction_error=predicted.error(rows) if predicted else None,
         )

@@ -32,7 +32,7 @@ class SearchReward:
             return None
         return reward if reward is not None and math.isfinite(reward) else None
 
-    def judged(self, row: dict[str, Any]) -> dict[str, Any]:
+    def rewarded(self, row: dict[str, Any]) -> dict[str, Any]:
         """A recorded row with its reward, which is computed again where it was at fault.
 
         Raises:

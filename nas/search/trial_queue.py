@@ -1,14 +1,16 @@
-"""The rules of a search: what is asked next, what runs, what counts; whoever runs and records the trials."""
+"""The queue of a search's trials: what is asked next, what runs, what is answered, what counts."""
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from analysis.rungs import COUNTED, SEARCHED
 from nas.search.config import Budget, Finalists
+from nas.search.in_flight import InFlight
+from nas.search.instructions import Answer, AnswerFrom, CrashLike, Instruction, RecordAsk, Wait
 from nas.strategies.strategy import Recommends, Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose
@@ -24,31 +26,16 @@ def is_counted(row: Mapping[str, Any]) -> bool:
     return row["status"] in COUNTED and row["purpose"] in SEARCHED
 
 
-class Record(Protocol):
-    """Writes down what no trial of its own will tell, before anything follows from it."""
-
-    def ask(self, ask: Ask) -> None:
-        """A new ask."""
-        ...
-
-    def cached(self, ask: Ask, earlier: int) -> Outcome:
-        """This ask is answered by an earlier trial of the same architecture; what the strategy is told."""
-        ...
-
-    def crashed(self, ask: Ask, equal: int) -> None:
-        """This ask has waited for an equal trial, which has crashed for good."""
-        ...
-
-
 class TrialQueue:
-    """The state between two events; all of it follows from recorded asks and ends, so replay rebuilds it.
+    """Owns what is in flight; yields instructions, and is told what became of them (see `Queue`).
 
-    Of choices that build the same network one is canonical, and asks are canonical: equal asks are equal
-    networks, trained for as long. Only trainings of the same length compare, so the best are sought among the
-    longest.
+    All of its state follows from recorded asks and ends, so replaying these rebuilds it. Of choices that
+    build the same network one is canonical, and asks are canonical: equal asks are equal networks, trained
+    for as long. An ask whose equal was trained before is answered from that trial; one whose equal is in
+    flight waits for it. Only trainings of the same length compare, so the best are sought among the longest.
 
     Attributes:
-        flights: asks that run or wait to be run, by trial id.
+        in_flight: asks that run or wait to be run.
         exhausted: the space ran out before the budget.
     """
 
@@ -56,7 +43,6 @@ class TrialQueue:
         self,
         space: ChoiceSpace,
         strategy: Strategy,
-        record: Record,
         *,
         seed: int,
         epochs: int,
@@ -71,9 +57,8 @@ class TrialQueue:
         """`epochs`: of a whole training; `first_epochs`: of a strategy's new trials, if these are shorter."""
         self.space = space
         self.strategy = strategy
-        self.flights: dict[int, Ask] = {}
+        self.in_flight = InFlight()
         self.exhausted = False
-        self._record = record
         self._seed = seed
         self._epochs = epochs
         self._first_epochs = first_epochs or epochs
@@ -84,9 +69,9 @@ class TrialQueue:
         self._finalists = finalists
         self._bound_stopping = bound_stopping
         self._best_told: float | None = None
-        self._twins: dict[int, list[Ask]] = {}  # by the trial whose result they wait for
-        self._to_run: deque[Ask] = deque()
-        self._trained: dict[tuple[Choices, int], int] = {}  # first counted trial by (choices, epochs)
+        self._waiting_for_equal: dict[int, list[Ask]] = {}  # by the trial whose result they wait for
+        self._due: deque[Answer] = deque()  # follows from what has ended, and is not yet written down
+        self._trained: dict[tuple[Choices, int], tuple[int, Outcome]] = {}  # by (choices, epochs): the first
         self._epochs_of: dict[int, int] = {}  # by trial; only where they may differ
         self._rewards: dict[Choices, tuple[int, float]] = {}  # (epochs, reward), the best of each completed
         self._repeated: Counter[Choices] = Counter()  # repeats that were asked for
@@ -99,13 +84,13 @@ class TrialQueue:
     # ------------------------------------------------------------------ from the record, also live
 
     def warm(self, ask: Ask, outcome: Outcome) -> None:
-        """What an earlier run found: the strategy learns it, and nothing else counts it."""
+        """A result of an earlier run: the strategy learns it, and nothing else counts it."""
         self._warmed += 1
         self.strategy.asked(ask)
         self.strategy.told(ask, outcome)
 
     def asked(self, ask: Ask) -> None:
-        """A recorded ask; on replay, `place` follows for those without a recorded end."""
+        """A recorded ask; on replay, `resume` follows for those without a recorded end."""
         self._next_trial_id = max(self._next_trial_id, ask.trial_id + 1)
         if ask.purpose == "repeat":
             self._repeated[ask.choices] += 1
@@ -124,7 +109,7 @@ class TrialQueue:
             self._teach(ask.trial_id)
         if outcome is None or outcome.status not in COUNTED:
             return
-        self._trained.setdefault((ask.choices, ask.epochs), ask.trial_id)
+        self._trained.setdefault((ask.choices, ask.epochs), (ask.trial_id, outcome))
         self._spent_trials += 1
         self._spent_epochs += self._own_epochs(ask)
         self._spent_seconds += seconds
@@ -154,53 +139,78 @@ class TrialQueue:
                     self._teach(self._next_told)
                 self._next_told += 1
 
-    def place(self, ask: Ask) -> None:
-        """A recorded ask runs, waits for an equal one in flight, or is answered by an earlier trial."""
-        key = (ask.choices, ask.epochs)
+    def resume(self, ask: Ask, *, attempt: int) -> None:
+        """A recorded ask without a recorded end, which an earlier driver left in flight."""
+        self._place(ask, attempt=attempt)
+
+    def _place(self, ask: Ask, *, attempt: int = 1) -> None:
+        """A recorded ask is run, waits for an equal one in flight, or is answered by an earlier trial."""
+        # A repeat is trained for the sake of its own seed.
         if ask.purpose == "repeat":
-            self.flights[ask.trial_id] = ask
-            self._to_run.append(ask)
+            self.in_flight.add(ask, attempt=attempt)
             return
+        key = (ask.choices, ask.epochs)
         if key in self._trained:
             self._repeats += 1
-            self.told(ask, self._record.cached(ask, self._trained[key]), seconds=0.0)
+            self._due.append(AnswerFrom(ask, self._trained[key][0]))
             return
-        for other in self.flights.values():
-            if (other.choices, other.epochs) == key and other.purpose != "repeat":
+        for other in self._searching():
+            if (other.choices, other.epochs) == key:
                 self._repeats += 1
-                self._twins.setdefault(other.trial_id, []).append(ask)
+                self._waiting_for_equal.setdefault(other.trial_id, []).append(ask)
                 return
         self._repeats = 0
-        self.flights[ask.trial_id] = ask
-        self._to_run.append(ask)
+        self.in_flight.add(ask, attempt=attempt)
 
     # ------------------------------------------------------------------ live
 
-    def asks(self) -> Iterator[Ask | None]:
-        """What to run, as long as the budget lasts; None while only waiting helps."""
+    def instructions(self) -> Iterator[Instruction]:
+        """See Queue: answers that are due, then asks that wait to be run, then new asks within the budget."""
         while True:
-            if self._to_run:
-                yield self._to_run.popleft()
+            yield from self.due()
+            if run := self.in_flight.next_run():
+                yield run
             elif self._budget_is_spent() or self.exhausted:
-                if not self._search_flights() and (repeat := self._next_repeat()):
-                    self._take(repeat)
-                elif not self.flights:
+                # Finalists are chosen when all that was searched has ended.
+                if not self._searching() and (repeat := self._next_repeat()):
+                    yield from self._take(repeat)
+                elif not self.in_flight:
                     return
                 else:
-                    yield None
+                    yield Wait()
             elif self._must_wait():
-                yield None
+                yield Wait()
+            elif ask := self._next_ask():
+                yield from self._take(ask)
             else:
-                self._ask()
+                self.exhausted = True
 
-    def _search_flights(self) -> list[Ask]:
-        return [ask for ask in self.flights.values() if ask.purpose != "repeat"]
+    def due(self) -> Iterator[Answer]:
+        """See Queue. The strategy learns of an answer once its row is written."""
+        while self._due:
+            answer = self._due.popleft()
+            yield answer
+            outcome = None
+            if isinstance(answer, AnswerFrom):
+                _, earlier = self._trained[answer.ask.choices, answer.ask.epochs]
+                outcome = replace(earlier, status="cached")
+            self.told(answer.ask, outcome, seconds=0.0)
+
+    def _take(self, ask: Ask) -> Iterator[Instruction]:
+        """A new ask is recorded before anything follows from it."""
+        yield RecordAsk(ask)
+        self.asked(ask)
+        self._place(ask)
+
+    def _searching(self) -> list[Ask]:
+        """Asks in flight, finalists' repeats left out."""
+        return [ask for ask in self.in_flight if ask.purpose != "repeat"]
 
     def _must_wait(self) -> bool:
         """With a fixed lag: whether a result is still missing that the next ask may depend on."""
         if self._lag is None:
             return False
-        waiting = [*self._search_flights(), *(twin for twins in self._twins.values() for twin in twins)]
+        waiting = [*self._searching(), *(ask for asks in self._waiting_for_equal.values() for ask in asks)]
         return any(ask.trial_id <= self._next_trial_id - self._lag for ask in waiting)
 
     def _next_repeat(self) -> Ask | None:
@@ -228,46 +238,43 @@ class TrialQueue:
         found = [choices for choices, (epochs, _) in self._rewards.items() if epochs == longest]
         return sorted(found, key=lambda choices: (-self._rewards[choices][1], choices))[:count]
 
-    def run_again(self, trial_id: int) -> None:
-        """The trial's worker was lost; `asks` yields it once more."""
-        self._to_run.append(self.flights[trial_id])
+    def attempt_of(self, trial_id: int) -> int | None:
+        """See Queue."""
+        return self.in_flight.attempt_of(trial_id)
+
+    def run_again(self, trial_id: int) -> int:
+        """See Queue."""
+        return self.in_flight.run_again(trial_id)
 
     def ended(self, trial_id: int, outcome: Outcome | None, *, seconds: float) -> None:
-        """The recorded end of a trial in flight: as `told`; and whoever waited for it is answered."""
-        self.told(self.flights.pop(trial_id), outcome, seconds=seconds)
-        for twin in self._twins.pop(trial_id, []):
+        """See Queue: as `told`; and asks that waited for this trial are answered, or run themselves."""
+        self.told(self.in_flight.remove(trial_id), outcome, seconds=seconds)
+        for equal in self._waiting_for_equal.pop(trial_id, []):
             if outcome is None:
-                self._record.crashed(twin, trial_id)
-                self.told(twin, None, seconds=0.0)
+                self._due.append(CrashLike(equal, trial_id))
             else:
-                self.place(twin)
+                self._place(equal)
 
     def _budget_is_spent(self) -> bool:
         budget = self._budget
         if budget.trials is not None:
-            return self._spent_trials + len(self._search_flights()) >= budget.trials
+            return self._spent_trials + len(self._searching()) >= budget.trials
         if budget.epochs is not None:
-            under_way = sum(map(self._own_epochs, self._search_flights()))
+            under_way = sum(map(self._own_epochs, self._searching()))
             return self._spent_epochs + under_way >= budget.epochs
         assert budget.device_seconds is not None, "a budget has one of three"
         return self._spent_seconds >= budget.device_seconds
 
-    def _ask(self) -> None:
-        """One proposal, recorded before anything follows from it."""
+    def _next_ask(self) -> Ask | None:
+        """The next ask, in canonical choices; None if the space has run out."""
         self._teach_up_to(self._next_trial_id)
         ask = self._propose(self._next_trial_id)
         if ask is None:
-            self.exhausted = True
-            return
+            return None
         ask = replace(ask, choices=self.space.canonical(ask.choices))
         if self._bound_stopping and ask.purpose == "search" and self._best_told is not None:
             ask = replace(ask, aux={**ask.aux, STOP_BELOW: self._best_told})
-        self._take(ask)
-
-    def _take(self, ask: Ask) -> None:
-        self._record.ask(ask)
-        self.asked(ask)
-        self.place(ask)
+        return ask
 
     def _propose(self, trial_id: int) -> Ask | None:
         if trial_id < len(self._initial):
@@ -279,12 +286,12 @@ class TrialQueue:
         return self.strategy.ask(trial_id)
 
     def _baseline_asked(self) -> int:
-        return self._baselines + sum(ask.purpose == "baseline" for ask in self.flights.values())
+        return self._baselines + sum(ask.purpose == "baseline" for ask in self.in_flight)
 
     def _uniform_unseen(self, trial_id: int, purpose: Purpose) -> Ask | None:
         """A uniform draw among architectures that were not trained and are not in flight; None if all are."""
         rng = np.random.default_rng([self._seed, trial_id])
-        running = {ask.choices for ask in self.flights.values()}
+        running = {ask.choices for ask in self.in_flight}
         for _ in range(UNSEEN_DRAWS):
             choices = self.space.sample(rng)
             if choices not in running and not self._is_trained(choices):
@@ -298,5 +305,10 @@ class TrialQueue:
 
 def trial_seed(seed: int, trial_id: int) -> int:
     """The seed of a trial's weights, data order and augmentation, from the search's seed."""
-    words = np.random.SeedSequence([seed, trial_id, DERIVE_TRIAL_SEED]).generate_state(1)
+    return derived_seed(seed, trial_id, DERIVE_TRIAL_SEED)
+
+
+def derived_seed(seed: int, trial_id: int, stream: int) -> int:
+    """A trial's seed in one of several independent streams."""
+    words = np.random.SeedSequence([seed, trial_id, stream]).generate_state(1)
     return int(words[0])

@@ -12,7 +12,7 @@ import numpy as np
 from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
 from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig
-from nas.search.search_loop import device_seconds
+from nas.search.run_record import device_seconds
 from nas.search.trial_queue import is_counted
 from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace

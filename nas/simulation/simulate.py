@@ -1,12 +1,13 @@
 """A search in memory and in simulated time: the rules of a real one, thousands of trials in a second."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.rungs import COUNTED
 from nas.search.config import Budget
+from nas.search.instructions import AnswerFrom, CrashLike, Instruction, RecordAsk, Run, Wait
 from nas.search.trial_queue import TrialQueue
 from nas.strategies.strategy import Promotes, Recommends, Strategy
 from nas.strategies.successive_halving import at_epochs
@@ -69,13 +70,12 @@ def simulate_search(
     where the space runs out. Of a strategy with shorter trials the search takes as many epochs as so many
     whole trainings.
     """
-    record = _Memory(known, seed)
+    memory = _Memory(known, seed)
     is_promoting = isinstance(strategy, Promotes)
     assert known.curve is not None or not is_promoting, "outcomes are known of whole trainings alone"
-    rules = TrialQueue(
+    queue = TrialQueue(
         known.space,
         strategy,
-        record,
         seed=seed,
         epochs=known.epochs,
         baseline=baseline,
@@ -83,21 +83,30 @@ def simulate_search(
         first_epochs=strategy.rungs[0] if isinstance(strategy, Promotes) else None,
     )
 
-    def run(ask: Ask, slot: int, now: float) -> tuple[float, tuple[Ask, Outcome, float]]:
-        seconds = known.seconds(ask.choices) * record.share(ask)
-        return seconds, (ask, record.outcome(ask, with_curve=is_promoting), now + seconds)
+    def tasks() -> Iterator[Ask | None]:
+        """Asks to run; None while only waiting helps."""
+        for instruction in queue.instructions():
+            memory.carry_out(instruction)
+            if isinstance(instruction, (Run, Wait)):
+                yield instruction.ask if isinstance(instruction, Run) else None
 
-    for ask, outcome, record.now in in_simulated_time(rules.asks(), run, workers=workers):
-        place = len(record.ends)
-        record.add(ask, outcome)
-        rules.ended(ask.trial_id, outcome, seconds=0.0)
+    def run(ask: Ask, slot: int, now: float) -> tuple[float, tuple[Ask, Outcome, float]]:
+        seconds = known.seconds(ask.choices) * memory.share(ask)
+        return seconds, (ask, memory.outcome(ask, with_curve=is_promoting), now + seconds)
+
+    for ask, outcome, memory.now in in_simulated_time(tasks(), run, workers=workers):
+        place = len(memory.ends)
+        memory.add(ask, outcome)
+        queue.ended(ask.trial_id, outcome, seconds=0.0)
+        for answer in queue.due():
+            memory.carry_out(answer)
         if isinstance(strategy, Recommends):
-            record.ends[place] = replace(record.ends[place], recommended=strategy.recommend())
-    return record.ends
+            memory.ends[place] = replace(memory.ends[place], recommended=strategy.recommend())
+    return memory.ends
 
 
 class _Memory:
-    """The record of a search that nobody will continue."""
+    """What was asked and how it ended, of a search that nobody will continue."""
 
     def __init__(self, known: KnownOutcomes, seed: int) -> None:
         self.ends: list[SimulatedEnd] = []
@@ -110,7 +119,17 @@ class _Memory:
         self.ends.append(SimulatedEnd(ask, outcome, self.now, share=self.share(ask)))
         self._outcomes[ask.trial_id] = outcome
 
-    def ask(self, ask: Ask) -> None:
+    def carry_out(self, instruction: Instruction) -> None:
+        """Takes in new asks and answers; what is to be run is somebody else's."""
+        match instruction:
+            case RecordAsk(ask):
+                self._note_training(ask)
+            case AnswerFrom(ask, earlier):
+                self.add(ask, replace(self._outcomes[earlier], status="cached"))
+            case CrashLike():
+                raise AssertionError("a known outcome is no crash")
+
+    def _note_training(self, ask: Ask) -> None:
         """Of a trial that may be continued, whose training it is and how far it goes."""
         if ask.epochs != self._known.epochs:
             self._begun[ask.trial_id] = (self._first(ask), ask.epochs)
@@ -134,14 +153,6 @@ class _Memory:
         found = at_epochs(replace(whole, curve=curve), ask.epochs, of=self._known.epochs)
         assert found is not None, "a curve has an accuracy for every epoch"
         return found
-
-    def cached(self, ask: Ask, earlier: int) -> Outcome:
-        outcome = replace(self._outcomes[earlier], status="cached")
-        self.add(ask, outcome)
-        return outcome
-
-    def crashed(self, ask: Ask, equal: int) -> None:
-        raise AssertionError("a known outcome is no crash")
 
 
 # ---------------------------------------------------------------------- many seeds

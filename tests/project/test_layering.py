@@ -14,7 +14,7 @@ ORDER = ("search_spaces", "trials", "analysis", "nas")
 ROOMS = {
     "search_spaces": ("settings", "networks", "choices", "interchange"),
     "trials": (
-        "recipe", "trial", "reward", "devices", "log", "images", "augmentation", "training", "timing",
+        "recipe", "trial", "devices", "log", "reward", "images", "augmentation", "training", "timing",
         "checkpoint", "failures", "run_trial", "executors",
     ),
     "nas": (

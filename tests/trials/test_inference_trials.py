@@ -8,7 +8,7 @@ from conftest import MakeConfig
 from test_train import make_trial, run
 
 from nas.search.search import search
-from nas.search.search_loop import needs_inference_time
+from nas.search.trial_builder import needs_inference_time
 from search_spaces.choices.limits import Limits
 from trials.executors.in_process import in_process
 from trials.log.rows import trial_row

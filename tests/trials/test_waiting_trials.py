@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_train import DIGITS, RECIPE, SMALL, make_trial
 
-from nas.search.search_loop import device_seconds
+from nas.search.run_record import device_seconds
 from trials.devices import device_lock
 from trials.devices.device import available_cores, lock_of
 from trials.devices.device_lock import DeviceLock, core_id

@@ -8,7 +8,7 @@ from typing import Any
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
-from trials.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
+from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
 from trials.trial import UNMEASURED_RATIO, Ask, InferenceTime, Outcome, StepTime, TrialResult
 
 MAX_ERROR = 2_000  # characters
@@ -133,6 +133,11 @@ def ask_from_row(row: Mapping[str, Any]) -> Ask:
         purpose=row["purpose"],
         aux=json.loads(row["aux"]),
     )
+
+
+def outcome_of(row: Mapping[str, Any]) -> Outcome | None:
+    """The outcome of a row; None of a trial that crashed, which says nothing about its architecture."""
+    return None if row["status"] == "crashed" else outcome_from_row(row)
 
 
 def outcome_from_row(row: Mapping[str, Any]) -> Outcome:

@@ -9,8 +9,8 @@ import pytest
 from conftest import MakeConfig
 from formula import formula_result, formula_worker
 
+from nas.search.attempts import MAX_ATTEMPTS
 from nas.search.search import SearchResult, search
-from nas.search.search_loop import MAX_ATTEMPTS
 from nas.search.strategy_guard import SearchFailedError
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.in_process import in_process
