@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from search_spaces.networks.architecture import Architecture, Block, Padding, Stage
-from search_spaces.networks.blocks import BLOCKS, Convolution, Dropout, SqueezeExcite, StochasticDepth
+from search_spaces.dropping import Dropout, StochasticDepth
+from search_spaces.networks.architecture import Architecture, Block, Op, Padding, Stage
+from search_spaces.networks.blocks import BLOCKS, SqueezeExcite
+from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.network import build_network, check_resolution
 from search_spaces.settings.yaml_files import read_yaml
 
@@ -35,7 +38,7 @@ def build(described: Block, padding: str = "symmetric", droppable: bool = False)
     return kind(described, padding=padding, momentum=0.1, epsilon=1e-3, droppable=droppable)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("op", BLOCKS)
+@pytest.mark.parametrize("op", get_args(Op))
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel_size", [3, 5])
 @pytest.mark.parametrize("expansion", [1, 4])
@@ -74,7 +77,7 @@ def test_blocks_of_expansion_1_leave_out_what_the_official_code_leaves_out() -> 
     assert convolutions(build(block("fused_mbconv", squeeze_channels=0))) == [(3, 32, 1), (1, 8, 1)]
 
 
-@pytest.mark.parametrize("op", BLOCKS)
+@pytest.mark.parametrize("op", get_args(Op))
 def test_the_input_is_added_where_the_shapes_allow_it(op: str) -> None:
     for changes, residual in (({}, True), ({"stride": 2}, False), ({"out_channels": 16}, False)):
         module = build(block(op, **changes)).eval()

@@ -11,8 +11,8 @@ from conftest import Nas
 from torch import nn
 
 from search_spaces.choices.space import SearchSpace
+from search_spaces.dropping import StochasticDepth
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.networks.blocks import StochasticDepth
 from search_spaces.networks.counting import count, count_module
 from search_spaces.networks.network import build_network, check_resolution
 from search_spaces.networks.resnet import Bottleneck
