@@ -16,7 +16,7 @@ from search_spaces.interchange.files import FORMATS, read_foreign, to_text
 from search_spaces.interchange.tensor_names import foreign_names
 from search_spaces.networks import architecture as names_module
 from search_spaces.networks import blocks as blocks_module
-from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.architecture import OP_NAMES, Architecture, Stage, op_name
 from search_spaces.networks.blocks import BLOCKS, FusedMBConv, MBConv, own_ops
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
@@ -202,3 +202,9 @@ def test_an_op_of_a_new_name_is_built_counted_timed_searched_and_reported(tmp_pa
     assert "ghost" in found["ops"]
     assert found["report"]
     assert found["winner"]
+
+
+def test_an_op_has_one_short_name_and_an_own_one_is_called_as_in_its_yaml() -> None:
+    names = [op_name(op) for op in ("mbconv", "fused_mbconv", "bottleneck", "ghost")]
+    assert names == ["MBConv", "Fused", "Bottleneck", "ghost"]
+    assert set(OP_NAMES) == set(BLOCKS)

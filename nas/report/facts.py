@@ -15,7 +15,7 @@ from nas.report.markup import Markup, join, tag
 from nas.results.winner import winner_id
 from nas.search.config import SearchConfig
 from nas.simulation.compare_strategies import parsed_terms
-from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.architecture import Architecture, Stage, op_name
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
@@ -23,7 +23,6 @@ from trials.reward import SHIPPED
 from trials.trial import REWARDABLE
 
 TERM_NAMES = {"step_time_ratio": "step time", "params": "parameters", "macs": "MACs"}
-OPS = {"mbconv": "MB", "fused_mbconv": "Fused"}
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,7 @@ def stage_words(stage: Stage) -> str:
     """A stage in a few characters: Fused k3 e4 48 ×2."""
     if not stage.layers:
         return "absent"
-    op, squeeze = OPS.get(stage.op, stage.op), " se" if stage.se_ratio else ""
+    op, squeeze = op_name(stage.op), " se" if stage.se_ratio else ""
     return (
         f"{op} k{stage.kernel_size} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
         f"{squeeze} ×{stage.layers}"
