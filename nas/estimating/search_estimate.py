@@ -17,12 +17,12 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, is_out_of_memory
 from trials.images.config import find_images
 from trials.images.splits import minival_size, split_indices
+from trials.log.schema import WORK_SECONDS
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import default_table_path, read_table
 from trials.timing.block_times import table_conditions
 
 HOUR = 3600.0
-PARTS = ("build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds")
 ASSUMED = ("devices", "images", "classes")
 DEFAULT_CLASSES = 1000
 
@@ -211,7 +211,7 @@ def estimate_figures(
                 "smallest": min(getattr(cost, name) for cost in costs),
                 "largest": max(getattr(cost, name) for cost in costs),
             }
-            for name in (*PARTS, "seconds")
+            for name in (*WORK_SECONDS, "seconds")
         },
         "strategy": config.strategy["name"],
         "bound_stopping": config.bound_stopping is not None,

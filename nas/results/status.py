@@ -12,15 +12,15 @@ from analysis.finalists import finalists
 from analysis.rungs import SEARCHED, longest, may_win, own_epochs, standing
 from nas.results.winner import winner_id
 from nas.search.config import Budget, Finalists, SearchConfig
-from nas.search.run_record import device_seconds
 from nas.search.trial_queue import MAX_REPEATS, is_counted
 from nas.strategies.strategy import STRATEGIES, Recommends
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.rows import device_seconds, seconds_by_work
 from trials.log.run_reader import RunLog, read_run
+from trials.log.schema import WORK
 
 State = Literal["running", "finished", "stopped"]
-KINDS = ("train", "timing", "evaluate", "build")
 PACED_TRIALS = 40  # the last ones, by which the time left is told
 MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
 BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
@@ -53,6 +53,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         state = "finished"
     now = now or datetime.now(UTC)
     best = _best(run, rows)
+    seconds = [seconds_by_work(row) for row in rows]
     baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
     return {
         "run": str(run),
@@ -67,10 +68,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         "best": {name: best[name] for name in BEST} if best else None,
         "baseline_median_reward": statistics.median(baseline) if baseline else None,
         "baseline_trials": len(baseline),
-        "device_seconds": {
-            kind: sum(r.get(f"{kind}_seconds") or 0.0 for r in rows if r["status"] != "cached")
-            for kind in KINDS
-        },
+        "device_seconds": {kind: sum(each[kind] for each in seconds) for kind in WORK},
         "seconds_left": seconds_left(config.budget, log, spent, now) if log.driver else None,
         "unreadable": list(log.unreadable),
     }

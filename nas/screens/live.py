@@ -18,8 +18,8 @@ from analysis.rungs import may_win, own_epochs, standing
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
-from nas.search.run_record import device_seconds
 from nas.search.trial_queue import is_counted
+from trials.log.rows import device_seconds
 from trials.trial import EpochResult, Notice, Progress
 
 CURVE_WIDTH = 32  # of 80 columns

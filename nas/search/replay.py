@@ -3,7 +3,6 @@
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig
 from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder
-from nas.search.run_record import device_seconds
 from nas.search.search_reward import SearchReward
 from nas.search.strategy_guard import GuardedStrategy
 from nas.search.trial_builder import TrialBuilder
@@ -11,7 +10,7 @@ from nas.search.trial_queue import TrialQueue, trial_seed
 from nas.search.warm_start import warm_start
 from nas.strategies.strategy import build_strategy, promoting
 from search_spaces.choices.choice_space import ChoiceSpace
-from trials.log.rows import ask_from_row, outcome_of
+from trials.log.rows import ask_from_row, device_seconds, outcome_of
 from trials.log.store import RunStore
 from trials.trial import Ask
 

@@ -91,9 +91,3 @@ class RunRecord:
     def refresh_views(self) -> None:
         """Brings trials.parquet and epochs.parquet up to date, now and then."""
         self._store.refresh_views()
-
-
-def device_seconds(row: Mapping[str, Any]) -> float:
-    """Seconds that a trial held its device."""
-    names = ("build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds")
-    return float(sum(row.get(name) or 0.0 for name in names))

@@ -12,12 +12,12 @@ import numpy as np
 from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
 from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig
-from nas.search.run_record import device_seconds
 from nas.search.trial_queue import is_counted
 from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.networks.counting import Counts, count
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.rows import device_seconds
 from trials.log.run_reader import read_run
 from trials.reward import SHIPPED, Reward, recorded_ratio, recorded_reward
 from trials.trial import INFERENCE, REWARDABLE, Outcome

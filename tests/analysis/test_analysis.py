@@ -14,13 +14,16 @@ from analysis.frame import is_searched, ranked, read_trials, searched
 from analysis.intervals import difference, mean, resampled, share
 from analysis.ledger import ALL_KINDS, by_purpose, ledger, pauses, utilisation, work
 from analysis.pareto import hypervolume, non_dominated
-from analysis.progress import SPENT, front_volume, progress, random_band
+from analysis.progress import device_seconds as seconds_of_frame
+from analysis.progress import front_volume, progress, random_band
 from analysis.proxy_audit import proxy_audit
 from analysis.reward_map import candidates, reward_map, winner_range
 from analysis.run_comparison import compare_groups, compare_runs, winners_agree
 from analysis.rungs import may_win
 from nas.results.export import chosen_row
 from nas.search.trial_queue import is_counted
+from trials.log.rows import device_seconds, seconds_by_work
+from trials.log.schema import WORK, WORK_SECONDS
 from trials.trial import Purpose, Status
 
 
@@ -39,7 +42,7 @@ def test_rows_and_frames_agree_on_what_may_win_and_what_counts() -> None:
         {"trial_id": i, "tell_seq": i, "status": status, "purpose": purpose, "reward": 0.5, "epochs": 4}
         for i, (status, purpose) in enumerate(product(get_args(Status), get_args(Purpose)))
     ]
-    frame = pd.DataFrame(rows).assign(**dict.fromkeys(SPENT, 1.0))
+    frame = pd.DataFrame(rows).assign(**dict.fromkeys(WORK_SECONDS, 1.0))
     found = [row for row in rows if may_win(row)]
     assert [(row["status"], row["purpose"]) for row in found] == [
         ("completed", "search"),
@@ -215,6 +218,15 @@ def test_the_ledger_adds_up_to_the_workers_time(trials: pd.DataFrame) -> None:
     assert np.allclose(spent["total"], found["end"].max())
     assert 0.8 < utilisation(trials) < 1
     assert by_purpose(trials)["trials"].sum() == len(trials)
+
+
+def test_rows_and_frames_agree_on_the_seconds_of_each_kind_of_work() -> None:
+    row = {"trial_id": 0, "status": "completed", "build_seconds": 1.0, "timing_seconds": 2.0}
+    row |= {"train_seconds": 4.0, "evaluate_seconds": None, "waiting_seconds": 16.0}
+    rows = [row, {**row, "status": "cached"}, {**row, "status": "crashed", "train_seconds": 8.0}]
+    assert [device_seconds(each) for each in rows] == [7.0, 0.0, 11.0]
+    assert seconds_by_work(row) == dict(zip(WORK, (1.0, 2.0, 4.0, 0.0), strict=True))
+    assert list(seconds_of_frame(pd.DataFrame(rows))) == [7.0, 0.0, 11.0]
 
 
 def test_a_stopped_search_was_not_idle(trials: pd.DataFrame) -> None:

@@ -9,11 +9,10 @@ import pytest
 import torch
 from test_train import DIGITS, RECIPE, SMALL, make_trial
 
-from nas.search.run_record import device_seconds
 from trials.devices import device_lock
 from trials.devices.device import available_cores, lock_of
 from trials.devices.device_lock import DeviceLock, core_id
-from trials.log.rows import trial_row
+from trials.log.rows import device_seconds, trial_row
 from trials.log.schema import TRIAL_SCHEMA
 from trials.run_trial import WorkerSetup, start_worker
 from trials.training import train

@@ -9,6 +9,7 @@ from typing import Any
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
+from trials.log.schema import WORK, WORK_SECONDS
 from trials.trial import UNMEASURED_RATIO, Ask, InferenceTime, Outcome, StepTime, TrialResult
 
 MAX_ERROR = 2_000  # characters
@@ -86,10 +87,7 @@ def trial_row(
         row |= {
             "started_at": datetime.fromisoformat(times.started_at),
             "finished_at": datetime.fromisoformat(times.finished_at),
-            "build_seconds": times.build_seconds,
-            "timing_seconds": times.timing_seconds,
-            "train_seconds": times.train_seconds,
-            "evaluate_seconds": times.evaluate_seconds,
+            **{name: getattr(times, name) for name in WORK_SECONDS},
             "waiting_seconds": times.waiting_seconds,
         }
     return row
@@ -138,6 +136,17 @@ def ask_from_row(row: Mapping[str, Any]) -> Ask:
 def outcome_of(row: Mapping[str, Any]) -> Outcome | None:
     """The outcome of a row; None of a trial that crashed, which says nothing about its architecture."""
     return None if row["status"] == "crashed" else outcome_from_row(row)
+
+
+def device_seconds(row: Mapping[str, Any]) -> float:
+    """Seconds that a row's trial held its device, whatever for; 0 of a cached one, which ran nowhere."""
+    return sum(seconds_by_work(row).values())
+
+
+def seconds_by_work(row: Mapping[str, Any]) -> dict[str, float]:
+    """The seconds of a row's trial for each kind of WORK."""
+    ran = row["status"] != "cached"
+    return {kind: float(row.get(f"{kind}_seconds") or 0.0) if ran else 0.0 for kind in WORK}
 
 
 def outcome_from_row(row: Mapping[str, Any]) -> Outcome:

@@ -10,7 +10,6 @@ from clocks import passes_that_take
 from test_train import CPU, SMALL, make_trial, run
 
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.blocks import Convolution
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.network import Network
 from trials.images.packed import default_cache
