@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import REPOSITORY
 from torch import nn
 
 from search_spaces.interchange.files import FORMATS, read_foreign, to_text
@@ -22,7 +23,7 @@ from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
 
-ROOT = Path(__file__).parent.parent
+ROOT = REPOSITORY
 EDITED = (blocks_module, names_module)
 NETWORK = Architecture(
     stem_channels=16,
@@ -130,6 +131,7 @@ seed: 3
 SCRIPT = """
 import json
 import torch
+from places import REPOSITORY
 from nas.search.config import read_search_config
 from nas.results.export import exported_row
 from nas.search.best_file import architecture_of
