@@ -13,6 +13,7 @@ from analysis.seed_curves import student_t
 from nas.estimating.estimated_trials import ImageCounts, TrialBench, TrialCost, drawn_costs, trial_bench
 from nas.search.config import SearchConfig, check_networks, read_search_config
 from nas.search.predicted_step_time import open_prediction, searched_space
+from search_spaces.settings.overrides import Override
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, is_out_of_memory
 from trials.images.config import find_images
@@ -56,7 +57,7 @@ def read_assumptions(words: Sequence[str]) -> dict[str, list[int]]:
 def estimate_on_console(
     file: str,
     *,
-    overrides: Sequence[str],
+    overrides: Sequence[str | Override],
     workers: int | None,
     in_process: bool,
     per_device: int,

@@ -13,6 +13,7 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
+from search_spaces.settings.overrides import Override
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
@@ -178,7 +179,7 @@ def _check_rungs(config: SearchConfig) -> None:
         )
 
 
-def read_search_config(source: str | Path, *, overrides: Sequence[str] = ()) -> SearchConfig:
+def read_search_config(source: str | Path, *, overrides: Sequence[str | Override] = ()) -> SearchConfig:
     """Reads a search file to search with it, with `key.path=value` overrides.
 
     Raises:

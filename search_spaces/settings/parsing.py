@@ -121,7 +121,11 @@ def _key(node: yaml.Node) -> str:
         raise ValueError(f"{_place(node)}: merge keys (<<) are not used here; write the keys out")
     key = _scalar(node)
     if not isinstance(key, str):
-        raise ValueError(f"{_place(node)}: the key {node.value or 'is empty'} is not text; put it in quotes")
+        word = f"'{node.value}'" if node.value else "nothing"
+        raise ValueError(
+            f"{_place(node)}: {word} stands where a key is expected; a list is written in [], and a key that "
+            "is a number in quotes"
+        )
     if node.style is None and (bracket := re.search(r"[\[\]{}]", key)):
         raise ValueError(f"{_place(node)}: a ':' is missing before the '{bracket[0]}' in '{key}'")
     return key

@@ -53,6 +53,8 @@ def explained(error: yaml.YAMLError, text: str) -> str:
 
 def _second_colon(lines: list[str], line: int, column: int) -> str:
     """A ':' behind something that has a value already: in the same line, or because of a line above."""
+    if item := re.match(r"\s*-(?=[^\s-])", lines[line]):
+        return _at(line + 1, item.end(), "a space is missing behind this '-'")
     if re.search(r":\s", lines[line][:column]):
         meaning = "a second ':' in this line; put text that holds ': ' in quotes, or a mapping in {}"
         return _at(line + 1, column + 1, meaning)

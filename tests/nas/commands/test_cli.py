@@ -164,7 +164,7 @@ def test_a_killed_search_continues_with_the_same_command(digits_search_file: Pat
         (("search", "quick", "--set", "recipe=proxy_digit"), "proxy_digits"),
         (("search", "quick", "--set", "seed"), "key.path=value"),
         (("search", "quick", "--set", "baseline=13"), "only 12 trials"),
-        (("search", "quick", "--set", "timing.resolution=4"), "timing.resolution: 4 is out of range"),
+        (("search", "quick", "--set", "timing.resolution=4"), "--set timing.resolution=4: 4 is out of range"),
         (
             ("search", "efficientnetv2", "--set", "data.source=digits", "--set", "recipe.resolution=16"),
             "32 px",
