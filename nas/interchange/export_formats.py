@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
+from nas.commands.output_files import refuse_existing
 from nas.interchange.library_check import library_check
 from nas.interchange.onnx_export import write_onnx
-from nas.results.export import exported_row, refuse_existing, write_text
+from nas.results.export import exported_row, write_text
 from nas.search.best_file import architecture_of, best_yaml, classes_of
 from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace

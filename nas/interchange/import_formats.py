@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from nas.commands.output_files import refuse_existing
 from nas.interchange.library_check import library_check
-from nas.results.export import refuse_existing, write_text
+from nas.results.export import write_text
 from search_spaces.interchange.files import read_foreign, to_text
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count

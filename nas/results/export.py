@@ -7,6 +7,7 @@ from typing import Any
 from analysis.finalists import Finalist, finalists
 from analysis.pareto import pareto_front
 from analysis.rungs import may_win, standing
+from nas.commands.output_files import refuse_existing
 from nas.results.winner import winner_id
 from nas.search.best_file import best_yaml
 from search_spaces.settings.yaml_files import ConfigError
@@ -55,16 +56,6 @@ def write_text(output: Path, text: str) -> None:
         raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
 
 
-def refuse_existing(output: Path | None, *, force: bool) -> None:
-    """Refuses to replace a file unasked.
-
-    Raises:
-        ConfigError: `output` exists and `force` is not given.
-    """
-    if output is not None and output.exists() and not force:
-        raise ConfigError(f"{output}: this file exists; choose another name, or replace it with --force")
-
-
 def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     """Writes the run's Pareto front of accuracy, step time and parameters, one YAML file for each trial.
 
@@ -75,8 +66,7 @@ def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     if not rows:
         raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
     files = {folder / f"trial-{row['trial_id']:05d}.yaml": row for row in rows}
-    if existing := [path for path in files if path.exists() and not force]:
-        raise ConfigError(f"{existing[0]}: this file exists; choose another folder, or add --force")
+    refuse_existing(*files, force=force)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, row in files.items():
