@@ -1,4 +1,4 @@
-"""What an annotation of a dataclass expects: its keys, the kinds of values in it, and words for them."""
+"""Annotations of dataclasses: keys, kinds of values, and words for what is expected."""
 
 import dataclasses
 import types
@@ -46,7 +46,7 @@ def kind_at(cls: Any, location: Iterable[int | str]) -> Any:
 
 
 def words_for(kind: Any) -> str:
-    """What is expected where this kind of value belongs; a class may say it itself, as `EXPECTED`."""
+    """Words for what is expected where this kind of value belongs; a class may give its own: `EXPECTED`."""
     if hasattr(kind, "EXPECTED"):
         return str(kind.EXPECTED)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -85,5 +85,5 @@ def plain(hint: Any) -> Any:
 
 
 def is_union(kind: Any) -> bool:
-    """Whether an annotation allows several kinds."""
+    """True if an annotation allows several kinds."""
     return typing.get_origin(kind) in (typing.Union, types.UnionType)

@@ -1,4 +1,4 @@
-"""Where each part of a configuration was written: in which file and line, or in which option typed."""
+"""The origin of each part of a configuration: a file and its line, or an option as it was typed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from search_spaces.settings.parsing import Location
 
 @dataclass(frozen=True)
 class Origin:
-    """A file, or an option of the command line, that a part of a configuration was written in."""
+    """The file, or the option of the command line, that holds a part of a configuration."""
 
     name: str  # of the file; of an option, all that was typed: --set budget.trials=10
     at: Location = ()  # the part of the whole that was written here
@@ -27,7 +27,7 @@ class Origin:
 
     @property
     def led_here(self) -> tuple["Origin", ...]:
-        """What named this file, what named that one, and so on."""
+        """The origin that names this file, the one that names that one, and so on."""
         return () if self.named_in is None else (self.named_in, *self.named_in.led_here)
 
     def file(self, path: Path, written: str, at: Location) -> "Origin":
@@ -67,9 +67,11 @@ def said_of(origin: Origin, location: Location, sentence: str, *, because_of: Se
 
 def _bracket(origin: Origin, location: Location) -> str:
     """The line, and the files and options that led here."""
+    # The line of the place, or of the mapping or list around it
     inner = location[len(origin.at) :]
     known = (inner[:length] for length in range(len(inner), 0, -1) if inner[:length] in origin.lines)
     found = [f"line {origin.lines[place]}" for place in list(known)[:1]]
+    # The chain of names from this file outwards
     named = []
     for outer, inner_origin in zip(origin.led_here, (origin, *origin.led_here), strict=False):
         place = outer.place(inner_origin.at)

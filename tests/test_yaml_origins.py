@@ -176,6 +176,12 @@ def test_a_wrong_option_is_blamed_as_it_was_typed(override: str, said: str) -> N
     assert refusal(override, file="quick").startswith(f"--set {override}: {said}")
 
 
+def test_paths_that_no_file_has_are_refused() -> None:
+    assert refusal("strategy.²=3", file="quick").startswith("--set strategy.²=3")
+    assert "more than 32 keys" in refusal(f"strategy{'.a' * 2000}=3", file="quick")
+    assert refusal(f"space.stages[{'9' * 5000}]=3", file="quick").endswith("items are 0 to 3")
+
+
 @pytest.mark.parametrize("override", ["seed", "=3", "a..b=3", "a[=3", "a b=3", ".a=3", "a[x]=3"])
 def test_an_option_that_is_no_override_is_refused_with_an_example(override: str) -> None:
     said = f"--set {override}: expected key.path=value, as in --set budget.trials=100"

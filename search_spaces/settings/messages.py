@@ -24,7 +24,7 @@ PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+|\[\d+\])*): ")  # with which a message
 
 
 class Complaint(NamedTuple):
-    """What is wrong at a place of a mapping."""
+    """A mistake at a place of a mapping."""
 
     location: Location
     sentence: str
@@ -99,7 +99,7 @@ def _narrowed(cls: type, mapping: Any, location: Location, message: str) -> Comp
     if not match:
         return Complaint(location, message)
     value, place = _value_at(mapping, location), location
-    steps = [int(step) if step.isdigit() else step for step in re.findall(r"\w+", match[1])]
+    steps = steps_of(match[1])
     for i, step in enumerate(steps):
         is_last = i == len(steps) - 1
         if _holds(value, step):
@@ -127,7 +127,7 @@ def _value_at(mapping: Any, location: Location) -> Any:
 
 
 def _other_kind(cls: type, mapping: Any, location: Location) -> str | None:
-    """What is said of a mapping none of whose keys is known, and few of them close to one that is."""
+    """A sentence about a mapping none of whose keys is known, and few of them close to one that is."""
     kind, value = kind_at(cls, location), _value_at(mapping, location)
     fields = fields_of(kind)
     if not fields or not isinstance(value, dict) or len(value) < 2 or value.keys() & fields.keys():
@@ -150,6 +150,12 @@ def _within(mapping: Any, detail: ErrorDetails) -> Location:
         elif is_last and missing and isinstance(value, dict):
             location = (*location, step)
     return location
+
+
+def steps_of(place: str) -> Location:
+    """The keys and indices of a path: the reverse of `place_of`."""
+    steps = re.findall(r"[^.\[\]]+", place)
+    return tuple(int(step) if re.fullmatch("[0-9]{1,9}", step) else step for step in steps)
 
 
 def place_of(location: Iterable[Any]) -> str:

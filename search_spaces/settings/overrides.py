@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.settings.messages import known_keys, shown
-from search_spaces.settings.parsing import Location, plain_values
+from search_spaces.settings.messages import known_keys, shown, steps_of
+from search_spaces.settings.parsing import MAX_DEPTH, Location, plain_values
 from search_spaces.yaml_kinds import fields_of, item_kind, value_kind
 
 KEY = re.compile(r"[^\s.\[\]=]+(\.[^\s.\[\]=]+|\[\d+\])*")
-STEP = re.compile(r"[^.\[\]]+")
 MAX_TYPED = 120
 
 
@@ -25,7 +24,7 @@ class Override:
     @property
     def location(self) -> Location:
         """Keys and indices of `key`."""
-        return tuple(int(step) if step.isdigit() else step for step in STEP.findall(self.key))
+        return steps_of(self.key)
 
 
 def override_of(words: str | Override) -> Override:
@@ -42,7 +41,10 @@ def override_of(words: str | Override) -> Override:
     key, equals, text = words.partition("=")
     if not equals or not KEY.fullmatch(key.strip()):
         raise ValueError(f"{typed}: expected key.path=value, as in --set budget.trials=100")
-    return Override(key.strip(), text, typed)
+    override = Override(key.strip(), text, typed)
+    if len(override.location) > MAX_DEPTH:
+        raise ValueError(f"{typed}: the path is more than {MAX_DEPTH} keys long")
+    return override
 
 
 def value_of(override: Override) -> Any:

@@ -1,4 +1,4 @@
-"""What PyYAML finds wrong with a text, in words by which one can mend it."""
+"""PyYAML's complaints about a text, in words by which one can mend it."""
 
 import re
 from typing import Any
@@ -22,6 +22,7 @@ def explained(error: yaml.YAMLError, text: str) -> str:
     end: Any = error.problem_mark
     start: Any = error.context_mark or end
     problem, context = error.problem or "", error.context or ""
+    # The first that fits: special cases stand before general ones.
     for words, mark, meaning in (
         (r"'\\t' that cannot start", end, "a tab where spaces are expected; indent with spaces"),
         (

@@ -12,13 +12,12 @@ import yaml
 
 from search_spaces.settings.messages import Complaint, checked, shown, suggestion
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
-from search_spaces.settings.parsing import Location, PlainYaml, is_plain_text, plain_values
+from search_spaces.settings.parsing import Location, PlainYaml, is_plain_text, plain_values, text_of_file
 from search_spaces.yaml_kinds import fields_of, item_kind, kind_at, value_kind
 from search_spaces.yaml_origins import Origin, Origins, origin_of, said_of
 
 T = TypeVar("T")
 
-MAX_BYTES = 1 << 20
 MAX_PROBLEMS = 10
 SHIPPED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KINDS = {
@@ -110,7 +109,7 @@ def _made(cls: type[T], mapping: Any, origin: Origin, overrides: Sequence[str | 
 
 @dataclasses.dataclass(frozen=True)
 class _Written:
-    """What the files say, before any override."""
+    """The files' content, before any override."""
 
     cls: type
     mapping: Any
@@ -190,20 +189,7 @@ def _located(kind: type, candidates: list[Path], written: str, origin: Origin, a
 def _parsed(path: Path, origin: Origin) -> PlainYaml:
     """The plain values of a file; `origin` stands for it in messages."""
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            sentence = f"{size:,} bytes; a YAML file of ours is below {MAX_BYTES:,}"
-            raise ConfigError(said_of(origin, origin.at, sentence))
-        content = path.read_bytes()
-        return plain_values(content.decode("utf-8"))
-    except OSError as error:
-        raise ConfigError(said_of(origin, origin.at, f"cannot be read: {error.strerror}")) from None
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        found = f"the byte 0x{content[error.start]:02X} in line {line} is not UTF-8"
-        sentence = f"not a text file ({found}); save it as UTF-8"
-        raise ConfigError(said_of(origin, origin.at, sentence)) from None
-    except ConfigError:
-        raise
+        return plain_values(text_of_file(path))
     except ValueError as error:
         raise ConfigError(said_of(origin, origin.at, str(error))) from None
 
