@@ -11,11 +11,13 @@ from typing import Any
 def fields_of(kind: Any) -> Mapping[str, Any]:
     """Field names and the class (or annotation) of each, of a dataclass; empty for anything else.
 
-    Of a union they are those of its one dataclass.
+    Of a union they are those of its one dataclass. A dataclass that a file does not hold by its fields has
+    none: it has a `written`, which is what the file holds, and a WRITTEN_AS, which says what that is.
     """
     members = typing.get_args(kind) if is_union(kind) else (kind,)
     classes = [each for each in members if isinstance(each, type) and dataclasses.is_dataclass(each)]
-    return _fields_of(classes[0]) if len(classes) == 1 else {}
+    by_fields = len(classes) == 1 and not hasattr(classes[0], "WRITTEN_AS")
+    return _fields_of(classes[0]) if by_fields else {}
 
 
 @lru_cache
@@ -47,8 +49,9 @@ def kind_at(cls: Any, location: Iterable[int | str]) -> Any:
 
 def words_for(kind: Any) -> str:
     """Words for what is expected where this kind of value belongs; a class may give its own: `EXPECTED`."""
-    if hasattr(kind, "EXPECTED"):
-        return str(kind.EXPECTED)
+    for name in ("EXPECTED", "WRITTEN_AS"):
+        if hasattr(kind, name):
+            return str(getattr(kind, name))
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         keys = ", ".join(fields_of(kind))
         named = " or the name of a file that holds it" if hasattr(kind, "SHIPPED") else ""

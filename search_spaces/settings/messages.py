@@ -40,13 +40,14 @@ def checked(cls: type[T], mapping: Any) -> tuple[T | None, list[Complaint]]:
     try:
         return TypeAdapter(cls).validate_python(mapping), []
     except ValidationError as error:
-        return None, _complaints(cls, mapping, error.errors(include_url=False))
+        return None, [Complaint(*item) for item in complaints(cls, mapping, error).items()]
 
 
-def _complaints(cls: type, mapping: Any, details: list[ErrorDetails]) -> list[Complaint]:
+def complaints(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
+    """A sentence for each place of which pydantic complains."""
     # pydantic's details, as one sentence for each place
     sentences: dict[Location, str] = {}
-    for detail in details:
+    for detail in error.errors(include_url=False):
         place, sentence = _complaint(cls, mapping, detail)
         more_telling = detail["type"] == "value_error" and "expected" in sentences.get(place, "")
         if place not in sentences or more_telling:
@@ -58,7 +59,7 @@ def _complaints(cls: type, mapping: Any, details: list[ErrorDetails]) -> list[Co
             sentences[whole] = other
     # A complaint about a whole value is noise beside one about a part of it
     wholes = {place[:length] for place in sentences for length in range(1, len(place))}
-    return [Complaint(place, sentence) for place, sentence in sentences.items() if place not in wholes]
+    return {place: sentence for place, sentence in sentences.items() if place not in wholes}
 
 
 def _not_finite(value: Any, location: Location = ()) -> Iterator[Complaint]:
@@ -189,6 +190,7 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails)
         "greater_than_equal": "at least {ge}",
         "less_than": "below {lt}",
         "less_than_equal": "at most {le}",
+        "finite_number": "finite",
     }
     if kind in bounds:
         return f"{shown(found)} is out of range; it must be {bounds[kind].format(**context)}"

@@ -258,6 +258,8 @@ def _overridden(written: _Written, given: Sequence[Override]) -> tuple[Any, Orig
 
 def to_mapping(value: Any) -> Any:
     """Plain values (mappings, lists, numbers, text) of a dataclass; fields that are None are left out."""
+    if hasattr(value, "WRITTEN_AS"):
+        return to_mapping(value.written)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         items = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: to_mapping(item) for name, item in items if item is not None}
