@@ -166,7 +166,6 @@ def test_a_circle_of_two_files_is_refused_with_both() -> None:
         ("recipe.momentum=.nan", "nan is not a number that can be used here"),
         ("strategy.popluation=3", "evolution has no such setting; its settings are population"),
         ("strategy=evolutoin", "'evolutoin' is not a strategy; strategies are"),
-        ("strategy.tournament=50", "50 given; 1 to the population of 4 expected"),
         ("budget={}", "give one of trials, epochs and device_seconds; found none"),
         ("recipe=proxy_digit", "'proxy_digit': there is no such file"),
         ("initial=[efficientnet-b0, b]", "[1]: 'b': there is no such file"),

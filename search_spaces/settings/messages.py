@@ -1,7 +1,6 @@
 """Complaints about a mapping that is not right: one sentence per place, in the words of the file."""
 
 import difflib
-import json
 import math
 import re
 import typing
@@ -238,12 +237,21 @@ def shown(found: Any) -> str:
         return "nothing"
     if isinstance(found, str):
         text = f"'{found}'" if found.isprintable() else repr(found)
-    elif isinstance(found, (bool, list, tuple, dict)):
-        text = json.dumps(found, default=str, ensure_ascii=False)
-        text = text if text.isprintable() else json.dumps(found, default=str)
     else:
-        text = repr(found)
+        text = _in_yaml(found)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def _in_yaml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_in_yaml(key)}: {_in_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_in_yaml, value)) + "]"
+    if isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
+        return value
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def known_keys(found: str, fields: Iterable[str]) -> str:

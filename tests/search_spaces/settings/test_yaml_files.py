@@ -173,6 +173,10 @@ GOOD = {
             "stem_channels: '8' given; expected a whole number; write 8, without",
         ),
         (
+            {"stages": {"op": "mbconv", "layers": [1, True, None, "a b"]}},
+            "stages: {op: mbconv, layers: [1, true, null, 'a b']} given; expected a list",
+        ),
+        (
             {"stem": {"op": "a"}},
             "stem: 'stem' is not a key here; keys are stem_channels, stem_stride,",
         ),
