@@ -2,14 +2,15 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from companion import Companion, Told
 from conftest import Nas
 
 from analysis.frame import ranked
@@ -26,14 +27,14 @@ def typed(*arguments: object, timeout: float = 800) -> subprocess.CompletedProce
     )
 
 
-def options_of(command: str) -> set[str]:
-    lines = typed(command, "--help").stdout.split("Options:")[1].splitlines()
-    words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
-    return {word for word in words if word.startswith("-")}
-
-
-def test_the_permitted_options() -> None:
+def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     """What to run is in the YAML; flags say where and how. A new flag needs a reason and a line here."""
+
+    def options_of(command: str) -> set[str]:
+        lines = nas(command, "--help")[1].split("Options:")[1].splitlines()
+        words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
+        return {word for word in words if word.startswith("-")}
+
     assert options_of("search") == {
         "--run", "--workers", "--per-device", "--ray-address", "--in-process", "--log", "--set", "--init",
         "--grace", "--disk-wait", "--estimate", "--assume", "--json", "--help",
@@ -103,7 +104,7 @@ def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
 
 def test_export_and_describe_agree_with_the_row(finished_run: Path, nas: Nas, tmp_path: Path) -> None:
     winner = tmp_path / "winner.yaml"
-    assert typed("export", finished_run, "-o", winner).returncode == 0
+    assert nas("export", finished_run, "-o", winner)[0] == 0
     frame = pd.read_parquet(finished_run / "trials.parquet")
     best = ranked(frame).iloc[0]
     described = json.loads(nas("describe", winner, "--json")[1])
@@ -127,22 +128,38 @@ def test_export_never_replaces_a_file_unasked(finished_run: Path, nas: Nas, tmp_
     assert nas("export", finished_run, "-o", target, "--force")[0] == 0
 
 
-def test_a_killed_search_continues_with_the_same_command(digits_search_file: Path, tmp_path: Path) -> None:
+def type_and_wait_after_each_row(told: Told, *words: object) -> None:
+    """The command, which waits whenever it has recorded a trial."""
+    from nas.cli import main
+    from trials.log.store import RunStore
+
+    record = RunStore.record_trial
+
+    def record_and_wait(store: RunStore, row: Mapping[str, Any]) -> dict[str, Any]:
+        recorded = record(store, row)
+        told.say("row")
+        told.wait()
+        return recorded
+
+    RunStore.record_trial = record_and_wait  # type: ignore[method-assign]
+    sys.argv = ["nas", *map(str, words)]
+    main()
+
+
+@pytest.mark.usefixtures("as_a_worker")
+def test_a_killed_search_continues_with_the_same_command(
+    digits_search_file: Path, nas: Nas, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     arguments = ["search", digits_search_file, "--run", folder, "--in-process", "--set", "budget.trials=3"]
-    command = [*COMMAND, *map(str, arguments)]
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = Companion(type_and_wait_after_each_row, *arguments)
+    driver.says("row")
+    driver.kill()
     rows = folder / "log" / "trials"
-    deadline = time.monotonic() + 600
-    while not list(rows.glob("t*.parquet")) and time.monotonic() < deadline:
-        assert driver.poll() is None
-        time.sleep(0.02)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
     before = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
-    assert 1 <= len(before) < 3
-    done = typed(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
+    assert len(before) == 1
+    code, _, said = nas(*arguments, "--json")
+    assert code == 0, said
     after = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
     assert before.items() <= after.items()
     frame = pd.read_parquet(folder / "trials.parquet")

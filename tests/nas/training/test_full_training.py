@@ -2,10 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from companion import Companion, Told
 from PIL import Image
 from test_train import SMALL
 from typer.testing import CliRunner
@@ -26,7 +23,7 @@ from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping, yaml_text
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
 from trials.images.config import DataConfig
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.recipe import Ramp, Recipe
@@ -351,27 +348,27 @@ def test_repeats_give_mean_and_deviation(tmp_path: Path) -> None:
     assert seeds == [0, 1]
 
 
-def test_a_killed_training_resumes_to_the_same_curve(whole: Whole, tmp_path: Path) -> None:
-    """The process itself is killed, at whatever it does."""
-    (tmp_path / "training.json").write_text(json.dumps(to_mapping(CONFIG)))
-    script = (
-        "import json, sys, torch\n"
-        "from pathlib import Path\n"
-        "from nas.training.train import train_fully\n"
-        "from nas.training.config import TrainingConfig\n"
-        "from search_spaces.settings.yaml_files import from_mapping\n"
-        "folder = Path(sys.argv[1])\n"
-        "mapping = json.loads((folder / 'training.json').read_text())\n"
-        "train_fully(from_mapping(TrainingConfig, mapping, name='x'), folder / 'run')\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.DEVNULL)
-    states = tmp_path / "run" / "checkpoint"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if states.is_dir() and list(states.glob("epoch-*")):
-            break
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    resumed = train_fully(CONFIG, tmp_path / "run")
-    assert [line[:2] for line in curve(resumed)] == [line[:2] for line in curve(whole[0])]
+def train_and_wait_in_the_third_epoch(told: Told, folder: Path) -> None:
+    epochs = 0
+
+    def wait(news: TrainingEvent) -> None:
+        nonlocal epochs
+        epochs += isinstance(news, EpochDone)
+        if epochs == 2 and not isinstance(news, EpochDone):
+            told.say("third epoch")
+            told.wait()
+
+    torch.set_num_threads(1)
+    train_fully(CONFIG, folder, on_event=wait)
+
+
+def test_a_training_whose_process_was_killed_resumes_to_the_same_curve(whole: Whole, tmp_path: Path) -> None:
+    training = Companion(train_and_wait_in_the_third_epoch, tmp_path / "run")
+    training.says("third epoch")
+    training.kill()
+    news: list[TrainingEvent] = []
+    resumed = train_fully(CONFIG, tmp_path / "run", on_event=news.append)
+    begun = news[0]
+    assert isinstance(begun, TrainingBegun)
+    assert begun.first_epoch == 2
+    assert curve(resumed) == curve(whole[0])
