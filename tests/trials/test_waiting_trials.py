@@ -94,7 +94,7 @@ def test_a_trial_that_trains_gives_way_and_goes_on_as_if_nothing_had_been(
     assert [e.train_loss for e in disturbed] == [e.train_loss for e in undisturbed][-len(disturbed) :]
     assert result.epochs[-1].train_loss == alone.epochs[-1].train_loss
     assert result.times is not None
-    assert result.times.waiting_seconds > alone.times.waiting_seconds
+    assert result.times.waiting_seconds > 0.01
 
 
 def test_waiting_is_no_part_of_training_or_of_what_a_trial_costs(
@@ -118,18 +118,24 @@ def test_waiting_is_no_part_of_training_or_of_what_a_trial_costs(
     assert device_seconds(row) + row["waiting_seconds"] <= whole.total_seconds()
 
 
+def has_the_device_at_once(lock: DeviceLock) -> bool:
+    for _ in lock.queue("timing"):
+        return False  # it waits for somebody
+    has_it = lock.is_exclusive
+    lock.release()
+    return has_it
+
+
 @pytest.mark.parametrize("phase", ["timing", "training"])
 def test_a_trial_that_ends_in_any_way_lets_go(worker: RunTrial, neighbour: DeviceLock, phase: str) -> None:
     events = worker(make_trial())
     until(events, phase)
     events.close()  # type: ignore[attr-defined]
-    with neighbour.timing() as waited:
-        assert waited < 1.0
+    assert has_the_device_at_once(neighbour)
     *_, over = worker(replace(make_trial(), limits={"step_time_ratio": 0.01}))
     assert isinstance(over, TrialResult)
     assert over.status == "infeasible"
-    with neighbour.timing() as waited:
-        assert waited < 1.0
+    assert has_the_device_at_once(neighbour)
 
 
 def test_a_process_that_may_use_several_cores_excludes_nobody(tmp_path: Path) -> None:

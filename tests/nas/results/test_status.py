@@ -2,12 +2,13 @@
 
 import fcntl
 import io
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,15 +93,16 @@ def test_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path)
     folder = tmp_path / "run"
     run(make_config(), folder, until=4)
     code = (
-        "import sys, time; from pathlib import Path; from trials.log.store import RunStore\n"
-        "with RunStore(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+        "import sys; from pathlib import Path; from trials.log.store import RunStore\n"
+        "with RunStore(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", code, str(folder)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     figures = run_status(folder)
     holder.kill()
-    holder.wait()
+    holder.communicate()
     assert figures["state"] == "running"
     assert figures["driver"].startswith(f"process {holder.pid} on")
     assert run_status(folder)["state"] == "stopped"
@@ -228,17 +230,26 @@ def test_a_view_that_is_whole_spares_reading_the_parts(make_config: MakeConfig, 
     assert run_status(folder)["unreadable"] == []
 
 
+def letting_go_at_sleep(number: int, handle: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sleeps any more; whoever would for that many times finds the lock let go."""
+    sleeps = itertools.count(1)
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(sleeps) == number and os.close(handle))
+
+
 def test_watching_shows_each_look_and_ends_with_the_driver(
-    make_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder, until=4)
     handle = os.open(folder / "lock", os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    threading.Timer(3.0, os.close, [handle]).start()
+    letting_go_at_sleep(2, handle, monkeypatch)
     watch(folder, Console(), as_json=True)
     states = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
-    assert (states[0], states[-1]) == ("running", "stopped")
+    assert states == ["running", "running", "stopped"]
 
 
 def test_ctrl_c_ends_watching_without_an_error(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -259,12 +270,14 @@ def test_ctrl_c_ends_watching_without_an_error(make_config: MakeConfig, tmp_path
         assert watching.wait(timeout=300) == 0
 
 
-def test_a_driver_waits_out_who_only_asks(tmp_path: Path, make_config: MakeConfig) -> None:
+def test_a_driver_waits_out_who_only_asks(
+    tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     handle = os.open(folder / "lock", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_SH)
-    threading.Timer(0.06, os.close, [handle]).start()
+    letting_go_at_sleep(1, handle, monkeypatch)
     with RunStore(folder) as store:
         assert len(store.trials) >= 12
 
