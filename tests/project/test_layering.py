@@ -116,7 +116,7 @@ def test_files_have_a_subject_and_stay_short(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("analysis.frame", ("torch", "ray", "optuna")),
+        ("analysis.frame", ("torch", "ray", "optuna", "matplotlib", "scipy", "sklearn")),
         ("analysis.run_comparison", ("torch", "ray", "optuna", "matplotlib")),
         ("trials.trial", ("torch", "ray", "optuna")),
         ("trials.log.schema", ("torch", "ray", "optuna")),

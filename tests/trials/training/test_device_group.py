@@ -38,7 +38,7 @@ def on_devices(count: int, work: Callable[[DeviceGroup], Any]) -> list[Any]:
 
     def device(rank: int) -> None:
         try:
-            processes = ProcessGroupGloo(store, rank, count, timedelta(seconds=30))
+            processes = ProcessGroupGloo(store, rank, count, timedelta(seconds=600))
             results[rank] = work(DeviceGroup(processes))
         except Exception as error:
             errors.append(error)
@@ -114,7 +114,7 @@ def test_that_another_device_is_gone_is_said() -> None:
     store = HashStore()
 
     def work(rank: int) -> DeviceGroup:
-        return DeviceGroup(ProcessGroupGloo(store, rank, 2, timedelta(milliseconds=500)))
+        return DeviceGroup(ProcessGroupGloo(store, rank, 2, timedelta(seconds=600)))
 
     other = threading.Thread(target=work, args=(1,))
     other.start()
