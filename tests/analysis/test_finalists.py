@@ -50,7 +50,7 @@ def test_finalists_are_ranked_by_their_repeats_alone() -> None:
     assert (second.trial_id, second.rewards) == (1, (0.7, 0.0))
 
 
-def test_intervals_hold_the_true_mean_in_95_of_100_cases() -> None:
+def test_intervals_of_finalists_hold_the_true_mean_in_95_of_100_cases() -> None:
     rng = np.random.default_rng(0)
     held, better, cases = 0, [], 400
     for _ in range(cases):
@@ -69,7 +69,7 @@ def test_intervals_hold_the_true_mean_in_95_of_100_cases() -> None:
     assert np.quantile(better, [0.25, 0.75]) == pytest.approx([0.25, 0.75], abs=0.07)  # equals: uniform
 
 
-def test_one_repeat_each_gives_means_and_claims_nothing() -> None:
+def test_finalists_with_one_repeat_each_have_means_and_no_intervals() -> None:
     found = standings([Finalist(0, 1.0, (0.9,), (0.9,)), Finalist(1, 1.0, (0.8,), (0.8,))])
     assert [(s.low, s.better_than_next) for s in found] == [(None, None)] * 2
 
@@ -81,7 +81,7 @@ def repeats_of(result: SearchResult) -> list[dict[str, Any]]:
     return [row for row in result.rows if row["purpose"] == "repeat"]
 
 
-def test_the_best_are_repeated_beyond_the_budget_with_other_seeds(
+def test_best_architectures_are_repeated_beyond_the_budget_with_other_seeds(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     result = run(make_config(finalists=TWO), tmp_path / "run")
@@ -176,7 +176,7 @@ def test_a_search_stopped_among_the_repeats_goes_on_with_them(
     assert continued.standings == whole.standings
 
 
-def test_a_larger_budget_searches_on_and_repeats_only_new_finalists(
+def test_larger_budget_searches_on_and_repeats_only_new_finalists(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     run(make_config(finalists=TWO), tmp_path / "run")
@@ -231,7 +231,9 @@ def asked(result: SearchResult) -> list[tuple[int, tuple[int, ...]]]:
     return sorted((row["trial_id"], tuple(row["choices"])) for row in result.rows)
 
 
-def test_with_a_fixed_lag_the_workers_do_not_matter(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_with_a_fixed_lag_the_number_of_workers_changes_no_ask(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = make_config(order={"fixed_lag": 4}, budget={"trials": 40})
     results = [simulated_search(config, tmp_path / f"{n}", n) for n in (1, 2, 4)]
     assert asked(results[0]) == asked(results[1]) == asked(results[2])
@@ -240,7 +242,7 @@ def test_with_a_fixed_lag_the_workers_do_not_matter(make_config: MakeConfig, tmp
     assert orders[0] != orders[1]
 
 
-def test_a_lag_longer_than_the_search_is_the_strategy_without_news(
+def test_strategy_with_a_lag_longer_than_the_search_hears_of_no_trial(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     result = simulated_search(make_config(order={"fixed_lag": 1000}), tmp_path / "run", 3)

@@ -10,7 +10,7 @@ from analysis.choice_model import fit_choice_model, kendall_tau
 from analysis.seed_curves import draw_curves, interval, student_t
 
 
-def test_a_model_learns_sums_and_pairs_of_effects() -> None:
+def test_choice_model_learns_sums_and_pairs_of_effects() -> None:
     rng = np.random.default_rng(0)
     effects = [rng.normal(size=4) for _ in range(8)]
     pair = rng.normal(size=(4, 4))
@@ -26,7 +26,7 @@ def test_a_model_learns_sums_and_pairs_of_effects() -> None:
     assert kendall_tau(model.left_out.tolist(), [value(row) for row in rows]) == pytest.approx(tau, abs=0.08)
 
 
-def test_what_a_model_expects_of_a_row_by_all_others_is_a_fit_without_it() -> None:
+def test_left_out_prediction_of_a_choice_model_is_that_of_a_fit_without_the_row() -> None:
     rng = np.random.default_rng(1)
     rows = rng.integers(3, size=(30, 5)).tolist()
     values = [sum(row) + rng.normal() for row in rows]
@@ -36,13 +36,13 @@ def test_what_a_model_expects_of_a_row_by_all_others_is_a_fit_without_it() -> No
 
 
 @pytest.mark.parametrize("rows", [[[]] * 15, [[0]] * 15, [[i % 2] for i in range(15)]])
-def test_a_model_of_hardly_any_decision(rows: list[list[int]]) -> None:
+def test_choice_model_of_one_decision_or_none_predicts_the_mean(rows: list[list[int]]) -> None:
     model = fit_choice_model(rows, [0.1 * i for i in range(15)])
     assert model(rows[0]) == pytest.approx(0.7, abs=0.3)
     assert fit_choice_model(rows, [0.5] * 15)(rows[0]) == 0.5
 
 
-def test_kendall_tau_of_known_rankings() -> None:
+def test_kendall_tau_of_known_rankings_is_exact() -> None:
     assert kendall_tau([1, 2, 3], [1, 2, 3]) == 1
     assert kendall_tau([1, 2, 3], [3, 2, 1]) == -1
     assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(2 / 3)
@@ -50,7 +50,7 @@ def test_kendall_tau_of_known_rankings() -> None:
     assert np.isnan(kendall_tau([1, 1], [1, 2]))
 
 
-def test_intervals_are_student_s() -> None:
+def test_intervals_over_seeds_are_students() -> None:
     assert student_t(19) == pytest.approx(2.093, abs=1e-3)
     assert student_t(11) == pytest.approx(2.201, abs=1e-3)
     assert student_t(199) == pytest.approx(1.972, abs=1e-3)

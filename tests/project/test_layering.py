@@ -104,7 +104,7 @@ def test_ray_and_optuna_are_imported_only_where_they_belong(path: Path) -> None:
 
 
 @each_file
-def test_files_have_a_subject_and_stay_short(path: Path) -> None:
+def test_source_files_name_their_subject_and_stay_below_400_lines(path: Path) -> None:
     text = path.read_text()
     assert ast.get_docstring(parsed(path)), "the first line names the file's subject"
     assert len(text.splitlines()) <= 400

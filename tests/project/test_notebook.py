@@ -32,7 +32,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_notebook_runs_and_exports(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs_on_a_small_run_and_exports_the_chosen_architecture(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
@@ -52,7 +54,7 @@ def test_the_notebook_runs_and_exports(run: Path, tmp_path: Path, monkeypatch: p
     assert len((tmp_path / "best.csv").read_text().splitlines()) == 21
 
 
-def test_what_the_notebook_keeps_is_small_and_free_of_errors() -> None:
+def test_stored_notebook_is_small_and_free_of_errors() -> None:
     assert NOTEBOOK.stat().st_size < 600_000
     cells: list[dict[str, Any]] = json.loads(NOTEBOOK.read_text())["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]

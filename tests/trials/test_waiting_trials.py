@@ -74,7 +74,7 @@ def test_a_trial_waits_for_its_turn_to_be_timed_and_says_so(worker: RunTrial, ne
     assert {"waiting_seconds", "timing_exclusive", "step_time_ratio_error"} <= set(TRIAL_SCHEMA.names)
 
 
-def test_a_trial_that_trains_gives_way_and_goes_on_as_if_nothing_had_been(
+def test_training_trial_gives_way_to_a_timer_and_keeps_its_losses(
     worker: RunTrial, neighbour: DeviceLock
 ) -> None:
     undisturbed, alone = rest(worker(make_trial()))
@@ -97,9 +97,7 @@ def test_a_trial_that_trains_gives_way_and_goes_on_as_if_nothing_had_been(
     assert result.times.waiting_seconds > 0.01
 
 
-def test_waiting_is_no_part_of_training_or_of_what_a_trial_costs(
-    worker: RunTrial, neighbour: DeviceLock
-) -> None:
+def test_waiting_for_the_device_is_no_part_of_a_trials_cost(worker: RunTrial, neighbour: DeviceLock) -> None:
     events = worker(replace(make_trial(), recipe=replace(RECIPE, epochs=1), epochs=1))
     for phase in ("training", "evaluating"):
         until(events, phase)
@@ -127,7 +125,9 @@ def has_the_device_at_once(lock: DeviceLock) -> bool:
 
 
 @pytest.mark.parametrize("phase", ["timing", "training"])
-def test_a_trial_that_ends_in_any_way_lets_go(worker: RunTrial, neighbour: DeviceLock, phase: str) -> None:
+def test_trial_that_ends_in_any_way_frees_the_device(
+    worker: RunTrial, neighbour: DeviceLock, phase: str
+) -> None:
     events = worker(make_trial())
     until(events, phase)
     events.close()  # type: ignore[attr-defined]
@@ -138,7 +138,7 @@ def test_a_trial_that_ends_in_any_way_lets_go(worker: RunTrial, neighbour: Devic
     assert has_the_device_at_once(neighbour)
 
 
-def test_a_process_that_may_use_several_cores_excludes_nobody(tmp_path: Path) -> None:
+def test_process_that_may_use_several_cores_excludes_nobody_from_timing(tmp_path: Path) -> None:
     for cores, exclusive in ((CORES, len(CORES) == 1), (CORES[:1], True)):
         os.sched_setaffinity(0, cores)
         lock = lock_of(torch.device("cpu"), folder=tmp_path / "locks")

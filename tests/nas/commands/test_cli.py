@@ -87,7 +87,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
+def test_finished_run_has_its_trials_epochs_and_best_architecture(finished_run: Path) -> None:
     frame = pd.read_parquet(finished_run / "trials.parquet")
     assert (frame.status == "completed").sum() == 5
     assert (frame.purpose == "repeat").sum() == 1
@@ -102,7 +102,9 @@ def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
     }  # fmt: skip
 
 
-def test_export_and_describe_agree_with_the_row(finished_run: Path, nas: Nas, tmp_path: Path) -> None:
+def test_exported_architecture_is_described_as_in_its_row(
+    finished_run: Path, nas: Nas, tmp_path: Path
+) -> None:
     winner = tmp_path / "winner.yaml"
     assert nas("export", finished_run, "-o", winner)[0] == 0
     frame = pd.read_parquet(finished_run / "trials.parquet")
@@ -195,7 +197,7 @@ def test_a_killed_search_continues_with_the_same_command(
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
 )
-def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
+def test_wrong_input_exits_with_2_and_a_sentence_and_leaves_no_run(
     arguments: tuple[str, ...], words: str, nas: Nas, tmp_path: Path
 ) -> None:
     extra = ("--run", tmp_path / "run") if arguments[0] == "search" else ()
@@ -205,7 +207,7 @@ def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_process_of_its_own_says_a_sentence_without_a_traceback(tmp_path: Path) -> None:
+def test_wrong_input_in_a_process_of_its_own_prints_no_traceback(tmp_path: Path) -> None:
     done = typed("search", "quick", "--set", "space.stages[1].op=fusd_mbconv", "--run", tmp_path / "run")
     assert done.returncode == 2
     assert "did you mean 'fused_mbconv'" in done.stderr
@@ -219,7 +221,7 @@ def test_export_of_an_unknown_trial_names_the_known_ones(finished_run: Path, nas
     assert "trials are 0 to" in said
 
 
-def test_a_locked_run_is_exit_code_75(finished_run: Path, nas: Nas) -> None:
+def test_search_of_a_locked_run_exits_with_75(finished_run: Path, nas: Nas) -> None:
     from trials.log.store import RunStore
 
     with RunStore(finished_run):

@@ -16,7 +16,7 @@ from search_spaces.settings.yaml_files import read_yaml
 from trials.timing.block_fit import fit_table
 
 
-def test_a_search_file_says_under_which_conditions(tmp_path: Path) -> None:
+def test_table_of_a_search_file_is_measured_under_its_conditions(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "space: tiny\n"
         "data: {source: digits}\n"
@@ -40,7 +40,7 @@ def test_a_search_file_says_under_which_conditions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar", "small"])
-def test_the_screen_shows_every_stage_and_fits_80_columns(name: str) -> None:
+def test_screen_of_a_block_table_shows_every_stage_in_80_columns(name: str) -> None:
     space = small_space() if name == "small" else read_yaml(SearchSpace, name)
     fit = fit_table(made_up_table(space, factor=1.02))
     figures = table_figures(fit, path=Path("table.json"), seconds=420.0)

@@ -59,7 +59,9 @@ def shown(figures: dict[str, Any]) -> str:
     return console.export_text()
 
 
-def test_a_finished_run(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_a_finished_run_counts_its_trials_and_writes_nothing(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     before = contents(folder)
@@ -79,7 +81,7 @@ def test_a_finished_run(make_config: MakeConfig, tmp_path: Path) -> None:
     assert f"nas export {folder}"[:60] in screen.replace("\n", "")
 
 
-def test_a_stopped_run_says_how_to_continue(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_a_stopped_run_says_how_to_continue(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder, until=5)
     figures = run_status(folder)
@@ -89,7 +91,7 @@ def test_a_stopped_run_says_how_to_continue(make_config: MakeConfig, tmp_path: P
     assert "(continues)" in shown(figures)
 
 
-def test_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder, until=4)
     code = (
@@ -127,7 +129,7 @@ def left(log: RunLog, now: float, *, budget: Budget | None = None) -> float | No
     return seconds_left(budget, log, Spent("", 4.0, 10.0), START + timedelta(seconds=now))
 
 
-def test_the_time_left_goes_by_the_median_pace_of_the_last_trials() -> None:
+def test_time_left_of_a_run_goes_by_the_median_pace_of_its_last_trials() -> None:
     """One worker: a first trial after a long start, then one every 20 s but for a slow one."""
     log = log_of_ends(100, 120, 220, 240, 260, in_flight=1)
     assert left(log, 260) == pytest.approx(6 * 20)
@@ -135,13 +137,13 @@ def test_the_time_left_goes_by_the_median_pace_of_the_last_trials() -> None:
     assert left(log, 1000) == pytest.approx(5 * 20)  # the one under way takes longer, but is one
 
 
-def test_trials_that_end_together_do_not_disturb_the_pace() -> None:
+def test_trials_that_end_together_do_not_disturb_the_time_left() -> None:
     """Two workers in step: two trials every 20 s."""
     log = log_of_ends(20, 20, 40, 40, 60, 60, in_flight=2)
     assert left(log, 60) == pytest.approx(6 * 10)
 
 
-def test_the_time_left_in_other_units_and_when_nothing_is_known() -> None:
+def test_time_left_is_known_for_epochs_and_unknown_without_durations() -> None:
     log = log_of_ends(10, 20, 30, in_flight=1)
     assert left(log, 30, budget=Budget(epochs=10)) == pytest.approx(3 * 10)  # 6 epochs, 2 a trial
     assert left(log, 30, budget=Budget(device_seconds=10)) is None  # no durations in these rows
@@ -150,7 +152,7 @@ def test_the_time_left_in_other_units_and_when_nothing_is_known() -> None:
     assert left(log_of_ends(30, in_flight=1), 30) == pytest.approx(6 * 30)
 
 
-def test_infeasible_trials_and_their_reasons_are_counted(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_counts_infeasible_trials_and_their_reasons(make_config: MakeConfig, tmp_path: Path) -> None:
     def start(slot: object) -> Any:
         def run_trial(trial: Any) -> Any:
             events: list[Event] = [formula_result(trial, accuracy=0.5)]
@@ -166,7 +168,7 @@ def test_infeasible_trials_and_their_reasons_are_counted(make_config: MakeConfig
     assert figures["failure_kind"] == {"over_limit": 6}
 
 
-def test_damaged_parts_are_named_and_left_alone(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_names_damaged_parts_and_leaves_them_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     part = folder / "log" / "trials" / "t00000003.parquet"
@@ -178,7 +180,7 @@ def test_damaged_parts_are_named_and_left_alone(make_config: MakeConfig, tmp_pat
     assert contents(folder) == before
 
 
-def test_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     for name in ("nowhere", "empty", "file"):
@@ -190,7 +192,7 @@ def test_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> N
         run_status(tmp_path / "run")
 
 
-def test_a_run_that_has_only_begun_reads(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_a_run_that_has_only_begun_is_shown(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     begun = tmp_path / "begun"
@@ -202,7 +204,7 @@ def test_a_run_that_has_only_begun_reads(make_config: MakeConfig, tmp_path: Path
 
 
 @pytest.mark.parametrize("view", ["older", "missing", "damaged"])
-def test_rows_are_those_of_the_log_whatever_the_view_holds(
+def test_rows_that_status_reads_are_the_logs_whatever_the_view_holds(
     make_config: MakeConfig, tmp_path: Path, view: str
 ) -> None:
     folder = tmp_path / "run"
@@ -220,7 +222,9 @@ def test_rows_are_those_of_the_log_whatever_the_view_holds(
     assert (log.in_flight, log.unreadable, log.asked) == ({}, (), len(trials))
 
 
-def test_a_view_that_is_whole_spares_reading_the_parts(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_reads_a_view_that_is_whole_instead_of_the_parts(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     written = (folder / "trials.parquet").stat().st_mtime
@@ -236,7 +240,7 @@ def letting_go_at_sleep(number: int, handle: int, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(time, "sleep", lambda seconds: next(sleeps) == number and os.close(handle))
 
 
-def test_watching_shows_each_look_and_ends_with_the_driver(
+def test_watching_a_run_shows_each_look_and_ends_with_the_driver(
     make_config: MakeConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -252,7 +256,7 @@ def test_watching_shows_each_look_and_ends_with_the_driver(
     assert states == ["running", "running", "stopped"]
 
 
-def test_ctrl_c_ends_watching_without_an_error(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_ctrl_c_ends_watching_a_run_without_an_error(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder, until=4)
     with RunStore(folder):
@@ -270,7 +274,7 @@ def test_ctrl_c_ends_watching_without_an_error(make_config: MakeConfig, tmp_path
         assert watching.wait(timeout=300) == 0
 
 
-def test_a_driver_waits_out_who_only_asks(
+def test_driver_waits_until_nobody_asks_for_the_runs_lock(
     tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -308,7 +312,9 @@ def test_a_run_is_finished_when_each_finalist_has_its_repeats(
         assert run_status(folder)["state"] == "stopped"
 
 
-def test_a_larger_budget_has_finalists_of_its_own(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_run_with_a_larger_budget_is_finished_when_its_own_finalists_are(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     one = {"count": 1, "repeats": 1}
     run(make_config(finalists=one), folder)
@@ -323,7 +329,9 @@ def test_a_larger_budget_has_finalists_of_its_own(make_config: MakeConfig, tmp_p
     assert (small["state"], figures["state"]) == ("finished", "finished")
 
 
-def test_finalists_that_a_strategy_recommends_are_counted(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_run_is_finished_when_finalists_that_the_strategy_recommends_are(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = make_config(
         strategy={"name": "predictor", "initial": 8},
         reward={"params": -0.001},  # else what a network costs decides more than luck
@@ -339,7 +347,7 @@ def test_finalists_that_a_strategy_recommends_are_counted(make_config: MakeConfi
     assert run_status(tmp_path / "run")["state"] == "stopped"
 
 
-def test_a_lucky_repeat_is_not_the_best(tmp_path: Path) -> None:
+def test_lucky_repeat_is_not_the_best_trial_in_status(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     rows = write_run(folder, 60)
     lucky_one = next(row for row in rows if row["purpose"] == "repeat")
@@ -353,7 +361,7 @@ def test_a_lucky_repeat_is_not_the_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recommended", [False, True])
-def test_the_best_is_what_the_search_chose(
+def test_best_trial_in_status_is_the_one_that_the_search_chose(
     recommended: bool, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     strategy = {"name": "predictor", "initial": 8} if recommended else {"name": "random_search"}

@@ -38,7 +38,7 @@ def take(strategy: Tpe | Nsga2, trial_id: int, status: Status = "completed") -> 
     return ask
 
 
-def test_tpe_is_the_sampler_of_optuna() -> None:
+def test_tpe_draws_as_optunas_own_sampler_does() -> None:
     """Seeded for each ask, and told the same, a plain study draws the same."""
     strategy = Tpe(ChoiceSpace(OPTIONS), 7, epochs=1)
     ours = [take(strategy, trial_id).choices for trial_id in range(25)]
@@ -66,7 +66,7 @@ def test_nsga2_draws_parents_once_and_its_asks_carry_them() -> None:
     assert generations == [i // 5 for i in range(20)]
 
 
-def test_trials_of_the_baseline_are_the_first_generation() -> None:
+def test_baseline_trials_are_the_first_generation_of_nsga2() -> None:
     space = ChoiceSpace(OPTIONS)
     strategy = Nsga2(space, 0, epochs=1, population=5)
     rng = np.random.default_rng(0)
@@ -98,7 +98,7 @@ def test_nsga2_finds_more_of_the_front_than_chance() -> None:
 
 
 @pytest.mark.parametrize("strategy", [Tpe, Nsga2])
-def test_an_unfit_architecture_is_learned_as_bad_and_a_lost_worker_is_not(strategy: type) -> None:
+def test_optuna_learns_from_infeasible_trials_and_not_from_lost_workers(strategy: type) -> None:
     made = strategy(ChoiceSpace(OPTIONS), 0, epochs=1)
     take(made, 0, "infeasible")
     lost = made.ask(1)
@@ -108,7 +108,7 @@ def test_an_unfit_architecture_is_learned_as_bad_and_a_lost_worker_is_not(strate
     assert states == ["COMPLETE", "FAIL"]
 
 
-def test_a_draw_outside_the_limits_is_repaired_and_the_study_knows_what_was_asked() -> None:
+def test_draw_outside_the_limits_is_repaired_and_told_to_the_study_as_asked() -> None:
     space = ChoiceSpace(OPTIONS, is_allowed=lambda choices: sum(choices) <= 3)
     made = Tpe(space, 0, epochs=1, startup=5)
     asks = [take(made, trial_id) for trial_id in range(20)]
@@ -117,7 +117,7 @@ def test_a_draw_outside_the_limits_is_repaired_and_the_study_knows_what_was_aske
     assert [tuple(trial.params.values()) for trial in trials] == [ask.choices for ask in asks]
 
 
-def test_equal_choices_are_asked_as_one_and_kept_as_drawn() -> None:
+def test_optuna_strategies_ask_equal_choices_as_one_and_keep_them_as_drawn() -> None:
     space = ChoiceSpace(OPTIONS, canonical=lambda c: (0, 0, 0, *c[3:]) if c[0] == 0 else c)
     made = Tpe(space, 0, epochs=1)
     asks = [take(made, trial_id) for trial_id in range(20)]
@@ -137,6 +137,8 @@ def test_equal_choices_are_asked_as_one_and_kept_as_drawn() -> None:
         ("nsga2", {"mutation_prob": 2.0}, "strategy.mutation_prob: 2.0 given; a probability"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(name: str, settings: dict[str, object], words: str) -> None:
+def test_impossible_settings_of_optuna_strategies_are_refused(
+    name: str, settings: dict[str, object], words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         build_strategy(name, ChoiceSpace((3, 3)), seed=0, epochs=1, settings=settings)

@@ -54,14 +54,14 @@ def told(strategy: Strategy, ask: Ask, reward: float, status: Status = "complete
 
 
 @every_controller
-def test_probabilities_of_all_choices_sum_to_one(name: str) -> None:
+def test_controllers_probabilities_of_all_choices_sum_to_one(name: str) -> None:
     log_probs = taken(controllers()[name].log_probs(EVERY), EVERY).sum(1).detach()
     assert float(log_probs.exp().sum()) == pytest.approx(1, abs=1e-5)
     assert float(log_probs.exp().max()) > 2 / len(EVERY)  # not uniform: else this tests little
 
 
 @every_controller
-def test_a_decision_depends_on_those_before_it_only(name: str) -> None:
+def test_controllers_decision_depends_only_on_those_before_it(name: str) -> None:
     log_probs = controllers()[name].log_probs(EVERY)  # (T, B, K)
     for t in range(len(OPTIONS)):
         by_prefix: dict[Choices, torch.Tensor] = {}
@@ -73,7 +73,7 @@ def test_a_decision_depends_on_those_before_it_only(name: str) -> None:
 
 @every_controller
 @torch.no_grad()
-def test_draws_have_the_probabilities_that_they_report(name: str) -> None:
+def test_controllers_draws_have_the_probabilities_that_they_report(name: str) -> None:
     controller = controllers()[name]
     uniforms = torch.from_numpy(np.random.default_rng(0).random((50_000, 3), dtype=np.float32))
     drawn, log_probs = controller.draw(uniforms, torch.zeros(50_000))
@@ -85,7 +85,7 @@ def test_draws_have_the_probabilities_that_they_report(name: str) -> None:
 
 @every_controller
 @torch.no_grad()
-def test_exploring_draws_report_the_mixture_that_they_are_drawn_from(name: str) -> None:
+def test_exploring_draws_report_the_probabilities_of_the_mixture(name: str) -> None:
     controller = controllers()[name]
     uniforms = torch.from_numpy(np.random.default_rng(0).random((200, 3), dtype=np.float32))
     drawn, log_probs = controller.draw(uniforms, torch.full((200,), 0.3))
@@ -95,7 +95,7 @@ def test_exploring_draws_report_the_mixture_that_they_are_drawn_from(name: str) 
     torch.testing.assert_close(log_probs.exp(), (1 / torch.tensor(OPTIONS)).expand(200, -1))
 
 
-def test_the_lstm_begins_nearly_uniform_and_by_its_generator_alone() -> None:
+def test_lstm_controller_begins_nearly_uniform_and_by_its_seed_alone() -> None:
     def log_probs(seed: int) -> torch.Tensor:
         controller = LstmController(OPTIONS, hidden=100, rng=np.random.default_rng(seed))
         assert all(float(weights.detach().abs().max()) <= 0.1 for weights in controller.parameters())
@@ -133,7 +133,7 @@ def textbook_loss(
 
 @every_controller
 @pytest.mark.parametrize("algorithm", ["ppo", "reinforce"])
-def test_the_gradient_is_the_textbooks(name: str, algorithm: Any) -> None:
+def test_policy_gradient_is_that_of_the_textbook(name: str, algorithm: Any) -> None:
     controller = controllers()[name]
     settings = Settings(algorithm=algorithm, entropy_weight=0.3)
     generator = torch.Generator().manual_seed(1)
@@ -156,7 +156,7 @@ def probability(strategy: PolicyGradient, choices: Choices) -> float:
 
 @every_controller
 @pytest.mark.parametrize("algorithm", ["ppo", "reinforce"])
-def test_what_was_worth_more_becomes_likelier(name: str, algorithm: str) -> None:
+def test_choices_of_higher_reward_become_likelier(name: str, algorithm: str) -> None:
     strategy = PolicyGradient(
         ChoiceSpace(OPTIONS), 0, epochs=1, algorithm=algorithm, controller=name, learning_rate=0.05, **QUICK
     )  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def test_what_was_worth_more_becomes_likelier(name: str, algorithm: str) -> None
     assert probability(strategy, bad) < 0.9 * before[1]
 
 
-def test_a_result_that_comes_late_is_weighted_by_how_likely_its_choices_still_are() -> None:
+def test_late_results_are_weighted_by_how_likely_their_choices_still_are() -> None:
     def moved_by(log_probs: list[float] | None) -> float:
         strategy = PolicyGradient(ChoiceSpace(OPTIONS), 0, epochs=1, algorithm="reinforce", **QUICK)
         aux = {} if log_probs is None else {"log_probs": log_probs}
@@ -184,7 +184,7 @@ def test_a_result_that_comes_late_is_weighted_by_how_likely_its_choices_still_ar
     assert moved_by([-1e-3] * 3) < moved_by(None)  # it was certain then; by now it is one of many
 
 
-def test_infeasible_and_cached_trials_teach() -> None:
+def test_policy_learns_from_infeasible_and_cached_trials() -> None:
     for status in ("infeasible", "cached"):
         strategy = PolicyGradient(ChoiceSpace(OPTIONS), 0, epochs=1, **QUICK)
         before = probability(strategy, (0, 0, 0))
@@ -195,7 +195,7 @@ def test_infeasible_and_cached_trials_teach() -> None:
         assert probability(strategy, (0, 0, 0)) < before
 
 
-def test_advantages_are_in_units_of_the_spread_and_infeasible_trials_do_not_set_it() -> None:
+def test_advantages_are_scaled_by_the_spread_of_feasible_rewards() -> None:
     rewards = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97]
     plain = RewardScale(0.95).advantages(rewards)
     assert plain == pytest.approx([(r - 0.935) / np.std(rewards) for r in rewards])
@@ -207,7 +207,7 @@ def test_advantages_are_in_units_of_the_spread_and_infeasible_trials_do_not_set_
     assert outlier[7] - outlier[0] > 0.5 * (plain[7] - plain[0])
 
 
-def test_the_baseline_moves_with_the_rewards() -> None:
+def test_baseline_of_advantages_moves_with_the_rewards() -> None:
     scale = RewardScale(0.5)
     scale.advantages([0.5, 0.7])
     assert sum(scale.advantages([0.8, 1.0])) > 0  # both above what was usual
@@ -216,7 +216,7 @@ def test_the_baseline_moves_with_the_rewards() -> None:
     assert min(last) < 0 < max(last)
 
 
-def test_rewards_that_do_not_differ_teach_nothing() -> None:
+def test_equal_rewards_have_advantages_of_zero() -> None:
     assert RewardScale(0.95).advantages([0.5] * 4) == [0.0] * 4
     assert RewardScale(0.95).advantages([None] * 4) == [0.0] * 4
 
@@ -224,7 +224,7 @@ def test_rewards_that_do_not_differ_teach_nothing() -> None:
 # ---------------------------------------------------------------------- asking
 
 
-def test_asks_keep_the_log_probabilities_that_they_were_drawn_with() -> None:
+def test_asks_of_a_policy_keep_the_log_probabilities_of_their_draw() -> None:
     strategy = PolicyGradient(ChoiceSpace((3, 1, 2, 4)), 0, epochs=1, hidden=8)
     ask = strategy.ask(0)
     tokens = torch.tensor([[ask.choices[0], *ask.choices[2:]]])  # one option is no decision
@@ -232,7 +232,7 @@ def test_asks_keep_the_log_probabilities_that_they_were_drawn_with() -> None:
     torch.testing.assert_close(torch.tensor(ask.aux["log_probs"]), expected, atol=2e-6, rtol=0)
 
 
-def test_equal_choices_are_learned_as_they_were_drawn() -> None:
+def test_policy_learns_equal_choices_as_they_were_drawn() -> None:
     space = ChoiceSpace((2, 3, 4), canonical=lambda choices: (0, 0, 0) if choices[0] == 0 else choices)
     strategy = PolicyGradient(space, 0, epochs=1, hidden=8)
     asks = [strategy.ask(trial_id) for trial_id in range(60)]
@@ -242,7 +242,7 @@ def test_equal_choices_are_learned_as_they_were_drawn() -> None:
     assert all(ask.aux["drawn"] != [0, 0, 0] for ask in merged)
 
 
-def test_what_was_asked_is_avoided_also_by_a_policy_that_is_nearly_certain() -> None:
+def test_policy_that_is_nearly_certain_still_avoids_what_was_asked() -> None:
     strategy = PolicyGradient(ChoiceSpace((3,) * 6), 0, epochs=1, learning_rate=0.03, **QUICK)
     asked = []
     for trial_id in range(150):
@@ -263,7 +263,7 @@ def test_a_withdrawn_ask_may_be_proposed_again() -> None:
     assert strategy.ask(0) == ask
 
 
-def test_threads_decide_nothing_and_stay_as_they_are() -> None:
+def test_number_of_threads_changes_no_ask_of_a_policy() -> None:
     asks = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -315,7 +315,7 @@ def optimum() -> float:
 
 
 @every_controller
-def test_it_comes_much_closer_to_the_optimum_than_random_search(name: Any) -> None:
+def test_policy_gradient_comes_much_closer_to_the_optimum_than_random_search(name: Any) -> None:
     space = ChoiceSpace((4,) * 10)
     rate = {"lstm": None, "independent": 0.05}[name]
     learned, uniform = [], []
@@ -331,7 +331,7 @@ def test_it_comes_much_closer_to_the_optimum_than_random_search(name: Any) -> No
 # ---------------------------------------------------------------------- settings
 
 
-def test_the_preset_is_the_papers_and_can_be_overridden() -> None:
+def test_nasnet_preset_has_the_papers_settings_and_can_be_overridden() -> None:
     strategy = PolicyGradient(ChoiceSpace(OPTIONS), 0, epochs=1, preset="nasnet")
     assert strategy._settings == PRESETS["nasnet"]
     settings = PRESETS["nasnet"]
@@ -357,6 +357,8 @@ def test_the_preset_is_the_papers_and_can_be_overridden() -> None:
         ({"learning_rat": 0.1}, "did you mean 'learning_rate'"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(settings: dict[str, object], words: str) -> None:
+def test_wrong_settings_of_policy_gradient_are_refused_by_name(
+    settings: dict[str, object], words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         build_strategy("policy_gradient", ChoiceSpace(OPTIONS), seed=0, epochs=1, settings=settings)

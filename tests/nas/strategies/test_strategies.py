@@ -41,7 +41,7 @@ def test_evolution_mutates_winners_of_the_last_population_only() -> None:
     assert parents <= set(range(22, 30))
 
 
-def test_evolution_avoids_what_was_asked_while_it_can() -> None:
+def test_evolution_avoids_choices_that_were_asked_while_it_can() -> None:
     driver = Driver(build("evolution", ChoiceSpace((5,) * 12)))
     drive(driver, 200, in_flight=8)
     asked = [ask.choices for ask in driver.asks]
@@ -64,6 +64,8 @@ def test_evolution_avoids_what_was_asked_while_it_can() -> None:
         ("random_search", {"population": 3}, "it has no settings"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(name: str, settings: dict[str, object], words: str) -> None:
+def test_wrong_settings_of_a_strategy_are_refused_by_name(
+    name: str, settings: dict[str, object], words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         build_strategy(name, SPACE, seed=0, epochs=1, settings=settings)

@@ -102,7 +102,7 @@ def wait_until(is_true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_whoever_times_has_the_device_alone_and_trainers_share_it(stage: Stage) -> None:
+def test_timers_have_the_device_alone_and_trainers_share_it(stage: Stage) -> None:
     for _ in range(2):
         stage.play("training", times=40, seconds=0.01)
     for _ in range(3):
@@ -114,7 +114,7 @@ def test_whoever_times_has_the_device_alone_and_trainers_share_it(stage: Stage) 
         assert [h for h in holdings if h.overlaps(timing)] == [timing]
 
 
-def test_trainers_run_beside_each_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trainers_share_the_device_without_waiting(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", -1.0)
     told: list[float] = []
     first, second = stage.lock(), stage.lock()
@@ -136,7 +136,7 @@ def test_more_waiters_than_places_all_get_their_turn(stage: Stage) -> None:
     assert not any(a.overlaps(b) for a in timings for b in timings if a is not b)
 
 
-def test_a_killed_holder_lets_go(stage: Stage) -> None:
+def test_device_of_a_killed_holder_is_free(stage: Stage) -> None:
     for role in ("timing", "training"):
         player = stage.play(role, times=1, seconds=10 * HANGS)
         says(player, "ready")
@@ -153,7 +153,7 @@ def test_a_killed_holder_lets_go(stage: Stage) -> None:
                 assert 0 < waited <= time.monotonic() - before
 
 
-def test_a_killed_waiter_leaves_the_queue(stage: Stage) -> None:
+def test_killed_waiter_leaves_the_queue_for_the_device(stage: Stage) -> None:
     lock, behind = stage.lock(), stage.lock()
     with lock.timing():
         waiting = stage.play("timing", times=1, seconds=0)
@@ -207,7 +207,7 @@ def test_trainers_do_not_starve_while_timers_take_the_device_again_and_again(sta
             wait_until(lambda: turn.give_way() > 0)
 
 
-def test_who_comes_first_times_first(stage: Stage) -> None:
+def test_timers_get_the_device_in_the_order_of_their_coming(stage: Stage) -> None:
     with stage.lock().timing():
         waiting = []
         for i in range(4):
@@ -238,7 +238,7 @@ def test_a_trainer_gives_way_only_when_somebody_waits_and_finishes_its_work_firs
     assert finished == ["work", "timing", "work"]
 
 
-def test_timing_inside_training_interrupts_it(stage: Stage) -> None:
+def test_timing_inside_training_interrupts_the_training(stage: Stage) -> None:
     lock, other = stage.lock(), stage.lock()
     with lock.training():
         with lock.timing(), lock.timing() as waited:  # timing inside timing is nothing new
@@ -250,7 +250,9 @@ def test_timing_inside_training_interrupts_it(stage: Stage) -> None:
     assert lock.role is None
 
 
-def test_waiting_is_told_while_it_lasts_and_counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_device_is_told_while_it_lasts_and_counted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", 0.02)
     holder, waiting = stage.lock(), stage.lock()
     told: list[float] = []
@@ -272,7 +274,7 @@ def test_waiting_is_told_while_it_lasts_and_counted(stage: Stage, monkeypatch: p
     assert waiting.waited_seconds > told[-1]
 
 
-def test_a_callback_that_raises_leaves_the_queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiter_whose_callback_raises_leaves_the_queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", 0.01)
 
     def interrupt(seconds: float) -> None:
@@ -286,7 +288,9 @@ def test_a_callback_that_raises_leaves_the_queue(stage: Stage, monkeypatch: pyte
     assert waiting.role is None
 
 
-def test_a_holder_that_hangs_stops_nobody_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiters_give_up_on_a_holder_that_hangs_and_warn_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(device_lock, "_warned", set())
     impatient = stage.lock(patience_seconds=0.1)
     with stage.lock().timing():
