@@ -7,9 +7,9 @@ from typing import Any
 from analysis.finalists import Finalist, finalists
 from analysis.pareto import pareto_front
 from analysis.rungs import may_win, standing
-from nas.commands.output_files import refuse_existing
 from nas.results.winner import winner_id
 from nas.search.best_file import best_yaml
+from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.store import recorded_trials
 

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 
 from analysis.numbers import short_count
-from nas.commands.output_files import refuse_existing
 from nas.scaling.compound import Member
 from nas.scaling.family import Request, Scaled, scale
+from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
 
 FROM_BASE = ("run", "trial_id")  # of a searched base's own provenance; its accuracy is not the members'

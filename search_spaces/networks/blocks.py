@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.dropping import StochasticDepth
 from search_spaces.networks.architecture import Block, Padding
 from search_spaces.networks.convolution import Convolution
+from search_spaces.networks.dropping import StochasticDepth
 from search_spaces.networks.resnet import Bottleneck
 
 

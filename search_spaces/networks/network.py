@@ -6,10 +6,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from search_spaces.dropping import Dropout, StochasticDepth
 from search_spaces.networks.architecture import Architecture, Kind, Padding
 from search_spaces.networks.blocks import BLOCKS, normalised
 from search_spaces.networks.convolution import Convolution
+from search_spaces.networks.dropping import Dropout, StochasticDepth
 from search_spaces.networks.resnet import resnet_stem
 
 BATCH_NORM_EPSILON = 1e-3

@@ -5,9 +5,9 @@ Version 1.5: the stride is the 3x3 convolution's, not the first one's. No search
 
 from torch import Tensor, nn
 
-from search_spaces.dropping import StochasticDepth
 from search_spaces.networks.architecture import Block, Padding
 from search_spaces.networks.convolution import Convolution
+from search_spaces.networks.dropping import StochasticDepth
 
 STEM_KERNEL = 7
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from search_spaces.number_hint import number_hint
+from search_spaces.settings.kinds import fields_of, is_union, item_kind, kind_at, plain, value_kind, words_for
+from search_spaces.settings.number_hint import number_hint
 from search_spaces.settings.parsing import Location
-from search_spaces.yaml_kinds import fields_of, is_union, item_kind, kind_at, plain, value_kind, words_for
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.settings.kinds import fields_of, item_kind, value_kind
 from search_spaces.settings.messages import known_keys, shown, steps_of
 from search_spaces.settings.parsing import MAX_DEPTH, Location, plain_values
-from search_spaces.yaml_kinds import fields_of, item_kind, value_kind
 
 KEY = re.compile(r"[^\s.\[\]=]+(\.[^\s.\[\]=]+|\[\d+\])*")
 MAX_TYPED = 120

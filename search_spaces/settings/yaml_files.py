@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import yaml
 
+from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind
 from search_spaces.settings.messages import Complaint, checked, shown, suggestion
+from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
 from search_spaces.settings.parsing import Location, PlainYaml, is_plain_text, plain_values, text_of_file
-from search_spaces.yaml_kinds import fields_of, item_kind, kind_at, value_kind
-from search_spaces.yaml_origins import Origin, Origins, origin_of, said_of
 
 T = TypeVar("T")
 

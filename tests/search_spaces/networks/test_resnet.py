@@ -11,9 +11,9 @@ from conftest import Nas
 from torch import nn
 
 from search_spaces.choices.space import SearchSpace
-from search_spaces.dropping import StochasticDepth
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.counting import count, count_module
+from search_spaces.networks.dropping import StochasticDepth
 from search_spaces.networks.network import build_network, check_resolution
 from search_spaces.networks.resnet import Bottleneck
 from search_spaces.settings.yaml_files import (

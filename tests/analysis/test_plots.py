@@ -165,7 +165,7 @@ def test_finalists_have_means_intervals_and_the_rewards_that_selected_them(
 def test_audit_has_a_point_for_each_pair_of_rewards_and_tau_in_its_title(
     run: Path, trials: pd.DataFrame, axes: Axes
 ) -> None:
-    audit = proxy_audit(trials, read_trials(run / "audit"), TERMS)
+    audit = proxy_audit(trials, read_trials(run / "audit"))
     assert audit is not None
     plots.draw_audit(axes, audit)
     (drawn,) = points(axes)

@@ -6,7 +6,7 @@ import pytest
 from conftest import Nas
 from error_cases import ARCHITECTURE
 
-from nas.commands.output_files import refuse_existing
+from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError
 
 
