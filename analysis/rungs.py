@@ -1,17 +1,19 @@
-"""Trials of several lengths: which of them compare, and whether short ones rank as long ones do."""
+"""Which trials count, win and compare: by their ends, their purposes and their lengths."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
+from trials.log.rows import device_seconds
 
 COUNTED = frozenset({"completed", "stopped", "infeasible"})  # statuses, by the budget
 SEARCHED = frozenset({"search", "baseline"})  # purposes; repeats and audits come after the search
 
+Unit = Literal["trials", "epochs", "device_seconds"]  # of a budget
 Row = Mapping[str, Any]
 R = TypeVar("R", bound=Row)
 
@@ -41,13 +43,28 @@ class Savings:
     whole: int
 
 
+def is_counted(row: Row) -> bool:
+    """Whether a row counts in the budget."""
+    return row["status"] in COUNTED and row["purpose"] in SEARCHED
+
+
+def spent(rows: Iterable[Row], unit: Unit, by_id: Mapping[int, Row]) -> float:
+    """How much of a budget these rows have used; `by_id` has the trials that they continue."""
+    counted = filter(is_counted, rows)
+    if unit == "trials":
+        return sum(1 for _ in counted)
+    if unit == "epochs":
+        return sum(own_epochs(row, by_id) for row in counted)
+    return sum(map(device_seconds, counted))
+
+
 def may_win(row: Row) -> bool:
-    """Whether the best of a search may be this trial: a completed one that neither repeats nor audits."""
+    """Whether a row may be the best of a search: completed, and neither a repeat nor an audit."""
     return row["status"] == "completed" and row["purpose"] in SEARCHED
 
 
 def standing(row: Row) -> tuple[int, float]:
-    """What the best trial is sought by: only trainings of the same length compare, and longer ones count."""
+    """The sort key of the best trial: longer trainings first, for only those of one length compare."""
     return int(row.get("epochs") or 0), float(row["reward"] or 0.0)
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from analysis.rungs import Unit
 from nas.strategies.strategy import build_strategy, promoting
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
@@ -34,6 +35,18 @@ class Budget:
         if len(given) != 1:
             found = " and ".join(given) or "none"
             raise ValueError(f"give one of trials, epochs and device_seconds; found {found}")
+
+    @property
+    def unit(self) -> Unit:
+        """What is counted."""
+        units: tuple[Unit, ...] = get_args(Unit)
+        return next(unit for unit in units if getattr(self, unit) is not None)
+
+    @property
+    def total(self) -> float:
+        """How much a search may spend, in this unit."""
+        total: float = getattr(self, self.unit)
+        return total
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

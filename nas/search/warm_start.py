@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.rungs import is_counted
 from nas.search.config import SearchConfig
 from nas.search.same_search import differences
-from nas.search.trial_queue import is_counted
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
 from trials.log.parts import DamagedPartError
 from trials.log.rows import ask_from_row, outcome_from_row

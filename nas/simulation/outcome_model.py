@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
+from analysis.rungs import is_counted
 from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig
-from nas.search.trial_queue import is_counted
 from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.networks.counting import Counts, count

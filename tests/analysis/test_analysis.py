@@ -19,9 +19,8 @@ from analysis.progress import front_volume, progress, random_band
 from analysis.proxy_audit import proxy_audit
 from analysis.reward_map import candidates, reward_map, winner_range
 from analysis.run_comparison import compare_groups, compare_runs, winners_agree
-from analysis.rungs import may_win
+from analysis.rungs import is_counted, may_win, own_epochs, spent
 from nas.results.export import chosen_row
-from nas.search.trial_queue import is_counted
 from trials.log.rows import device_seconds, seconds_by_work
 from trials.log.schema import WORK, WORK_SECONDS
 from trials.trial import Purpose, Status
@@ -50,9 +49,21 @@ def test_rows_and_frames_agree_on_which_trials_may_win_and_which_count() -> None
     ]
     assert list(is_searched(frame)) == [may_win(row) for row in rows]
     counted = [row["trial_id"] for row in rows if is_counted(row)]
-    assert len(counted) == 6
+    assert len(counted) == spent(rows, "trials", {}) == 6
     assert list(progress(frame)["trial_id"]) == counted
     assert len(random_band(frame)) == 3
+
+
+def test_a_budget_of_epochs_counts_those_of_a_continued_trial_once() -> None:
+    row = {"status": "completed", "purpose": "search", "train_seconds": 2.0}
+    rows = {
+        0: {**row, "trial_id": 0, "epochs": 2, "continues": None},
+        1: {**row, "trial_id": 1, "epochs": 6, "continues": 0},
+        2: {**row, "trial_id": 2, "epochs": 6, "continues": None, "purpose": "repeat"},
+    }
+    assert [own_epochs(each, rows) for each in rows.values()] == [2, 4, 6]
+    assert spent(rows.values(), "epochs", rows) == 6
+    assert spent(rows.values(), "device_seconds", rows) == 4.0
 
 
 def test_a_cached_row_wins_nothing_but_can_be_exported_by_its_number() -> None:

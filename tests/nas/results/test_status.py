@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from test_finalists import lucky
 from test_search import EIGHT
 
 from nas.results.export import exported_row
-from nas.results.status import Spent, run_status, seconds_left
+from nas.results.status import Remaining, run_status, seconds_left
 from nas.screens.status import status_screen, watch
 from nas.search.config import Budget, Finalists, SearchConfig
 from nas.search.search import search
@@ -31,14 +32,14 @@ from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.executors.in_process import in_process
 from trials.log.run_reader import RunLog, read_run
 from trials.log.store import RunStore
-from trials.trial import Event, TrialResult
+from trials.trial import Event, RunTrial, Slot, StartWorker, Trial, TrialResult
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run(config: Any, folder: Path, *, until: int | None = None) -> None:
+def run(config: Any, folder: Path, *, until: int | None = None, start: StartWorker = formula_worker) -> None:
     """A search of formula trials; stopped after that many rows, with more in flight."""
 
     def stop(news: object) -> None:
@@ -47,10 +48,10 @@ def run(config: Any, folder: Path, *, until: int | None = None) -> None:
 
     execute = in_process(device="cpu")
     if until is None:
-        search(config, folder, execute=execute, start=formula_worker)
+        search(config, folder, execute=execute, start=start)
     else:
         with pytest.raises(KeyboardInterrupt):
-            search(config, folder, execute=execute, start=formula_worker, on_event=stop)
+            search(config, folder, execute=execute, start=start, on_event=stop)
 
 
 def shown(figures: dict[str, Any]) -> str:
@@ -124,9 +125,10 @@ def log_of_ends(*seconds: float, in_flight: int, **columns: Any) -> RunLog:
     return RunLog(trials, asks, (), "somebody", START)
 
 
-def left(log: RunLog, now: float, *, budget: Budget | None = None) -> float | None:
-    budget = budget or Budget(trials=10)
-    return seconds_left(budget, log, Spent("", 4.0, 10.0), START + timedelta(seconds=now))
+def left(log: RunLog, now: float, *, budget: Budget | None = None, repeats: int = 0) -> float | None:
+    """With 6 of 10 left in the budget; of finalists alone if there are repeats."""
+    to_do = Remaining(budget=0.0 if repeats else 6.0, repeats=repeats, repeat_epochs=2)
+    return seconds_left(budget or Budget(trials=10), log, to_do, START + timedelta(seconds=now))
 
 
 def test_time_left_of_a_run_goes_by_the_median_pace_of_its_last_trials() -> None:
@@ -150,6 +152,17 @@ def test_time_left_is_known_for_epochs_and_unknown_without_durations() -> None:
     assert left(log_of_ends(in_flight=2), 50) is None
     assert left(log_of_ends(-50, in_flight=2), 50) is None  # an earlier driver's
     assert left(log_of_ends(30, in_flight=1), 30) == pytest.approx(6 * 30)
+
+
+def test_the_time_left_includes_the_finalists_repeats() -> None:
+    log = log_of_ends(10, 20, 30, in_flight=1)
+    assert left(log, 30, repeats=4) == pytest.approx(4 * 10)
+    whole = Remaining(budget=6.0, repeats=4, repeat_epochs=2)
+    assert seconds_left(Budget(trials=10), log, whole, START + timedelta(seconds=30)) == pytest.approx(100)
+    longer = Remaining(budget=0.0, repeats=4, repeat_epochs=6)  # trials had a third of a whole training
+    assert seconds_left(Budget(trials=10), log, longer, START + timedelta(seconds=30)) == pytest.approx(120)
+    repeating = log_of_ends(10, 20, 30, in_flight=1, purpose="repeat")  # all that this driver has done
+    assert left(repeating, 30, repeats=2) == pytest.approx(2 * 10)
 
 
 def test_status_counts_infeasible_trials_and_their_reasons(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -310,6 +323,60 @@ def test_a_run_is_finished_when_each_finalist_has_its_repeats(
     for finalists in ({"count": 2, "repeats": 3}, {"count": 3, "repeats": 2}):
         rewrite(folder, make_config(finalists=finalists))
         assert run_status(folder)["state"] == "stopped"
+
+
+def test_a_budget_that_was_lowered_leaves_the_finalists_to_come(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    finalists = {"count": 2, "repeats": 2}
+    run(make_config(finalists=finalists), folder, until=7)
+    lowered = make_config(finalists=finalists, budget={"trials": 6})
+    rewrite(folder, lowered)
+    figures = run_status(folder)
+    assert figures["budget"] == {"unit": "trials", "spent": 7, "total": 6}
+    assert (figures["state"], figures["repeats"]) == ("stopped", {"ended": 0, "total": 4})
+    assert "7 trials, more than the budget of 6   0/4 repeats of finalists   7 completed" in " ".join(
+        shown(figures).split("\n")
+    )
+    run(lowered, folder, until=9)
+    figures = run_status(folder)
+    assert (figures["state"], figures["repeats"]["total"]) == ("stopped", 4)
+    assert 0 < figures["repeats"]["ended"] < 4
+    run(lowered, folder)
+    figures = run_status(folder)
+    assert (figures["state"], figures["repeats"]) == ("finished", {"ended": 4, "total": 4})
+    assert "repeats" not in shown(figures)
+
+
+def test_a_running_search_tells_the_time_that_its_finalists_take(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """The seventh of twelve trainings has ended, one every 10 s."""
+
+    def start(slot: Slot) -> RunTrial:
+        inner = formula_worker(slot)
+
+        def run_trial(trial: Trial) -> Iterator[Event]:
+            for event in inner(trial):
+                if isinstance(event, TrialResult):
+                    assert event.times is not None
+                    end = START + timedelta(seconds=10 * (trial.trial_id + 1))
+                    event = replace(event, times=replace(event.times, finished_at=end.isoformat()))
+                yield event
+
+        return run_trial
+
+    folder = tmp_path / "run"
+    config = make_config(finalists={"count": 2, "repeats": 3}, budget={"trials": 6})
+    run(config, folder, until=7, start=start)
+    began = START.timestamp()
+    os.utime(folder / "environment" / "0001.json", (began, began))
+    with RunStore(folder):
+        figures = run_status(folder, now=START + timedelta(seconds=70))
+    assert (figures["state"], figures["repeats"]) == ("running", {"ended": 1, "total": 6})
+    assert figures["seconds_left"] == pytest.approx(5 * 10)
+    assert "6/6 trials   1/6 repeats of finalists" in shown(figures)
 
 
 def test_run_with_a_larger_budget_is_finished_when_its_own_finalists_are(
