@@ -65,7 +65,9 @@ def may_win(row: Row) -> bool:
 
 def standing(row: Row) -> tuple[int, float]:
     """The sort key of the best trial: longer trainings first, for only those of one length compare."""
-    return int(row.get("epochs") or 0), float(row["reward"] or 0.0)
+    reward = row["reward"]
+    is_known = reward is not None and reward == reward  # a frame's missing reward is NaN
+    return int(row.get("epochs") or 0), float(reward) if is_known else 0.0
 
 
 def longest(rows: Iterable[R]) -> list[R]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from analysis.finalists import Standing, finalists, standings
 from analysis.frame import ranked, read_trials, reranked
 from analysis.numbers import short_count
 from nas.report.markup import Markup, join, tag
-from nas.results.winner import winner_id
+from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage, op_name
@@ -105,18 +105,18 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         changed.append(f"reward {formula(used)}")
     if changed:
         trials = _reranked(run, trials, used)
-    facts = RunFacts(
+    rows = records(trials)
+    return RunFacts(
         folder=run,
         config=config,
         trials=trials,
         audits=_audits(run),
         environments=_environments(run),
-        standings=tuple(standings(finalists(records(trials)))),
+        standings=tuple(standings(finalists(rows))),
         terms=used,
         changed=", ".join(changed) or None,
-        winner=None,
+        winner=_best_row(trials) if changed else _winner_row(run, trials, rows),
     )
-    return replace(facts, winner=_winner(facts))
 
 
 def _reranked(run: Path, trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.DataFrame:
@@ -178,14 +178,17 @@ def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
     return changed[changed["step_time_ratio"].notna()]
 
 
-def _winner(facts: RunFacts) -> dict[str, Any] | None:
-    """As the search chose, which writes it into best.yaml; under another trade-off the best reward."""
-    best = ranked(facts.trials, 1)
-    chosen = facts.standings[0].finalist.trial_id if facts.standings else winner_id(facts.folder)
-    if facts.changed is None and chosen is not None:
-        found = facts.trials[(facts.trials["trial_id"] == chosen) & (facts.trials["status"] == "completed")]
-        best = found if len(found) else best
-    return next(iter(plain_rows(best)), None)
+def _best_row(trials: pd.DataFrame) -> dict[str, Any] | None:
+    """The trial of the best reward: the finalists were chosen by another trade-off."""
+    return next(iter(plain_rows(ranked(trials, 1))), None)
+
+
+def _winner_row(run: Path, trials: pd.DataFrame, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    chosen = run_winner(run, rows)
+    if chosen is None:
+        return None
+    (row,) = plain_rows(trials[trials["trial_id"] == chosen.trial_id])
+    return row
 
 
 def records(trials: pd.DataFrame) -> list[dict[str, Any]]:

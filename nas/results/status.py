@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.finalists import Repeats, finalists, repeats
-from analysis.rungs import SEARCHED, is_counted, may_win, own_epochs, spent, standing
-from nas.results.winner import winner_id
+from analysis.finalists import Repeats, repeats
+from analysis.rungs import SEARCHED, is_counted, own_epochs, spent
+from nas.results.winner import run_winner
 from nas.search.config import Budget, SearchConfig
 from nas.search.trial_queue import MAX_REPEATS
 from nas.strategies.strategy import STRATEGIES, Recommends
@@ -64,7 +64,8 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
     if not log.driver and not log.in_flight and is_over and not to_do.repeats:
         state = "finished"
     now = now or datetime.now(UTC)
-    best = _best(run, rows)
+    chosen = run_winner(run, rows)
+    best = log.trials[chosen.trial_id] if chosen else None
     seconds = [seconds_by_work(row) for row in rows]
     baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
     return {
@@ -85,15 +86,6 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         "seconds_left": seconds_left(budget, log, to_do, now) if log.driver else None,
         "unreadable": list(log.unreadable),
     }
-
-
-def _best(run: Path, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """As `nas export` chooses: by the finalists' repeats, else as best.yaml says, else by reward."""
-    eligible = [row for row in rows if may_win(row)]
-    ranked = finalists(rows)
-    chosen = ranked[0].trial_id if ranked else winner_id(run)
-    named = next((row for row in eligible if row["trial_id"] == chosen), None)
-    return named or max(eligible, key=standing, default=None)
 
 
 def _repeats(config: SearchConfig, rows: list[dict[str, Any]], *, is_over: bool) -> Repeats:

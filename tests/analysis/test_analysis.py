@@ -20,6 +20,7 @@ from analysis.proxy_audit import proxy_audit
 from analysis.reward_map import candidates, reward_map, winner_range
 from analysis.run_comparison import compare_groups, compare_runs, winners_agree
 from analysis.rungs import is_counted, may_win, own_epochs, spent
+from analysis.winner import Winner, winner
 from nas.results.export import chosen_row
 from trials.log.rows import device_seconds, seconds_by_work
 from trials.log.schema import WORK, WORK_SECONDS
@@ -69,9 +70,10 @@ def test_a_budget_of_epochs_counts_those_of_a_continued_trial_once() -> None:
 def test_a_cached_row_wins_nothing_but_can_be_exported_by_its_number() -> None:
     rows: dict[int, dict[str, Any]] = {
         i: {"trial_id": i, "status": status, "purpose": "search", "reward": reward, "accuracy": reward}
+        | {"choices": (i,)}
         for i, (status, reward) in enumerate([("cached", 0.9), ("completed", 0.5)])
     }
-    assert chosen_row(rows, trial=None, run=Path("run"))["trial_id"] == 1
+    assert winner(rows.values(), recommended=0) == winner(rows.values(), recommended=None) == Winner(1)
     assert chosen_row(rows, trial=0, run=Path("run"))["trial_id"] == 0
 
 
