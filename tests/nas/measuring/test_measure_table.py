@@ -5,12 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from block_tables import CLASSES, RESOLUTION, made_up_table, small_space
+from block_tables import CLASSES, RESOLUTION, made_up_table, small_space, space_blocks
 from rich.console import Console
 
 from nas.measuring.measure_table import table_figures, table_request
 from nas.screens.measure_table import table_screen
-from search_spaces.choices.block_cover import space_blocks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
 from trials.timing.block_fit import fit_table

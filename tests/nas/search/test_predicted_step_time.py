@@ -24,7 +24,7 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
 from trials.executors.in_process import in_process
 from trials.log.rows import architecture_from_json
-from trials.timing.block_fit import predictor
+from trials.timing.block_fit import fit_table
 from trials.timing.block_table import BlockTable, read_table, write_table
 from trials.trial import (
     Event,
@@ -76,7 +76,7 @@ def test_rows_of_a_predicted_search_have_predicted_step_times(
 ) -> None:
     config = make_config(recipe=RECIPE, step_time="predicted", step_time_table=str(table_file))
     result = run(config, tmp_path / "run", predicting_worker)
-    predict = predictor(table)
+    predict = fit_table(table).predict
     for row in result.rows:
         ratio, error = predict(architecture_from_json(row["architecture"]))
         assert row["timing_source"] == "predicted"
@@ -107,7 +107,7 @@ def test_run_keeps_its_block_table_and_continues_without_the_file(
 def test_the_limit_on_step_time_holds_before_training(
     table: BlockTable, table_file: Path, make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    predict = predictor(table)
+    predict = fit_table(table).predict
     rng = np.random.default_rng(0)
     choices = TINY.choice_space()
     limit = float(np.median([predict(TINY.decode(choices.sample(rng)))[0] for _ in range(50)]))
@@ -134,7 +134,7 @@ def test_measuring_search_leaves_out_only_what_is_surely_too_slow(
     assert measured is not None
     assert predicted is not None
     architecture = TINY.decode(TINY.largest())
-    ratio, error = predictor(table)(architecture)
+    ratio, error = fit_table(table).predict(architecture)
     assert error > 0
     assert predicted.estimate(architecture) == (ratio, ratio)
     assert measured.estimate(architecture) == (ratio, pytest.approx(ratio - 2 * error))

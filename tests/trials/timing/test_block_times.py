@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from block_tables import RESOLUTION, made_up_parts, made_up_table, made_up_time, small_space
+from block_tables import RESOLUTION, made_up_parts, made_up_table, made_up_time, small_space, space_blocks
 
-from search_spaces.choices.block_cover import covering_networks, placed_blocks, space_blocks
+from search_spaces.choices.block_cover import covering_networks, placed_blocks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
 from trials.recipe import Ramp, Recipe
-from trials.timing.block_fit import fit_corrections, fit_table, part_times, predictor
+from trials.timing.block_fit import fit_corrections, fit_table, part_times
 from trials.timing.block_table import (
     check_table,
     default_table_path,
@@ -188,7 +188,7 @@ def test_images_too_small_for_the_space_are_refused(tiny: SearchSpace) -> None:
 
 def test_predicted_step_time_is_the_sum_of_the_parts(tiny: SearchSpace) -> None:
     table = made_up_table(tiny)
-    predict = predictor(table)
+    predict = fit_table(table).predict
     architecture = tiny.decode(tiny.largest())
     parts = made_up_parts(architecture)
     by_hand = parts.stem + parts.top + parts.update
@@ -241,7 +241,7 @@ def test_block_table_with_three_whole_networks_is_too_small_for_the_fit(tiny: Se
 
 
 def test_prediction_for_an_architecture_of_another_space_is_refused(tiny: SearchSpace) -> None:
-    predict = predictor(made_up_table(tiny))
+    predict = fit_table(made_up_table(tiny)).predict
     with pytest.raises(ValueError, match="not in the table's space"):
         predict(read_yaml(Architecture, "efficientnet-b0"))
 
@@ -257,7 +257,7 @@ def test_block_table_reads_back_as_it_was_written(tiny: SearchSpace, tmp_path: P
     assert table_text(read_table(path)) == table_text(table)
     assert [entry.name for entry in path.parent.iterdir()] == ["table.json"]
     architecture = tiny.decode(tiny.smallest())
-    assert predictor(read_table(path))(architecture) == predictor(table)(architecture)
+    assert fit_table(read_table(path)).predict(architecture) == fit_table(table).predict(architecture)
 
 
 @pytest.mark.parametrize(
