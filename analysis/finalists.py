@@ -26,13 +26,13 @@ class Finalist:
 
     @property
     def mean(self) -> float:
-        """Of the repeats' rewards."""
+        """Mean of the repeats' rewards."""
         return float(np.mean(self.rewards))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A finalist among the others."""
+    """A finalist's mean reward with its uncertainty, and the comparison with the next one."""
 
     finalist: Finalist
     standard_error: float | None  # of the mean reward, from the deviation that all finalists share
@@ -67,7 +67,7 @@ def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
 
 @dataclass(frozen=True)
 class Repeats:
-    """How many trainings of finalists have ended, and how many a search asks for in all."""
+    """Numbers of trainings of finalists: those that have ended, and all that a search asks for."""
 
     ended: int
     total: int
@@ -98,10 +98,10 @@ def repeats(
 
 
 def standings(ranked: list[Finalist]) -> list[Standing]:
-    """How sure the order of finalists is, by the deviation within all of them together.
+    """Uncertainty of the order of finalists, by the deviation within all of them together.
 
     A few repeats each say little about one architecture's deviation, so it is taken to be the same for all
-    (pooled); intervals and probabilities are Student's. None where nobody was repeated twice.
+    (pooled); intervals and probabilities are Student's. None where no finalist was repeated twice.
     """
     freedom = sum(len(finalist.rewards) - 1 for finalist in ranked)
     if freedom < 1:

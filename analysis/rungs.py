@@ -20,7 +20,7 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class RungAgreement:
-    """How far the rewards after fewer epochs rank architectures as those after all epochs do.
+    """Agreement of the ranking after fewer epochs with that after all epochs.
 
     Attributes:
         tau: Kendall's tau-b over `count` trials that went through both.
@@ -36,7 +36,7 @@ class RungAgreement:
 
 @dataclass(frozen=True)
 class Savings:
-    """The epochs that were trained, and what as many architectures would have taken in whole trainings."""
+    """The epochs trained, and those that whole trainings of as many architectures would have taken."""
 
     architectures: int
     epochs: int
@@ -44,12 +44,12 @@ class Savings:
 
 
 def is_counted(row: Row) -> bool:
-    """Whether a row counts in the budget."""
+    """True of a row that counts in the budget."""
     return row["status"] in COUNTED and row["purpose"] in SEARCHED
 
 
 def spent(rows: Iterable[Row], unit: Unit, by_id: Mapping[int, Row]) -> float:
-    """How much of a budget these rows have used; `by_id` has the trials that they continue."""
+    """The part of a budget that these rows used; `by_id` has the trials that they continue."""
     counted = filter(is_counted, rows)
     if unit == "trials":
         return sum(1 for _ in counted)
@@ -59,7 +59,7 @@ def spent(rows: Iterable[Row], unit: Unit, by_id: Mapping[int, Row]) -> float:
 
 
 def may_win(row: Row) -> bool:
-    """Whether a row may be the best of a search: completed, and neither a repeat nor an audit."""
+    """True of a row that may be the best of a search: completed, and neither a repeat nor an audit."""
     return row["status"] == "completed" and row["purpose"] in SEARCHED
 
 
@@ -71,28 +71,28 @@ def standing(row: Row) -> tuple[int, float]:
 
 
 def longest(rows: Iterable[R]) -> list[R]:
-    """Completed search and baseline trials, of the longest training that one of them had."""
+    """The completed search and baseline trials of the longest training among them."""
     searched = list(filter(may_win, rows))
     epochs = max((row.get("epochs") or 0 for row in searched), default=0)
     return [row for row in searched if (row.get("epochs") or 0) == epochs]
 
 
 def own_epochs(row: Row, rows: Mapping[int, Row]) -> int:
-    """The epochs of a trial without those of the one that it continues; `rows` by trial."""
+    """The epochs of a trial without those of the trial that it continues; `rows` by trial."""
     before = row.get("continues")
     continued = None if before is None else rows.get(before)
     return int(row["epochs"]) - (int(continued["epochs"]) if continued else 0)
 
 
 def rung_epochs(rows: Iterable[Row]) -> list[int]:
-    """How long completed search and baseline trials trained, ascending."""
+    """Lengths of completed search and baseline trials in epochs, ascending."""
     return sorted({int(row["epochs"]) for row in filter(may_win, rows)})
 
 
 def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreement]:
-    """For each rung below the highest, of its trials that were trained in full, by their curves.
+    """Agreement of each rung below the highest, by the curves of trials that were trained in full.
 
-    The baseline's trials are a fair sample; where there are fewer than `fewest`, promoted ones are taken too.
+    The baseline's trials are a fair sample; where there are fewer than `fewest`, promoted ones are used too.
     """
     rows = list(filter(may_win, rows))
     *shorter, longest = rung_epochs(rows) or [0]
@@ -112,7 +112,7 @@ def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreemen
 
 
 def savings(rows: Iterable[Row]) -> Savings | None:
-    """What short trials saved; None where all were of one length."""
+    """Epochs that short trials saved; None where all trials had one length."""
     rows = list(rows)
     lengths = rung_epochs(rows)
     if len(lengths) < 2:
@@ -125,7 +125,7 @@ def savings(rows: Iterable[Row]) -> Savings | None:
 
 
 def rung_sentences(rows: Iterable[Row]) -> list[str]:
-    """What short trials saved, and how far their ranking can be trusted; nothing where there were none."""
+    """Sentences about the savings of short trials and about their ranking; none where all had one length."""
     rows = list(rows)
     saved = savings(rows)
     if saved is None:

@@ -1,4 +1,4 @@
-"""What a report is written from: a run's configuration, rows and environment, read once."""
+"""The facts of a report: a run's configuration, rows and environment, read once."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,12 +48,12 @@ class RunFacts:
 
     @property
     def name(self) -> str:
-        """The run's, as its folder is called."""
+        """The name of the run's folder."""
         return self.folder.resolve().name
 
     @property
     def architecture(self) -> Architecture | None:
-        """The winner's."""
+        """The winner's architecture."""
         return architecture_from_json(str(self.winner["architecture"])) if self.winner else None
 
 
@@ -87,7 +87,7 @@ def run_config(run: Path) -> SearchConfig:
 
 
 def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: str | None = None) -> RunFacts:
-    """The facts of a run; with some exponents replaced, and with the step times of another device.
+    """The facts of a run, on request with other exponents or with the step times of another device.
 
     Raises:
         ConfigError: no run, nothing finished, a damaged file, nothing measured on that device, or a term of
@@ -156,7 +156,7 @@ def _audits(run: Path) -> pd.DataFrame:
 
 
 def _environments(run: Path) -> tuple[dict[str, Any], ...]:
-    """What each start of a driver wrote down of its machine; a damaged one is left out."""
+    """Descriptions of the machine, one for each start of a driver; damaged ones are left out."""
     found = []
     for path in sorted((run / "environment").glob("*.json")):
         try:
@@ -192,7 +192,7 @@ def _winner_row(run: Path, trials: pd.DataFrame, rows: list[dict[str, Any]]) -> 
 
 
 def records(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """What finalists are judged by, as plain rows."""
+    """Plain rows of the columns that decide the winner."""
     names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs"]
     return plain_rows(trials.loc[trials["choices"].notna(), names])
 
@@ -239,7 +239,7 @@ def architecture_words(text: Any) -> str:
 
 
 def tooltip(row: Mapping[str, Any]) -> str:
-    """What is told of a trial where a picture shows it."""
+    """Figures of a trial, for the place where a picture shows it."""
     return (
         f"trial {row['trial_id']}: accuracy {row['accuracy']:.4f}, step time {row['step_time_ratio']:.2f}x, "
         f"{short_count(int(row['params']))} parameters, reward {row['reward']:.4f}"

@@ -1,4 +1,4 @@
-"""A trial's architecture as YAML, with where it comes from."""
+"""A trial's architecture as YAML, with its provenance."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from trials.log.store import recorded_trials
 
 
 def exported_row(run: Path, *, trial: int | None) -> tuple[Mapping[str, Any], Finalist | None]:
-    """The row of a trial of a run, by default the winner's with what its repeats said.
+    """The row of a trial of a run, by default the winner's, and the winner's repeats.
 
     Raises:
         ConfigError: `run` is no run, or it has no such completed trial.

@@ -110,7 +110,7 @@ def _models(rows: list[dict[str, Any]], *, timed: bool) -> dict[str, ChoiceModel
 
 @dataclass(frozen=True)
 class ModelledReward:
-    """A reward of what models expect: ratios by name, from which a term of the user's own is computed."""
+    """The reward of modelled ratios, from which a term of the user's own is computed."""
 
     reward: Reward
     reference: Counts
@@ -201,7 +201,7 @@ def _curve(rows: list[dict[str, Any]], last: ChoiceModel) -> Callable[[Choices, 
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """From 0 to 1; 0 where one of them is constant."""
+    """Correlation, cut to 0 to 1; 0 where one of them is constant."""
     scale = float(first.std() * second.std())
     if not scale:
         return 0.0
@@ -214,7 +214,7 @@ def _taus(
     models: dict[str, ChoiceModel],
     known: Callable[[Choices], dict[str, float]],
 ) -> dict[str, float]:
-    """Of each quantity, and of the reward, between the values measured and those expected by all others."""
+    """Kendall's tau between measured and leave-one-out values, of each quantity and of the reward."""
     expected = {name: np.exp(models[name].left_out) for name in models if name != "accuracy"}
     expected["accuracy"] = np.array([_accuracy(logit) for logit in models["accuracy"].left_out])
     measured = {name: [row[name] for row in rows] for name in expected if name != "seconds"}

@@ -26,7 +26,7 @@ class StochasticDepth(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose rate is a tensor, for the reason of StochasticDepth."""
+    """Dropout whose rate is a tensor, for the same reason as in StochasticDepth."""
 
     drop_rate: Tensor
 

@@ -96,7 +96,7 @@ class Network(nn.Module):
 def build_stem(
     channels: int, *, stride: int, padding: Padding, kind: Kind, momentum: float, epsilon: float
 ) -> nn.Sequential:
-    """What stands before the stages."""
+    """The layers before the stages."""
     if kind == "resnet":
         return resnet_stem(channels, momentum=momentum, epsilon=epsilon)
     convolution = Convolution(3, channels, kernel_size=3, stride=stride, padding=padding)
@@ -104,7 +104,7 @@ def build_stem(
 
 
 def build_head(in_channels: int, channels: int, *, kind: Kind, momentum: float, epsilon: float) -> nn.Module:
-    """What stands between the stages and the mean over all pixels."""
+    """The layers between the stages and the mean over all pixels."""
     if kind == "resnet":
         return nn.Identity()
     convolution = Convolution(in_channels, channels, kernel_size=1)
