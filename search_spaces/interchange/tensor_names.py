@@ -1,4 +1,4 @@
-"""The names of a network's tensors in timm's and torchvision's state dicts, by ours."""
+"""Maps the names of a network's tensors to those in timm's and torchvision's state dicts."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,9 +6,9 @@ from search_spaces.interchange.block_tokens import refuse_other_kind
 from search_spaces.networks.architecture import Architecture, Block
 
 NORM = ("weight", "bias", "running_mean", "running_var")
-Pair = tuple[str, str]  # a layer of ours, and the same layer there
+Pair = tuple[str, str]  # two names that belong together: ours and theirs, or a convolution and its batch norm
 
-TIMM_LAYERS = {  # by block and part: the convolution and its batch norm
+TIMM_LAYERS = {  # (block type, part of the block): timm's names of the convolution and its batch norm
     ("ir", "expand"): ("conv_pw", "bn1"),
     ("ir", "depthwise"): ("conv_dw", "bn2"),
     ("ir", "project"): ("conv_pwl", "bn3"),
@@ -38,7 +38,7 @@ def foreign_names(architecture: Architecture, library: str) -> dict[str, str]:
 
 
 def _numbered(architecture: Architecture) -> Iterator[tuple[Block, str, int, int]]:
-    """Each block with our name, the number of its stage among those with layers, and its own, from 0."""
+    """(block, our name of it, number of its stage among those with layers, number in the stage), from 0."""
     channels, there = architecture.stem_channels, 0
     for i, stage in enumerate(architecture.stages):
         for j, block in enumerate(stage.blocks(channels)):
@@ -48,7 +48,7 @@ def _numbered(architecture: Architecture) -> Iterator[tuple[Block, str, int, int
 
 
 def _parts(block: Block) -> list[Pair]:
-    """The parts of a block in their order: what each is, and our name of it."""
+    """(kind, our name) of each part of a block, in the order of computation."""
     expands = block.expanded_channels != block.in_channels
     if block.op == "mbconv":
         named = [("expand", "expand")] if expands else []
