@@ -1,4 +1,4 @@
-"""One training step: the same in trials, in full training and in timing."""
+"""The training step, which is the same in trials, in full training and while timing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,8 +26,8 @@ class TrainingStep:
     Everything that changes from step to step is a tensor on the device, and nothing is read back: losses and
     correct answers add up in `totals`, which is read once per epoch.
 
-    With a group, each of its devices takes the step with its share of the batch: the gradient is that of the
-    whole batch, and weights, averages and statistics stay the same everywhere.
+    With a group, each of its devices takes the step on its share of the batch. The gradient is that of the
+    whole batch, and weights, averages and statistics stay equal on all devices.
     """
 
     def __init__(
@@ -60,22 +60,26 @@ class TrainingStep:
         )
         self.learning_rate = torch.zeros((), device=device)
         self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
-        self.micro_batches = 1  # parts in which a batch is computed; batch norm sees each part alone
+        self.micro_batches = 1  # parts that a batch is computed in; batch norm sees each part alone
         self._record: Record | None = CudaRecorder(device) if cuda_graphs and device.type == "cuda" else None
 
     def graphed(self, work: Work, *, changes: Sequence[Tensor] | None = None) -> GraphedCalls:
-        """A CUDA graph of the work, where possible; it changes the step's tensors or those of `changes`."""
+        """Calls of `work` through a CUDA graph where that is possible, else as they are.
+
+        `changes` are the tensors that the work changes; default: those that a step changes.
+        """
         changed = self._changing() if changes is None else changes
         return GraphedCalls(work, changes=changed, record=self._record)
 
     def __call__(
         self, images: Tensor, labels: Tensor, partners: Tensor | None = None, weights: Tensor | None = None
     ) -> None:
-        """One step on images (B, H, W, 3) uint8 and labels (B,) int64, or (B, L) padded with -1.
+        """Takes one step.
 
         Mixed images have two labels: `partners`, shaped as labels, are those of the other image, and
         `weights` (B,) the share of the first.
         """
+        # Step 1: gradients of the batch, at once or as the sum over micro-batches.
         self.network.train()
         self.parameters.zero_grad()
         if self.micro_batches == 1:
@@ -84,20 +88,21 @@ class TrainingStep:
             parts = [_parts(tensor, self.micro_batches) for tensor in (images, labels, partners, weights)]
             for part in zip(*parts, strict=True):
                 self._add_gradients(*part, share=len(part[0]) / (len(images) * self.group.size))
+        # Step 2: sum over the devices, then the same update on each of them.
         self._exchange()
         self.optimizer.step(self.learning_rate)
         if self.average is not None:
             self.average.update()
 
     def _exchange(self) -> None:
-        """Sums the gradients over the group's devices, and averages their batch-norm statistics."""
+        """Sums gradients over the group's devices and averages batch-norm statistics, in one reduction."""
         if self.group.size > 1:
             self.group.sum(self.parameters.grads_and_statistics)
             self.parameters.statistics /= self.group.size
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Takes steps without the group inside the block: no device waits for another."""
+        """Takes steps on this device alone within the block, without exchanging anything with the group."""
         group = self.group
         try:
             self._join(ALONE)
@@ -106,6 +111,7 @@ class TrainingStep:
             self._join(group)
 
     def _join(self, group: DeviceGroup) -> None:
+        """Sets the group of the step and of its synchronised batch norms."""
         self.group = group
         for module in self.network.modules():
             if isinstance(module, SyncBatchNorm2d):
@@ -114,7 +120,7 @@ class TrainingStep:
     def _add_gradients(
         self, images: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None, *, share: float
     ) -> None:
-        """Adds the mean gradient of these images, weighted by `share`."""
+        """Adds `share` (0-1) times the gradient of these images' mean loss."""
         with autocast(self.precision, self.device):
             logits = self.network(to_input(images))  # (B, K)
         loss = self._loss(logits.float(), labels, partners, weights)
@@ -132,13 +138,14 @@ class TrainingStep:
         return mixed_cross_entropy(logits, labels, partners, weights, label_smoothing=self.label_smoothing)
 
     def read_totals(self) -> tuple[float, float]:
-        """Mean loss and accuracy (0-1) of the group's images since the last reading. Waits for the device."""
+        """Mean loss and accuracy (0-1) of the group's images since the last call. Waits for the device."""
         self.group.sum(self.totals)
         losses, correct, images = self.totals.tolist()
         self.totals.zero_()
         return losses / images, correct / images
 
     def _state(self) -> dict[str, Tensor]:
+        """The tensors that a step changes, by name; not copies."""
         state = {"values": self.parameters.values, "statistics": self.parameters.statistics}
         state |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         if self.average is not None:
@@ -153,7 +160,7 @@ class TrainingStep:
         return {name: tensor.detach().clone() for name, tensor in self._state().items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Copies a state back into place, and forgets the totals."""
+        """Copies a state back into place and resets the totals."""
         with torch.no_grad():
             self.parameters.values.copy_(state["values"])
             self.parameters.statistics.copy_(state["statistics"])
@@ -163,7 +170,7 @@ class TrainingStep:
         self.totals.zero_()
 
     def copy_first(self) -> None:
-        """Copies the state of the group's first device."""
+        """Replaces this device's state by that of the group's first device."""
         for tensor in self._state().values():
             self.group.copy_first(tensor)
 
@@ -175,7 +182,7 @@ def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
 def build_step(
     architecture: Architecture, recipe: Recipe, *, num_classes: int, device: torch.device, precision: str
 ) -> TrainingStep:
-    """The training step of the recipe's network, its weights fresh from torch's current seed."""
+    """The training step of a new network for the recipe, with weights from torch's current seed."""
     network = network_for(architecture, recipe, num_classes=num_classes)
     return TrainingStep(network, recipe, device=device, precision=precision)
 
