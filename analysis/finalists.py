@@ -4,14 +4,14 @@ The trial that made an architecture a finalist is left out: of many noisy reward
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from analysis.rungs import COUNTED, may_win, standing
+from trials.log.row_types import TrialRow
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Standing:
     better_than_next: float | None  # probability that its true mean is above that of the next one
 
 
-def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
+def finalists(rows: Iterable[TrialRow]) -> list[Finalist]:
     """The architectures of a run that have been repeated, the highest mean reward first."""
     rows = list(rows)
-    selected: dict[tuple[int, ...], Mapping[str, Any]] = {}
-    repeats: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
+    selected: dict[tuple[int, ...], TrialRow] = {}
+    repeats: dict[tuple[int, ...], list[TrialRow]] = {}
     for row in rows:
         choices = tuple(row["choices"])
         if row["purpose"] == "repeat" and row["status"] in COUNTED:
@@ -54,7 +54,7 @@ def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
     found = [
         Finalist(
             trial_id=int(selected[choices]["trial_id"]),
-            selected_reward=float(selected[choices]["reward"]),
+            selected_reward=standing(selected[choices])[1],
             rewards=tuple(float(row["reward"] or 0.0) for row in repeated),
             accuracies=tuple(float(row["accuracy"] or 0.0) for row in repeated),
         )

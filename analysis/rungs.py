@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 
 from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
+from trials.log.row_types import TrialRow
 
 COUNTED = frozenset({"completed", "stopped", "infeasible"})  # statuses, by the budget
 SEARCHED = frozenset({"search", "baseline"})  # purposes; repeats and audits come after the search
-
-Row = Mapping[str, Any]
-R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True)
@@ -41,36 +38,36 @@ class Savings:
     whole: int
 
 
-def may_win(row: Row) -> bool:
+def may_win(row: TrialRow) -> bool:
     """Whether the best of a search may be this trial: a completed one that neither repeats nor audits."""
     return row["status"] == "completed" and row["purpose"] in SEARCHED
 
 
-def standing(row: Row) -> tuple[int, float]:
+def standing(row: TrialRow) -> tuple[int, float]:
     """What the best trial is sought by: only trainings of the same length compare, and longer ones count."""
     return int(row.get("epochs") or 0), float(row["reward"] or 0.0)
 
 
-def longest(rows: Iterable[R]) -> list[R]:
+def longest(rows: Iterable[TrialRow]) -> list[TrialRow]:
     """Completed search and baseline trials, of the longest training that one of them had."""
     searched = list(filter(may_win, rows))
     epochs = max((row.get("epochs") or 0 for row in searched), default=0)
     return [row for row in searched if (row.get("epochs") or 0) == epochs]
 
 
-def own_epochs(row: Row, rows: Mapping[int, Row]) -> int:
+def own_epochs(row: TrialRow, rows: Mapping[int, TrialRow]) -> int:
     """The epochs of a trial without those of the one that it continues; `rows` by trial."""
     before = row.get("continues")
     continued = None if before is None else rows.get(before)
     return int(row["epochs"]) - (int(continued["epochs"]) if continued else 0)
 
 
-def rung_epochs(rows: Iterable[Row]) -> list[int]:
+def rung_epochs(rows: Iterable[TrialRow]) -> list[int]:
     """How long completed search and baseline trials trained, ascending."""
     return sorted({int(row["epochs"]) for row in filter(may_win, rows)})
 
 
-def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreement]:
+def rung_agreement(rows: Iterable[TrialRow], *, fewest: int = 3) -> list[RungAgreement]:
     """For each rung below the highest, of its trials that were trained in full, by their curves.
 
     The baseline's trials are a fair sample; where there are fewer than `fewest`, promoted ones are taken too.
@@ -85,14 +82,14 @@ def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreemen
     last = np.array([row["reward"] for row in used])
     found = []
     for epochs in shorter:
-        curves = [(row["minival_accuracy"][epochs - 1], row["accuracy"]) for row in used]
+        curves = [((row["minival_accuracy"] or ())[epochs - 1], row["accuracy"] or 0.0) for row in used]
         early = last * np.array([then / max(now, 1e-12) for then, now in curves])
         tau = resampled(lambda i, early=early: kendall_tau(early[i].tolist(), last[i].tolist()), len(used))  # type: ignore[misc]
         found.append(RungAgreement(epochs, longest, tau, len(used), chosen=used is not fair))
     return found
 
 
-def savings(rows: Iterable[Row]) -> Savings | None:
+def savings(rows: Iterable[TrialRow]) -> Savings | None:
     """What short trials saved; None where all were of one length."""
     rows = list(rows)
     lengths = rung_epochs(rows)
@@ -105,7 +102,7 @@ def savings(rows: Iterable[Row]) -> Savings | None:
     return Savings(begun, spent, begun * lengths[-1])
 
 
-def rung_sentences(rows: Iterable[Row]) -> list[str]:
+def rung_sentences(rows: Iterable[TrialRow]) -> list[str]:
     """What short trials saved, and how far their ranking can be trusted; nothing where there were none."""
     rows = list(rows)
     saved = savings(rows)

@@ -6,7 +6,7 @@ Imports neither torch nor ray: a notebook reads these types on a laptop.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -187,7 +187,7 @@ class Measurement:
         return REWARDABLE[name](self)
 
 
-INFERENCE = "inference_time_ratio"
+INFERENCE: Final = "inference_time_ratio"
 # What a reward may be made of, by name. A step-time term is named by the ratio itself.
 REWARDABLE: dict[str, Callable[[Measurement], float]] = {
     "step_time_ratio": lambda m: m.step_time.step_time_ratio,

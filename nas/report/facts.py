@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from nas.search.config import SearchConfig
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
 from trials.reward import SHIPPED
@@ -189,10 +190,10 @@ def _winner(facts: RunFacts) -> dict[str, Any] | None:
     return next(iter(plain_rows(best)), None)
 
 
-def records(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """What finalists are judged by, as plain rows."""
+def records(trials: pd.DataFrame) -> list[TrialRow]:
+    """Rows of a frame, with those columns by which finalists are evaluated."""
     names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs"]
-    return plain_rows(trials.loc[trials["choices"].notna(), names])
+    return cast(list[TrialRow], plain_rows(trials.loc[trials["choices"].notna(), names]))
 
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from analysis.finalists import Finalist, finalists
 from analysis.pareto import pareto_front
@@ -10,6 +9,7 @@ from analysis.rungs import may_win, standing
 from nas.results.winner import winner_id
 from nas.search.best_file import best_yaml
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.row_types import TrialRow
 from trials.log.store import recorded_trials
 
 
@@ -28,7 +28,7 @@ def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bo
     return text
 
 
-def exported_row(run: Path, *, trial: int | None) -> tuple[Mapping[str, Any], Finalist | None]:
+def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Finalist | None]:
     """The row of a trial of a run, by default the winner's with what its repeats said.
 
     Raises:
@@ -86,12 +86,13 @@ def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     return list(files)
 
 
-def _completed_winner(run: Path, rows: Mapping[int, Mapping[str, Any]]) -> int | None:
+def _completed_winner(run: Path, rows: Mapping[int, TrialRow]) -> int | None:
     winner = winner_id(run)
-    return winner if winner is not None and rows.get(winner, {}).get("status") == "completed" else None
+    row = None if winner is None else rows.get(winner)
+    return winner if row is not None and row["status"] == "completed" else None
 
 
-def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run: Path) -> Mapping[str, Any]:
+def chosen_row(rows: Mapping[int, TrialRow], *, trial: int | None, run: Path) -> TrialRow:
     """The given trial's row, or that of the best completed one by reward.
 
     Raises:

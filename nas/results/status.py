@@ -17,6 +17,7 @@ from nas.search.trial_queue import MAX_REPEATS, is_counted
 from nas.strategies.strategy import STRATEGIES, Recommends
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.row_types import TrialRow
 from trials.log.run_reader import RunLog, read_run
 
 State = Literal["running", "finished", "stopped"]
@@ -64,7 +65,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         "purpose": dict(Counter(row["purpose"] for row in rows)),
         "failure_kind": dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
         "budget": {"unit": spent.unit, "spent": spent.spent, "total": spent.total},
-        "best": {name: best[name] for name in BEST} if best else None,
+        "best": {name: best.get(name) for name in BEST} if best else None,
         "baseline_median_reward": statistics.median(baseline) if baseline else None,
         "baseline_trials": len(baseline),
         "device_seconds": {
@@ -76,7 +77,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
     }
 
 
-def _best(run: Path, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _best(run: Path, rows: list[TrialRow]) -> TrialRow | None:
     """As `nas export` chooses: by the finalists' repeats, else as best.yaml says, else by reward."""
     eligible = [row for row in rows if may_win(row)]
     ranked = finalists(rows)
@@ -85,14 +86,14 @@ def _best(run: Path, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return named or max(eligible, key=standing, default=None)
 
 
-def _has_ended(config: SearchConfig, spent: Spent, rows: list[dict[str, Any]]) -> bool:
+def _has_ended(config: SearchConfig, spent: Spent, rows: list[TrialRow]) -> bool:
     """Whether the search would ask for nothing more, when nothing is in flight."""
     if spent.spent < spent.total and not _is_exhausted(config.space, rows):
         return False
     return config.finalists is None or _are_repeated(config, config.finalists, rows)
 
 
-def _are_repeated(config: SearchConfig, wanted: Finalists, rows: list[dict[str, Any]]) -> bool:
+def _are_repeated(config: SearchConfig, wanted: Finalists, rows: list[TrialRow]) -> bool:
     """Whether each finalist was asked for as often as it should be; a repeat that crashed is not tried again.
 
     Which ones a strategy recommends, no row tells: of these it is enough that so many were repeated.
@@ -109,7 +110,7 @@ def _are_repeated(config: SearchConfig, wanted: Finalists, rows: list[dict[str, 
     return repeated.issuperset(best)
 
 
-def _is_exhausted(space: SearchSpace, rows: list[dict[str, Any]]) -> bool:
+def _is_exhausted(space: SearchSpace, rows: list[TrialRow]) -> bool:
     """Whether the space ran out before the budget, as far as that can be told at once."""
     last = [row["status"] for row in rows if row["purpose"] in SEARCHED][-MAX_REPEATS:]
     if last == ["cached"] * MAX_REPEATS:  # then a search takes any unseen architecture, and there was none
@@ -119,7 +120,7 @@ def _is_exhausted(space: SearchSpace, rows: list[dict[str, Any]]) -> bool:
     return space.size <= MOST_COUNTED and len(tried) >= space.distinct_size
 
 
-def _spent(budget: Budget, rows: list[dict[str, Any]], by_id: Mapping[int, Mapping[str, Any]]) -> Spent:
+def _spent(budget: Budget, rows: list[TrialRow], by_id: Mapping[int, TrialRow]) -> Spent:
     counted = [row for row in rows if is_counted(row)]
     if budget.trials is not None:
         return Spent("trials", len(counted), budget.trials)
@@ -127,6 +128,11 @@ def _spent(budget: Budget, rows: list[dict[str, Any]], by_id: Mapping[int, Mappi
         return Spent("epochs", sum(own_epochs(row, by_id) for row in counted), budget.epochs)
     assert budget.device_seconds is not None, "a budget has one of three"
     return Spent("device-seconds", sum(map(device_seconds, counted)), budget.device_seconds)
+
+
+def _ended_at(row: TrialRow) -> datetime:
+    """The end of a trial; before all others if its row does not tell."""
+    return row["finished_at"] or datetime.min.replace(tzinfo=UTC)
 
 
 def seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> float | None:
@@ -137,12 +143,11 @@ def seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> fl
     started, at_once = log.driver_started_at, max(len(log.in_flight), 1)
     if started is None:
         return None
-    new = [row for row in log.trials.values() if is_counted(row) and row["finished_at"]]
-    new = sorted((r for r in new if r["finished_at"] > started), key=lambda row: row["finished_at"])
-    new = new[-PACED_TRIALS:]
+    new = [row for row in log.trials.values() if is_counted(row) and _ended_at(row) > started]
+    new = sorted(new, key=_ended_at)[-PACED_TRIALS:]
     if not new:
         return None
-    ends = [(row["finished_at"] - started).total_seconds() for row in new]
+    ends = [(_ended_at(row) - started).total_seconds() for row in new]
     paces = [(later - ends[i]) / at_once for i, later in enumerate(ends[at_once:])]
     pace = statistics.median(paces) if paces else ends[-1] / len(ends)
     per_trial = _spent(budget, new, log.trials).spent / len(new)

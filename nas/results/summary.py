@@ -7,6 +7,7 @@ from analysis.finalists import Standing
 from analysis.rungs import RungAgreement, rung_agreement, savings
 from nas.search.search import SearchResult
 from nas.search.trial_queue import is_counted
+from trials.log.row_types import TrialRow
 
 
 def summary_figures(result: SearchResult) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _rung_figures(rung: RungAgreement) -> dict[str, Any]:
     }
 
 
-def _saved(rows: list[dict[str, Any]]) -> dict[str, int] | None:
+def _saved(rows: list[TrialRow]) -> dict[str, int] | None:
     """Against whole trainings of all architectures; None where all trials were of one length."""
     found = savings(rows)
     return None if found is None else vars(found)

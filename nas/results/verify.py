@@ -1,9 +1,8 @@
 """Whether a run's log is whole: its invariants, what breaks them, and repair."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -24,6 +23,7 @@ from trials.log.invariants import (
 from trials.log.lost_trials import Declared, numbers
 from trials.log.reading import LogContents, read_log
 from trials.log.recovery import read_declared, viewed_trials
+from trials.log.row_types import AskRow
 from trials.log.rows import architecture_json
 from trials.log.store import RunStore
 
@@ -105,7 +105,7 @@ def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
             yield Fault("I6", f"trial {trial_id}: its architecture is not of its choices", is_mendable=False)
 
 
-def _expected_seed(contents: LogContents, config: SearchConfig, ask: Mapping[str, Any]) -> int | None:
+def _expected_seed(contents: LogContents, config: SearchConfig, ask: AskRow) -> int | None:
     """A trial that continues another has its seed."""
     continued = contents.asks.get(ask["continues"]) if ask["continues"] is not None else None
     if continued is not None:

@@ -1,8 +1,6 @@
 """The last screen of a search: the best architecture, finalists, files, and what to type next."""
 
 import statistics
-from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -15,6 +13,7 @@ from nas.screens.architecture import stage_table
 from nas.search.best_file import architecture_of
 from nas.search.predicted_step_time import PredictionError
 from nas.search.search import SearchResult
+from trials.log.row_types import TrialRow
 
 
 def summary_screen(result: SearchResult) -> RenderableType:
@@ -53,7 +52,7 @@ def summary_screen(result: SearchResult) -> RenderableType:
     return Group(*lines)
 
 
-def rung_lines(rows: list[dict[str, Any]]) -> list[RenderableType]:
+def rung_lines(rows: list[TrialRow]) -> list[RenderableType]:
     """What short trials saved, and how far their ranking can be trusted; nothing where there were none."""
     sentences = rung_sentences(rows)
     return [*(Text(sentence) for sentence in sentences), Text("")] if sentences else []
@@ -85,7 +84,7 @@ def _verdict(standings: list[Standing]) -> list[Text]:
     return [Text(f"the first is truly better than the second with a probability of {percent}")]
 
 
-def _best_line(best: Mapping[str, Any], trials: int) -> str:
+def _best_line(best: TrialRow, trials: int) -> str:
     return (
         f"best of {trials}: trial {best['trial_id']}   reward {best['reward']:.4f}   "
         f"accuracy {best['accuracy']:.4f} (minival)\n"

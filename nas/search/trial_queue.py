@@ -1,9 +1,8 @@
 """The queue of a search's trials: what is asked next, what runs, what is answered, what counts."""
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, AnswerFrom, CrashLike, Instruction, RecordAsk, Wait
 from nas.strategies.strategy import Recommends, Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from trials.log.row_types import TrialRow
 from trials.trial import Ask, Outcome, Purpose
 
 MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
@@ -21,7 +21,7 @@ STOP_BELOW = "stop_below"  # in an ask's aux: the best reward when it was made, 
 DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
 
 
-def is_counted(row: Mapping[str, Any]) -> bool:
+def is_counted(row: TrialRow) -> bool:
     """Whether a row counts in the budget."""
     return row["status"] in COUNTED and row["purpose"] in SEARCHED
 
