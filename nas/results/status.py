@@ -1,4 +1,4 @@
-"""How a search is going, from its run directory alone: while it runs, after it ended, after it was killed."""
+"""The state of a search, from its run directory alone: while it runs, after it ended, after it was killed."""
 
 import statistics
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from analysis.finalists import finalists
 from analysis.rungs import SEARCHED, longest, may_win, own_epochs, standing
@@ -17,27 +17,68 @@ from nas.search.trial_queue import MAX_REPEATS, is_counted
 from nas.strategies.strategy import STRATEGIES, Recommends
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
-from trials.log.row_types import TrialRow
+from trials.log.row_types import TrialRow, measured, number_of
 from trials.log.run_reader import RunLog, read_run
 
 State = Literal["running", "finished", "stopped"]
 KINDS = ("train", "timing", "evaluate", "build")
 PACED_TRIALS = 40  # the last ones, by which the time left is told
 MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
-BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
 
 
 @dataclass(frozen=True)
 class Spent:
-    """How much of the budget is used, in the budget's own unit."""
+    """The part of the budget that is used, in the budget's own unit."""
 
     unit: str
     spent: float
     total: float
 
 
-def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
-    """The state of a run as one mapping, keys named as the columns.
+@dataclass(frozen=True)
+class Best:
+    """The best trial so far, fields named as the columns."""
+
+    trial_id: int
+    reward: float
+    accuracy: float
+    step_time_ratio: float
+    params: int
+    architecture_id: str
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """The state of a run, fields named as the columns.
+
+    Attributes:
+        driver: who works on it; None if nobody does.
+        in_flight: trials that were asked for and have not ended.
+        status, purpose, failure_kind: numbers of trials that have ended.
+        device_seconds: by kind of work.
+        seconds_left: None where nothing runs, or no pace is known yet.
+        unreadable: files of the log that are damaged.
+    """
+
+    run: str
+    state: State
+    driver: str | None
+    asked: int
+    in_flight: int
+    status: dict[str, int]
+    purpose: dict[str, int]
+    failure_kind: dict[str, int]
+    budget: Spent
+    best: Best | None
+    baseline_median_reward: float | None
+    baseline_trials: int
+    device_seconds: dict[str, float]
+    seconds_left: float | None
+    unreadable: tuple[str, ...]
+
+
+def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
+    """The state of a run, of which nothing is changed.
 
     Raises:
         ConfigError: the folder is no run, or its search.yaml does not read.
@@ -55,26 +96,37 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
     now = now or datetime.now(UTC)
     best = _best(run, rows)
     baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
-    return {
-        "run": str(run),
-        "state": state,
-        "driver": log.driver,
-        "asked": log.asked,
-        "in_flight": len(log.in_flight),
-        "status": dict(Counter(row["status"] for row in rows)),
-        "purpose": dict(Counter(row["purpose"] for row in rows)),
-        "failure_kind": dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
-        "budget": {"unit": spent.unit, "spent": spent.spent, "total": spent.total},
-        "best": {name: best.get(name) for name in BEST} if best else None,
-        "baseline_median_reward": statistics.median(baseline) if baseline else None,
-        "baseline_trials": len(baseline),
-        "device_seconds": {
-            kind: sum(r.get(f"{kind}_seconds") or 0.0 for r in rows if r["status"] != "cached")
+    return RunStatus(
+        run=str(run),
+        state=state,
+        driver=log.driver,
+        asked=log.asked,
+        in_flight=len(log.in_flight),
+        status=dict(Counter(row["status"] for row in rows)),
+        purpose=dict(Counter(row["purpose"] for row in rows)),
+        failure_kind=dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
+        budget=spent,
+        best=_figures_of(best) if best is not None and best["reward"] is not None else None,
+        baseline_median_reward=statistics.median(baseline) if baseline else None,
+        baseline_trials=len(baseline),
+        device_seconds={
+            kind: sum(number_of(r, f"{kind}_seconds") or 0.0 for r in rows if r["status"] != "cached")
             for kind in KINDS
         },
-        "seconds_left": seconds_left(config.budget, log, spent, now) if log.driver else None,
-        "unreadable": list(log.unreadable),
-    }
+        seconds_left=seconds_left(config.budget, log, spent, now) if log.driver else None,
+        unreadable=log.unreadable,
+    )
+
+
+def _figures_of(best: TrialRow) -> Best:
+    return Best(
+        trial_id=best["trial_id"],
+        reward=measured(best, "reward"),
+        accuracy=measured(best, "accuracy"),
+        step_time_ratio=measured(best, "step_time_ratio"),
+        params=int(measured(best, "params")),
+        architecture_id=best["architecture_id"],
+    )
 
 
 def _best(run: Path, rows: list[TrialRow]) -> TrialRow | None:

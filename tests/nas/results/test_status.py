@@ -21,9 +21,10 @@ from synthetic_run import write_rows, write_run
 from test_finalists import lucky
 from test_search import EIGHT
 
+from nas.commands.watch import watch
 from nas.results.export import exported_row
-from nas.results.status import Spent, run_status, seconds_left
-from nas.screens.status import status_screen, watch
+from nas.results.status import RunStatus, Spent, run_status, seconds_left
+from nas.screens.status import status_screen
 from nas.search.config import Budget, Finalists, SearchConfig
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
@@ -52,7 +53,7 @@ def run(config: Any, folder: Path, *, until: int | None = None) -> None:
             search(config, folder, execute=execute, start=formula_worker, on_event=stop)
 
 
-def shown(figures: dict[str, Any]) -> str:
+def shown(figures: RunStatus) -> str:
     console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
     console.print(status_screen(figures))
     return console.export_text()
@@ -64,15 +65,16 @@ def test_a_finished_run(make_config: MakeConfig, tmp_path: Path) -> None:
     before = contents(folder)
     figures = run_status(folder)
     assert contents(folder) == before
-    assert figures["state"] == "finished"
-    assert figures["status"]["completed"] == 12
-    assert figures["purpose"]["baseline"] == 3
-    assert figures["budget"] == {"unit": "trials", "spent": 12, "total": 12}
+    assert figures.state == "finished"
+    assert figures.status["completed"] == 12
+    assert figures.purpose["baseline"] == 3
+    assert figures.budget == Spent(unit="trials", spent=12, total=12)
     rows = RunStore(folder)
     with rows:
         best = max(rows.trials.values(), key=lambda row: row["reward"])
-    assert figures["best"]["trial_id"] == best["trial_id"]
-    assert figures["seconds_left"] is None
+    assert figures.best is not None
+    assert figures.best.trial_id == best["trial_id"]
+    assert figures.seconds_left is None
     screen = shown(figures)
     assert "12/12 trials   12 completed" in screen
     assert f"nas export {folder}"[:60] in screen.replace("\n", "")
@@ -82,9 +84,9 @@ def test_a_stopped_run_says_how_to_continue(make_config: MakeConfig, tmp_path: P
     folder = tmp_path / "run"
     run(make_config(), folder, until=5)
     figures = run_status(folder)
-    assert figures["state"] == "stopped"
-    assert figures["budget"]["spent"] == 5
-    assert figures["asked"] == figures["in_flight"] + 5
+    assert figures.state == "stopped"
+    assert figures.budget.spent == 5
+    assert figures.asked == figures.in_flight + 5
     assert "(continues)" in shown(figures)
 
 
@@ -101,9 +103,9 @@ def test_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path)
     figures = run_status(folder)
     holder.kill()
     holder.wait()
-    assert figures["state"] == "running"
-    assert figures["driver"].startswith(f"process {holder.pid} on")
-    assert run_status(folder)["state"] == "stopped"
+    assert figures.state == "running"
+    assert (figures.driver or "").startswith(f"process {holder.pid} on")
+    assert run_status(folder).state == "stopped"
 
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -160,8 +162,8 @@ def test_infeasible_trials_and_their_reasons_are_counted(make_config: MakeConfig
 
     search(make_config(), tmp_path / "run", execute=in_process(device="cpu"), start=start)
     figures = run_status(tmp_path / "run")
-    assert figures["status"] == {"completed": 6, "infeasible": 6}
-    assert figures["failure_kind"] == {"over_limit": 6}
+    assert figures.status == {"completed": 6, "infeasible": 6}
+    assert figures.failure_kind == {"over_limit": 6}
 
 
 def test_damaged_parts_are_named_and_left_alone(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -171,8 +173,8 @@ def test_damaged_parts_are_named_and_left_alone(make_config: MakeConfig, tmp_pat
     part.write_bytes(part.read_bytes()[:-40])
     before = contents(folder)
     figures = run_status(folder)
-    assert figures["unreadable"] == ["log/trials/t00000003.parquet"]
-    assert (figures["in_flight"], figures["state"]) == (1, "stopped")
+    assert figures.unreadable == ("log/trials/t00000003.parquet",)
+    assert (figures.in_flight, figures.state) == (1, "stopped")
     assert contents(folder) == before
 
 
@@ -195,7 +197,7 @@ def test_a_run_that_has_only_begun_reads(make_config: MakeConfig, tmp_path: Path
     (begun / "log" / "asks").mkdir(parents=True)
     (begun / "search.yaml").write_bytes((folder / "search.yaml").read_bytes())
     figures = run_status(begun)
-    assert (figures["state"], figures["asked"], figures["best"]) == ("stopped", 0, None)
+    assert (figures.state, figures.asked, figures.best) == ("stopped", 0, None)
     assert "no trial has ended" in shown(figures)
 
 
@@ -225,7 +227,7 @@ def test_a_view_that_is_whole_spares_reading_the_parts(make_config: MakeConfig, 
     part = folder / "log" / "trials" / "t00000003.parquet"
     part.write_bytes(b"not looked at")
     os.utime(part, (written - 1, written - 1))
-    assert run_status(folder)["unreadable"] == []
+    assert run_status(folder).unreadable == ()
 
 
 def test_watching_shows_each_look_and_ends_with_the_driver(
@@ -285,14 +287,14 @@ def test_a_run_is_finished_when_each_finalist_has_its_repeats(
     run(make_config(), folder)
     rewrite(folder, two)
     figures = run_status(folder)
-    assert figures["budget"]["spent"] == figures["budget"]["total"]
-    assert figures["state"] == "stopped"
+    assert figures.budget.spent == figures.budget.total
+    assert figures.state == "stopped"
     assert "(continues)" in shown(figures)
     run(two, folder)
-    assert run_status(folder)["state"] == "finished"
+    assert run_status(folder).state == "finished"
     for finalists in ({"count": 2, "repeats": 3}, {"count": 3, "repeats": 2}):
         rewrite(folder, make_config(finalists=finalists))
-        assert run_status(folder)["state"] == "stopped"
+        assert run_status(folder).state == "stopped"
 
 
 def test_a_larger_budget_has_finalists_of_its_own(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -304,10 +306,10 @@ def test_a_larger_budget_has_finalists_of_its_own(make_config: MakeConfig, tmp_p
     run(make_config(budget={"trials": 40}), folder)
     larger = make_config(finalists=one, budget={"trials": 40})
     rewrite(folder, larger)
-    assert run_status(folder)["state"] == "stopped"
+    assert run_status(folder).state == "stopped"
     run(larger, folder)
     figures = run_status(folder)
-    assert (small["state"], figures["state"]) == ("finished", "finished")
+    assert (small.state, figures.state) == ("finished", "finished")
 
 
 def test_finalists_that_a_strategy_recommends_are_counted(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -321,9 +323,9 @@ def test_finalists_that_a_strategy_recommends_are_counted(make_config: MakeConfi
     result = search(config, tmp_path / "run", execute=in_process(device="cpu"), start=lucky)
     luckiest = max(result.rows, key=lambda row: row["reward"])
     assert luckiest["choices"] not in [row["choices"] for row in result.rows if row["purpose"] == "repeat"]
-    assert run_status(tmp_path / "run")["state"] == "finished"
+    assert run_status(tmp_path / "run").state == "finished"
     rewrite(tmp_path / "run", replace(config, finalists=Finalists(count=2, repeats=2)))
-    assert run_status(tmp_path / "run")["state"] == "stopped"
+    assert run_status(tmp_path / "run").state == "stopped"
 
 
 def test_a_lucky_repeat_is_not_the_best(tmp_path: Path) -> None:
@@ -332,10 +334,11 @@ def test_a_lucky_repeat_is_not_the_best(tmp_path: Path) -> None:
     lucky_one = next(row for row in rows if row["purpose"] == "repeat")
     lucky_one["reward"] = 5.0
     write_rows(folder / "trials.parquet", rows)
-    best = run_status(folder)["best"]
-    assert best["trial_id"] == exported_row(folder, trial=None)[0]["trial_id"]
-    assert best["reward"] < 5.0
-    selected = rows[best["trial_id"]]
+    best = run_status(folder).best
+    assert best is not None
+    assert best.trial_id == exported_row(folder, trial=None)[0]["trial_id"]
+    assert best.reward < 5.0
+    selected = rows[best.trial_id]
     assert (selected["choices"], selected["purpose"] != "repeat") == (lucky_one["choices"], True)
 
 
@@ -348,7 +351,9 @@ def test_the_best_is_what_the_search_chose(
     result = search(config, tmp_path / "run", execute=in_process(device="cpu"), start=lucky)
     assert result.best is not None
     assert (result.best["trial_id"] == 0) == (not recommended)
-    assert run_status(tmp_path / "run")["best"]["trial_id"] == result.best["trial_id"]
+    best = run_status(tmp_path / "run").best
+    assert best is not None
+    assert best.trial_id == result.best["trial_id"]
 
 
 @pytest.mark.parametrize(
@@ -365,14 +370,14 @@ def test_a_run_whose_space_ran_out_is_finished(
     config = make_config(space=EIGHT, baseline=baseline)
     run(config, folder, until=4)
     figures = run_status(folder)
-    assert figures["state"] == "stopped"
+    assert figures.state == "stopped"
     assert "exhausted" not in shown(figures)
     run(config, folder)
     figures = run_status(folder)
-    assert figures["budget"]["spent"] == 8
-    assert figures["state"] == "finished"
+    assert figures.budget.spent == 8
+    assert figures.state == "finished"
     screen = shown(figures)
     assert "the space is exhausted" in screen
     assert "(continues)" not in screen
     rewrite(folder, make_config(space=EIGHT, baseline=baseline, finalists={"count": 1, "repeats": 1}))
-    assert run_status(folder)["state"] == "stopped"
+    assert run_status(folder).state == "stopped"

@@ -57,7 +57,7 @@ def test_audits_are_longer_trainings_apart_from_the_run(make_config: MakeConfig,
     assert list(rows["step_time_ratio"]) == list(short["step_time_ratio"])  # not measured again
     assert not set(rows["seed"]) & set(trials["seed"])
     assert "were trained again for 8 epochs" in page(read_facts(run))
-    assert run_status(run / "audit")["status"] == {"completed": 5}
+    assert run_status(run / "audit").status == {"completed": 5}
 
 
 def test_more_are_added_and_a_stopped_audit_goes_on(make_config: MakeConfig, tmp_path: Path) -> None:
