@@ -8,12 +8,21 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 
-def show(as_json: bool, figures: Callable[[], Any], screen: Callable[[], RenderableType]) -> None:
-    """Prints the figures as JSON on standard output, or else the screen; only what is printed is computed."""
+def show(
+    as_json: bool,
+    figures: Callable[[], Any],
+    screen: Callable[[], RenderableType],
+    *,
+    soft_wrap: bool = False,
+) -> None:
+    """Prints the figures as JSON on standard output, or else the screen; only what is printed is computed.
+
+    `soft_wrap` leaves it to the terminal to break lines, so that paths can be copied.
+    """
     if as_json:
         print(json_line(figures()))
     else:
-        Console(highlight=False).print(screen())
+        Console(highlight=False).print(screen(), soft_wrap=soft_wrap)
 
 
 def json_line(figures: Any) -> str:

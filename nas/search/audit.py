@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.rungs import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
-from nas.search.environment import describe_environment, record_environment
+from nas.search.environment import Environment, describe_environment, record_environment
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
 from nas.search.kept_checkpoints import KeptCheckpoints
@@ -144,7 +143,7 @@ def audit(
         record = RunRecord(
             config,
             store,
-            environment_id=environment["environment_id"],
+            environment_id=environment.environment_id,
             workers_file=f"environment/{number:04d}-workers.json",
             seed_of=lambda ask: derived_seed(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
             on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
@@ -168,7 +167,7 @@ def audit(
     return proxy_audit(read_trials(plan.run), read_trials(plan.folder))
 
 
-def _write_search(plan: AuditPlan, store: RunStore, environment: dict[str, Any]) -> int:
+def _write_search(plan: AuditPlan, store: RunStore, environment: Environment) -> int:
     """The files that make audit/ a run directory: configuration and environment; this driver's number."""
     count = plan.recorded + len(plan.sample)
     recipe = replace(plan.config.recipe, epochs=plan.epochs)

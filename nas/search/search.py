@@ -103,7 +103,7 @@ def search(
         record = RunRecord(
             config,
             store,
-            environment_id=environment["environment_id"],
+            environment_id=environment.environment_id,
             workers_file=f"environment/{number:04d}-workers.json",
             seed_of=lambda ask: seed_of(ask, config.seed, store),
             on_row=row_written,

@@ -12,8 +12,9 @@ from rich.console import Console
 from analysis.frame import read_trials
 from nas.report.facts import read_facts
 from nas.report.page import page
+from nas.results.audit import AuditFigures, audit_figures
 from nas.results.status import run_status
-from nas.screens.audit import audit_figures, audit_screen
+from nas.screens.audit import audit_screen
 from nas.search.audit import AuditTrained, audit, plan_audit, stratified
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError
@@ -139,8 +140,12 @@ def test_what_cannot_be_audited_is_refused_and_leaves_nothing(
 def test_the_screen_fits_and_says_how_sure_it_is(make_config: MakeConfig, tmp_path: Path) -> None:
     run = searched(make_config(), tmp_path / "run")
     figures = audit_figures(Path("runs/flowers"), audited(run, trials=8))
-    assert figures["architectures"] == 8
-    assert -1 <= figures["tau_interval"][0] <= figures["tau"] <= figures["tau_interval"][1] <= 1
+    assert isinstance(figures, AuditFigures)
+    assert figures.architectures == 8
+    assert figures.tau is not None
+    assert figures.tau_interval is not None
+    low, high = figures.tau_interval
+    assert -1 <= low <= figures.tau <= high <= 1
     console = Console(width=80, record=True)
     console.print(audit_screen(figures))
     lines = console.export_text().splitlines()
