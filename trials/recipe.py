@@ -19,6 +19,8 @@ SMALLEST, LARGEST = 8, 2048  # pixels
 class Ramp:
     """A value that goes from `start` in the first training stage to `end` in the last (Algorithm 1)."""
 
+    EXPECTED: ClassVar[str] = "a number, or a mapping with the keys start and end"
+
     start: float = Field(ge=0)
     end: float = Field(ge=0)
 

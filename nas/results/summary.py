@@ -4,9 +4,8 @@ import statistics
 from dataclasses import dataclass
 
 from analysis.finalists import Standing
-from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
+from analysis.rungs import RungAgreement, Savings, is_counted, rung_agreement, savings
 from nas.search.search import SearchResult
-from nas.search.trial_queue import is_counted
 
 
 @dataclass(frozen=True)

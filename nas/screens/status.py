@@ -38,8 +38,13 @@ def _best_line(best: Best) -> str:
 
 
 def _progress(found: RunStatus) -> str:
-    budget = found.budget
+    budget, repeats = found.budget, found.repeats
     text = f"{budget.spent:,.0f}/{budget.total:,.0f} {budget.unit}"
+    if budget.spent > budget.total:  # it was lowered
+        text = f"{budget.spent:,.0f} {budget.unit}, more than the budget of {budget.total:,.0f}"
+    is_begun = repeats is not None and (repeats.ended > 0 or budget.spent >= budget.total)
+    if repeats is not None and is_begun and repeats.ended < repeats.total:
+        text += f"   {repeats.ended}/{repeats.total} repeats of finalists"
     counts = [f"{count} {status}" for status, count in sorted(found.status.items())]
     text += f"   {', '.join(counts) or 'no trial has ended'}"
     if found.failure_kind:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from nas.search.config import SearchConfig
 from nas.search.search_reward import SearchReward
-from trials.log.row_types import TrialRow, number_of
+from trials.log.row_types import TrialRow
 from trials.log.rows import ask_row, cached_row, trial_row
 from trials.log.store import RunStore
 from trials.trial import Ask, EpochResult, TrialResult, WorkerJoined
@@ -47,7 +47,7 @@ class RunRecord:
         row = ask_row(
             ask,
             architecture=self._config.space.decode(ask.choices),
-            strategy=self._config.strategy["name"],
+            strategy=self._config.strategy.name,
             seed=self._seed_of(ask),
             asked_at=datetime.now(UTC),
         )
@@ -93,9 +93,3 @@ class RunRecord:
     def refresh_views(self) -> None:
         """Brings trials.parquet and epochs.parquet up to date, now and then."""
         self._store.refresh_views()
-
-
-def device_seconds(row: TrialRow) -> float:
-    """Seconds that a trial held its device."""
-    names = ("build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds")
-    return float(sum(number_of(row, name) or 0.0 for name in names))

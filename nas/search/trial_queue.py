@@ -6,24 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.rungs import COUNTED, SEARCHED
+from analysis.rungs import COUNTED
 from nas.search.config import Budget, Finalists
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, AnswerFrom, CrashLike, Instruction, RecordAsk, Wait
 from nas.strategies.strategy import Recommends, Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
-from trials.log.row_types import TrialRow
 from trials.trial import Ask, Outcome, Purpose
 
 MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
 UNSEEN_DRAWS = 2_000  # uniform draws that must all have been seen before a space counts as exhausted
 STOP_BELOW = "stop_below"  # in an ask's aux: the best reward when it was made, which its trial has to beat
 DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
-
-
-def is_counted(row: TrialRow) -> bool:
-    """Whether a row counts in the budget."""
-    return row["status"] in COUNTED and row["purpose"] in SEARCHED
 
 
 class TrialQueue:

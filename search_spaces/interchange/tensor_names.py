@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from search_spaces.interchange.block_tokens import refuse_other_kind
 from search_spaces.networks.architecture import Architecture, Block
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -20,7 +21,12 @@ TIMM_LAYERS = {  # by block and part: the convolution and its batch norm
 
 
 def foreign_names(architecture: Architecture, library: str) -> dict[str, str]:
-    """Their name of each of our tensors, counters of batches aside; `library` is timm or torchvision."""
+    """Their name of each of our tensors, counters of batches aside; `library` is timm or torchvision.
+
+    Raises:
+        ConfigError: the library does not have such blocks.
+    """
+    refuse_other_kind(architecture, who=library)
     name_ends, name_block = LIBRARIES[library]
     stem, head, classifier = name_ends(sum(stage.layers > 0 for stage in architecture.stages))
     names = dict(_normalised("stem", *stem))

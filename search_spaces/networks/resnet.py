@@ -1,16 +1,13 @@
-"""ResNet-50 and ResNet-152 for the paper's comparison: the bottleneck block, its stem, and all ops by name.
+"""ResNet-50 and ResNet-152 for the paper's comparison: the bottleneck block and the stem.
 
 Version 1.5: the stride is the 3x3 convolution's, not the first one's. No search space offers this op.
 """
 
-from collections import ChainMap
-from collections.abc import Mapping
-
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Block, Padding
-from search_spaces.networks.blocks import BLOCKS, FusedMBConv, MBConv, StochasticDepth
 from search_spaces.networks.convolution import Convolution
+from search_spaces.networks.dropping import StochasticDepth
 
 STEM_KERNEL = 7
 
@@ -62,10 +59,3 @@ def resnet_stem(channels: int, *, momentum: float, epsilon: float) -> nn.Sequent
         nn.ReLU(inplace=True),
         nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
     )
-
-
-# A view: an op that is put into BLOCKS later is seen.
-ALL_BLOCKS: Mapping[str, type[MBConv] | type[FusedMBConv] | type[Bottleneck]] = ChainMap(
-    {"bottleneck": Bottleneck},
-    BLOCKS,  # type: ignore[arg-type]
-)

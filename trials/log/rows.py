@@ -9,14 +9,14 @@ from typing import Any, cast
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
-from trials.log.row_types import AskRow, EpochRow, TrialRow
-from trials.log.schema import SCHEMA_VERSION, TRIAL_SCHEMA
+from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
+from trials.log.schema import SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
 from trials.trial import UNMEASURED_RATIO, Ask, EpochResult, InferenceTime, Outcome, StepTime, TrialResult
 
 MAX_ERROR = 2_000  # characters
 UNRECORDED = -1  # the place of an ask or row that the store has not put in order yet
 
-# Columns of an equal trial's row that a cached row repeats. Its durations are not spent again.
+# The columns that a cached row repeats of the equal trial's. Durations are not: they were not spent again.
 REPEATED = (
     "reward", "accuracy", "accuracy_raw", "accuracy_top5", "minival_images", "step_seconds",
     "step_seconds_p10", "step_seconds_p90", "step_time_ratio", "step_time_ratio_spread",
@@ -31,7 +31,7 @@ REPEATED = (
 
 
 def ask_row(ask: Ask, *, architecture: Architecture, strategy: str, seed: int, asked_at: datetime) -> AskRow:
-    """An ask's row, UNRECORDED: the store gives it its place in the order."""
+    """The row of an ask, UNRECORDED: the store gives it its place in the order."""
     return {
         "trial_id": ask.trial_id,
         "ask_seq": UNRECORDED,
@@ -50,7 +50,7 @@ def ask_row(ask: Ask, *, architecture: Architecture, strategy: str, seed: int, a
 
 
 def ask_of_row(row: TrialRow) -> AskRow:
-    """The ask's row, whose columns a trial's row repeats."""
+    """The row of an ask, whose columns its trial's row repeats."""
     return {
         "trial_id": row["trial_id"],
         "ask_seq": row["ask_seq"],
@@ -88,7 +88,7 @@ def epoch_row(result: EpochResult) -> EpochRow:
 
 
 def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, environment_id: str) -> TrialRow:
-    """The row of a trial that has ended, UNRECORDED: its ask's columns and all that was measured."""
+    """The row of a trial that has ended, UNRECORDED: the columns of its ask, and everything measured."""
     recipe = result.trial.recipe
     row: dict[str, object] = {
         **asked,
@@ -109,7 +109,7 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
     }
     if result.measurement is not None:
         measured = result.measurement
-        if result.status == "completed":  # of a stopped one only a bound is known
+        if result.status == "completed":  # a stopped trial has only a bound
             row |= {name: getattr(measured, name) for name in ACCURACIES}
         row |= {name: getattr(measured, name) for name in COUNTS}
     step_time = result.measurement.step_time if result.measurement else result.step_time
@@ -125,10 +125,7 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
         row |= {
             "started_at": datetime.fromisoformat(times.started_at),
             "finished_at": datetime.fromisoformat(times.finished_at),
-            "build_seconds": times.build_seconds,
-            "timing_seconds": times.timing_seconds,
-            "train_seconds": times.train_seconds,
-            "evaluate_seconds": times.evaluate_seconds,
+            **{name: getattr(times, name) for name in WORK_SECONDS},
             "waiting_seconds": times.waiting_seconds,
         }
     return _whole(row)
@@ -175,7 +172,7 @@ def cached_row(asked: AskRow, earlier: TrialRow) -> TrialRow:
 
 
 def ask_from_row(row: AskRow | TrialRow) -> Ask:
-    """The ask of a row of either kind."""
+    """The ask of an ask's row, or of a trial's."""
     return Ask(
         trial_id=row["trial_id"],
         choices=tuple(row["choices"]),
@@ -191,8 +188,19 @@ def outcome_of(row: TrialRow) -> Outcome | None:
     return None if row["status"] == "crashed" else outcome_from_row(row)
 
 
+def device_seconds(row: TrialRow) -> float:
+    """Seconds that a row's trial held its device; 0 if it was cached, for it ran nowhere."""
+    return sum(seconds_by_work(row).values())
+
+
+def seconds_by_work(row: TrialRow) -> dict[str, float]:
+    """The seconds of a row's trial for each kind of WORK."""
+    ran = row["status"] != "cached"
+    return {kind: float(number_of(row, f"{kind}_seconds") or 0.0) if ran else 0.0 for kind in WORK}
+
+
 def outcome_from_row(row: TrialRow) -> Outcome:
-    """A row as a strategy is told of it; what was not measured is told as worse than anything measured."""
+    """The outcome that a strategy is told; a quantity that was not measured is worse than any that was."""
     params = UNMEASURED_RATIO
     if row["params"] and row["reference_params"]:
         params = row["params"] / row["reference_params"]

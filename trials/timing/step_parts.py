@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_spaces.networks.blocks import FusedMBConv, MBConv
 from trials.devices.device import clock_of
 from trials.timing.alternating import seconds_per_call
 from trials.timing.block_table import StepParts
@@ -114,7 +113,7 @@ def marked(
         calls.append(times.reader())
 
     stem = step.network.stem
-    blocks = [module for module in step.network.modules() if isinstance(module, (MBConv, FusedMBConv))]
+    blocks = step.network.blocks()
     first_weight = next(stem.parameters())  # its gradient is the last one of the backward pass
     handles = [stem.register_forward_pre_hook(mark_input)]
     handles += [module.register_forward_hook(mark_output) for module in (stem, *blocks)]

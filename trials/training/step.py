@@ -23,8 +23,8 @@ from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_n
 class TrainingStep:
     """Forward, loss, backward, RMSProp and weight averaging on one batch that lies on the device.
 
-    Everything that changes from step to step is a tensor on the device, and nothing is read back: the losses
-    and correct answers add up in `totals` until somebody asks, once per epoch.
+    Everything that changes from step to step is a tensor on the device, and nothing is read back: losses and
+    correct answers add up in `totals`, which is read once per epoch.
 
     With a group, each of its devices takes the step with its share of the batch: the gradient is that of the
     whole batch, and weights, averages and statistics stay the same everywhere.
@@ -64,7 +64,7 @@ class TrainingStep:
         self._record: Record | None = CudaRecorder(device) if cuda_graphs and device.type == "cuda" else None
 
     def graphed(self, work: Work, *, changes: Sequence[Tensor] | None = None) -> GraphedCalls:
-        """The work as a CUDA graph where that is possible; it changes this step's tensors, or the given."""
+        """A CUDA graph of the work, where possible; it changes the step's tensors or those of `changes`."""
         changed = self._changing() if changes is None else changes
         return GraphedCalls(work, changes=changed, record=self._record)
 
@@ -73,7 +73,8 @@ class TrainingStep:
     ) -> None:
         """One step on images (B, H, W, 3) uint8 and labels (B,) int64, or (B, L) padded with -1.
 
-        Of mixed images `partners`, like labels, are the other image's, `weights` (B,) the share of the own.
+        Mixed images have two labels: `partners`, shaped as labels, are those of the other image, and
+        `weights` (B,) the share of the first.
         """
         self.network.train()
         self.parameters.zero_grad()
@@ -89,14 +90,14 @@ class TrainingStep:
             self.average.update()
 
     def _exchange(self) -> None:
-        """The gradients' sum over the group's devices, and the mean of their batch-norm statistics."""
+        """Sums the gradients over the group's devices, and averages their batch-norm statistics."""
         if self.group.size > 1:
             self.group.sum(self.parameters.grads_and_statistics)
             self.parameters.statistics /= self.group.size
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Within the block steps are this device's alone: nobody waits for it, nor it for anybody."""
+        """Takes steps without the group inside the block: no device waits for another."""
         group = self.group
         try:
             self._join(ALONE)
@@ -113,7 +114,7 @@ class TrainingStep:
     def _add_gradients(
         self, images: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None, *, share: float
     ) -> None:
-        """Adds `share` of these images' mean gradient."""
+        """Adds the mean gradient of these images, weighted by `share`."""
         with autocast(self.precision, self.device):
             logits = self.network(to_input(images))  # (B, K)
         loss = self._loss(logits.float(), labels, partners, weights)
@@ -162,7 +163,7 @@ class TrainingStep:
         self.totals.zero_()
 
     def copy_first(self) -> None:
-        """Takes over the state of the group's first device."""
+        """Copies the state of the group's first device."""
         for tensor in self._state().values():
             self.group.copy_first(tensor)
 
@@ -187,9 +188,9 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def evaluate(
     network: nn.Module, images: Tensor, labels: Tensor, *, device: torch.device, precision: str
 ) -> Tensor:
-    """Of a batch (B, H, W, 3) uint8: sums of losses, correct answers, answers among the first five; (3,).
+    """Sums (3,) over a batch (B, H, W, 3) uint8: losses, correct answers, answers among the first five.
 
-    Of an image with several labels any one of them is correct.
+    An image with several labels has several correct answers.
     """
     network.eval()
     with autocast(precision, device):
