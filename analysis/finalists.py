@@ -5,14 +5,14 @@ The trial that made an architecture a finalist is left out: of many noisy reward
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from analysis.rungs import COUNTED, longest, may_win, standing
+from trials.log.row_types import TrialRow
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Standing:
     better_than_next: float | None  # probability that its true mean is above that of the next one
 
 
-def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
+def finalists(rows: Iterable[TrialRow]) -> list[Finalist]:
     """The architectures of a run that have been repeated, the highest mean reward first."""
     rows = list(rows)
-    selected: dict[tuple[int, ...], Mapping[str, Any]] = {}
-    repeats: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
+    selected: dict[tuple[int, ...], TrialRow] = {}
+    repeats: dict[tuple[int, ...], list[TrialRow]] = {}
     for row in rows:
         choices = tuple(row["choices"])
         if row["purpose"] == "repeat" and row["status"] in COUNTED:
@@ -55,7 +55,7 @@ def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
     found = [
         Finalist(
             trial_id=int(selected[choices]["trial_id"]),
-            selected_reward=float(selected[choices]["reward"]),
+            selected_reward=standing(selected[choices])[1],
             rewards=tuple(float(row["reward"] or 0.0) for row in repeated),
             accuracies=tuple(float(row["accuracy"] or 0.0) for row in repeated),
         )
@@ -74,7 +74,7 @@ class Repeats:
 
 
 def repeats(
-    rows: Iterable[Mapping[str, Any]], *, count: int, each: int, is_over: bool, are_recommended: bool
+    rows: Iterable[TrialRow], *, count: int, each: int, is_over: bool, are_recommended: bool
 ) -> Repeats:
     """The repeats of a search whose `count` finalists are trained `each` times again, by its rows.
 

@@ -1,36 +1,36 @@
-"""Architectures that no other one beats in everything, and how much such a front covers."""
+"""The Pareto front of architectures, and the volume that a front covers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from analysis.rungs import longest
+from trials.log.row_types import TrialRow, number_of
 
 # By column, and whether more of it is better.
 OBJECTIVES = {"accuracy": True, "step_time_ratio": False, "params": False}
 
 
-def pareto_front(
-    rows: Iterable[Mapping[str, Any]], *, objectives: Mapping[str, bool] = OBJECTIVES
-) -> list[Mapping[str, Any]]:
-    """The completed search and baseline rows that no other is at least as good as in all objectives.
+def pareto_front(rows: Iterable[TrialRow], *, objectives: Mapping[str, bool] = OBJECTIVES) -> list[TrialRow]:
+    """The Pareto front of completed search and baseline rows, the best in the first objective first.
 
-    Where trials differ in length, the longest alone: a short one's accuracy does not compare.
-    The best in the first objective comes first. Of rows that are equal in all objectives the first is kept.
+    Where trials differ in length, the longest alone: a short one's accuracy does not compare. Of rows that
+    are equal in all objectives the first is kept.
     """
-    eligible = [row for row in longest(rows) if all(row[name] is not None for name in objectives)]
     signs = [1.0 if more else -1.0 for more in objectives.values()]
-    points = np.array([[row[name] for name in objectives] for row in eligible], dtype=float).reshape(
-        -1, len(signs)
-    ) * np.array(signs)
-    kept = non_dominated(points)
-    first = next(iter(objectives))
-    return sorted((eligible[i] for i in kept), key=lambda row: -signs[0] * row[first])
+    eligible, values = [], []
+    for row in longest(rows):
+        measured = [value for name in objectives if (value := number_of(row, name)) is not None]
+        if len(measured) == len(objectives):
+            eligible.append(row)
+            values.append(measured)
+    points = np.array(values, dtype=float).reshape(-1, len(signs)) * np.array(signs)
+    kept = sorted(non_dominated(points), key=lambda i: -points[i, 0])
+    return [eligible[i] for i in kept]
 
 
 def non_dominated(points: np.ndarray) -> Sequence[int]:
-    """The indices of points (n, k), more being better, that no other point dominates; equals count once."""
+    """Indices of the Pareto front of points (n, k), more being better; equal points count once."""
     # The greatest in lexicographic order is dominated by none, and removes all that it dominates: one pass
     # over what is left for each point of the front. lexsort is stable, so of equals the first comes first.
     left = np.lexsort(tuple(-points[:, i] for i in range(points.shape[1] - 1, -1, -1)))

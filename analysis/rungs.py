@@ -2,20 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
 from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
+from trials.log.row_types import TrialRow
 from trials.log.rows import device_seconds
 
 COUNTED = frozenset({"completed", "stopped", "infeasible"})  # statuses, by the budget
 SEARCHED = frozenset({"search", "baseline"})  # purposes; repeats and audits come after the search
 
 Unit = Literal["trials", "epochs", "device_seconds"]  # of a budget
-Row = Mapping[str, Any]
-R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ class Savings:
     whole: int
 
 
-def is_counted(row: Row) -> bool:
+def is_counted(row: TrialRow) -> bool:
     """True of a row that counts in the budget."""
     return row["status"] in COUNTED and row["purpose"] in SEARCHED
 
 
-def spent(rows: Iterable[Row], unit: Unit, by_id: Mapping[int, Row]) -> float:
+def spent(rows: Iterable[TrialRow], unit: Unit, by_id: Mapping[int, TrialRow]) -> float:
     """The part of a budget that these rows used; `by_id` has the trials that they continue."""
     counted = filter(is_counted, rows)
     if unit == "trials":
@@ -58,38 +57,39 @@ def spent(rows: Iterable[Row], unit: Unit, by_id: Mapping[int, Row]) -> float:
     return sum(map(device_seconds, counted))
 
 
-def may_win(row: Row) -> bool:
+def may_win(row: TrialRow) -> bool:
     """True of a row that may be the best of a search: completed, and neither a repeat nor an audit."""
     return row["status"] == "completed" and row["purpose"] in SEARCHED
 
 
-def standing(row: Row) -> tuple[int, float]:
+def standing(row: TrialRow) -> tuple[int, float]:
     """The sort key of the best trial: longer trainings first, for only those of one length compare."""
     reward = row["reward"]
-    is_known = reward is not None and reward == reward  # a frame's missing reward is NaN
-    return int(row.get("epochs") or 0), float(reward) if is_known else 0.0
+    if reward is None or reward != reward:  # a frame's missing reward is NaN
+        reward = 0.0
+    return int(row.get("epochs") or 0), float(reward)
 
 
-def longest(rows: Iterable[R]) -> list[R]:
+def longest(rows: Iterable[TrialRow]) -> list[TrialRow]:
     """The completed search and baseline trials of the longest training among them."""
     searched = list(filter(may_win, rows))
     epochs = max((row.get("epochs") or 0 for row in searched), default=0)
     return [row for row in searched if (row.get("epochs") or 0) == epochs]
 
 
-def own_epochs(row: Row, rows: Mapping[int, Row]) -> int:
+def own_epochs(row: TrialRow, rows: Mapping[int, TrialRow]) -> int:
     """The epochs of a trial without those of the trial that it continues; `rows` by trial."""
     before = row.get("continues")
     continued = None if before is None else rows.get(before)
     return int(row["epochs"]) - (int(continued["epochs"]) if continued else 0)
 
 
-def rung_epochs(rows: Iterable[Row]) -> list[int]:
+def rung_epochs(rows: Iterable[TrialRow]) -> list[int]:
     """Lengths of completed search and baseline trials in epochs, ascending."""
     return sorted({int(row["epochs"]) for row in filter(may_win, rows)})
 
 
-def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreement]:
+def rung_agreement(rows: Iterable[TrialRow], *, fewest: int = 3) -> list[RungAgreement]:
     """Agreement of each rung below the highest, by the curves of trials that were trained in full.
 
     The baseline's trials are a fair sample; where there are fewer than `fewest`, promoted ones are used too.
@@ -104,14 +104,14 @@ def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreemen
     last = np.array([row["reward"] for row in used])
     found = []
     for epochs in shorter:
-        curves = [(row["minival_accuracy"][epochs - 1], row["accuracy"]) for row in used]
+        curves = [((row["minival_accuracy"] or ())[epochs - 1], row["accuracy"] or 0.0) for row in used]
         early = last * np.array([then / max(now, 1e-12) for then, now in curves])
         tau = resampled(lambda i, early=early: kendall_tau(early[i].tolist(), last[i].tolist()), len(used))  # type: ignore[misc]
         found.append(RungAgreement(epochs, longest, tau, len(used), chosen=used is not fair))
     return found
 
 
-def savings(rows: Iterable[Row]) -> Savings | None:
+def savings(rows: Iterable[TrialRow]) -> Savings | None:
     """Epochs that short trials saved; None where all trials had one length."""
     rows = list(rows)
     lengths = rung_epochs(rows)
@@ -124,7 +124,7 @@ def savings(rows: Iterable[Row]) -> Savings | None:
     return Savings(begun, spent, begun * lengths[-1])
 
 
-def rung_sentences(rows: Iterable[Row]) -> list[str]:
+def rung_sentences(rows: Iterable[TrialRow]) -> list[str]:
     """Sentences about the savings of short trials and about their ranking; none where all had one length."""
     rows = list(rows)
     saved = savings(rows)

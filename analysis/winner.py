@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from analysis.finalists import Finalist, finalists
-from analysis.rungs import Row, may_win, standing
+from analysis.rungs import may_win, standing
+from trials.log.row_types import TrialRow
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Winner:
     repeats: Finalist | None = None
 
 
-def winner(rows: Iterable[Row], *, recommended: int | None) -> Winner | None:
+def winner(rows: Iterable[TrialRow], *, recommended: int | None) -> Winner | None:
     """The finalist with the highest mean of its repeats, else the recommended trial, else the best reward.
 
     None before the first completed trial.
@@ -32,7 +33,7 @@ def winner(rows: Iterable[Row], *, recommended: int | None) -> Winner | None:
     return None if best is None else Winner(int(best["trial_id"]))
 
 
-def best_trial_of(choices: Sequence[int], rows: Iterable[Row]) -> int | None:
+def best_trial_of(choices: Sequence[int], rows: Iterable[TrialRow]) -> int | None:
     """The best trial of one architecture; None if none of its trials may win."""
     own = [row for row in filter(may_win, rows) if tuple(row["choices"]) == tuple(choices)]
     best = max(own, key=standing, default=None)

@@ -1,10 +1,10 @@
 """Events of searches and of trainings, for whoever watches."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trials.log.row_types import TrialRow
 from trials.trial import Event, Trial
 
 
@@ -12,7 +12,7 @@ from trials.trial import Event, Trial
 class Begun:
     """The log has been read. What an earlier driver left is in it."""
 
-    rows: list[dict[str, Any]]
+    rows: list[TrialRow]
     in_flight: int
     quarantined: tuple[Path, ...] = ()  # damaged files, moved aside
     foreign: tuple[Path, ...] = ()  # files in the log that are not ours
@@ -22,7 +22,7 @@ class Begun:
 class RowWritten:
     """A row is durable."""
 
-    row: Mapping[str, Any]
+    row: TrialRow
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.recorded import Recorded
+from trials.log.row_types import TrialRow
 from trials.trial import REWARDABLE, Measurement, TrialResult
 
 LARGEST_EXPONENT = 10.0
@@ -39,7 +40,7 @@ class Reward:
             return 0.0
         return self.of(result.measurement.accuracy, result.measurement.ratio_to_reference)
 
-    def of_row(self, row: Mapping[str, Any]) -> float | None:
+    def of_row(self, row: TrialRow) -> float | None:
         """The reward of a trial's result, computed from the row that the trial left.
 
         Raises:

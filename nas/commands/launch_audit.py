@@ -1,14 +1,13 @@
 """From the command line's words to a running audit: workers, images, a bar of its epochs."""
 
-from typing import Any
-
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
 from nas.commands.launch import executor_of, packed_images
 from nas.events import SearchEvent
 from nas.report.page import report_after_search
-from nas.screens.audit import audit_figures, audit_line
+from nas.results.audit import AuditFigures, TooFewAudited, audit_figures
+from nas.screens.audit import audit_line
 from nas.search.audit import AuditPlan, AuditTrained, audit
 from trials.executors.timing_places import ANY
 from trials.trial import EpochResult
@@ -16,7 +15,7 @@ from trials.trial import EpochResult
 
 def audit_on_console(
     plan: AuditPlan, *, workers: int | None, ray_address: str | None, in_process: bool, console: Console
-) -> dict[str, Any]:
+) -> AuditFigures | TooFewAudited:
     """Runs an audit with a bar of its epochs, renews the report, and returns the figures.
 
     Raises:

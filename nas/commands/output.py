@@ -1,15 +1,31 @@
-"""What a command prints in the end: a screen, or with --json one object."""
+"""The output of a command: a screen, or with --json one object."""
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 
-def show(as_json: bool, figures: Callable[[], Any], screen: Callable[[], Any]) -> None:
-    """Prints the figures as JSON on standard output, or else the screen; only what is printed is computed."""
+def show(
+    as_json: bool,
+    figures: Callable[[], Any],
+    screen: Callable[[], RenderableType],
+    *,
+    soft_wrap: bool = False,
+) -> None:
+    """Prints the figures as JSON on standard output, or else the screen; only what is printed is computed.
+
+    `soft_wrap` leaves it to the terminal to break lines, so that paths can be copied.
+    """
     if as_json:
-        print(json.dumps(figures(), default=str))
+        print(json_line(figures()))
     else:
-        Console(highlight=False).print(screen())
+        Console(highlight=False).print(screen(), soft_wrap=soft_wrap)
+
+
+def json_line(figures: Any) -> str:
+    """Figures as one line of JSON; a dataclass as an object of its fields, in their order."""
+    plain = asdict(figures) if is_dataclass(figures) and not isinstance(figures, type) else figures
+    return json.dumps(plain, default=str)

@@ -70,7 +70,7 @@ def search(
     if assume:
         raise typer.BadParameter("--assume goes with --estimate")
     from nas.commands.launch import launch_search
-    from nas.results.summary import summary_figures
+    from nas.results.summary import search_summary
     from nas.screens.summary import summary_screen
 
     folder = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -87,7 +87,8 @@ def search(
         disk_wait=disk_wait,
         console=console,
     )
-    show(as_json, lambda: summary_figures(result), lambda: summary_screen(result))
+    summary = search_summary(result)
+    show(as_json, lambda: summary, lambda: summary_screen(result, summary))
 
 
 def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str | Override]:

@@ -16,10 +16,11 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how a search is going: trials, the best so far, time left; or list the runs of a folder."""
-    from nas.results.run_list import folder_screen, folder_status, holds_runs
+    from nas.commands.watch import watch as watch_run
+    from nas.results.run_list import folder_status, holds_runs
     from nas.results.status import run_status
+    from nas.screens.run_list import folder_screen
     from nas.screens.status import status_screen
-    from nas.screens.status import watch as watch_run
 
     if holds_runs(run):
         if watch:

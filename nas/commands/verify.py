@@ -1,13 +1,12 @@
 """The command nas verify."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
+from nas.commands.output import show
 
 
 def verify(
@@ -18,11 +17,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check that a run's log is whole; exit code 1 if it is not."""
-    from nas.results.verify import verdict_figures, verdict_screen, verify_run
+    from nas.results.verify import verify_run
+    from nas.screens.verify import verdict_screen
 
     verdict = verify_run(run, repair=repair)
-    if as_json:
-        print(json.dumps(verdict_figures(verdict)))
-    else:
-        Console(highlight=False, soft_wrap=True).print(verdict_screen(verdict))
-    raise typer.Exit(1 if verdict.faults else 0)
+    show(as_json, lambda: verdict, lambda: verdict_screen(verdict), soft_wrap=True)
+    raise typer.Exit(0 if verdict.is_whole else 1)

@@ -51,7 +51,7 @@ def examine(data: str | None, *, root: Path = machine.HERE) -> Iterator[Finding]
 
 def version_finding() -> Finding:
     """What is installed."""
-    packages = describe_environment()["packages"]
+    packages = describe_environment().packages
     named = [f"{name} {packages[name] or 'missing'}" for name in ("torch", "ray", "optuna", "pyarrow")]
     return Finding("versions", "fine", f"Python {platform.python_version()}, {', '.join(named)}")
 

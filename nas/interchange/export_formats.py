@@ -19,6 +19,7 @@ from search_spaces.networks.network import Network, build_network, check_resolut
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
+from trials.log.row_types import measured
 from trials.training.weights_file import WeightsFile, load_weights, save_weights
 
 BEST = Path("weights") / "best.safetensors"
@@ -73,7 +74,7 @@ def read_source(source: str, *, trial: int | None) -> Source:
         name=path.name,
         architecture=architecture_of(row),
         num_classes=classes_of(row),
-        resolution=row["resolution"],
+        resolution=int(measured(row, "resolution")),
         yaml=best_yaml(row, run=path, repeats=repeats),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -17,6 +17,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.devices.device import available_slots, claim, device_info, is_out_of_memory, lock_of
 from trials.log.durable_files import DurableFiles
+from trials.log.row_types import TrialRow
 from trials.log.store import recorded_trials
 from trials.recipe import Recipe
 from trials.reward import Reward, recorded_reward
@@ -107,7 +108,7 @@ def retargeted(run: Path, device: str) -> list[Row]:
     return _compared_in(run, rows, known_rows, recorded_reward(config.reward, where=run))
 
 
-def compared(rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
+def compared(rows: list[TrialRow], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
     """Figures of each row before and now, the best new reward first; None where memory was too small."""
     found = []
     for row in rows:
@@ -115,7 +116,8 @@ def compared(rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> li
         ratio = now["step_time_ratio"]
         new = None
         if ratio is not None and ratio == ratio:
-            new = reward.of_row({**row, **{name: now[name] for name in STEP_TIME if name in now}})
+            there = {**row, **{name: now[name] for name in STEP_TIME if name in now}}
+            new = reward.of_row(cast(TrialRow, there))
         found.append(
             {
                 "trial_id": row["trial_id"],
@@ -132,7 +134,7 @@ def compared(rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> li
     return sorted(found, key=lambda line: -(line["reward"] or 0.0))
 
 
-def _compared_in(run: Path, rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
+def _compared_in(run: Path, rows: list[TrialRow], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
     """As `compared`; a reward that cannot be computed is a ConfigError that names the run."""
     try:
         return compared(rows, measured, reward)
@@ -140,7 +142,7 @@ def _compared_in(run: Path, rows: list[Row], measured: Mapping[int, Row], reward
         raise ConfigError(f"{run}: {error}") from None
 
 
-def _best_rows(rows: list[Row], top: int) -> list[Row]:
+def _best_rows(rows: list[TrialRow], top: int) -> list[TrialRow]:
     return sorted(longest(rows), key=lambda row: -(row["reward"] or 0.0))[:top]
 
 

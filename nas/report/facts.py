@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from nas.search.config import SearchConfig
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage, op_name
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
 from trials.reward import SHIPPED
@@ -183,7 +184,7 @@ def _best_row(trials: pd.DataFrame) -> dict[str, Any] | None:
     return next(iter(plain_rows(ranked(trials, 1))), None)
 
 
-def _winner_row(run: Path, trials: pd.DataFrame, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _winner_row(run: Path, trials: pd.DataFrame, rows: list[TrialRow]) -> dict[str, Any] | None:
     chosen = run_winner(run, rows)
     if chosen is None:
         return None
@@ -191,10 +192,10 @@ def _winner_row(run: Path, trials: pd.DataFrame, rows: list[dict[str, Any]]) -> 
     return row
 
 
-def records(trials: pd.DataFrame) -> list[dict[str, Any]]:
+def records(trials: pd.DataFrame) -> list[TrialRow]:
     """Plain rows of the columns that decide the winner."""
     names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs"]
-    return plain_rows(trials.loc[trials["choices"].notna(), names])
+    return cast(list[TrialRow], plain_rows(trials.loc[trials["choices"].notna(), names]))
 
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """How far the result can be trusted: repeats of the finalists, noise, and the audit by longer trainings."""
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 
@@ -22,6 +24,7 @@ from nas.report.axes import (
 )
 from nas.report.facts import RunFacts, plain_rows
 from nas.report.markup import Markup, figure, join, table, tag
+from trials.log.row_types import TrialRow
 
 ROW = 26.0
 LEFT_OF_FINALISTS = 92.0
@@ -125,7 +128,7 @@ def audit_section(facts: RunFacts) -> Markup:
 
 def _rungs(facts: RunFacts) -> list[str]:
     names = ["trial_id", "purpose", "status", "reward", "accuracy", "epochs", "continues", "minival_accuracy"]
-    rows = plain_rows(facts.trials[names])
+    rows = cast(list[TrialRow], plain_rows(facts.trials[names]))
     for row in rows:
         row["continues"] = None if pd.isna(row["continues"]) else int(row["continues"])
     return [sentence[0].upper() + sentence[1:] for sentence in rung_sentences(rows)]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from analysis.finalists import Finalist
 from analysis.pareto import pareto_front
@@ -10,10 +9,11 @@ from nas.results.winner import run_winner
 from nas.search.best_file import best_yaml
 from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.row_types import TrialRow
 from trials.log.store import recorded_trials
 
 
-def exported_row(run: Path, *, trial: int | None) -> tuple[Mapping[str, Any], Finalist | None]:
+def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Finalist | None]:
     """The row of a trial of a run, by default the winner's, and the winner's repeats.
 
     Raises:
@@ -61,7 +61,7 @@ def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     return list(files)
 
 
-def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int, run: Path) -> Mapping[str, Any]:
+def chosen_row(rows: Mapping[int, TrialRow], *, trial: int, run: Path) -> TrialRow:
     """The row of a completed trial, also of one that an equal trial answered.
 
     Raises:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nas.search.config import SearchConfig
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.row_types import TrialRow, measured
 from trials.log.store import recorded_trials
 
 # Columns that go with a trial under their own names.
@@ -97,7 +99,7 @@ def _sqlite_file(storage: str) -> Path | None:
     return Path(url.database)
 
 
-def frozen_trials(rows: Sequence[Mapping[str, Any]], space: SearchSpace) -> list[FrozenTrial]:
+def frozen_trials(rows: Sequence[TrialRow], space: SearchSpace) -> list[FrozenTrial]:
     """Rows as finished trials: decisions by stage and name, the reward as value, accuracy by epoch."""
     names = [f"{decision.stage + 1}. {decision.field}" for decision in space.decisions]
     distributions = {
@@ -107,16 +109,14 @@ def frozen_trials(rows: Sequence[Mapping[str, Any]], space: SearchSpace) -> list
     return [_frozen(number, row, distributions) for number, row in enumerate(rows)]
 
 
-def _frozen(
-    number: int, row: Mapping[str, Any], distributions: Mapping[str, CategoricalDistribution]
-) -> FrozenTrial:
+def _frozen(number: int, row: TrialRow, distributions: Mapping[str, CategoricalDistribution]) -> FrozenTrial:
     state = STATES.get(row["status"], TrialState.FAIL)
     accuracies = enumerate(row["minival_accuracy"] or (), start=1)
     return FrozenTrial(
         number=number,
         trial_id=number,
         state=state,
-        value=float(row["reward"]) if state == TrialState.COMPLETE else None,
+        value=measured(row, "reward") if state == TrialState.COMPLETE else None,
         datetime_start=_local(row["started_at"] or row["asked_at"]),
         datetime_complete=_local(row["finished_at"]),
         params={
@@ -124,17 +124,17 @@ def _frozen(
             for (name, distribution), choice in zip(distributions.items(), row["choices"], strict=True)
         },
         distributions=dict(distributions),
-        user_attrs={key: _plain(row[key]) for key in ATTRIBUTES if row.get(key) is not None},
+        user_attrs={key: _plain(value) for key in ATTRIBUTES if (value := row.get(key)) is not None},
         system_attrs={},
         intermediate_values={epoch: float(accuracy) for epoch, accuracy in accuracies},
     )
 
 
-def _local(time: Any) -> Any:
-    """Optuna's times are local and name no zone."""
-    return time.astimezone().replace(tzinfo=None)
+def _local(time: datetime | None) -> datetime | None:
+    """A time as Optuna keeps it: local, and without a zone."""
+    return time.astimezone().replace(tzinfo=None) if time is not None else None
 
 
-def _plain(value: Any) -> Any:
-    """What a study can hold: numbers and text; other options as JSON."""
+def _plain(value: object) -> bool | int | float | str:
+    """A value as a study can hold it: numbers and text; other options as JSON."""
     return value if isinstance(value, bool | int | float | str) else json.dumps(value, default=str)

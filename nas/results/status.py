@@ -1,11 +1,11 @@
-"""How a search is going, from its run directory alone: while it runs, after it ended, after it was killed."""
+"""The state of a search, from its run directory alone: while it runs, after it ended, after it was killed."""
 
 import statistics
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from analysis.finalists import Repeats, repeats
 from analysis.rungs import SEARCHED, is_counted, own_epochs, spent
@@ -14,6 +14,7 @@ from nas.search.config import Budget, SearchConfig
 from nas.search.trial_queue import MAX_REPEATS
 from nas.strategies.strategy import Recommends
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.row_types import TrialRow, measured
 from trials.log.rows import seconds_by_work
 from trials.log.run_reader import RunLog, read_run
 from trials.log.schema import WORK
@@ -21,15 +22,67 @@ from trials.log.schema import WORK
 State = Literal["running", "finished", "stopped"]
 PACED_TRIALS = 40  # the last ones, by which the time left is told
 MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
-BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """The part of the budget that is used, in the budget's own unit."""
+
+    unit: str
+    spent: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial so far, fields named as the columns."""
+
+    trial_id: int
+    reward: float
+    accuracy: float
+    step_time_ratio: float
+    params: int
+    architecture_id: str
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """The state of a run, fields named as the columns.
+
+    Attributes:
+        driver: who works on it; None if nobody does.
+        in_flight: trials that were asked for and have not ended.
+        status, purpose, failure_kind: numbers of trials that have ended.
+        repeats: trainings of finalists; None of a search that has no finalists.
+        device_seconds: by kind of work.
+        seconds_left: None where nothing runs, or no pace is known yet.
+        unreadable: files of the log that are damaged.
+    """
+
+    run: str
+    state: State
+    driver: str | None
+    asked: int
+    in_flight: int
+    status: dict[str, int]
+    purpose: dict[str, int]
+    failure_kind: dict[str, int]
+    budget: Spent
+    repeats: Repeats | None
+    best: Best | None
+    baseline_median_reward: float | None
+    baseline_trials: int
+    device_seconds: dict[str, float]
+    seconds_left: float | None
+    unreadable: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Remaining:
-    """What a search has still to do.
+    """The work that a search has still to do.
 
     Attributes:
-        budget: what is left of it, in its own unit; 0 once the search asks for nothing new.
+        budget: the rest of it, in its own unit; 0 once the search asks for nothing new.
         repeats: trainings of finalists that are to end.
         repeat_epochs: the epochs of each.
     """
@@ -39,8 +92,8 @@ class Remaining:
     repeat_epochs: int = 0
 
 
-def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
-    """The state of a run as one mapping, keys named as the columns.
+def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
+    """The state of a run, of which nothing is changed.
 
     Raises:
         ConfigError: the folder is no run, or its search.yaml does not read.
@@ -68,27 +121,38 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
     best = log.trials[chosen.trial_id] if chosen else None
     seconds = [seconds_by_work(row) for row in rows]
     baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
-    return {
-        "run": str(run),
-        "state": state,
-        "driver": log.driver,
-        "asked": log.asked,
-        "in_flight": len(log.in_flight),
-        "status": dict(Counter(row["status"] for row in rows)),
-        "purpose": dict(Counter(row["purpose"] for row in rows)),
-        "failure_kind": dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
-        "budget": {"unit": budget.unit.replace("_", "-"), "spent": used, "total": budget.total},
-        "repeats": vars(again) if config.finalists else None,
-        "best": {name: best[name] for name in BEST} if best else None,
-        "baseline_median_reward": statistics.median(baseline) if baseline else None,
-        "baseline_trials": len(baseline),
-        "device_seconds": {kind: sum(each[kind] for each in seconds) for kind in WORK},
-        "seconds_left": seconds_left(budget, log, to_do, now) if log.driver else None,
-        "unreadable": list(log.unreadable),
-    }
+    return RunStatus(
+        run=str(run),
+        state=state,
+        driver=log.driver,
+        asked=log.asked,
+        in_flight=len(log.in_flight),
+        status=dict(Counter(row["status"] for row in rows)),
+        purpose=dict(Counter(row["purpose"] for row in rows)),
+        failure_kind=dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
+        budget=Spent(budget.unit.replace("_", "-"), used, budget.total),
+        repeats=again if config.finalists else None,
+        best=_figures_of(best) if best is not None and best["reward"] is not None else None,
+        baseline_median_reward=statistics.median(baseline) if baseline else None,
+        baseline_trials=len(baseline),
+        device_seconds={kind: sum(each[kind] for each in seconds) for kind in WORK},
+        seconds_left=seconds_left(budget, log, to_do, now) if log.driver else None,
+        unreadable=log.unreadable,
+    )
 
 
-def _repeats(config: SearchConfig, rows: list[dict[str, Any]], *, is_over: bool) -> Repeats:
+def _figures_of(best: TrialRow) -> Best:
+    return Best(
+        trial_id=best["trial_id"],
+        reward=measured(best, "reward"),
+        accuracy=measured(best, "accuracy"),
+        step_time_ratio=measured(best, "step_time_ratio"),
+        params=int(measured(best, "params")),
+        architecture_id=best["architecture_id"],
+    )
+
+
+def _repeats(config: SearchConfig, rows: list[TrialRow], *, is_over: bool) -> Repeats:
     if config.finalists is None:
         return Repeats(0, 0)
     return repeats(
@@ -100,7 +164,7 @@ def _repeats(config: SearchConfig, rows: list[dict[str, Any]], *, is_over: bool)
     )
 
 
-def _is_exhausted(config: SearchConfig, log: RunLog, rows: list[dict[str, Any]]) -> bool:
+def _is_exhausted(config: SearchConfig, log: RunLog, rows: list[TrialRow]) -> bool:
     """Whether the space ran out before the budget, as far as that can be told at once."""
     if log.driver:  # it asks for repeats as soon as there is nothing new to ask for
         return bool(log.in_flight) and all(row["purpose"] == "repeat" for row in log.in_flight.values())
@@ -114,6 +178,11 @@ def _is_exhausted(config: SearchConfig, log: RunLog, rows: list[dict[str, Any]])
     return config.space.size <= MOST_COUNTED and len(tried) >= config.space.distinct_size
 
 
+def _ended_at(row: TrialRow) -> datetime:
+    """The end of a trial; before all others if its row does not tell."""
+    return row["finished_at"] or datetime.min.replace(tzinfo=UTC)
+
+
 def seconds_left(budget: Budget, log: RunLog, to_do: Remaining, now: datetime) -> float | None:
     """The time that a search still takes; None before this driver's first trial has ended.
 
@@ -125,11 +194,10 @@ def seconds_left(budget: Budget, log: RunLog, to_do: Remaining, now: datetime) -
         return None
     # Repeats have a pace, too: a driver that goes on with finalists alone has no other trials.
     ran = [row for row in log.trials.values() if is_counted(row) or row["purpose"] == "repeat"]
-    new = [row for row in ran if row["finished_at"] and row["finished_at"] > started]
-    new = sorted(new, key=lambda row: row["finished_at"])[-PACED_TRIALS:]
+    new = sorted((row for row in ran if _ended_at(row) > started), key=_ended_at)[-PACED_TRIALS:]
     if not new:
         return None
-    ends = [(row["finished_at"] - started).total_seconds() for row in new]
+    ends = [(_ended_at(row) - started).total_seconds() for row in new]
     paces = [(later - ends[i]) / at_once for i, later in enumerate(ends[at_once:])]
     pace = statistics.median(paces) if paces else ends[-1] / len(ends)
     trials_left = 0.0

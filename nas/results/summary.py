@@ -1,68 +1,126 @@
-"""What is said of a run when its search ends."""
+"""The summary of a search that has ended."""
 
 import statistics
-from typing import Any
+from dataclasses import dataclass
 
 from analysis.finalists import Standing
-from analysis.rungs import RungAgreement, is_counted, rung_agreement, savings
+from analysis.rungs import RungAgreement, Savings, is_counted, rung_agreement, savings
 from nas.search.search import SearchResult
 
 
-def summary_figures(result: SearchResult) -> dict[str, Any]:
-    """The end of a search as one mapping, keys named as the columns."""
+@dataclass(frozen=True)
+class FinalistSummary:
+    """A finalist's repeats; `low` to `high` is the 95 % interval of the mean reward."""
+
+    trial_id: int  # that selected it
+    selected_reward: float
+    repeats: int
+    mean_reward: float
+    mean_accuracy: float
+    low: float | None
+    high: float | None
+    better_than_next: float | None  # probability
+
+
+@dataclass(frozen=True)
+class RungSummary:
+    """Agreement of ranks after `epochs` epochs with those after all (`of`), over some trials."""
+
+    epochs: int
+    of: int
+    kendall_tau: float
+    low: float  # of the 95 % interval
+    high: float
+    trials: int
+    promoted: bool  # whether these were promoted for being good, which lowers tau
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """The end of a search, fields named as the columns.
+
+    Attributes:
+        trials: those that count in the budget.
+        best_trial_id: the winner, to which the figures up to `architecture_id` belong; all None if no trial
+            has completed.
+        exhausted: the space ran out before the budget.
+        predicted_networks: networks whose predicted step times were compared with measured ones.
+        predicted_step_time_error: mean of |predicted / measured - 1|.
+        epochs_saved: against whole trainings of all architectures; None where all trials were of one length.
+    """
+
+    run: str
+    trials: int
+    best_trial_id: int | None
+    reward: float | None
+    accuracy: float | None
+    step_time_ratio: float | None
+    params: int | None
+    macs: int | None
+    architecture_id: str | None
+    baseline_trials: int
+    baseline_median_reward: float | None
+    baseline_best_reward: float | None
+    exhausted: bool
+    predicted_networks: int
+    predicted_step_time_error: float | None
+    predicted_step_time_tau: float | None
+    finalists: tuple[FinalistSummary, ...]
+    rungs: tuple[RungSummary, ...]
+    epochs_saved: Savings | None
+
+
+def search_summary(result: SearchResult) -> SearchSummary:
+    """The summary of a search."""
     baseline = baseline_rewards(result)
     best, error = result.best, result.prediction_error
-    return {
-        "run": str(result.folder),
-        "trials": sum(map(is_counted, result.rows)),
-        "best_trial_id": best["trial_id"] if best else None,
-        **{
-            name: best[name] if best else None
-            for name in ("reward", "accuracy", "step_time_ratio", "params", "macs", "architecture_id")
-        },
-        "baseline_trials": len(baseline),
-        "baseline_median_reward": statistics.median(baseline) if baseline else None,
-        "baseline_best_reward": max(baseline, default=None),
-        "exhausted": result.exhausted,
-        "predicted_networks": error.networks if error else 0,
-        "predicted_step_time_error": error.mean if error else None,
-        "predicted_step_time_tau": error.tau if error else None,
-        "finalists": [_finalist_figures(standing) for standing in result.standings],
-        "rungs": [_rung_figures(rung) for rung in rung_agreement(result.rows)],
-        "epochs_saved": _saved(result.rows),
-    }
+    return SearchSummary(
+        run=str(result.folder),
+        trials=sum(map(is_counted, result.rows)),
+        best_trial_id=best["trial_id"] if best else None,
+        reward=best["reward"] if best else None,
+        accuracy=best["accuracy"] if best else None,
+        step_time_ratio=best["step_time_ratio"] if best else None,
+        params=best["params"] if best else None,
+        macs=best["macs"] if best else None,
+        architecture_id=best["architecture_id"] if best else None,
+        baseline_trials=len(baseline),
+        baseline_median_reward=statistics.median(baseline) if baseline else None,
+        baseline_best_reward=max(baseline, default=None),
+        exhausted=result.exhausted,
+        predicted_networks=error.networks if error else 0,
+        predicted_step_time_error=error.mean if error else None,
+        predicted_step_time_tau=error.tau if error else None,
+        finalists=tuple(map(_finalist, result.standings)),
+        rungs=tuple(map(_rung, rung_agreement(result.rows))),
+        epochs_saved=savings(result.rows),
+    )
 
 
-def _rung_figures(rung: RungAgreement) -> dict[str, Any]:
-    return {
-        "epochs": rung.epochs,
-        "of": rung.of,
-        "kendall_tau": rung.tau.value,
-        "low": rung.tau.low,
-        "high": rung.tau.high,
-        "trials": rung.count,
-        "promoted": rung.chosen,
-    }
-
-
-def _saved(rows: list[dict[str, Any]]) -> dict[str, int] | None:
-    """Against whole trainings of all architectures; None where all trials were of one length."""
-    found = savings(rows)
-    return None if found is None else vars(found)
-
-
-def _finalist_figures(standing: Standing) -> dict[str, Any]:
+def _finalist(standing: Standing) -> FinalistSummary:
     finalist = standing.finalist
-    return {
-        "trial_id": finalist.trial_id,
-        "selected_reward": finalist.selected_reward,
-        "repeats": len(finalist.rewards),
-        "mean_reward": finalist.mean,
-        "mean_accuracy": statistics.mean(finalist.accuracies),
-        "low": standing.low,
-        "high": standing.high,
-        "better_than_next": standing.better_than_next,
-    }
+    return FinalistSummary(
+        trial_id=finalist.trial_id,
+        selected_reward=finalist.selected_reward,
+        repeats=len(finalist.rewards),
+        mean_reward=finalist.mean,
+        mean_accuracy=statistics.mean(finalist.accuracies),
+        low=standing.low,
+        high=standing.high,
+        better_than_next=standing.better_than_next,
+    )
+
+
+def _rung(agreement: RungAgreement) -> RungSummary:
+    return RungSummary(
+        epochs=agreement.epochs,
+        of=agreement.of,
+        kendall_tau=agreement.tau.value,
+        low=agreement.tau.low,
+        high=agreement.tau.high,
+        trials=agreement.count,
+        promoted=agreement.chosen,
+    )
 
 
 def baseline_rewards(result: SearchResult) -> list[float]:

@@ -1,45 +1,39 @@
-"""Whether a run's log is whole: its invariants, what breaks them, and repair."""
+"""Verification of a run's log: its invariants, what breaks them, and repair."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from nas.search.config import SearchConfig
 from nas.search.trial_queue import trial_seed
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.driver_lock import RunLockedError, driver_of
 from trials.log.durable_files import DurableFiles
-from trials.log.invariants import (
-    INVARIANTS,
-    Fault,
-    are_views_older,
-    faults_by_invariant,
-    log_faults,
-    view_faults,
-)
+from trials.log.invariants import Fault, are_views_older, log_faults, view_faults
 from trials.log.lost_trials import Declared, numbers
 from trials.log.reading import LogContents, read_log
 from trials.log.recovery import read_declared, viewed_trials
+from trials.log.row_types import AskRow
 from trials.log.rows import architecture_json
 from trials.log.store import RunStore
-
-SHOWN = 5  # faults of one kind on the screen
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found. `mended`: what --repair has put right; `notes`: what is no fault."""
+    """The state of a log.
 
-    run: Path
+    Attributes:
+        mended: faults that --repair has put right.
+        notes: findings that are no faults.
+    """
+
+    run: str
+    is_whole: bool
     trials: int
     in_flight: int
     faults: tuple[Fault, ...]
+    mended: tuple[Fault, ...]
     notes: tuple[str, ...]
-    mended: tuple[Fault, ...] = ()
 
 
 def verify_run(run: Path, *, repair: bool = False) -> Verdict:
@@ -57,7 +51,7 @@ def verify_run(run: Path, *, repair: bool = False) -> Verdict:
             store.refresh_views(force=True)
     after = _verdict(run)
     mended = tuple(fault for fault in verdict.faults if fault not in after.faults)
-    return Verdict(run, after.trials, after.in_flight, after.faults, after.notes, mended)
+    return replace(after, mended=mended)
 
 
 def _verdict(run: Path) -> Verdict:
@@ -79,10 +73,12 @@ def _verdict(run: Path) -> Verdict:
         *view_faults(run, files, contents),
     ]
     return Verdict(
-        run=run,
+        run=str(run),
+        is_whole=not faults,
         trials=len(contents.trials),
         in_flight=len(contents.asks.keys() - contents.trials.keys()),
         faults=tuple(faults),
+        mended=(),
         notes=tuple(_notes(run, files, contents, declared)),
     )
 
@@ -105,7 +101,7 @@ def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
             yield Fault("I6", f"trial {trial_id}: its architecture is not of its choices", is_mendable=False)
 
 
-def _expected_seed(contents: LogContents, config: SearchConfig, ask: Mapping[str, Any]) -> int | None:
+def _expected_seed(contents: LogContents, config: SearchConfig, ask: AskRow) -> int | None:
     """A trial that continues another has its seed."""
     continued = contents.asks.get(ask["continues"]) if ask["continues"] is not None else None
     if continued is not None:
@@ -127,42 +123,3 @@ def _notes(run: Path, files: DurableFiles, contents: LogContents, declared: Decl
         yield f"{count} repair{' is' if count == 1 else 's are'} declared in log/repairs.json"
     if moved := len(list((run / "log" / "quarantine").glob("*"))):
         yield f"{moved} file{' lies' if moved == 1 else 's lie'} in log/quarantine"
-
-
-def verdict_figures(verdict: Verdict) -> dict[str, object]:
-    """For programs."""
-    return {
-        "run": str(verdict.run),
-        "is_whole": not verdict.faults,
-        "trials": verdict.trials,
-        "in_flight": verdict.in_flight,
-        "faults": [vars(fault) for fault in verdict.faults],
-        "mended": [vars(fault) for fault in verdict.mended],
-        "notes": list(verdict.notes),
-    }
-
-
-def verdict_screen(verdict: Verdict) -> RenderableType:
-    """What was found, by invariant, and what to type next."""
-    state = "whole" if not verdict.faults else f"{len(verdict.faults)} faults"
-    lines = [
-        Text(f"{verdict.run}   {state}", style="bold"),
-        Text(f"{verdict.trials} trials, {verdict.in_flight} in flight"),
-    ]
-    for title, faults in (("mended", verdict.mended), ("", verdict.faults)):
-        for name, found in faults_by_invariant(faults).items():
-            lines.append(Text(f"{title or 'broken'}  {name}: {INVARIANTS[name]}"))
-            lines += [Text(f"    {fault.says}") for fault in found[:SHOWN]]
-            if len(found) > SHOWN:
-                lines.append(Text(f"    and {len(found) - SHOWN} more"))
-    lines += [Text(f"note: {note}") for note in verdict.notes]
-    return Group(*lines, *(Text(line) for line in _next(verdict)))
-
-
-def _next(verdict: Verdict) -> list[str]:
-    run = verdict.run
-    if any(fault.is_mendable for fault in verdict.faults):
-        return [f"next:  nas verify {run} --repair     (moves what is damaged, deletes nothing)"]
-    if verdict.mended or verdict.in_flight:
-        return [f"next:  nas search {run}/search.yaml --run {run}     (continues)"]
-    return []

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from analysis.rungs import Row
 from analysis.winner import Winner, winner
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.row_types import TrialRow
 
 
-def run_winner(run: Path, rows: Iterable[Row]) -> Winner | None:
+def run_winner(run: Path, rows: Iterable[TrialRow]) -> Winner | None:
     """The trial of a run that wins; None before the first completed one."""
     return winner(rows, recommended=recorded_best(run))
 

@@ -1,14 +1,9 @@
-"""What `nas audit` shows: a bar while it trains, a line per architecture, and how the rankings agree."""
+"""The screens of `nas audit`: a line for each architecture, and how the rankings agree."""
 
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from analysis.intervals import Estimate
-from analysis.proxy_audit import ProxyAudit
+from nas.results.audit import AuditFigures, TooFewAudited
 from nas.search.audit import AuditTrained
 
 
@@ -23,40 +18,21 @@ def audit_line(news: AuditTrained) -> str:
     )
 
 
-def audit_figures(run: Path, found: ProxyAudit | None) -> dict[str, Any]:
-    """As one mapping, for --json; intervals as [low, high], None where too few were trained."""
-    figures: dict[str, Any] = {"run": str(run), "architectures": len(found.pairs) if found else 0}
-    if found is None:
-        return figures
-    figures |= {"top": found.top, "seed_deviation": found.seed_deviation or None}
-    for name, estimate in (("tau", found.tau), ("recall", found.recall), ("regret", found.regret)):
-        figures |= {name: _or_none(estimate.value), f"{name}_interval": _interval(estimate)}
-    return figures
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _interval(found: Estimate) -> list[float] | None:
-    return [found.low, found.high] if np.isfinite(found.low) else None
-
-
-def audit_screen(figures: dict[str, Any]) -> RenderableType:
+def audit_screen(figures: AuditFigures | TooFewAudited) -> RenderableType:
     """How the two rankings agree, and what to type next; fits 80 columns."""
-    if figures["architectures"] < 2:
+    if isinstance(figures, TooFewAudited):
         return Text("fewer than two architectures are trained both ways; there is nothing to compare")
-    lines = [Text(f"{figures['architectures']} architectures trained both ways", style="bold")]
-    names = {
-        "tau": "Kendall's tau of the rankings",
-        "recall": f"of the best {figures['top']}, found by short trials",
-        "regret": "reward lost by the short ranking's first",
-    }
-    for name, words in names.items():
-        value, interval = figures[name], figures[f"{name}_interval"]
-        text = f"  {words:<42} " + ("-" if value is None else f"{value:.3f}")
-        if interval is not None:
-            text += f"   95 %: {interval[0]:.3f} to {interval[1]:.3f}"
-        lines.append(Text(text))
-    lines.append(Text(f"next:  nas report {figures['run']} --open"))
-    return Group(*lines)
+    return Group(
+        Text(f"{figures.architectures} architectures trained both ways", style="bold"),
+        _line("Kendall's tau of the rankings", figures.tau, figures.tau_interval),
+        _line(f"of the best {figures.top}, found by short trials", figures.recall, figures.recall_interval),
+        _line("reward lost by the short ranking's first", figures.regret, figures.regret_interval),
+        Text(f"next:  nas report {figures.run} --open"),
+    )
+
+
+def _line(words: str, value: float | None, interval: tuple[float, float] | None) -> Text:
+    text = f"  {words:<42} " + ("-" if value is None else f"{value:.3f}")
+    if interval is not None:
+        text += f"   95 %: {interval[0]:.3f} to {interval[1]:.3f}"
+    return Text(text)

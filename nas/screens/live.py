@@ -2,10 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,6 +16,7 @@ from analysis.rungs import is_counted, may_win, spent, standing
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
+from trials.log.row_types import TrialRow, measured
 from trials.trial import EpochResult, Notice, Progress
 
 CURVE_WIDTH = 32  # of 80 columns
@@ -32,8 +31,8 @@ class LiveView(AbstractContextManager["LiveView"]):
         self._budget = budget
         self._workers: dict[int, Progress] = {}
         self._accuracy: dict[int, float] = {}  # the last epoch's, by trial
-        self._rows: dict[int, Mapping[str, Any]] = {}  # their epochs
-        self._best: Mapping[str, Any] | None = None
+        self._rows: dict[int, TrialRow] = {}
+        self._best: TrialRow | None = None
         self._bests: list[float] = []  # the best reward so far, after each counted trial
         self._use = DeviceUse()
         self._spent = 0.0
@@ -88,16 +87,16 @@ class LiveView(AbstractContextManager["LiveView"]):
         """Shows a sentence above what moves."""
         self._console.print(message, soft_wrap=True, highlight=False)
 
-    def _count(self, row: Mapping[str, Any]) -> None:
-        self._rows[row["trial_id"]] = {"epochs": row["epochs"]}
+    def _count(self, row: TrialRow) -> None:
+        self._rows[row["trial_id"]] = row
         self._spent += spent([row], self._budget.unit, self._rows)
         better = self._best is None or standing(row) > standing(self._best)
         if may_win(row) and better:
             self._best = row
         if is_counted(row) and self._best is not None:
-            self._bests.append(self._best["reward"])
+            self._bests.append(measured(self._best, "reward"))
 
-    def _line(self, row: Mapping[str, Any]) -> str:
+    def _line(self, row: TrialRow) -> str:
         continues = row.get("continues")
         kind = row["purpose"] if continues is None else f"from {continues}"
         head = f"trial {row['trial_id']:>4} {kind:<8}"
@@ -105,7 +104,7 @@ class LiveView(AbstractContextManager["LiveView"]):
             mark = " *" if self._best is row else ""  # the best so far
             return (
                 f"{head} accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x "
-                f"{short_count(row['params']):>7} params  reward {row['reward']:.4f}{mark}"
+                f"{short_count(int(measured(row, 'params'))):>7} params  reward {row['reward']:.4f}{mark}"
             )
         if row["status"] == "cached":
             return f"{head}  trained before: reward {row['reward'] or 0.0:.4f}"

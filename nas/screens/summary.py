@@ -1,44 +1,42 @@
 """The last screen of a search: the best architecture, finalists, files, and what to type next."""
 
-import statistics
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.finalists import Standing
 from analysis.rungs import rung_sentences
-from nas.results.summary import summary_figures
+from nas.results.summary import FinalistSummary, SearchSummary
 from nas.screens.architecture import stage_table
 from nas.search.best_file import architecture_of
 from nas.search.predicted_step_time import PredictionError
 from nas.search.search import SearchResult
+from trials.log.row_types import TrialRow
 
 
-def summary_screen(result: SearchResult) -> RenderableType:
-    """The last screen: the best architecture, random search beside it, the files, and what to type next."""
-    figures = summary_figures(result)
+def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableType:
+    """The best architecture, random search beside it, the files, and what to type next."""
     lines: list[RenderableType] = []
     if result.exhausted:
         lines.append(Text("the space is exhausted: every architecture has been trained"))
     best = result.best
     if best is None:
-        lines.append(Text(f"no trial of {figures['trials']} has completed; see the failure_kind column"))
+        lines.append(Text(f"no trial of {summary.trials} has completed; see the failure_kind column"))
     else:
-        lines += [Text(_best_line(best, figures["trials"]), style="bold")]
-        if figures["baseline_trials"]:
+        lines += [Text(_best_line(best, summary.trials), style="bold")]
+        if summary.baseline_trials:
             lines.append(
                 Text(
-                    f"            random search's {figures['baseline_trials']} trials: reward median "
-                    f"{figures['baseline_median_reward']:.4f}, best {figures['baseline_best_reward']:.4f}"
+                    f"            random search's {summary.baseline_trials} trials: reward median "
+                    f"{summary.baseline_median_reward:.4f}, best {summary.baseline_best_reward:.4f}"
                 )
             )
-        if result.standings:
-            lines += [Text(""), _finalist_table(result.standings), *_verdict(result.standings)]
+        if summary.finalists:
+            lines += [Text(""), _finalist_table(summary.finalists), *_verdict(summary.finalists[0])]
         lines += [Text(""), stage_table(architecture_of(best)), Text("")]
-    lines += rung_lines(result.rows)
+    if sentences := rung_sentences(result.rows):
+        lines += [*map(Text, sentences), Text("")]
     if result.prediction_error is not None:
         lines += [Text(_prediction_line(result.prediction_error)), Text("")]
     folder = result.folder
@@ -53,39 +51,31 @@ def summary_screen(result: SearchResult) -> RenderableType:
     return Group(*lines)
 
 
-def rung_lines(rows: list[dict[str, Any]]) -> list[RenderableType]:
-    """What short trials saved, and how far their ranking can be trusted; nothing where there were none."""
-    sentences = rung_sentences(rows)
-    return [*(Text(sentence) for sentence in sentences), Text("")] if sentences else []
-
-
-def _finalist_table(standings: list[Standing]) -> Table:
+def _finalist_table(finalists: Sequence[FinalistSummary]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("finalist", "selected", "repeats", "mean reward", "95 % interval", "mean accuracy"):
         table.add_column(name, justify="right", no_wrap=True)
-    for standing in standings:
-        finalist = standing.finalist
-        interval = "" if standing.low is None else f"{standing.low:.4f} to {standing.high:.4f}"
+    for finalist in finalists:
         table.add_row(
             f"trial {finalist.trial_id}",
             f"{finalist.selected_reward:.4f}",
-            str(len(finalist.rewards)),
-            f"{finalist.mean:.4f}",
-            interval,
-            f"{statistics.mean(finalist.accuracies):.4f}",
+            str(finalist.repeats),
+            f"{finalist.mean_reward:.4f}",
+            "" if finalist.low is None else f"{finalist.low:.4f} to {finalist.high:.4f}",
+            f"{finalist.mean_accuracy:.4f}",
         )
     return table
 
 
-def _verdict(standings: list[Standing]) -> list[Text]:
-    better = standings[0].better_than_next
+def _verdict(first: FinalistSummary) -> list[Text]:
+    better = first.better_than_next
     if better is None:
         return []
     percent = "more than 99 %" if better > 0.99 else f"{better:.0%}".replace("%", " %")
     return [Text(f"the first is truly better than the second with a probability of {percent}")]
 
 
-def _best_line(best: Mapping[str, Any], trials: int) -> str:
+def _best_line(best: TrialRow, trials: int) -> str:
     return (
         f"best of {trials}: trial {best['trial_id']}   reward {best['reward']:.4f}   "
         f"accuracy {best['accuracy']:.4f} (minival)\n"

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.rungs import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
-from nas.search.environment import describe_environment, record_environment
+from nas.search.environment import Environment, describe_environment, record_environment
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
 from nas.search.kept_checkpoints import KeptCheckpoints
@@ -25,6 +24,7 @@ from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
 from nas.search.trial_queue import derived_seed
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
+from trials.log.row_types import AskRow, TrialRow, measured
 from trials.log.rows import ask_from_row, step_time_from_row
 from trials.log.run_reader import read_run
 from trials.log.store import RunStore, recorded_trials
@@ -34,7 +34,6 @@ from trials.trial import Ask, Execute, Outcome, StartWorker, Trial
 
 FOLDER = "audit"  # in the run directory: a run directory of its own, whose rows no strategy is told
 DERIVE_AUDIT_SEED = 2  # keeps its seeds apart from those of the search's trials
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class AuditPlan:
     run: Path
     config: SearchConfig
     epochs: int
-    sample: tuple[Row, ...]  # of the run's rows, those that are not yet in the audit
+    sample: tuple[TrialRow, ...]  # of the run's rows, those that are not yet in the audit
     recorded: int  # asks that are
     in_flight: int  # of these, without an end
 
@@ -58,8 +57,8 @@ class AuditPlan:
 class AuditTrained:
     """A longer training has ended, and its row is durable."""
 
-    short: Row
-    row: Row
+    short: TrialRow
+    row: TrialRow
 
 
 def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
@@ -78,7 +77,7 @@ def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
             f"longer; {4 * config.recipe.epochs} is usual"
         )
     log = read_run(run / FOLDER) if RunStore.is_run(run / FOLDER) else None
-    known = [*log.trials.values(), *log.in_flight.values()] if log else []
+    known: list[AskRow | TrialRow] = [*log.trials.values(), *log.in_flight.values()] if log else []
     if others := sorted({row["epochs"] for row in known} - {epochs}):
         raise ConfigError(
             f"{run / FOLDER}: holds trainings of {others[0]} epochs, which are not compared with others; use "
@@ -96,20 +95,20 @@ def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
     return AuditPlan(run, config, epochs, tuple(sample), len(known), in_flight)
 
 
-def short_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def short_rows(rows: list[TrialRow]) -> dict[str, TrialRow]:
     """The first completed trial of each architecture, the longest where they differ; repeats left out."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, TrialRow] = {}
     for row in longest(rows):
         found.setdefault(row["architecture_id"], row)
     return found
 
 
-def stratified(rows: list[dict[str, Any]], count: int, *, seed: int) -> list[dict[str, Any]]:
+def stratified(rows: list[TrialRow], count: int, *, seed: int) -> list[TrialRow]:
     """One row of each of `count` parts of equal size by reward, the best row for the best part; all if fewer.
 
     A uniform sample would hold few of the best, on which a search depends.
     """
-    order = sorted(rows, key=lambda row: (-row["reward"], row["trial_id"]))
+    order = sorted(rows, key=lambda row: (-measured(row, "reward"), row["trial_id"]))
     if count >= len(order):
         return order
     rng = np.random.default_rng([seed, DERIVE_AUDIT_SEED])
@@ -144,7 +143,7 @@ def audit(
         record = RunRecord(
             config,
             store,
-            environment_id=environment["environment_id"],
+            environment_id=environment.environment_id,
             workers_file=f"environment/{number:04d}-workers.json",
             seed_of=lambda ask: derived_seed(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
             on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
@@ -168,7 +167,7 @@ def audit(
     return proxy_audit(read_trials(plan.run), read_trials(plan.folder))
 
 
-def _write_search(plan: AuditPlan, store: RunStore, environment: dict[str, Any]) -> int:
+def _write_search(plan: AuditPlan, store: RunStore, environment: Environment) -> int:
     """The files that make audit/ a run directory: configuration and environment; this driver's number."""
     count = plan.recorded + len(plan.sample)
     recipe = replace(plan.config.recipe, epochs=plan.epochs)
@@ -227,7 +226,7 @@ class AuditQueue:
 
 
 def audit_trial(
-    config: SearchConfig, store: RunStore, short: Mapping[str, Row], ask: Ask, attempt: int
+    config: SearchConfig, store: RunStore, short: Mapping[str, TrialRow], ask: Ask, attempt: int
 ) -> Trial:
     """The longer training of an architecture; its step time is the short trial's."""
     asked = store.asks[ask.trial_id]

@@ -1,6 +1,5 @@
 """best.yaml: a trial's architecture, with where it comes from."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from analysis.finalists import Finalist
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import yaml_text
+from trials.log.row_types import TrialRow, measured
 from trials.log.rows import architecture_from_json
 
 # Columns of the row that go into the file, under their own names.
@@ -18,12 +18,13 @@ PROVENANCE = (
 )  # fmt: skip
 
 
-def best_yaml(row: Mapping[str, Any], *, run: Path, repeats: Finalist | None = None) -> str:
+def best_yaml(row: TrialRow, *, run: Path, repeats: Finalist | None = None) -> str:
     """The text of best.yaml: the row's architecture, its figures, and those of its repeats."""
     provenance: dict[str, Any] = {"run": run.name}
-    provenance |= {name: row[name] for name in PROVENANCE if row.get(name) is not None}
+    provenance |= {name: value for name in PROVENANCE if (value := row.get(name)) is not None}
     provenance["num_classes"] = classes_of(row)
-    provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
+    if row["finished_at"] is not None:  # a cached trial ran nowhere
+        provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
     header = (
         f"nas describe {run.name}-{row['trial_id']}.yaml\n"
         f"Trial {row['trial_id']} of the run {run.name}: accuracy {row['accuracy']:.4f} on minival after "
@@ -41,13 +42,16 @@ def best_yaml(row: Mapping[str, Any], *, run: Path, repeats: Finalist | None = N
     return yaml_text(architecture_of(row, provenance=provenance), header=header)
 
 
-def classes_of(row: Mapping[str, Any]) -> int:
-    """The number of classes that the row's parameters were counted with: P(K) = backbone + (head + 1) * K."""
+def classes_of(row: TrialRow) -> int:
+    """Number of classes that the row's parameters were counted with.
+
+    The classifier alone depends on it: parameters are backbone + (head channels + 1) * classes.
+    """
     architecture = architecture_from_json(row["architecture"])
-    with_two = count(architecture, num_classes=2, resolution=row["resolution"]).params
-    return 2 + int((row["params"] - with_two) // (architecture.head_channels + 1))
+    with_two = count(architecture, num_classes=2, resolution=int(measured(row, "resolution"))).params
+    return 2 + int((measured(row, "params") - with_two) // (architecture.head_channels + 1))
 
 
-def architecture_of(row: Mapping[str, Any], *, provenance: dict[str, Any] | None = None) -> Architecture:
+def architecture_of(row: TrialRow, *, provenance: dict[str, Any] | None = None) -> Architecture:
     """The architecture that a row's trial trained."""
     return replace(architecture_from_json(row["architecture"]), provenance=provenance)

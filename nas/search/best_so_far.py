@@ -1,12 +1,10 @@
 """The best architecture of a run so far, in best.yaml whenever it changes; and the winner in the end."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from analysis.rungs import may_win, standing
 from analysis.winner import best_trial_of, winner
 from nas.search.best_file import best_yaml
 from nas.search.trial_queue import TrialQueue
+from trials.log.row_types import TrialRow
 from trials.log.store import RunStore
 
 
@@ -18,17 +16,17 @@ class BestSoFar:
     """
 
     def __init__(self, store: RunStore) -> None:
-        self.row: Mapping[str, Any] | None = None
+        self.row: TrialRow | None = None
         self._store = store
 
-    def compare(self, row: Mapping[str, Any]) -> bool:
+    def compare(self, row: TrialRow) -> bool:
         """Whether this row is the best so far, which it then is."""
         if not may_win(row) or (self.row is not None and standing(row) <= standing(self.row)):
             return False
         self.row = row
         return True
 
-    def write_if_best(self, row: Mapping[str, Any]) -> None:
+    def write_if_best(self, row: TrialRow) -> None:
         """Compares a new row, and writes best.yaml if it is the best."""
         if self.compare(row):
             self._store.write_text("best.yaml", best_yaml(row, run=self._store.folder))

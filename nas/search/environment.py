@@ -1,12 +1,12 @@
-"""What a search runs on: versions and devices, recorded at every start of a driver."""
+"""The environment of a search: versions and devices, recorded at every start of a driver."""
 
 import hashlib
 import json
 import platform
 import socket
 import sys
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import torch
 
@@ -27,36 +27,59 @@ PACKAGES = (
     "pydantic",
     "pillow",
 )
+OF_ONE_START = ("environment_id", "command", "started_at")  # in no digest
 
 
-def describe_environment() -> dict[str, Any]:
-    """Versions, host and devices; `environment_id` is the same wherever all of them are the same."""
-    versions = {name: installed_version(name) for name in PACKAGES}
-    facts: dict[str, Any] = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": versions,
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
-        "driver": driver_version(),
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "memory_format": "channels_last",
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "cpu": cpu_name(),
-        "cores": len(available_cores()),
-        "host": socket.gethostname(),
-    }
+@dataclass(frozen=True)
+class Environment:
+    """Versions, host and devices of a driver, and how and when it was started.
+
+    `environment_id` is the same wherever all facts up to the host are the same.
+    """
+
+    environment_id: str
+    python: str
+    platform: str
+    packages: dict[str, str | None]  # None: not installed
+    cuda: str | None
+    cudnn: int | None
+    driver: str | None
+    cudnn_benchmark: bool
+    memory_format: str
+    gpus: tuple[str, ...]
+    cpu: str
+    cores: int
+    host: str
+    command: tuple[str, ...]
+    started_at: str  # UTC, ISO 8601
+
+
+def describe_environment() -> Environment:
+    """The environment of this process."""
+    described = Environment(
+        environment_id="",
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={name: installed_version(name) for name in PACKAGES},
+        cuda=torch.version.cuda,
+        cudnn=torch.backends.cudnn.version() if torch.cuda.is_available() else None,
+        driver=driver_version(),
+        cudnn_benchmark=torch.backends.cudnn.benchmark,
+        memory_format="channels_last",
+        gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
+        cpu=cpu_name(),
+        cores=len(available_cores()),
+        host=socket.gethostname(),
+        command=tuple(part if i else "nas" for i, part in enumerate(sys.argv)),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    facts = {name: value for name, value in asdict(described).items() if name not in OF_ONE_START}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    return {
-        "environment_id": digest,
-        **facts,
-        "command": [part if i else "nas" for i, part in enumerate(sys.argv)],
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return replace(described, environment_id=digest)
 
 
-def record_environment(store: RunStore, environment: dict[str, Any]) -> int:
-    """Writes this driver's environment into the run; the driver's number, from 1."""
+def record_environment(store: RunStore, environment: Environment) -> int:
+    """Writes this driver's environment into the run, and returns the driver's number, from 1."""
     number = 1 + len(list((store.folder / "environment").glob(STARTS)))
-    store.write_text(f"environment/{number:04d}.json", json.dumps(environment, indent=1) + "\n")
+    store.write_text(f"environment/{number:04d}.json", json.dumps(asdict(environment), indent=1) + "\n")
     return number

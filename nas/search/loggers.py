@@ -1,4 +1,4 @@
-"""What a search or a training reports to TensorBoard, MLflow or Weights & Biases, by their own libraries.
+"""Reports of a search or a training to TensorBoard, MLflow or Weights & Biases, by their own libraries.
 
 Off unless asked for with `--log`. The run directory stays the record: nothing is ever read back from these.
 """
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from analysis.rungs import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.row_types import TrialRow
 
 PROJECT = "training-aware-nas"
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
@@ -31,10 +32,10 @@ EPOCH_SCALARS = (
 
 
 class Logger(Protocol):
-    """One service."""
+    """A service that keeps numbers by step."""
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
-        """Numbers by name, at a step."""
+        """Keeps numbers by name, at a step."""
         ...
 
     def close(self) -> None:
@@ -43,7 +44,7 @@ class Logger(Protocol):
 
 
 class _TensorBoard:
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, object]) -> None:
         self._writer = _library("tensorboard").SummaryWriter(str(folder / "tensorboard"))
         self._writer.add_text("config", f"```\n{config}\n```", 0)
 
@@ -56,7 +57,7 @@ class _TensorBoard:
 
 
 class _MLflow:
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, object]) -> None:
         self._mlflow = _library("mlflow")
         self._mlflow.set_experiment(PROJECT)
         self._mlflow.start_run(run_name=folder.name)
@@ -70,7 +71,7 @@ class _MLflow:
 
 
 class _Wandb:
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, object]) -> None:
         wandb = _library("wandb")
         self._run = wandb.init(project=PROJECT, name=folder.name, dir=str(folder), config=dict(config))
 
@@ -81,7 +82,7 @@ class _Wandb:
         self._run.finish()
 
 
-LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Logger]] = {
+LOGGERS: dict[str, Callable[[Path, Mapping[str, object]], Logger]] = {
     "tensorboard": _TensorBoard,
     "mlflow": _MLflow,
     "wandb": _Wandb,
@@ -89,13 +90,13 @@ LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Logger]] = {
 
 
 class Loggers(AbstractContextManager["Loggers"]):
-    """Those of some names; use as a context manager, and pass `show` what the search or the training tells.
+    """Loggers by name; use as a context manager, and pass `show` what the search or the training tells.
 
     Raises:
         ConfigError: there is no such logger, or its library is not installed.
     """
 
-    def __init__(self, names: Sequence[str], folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, names: Sequence[str], folder: Path, config: Mapping[str, object]) -> None:
         for name in names:
             if name not in LOGGERS:
                 raise ConfigError(f"--log {name}: there is no such logger; there are {', '.join(LOGGERS)}")
@@ -126,7 +127,7 @@ class Loggers(AbstractContextManager["Loggers"]):
         elif isinstance(news, EpochDone):
             self._log(_scalars(news.row, EPOCH_SCALARS), news.row["epoch"])
 
-    def _compare_with_best(self, row: Mapping[str, Any]) -> None:
+    def _compare_with_best(self, row: TrialRow) -> None:
         if may_win(row):
             self._best = max(self._best, standing(row))
 
@@ -137,9 +138,11 @@ class Loggers(AbstractContextManager["Loggers"]):
             logger.log(scalars, step)
 
 
-def _scalars(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+def _scalars(row: Mapping[str, object], names: Sequence[str]) -> dict[str, float]:
+    """Those columns of a trial's or an epoch's row that are finite numbers."""
     known = {name: row.get(name) for name in names}
-    return {name: float(value) for name, value in known.items() if value is not None and math.isfinite(value)}
+    numbers = {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _library(name: str) -> Any:

@@ -1,11 +1,10 @@
 """A search's table of block times: frozen in its run, used for limits, or instead of measuring."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
+from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
 from trials.timing.block_fit import Fit, fit_table
@@ -81,7 +81,7 @@ class Prediction:
             source="predicted",
         )
 
-    def error(self, rows: Sequence[Mapping[str, Any]]) -> PredictionError | None:
+    def error(self, rows: Sequence[TrialRow]) -> PredictionError | None:
         """Against a run's rows that measured step time on the table's device; None if there are none."""
         measured = {
             row["architecture_id"]: row

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from ray.tune.search import Searcher
 
@@ -17,6 +17,23 @@ from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.log.durable_files import DurableFiles
 from trials.trial import Ask, Outcome, Status
+
+
+class AskEntry(TypedDict):
+    """A proposal, as it is saved."""
+
+    kind: Literal["ask"]
+    trial_id: int
+    choices: list[int]
+    aux: dict[str, Any]
+
+
+class TellEntry(TypedDict):
+    """The end of a trial, as it is saved; no reward of one that failed."""
+
+    kind: Literal["tell"]
+    trial_id: int
+    reward: float | None
 
 
 class StrategySearcher(Searcher):
@@ -51,7 +68,7 @@ class StrategySearcher(Searcher):
         self._space = ChoiceSpace([len(values) for values in self._options.values()])
         self._build = lambda: build_strategy(strategy, self._space, seed=seed, epochs=1, settings=settings)
         self._strategy: Strategy = self._build()
-        self._log: list[dict[str, Any]] = []  # asks and tells in their order
+        self._log: list[AskEntry | TellEntry] = []  # in their order
         self._asks: dict[str, Ask] = {}  # in flight, by Tune's trial
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
@@ -81,7 +98,7 @@ class StrategySearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Replays them. Trials that were in flight are withdrawn: Tune suggests them anew."""
-        log = json.loads(Path(checkpoint_path).read_text())
+        log: list[AskEntry | TellEntry] = json.loads(Path(checkpoint_path).read_text())
         self._strategy, self._log, self._asks = self._build(), [], {}
         for entry in log:
             self._record(entry)
@@ -90,22 +107,23 @@ class StrategySearcher(Searcher):
             self._record({"kind": "tell", "trial_id": trial_id, "reward": None})
 
     def __getstate__(self) -> dict[str, Any]:
-        """What Tune pickles beside `save`, which keeps what counts."""
+        """The attributes that Tune pickles; asks and tells are kept by `save`."""
         return {name: value for name, value in vars(self).items() if name not in ("_build", "_strategy")}
 
-    def _record(self, entry: dict[str, Any]) -> None:
+    def _record(self, entry: AskEntry | TellEntry) -> None:
         self._log.append(entry)
         if entry["kind"] == "ask":
             self._strategy.asked(_ask(entry))
             return
-        asked = next(e for e in self._log if e["kind"] == "ask" and e["trial_id"] == entry["trial_id"])
+        asks = (e for e in self._log if e["kind"] == "ask")
+        ask = _ask(next(asked for asked in asks if asked["trial_id"] == entry["trial_id"]))
         if entry["reward"] is None:
-            self._strategy.withdrawn(_ask(asked))
+            self._strategy.withdrawn(ask)
         else:
-            self._strategy.told(_ask(asked), _outcome("completed", entry["reward"]))
+            self._strategy.told(ask, _outcome("completed", entry["reward"]))
 
 
-def _ask(entry: Mapping[str, Any]) -> Ask:
+def _ask(entry: AskEntry) -> Ask:
     return Ask(trial_id=entry["trial_id"], choices=tuple(entry["choices"]), epochs=1, aux=entry["aux"])
 
 

@@ -11,7 +11,7 @@ from nas.search.warm_start import warm_start
 from nas.strategies.strategy import promoting
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.log.rows import ask_from_row, device_seconds, outcome_of
-from trials.log.store import RunStore
+from trials.log.store import RecordedAsk, RunStore
 from trials.trial import Ask
 
 
@@ -49,12 +49,13 @@ def replay(queue: TrialQueue, store: RunStore, reward: SearchReward, best: BestS
     Raises:
         SearchFailedError: the reward of a row is at fault, or the strategy.
     """
-    for kind, row in store.history():
-        if kind == "ask":
-            queue.asked(ask_from_row(row))
+    for recorded in store.history():
+        ask = ask_from_row(recorded.row)
+        if isinstance(recorded, RecordedAsk):
+            queue.asked(ask)
         else:
-            rewarded = reward.rewarded(row)
-            queue.told(ask_from_row(row), outcome_of(rewarded), seconds=device_seconds(row))
+            rewarded = reward.rewarded(recorded.row)
+            queue.told(ask, outcome_of(rewarded), seconds=device_seconds(rewarded))
             best.compare(rewarded)
     # Asks without a row were in flight when the last driver ended.
     for row in store.in_flight():

@@ -1,12 +1,13 @@
 """Asks, epochs and rows of a run, written down before anything follows from them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 from nas.search.config import SearchConfig
 from nas.search.search_reward import SearchReward
+from trials.log.row_types import TrialRow
 from trials.log.rows import ask_row, cached_row, trial_row
 from trials.log.store import RunStore
 from trials.trial import Ask, EpochResult, TrialResult, WorkerJoined
@@ -31,11 +32,11 @@ class RunRecord:
         environment_id: str,
         workers_file: str,
         seed_of: Callable[[Ask], int],
-        on_row: Callable[[dict[str, Any]], None],
+        on_row: Callable[[TrialRow], None],
         place: str = "",
     ) -> None:
         self.place = place
-        self.workers: list[dict[str, Any]] = []
+        self.workers: list[WorkerJoined] = []
         self.reward = SearchReward(config.reward, run=store.folder)
         self._config, self._store = config, store
         self._environment_id, self._workers_file = environment_id, workers_file
@@ -60,7 +61,7 @@ class RunRecord:
         """The row of an ask that has waited for an equal trial, which crashed for good."""
         self._write({**self._store.trials[equal], **self._store.asks[ask.trial_id]})
 
-    def result(self, result: TrialResult) -> dict[str, Any]:
+    def result(self, result: TrialResult) -> TrialRow:
         """The row of a trial that has ended, with its reward.
 
         Raises:
@@ -74,7 +75,7 @@ class RunRecord:
         )
         return self.reward.rewarded(self._write(row))
 
-    def _write(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _write(self, row: TrialRow) -> TrialRow:
         written = self._store.record_trial(row)
         self._on_row(written)
         return written
@@ -84,9 +85,10 @@ class RunRecord:
         self._store.record_epoch(result)
 
     def worker_joined(self, event: WorkerJoined) -> None:
-        """Who works where, and with what, stands beside the driver's environment."""
-        self.workers.append({"slot": event.slot, **vars(event.info)})
-        self._store.write_text(self._workers_file, json.dumps(self.workers, indent=1) + "\n")
+        """Lists the worker, its place and its versions beside the driver's environment."""
+        self.workers.append(event)
+        listed = [{"slot": worker.slot, **asdict(worker.info)} for worker in self.workers]
+        self._store.write_text(self._workers_file, json.dumps(listed, indent=1) + "\n")
 
     def refresh_views(self) -> None:
         """Brings trials.parquet and epochs.parquet up to date, now and then."""

@@ -1,11 +1,10 @@
 """The search loop: ask, write down, run, write down, tell; started again on the same run it continues."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from analysis.finalists import Standing, finalists, standings
 from nas.events import Begun, RowWritten, SearchEvent
@@ -24,6 +23,7 @@ from nas.search.warm_start import check_warm_start
 from search_spaces.settings.yaml_files import yaml_text
 from trials.images.packed import open_images
 from trials.log.disk_wait import LogNotWrittenError
+from trials.log.row_types import TrialRow
 from trials.log.store import RunStore
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import (
@@ -34,11 +34,11 @@ from trials.trial import (
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What is there when a search ends."""
+    """The rows of a search that has ended, and what they say of its winner."""
 
     folder: Path
-    rows: list[dict[str, Any]]
-    best: Mapping[str, Any] | None
+    rows: list[TrialRow]
+    best: TrialRow | None
     exhausted: bool  # the space ran out before the budget
     standings: list[Standing] = field(default_factory=list)  # of repeated finalists, the winner first
     prediction_error: PredictionError | None = None  # against step times measured in this run
@@ -96,14 +96,14 @@ def search(
         number = record_environment(store, environment)
         best = BestSoFar(store)
 
-        def row_written(row: dict[str, Any]) -> None:
+        def row_written(row: TrialRow) -> None:
             best.write_if_best(row)
             on_event(RowWritten(row))
 
         record = RunRecord(
             config,
             store,
-            environment_id=environment["environment_id"],
+            environment_id=environment.environment_id,
             workers_file=f"environment/{number:04d}-workers.json",
             seed_of=lambda ask: seed_of(ask, config.seed, store),
             on_row=row_written,

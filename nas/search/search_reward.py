@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from nas.search.strategy_guard import SearchFailedError
+from trials.log.row_types import TrialRow
 from trials.reward import recorded_reward
 from trials.trial import TrialResult
 
@@ -32,7 +32,7 @@ class SearchReward:
             return None
         return reward if reward is not None and math.isfinite(reward) else None
 
-    def rewarded(self, row: dict[str, Any]) -> dict[str, Any]:
+    def rewarded(self, row: TrialRow) -> TrialRow:
         """A recorded row with its reward, which is computed again where it is missing.
 
         Raises:

@@ -48,7 +48,7 @@ class TrialBuilder:
         """Whether whichever worker takes a trial, it is on the model where step time counts."""
         counts = self._config.timing.device or this_device()
         workers = self._record.workers
-        return {worker["device_name"] for worker in workers} <= {counts, None} and (
+        return {worker.info.device_name for worker in workers} <= {counts, None} and (
             bool(workers) or counts == this_device()
         )
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.networks.counting import Counts, count
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.row_types import TrialRow, measured
 from trials.log.rows import device_seconds
 from trials.log.run_reader import read_run
 from trials.reward import SHIPPED, Reward, recorded_ratio, recorded_reward
@@ -91,19 +91,21 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
         rows=len(rows),
         counted=sum(map(is_counted, log.trials.values())),
         tau=tau,
-        noise=float(np.median([_noise(models["accuracy"], row["accuracy"]) for row in rows])),
+        noise=float(np.median([_noise(models["accuracy"], measured(row, "accuracy")) for row in rows])),
     )
 
 
-def _models(rows: list[dict[str, Any]], *, timed: bool) -> dict[str, ChoiceModel]:
+def _models(rows: list[TrialRow], *, timed: bool) -> dict[str, ChoiceModel]:
     choices = [row["choices"] for row in rows]
+    logits = [_logit(measured(row, "accuracy")) for row in rows]
+    ratios = [math.log(measured(row, "step_time_ratio")) for row in rows]
     models = {
-        "accuracy": fit_choice_model(choices, [_logit(row["accuracy"]) for row in rows]),
-        "step_time_ratio": fit_choice_model(choices, [math.log(row["step_time_ratio"]) for row in rows]),
+        "accuracy": fit_choice_model(choices, logits),
+        "step_time_ratio": fit_choice_model(choices, ratios),
         "seconds": fit_choice_model(choices, [math.log(device_seconds(row) or 1.0) for row in rows]),
     }
     if timed:
-        models[INFERENCE] = fit_choice_model(choices, [math.log(row[INFERENCE]) for row in rows])
+        models[INFERENCE] = fit_choice_model(choices, [math.log(measured(row, INFERENCE)) for row in rows])
     return models
 
 
@@ -163,21 +165,22 @@ def _known(space: ChoiceSpace, reward: ModelledReward, models: dict[str, ChoiceM
     )
 
 
-def _has_curve(row: dict[str, Any]) -> bool:
+def _has_curve(row: TrialRow) -> bool:
     return len(row["minival_accuracy"] or ()) == row["epochs"]
 
 
-def _curve(rows: list[dict[str, Any]], last: ChoiceModel) -> Callable[[Choices, int, int], list[float]]:
+def _curve(rows: list[TrialRow], last: ChoiceModel) -> Callable[[Choices, int, int], list[float]]:
     """Accuracies after each epoch, by a model for each; the luck of an epoch goes with the last one's."""
     choices = [row["choices"] for row in rows]
-    final = np.array([_logit(row["accuracy"]) for row in rows])
+    final = np.array([_logit(measured(row, "accuracy")) for row in rows])
+    curves = [row["minival_accuracy"] or [] for row in rows]
     epochs = rows[0]["epochs"]
 
     @lru_cache(maxsize=1)  # fitted when somebody asks for a shorter training
     def models() -> list[tuple[ChoiceModel, float]]:
         found = []
         for epoch in range(epochs - 1):
-            values = np.array([_logit(row["minival_accuracy"][epoch]) for row in rows])
+            values = np.array([_logit(accuracies[epoch]) for accuracies in curves])
             model = fit_choice_model(choices, values.tolist())
             found.append((model, _correlation(values - model.left_out, final - last.left_out)))
         return found
@@ -208,7 +211,7 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _taus(
-    rows: list[dict[str, Any]],
+    rows: list[TrialRow],
     reward: ModelledReward,
     models: dict[str, ChoiceModel],
     known: Callable[[Choices], dict[str, float]],
@@ -216,15 +219,15 @@ def _taus(
     """Kendall's tau between measured and leave-one-out values, of each quantity and of the reward."""
     expected = {name: np.exp(models[name].left_out) for name in models if name != "accuracy"}
     expected["accuracy"] = np.array([_accuracy(logit) for logit in models["accuracy"].left_out])
-    measured = {name: [row[name] for row in rows] for name in expected if name != "seconds"}
+    found = {name: [measured(row, name) for row in rows] for name in expected if name != "seconds"}
     rewards: dict[str, list[float]] = {"expected": [], "measured": []}
     for i, row in enumerate(rows):
         counted = known(tuple(row["choices"]))
-        for kind, values in (("expected", expected), ("measured", measured)):
+        for kind, values in (("expected", expected), ("measured", found)):
             ratios = counted | {name: float(of[i]) for name, of in values.items()}
             rewards[kind].append(reward(ratios["accuracy"], ratios))
     return {"reward": kendall_tau(rewards["expected"], rewards["measured"])} | {
-        name: kendall_tau(expected[name].tolist(), values) for name, values in measured.items()
+        name: kendall_tau(expected[name].tolist(), values) for name, values in found.items()
     }
 
 

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -346,7 +346,7 @@ class _Training:
             "device_name": self.device_name,
             "devices": self.group.size,
             "precision": self.precision,
-            "environment": describe_environment(),
+            "environment": asdict(describe_environment()),
             "written_at": datetime.now(UTC).isoformat(),
         }
         DurableFiles().write(self.files.folder / RESULT, json.dumps(facts, indent=1, default=str).encode())

@@ -26,9 +26,10 @@ from nas.search.search import search
 from search_spaces.settings.yaml_files import yaml_text
 from trials.executors.simulated import simulated
 from trials.log.durable_files import DurableFiles, SystemDisk
-from trials.log.parts import Kind, Row
-from trials.log.rows import ask_row, trial_row
-from trials.log.schema import SCHEMA_VERSION
+from trials.log.parts import ASKS, TRIALS, Kind
+from trials.log.parts import EPOCHS as EPOCH_ROWS
+from trials.log.row_types import AskRow, Row, TrialRow
+from trials.log.rows import ask_row, epoch_row, trial_row
 from trials.log.segments import write_segments
 from trials.log.store import SEGMENT_SIZE, RunStore
 from trials.trial import Ask, EpochResult, Trial
@@ -60,7 +61,9 @@ def epochs_of(trial_id: int) -> tuple[EpochResult, ...]:
     )  # fmt: skip
 
 
-def rows_of(trial_id: int, config: SearchConfig) -> tuple[Row, Callable[[Row], Row], tuple[EpochResult, ...]]:
+def rows_of(
+    trial_id: int, config: SearchConfig
+) -> tuple[AskRow, Callable[[AskRow], TrialRow], tuple[EpochResult, ...]]:
     """An ask's row, what makes its trial's row of it, and its epochs."""
     architecture = config.space.reference
     choices = config.space.encode(architecture)
@@ -102,13 +105,13 @@ def opening(folder: Path, config: SearchConfig, count: int) -> float:
     with RunStore(folder) as store:
         store.write_text("search.yaml", yaml_text(config))
     for first in range(0, count, SEGMENT_SIZE):
-        rows: dict[Kind, list[Row]] = {"asks": [], "trials": [], "epochs": []}
+        rows: dict[Kind, list[Row]] = {ASKS: [], TRIALS: [], EPOCH_ROWS: []}
         for trial_id in range(first, first + SEGMENT_SIZE):
             asked, answer, epochs = rows_of(trial_id, config)
-            asked |= {"ask_seq": 2 * trial_id, "schema_version": SCHEMA_VERSION}
-            rows["asks"].append(asked)
-            rows["trials"].append({**answer(asked), "tell_seq": 2 * trial_id + 1})
-            rows["epochs"] += [{**vars(epoch), "schema_version": SCHEMA_VERSION} for epoch in epochs]
+            asked["ask_seq"] = 2 * trial_id
+            rows[ASKS].append(asked)
+            rows[TRIALS].append({**answer(asked), "tell_seq": 2 * trial_id + 1})
+            rows[EPOCH_ROWS] += map(epoch_row, epochs)
         block = (first, first + SEGMENT_SIZE - 1)
         write_segments(folder, DurableFiles(UnsyncedDisk()), block, rows)
     with RunStore(folder) as store:

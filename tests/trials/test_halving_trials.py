@@ -15,7 +15,7 @@ from test_successive_halving import halving_config, learning_worker, plain
 
 from nas.events import RowWritten
 from nas.report.page import write_report
-from nas.results.summary import summary_figures
+from nas.results.summary import search_summary
 from nas.screens.summary import summary_screen
 from nas.search.config import SearchConfig
 from nas.search.kept_checkpoints import FOLDER, KeptCheckpoints
@@ -126,14 +126,15 @@ def test_screen_and_report_of_a_search_say_what_halving_saved(
     run = tmp_path / "run"
     result = search(halving_config(make_config), run, execute=simulated(), start=learning_worker)
     screen = Console(width=80, record=True, file=io.StringIO())
-    screen.print(summary_screen(result))
+    summary = search_summary(result)
+    screen.print(summary_screen(result, summary))
     text = write_report(run).read_text()
     for words in ("fewer than in whole trainings", "anks after 1 and 9 epochs: Kendall", "3 baseline trials"):
         assert words in screen.export_text(clear=False).replace("\n", " ")
         assert words in text
-    figures = summary_figures(result)
-    assert [rung["epochs"] for rung in figures["rungs"]] == [1, 3]
-    assert figures["epochs_saved"]["epochs"] < figures["epochs_saved"]["whole"]
+    assert [rung.epochs for rung in summary.rungs] == [1, 3]
+    assert summary.epochs_saved is not None
+    assert summary.epochs_saved.epochs < summary.epochs_saved.whole
 
 
 def test_halving_is_simulated_from_runs_with_extensible_curves_alone(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from trials.log.durable_files import DurableFiles
 from trials.log.lost_trials import Losses, are_explained, new_losses, numbers
-from trials.log.parts import SCHEMAS, DamagedPartError, Kind, Row, view_rows
+from trials.log.parts import EPOCHS, TRIALS, DamagedPartError, Kind, rows_of, view_rows
 from trials.log.reading import LogContents
-from trials.log.schema import ASK_SCHEMA
+from trials.log.row_types import AskRow, EpochRow, R, TrialRow
+from trials.log.rows import ask_of_row
 
 INVARIANTS = {
     "files": "every file verifies: page checksums, digest, and the rows of its name",
@@ -61,10 +62,10 @@ def _gaps(contents: LogContents, declared: Losses, viewed: set[int]) -> Iterator
         yield Fault("I3", f"these places are taken twice: {numbers(twice)}", is_mendable=False)
 
 
-def _pair_faults(row: Row, ask: Row | None) -> Iterator[Fault]:
+def _pair_faults(row: TrialRow, ask: AskRow | None) -> Iterator[Fault]:
     if ask is None:
         return
-    different = [name for name in ASK_SCHEMA.names if not _same(row[name], ask[name])]
+    different = [name for name, value in ask_of_row(row).items() if not _same(value, ask.get(name))]
     if different:
         yield Fault(
             "I4",
@@ -75,11 +76,11 @@ def _pair_faults(row: Row, ask: Row | None) -> Iterator[Fault]:
         yield Fault("I5", f"trial {row['trial_id']}: its row comes before its ask", is_mendable=False)
 
 
-def epochs_of(contents: LogContents) -> dict[int, list[Row]]:
+def epochs_of(contents: LogContents) -> dict[int, list[EpochRow]]:
     """All epochs by trial, those in segments included."""
     epochs = {trial_id: list(rows) for trial_id, rows in contents.epochs.items()}
     for tables in contents.sealed.values():
-        for row in tables["epochs"].to_pylist():
+        for row in rows_of(tables[EPOCHS], EPOCHS):
             epochs.setdefault(row["trial_id"], []).append(row)
     return epochs
 
@@ -106,34 +107,37 @@ def _epoch_faults(contents: LogContents) -> Iterator[Fault]:
 
 def view_faults(folder: Path, files: DurableFiles, contents: LogContents) -> Iterator[Fault]:
     """Where trials.parquet and epochs.parquet say something else than the log (I8)."""
-    epochs = [row for rows in epochs_of(contents).values() for row in rows]
-    logged: dict[Kind, list[Row]] = {"trials": list(contents.trials.values()), "epochs": epochs}
-    for kind, rows in logged.items():
-        try:
-            viewed = view_rows(files.read(folder / f"{kind}.parquet"), SCHEMAS[kind])
-        except FileNotFoundError:
-            continue
-        except (DamagedPartError, OSError) as error:
-            yield Fault("I8", f"{kind}.parquet: {error}")
-            continue
-        known = {_key(row): row for row in rows}
-        if kind == "trials" and any(not _same(known.get(_key(row), row), row) for row in viewed):
-            yield Fault("I8", f"{kind}.parquet: a row says something else than the log")
-        elif len({_key(row) for row in viewed}) != len(viewed):
-            yield Fault("I8", f"{kind}.parquet: holds a row twice")
+    trials, damaged = _viewed(folder, files, TRIALS)
+    yield from damaged
+    logged = contents.trials
+    if any(not _same(logged.get(row["trial_id"], row), row) for row in trials):
+        yield Fault("I8", "trials.parquet: a row says something else than the log")
+    elif len({row["trial_id"] for row in trials}) != len(trials):
+        yield Fault("I8", "trials.parquet: holds a row twice")
+    epochs, damaged = _viewed(folder, files, EPOCHS)
+    yield from damaged
+    if len({(row["trial_id"], row["epoch"]) for row in epochs}) != len(epochs):
+        yield Fault("I8", "epochs.parquet: holds a row twice")
+
+
+def _viewed(folder: Path, files: DurableFiles, kind: Kind[R]) -> tuple[list[R], list[Fault]]:
+    """The rows of a view, or why it has none; neither where it is not there."""
+    name = f"{kind.name}.parquet"
+    try:
+        return view_rows(files.read(folder / name), kind), []
+    except FileNotFoundError:
+        return [], []
+    except (DamagedPartError, OSError) as error:
+        return [], [Fault("I8", f"{name}: {error}")]
 
 
 def are_views_older(folder: Path, files: DurableFiles, contents: LogContents) -> bool:
     """Whether rows of the log are not in the views yet, as after a kill."""
     try:
-        viewed = view_rows(files.read(folder / "trials.parquet"), SCHEMAS["trials"])
+        viewed = view_rows(files.read(folder / "trials.parquet"), TRIALS)
     except (OSError, DamagedPartError):
         return bool(contents.trials)
     return bool(contents.trials.keys() - {row["trial_id"] for row in viewed})
-
-
-def _key(row: Row) -> tuple[object, ...]:
-    return row["trial_id"], row.get("epoch") if "train_accuracy" in row else None
 
 
 def _same(a: object, b: object) -> bool:

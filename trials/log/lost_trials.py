@@ -1,11 +1,11 @@
-"""What a log has lost: found by its numbering, declared once, and known ever after."""
+"""Losses of a log: found by its numbering, declared once, and known ever after."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.reading import LogContents
@@ -31,16 +31,26 @@ class Losses:
         return Losses(self.trials | other.trials, self.places | other.places)
 
 
+class Repair(TypedDict):
+    """An entry of the file: what one repair declared."""
+
+    at: str
+    lost_trials: list[int]
+    lost_places: list[int]
+    in_flight_again: list[int]
+    quarantined: list[str]
+
+
 @dataclass
 class Declared:
     """The losses that earlier repairs have declared, and the entries that say so."""
 
     losses: Losses = Losses()
-    entries: list[dict[str, Any]] = field(default_factory=list)
+    entries: list[Repair] = field(default_factory=list)
 
     def with_entry(self, losses: Losses, *, run_again: Iterable[int], moved: Iterable[Path]) -> "Declared":
-        """These and new ones."""
-        entry = {
+        """These losses and new ones."""
+        entry: Repair = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "lost_trials": sorted(losses.trials),
             "lost_places": sorted(losses.places),
@@ -55,12 +65,12 @@ class Declared:
 
 
 def declared_losses(text: bytes) -> Declared:
-    """What the file says.
+    """The losses that the file declares.
 
     Raises:
         ValueError: it is not what was written.
     """
-    entries = json.loads(text)
+    entries: list[Repair] = json.loads(text)
     try:
         trials = frozenset(int(i) for entry in entries for i in entry["lost_trials"])
         places = frozenset(int(i) for entry in entries for i in entry["lost_places"])
@@ -70,7 +80,7 @@ def declared_losses(text: bytes) -> Declared:
 
 
 def new_losses(contents: LogContents, declared: Losses, *, viewed: Iterable[int]) -> Losses:
-    """What is gone and not declared. `viewed`: trials that the run's view knows to have ended.
+    """Losses that are not declared. `viewed`: trials that the run's view knows to have ended.
 
     Trials are numbered from 0, and so are places: what is missing below the highest is gone.
     """
@@ -99,7 +109,7 @@ def are_explained(losses: Losses, contents: LogContents) -> bool:
 
 
 def refusal(folder: Path, losses: Losses) -> str:
-    """Why a log that lost this is not continued, and what to do."""
+    """The message that a log with these losses is not continued, and what to do."""
     what = f"nothing is left at the places {numbers(losses.places)} in the order of asks and rows"
     if losses.trials:
         what = f"both ask and row are gone of these trials: {numbers(losses.trials)}"

@@ -3,27 +3,37 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.row_types import AskRow, EpochRow, R, Row, TrialRow
 from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
 
-Kind = Literal["asks", "trials", "epochs"]
-Row = dict[str, Any]
 T = TypeVar("T")
 
-SCHEMAS: dict[Kind, pa.Schema] = {"asks": ASK_SCHEMA, "trials": TRIAL_SCHEMA, "epochs": EPOCH_SCHEMA}
+
+@dataclass(frozen=True)
+class Kind(Generic[R]):
+    """A kind of rows: the name of its folder in the log, and its columns."""
+
+    name: str
+    schema: pa.Schema = field(repr=False, compare=False)
+
+
+ASKS: Kind[AskRow] = Kind("asks", ASK_SCHEMA)
+TRIALS: Kind[TrialRow] = Kind("trials", TRIAL_SCHEMA)
+EPOCHS: Kind[EpochRow] = Kind("epochs", EPOCH_SCHEMA)
+
 DIGEST = b"values_sha256"  # in a part's metadata
 PART_NAME = re.compile(r"t(\d{8})\.parquet")
 # First and last trial, and the SHA-256 of the whole file: a segment that lost a bit no longer fits its name.
 SEGMENT_NAME = re.compile(r"s(\d{8})-(\d{8})-([0-9a-f]{32})\.parquet")
-# Of a row's fifty columns each would be compressed alone: ten times the time, and more bytes.
-PART_OPTIONS: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
 
 
 class DamagedPartError(ValueError):
@@ -47,7 +57,7 @@ def segment_name(first: int, last: int, data: bytes) -> str:
 # ---------------------------------------------------------------------- writing
 
 
-def part_bytes(rows: list[Row], schema: pa.Schema) -> bytes:
+def part_bytes(rows: Sequence[Row], schema: pa.Schema) -> bytes:
     """Parquet bytes with page checksums and a digest of their values, read back once.
 
     Page checksums do not cover Parquet's footer, in which a flipped bit can change what a value means: the
@@ -55,66 +65,80 @@ def part_bytes(rows: list[Row], schema: pa.Schema) -> bytes:
     """
     table = pa.Table.from_pylist(rows, schema=schema)
     table = table.replace_schema_metadata({DIGEST: _digest(table.to_pylist())})
-    data = _written(table, **PART_OPTIONS)
-    sealed_rows(data, schema)
+    # Each of a row's fifty columns would be compressed alone: ten times the time, and more bytes.
+    data = _written(table, compression="none", is_short=True)
+    _intact(data)
     return data
 
 
 def table_bytes(table: pa.Table) -> bytes:
     """Parquet bytes of a segment or a view, with page checksums."""
-    return _written(table, compression="zstd")
+    return _written(table, compression="zstd", is_short=False)
 
 
-def _written(table: pa.Table, **options: Any) -> bytes:
+def _written(table: pa.Table, *, compression: str, is_short: bool) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, write_page_checksum=True, **options)
+    pq.write_table(
+        table,
+        sink,
+        write_page_checksum=True,
+        compression=compression,
+        use_dictionary=not is_short,
+        write_statistics=not is_short,
+    )
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
 
-def _digest(rows: list[Row]) -> str:
+def _digest(rows: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()
 
 
 # ---------------------------------------------------------------------- reading
 
 
-def sealed_rows(data: bytes, schema: pa.Schema) -> list[Row]:
-    """The rows of a part, verified by its page checksums and its digest.
+def sealed_rows(data: bytes, kind: Kind[R]) -> list[R]:
+    """Rows of a part, verified by its page checksums and its digest.
 
     Raises:
         DamagedPartError: they are not those that were written.
         NewerLogError: a later version of this program wrote them.
     """
+    table, rows = _intact(data)
+    in_ours = in_columns(table, kind.schema)
+    return rows if in_ours is table else rows_of(in_ours, kind)
+
+
+def _intact(data: bytes) -> tuple[pa.Table, list[Any]]:
+    """A part's table and rows in its own columns, verified by its page checksums and its digest."""
     table = _table(data)
     try:
-        rows: list[Row] = table.to_pylist()
+        rows = table.to_pylist()
         intact = (table.schema.metadata or {}).get(DIGEST, b"") == _digest(rows).encode()
     except (pa.ArrowException, ValueError) as error:  # names or values that are not even text any more
         raise DamagedPartError(str(error)) from None
     if not intact:
         raise DamagedPartError("its values are not those that were written")
-    in_ours = in_columns(table, schema)
-    return rows if in_ours is table else in_ours.to_pylist()
+    return table, rows
 
 
-def part_rows(path: Path, data: bytes, kind: Kind) -> list[Row]:
-    """The rows of a part, verified also to be those of its name.
+def part_rows(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
+    """Rows of a part, verified also to be those of its name.
 
     Raises:
         DamagedPartError, NewerLogError: as `sealed_rows`.
     """
-    rows = _at(path, lambda: sealed_rows(data, SCHEMAS[kind]))
+    rows = _at(path, lambda: sealed_rows(data, kind))
     trial_id = int(path.name[1:9])
     if not rows or any(row["trial_id"] != trial_id for row in rows):
         raise DamagedPartError("its rows are not those of its name")
-    if kind != "epochs" and len(rows) != 1:
+    if kind != EPOCHS and len(rows) != 1:
         raise DamagedPartError(f"it holds {len(rows)} rows; one is expected")
     return rows
 
 
 def segment_table(path: Path, data: bytes, kind: Kind) -> pa.Table:
-    """The rows of a segment, verified by the digest in its name.
+    """Rows of a segment as a table, verified by the digest in its name.
 
     Raises:
         DamagedPartError, NewerLogError: as `sealed_rows`.
@@ -123,12 +147,21 @@ def segment_table(path: Path, data: bytes, kind: Kind) -> pa.Table:
     assert match, f"{path.name} is no segment's name"
     if hashlib.sha256(data).hexdigest()[:32] != match[3]:
         raise DamagedPartError("its bytes are not those that were written")
-    return _at(path, lambda: in_columns(_table(data), SCHEMAS[kind]))
+    return _at(path, lambda: in_columns(_table(data), kind.schema))
 
 
-def view_rows(data: bytes, schema: pa.Schema) -> list[Row]:
-    """The rows of a view, verified by its page checksums."""
-    rows: list[Row] = in_columns(_table(data), schema).to_pylist()
+def view_rows(data: bytes, kind: Kind[R]) -> list[R]:
+    """Rows of a view, verified by its page checksums.
+
+    Raises:
+        DamagedPartError, NewerLogError: as `sealed_rows`.
+    """
+    return rows_of(in_columns(_table(data), kind.schema), kind)
+
+
+def rows_of(table: pa.Table, kind: Kind[R]) -> list[R]:
+    """A table in the columns of its kind as rows."""
+    rows: list[R] = table.to_pylist()
     return rows
 
 

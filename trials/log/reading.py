@@ -1,25 +1,28 @@
-"""What lies under log/, read and verified; nothing is changed."""
+"""A run's log, read and verified; nothing is changed."""
 
 import errno
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 
 from trials.log.durable_files import DurableFiles
 from trials.log.parts import (
+    ASKS,
+    EPOCHS,
     PART_NAME,
     SEGMENT_NAME,
+    TRIALS,
     DamagedPartError,
     Kind,
-    Row,
     part_rows,
+    rows_of,
     segment_table,
 )
+from trials.log.row_types import AskRow, EpochRow, R, TrialRow
 
-KINDS: tuple[Kind, ...] = ("trials", "asks", "epochs")
+A = TypeVar("A", AskRow, TrialRow)  # of these a trial has one row
 NO_PLAIN_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
 Block = tuple[int, int]  # the first and the last trial of a segment
 
@@ -48,9 +51,9 @@ class LogContents:
         unfinished: temporary files of a driver that was killed.
     """
 
-    asks: dict[int, Row] = field(default_factory=dict)
-    trials: dict[int, Row] = field(default_factory=dict)
-    epochs: dict[int, list[Row]] = field(default_factory=dict)
+    asks: dict[int, AskRow] = field(default_factory=dict)
+    trials: dict[int, TrialRow] = field(default_factory=dict)
+    epochs: dict[int, list[EpochRow]] = field(default_factory=dict)
     sealed: dict[Block, dict[Kind, pa.Table]] = field(default_factory=dict)
     damaged: list[Damaged] = field(default_factory=list)
     repeated: list[Path] = field(default_factory=list)
@@ -60,8 +63,16 @@ class LogContents:
 
     def places(self) -> set[int]:
         """The places of all asks and rows in their one order; a row knows its ask's as well."""
-        asks = {row["ask_seq"] for row in (*self.asks.values(), *self.trials.values())}
-        return asks | {row["tell_seq"] for row in self.trials.values()}
+        asks = {row["ask_seq"] for row in self.asks.values()}
+        return asks | {place for row in self.trials.values() for place in (row["ask_seq"], row["tell_seq"])}
+
+
+@dataclass(frozen=True)
+class FilesOfKind(Generic[R]):
+    """The files of one kind that verify: segments by block, and parts with their trial and rows."""
+
+    tables: dict[Block, list[pa.Table]]
+    parts: list[tuple[int, Path, list[R]]]
 
 
 def read_log(folder: Path, files: DurableFiles, *, unreadable_is_damaged: bool = True) -> LogContents:
@@ -72,33 +83,32 @@ def read_log(folder: Path, files: DurableFiles, *, unreadable_is_damaged: bool =
         OSError: the disk does not give a file, and that is not to count as damage.
     """
     contents = LogContents()
-    tables: dict[Kind, dict[Block, list[pa.Table]]] = {}
-    parts: dict[Kind, list[tuple[int, Path, list[Row]]]] = {}
-    for kind in KINDS:
-        tables[kind], parts[kind] = _verified(
-            folder / "log" / kind, kind, files, contents, unreadable_is_damaged=unreadable_is_damaged
-        )
-    for block, found in tables["trials"].items():
-        whole = all(len(tables[kind].get(block, ())) == 1 for kind in KINDS)
-        if whole and len(found) == 1:
-            contents.sealed[block] = {kind: tables[kind][block][0] for kind in KINDS}
-    _take_rows("trials", tables["trials"], parts["trials"], contents.trials, contents)
-    _take_rows("asks", tables["asks"], parts["asks"], contents.asks, contents)
-    _take_epochs(tables["epochs"], parts["epochs"], contents)
+    trials = _verified(folder, TRIALS, files, contents, unreadable_is_damaged=unreadable_is_damaged)
+    asks = _verified(folder, ASKS, files, contents, unreadable_is_damaged=unreadable_is_damaged)
+    epochs = _verified(folder, EPOCHS, files, contents, unreadable_is_damaged=unreadable_is_damaged)
+    # A block is sealed where each kind has one segment of it; only then its parts may be removed.
+    tables: dict[Kind, dict[Block, list[pa.Table]]]
+    tables = {TRIALS: trials.tables, ASKS: asks.tables, EPOCHS: epochs.tables}
+    for block in trials.tables:
+        if all(len(of_kind.get(block, ())) == 1 for of_kind in tables.values()):
+            contents.sealed[block] = {kind: of_kind[block][0] for kind, of_kind in tables.items()}
+    _take_rows(TRIALS, trials, contents.trials, contents)
+    _take_rows(ASKS, asks, contents.asks, contents)
+    _take_epochs(epochs, contents)
     return contents
 
 
 def _verified(
-    folder: Path,
-    kind: Kind,
+    run: Path,
+    kind: Kind[R],
     files: DurableFiles,
     contents: LogContents,
     *,
     unreadable_is_damaged: bool,
-) -> tuple[dict[Block, list[pa.Table]], list[tuple[int, Path, list[Row]]]]:
-    """Segments by block and parts by trial; what is damaged or foreign is noted."""
-    tables: dict[Block, list[pa.Table]] = {}
-    parts = []
+) -> FilesOfKind[R]:
+    """The files of a kind that verify; what is damaged or foreign is noted."""
+    found: FilesOfKind[R] = FilesOfKind({}, [])
+    folder = run / "log" / kind.name
     for path in files.list(folder):
         segment, part = SEGMENT_NAME.fullmatch(path.name), PART_NAME.fullmatch(path.name)
         if path.name.startswith(".") and path.name.endswith(".tmp"):
@@ -110,30 +120,24 @@ def _verified(
             try:
                 data = files.read(path)
                 if segment:
-                    tables.setdefault((first, last), []).append(segment_table(path, data, kind))
+                    found.tables.setdefault((first, last), []).append(segment_table(path, data, kind))
                 else:
-                    parts.append((first, path, part_rows(path, data, kind)))
+                    found.parts.append((first, path, part_rows(path, data, kind)))
             except DamagedPartError as error:
                 contents.damaged.append(Damaged(path, kind, first, last, str(error)))
             except OSError as error:  # a block of the disk that does not read; or a link, a folder
                 if not unreadable_is_damaged and error.errno not in NO_PLAIN_FILE:
                     raise
                 contents.damaged.append(Damaged(path, kind, first, last, error.strerror or str(error)))
-    return tables, parts
+    return found
 
 
-def _take_rows(
-    kind: Kind,
-    tables: dict[Block, list[pa.Table]],
-    parts: Iterable[tuple[int, Path, list[Row]]],
-    rows: dict[int, Row],
-    contents: LogContents,
-) -> None:
-    for found in tables.values():
-        for row in (row for table in found for row in table.to_pylist()):
-            rows[row["trial_id"]] = row
+def _take_rows(kind: Kind[A], found: FilesOfKind[A], rows: dict[int, A], contents: LogContents) -> None:
+    """Rows of segments, and of parts whose trial is in none; other parts repeat or contradict a segment."""
+    for table in (table for tables in found.tables.values() for table in tables):
+        rows |= {row["trial_id"]: row for row in rows_of(table, kind)}
     in_segments = set(rows)
-    for trial_id, path, (row,) in parts:
+    for trial_id, path, (row,) in found.parts:
         if trial_id not in in_segments:
             rows[trial_id] = row
         elif rows[trial_id] == row:
@@ -142,39 +146,37 @@ def _take_rows(
             contents.contradicting.append(path)
 
 
-def _take_epochs(
-    tables: dict[Block, list[pa.Table]],
-    parts: Iterable[tuple[int, Path, list[Row]]],
-    contents: LogContents,
-) -> None:
+def _take_epochs(found: FilesOfKind[EpochRow], contents: LogContents) -> None:
     """Epochs of trials that are not sealed; of several attempts those of the last."""
-    for block, found in tables.items():
+    # A segment of epochs whose block is not sealed counts as so many parts.
+    for block, tables in found.tables.items():
         if block not in contents.sealed:
-            for table in found:
+            for table in tables:
                 for rows in _by_trial(table).values():
                     _take_attempt(rows, contents.epochs)
     blocks: dict[int, Block] = {i: block for block in contents.sealed for i in range(block[0], block[1] + 1)}
-    in_segment: dict[Block, dict[int, list[Row]]] = {}
-    for trial_id, path, rows in parts:
+    in_segment: dict[Block, dict[int, list[EpochRow]]] = {}
+    for trial_id, path, rows in found.parts:
         if trial_id not in blocks:
             _take_attempt(rows, contents.epochs)
             continue
+        # A part of a sealed trial is what a killed driver had no time to remove, or is not ours.
         block = blocks[trial_id]
         if block not in in_segment:
-            in_segment[block] = _by_trial(contents.sealed[block]["epochs"])
+            in_segment[block] = _by_trial(contents.sealed[block][EPOCHS])
         same = in_segment[block].get(trial_id) == rows
         (contents.repeated if same else contents.contradicting).append(path)
 
 
-def _by_trial(table: pa.Table) -> dict[int, list[Row]]:
-    rows: dict[int, list[Row]] = {}
-    for row in table.to_pylist():
+def _by_trial(table: pa.Table) -> dict[int, list[EpochRow]]:
+    rows: dict[int, list[EpochRow]] = {}
+    for row in rows_of(table, EPOCHS):
         rows.setdefault(row["trial_id"], []).append(row)
     return rows
 
 
-def _take_attempt(rows: list[Row], epochs: dict[int, list[Row]]) -> None:
-    def attempt(some: list[Row]) -> tuple[Any, int]:
+def _take_attempt(rows: list[EpochRow], epochs: dict[int, list[EpochRow]]) -> None:
+    def attempt(some: list[EpochRow]) -> tuple[int, int]:
         return max((row["attempt"] for row in some), default=-1), len(some)
 
     trial_id = rows[0]["trial_id"]

@@ -17,9 +17,10 @@ from trials.log.lost_trials import (
     new_losses,
     refusal,
 )
-from trials.log.parts import DamagedPartError, Kind, Row, part_bytes, part_name, view_trials
+from trials.log.parts import ASKS, EPOCHS, DamagedPartError, Kind, part_bytes, part_name, view_trials
 from trials.log.reading import LogContents, read_log
-from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA
+from trials.log.row_types import EpochRow, TrialRow
+from trials.log.rows import ask_of_row
 
 MOST_TRIALS = 10_000_000  # of a budget
 SWEPT = ("environment", ".", "log")  # and the folders of parts
@@ -112,8 +113,8 @@ def _rebuild_asks(folder: Path, files: DurableFiles, contents: LogContents) -> N
     """A trial's row repeats its ask's columns, so a lost ask is not lost."""
     for trial_id, row in contents.trials.items():
         if trial_id not in contents.asks:
-            ask = {name: row[name] for name in ASK_SCHEMA.names}
-            files.write(_part(folder, "asks", trial_id), part_bytes([ask], ASK_SCHEMA))
+            ask = ask_of_row(row)
+            files.write(_part(folder, ASKS, trial_id), part_bytes([ask], ASKS.schema))
             contents.asks[trial_id] = ask
 
 
@@ -125,21 +126,26 @@ def _rebuild_epochs(folder: Path, files: DurableFiles, contents: LogContents) ->
         if known or row["status"] != "completed" or not row["train_loss"]:
             continue
         rows = _epochs_of(row)
-        files.write(_part(folder, "epochs", trial_id), part_bytes(rows, EPOCH_SCHEMA))
+        files.write(_part(folder, EPOCHS, trial_id), part_bytes(rows, EPOCHS.schema))
         contents.epochs[trial_id] = rows
 
 
-def _epochs_of(row: Row) -> list[Row]:
-    curves = zip(row["train_loss"], row["minival_accuracy"] or [], strict=False)
-    empty = dict.fromkeys(EPOCH_SCHEMA.names)
+def _epochs_of(row: TrialRow) -> list[EpochRow]:
+    curves = zip(row["train_loss"] or (), row["minival_accuracy"] or (), strict=False)
     return [
-        empty
-        | {
+        {
             "trial_id": row["trial_id"],
             "attempt": row["attempts"] or 1,
             "epoch": epoch,
             "train_loss": loss,
+            "train_accuracy": None,
+            "minival_loss": None,
             "minival_accuracy": accuracy,
+            "minival_accuracy_raw": None,
+            "learning_rate": None,
+            "resolution": None,
+            "train_seconds": None,
+            "evaluate_seconds": None,
             "schema_version": row["schema_version"],
         }
         for epoch, (loss, accuracy) in enumerate(curves, start=1)
@@ -147,4 +153,4 @@ def _epochs_of(row: Row) -> list[Row]:
 
 
 def _part(folder: Path, kind: Kind, trial_id: int) -> Path:
-    return folder / "log" / kind / part_name(trial_id)
+    return folder / "log" / kind.name / part_name(trial_id)

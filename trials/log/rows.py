@@ -4,15 +4,17 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
-from trials.log.schema import WORK, WORK_SECONDS
-from trials.trial import UNMEASURED_RATIO, Ask, InferenceTime, Outcome, StepTime, TrialResult
+from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
+from trials.log.schema import SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
+from trials.trial import UNMEASURED_RATIO, Ask, EpochResult, InferenceTime, Outcome, StepTime, TrialResult
 
 MAX_ERROR = 2_000  # characters
+UNRECORDED = -1  # the place of an ask or row that the store has not put in order yet
 
 # The columns that a cached row repeats of the equal trial's. Durations are not: they were not spent again.
 REPEATED = (
@@ -28,12 +30,11 @@ REPEATED = (
 )  # fmt: skip
 
 
-def ask_row(
-    ask: Ask, *, architecture: Architecture, strategy: str, seed: int, asked_at: datetime
-) -> dict[str, Any]:
-    """The row of an ask. Its place in the order is missing: the store adds it."""
+def ask_row(ask: Ask, *, architecture: Architecture, strategy: str, seed: int, asked_at: datetime) -> AskRow:
+    """The row of an ask, UNRECORDED: the store gives it its place in the order."""
     return {
         "trial_id": ask.trial_id,
+        "ask_seq": UNRECORDED,
         "purpose": ask.purpose,
         "continues": ask.continues,
         "architecture_id": architecture.architecture_id,
@@ -44,15 +45,52 @@ def ask_row(
         "seed": seed,
         "epochs": ask.epochs,
         "asked_at": asked_at,
+        "schema_version": SCHEMA_VERSION,
     }
 
 
-def trial_row(
-    asked: Mapping[str, Any], result: TrialResult, *, reward: float | None, environment_id: str
-) -> dict[str, Any]:
-    """The row of a trial that has ended: the columns of its ask, and everything measured."""
+def ask_of_row(row: TrialRow) -> AskRow:
+    """The row of an ask, whose columns its trial's row repeats."""
+    return {
+        "trial_id": row["trial_id"],
+        "ask_seq": row["ask_seq"],
+        "purpose": row["purpose"],
+        "continues": row["continues"],
+        "architecture_id": row["architecture_id"],
+        "choices": row["choices"],
+        "architecture": row["architecture"],
+        "strategy": row["strategy"],
+        "aux": row["aux"],
+        "seed": row["seed"],
+        "epochs": row["epochs"],
+        "asked_at": row["asked_at"],
+        "schema_version": row["schema_version"],
+    }
+
+
+def epoch_row(result: EpochResult) -> EpochRow:
+    """The row of an epoch."""
+    return {
+        "trial_id": result.trial_id,
+        "attempt": result.attempt,
+        "epoch": result.epoch,
+        "train_loss": result.train_loss,
+        "train_accuracy": result.train_accuracy,
+        "minival_loss": result.minival_loss,
+        "minival_accuracy": result.minival_accuracy,
+        "minival_accuracy_raw": result.minival_accuracy_raw,
+        "learning_rate": result.learning_rate,
+        "resolution": result.resolution,
+        "train_seconds": result.train_seconds,
+        "evaluate_seconds": result.evaluate_seconds,
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, environment_id: str) -> TrialRow:
+    """The row of a trial that has ended, UNRECORDED: the columns of its ask, and everything measured."""
     recipe = result.trial.recipe
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         **asked,
         "status": result.status,
         "failure_kind": result.failure_kind,
@@ -90,14 +128,26 @@ def trial_row(
             **{name: getattr(times, name) for name in WORK_SECONDS},
             "waiting_seconds": times.waiting_seconds,
         }
-    return row
+    return _whole(row)
 
 
-def step_time_from_row(row: Mapping[str, Any]) -> StepTime | None:
+def _whole(known: Mapping[str, object]) -> TrialRow:
+    """A trial's row of what is known of it, UNRECORDED: all columns in their order, the others None."""
+    assert not known.keys() - set(TRIAL_SCHEMA.names), "these are columns"
+    row: Mapping[str, object] = {
+        **dict.fromkeys(TRIAL_SCHEMA.names),
+        **known,
+        "tell_seq": UNRECORDED,
+        "schema_version": SCHEMA_VERSION,
+    }
+    return cast(TrialRow, row)
+
+
+def step_time_from_row(row: TrialRow) -> StepTime | None:
     """The step time of an earlier trial of the same network; None if it was not measured."""
     if row["step_time_ratio"] is None or row["timing_device"] is None:
         return None
-    recorded = {name: row[column] for name, column in STEP_TIME_COLUMNS.items()}
+    recorded: dict[str, Any] = {name: row.get(column) for name, column in STEP_TIME_COLUMNS.items()}
     return StepTime(
         **{
             **recorded,
@@ -116,12 +166,12 @@ def _timing_flag(step_time: StepTime | None, inference_time: InferenceTime | Non
     return "; ".join(filter(None, flags)) or None
 
 
-def cached_row(asked: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of an ask that an equal trial has answered before."""
-    return {**asked, "status": "cached", **{name: earlier.get(name) for name in REPEATED}}
+def cached_row(asked: AskRow, earlier: TrialRow) -> TrialRow:
+    """The row of an ask that an equal trial has answered before, UNRECORDED."""
+    return _whole({**asked, "status": "cached", **{name: earlier.get(name) for name in REPEATED}})
 
 
-def ask_from_row(row: Mapping[str, Any]) -> Ask:
+def ask_from_row(row: AskRow | TrialRow) -> Ask:
     """The ask of an ask's row, or of a trial's."""
     return Ask(
         trial_id=row["trial_id"],
@@ -133,23 +183,23 @@ def ask_from_row(row: Mapping[str, Any]) -> Ask:
     )
 
 
-def outcome_of(row: Mapping[str, Any]) -> Outcome | None:
+def outcome_of(row: TrialRow) -> Outcome | None:
     """The outcome of a row; None of a trial that crashed, which says nothing about its architecture."""
     return None if row["status"] == "crashed" else outcome_from_row(row)
 
 
-def device_seconds(row: Mapping[str, Any]) -> float:
+def device_seconds(row: TrialRow) -> float:
     """Seconds that a row's trial held its device; 0 if it was cached, for it ran nowhere."""
     return sum(seconds_by_work(row).values())
 
 
-def seconds_by_work(row: Mapping[str, Any]) -> dict[str, float]:
+def seconds_by_work(row: TrialRow) -> dict[str, float]:
     """The seconds of a row's trial for each kind of WORK."""
     ran = row["status"] != "cached"
-    return {kind: float(row.get(f"{kind}_seconds") or 0.0) if ran else 0.0 for kind in WORK}
+    return {kind: float(number_of(row, f"{kind}_seconds") or 0.0) if ran else 0.0 for kind in WORK}
 
 
-def outcome_from_row(row: Mapping[str, Any]) -> Outcome:
+def outcome_from_row(row: TrialRow) -> Outcome:
     """The outcome that a strategy is told; a quantity that was not measured is worse than any that was."""
     params = UNMEASURED_RATIO
     if row["params"] and row["reference_params"]:

@@ -6,39 +6,43 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.driver_lock import driver_of
 from trials.log.parts import (
+    ASKS,
     PART_NAME,
     SEGMENT_NAME,
+    TRIALS,
     DamagedPartError,
     Kind,
     NewerLogError,
-    Row,
     part_rows,
+    rows_of,
     segment_table,
     view_rows,
 )
-from trials.log.schema import TRIAL_SCHEMA
+from trials.log.row_types import AskRow, R, TrialRow
 from trials.log.store import RunStore
 
+A = TypeVar("A", AskRow, TrialRow)
 LOOKS = 3  # at a folder in which the driver replaces parts by a segment meanwhile
 
 
 @dataclass(frozen=True)
 class RunLog:
-    """What is recorded of a run at this moment."""
+    """The rows of a run at this moment, and who works on it."""
 
-    trials: dict[int, Row]
-    in_flight: dict[int, Row]  # asks without a trial's row
+    trials: dict[int, TrialRow]
+    in_flight: dict[int, AskRow]  # asks without a trial's row
     unreadable: tuple[str, ...]  # parts that do not verify; the next driver moves them aside
     driver: str | None  # who works on the run; None if nobody does
     driver_started_at: datetime | None  # the last one's, UTC
 
     @property
     def asked(self) -> int:
-        """How many trials were asked for."""
+        """Number of trials that were asked for."""
         return len(self.trials) + len(self.in_flight)
 
 
@@ -57,12 +61,10 @@ def read_run(folder: Path) -> RunLog:
             raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
         viewed, written_at = _view(folder)
         # Trials before asks: a row without its ask would be odd.
-        parts, damaged = _parts(
-            folder, "trials", lambda number, time: number in viewed and time <= written_at
-        )
+        parts, damaged = _parts(folder, TRIALS, lambda number, time: number in viewed and time <= written_at)
         broken = {number for number, _ in damaged}
         trials = {number: row for number, row in (viewed | parts).items() if number not in broken}
-        in_flight, damaged_asks = _parts(folder, "asks", lambda number, time: number in trials)
+        in_flight, damaged_asks = _parts(folder, ASKS, lambda number, time: number in trials)
         starts = [path.stat().st_mtime for path in (folder / "environment").glob("[0-9][0-9][0-9][0-9].json")]
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
@@ -75,23 +77,23 @@ def read_run(folder: Path) -> RunLog:
     )
 
 
-def _view(folder: Path) -> tuple[dict[int, Row], float]:
+def _view(folder: Path) -> tuple[dict[int, TrialRow], float]:
     """The rows of the view and when it was written; none where there is no whole one."""
     try:
         with (folder / "trials.parquet").open("rb") as file:  # the driver may replace it in between
             written_at = os.fstat(file.fileno()).st_mtime
-            rows = view_rows(file.read(), TRIAL_SCHEMA)
+            rows = view_rows(file.read(), TRIALS)
     except (FileNotFoundError, DamagedPartError):
         return {}, 0.0
     return {row["trial_id"]: row for row in rows}, written_at
 
 
 def _parts(
-    folder: Path, kind: Kind, is_known: Callable[[int, float], bool]
-) -> tuple[dict[int, Row], list[tuple[int, str]]]:
+    folder: Path, kind: Kind[A], is_known: Callable[[int, float], bool]
+) -> tuple[dict[int, A], list[tuple[int, str]]]:
     """Rows of parts and segments that are not known by number and time of writing; and the damaged ones."""
-    parts = folder / "log" / kind
-    rows: dict[int, Row] = {}
+    parts = folder / "log" / kind.name
+    rows: dict[int, A] = {}
     for _ in range(LOOKS):
         damaged: list[tuple[int, str]] = []
         complete = True
@@ -103,7 +105,7 @@ def _parts(
             except NewerLogError:
                 raise
             except (DamagedPartError, OSError):
-                damaged += [(number, f"log/{kind}/{path.name}") for number in numbers]
+                damaged += [(number, f"log/{kind.name}/{path.name}") for number in numbers]
             else:
                 rows |= {row["trial_id"]: row for row in found}
         if complete:
@@ -128,9 +130,8 @@ def _not_known(folder: Path, is_known: Callable[[int, float], bool]) -> list[tup
     return found
 
 
-def _rows(path: Path, kind: Kind) -> list[Row]:
+def _rows(path: Path, kind: Kind[R]) -> list[R]:
     data = path.read_bytes()
     if SEGMENT_NAME.fullmatch(path.name):
-        rows: list[Row] = segment_table(path, data, kind).to_pylist()
-        return rows
+        return rows_of(segment_table(path, data, kind), kind)
     return part_rows(path, data, kind)

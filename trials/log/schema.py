@@ -11,30 +11,34 @@ WORK_SECONDS = tuple(f"{kind}_seconds" for kind in WORK)  # the columns; waiting
 
 _TIME = pa.timestamp("us", tz="UTC")
 _FLOAT, _INT, _TEXT = pa.float64(), pa.int64(), pa.string()
-_CURVE = pa.list_(pa.float64())
+_CURVE, _CHOICES = pa.list_(pa.float64()), pa.list_(pa.int16())
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. Later columns are only appended, so that old rows stay readable."""
+    """One column. Later columns are only appended, so that old rows stay readable.
+
+    `required`: every row has a value. `row_types` has the same columns as Python types.
+    """
 
     name: str
     type: pa.DataType
     meaning: str
     unit: str = ""
+    required: bool = False
 
 
 TRIAL_COLUMNS = (
-    Column("trial_id", _INT, "number of the trial in its run, from 0"),
-    Column("ask_seq", _INT, "place of its ask in the one order of asks and tells"),
-    Column("tell_seq", _INT, "place of this row in that order"),
-    Column("purpose", _TEXT, "search, baseline, repeat or audit"),
+    Column("trial_id", _INT, "number of the trial in its run, from 0", required=True),
+    Column("ask_seq", _INT, "place of its ask in the one order of asks and tells", required=True),
+    Column("tell_seq", _INT, "place of this row in that order", required=True),
+    Column("purpose", _TEXT, "search, baseline, repeat or audit", required=True),
     Column(
         "continues",
         _INT,
         "the trial whose training it went on with: its epochs count, its seconds do not",
     ),
-    Column("status", _TEXT, "completed, stopped, infeasible, crashed or cached"),
+    Column("status", _TEXT, "completed, stopped, infeasible, crashed or cached", required=True),
     Column("failure_kind", _TEXT, "why it did not complete"),
     Column("reward", _FLOAT, "accuracy times the powers of the ratios; 0 if infeasible"),
     Column("accuracy", _FLOAT, "on minival, of the averaged weights where the recipe has them", "0-1"),
@@ -47,17 +51,22 @@ TRIAL_COLUMNS = (
     Column("step_time_ratio", _FLOAT, "step time over the reference network's, measured alternately"),
     Column("step_time_ratio_spread", _FLOAT, "(p90 - p10) / median of the ratios"),
     Column("reference_step_seconds", _FLOAT, "median step of the reference network", "s"),
-    Column("timing_flag", _TEXT, "why a time measured here should be doubted"),
+    Column("timing_flag", _TEXT, "why a time measured here is uncertain"),
     Column("params", _INT, "trainable parameters, with the classifier"),
     Column("macs", _INT, "multiply-adds of convolutions and linear layers, one image"),
     Column("peak_memory_bytes", _INT, "of the device, at most", "B"),
-    Column("architecture_id", _TEXT, "equal if and only if the same network is built"),
-    Column("choices", pa.list_(pa.int16()), "indices of options, one for each decision of the space"),
-    Column("architecture", _TEXT, "JSON, the same mapping as the YAML"),
-    Column("strategy", _TEXT, "name of the strategy"),
-    Column("aux", _TEXT, "JSON, what the strategy keeps of its own proposal"),
-    Column("seed", _INT, "of weights, data order and augmentation"),
-    Column("epochs", _INT, "trained in all"),
+    Column("architecture_id", _TEXT, "equal if and only if the same network is built", required=True),
+    Column(
+        "choices",
+        pa.list_(pa.int16()),
+        "indices of options, one for each decision of the space",
+        required=True,
+    ),
+    Column("architecture", _TEXT, "JSON, the same mapping as the YAML", required=True),
+    Column("strategy", _TEXT, "name of the strategy", required=True),
+    Column("aux", _TEXT, "JSON, what the strategy keeps of its own proposal", required=True),
+    Column("seed", _INT, "of weights, data order and augmentation", required=True),
+    Column("epochs", _INT, "trained in all", required=True),
     Column("train_loss", _CURVE, "by epoch"),
     Column("minival_accuracy", _CURVE, "by epoch", "0-1"),
     Column("resolution", _INT, "of the last epoch", "px"),
@@ -68,7 +77,7 @@ TRIAL_COLUMNS = (
     Column("device_id", _TEXT, "which one of them"),
     Column("host", _TEXT, "of that device"),
     Column("attempts", _INT, "times it was started"),
-    Column("asked_at", _TIME, "when it was proposed"),
+    Column("asked_at", _TIME, "when it was proposed", required=True),
     Column("started_at", _TIME, "when its last attempt began"),
     Column("finished_at", _TIME, "when that ended"),
     Column("build_seconds", _FLOAT, "building and counting", "s"),
@@ -116,9 +125,9 @@ ASK_NAMES = frozenset(
 ASK_COLUMNS = tuple(column for column in TRIAL_COLUMNS if column.name in ASK_NAMES)
 
 EPOCH_COLUMNS = (
-    Column("trial_id", _INT, "number of the trial"),
-    Column("attempt", _INT, "which of its attempts"),
-    Column("epoch", _INT, "from 1"),
+    Column("trial_id", _INT, "number of the trial", required=True),
+    Column("attempt", _INT, "which of its attempts", required=True),
+    Column("epoch", _INT, "from 1", required=True),
     Column("train_loss", _FLOAT, "mean over the epoch"),
     Column("train_accuracy", _FLOAT, "mean over the epoch, on augmented images", "0-1"),
     Column("minival_loss", _FLOAT, "of the averaged weights where the recipe has them"),

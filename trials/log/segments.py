@@ -1,47 +1,51 @@
 """A block of finished trials as one file of each kind, and the parts that it replaces."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from trials.log.durable_files import DurableFiles
 from trials.log.parts import (
+    ASKS,
+    EPOCHS,
     PART_NAME,
-    SCHEMAS,
     SEGMENT_NAME,
+    TRIALS,
     DamagedPartError,
     Kind,
-    Row,
     segment_name,
     segment_table,
     table_bytes,
 )
 from trials.log.reading import Block
+from trials.log.row_types import Row
 
-# Rows last: a block counts as sealed once its rows are, and then everything else is there.
-ORDER: tuple[Kind, ...] = ("epochs", "asks", "trials")
+# Trials last: a block counts as sealed once their rows are, and then everything else is there.
+ORDER: tuple[Kind, ...] = (EPOCHS, ASKS, TRIALS)
 
 
 def write_segments(
-    folder: Path, files: DurableFiles, block: Block, rows: dict[Kind, list[Row]]
+    folder: Path, files: DurableFiles, block: Block, rows: Mapping[Kind, Sequence[Row]]
 ) -> dict[Kind, pa.Table]:
-    """The tables of a block's segments, which are on the disk; what they replace is gone.
+    """Writes a block's segments, removes what they replace, and returns their tables.
 
-    Every segment is read back from the disk and compared before anything is removed. A driver that is killed
-    in between leaves parts that repeat a segment, which the next one removes.
+    A driver that is killed in between leaves parts that repeat a segment, which the next one removes.
     """
+    # 1. Each kind is written, read back from the disk and compared: until all are there, nothing is removed.
     tables: dict[Kind, pa.Table] = {}
     names: dict[Kind, str] = {}
     for kind in ORDER:
-        tables[kind] = pa.Table.from_pylist(rows[kind], schema=SCHEMAS[kind])
+        tables[kind] = pa.Table.from_pylist(rows[kind], schema=kind.schema)
         data = table_bytes(tables[kind])
         names[kind] = segment_name(*block, data)
-        path = folder / "log" / kind / names[kind]
+        path = folder / "log" / kind.name / names[kind]
         files.write(path, data)
         if not _reads_back(path, files.read(path), kind, tables[kind]):
             raise OSError(f"{path} reads back differently from what was written")
+    # 2. The parts, and segments of a smaller block, hold nothing more.
     for kind in ORDER:
-        _remove_replaced(folder / "log" / kind, files, block, keep=names[kind])
+        _remove_replaced(folder / "log" / kind.name, files, block, keep=names[kind])
     return tables
 
 

@@ -2,11 +2,12 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +17,11 @@ from trials.log.disk_wait import Patience
 from trials.log.driver_lock import DriverLock
 from trials.log.durable_files import DurableFiles
 from trials.log.parts import (
-    SCHEMAS,
+    ASKS,
+    EPOCHS,
+    TRIALS,
     DamagedPartError,
     Kind,
-    Row,
     part_bytes,
     part_name,
     table_bytes,
@@ -27,7 +29,9 @@ from trials.log.parts import (
 )
 from trials.log.reading import Block
 from trials.log.recovery import Recovered, recover
-from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
+from trials.log.row_types import AskRow, EpochRow, R, Row, TrialRow
+from trials.log.rows import epoch_row
+from trials.log.schema import SCHEMA_VERSION
 from trials.log.segments import write_segments
 from trials.trial import EpochResult
 
@@ -37,6 +41,22 @@ TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|block_times\.json|environment
 LEFT_BY_A_KILLED_DRIVER = {"log", "lock", "environment"}  # what lies in a folder before it is a run
 SECONDS_BETWEEN_VIEWS = 2.0
 SEGMENT_SIZE = 100  # trials
+
+
+@dataclass(frozen=True)
+class RecordedAsk:
+    """An ask, at its place in the one order of asks and tells."""
+
+    place: int
+    row: AskRow
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """A trial's row, at its place in the one order of asks and tells."""
+
+    place: int
+    row: TrialRow
 
 
 class RunStore:
@@ -65,13 +85,13 @@ class RunStore:
         accept_losses: bool = False,
     ) -> None:
         self.folder = folder
-        self.asks: dict[int, Row] = {}
-        self.trials: dict[int, Row] = {}
+        self.asks: dict[int, AskRow] = {}
+        self.trials: dict[int, TrialRow] = {}
         self.quarantined: list[Path] = []
         self.foreign: list[Path] = []
-        self._epochs: dict[int, list[Row]] = {}  # of trials that are not in segments
+        self._epochs: dict[int, list[EpochRow]] = {}  # of trials that are not in segments
         self._sealed: dict[Block, dict[Kind, pa.Table]] = {}
-        self._loose: pa.Table = TRIAL_SCHEMA.empty_table()  # rows that were in no segment at the last view
+        self._loose: pa.Table = TRIALS.schema.empty_table()  # rows that were in no segment at the last view
         self._lost: frozenset[int] = frozenset()
         self._files = files or DurableFiles()
         self._segment_size = segment_size
@@ -147,7 +167,7 @@ class RunStore:
         """The number of the next trial."""
         return max(self.asks, default=-1) + 1
 
-    def in_flight(self) -> list[Row]:
+    def in_flight(self) -> list[AskRow]:
         """Asks without a trial's row, by number."""
         return [self.asks[trial_id] for trial_id in sorted(self.asks.keys() - self.trials.keys())]
 
@@ -155,54 +175,52 @@ class RunStore:
         """The last attempt of which an epoch is recorded; 0 where there is none."""
         return max((row["attempt"] for row in self._epochs.get(trial_id, [])), default=0)
 
-    def history(self) -> list[tuple[Literal["ask", "trial"], Row]]:
+    def history(self) -> list[RecordedAsk | RecordedTrial]:
         """All recorded asks and rows in the order in which they were recorded."""
-        events: list[tuple[int, Literal["ask", "trial"], Row]] = [
-            (row["ask_seq"], "ask", row) for row in self.asks.values()
-        ]
-        events += [(row["tell_seq"], "trial", row) for row in self.trials.values()]
-        return [(kind, row) for _, kind, row in sorted(events, key=lambda event: event[0])]
+        asks = [RecordedAsk(row["ask_seq"], row) for row in self.asks.values()]
+        trials = [RecordedTrial(row["tell_seq"], row) for row in self.trials.values()]
+        return sorted([*asks, *trials], key=lambda recorded: recorded.place)
 
     # ------------------------------------------------------------------ recording
 
-    def record_ask(self, row: Mapping[str, Any]) -> Row:
-        """Gives the ask its place in the order, makes it durable, and returns the whole row."""
-        full = _complete({**row, "ask_seq": self._next_seq}, ASK_SCHEMA)
-        assert full["trial_id"] not in self.asks, "a trial is asked for once"
-        self._write_part("asks", full["trial_id"], [full])
+    def record_ask(self, row: AskRow) -> AskRow:
+        """Gives the ask its place in the order, makes it durable, and returns it."""
+        recorded: AskRow = {**row, "ask_seq": self._next_seq, "schema_version": SCHEMA_VERSION}
+        trial_id = recorded["trial_id"]
+        assert trial_id not in self.asks, "a trial is asked for once"
+        self._write_part(ASKS, trial_id, [recorded])
         self._next_seq += 1
-        self.asks[full["trial_id"]] = full
-        return full
+        self.asks[trial_id] = recorded
+        return recorded
 
-    def record_trial(self, row: Mapping[str, Any]) -> Row:
+    def record_trial(self, row: TrialRow) -> TrialRow:
         """Gives the row its place in the order, makes it and its epochs durable, and returns it."""
-        full = _complete({**row, "tell_seq": self._next_seq}, TRIAL_SCHEMA)
-        trial_id = full["trial_id"]
+        recorded: TrialRow = {**row, "tell_seq": self._next_seq, "schema_version": SCHEMA_VERSION}
+        trial_id = recorded["trial_id"]
         assert trial_id in self.asks, "a row answers an ask"
         assert trial_id not in self.trials, "one row for each ask"
         if trial_id in self._epochs:
             self._patience.insist(self.folder, lambda: self._sync_epochs(trial_id))
-        self._write_part("trials", trial_id, [full])
+        self._write_part(TRIALS, trial_id, [recorded])
         self._next_seq += 1
-        self.trials[trial_id] = full
+        self.trials[trial_id] = recorded
         self._stale = True
         self._seal_block_of(trial_id)
-        return full
+        return recorded
 
     def _sync_epochs(self, trial_id: int) -> None:
-        path = self._part("epochs", trial_id)
+        path = self._part(EPOCHS, trial_id)
         try:
             self._files.sync(path)
         except FileNotFoundError:  # somebody removed it, or a segment that was dissolved holds the rows
-            self._files.write(path, part_bytes(self._epochs[trial_id], EPOCH_SCHEMA))
+            self._files.write(path, part_bytes(self._epochs[trial_id], EPOCHS.schema))
 
     def record_epoch(self, result: EpochResult) -> None:
         """Adds an epoch to its trial's file, for whoever watches; durable with the trial's row."""
-        row = _complete(vars(result), EPOCH_SCHEMA)
         before = self._epochs.get(result.trial_id, [])
         kept = [r for r in before if r["attempt"] == result.attempt and r["epoch"] < result.epoch]
-        self._epochs[result.trial_id] = [*kept, row]
-        self._write_part("epochs", result.trial_id, self._epochs[result.trial_id], durable=False)
+        self._epochs[result.trial_id] = [*kept, epoch_row(result)]
+        self._write_part(EPOCHS, result.trial_id, self._epochs[result.trial_id], durable=False)
         self._stale = True
 
     def write_text(self, name: str, text: str) -> None:
@@ -215,27 +233,27 @@ class RunStore:
         assert name in BINARY_NAMES, f"{name} is not a binary file of a run"
         self._write(self.folder / name, data)
 
-    def rows_of(self, name: str) -> list[Row]:
-        """The rows of a view of trials that was copied into the run, verified by its page checksums."""
-        return view_rows(self._files.read(self.folder / name), TRIAL_SCHEMA)
+    def rows_of(self, name: str) -> list[TrialRow]:
+        """Rows of a view of trials that was copied into the run, verified by its page checksums."""
+        return view_rows(self._files.read(self.folder / name), TRIALS)
 
     def refresh_views(self, *, force: bool = False) -> None:
         """Rebuilds trials.parquet and epochs.parquet from the rows, at most every two seconds."""
         if not force and (not self._stale or time.monotonic() - self._viewed < SECONDS_BETWEEN_VIEWS):
             return
-        self._write_view("trials", self._loose_trials(), durable=force)
+        self._write_view(TRIALS, self._loose_trials(), durable=force)
         epochs = [row for trial_id in sorted(self._epochs) for row in self._epochs[trial_id]]
-        self._write_view("epochs", pa.Table.from_pylist(epochs, schema=EPOCH_SCHEMA), durable=force)
+        self._write_view(EPOCHS, pa.Table.from_pylist(epochs, schema=EPOCHS.schema), durable=force)
         self._viewed, self._stale = time.monotonic(), False
 
     def _loose_trials(self) -> pa.Table:
-        """The rows that are in no segment. Of a thousand workers many are, so each is converted only once."""
+        """Rows that are in no segment. A thousand workers leave many, so each is converted only once."""
         sealed = {i for first, last in self._sealed for i in range(first, last + 1)}
         here = self._loose["trial_id"].to_pylist()
         kept = self._loose.filter(pa.array([i not in sealed for i in here], pa.bool_()))
         known = sealed.union(here)
         fresh = [row for trial_id, row in self.trials.items() if trial_id not in known]
-        self._loose = pa.concat_tables([kept, pa.Table.from_pylist(fresh, schema=TRIAL_SCHEMA)])
+        self._loose = pa.concat_tables([kept, pa.Table.from_pylist(fresh, schema=TRIALS.schema)])
         return self._loose
 
     def _write_view(self, kind: Kind, loose: pa.Table, *, durable: bool) -> None:
@@ -249,7 +267,7 @@ class RunStore:
             tables += [loose.slice(begin, end - begin), self._sealed[block][kind]]
             begin = end
         table = pa.concat_tables([*tables, loose.slice(begin)])
-        self._write(self.folder / f"{kind}.parquet", table_bytes(table), durable=durable)
+        self._write(self.folder / f"{kind.name}.parquet", table_bytes(table), durable=durable)
 
     # ------------------------------------------------------------------ files
 
@@ -263,10 +281,10 @@ class RunStore:
         if any(block[0] <= last and begin <= block[1] for begin, last in self._sealed):
             return
         ids = [i for i in numbers if i in self.trials]
-        rows: dict[Kind, list[Row]] = {
-            "asks": [self.asks[i] for i in ids],
-            "trials": [self.trials[i] for i in ids],
-            "epochs": [row for i in ids for row in self._epochs.get(i, [])],
+        rows: dict[Kind, Sequence[Row]] = {
+            ASKS: [self.asks[i] for i in ids],
+            TRIALS: [self.trials[i] for i in ids],
+            EPOCHS: [row for i in ids for row in self._epochs.get(i, [])],
         }
         self._sealed[block] = self._patience.insist(
             self.folder, lambda: write_segments(self.folder, self._files, block, rows)
@@ -275,17 +293,17 @@ class RunStore:
             self._epochs.pop(i, None)
 
     def _part(self, kind: Kind, trial_id: int) -> Path:
-        return self.folder / "log" / kind / part_name(trial_id)
+        return self.folder / "log" / kind.name / part_name(trial_id)
 
-    def _write_part(self, kind: Kind, trial_id: int, rows: list[Row], *, durable: bool = True) -> None:
-        self._write(self._part(kind, trial_id), part_bytes(rows, SCHEMAS[kind]), durable=durable)
+    def _write_part(self, kind: Kind[R], trial_id: int, rows: list[R], *, durable: bool = True) -> None:
+        self._write(self._part(kind, trial_id), part_bytes(rows, kind.schema), durable=durable)
 
     def _write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
         self._patience.insist(self.folder, lambda: self._files.write(path, data, durable=durable))
 
 
-def recorded_trials(folder: Path) -> list[Row]:
-    """The finished trials of a run, also while its driver works; read from the view.
+def recorded_trials(folder: Path) -> list[TrialRow]:
+    """Finished trials of a run, also while its driver works; read from the view.
 
     Raises:
         ConfigError: the folder is no run, or has no finished trial.
@@ -293,17 +311,10 @@ def recorded_trials(folder: Path) -> list[Row]:
     if not RunStore.is_run(folder):
         raise ConfigError(f"{folder}: not a run directory (no search.yaml and log/ in it)")
     try:
-        return view_rows((folder / "trials.parquet").read_bytes(), TRIAL_SCHEMA)
+        return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
     except FileNotFoundError:
         raise ConfigError(f"{folder}: this run has no finished trial yet") from None
     except DamagedPartError as error:
         raise ConfigError(
             f"{folder}/trials.parquet: damaged ({error}); continue the search, which makes it again"
         ) from None
-
-
-def _complete(row: Mapping[str, Any], schema: pa.Schema) -> Row:
-    """The row with all columns of the schema in order, nulls where nothing is known."""
-    unknown = row.keys() - set(schema.names)
-    assert not unknown, f"not columns: {sorted(unknown)}"
-    return {**dict.fromkeys(schema.names), **row, "schema_version": SCHEMA_VERSION}

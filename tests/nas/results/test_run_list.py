@@ -10,7 +10,8 @@ from rich.console import Console
 from synthetic_run import synthetic_config, write_run
 
 from nas.cli import main
-from nas.results.run_list import folder_screen, folder_status, holds_runs
+from nas.results.run_list import folder_status, holds_runs
+from nas.screens.run_list import folder_screen
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def test_list_of_runs_has_a_line_for_each_in_80_columns(folder: Path) -> None:
     assert not holds_runs(folder / "first")
     assert not holds_runs(folder / "notes")
     figures = folder_status(folder)
-    assert figures["runs"][0]["state"] == "unreadable"
-    assert Path(figures["runs"][-1]["run"]).name == "first"
+    assert figures.runs[0].state == "unreadable"
+    assert Path(figures.runs[-1].run).name == "first"
     console = Console(width=80, record=True)
     console.print(folder_screen(figures))
     lines = [line.rstrip() for line in console.export_text().splitlines()]

@@ -23,9 +23,11 @@ from synthetic_run import write_rows, write_run
 from test_finalists import lucky
 from test_search import EIGHT
 
+from analysis.finalists import Repeats
+from nas.commands.watch import watch
 from nas.results.export import exported_row
-from nas.results.status import Remaining, run_status, seconds_left
-from nas.screens.status import status_screen, watch
+from nas.results.status import Remaining, RunStatus, Spent, run_status, seconds_left
+from nas.screens.status import status_screen
 from nas.search.config import Budget, Finalists, SearchConfig
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
@@ -54,7 +56,7 @@ def run(config: Any, folder: Path, *, until: int | None = None, start: StartWork
             search(config, folder, execute=execute, start=start, on_event=stop)
 
 
-def shown(figures: dict[str, Any]) -> str:
+def shown(figures: RunStatus) -> str:
     console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
     console.print(status_screen(figures))
     return console.export_text()
@@ -68,15 +70,16 @@ def test_status_of_a_finished_run_counts_its_trials_and_writes_nothing(
     before = contents(folder)
     figures = run_status(folder)
     assert contents(folder) == before
-    assert figures["state"] == "finished"
-    assert figures["status"]["completed"] == 12
-    assert figures["purpose"]["baseline"] == 3
-    assert figures["budget"] == {"unit": "trials", "spent": 12, "total": 12}
+    assert figures.state == "finished"
+    assert figures.status["completed"] == 12
+    assert figures.purpose["baseline"] == 3
+    assert figures.budget == Spent(unit="trials", spent=12, total=12)
     rows = RunStore(folder)
     with rows:
         best = max(rows.trials.values(), key=lambda row: row["reward"])
-    assert figures["best"]["trial_id"] == best["trial_id"]
-    assert figures["seconds_left"] is None
+    assert figures.best is not None
+    assert figures.best.trial_id == best["trial_id"]
+    assert figures.seconds_left is None
     screen = shown(figures)
     assert "12/12 trials   12 completed" in screen
     assert f"nas export {folder}"[:60] in screen.replace("\n", "")
@@ -86,9 +89,9 @@ def test_status_of_a_stopped_run_says_how_to_continue(make_config: MakeConfig, t
     folder = tmp_path / "run"
     run(make_config(), folder, until=5)
     figures = run_status(folder)
-    assert figures["state"] == "stopped"
-    assert figures["budget"]["spent"] == 5
-    assert figures["asked"] == figures["in_flight"] + 5
+    assert figures.state == "stopped"
+    assert figures.budget.spent == 5
+    assert figures.asked == figures.in_flight + 5
     assert "(continues)" in shown(figures)
 
 
@@ -106,9 +109,9 @@ def test_status_of_a_running_run_names_its_driver(make_config: MakeConfig, tmp_p
     figures = run_status(folder)
     holder.kill()
     holder.communicate()
-    assert figures["state"] == "running"
-    assert figures["driver"].startswith(f"process {holder.pid} on")
-    assert run_status(folder)["state"] == "stopped"
+    assert figures.state == "running"
+    assert (figures.driver or "").startswith(f"process {holder.pid} on")
+    assert run_status(folder).state == "stopped"
 
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -177,8 +180,8 @@ def test_status_counts_infeasible_trials_and_their_reasons(make_config: MakeConf
 
     search(make_config(), tmp_path / "run", execute=in_process(device="cpu"), start=start)
     figures = run_status(tmp_path / "run")
-    assert figures["status"] == {"completed": 6, "infeasible": 6}
-    assert figures["failure_kind"] == {"over_limit": 6}
+    assert figures.status == {"completed": 6, "infeasible": 6}
+    assert figures.failure_kind == {"over_limit": 6}
 
 
 def test_status_names_damaged_parts_and_leaves_them_alone(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -188,8 +191,8 @@ def test_status_names_damaged_parts_and_leaves_them_alone(make_config: MakeConfi
     part.write_bytes(part.read_bytes()[:-40])
     before = contents(folder)
     figures = run_status(folder)
-    assert figures["unreadable"] == ["log/trials/t00000003.parquet"]
-    assert (figures["in_flight"], figures["state"]) == (1, "stopped")
+    assert figures.unreadable == ("log/trials/t00000003.parquet",)
+    assert (figures.in_flight, figures.state) == (1, "stopped")
     assert contents(folder) == before
 
 
@@ -212,7 +215,7 @@ def test_status_of_a_run_that_has_only_begun_is_shown(make_config: MakeConfig, t
     (begun / "log" / "asks").mkdir(parents=True)
     (begun / "search.yaml").write_bytes((folder / "search.yaml").read_bytes())
     figures = run_status(begun)
-    assert (figures["state"], figures["asked"], figures["best"]) == ("stopped", 0, None)
+    assert (figures.state, figures.asked, figures.best) == ("stopped", 0, None)
     assert "no trial has ended" in shown(figures)
 
 
@@ -244,7 +247,7 @@ def test_status_reads_a_view_that_is_whole_instead_of_the_parts(
     part = folder / "log" / "trials" / "t00000003.parquet"
     part.write_bytes(b"not looked at")
     os.utime(part, (written - 1, written - 1))
-    assert run_status(folder)["unreadable"] == []
+    assert run_status(folder).unreadable == ()
 
 
 def letting_go_at_sleep(number: int, handle: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,14 +318,14 @@ def test_a_run_is_finished_when_each_finalist_has_its_repeats(
     run(make_config(), folder)
     rewrite(folder, two)
     figures = run_status(folder)
-    assert figures["budget"]["spent"] == figures["budget"]["total"]
-    assert figures["state"] == "stopped"
+    assert figures.budget.spent == figures.budget.total
+    assert figures.state == "stopped"
     assert "(continues)" in shown(figures)
     run(two, folder)
-    assert run_status(folder)["state"] == "finished"
+    assert run_status(folder).state == "finished"
     for finalists in ({"count": 2, "repeats": 3}, {"count": 3, "repeats": 2}):
         rewrite(folder, make_config(finalists=finalists))
-        assert run_status(folder)["state"] == "stopped"
+        assert run_status(folder).state == "stopped"
 
 
 def test_a_budget_that_was_lowered_leaves_the_finalists_to_come(
@@ -334,18 +337,19 @@ def test_a_budget_that_was_lowered_leaves_the_finalists_to_come(
     lowered = make_config(finalists=finalists, budget={"trials": 6})
     rewrite(folder, lowered)
     figures = run_status(folder)
-    assert figures["budget"] == {"unit": "trials", "spent": 7, "total": 6}
-    assert (figures["state"], figures["repeats"]) == ("stopped", {"ended": 0, "total": 4})
+    assert figures.budget == Spent(unit="trials", spent=7, total=6)
+    assert (figures.state, figures.repeats) == ("stopped", Repeats(ended=0, total=4))
     assert "7 trials, more than the budget of 6   0/4 repeats of finalists   7 completed" in " ".join(
         shown(figures).split("\n")
     )
     run(lowered, folder, until=9)
     figures = run_status(folder)
-    assert (figures["state"], figures["repeats"]["total"]) == ("stopped", 4)
-    assert 0 < figures["repeats"]["ended"] < 4
+    assert (figures.state, figures.repeats and figures.repeats.total) == ("stopped", 4)
+    assert figures.repeats is not None
+    assert 0 < figures.repeats.ended < 4
     run(lowered, folder)
     figures = run_status(folder)
-    assert (figures["state"], figures["repeats"]) == ("finished", {"ended": 4, "total": 4})
+    assert (figures.state, figures.repeats) == ("finished", Repeats(ended=4, total=4))
     assert "repeats" not in shown(figures)
 
 
@@ -374,8 +378,8 @@ def test_a_running_search_tells_the_time_that_its_finalists_take(
     os.utime(folder / "environment" / "0001.json", (began, began))
     with RunStore(folder):
         figures = run_status(folder, now=START + timedelta(seconds=70))
-    assert (figures["state"], figures["repeats"]) == ("running", {"ended": 1, "total": 6})
-    assert figures["seconds_left"] == pytest.approx(5 * 10)
+    assert (figures.state, figures.repeats) == ("running", Repeats(ended=1, total=6))
+    assert figures.seconds_left == pytest.approx(5 * 10)
     assert "6/6 trials   1/6 repeats of finalists" in shown(figures)
 
 
@@ -390,10 +394,10 @@ def test_run_with_a_larger_budget_is_finished_when_its_own_finalists_are(
     run(make_config(budget={"trials": 40}), folder)
     larger = make_config(finalists=one, budget={"trials": 40})
     rewrite(folder, larger)
-    assert run_status(folder)["state"] == "stopped"
+    assert run_status(folder).state == "stopped"
     run(larger, folder)
     figures = run_status(folder)
-    assert (small["state"], figures["state"]) == ("finished", "finished")
+    assert (small.state, figures.state) == ("finished", "finished")
 
 
 def test_run_is_finished_when_finalists_that_the_strategy_recommends_are(
@@ -409,9 +413,9 @@ def test_run_is_finished_when_finalists_that_the_strategy_recommends_are(
     result = search(config, tmp_path / "run", execute=in_process(device="cpu"), start=lucky)
     luckiest = max(result.rows, key=lambda row: row["reward"])
     assert luckiest["choices"] not in [row["choices"] for row in result.rows if row["purpose"] == "repeat"]
-    assert run_status(tmp_path / "run")["state"] == "finished"
+    assert run_status(tmp_path / "run").state == "finished"
     rewrite(tmp_path / "run", replace(config, finalists=Finalists(count=2, repeats=2)))
-    assert run_status(tmp_path / "run")["state"] == "stopped"
+    assert run_status(tmp_path / "run").state == "stopped"
 
 
 def test_lucky_repeat_is_not_the_best_trial_in_status(tmp_path: Path) -> None:
@@ -420,10 +424,11 @@ def test_lucky_repeat_is_not_the_best_trial_in_status(tmp_path: Path) -> None:
     lucky_one = next(row for row in rows if row["purpose"] == "repeat")
     lucky_one["reward"] = 5.0
     write_rows(folder / "trials.parquet", rows)
-    best = run_status(folder)["best"]
-    assert best["trial_id"] == exported_row(folder, trial=None)[0]["trial_id"]
-    assert best["reward"] < 5.0
-    selected = rows[best["trial_id"]]
+    best = run_status(folder).best
+    assert best is not None
+    assert best.trial_id == exported_row(folder, trial=None)[0]["trial_id"]
+    assert best.reward < 5.0
+    selected = rows[best.trial_id]
     assert (selected["choices"], selected["purpose"] != "repeat") == (lucky_one["choices"], True)
 
 
@@ -436,7 +441,9 @@ def test_best_trial_in_status_is_the_one_that_the_search_chose(
     result = search(config, tmp_path / "run", execute=in_process(device="cpu"), start=lucky)
     assert result.best is not None
     assert (result.best["trial_id"] == 0) == (not recommended)
-    assert run_status(tmp_path / "run")["best"]["trial_id"] == result.best["trial_id"]
+    best = run_status(tmp_path / "run").best
+    assert best is not None
+    assert best.trial_id == result.best["trial_id"]
 
 
 @pytest.mark.parametrize(
@@ -453,14 +460,14 @@ def test_a_run_whose_space_ran_out_is_finished(
     config = make_config(space=EIGHT, baseline=baseline)
     run(config, folder, until=4)
     figures = run_status(folder)
-    assert figures["state"] == "stopped"
+    assert figures.state == "stopped"
     assert "exhausted" not in shown(figures)
     run(config, folder)
     figures = run_status(folder)
-    assert figures["budget"]["spent"] == 8
-    assert figures["state"] == "finished"
+    assert figures.budget.spent == 8
+    assert figures.state == "finished"
     screen = shown(figures)
     assert "the space is exhausted" in screen
     assert "(continues)" not in screen
     rewrite(folder, make_config(space=EIGHT, baseline=baseline, finalists={"count": 1, "repeats": 1}))
-    assert run_status(folder)["state"] == "stopped"
+    assert run_status(folder).state == "stopped"

@@ -12,8 +12,9 @@ from rich.console import Console
 from analysis.frame import read_trials
 from nas.report.facts import read_facts
 from nas.report.page import page
+from nas.results.audit import AuditFigures, audit_figures
 from nas.results.status import run_status
-from nas.screens.audit import audit_figures, audit_screen
+from nas.screens.audit import audit_screen
 from nas.search.audit import AuditTrained, audit, plan_audit, stratified
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError
@@ -57,7 +58,7 @@ def test_audits_are_longer_trainings_apart_from_the_run(make_config: MakeConfig,
     assert list(rows["step_time_ratio"]) == list(short["step_time_ratio"])  # not measured again
     assert not set(rows["seed"]) & set(trials["seed"])
     assert "were trained again for 8 epochs" in page(read_facts(run))
-    assert run_status(run / "audit")["status"] == {"completed": 5}
+    assert run_status(run / "audit").status == {"completed": 5}
 
 
 def test_stopped_audit_goes_on_and_a_larger_one_only_adds_trainings(
@@ -143,8 +144,12 @@ def test_audit_screen_fits_80_columns_and_has_the_interval_of_tau(
 ) -> None:
     run = searched(make_config(), tmp_path / "run")
     figures = audit_figures(Path("runs/flowers"), audited(run, trials=8))
-    assert figures["architectures"] == 8
-    assert -1 <= figures["tau_interval"][0] <= figures["tau"] <= figures["tau_interval"][1] <= 1
+    assert isinstance(figures, AuditFigures)
+    assert figures.architectures == 8
+    assert figures.tau is not None
+    assert figures.tau_interval is not None
+    low, high = figures.tau_interval
+    assert -1 <= low <= figures.tau <= high <= 1
     console = Console(width=80, record=True)
     console.print(audit_screen(figures))
     lines = console.export_text().splitlines()

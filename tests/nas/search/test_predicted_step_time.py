@@ -16,7 +16,7 @@ from rich.console import Console
 from torch.nn import Conv2d
 
 from nas.measuring.measure_table import measure_table_on_console
-from nas.results.summary import summary_figures
+from nas.results.summary import search_summary
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.predicted_step_time import TABLE_NAME, open_prediction
 from nas.search.search import SearchResult, search
@@ -154,10 +154,10 @@ def test_search_tells_how_far_predictions_are_from_measurements(
     trained = {row["architecture_id"] for row in result.rows if row["status"] != "cached"}
     assert error.networks == len(trained)
     assert error.mean > 0  # every formula trial measures 1.5
-    figures = summary_figures(result)
-    assert figures["predicted_networks"] == error.networks
-    assert figures["predicted_step_time_error"] == error.mean
-    assert figures["predicted_step_time_tau"] is None  # what is equal has no order
+    figures = search_summary(result)
+    assert figures.predicted_networks == error.networks
+    assert figures.predicted_step_time_error == error.mean
+    assert figures.predicted_step_time_tau is None  # what is equal has no order
 
 
 def test_step_time_limit_that_nothing_meets_is_refused_before_the_run(

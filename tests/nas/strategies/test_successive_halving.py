@@ -217,7 +217,7 @@ def test_halving_budget_of_epochs_counts_those_that_were_trained(
     rows = search(config, tmp_path / "run", execute=simulated(), start=learning_worker).rows
     spent = sum(row["train_seconds"] for row in rows if row["status"] == "completed")
     assert 80 <= spent < 86  # the last trial may have more than were left
-    assert run_status(tmp_path / "run")["budget"]["spent"] == spent
+    assert run_status(tmp_path / "run").budget.spent == spent
 
 
 def test_finalists_of_a_halving_search_are_of_the_highest_rung(

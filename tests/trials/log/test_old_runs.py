@@ -57,4 +57,6 @@ def test_the_winner_of_a_run_of_an_earlier_version_is_exported(version: str, tmp
     said = read_yaml(Architecture, folder / "best.yaml")
     assert said.provenance is not None
     assert read_source(str(folder), trial=None).architecture == said
-    assert run_status(folder)["best"]["trial_id"] == said.provenance["trial_id"]
+    best = run_status(folder).best
+    assert best is not None
+    assert best.trial_id == said.provenance["trial_id"]

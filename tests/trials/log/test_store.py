@@ -27,7 +27,7 @@ from trials.log.rows import (
     trial_row,
 )
 from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, TRIAL_SCHEMA
-from trials.log.store import RunStore, recorded_trials
+from trials.log.store import RecordedAsk, RecordedTrial, RunStore, recorded_trials
 from trials.trial import UNMEASURED_RATIO, Ask, EpochResult, Trial
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
@@ -158,9 +158,10 @@ def test_asks_and_tells_share_one_order_without_gaps(tmp_path: Path, asked: Any,
         store.record_trial(finished(store.asks[4]))
         store.record_ask(asked(5))
         history = store.history()
-    numbers = [row["ask_seq"] if kind == "ask" else row["tell_seq"] for kind, row in history]
-    assert numbers == list(range(10))
-    assert [kind for kind, _ in history] == ["ask"] * 5 + ["trial"] * 4 + ["ask"]
+    assert [recorded.place for recorded in history] == list(range(10))
+    assert [type(recorded) for recorded in history] == (
+        [RecordedAsk] * 5 + [RecordedTrial] * 4 + [RecordedAsk]
+    )
     for _ in range(2):
         with RunStore(folder) as store:
             assert store.history() == history

@@ -1,0 +1,35 @@
+"""The screen of `nas verify`."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from nas.results.verify import Verdict
+from trials.log.invariants import INVARIANTS, faults_by_invariant
+
+SHOWN = 5  # faults of one kind
+
+
+def verdict_screen(verdict: Verdict) -> RenderableType:
+    """Faults by invariant, notes, and what to type next."""
+    state = "whole" if verdict.is_whole else f"{len(verdict.faults)} faults"
+    lines = [
+        Text(f"{verdict.run}   {state}", style="bold"),
+        Text(f"{verdict.trials} trials, {verdict.in_flight} in flight"),
+    ]
+    for title, faults in (("mended", verdict.mended), ("", verdict.faults)):
+        for name, found in faults_by_invariant(faults).items():
+            lines.append(Text(f"{title or 'broken'}  {name}: {INVARIANTS[name]}"))
+            lines += [Text(f"    {fault.says}") for fault in found[:SHOWN]]
+            if len(found) > SHOWN:
+                lines.append(Text(f"    and {len(found) - SHOWN} more"))
+    lines += [Text(f"note: {note}") for note in verdict.notes]
+    return Group(*lines, *(Text(line) for line in _next(verdict)))
+
+
+def _next(verdict: Verdict) -> list[str]:
+    run = verdict.run
+    if any(fault.is_mendable for fault in verdict.faults):
+        return [f"next:  nas verify {run} --repair     (moves what is damaged, deletes nothing)"]
+    if verdict.mended or verdict.in_flight:
+        return [f"next:  nas search {run}/search.yaml --run {run}     (continues)"]
+    return []

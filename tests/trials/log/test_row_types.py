@@ -1,0 +1,125 @@
+"""The types of rows say what the schemas say, so that neither can change without the other."""
+
+from datetime import UTC, datetime
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+import pytest
+from conftest import MakeConfig
+from formula import formula_result
+
+from nas.search.best_file import best_yaml
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml
+from trials.log.row_types import AskRow, EpochRow, TrialRow, measured, number_of
+from trials.log.rows import ask_of_row, ask_row, cached_row, epoch_row, trial_row
+from trials.log.schema import ASK_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, Column
+from trials.trial import Ask, EpochResult, Trial
+
+PYTHON_TYPES = {
+    pa.int64(): int,
+    pa.int16(): int,
+    pa.float64(): float,
+    pa.string(): str,
+    pa.bool_(): bool,
+    pa.timestamp("us", tz="UTC"): datetime,
+    pa.list_(pa.float64()): list[float],
+    pa.list_(pa.int16()): list[int],
+}
+
+
+def plain(annotation: Any) -> tuple[Any, bool]:
+    """The type without None and with str for its literals; and whether None is allowed."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    kinds = {str if get_origin(kind) is Literal else kind for kind in members} - {NoneType}
+    assert len(kinds) == 1, annotation
+    return kinds.pop(), NoneType in members
+
+
+@pytest.mark.parametrize(
+    ("row_type", "columns"),
+    [(AskRow, ASK_COLUMNS), (TrialRow, TRIAL_COLUMNS), (EpochRow, EPOCH_COLUMNS)],
+    ids=["asks", "trials", "epochs"],
+)
+def test_row_types_have_the_columns_of_their_schema(row_type: type, columns: tuple[Column, ...]) -> None:
+    found = {name: plain(annotation) for name, annotation in get_type_hints(row_type).items()}
+    assert list(found) == [column.name for column in columns]
+    assert found == {column.name: (PYTHON_TYPES[column.type], not column.required) for column in columns}
+
+
+@pytest.fixture
+def rows(make_config: MakeConfig) -> tuple[AskRow, TrialRow, TrialRow, EpochRow]:
+    """An ask's row, the rows of a completed and of a cached trial, and an epoch's."""
+    config = make_config()
+    architecture, now = config.space.reference, datetime(2026, 2, 3, tzinfo=UTC)
+    asks = [
+        ask_row(
+            Ask(trial_id=i, choices=(1, 0, 0), epochs=1),
+            architecture=architecture,
+            strategy="evolution",
+            seed=7,
+            asked_at=now,
+        )
+        for i in range(2)
+    ]
+    trial = Trial(
+        trial_id=0, choices=(1, 0, 0), architecture=architecture, recipe=config.recipe, epochs=1, seed=7
+    )
+    epoch = EpochResult(
+        trial_id=0,
+        attempt=1,
+        epoch=1,
+        train_loss=1.0,
+        train_accuracy=0.5,
+        minival_loss=1.0,
+        minival_accuracy=0.25,
+        minival_accuracy_raw=0.25,
+        learning_rate=0.1,
+        resolution=16,
+        train_seconds=1.0,
+        evaluate_seconds=0.1,
+    )
+    result = formula_result(trial, accuracy=0.25, epochs=(epoch,))
+    ended = trial_row(asks[0], result, reward=0.2, environment_id="e")
+    return asks[0], ended, cached_row(asks[1], ended), epoch_row(epoch)
+
+
+def test_rows_have_all_columns_in_order_and_those_that_are_required(
+    rows: tuple[AskRow, TrialRow, TrialRow, EpochRow],
+) -> None:
+    kinds = (ASK_COLUMNS, TRIAL_COLUMNS, TRIAL_COLUMNS, EPOCH_COLUMNS)
+    for row, columns in zip(rows, kinds, strict=True):
+        assert list(row) == [column.name for column in columns]
+        assert [column.name for column in columns if column.required and row.get(column.name) is None] == []
+
+
+def test_a_trials_row_repeats_its_ask(rows: tuple[AskRow, TrialRow, TrialRow, EpochRow]) -> None:
+    ask, ended, *_ = rows
+    assert ask_of_row(ended) == ask
+    assert list(ask_of_row(ended)) == list(ask)
+
+
+def test_numbers_are_read_by_the_name_of_their_column(
+    rows: tuple[AskRow, TrialRow, TrialRow, EpochRow],
+) -> None:
+    _, ended, *_ = rows
+    assert (number_of(ended, "accuracy"), number_of(ended, "inference_seconds")) == (0.25, None)
+    assert measured(ended, "step_time_ratio") == 1.5
+    with pytest.raises(AssertionError, match="trial 0 completed with no inference_seconds"):
+        measured(ended, "inference_seconds")
+    with pytest.raises(AssertionError, match="architecture does not hold numbers"):
+        number_of(ended, "architecture")
+
+
+def test_a_cached_trial_has_a_file_of_its_architecture_though_it_ran_nowhere(
+    rows: tuple[AskRow, TrialRow, TrialRow, EpochRow], tmp_path: Any
+) -> None:
+    _, ended, cached, _ = rows
+    cached = {**cached, "params": 50_000}
+    text = best_yaml(cached, run=tmp_path / "run")
+    described = from_mapping(Architecture, parse_yaml(text, name="best.yaml"), name="best.yaml")
+    assert described.provenance is not None
+    assert described.provenance["trial_id"] == 1
+    assert "finished_at" not in described.provenance
+    assert "finished_at" in best_yaml(ended, run=tmp_path / "run")
