@@ -1,4 +1,4 @@
-"""Numbers as people read them: counts to three figures, durations."""
+"""Numbers as people read them: counts, durations, shares."""
 
 
 def short_count(number: int) -> str:
@@ -9,6 +9,31 @@ def short_count(number: int) -> str:
     return str(number)
 
 
+def three_figures(value: float) -> str:
+    """A value to three figures, all digits of larger ones: 0.0123, 12.3, 1,234."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds to three figures, without the unit: 12.3."""
+    return three_figures(1000 * seconds)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it is not one: 1 worker, 2,000 workers."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(share: float, *, digits: int = 0) -> str:
+    """A share of 1 in per cent: 12 %."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def probability(value: float) -> str:
+    """A probability in per cent; estimated ones never reach 100 %."""
+    return "more than 99 %" if value > 0.99 else percent(value)
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 45 s, 12 min, 3 h 20 min."""
     if seconds < 90:
@@ -17,3 +42,11 @@ def duration(seconds: float) -> str:
         return f"{seconds / 60:.0f} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min"
+
+
+def precise_duration(seconds: float) -> str:
+    """As `duration`, but below 10 s to two figures, and from two days on in days."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    days = seconds / 86_400
+    return duration(seconds) if days < 2 else f"{days:,.3g} days"

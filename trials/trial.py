@@ -6,7 +6,7 @@ Imports neither torch nor ray, so that a notebook can use these types on a lapto
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -192,7 +192,7 @@ class Measurement:
         return REWARDABLE[name](self)
 
 
-INFERENCE = "inference_time_ratio"
+INFERENCE: Final = "inference_time_ratio"
 # The quantities that a reward may use: functions that give their ratio to the reference network's, by name.
 REWARDABLE: dict[str, Callable[[Measurement], float]] = {
     "step_time_ratio": lambda m: m.step_time.step_time_ratio,

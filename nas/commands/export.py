@@ -89,4 +89,4 @@ def _export_front(run: Path, *, folder: Path, force: bool) -> None:
 def _best_on(run: Path, device: str) -> int:
     from nas.measuring.retarget import retargeted
 
-    return int(retargeted(run, device)[0]["trial_id"])
+    return retargeted(run, device)[0].trial_id

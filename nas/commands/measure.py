@@ -1,5 +1,6 @@
 """The command nas measure."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from nas.commands.output import show
 
 
 class Precision(StrEnum):
-    """In which a network computes."""
+    """Precision in which a network computes."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -43,24 +44,50 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Measure networks side by side here: size, training step, inference, memory; or a space's blocks."""
+    console = Console(stderr=True)
     if run is not None:
-        from nas.screens.retarget import retarget_figures, retarget_on_console, retarget_screen
+        from nas.measuring.retarget import retarget_on_console, retargeted_json
+        from nas.screens.retarget import retarget_screen
 
         if sources or classes or resolution or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
-        result = retarget_on_console(run, top=top or 50, console=Console(stderr=True))
-        show(as_json, lambda: retarget_figures(result), lambda: retarget_screen(result))
+        result = retarget_on_console(run, top=top or 50, console=console)
+        show(as_json, lambda: retargeted_json(result), lambda: retarget_screen(result))
         return
     if top is not None:
         raise typer.BadParameter("--top is of --run: how many of its best trials are measured again")
-    from nas.commands.measure_request import measure_request
+    _check_request(sources or [], table=table, out=out)
+    if table is not None:
+        from nas.measuring.measure_table import measure_table_on_console
+        from nas.measuring.table_figures import table_json
+        from nas.screens.measure_table import table_screen
 
-    measure_it, screen = measure_request(sources or [], table=table, out=out)
-    figures = measure_it(
-        num_classes=classes,
-        resolution=resolution,
-        batch_size=batch_size,
-        precision=precision.value if precision else None,
-        console=Console(stderr=True),
-    )
-    show(as_json, lambda: figures, lambda: screen(figures))
+        measured_table = measure_table_on_console(
+            table, num_classes=classes, resolution=resolution, batch_size=batch_size,
+            precision=precision.value if precision else None, out=out, console=console,
+        )  # fmt: skip
+        show(as_json, lambda: table_json(measured_table), lambda: table_screen(measured_table))
+        return
+    from nas.measuring.figures import measured_json
+    from nas.measuring.measure import measure_on_console
+    from nas.screens.measure import measure_screen
+
+    measured = measure_on_console(
+        sources or [], num_classes=classes, resolution=resolution, batch_size=batch_size,
+        precision=precision.value if precision else None, console=console,
+    )  # fmt: skip
+    show(as_json, lambda: measured_json(measured), lambda: measure_screen(measured))
+
+
+def _check_request(sources: Sequence[str], *, table: str | None, out: Path | None) -> None:
+    from search_spaces.settings.yaml_files import ConfigError
+
+    if table is None and out is not None:
+        raise ConfigError("--out names the file of a table; it goes with --table SPACE")
+    if table is None and not sources:
+        raise ConfigError("nothing to measure: name architectures, or a space by --table SPACE")
+    if table is not None and sources:
+        raise ConfigError(
+            f"--table {table} measures a space's blocks, and {sources[0]} is an architecture; measure them "
+            "one after the other"
+        )

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
-from typing import Any
 
 from rich.console import Console, RenderableType
 
 
 def show(
     as_json: bool,
-    figures: Callable[[], Any],
+    figures: Callable[[], object],
     screen: Callable[[], RenderableType],
     *,
     soft_wrap: bool = False,
@@ -20,12 +19,12 @@ def show(
     `soft_wrap` leaves it to the terminal to break lines, so that paths can be copied.
     """
     if as_json:
-        print(json_line(figures()))
+        print(json_text(figures()))
     else:
         Console(highlight=False).print(screen(), soft_wrap=soft_wrap)
 
 
-def json_line(figures: Any) -> str:
-    """Figures as one line of JSON; a dataclass as an object of its fields, in their order."""
-    plain = asdict(figures) if is_dataclass(figures) and not isinstance(figures, type) else figures
-    return json.dumps(plain, default=str)
+def json_text(figures: object) -> str:
+    """Figures as one line of JSON; a dataclass as an object whose keys are its fields, in their order."""
+    known = asdict(figures) if is_dataclass(figures) and not isinstance(figures, type) else figures
+    return json.dumps(known, default=str)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from nas.commands.output import json_line
+from nas.commands.output import json_text
 from nas.results.status import run_status
 from nas.screens.status import status_screen
 
@@ -25,7 +25,7 @@ def watch(run: Path, console: Console, *, as_json: bool = False) -> None:
     with suppress(KeyboardInterrupt), nullcontext() if as_json else live:
         while True:
             if as_json:
-                print(json_line(figures), flush=True)
+                print(json_text(figures), flush=True)
             else:
                 live.update(status_screen(figures), refresh=True)
             if figures.state != "running":

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 
-from nas.measuring.measure import one_thread
+from nas.measuring.conditions import one_thread
 from nas.search.config import SearchConfig
 from search_spaces.networks.architecture import Architecture
 from trials.devices.device import (

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nas.measuring.measure import STEP_BATCH, one_thread
+from nas.measuring.conditions import STEP_BATCH, one_thread
+from nas.measuring.table_figures import TableFigures, table_figures
 from nas.search.config import SearchConfig
-from search_spaces.choices.block_cover import StageOption, stage_options
 from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
@@ -28,15 +27,13 @@ from trials.devices.device import available_slots, device_info, is_out_of_memory
 from trials.devices.memory_bound import bounded_memory
 from trials.images.packed import open_images
 from trials.recipe import Precision, Ramp, Recipe
-from trials.timing.block_fit import Fit, fit_table
+from trials.timing.block_fit import fit_table
 from trials.timing.block_table import BlockTable, default_table_path, read_table, write_table
 from trials.timing.block_times import BlockMeasurement, measure_block_times, table_conditions
 from trials.timing.precision import resolve_precision
 from trials.trial import Slot
 
-AVERAGING_DECAY = 0.999  # any: only whether there is averaging costs time; all shipped recipes average
-
-Figures = dict[str, Any]
+AVERAGING_DECAY = 0.999  # any: averaging costs the same time with each; all shipped recipes average
 
 
 def measure_table_on_console(
@@ -48,7 +45,7 @@ def measure_table_on_console(
     precision: Precision | None,
     out: Path | None,
     console: Console,
-) -> Figures:
+) -> TableFigures:
     """Builds the table of a space or a search file, writes it, and returns its figures.
 
     What is not given comes from the search file, of a space from the defaults of `nas measure`.
@@ -234,7 +231,7 @@ def _measured(wanted: BlockMeasurement, console: Console) -> BlockTable:
         ) from error
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance() -> dict[str, object]:
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
@@ -245,51 +242,3 @@ def _provenance() -> dict[str, Any]:
         "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
         "torch_threads": torch.get_num_threads(),
     }
-
-
-def table_figures(fit: Fit, *, path: Path, seconds: float) -> Figures:
-    """The table as one mapping: every block of each stage, what is around them, and how good the sums are."""
-    table = fit.table
-    unit = table.reference_seconds
-    errors = fit.corrections.leave_one_out
-    return {
-        "file": str(path),
-        **vars(table.conditions),
-        "measured_seconds": seconds,
-        "reference_seconds": unit,
-        "stem_seconds": fit.times.stem * unit,
-        "top_seconds": fit.times.top * unit,
-        "update_seconds": fit.times.update[0] * unit,
-        "update_seconds_per_million_parameters": fit.times.update[1] * unit * 1e6,
-        "stages": [
-            [_option_figures(option, fit) for option in options if option.blocks]
-            for options in stage_options(table.space, table.conditions.resolution)
-        ],
-        "blocks": len(fit.times.blocks),
-        "parted_networks": len(table.parted),
-        "whole_networks": len(errors),
-        "leave_one_out_error": fit.error,
-        "leave_one_out_errors": errors.tolist(),
-    }
-
-
-def _option_figures(option: StageOption, fit: Fit) -> Figures:
-    """What a stage may be behind so many channels: its first block, and the repeated one where it has one."""
-    unit = fit.table.reference_seconds
-    figures: Figures = {
-        "op": option.stage.op,
-        "kernel_size": option.stage.kernel_size,
-        "expansion_ratio": option.stage.expansion_ratio,
-        "se_ratio": option.stage.se_ratio,
-        "in_channels": option.before,
-        "channels": option.stage.channels,
-        "side": option.blocks[0].side,
-    }
-    for name, placed in zip(("first", "repeated"), option.blocks, strict=False):
-        time = fit.times.blocks[placed]
-        figures |= {
-            f"{name}_forward_seconds": time.forward * unit,
-            f"{name}_backward_seconds": time.backward * unit,
-            f"{name}_measurements": time.measurements,
-        }
-    return figures

@@ -1,16 +1,19 @@
 """Step times of a run's best trials on another device: measured there, without training again."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 import torch
+from rich.console import Console
+from rich.progress import Progress
 
 from analysis.rungs import longest
+from nas.measuring.figures import OUT_OF_MEMORY
 from nas.search.best_file import architecture_of, classes_of
 from nas.search.config import SearchConfig
 from search_spaces.networks.architecture import Architecture
@@ -18,6 +21,7 @@ from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.devices.device import available_slots, claim, device_info, is_out_of_memory, lock_of
 from trials.log.durable_files import DurableFiles
 from trials.log.row_types import TrialRow
+from trials.log.row_types import measured as measured_in
 from trials.log.store import recorded_trials
 from trials.recipe import Recipe
 from trials.reward import Reward, recorded_reward
@@ -28,9 +32,51 @@ from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import StepTime
 
 FOLDER = "retarget"  # in the run directory: one Parquet file for each device model
-CONDITIONS = ("timing_resolution", "timing_batch_size", "timing_precision")
-STEP_TIME = ("step_seconds", "step_time_ratio", "step_time_ratio_spread", "reference_step_seconds")
-Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedAgain:
+    """A trial's step time on another device, a row of that device's file.
+
+    The times are None where the network does not fit into memory there.
+    """
+
+    trial_id: int
+    architecture_id: str
+    step_seconds: float | None
+    step_time_ratio: float | None
+    step_time_ratio_spread: float | None
+    reference_step_seconds: float | None
+    timing_flag: str | None
+    timing_resolution: int
+    timing_batch_size: int
+    timing_precision: str
+    timing_device: str
+    measured_at: datetime
+
+    def step_time(self) -> dict[str, float | None]:
+        """The columns of a trial's row that are other ones on this device."""
+        return {
+            "step_seconds": self.step_seconds,
+            "step_time_ratio": self.step_time_ratio,
+            "step_time_ratio_spread": self.step_time_ratio_spread,
+            "reference_step_seconds": self.reference_step_seconds,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetargetedTrial:
+    """A trial before and now; now None where its network does not fit into memory."""
+
+    trial_id: int
+    architecture_id: str
+    accuracy: float
+    params: int
+    reward_before: float
+    reward: float | None
+    step_time_ratio_before: float
+    step_time_ratio: float | None
+    timing_flag: str | None
 
 
 @dataclass(frozen=True)
@@ -40,12 +86,21 @@ class Retargeted:
     run: Path
     device_name: str
     file: Path
-    rows: list[Row]
+    trials: tuple[RetargetedTrial, ...]
 
 
 def slug(device_name: str) -> str:
     """A device model's name as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")[:60] or "device"
+
+
+def retarget_on_console(run: Path, *, top: int, console: Console) -> Retargeted:
+    """As `retarget`, with a bar of progress."""
+    with Progress(console=console, transient=True) as bars:
+        bar = bars.add_task("measuring step times", total=None)
+        return retarget(
+            run, top=top, on_progress=lambda done, total: bars.update(bar, completed=done, total=total)
+        )
 
 
 def retarget(
@@ -68,33 +123,24 @@ def retarget(
     device, info = claim(slot), device_info(slot)
     timer = _ReferenceTimer(config, device, num_classes=classes_of(rows[0]))
     file = run / FOLDER / f"{slug(info.device_name)}.parquet"
-    known = {row["trial_id"]: row for row in _read(file) if timer.has_conditions_of(row)}
+    known = {found.trial_id: found for found in _read(file) if timer.has_conditions_of(found)}
     for done, row in enumerate(rows):
         on_progress(done, len(rows))
         if row["trial_id"] in known:
             continue
-        measured = timer.measure(architecture_of(row))
-        known[row["trial_id"]] = {
-            "trial_id": row["trial_id"],
-            "architecture_id": row["architecture_id"],
-            **measured,
-            "timing_device": info.device_name,
-            "measured_at": datetime.now(UTC),
-        }
-        file.parent.mkdir(exist_ok=True)
-        frame = pd.DataFrame([known[trial_id] for trial_id in sorted(known)])
-        DurableFiles().write(file, frame.to_parquet(index=False))
+        known[row["trial_id"]] = timer.timed_again(row, device_name=info.device_name)
+        _write(file, known)
     on_progress(len(rows), len(rows))
     return Retargeted(run, info.device_name, file, _compared_in(run, rows, known, reward))
 
 
-def retargeted(run: Path, device: str) -> list[Row]:
-    """A run's rows with their rewards on a device where they were measured before.
+def retargeted(run: Path, device: str) -> tuple[RetargetedTrial, ...]:
+    """A run's trials with the rewards they have on a device where they were measured before.
 
     Raises:
         ConfigError: no run, nothing was measured on such a device, or a reward that cannot be computed here.
     """
-    trials = recorded_trials(run)
+    rows = recorded_trials(run)
     config = read_yaml(SearchConfig, run / "search.yaml")
     file = run / FOLDER / f"{slug(device)}.parquet"
     if not file.is_file():
@@ -103,38 +149,38 @@ def retargeted(run: Path, device: str) -> list[Row]:
         raise ConfigError(
             f"{run}: no step times of '{device}'; {known}. There, type:  nas measure --run {run}"
         )
-    known_rows = {row["trial_id"]: row for row in _read(file)}
-    rows = [row for row in trials if row["trial_id"] in known_rows]
-    return _compared_in(run, rows, known_rows, recorded_reward(config.reward, where=run))
+    measured = {found.trial_id: found for found in _read(file)}
+    rows = [row for row in rows if row["trial_id"] in measured]
+    return _compared_in(run, rows, measured, recorded_reward(config.reward, where=run))
 
 
-def compared(rows: list[TrialRow], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
-    """Figures of each row before and now, the best new reward first; None where memory was too small."""
+def compared(
+    rows: Sequence[TrialRow], measured: Mapping[int, TimedAgain], reward: Reward
+) -> tuple[RetargetedTrial, ...]:
+    """The trials of these rows before and now, the best new reward first."""
     found = []
     for row in rows:
         now = measured[row["trial_id"]]
-        ratio = now["step_time_ratio"]
-        new = None
-        if ratio is not None and ratio == ratio:
-            there = {**row, **{name: now[name] for name in STEP_TIME if name in now}}
-            new = reward.of_row(cast(TrialRow, there))
+        fits = now.step_time_ratio is not None
         found.append(
-            {
-                "trial_id": row["trial_id"],
-                "accuracy": row["accuracy"],
-                "params": row["params"],
-                "reward_before": row["reward"],
-                "reward": new,
-                "step_time_ratio_before": row["step_time_ratio"],
-                "step_time_ratio": ratio,
-                "timing_flag": now["timing_flag"],
-                "row": row,
-            }
+            RetargetedTrial(
+                trial_id=row["trial_id"],
+                architecture_id=row["architecture_id"],
+                accuracy=measured_in(row, "accuracy"),
+                params=int(measured_in(row, "params")),
+                reward_before=measured_in(row, "reward"),
+                reward=reward.of_row(cast(TrialRow, {**row, **now.step_time()})) if fits else None,
+                step_time_ratio_before=measured_in(row, "step_time_ratio"),
+                step_time_ratio=now.step_time_ratio,
+                timing_flag=now.timing_flag,
+            )
         )
-    return sorted(found, key=lambda line: -(line["reward"] or 0.0))
+    return tuple(sorted(found, key=lambda trial: -(trial.reward or 0.0)))
 
 
-def _compared_in(run: Path, rows: list[TrialRow], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
+def _compared_in(
+    run: Path, rows: Sequence[TrialRow], measured: Mapping[int, TimedAgain], reward: Reward
+) -> tuple[RetargetedTrial, ...]:
     """As `compared`; a reward that cannot be computed is a ConfigError that names the run."""
     try:
         return compared(rows, measured, reward)
@@ -146,11 +192,23 @@ def _best_rows(rows: list[TrialRow], top: int) -> list[TrialRow]:
     return sorted(longest(rows), key=lambda row: -(row["reward"] or 0.0))[:top]
 
 
-def _read(file: Path) -> list[Row]:
+def _read(file: Path) -> list[TimedAgain]:
     if not file.is_file():
         return []
-    frame = pd.read_parquet(file)
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    names = [field.name for field in fields(TimedAgain)]
+    rows = pd.read_parquet(file, columns=names).to_dict("records")
+    return [TimedAgain(**{str(name): _known(value) for name, value in row.items()}) for row in rows]
+
+
+def _known(value: Any) -> Any:
+    """A cell's value; None where it is empty."""
+    return None if pd.isna(value) else value
+
+
+def _write(file: Path, known: Mapping[int, TimedAgain]) -> None:
+    file.parent.mkdir(exist_ok=True)
+    frame = pd.DataFrame([asdict(known[trial_id]) for trial_id in sorted(known)])
+    DurableFiles().write(file, frame.to_parquet(index=False))
 
 
 class _ReferenceTimer:
@@ -172,9 +230,10 @@ class _ReferenceTimer:
             batch_size=self.batch_size, resolution=self.resolution, num_classes=num_classes, device=device
         )
 
-    def has_conditions_of(self, row: Row) -> bool:
-        """True of a row that was measured under these conditions."""
-        return [row[name] for name in CONDITIONS] == [self.resolution, self.batch_size, self.precision]
+    def has_conditions_of(self, found: TimedAgain) -> bool:
+        """Whether a step time was measured under this timer's conditions."""
+        conditions = (found.timing_resolution, found.timing_batch_size, found.timing_precision)
+        return conditions == (self.resolution, self.batch_size, self.precision)
 
     def _step(self, architecture: Architecture) -> TrainingStep:
         torch.manual_seed(0)
@@ -186,14 +245,41 @@ class _ReferenceTimer:
             precision=self.precision,
         )
 
-    def measure(self, architecture: Architecture) -> Row:
-        """Columns of a step time; None where the network does not fit into memory."""
-        conditions = dict(zip(CONDITIONS, (self.resolution, self.batch_size, self.precision), strict=True))
+    def timed_again(self, row: TrialRow, *, device_name: str) -> TimedAgain:
+        """The step time of a trial's architecture here."""
+        time = self.measure(architecture_of(row))
+        return TimedAgain(
+            trial_id=row["trial_id"],
+            architecture_id=row["architecture_id"],
+            step_seconds=time.step_seconds if time else None,
+            step_time_ratio=time.step_time_ratio if time else None,
+            step_time_ratio_spread=time.step_time_ratio_spread if time else None,
+            reference_step_seconds=time.reference_step_seconds if time else None,
+            timing_flag=time.flag if time else OUT_OF_MEMORY,
+            timing_resolution=self.resolution,
+            timing_batch_size=self.batch_size,
+            timing_precision=self.precision,
+            timing_device=device_name,
+            measured_at=datetime.now(UTC),
+        )
+
+    def measure(self, architecture: Architecture) -> StepTime | None:
+        """The step time of a network; None where it does not fit into memory."""
         try:
             with self.lock.timing():
-                time: StepTime = measure_step_time(self._step(architecture), self.reference, self.batch)
+                return measure_step_time(self._step(architecture), self.reference, self.batch)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            return {**dict.fromkeys(STEP_TIME), "timing_flag": "out of memory", **conditions}
-        return {**{name: getattr(time, name) for name in STEP_TIME}, "timing_flag": time.flag, **conditions}
+            return None
+
+
+# ---------------------------------------------------------------------- as JSON
+
+
+def retargeted_json(result: Retargeted) -> dict[str, object]:
+    """The result for --json."""
+    trials = [asdict(trial) for trial in result.trials]
+    for trial in trials:
+        del trial["architecture_id"]
+    return {"run": str(result.run), "device": result.device_name, "file": str(result.file), "trials": trials}

@@ -172,7 +172,7 @@ def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
     """The rows of architectures that were measured on another device, with their step times there."""
     from nas.measuring.retarget import retargeted
 
-    measured = {line["row"]["architecture_id"]: line["step_time_ratio"] for line in retargeted(run, device)}
+    measured = {trial.architecture_id: trial.step_time_ratio for trial in retargeted(run, device)}
     known = trials[trials["architecture_id"].isin(list(measured))]
     there = [measured[str(name)] for name in known["architecture_id"]]
     changed = known.assign(step_time_ratio=pd.array(there, dtype="float64").to_numpy(), timing_device=device)

@@ -4,16 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from nas.measuring.measure import (
-    MAX_SECONDS,
-    Conditions,
-    Measured,
-    bounded,
-    conditions_for,
-    new_step,
-    timed_batch,
-    using_threads,
-)
+from nas.measuring.conditions import Conditions, NamedNetwork, bounded, conditions_for, using_threads
+from nas.measuring.measure import MAX_SECONDS, new_step, timed_batch
 from nas.scaling.compound import Member
 from nas.scaling.steps import Step
 from search_spaces.settings.yaml_files import ConfigError
@@ -35,7 +27,7 @@ class StepTimer:
     def __init__(
         self, base: Member, *, batch_size: int | None, on_status: OnStatus = lambda text: None
     ) -> None:
-        network = Measured(base.name, base.architecture)
+        network = NamedNetwork(base.name, base.architecture)
         self.base = base
         self.on_status = on_status
         self.conditions = conditions_for(
@@ -81,7 +73,7 @@ class StepTimer:
 
 def _or_too_large(member: Member, conditions: Conditions, work: Callable[[], T]) -> T:
     try:
-        with bounded(conditions):
+        with bounded(conditions.device):
             return work()
     except Exception as error:
         if not is_out_of_memory(error):

@@ -1,123 +1,117 @@
 """Measured networks on the screen: a column for each, the quantities below each other."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import short_count
+from analysis.numbers import short_count, three_figures
+from nas.measuring.figures import MeasuredInference, MeasuredNetwork, MeasuredNetworks, MeasuredTime
 
 NETWORKS_BESIDE = 3  # and their quantities fit 80 columns; more go below
 MAX_NAME = 18  # characters
-DOUBT = "?"
+UNCERTAIN = "?"
+UNCERTAIN_NOTE = f"{UNCERTAIN} uncertain: it scatters too much; measure again on a quieter machine."
 
-Figures = Mapping[str, Any]
 Rows = list[tuple[str, list[str]]]
 
 
-def measure_screen(figures: Figures) -> RenderableType:
+def measure_screen(figures: MeasuredNetworks) -> RenderableType:
     """The networks side by side, up to three and then below each other."""
-    networks: list[Figures] = figures["networks"]
-    threads = "one thread, " if figures["threads"] else ""
+    conditions, networks = figures.conditions, figures.networks
+    threads = "one thread, " if conditions.threads else ""
     lines: list[RenderableType] = [
         Text(
-            f"{figures['device_name']}, {threads}{figures['precision']}, {figures['resolution']} px, "
-            f"{figures['num_classes']:,} classes",
+            f"{conditions.device_name}, {threads}{conditions.precision}, {conditions.resolution} px, "
+            f"{conditions.num_classes:,} classes",
             style="bold",
         )
     ]
     for i in range(0, len(networks), NETWORKS_BESIDE):
-        lines.append(_table(networks[i : i + NETWORKS_BESIDE], figures["batch_size"]))
-    lines += [Text(note, style="dim") for note in _notes(networks, on_cpu=bool(figures["threads"]))]
+        lines.append(_table(networks[i : i + NETWORKS_BESIDE], conditions.batch_size))
+    lines += [Text(note, style="dim") for note in _notes(networks, on_cpu=bool(conditions.threads))]
     return Group(*lines)
 
 
-def _table(networks: Sequence[Figures], batch_size: int) -> Table:
+def _table(networks: Sequence[MeasuredNetwork], batch_size: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
     for network in networks:
-        table.add_column(shortened(network["name"]), justify="right", no_wrap=True)
+        table.add_column(shortened(network.name), justify="right", no_wrap=True)
     for label, cells in _rows(networks, batch_size):
         table.add_row(label, *cells)
     return table
 
 
-def _rows(networks: Sequence[Figures], batch_size: int) -> Rows:
-    rows = [(label, [f"{n[name]:,}" for n in networks]) for label, name in (
-        ("parameters", "params"), ("MACs", "macs"), ("activations", "activations"),
-    )]  # fmt: skip
-    rows += _time_rows(f"step, batch {batch_size}", networks, "step")
-    rows.append(("  peak memory", [_memory(n) for n in networks]))
-    for i, first in enumerate(networks[0]["inference"]):
-        measured = [n["inference"][i] for n in networks]
-        rows += _time_rows(f"forward, batch {first['inference_batch_size']}", measured, "inference")
-        rows.append(("  images/s", [_throughput(m) for m in measured]))
+def _rows(networks: Sequence[MeasuredNetwork], batch_size: int) -> Rows:
+    rows = [
+        ("parameters", [f"{network.params:,}" for network in networks]),
+        ("MACs", [f"{network.macs:,}" for network in networks]),
+        ("activations", [f"{network.activations:,}" for network in networks]),
+        *_time_rows(f"step, batch {batch_size}", [network.step for network in networks]),
+        ("  peak memory", [_memory(network) for network in networks]),
+    ]
+    for each in zip(*(network.inference for network in networks), strict=True):
+        rows += _time_rows(f"forward, batch {each[0].batch_size}", [inference.time for inference in each])
+        rows.append(("  images/s", [_throughput(inference) for inference in each]))
     return rows
 
 
-def _time_rows(label: str, measured: Sequence[Figures], kind: str) -> Rows:
+def _time_rows(label: str, times: Sequence[MeasuredTime]) -> Rows:
     return [
-        (label, [_median(m, f"{kind}_seconds") for m in measured]),
-        ("  p10-p90", [_percentiles(m, f"{kind}_seconds") for m in measured]),
-        ("  ratio", [_ratio(m, f"{kind}_time_ratio") for m in measured]),
+        (label, [_median(time) for time in times]),
+        ("  p10-p90", [_percentiles(time) for time in times]),
+        ("  ratio", [_ratio(time) for time in times]),
     ]
 
 
-def _median(figures: Figures, name: str) -> str:
-    if figures["failure"]:
-        return str(figures["failure"])
-    scale, unit = _scale(figures[name])
-    doubt = f" {DOUBT}" if figures["timing_flag"] else ""
-    return f"{_three_figures(figures[name] * scale)} {unit}{doubt}"
+def _median(time: MeasuredTime) -> str:
+    if time.seconds is None:
+        return time.failure or ""
+    scale, unit = _scale(time.seconds)
+    return f"{three_figures(time.seconds * scale)} {unit}{f' {UNCERTAIN}' if time.flag else ''}"
 
 
-def _percentiles(figures: Figures, name: str) -> str:
-    if figures["failure"]:
+def _percentiles(time: MeasuredTime) -> str:
+    if time.seconds is None or time.seconds_p10 is None or time.seconds_p90 is None:
         return ""
-    scale, unit = _scale(figures[name])
-    low, high = (_three_figures(figures[f"{name}_{percentile}"] * scale) for percentile in ("p10", "p90"))
-    return f"{low}-{high} {unit}"
+    scale, unit = _scale(time.seconds)
+    return f"{three_figures(time.seconds_p10 * scale)}-{three_figures(time.seconds_p90 * scale)} {unit}"
 
 
-def _ratio(figures: Figures, name: str) -> str:
-    """The ratio, its spread and the number of rounds, as far as there are any."""
-    if figures["failure"]:
+def _ratio(time: MeasuredTime) -> str:
+    """The ratio, its spread and the number of rounds, where there are any."""
+    if time.failure:
         return ""
-    ratio, spread = figures[name], figures[f"{name}_spread"]
-    parts = [f"{ratio:.3g}x"] if ratio is not None else []
-    parts += [f"{spread:.1%}"] if spread is not None else []
-    return ", ".join([*parts, f"n {figures['rounds']}"])
+    parts = [f"{time.ratio:.3g}x"] if time.ratio is not None else []
+    parts += [f"{time.ratio_spread:.1%}"] if time.ratio_spread is not None else []
+    return ", ".join([*parts, f"n {time.rounds}"])
 
 
-def _throughput(figures: Figures) -> str:
-    per_second = figures["images_per_second"]
+def _throughput(inference: MeasuredInference) -> str:
+    per_second = inference.images_per_second
     return "" if per_second is None else f"{per_second:,.0f}"
 
 
-def _memory(network: Figures) -> str:
-    size = network["peak_memory_bytes"]
+def _memory(network: MeasuredNetwork) -> str:
+    size = network.peak_memory_bytes
     return "-" if size is None else f"{short_count(size)}B"
-
-
-def _three_figures(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _scale(seconds: float) -> tuple[float, str]:
     return (1.0, "s") if seconds >= 1 else (1e3, "ms")
 
 
-def _notes(networks: Sequence[Figures], *, on_cpu: bool) -> list[str]:
-    first = shortened(networks[0]["name"])
+def _notes(networks: Sequence[MeasuredNetwork], *, on_cpu: bool) -> list[str]:
+    first = shortened(networks[0].name)
     notes = [f"Medians of n rounds{' of CPU time' if on_cpu else ''}; ratios to {first}, timed in turn."]
     if len(networks) > 1:
         notes.append("Behind a ratio: its spread, (p90 - p10) / median.")
-    measured = [figures for n in networks for figures in (n, *n["inference"])]
-    if any(figures["timing_flag"] for figures in measured):
-        notes.append(f"{DOUBT} scatters too much to be trusted; measure again on a quieter machine.")
-    if any(figures["failure"] for figures in measured):
+    times = [time for network in networks for time in network.times]
+    if any(time.flag for time in times):
+        notes.append(UNCERTAIN_NOTE)
+    if any(time.failure for time in times):
         notes.append("Out of memory: try a smaller --batch-size or --resolution.")
     return notes
 

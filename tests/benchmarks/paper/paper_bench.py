@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.measuring.measure import one_thread
+from nas.measuring.conditions import one_thread
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.device import (

@@ -14,16 +14,9 @@ from clocks import number_of_weights, passes_that_take
 from rich.console import Console
 from test_train import SMALL, WIDE
 
-from nas.measuring.measure import (
-    OUT_OF_MEMORY,
-    compared,
-    conditions_for,
-    failed,
-    fitting,
-    measure_networks,
-    measure_on_console,
-    read_networks,
-)
+from nas.measuring.conditions import conditions_for, read_networks
+from nas.measuring.figures import NOT_FITTING, OUT_OF_MEMORY, MeasuredNetworks, MeasuredTime, measured_json
+from nas.measuring.measure import compared, fitting, measure_networks, measure_on_console
 from nas.screens.describe import describe_source
 from nas.screens.measure import MAX_NAME, measure_screen, shortened
 from search_spaces.networks.architecture import Architecture
@@ -34,7 +27,6 @@ from trials.devices.device import is_out_of_memory
 from trials.devices.memory_bound import available_bytes, bounded_memory
 from trials.timing import alternating
 from trials.timing.step_memory import cpu_step_memory
-from trials.trial import InferenceTime, StepTime
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -43,7 +35,7 @@ CONDITIONS: dict[str, Any] = {"num_classes": 10, "resolution": 16, "batch_size":
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> dict[str, Any]:
+def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> MeasuredNetworks:
     """SMALL and WIDE, measured once: passes take seconds by weights and images, and up to 2 % more."""
     folder = tmp_path_factory.mktemp("networks")
     for name, architecture in (("small", SMALL), ("wide", WIDE)):
@@ -58,45 +50,55 @@ def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> dict
         return measure_on_console(sources, **CONDITIONS, console=Console(file=io.StringIO()))
 
 
-def test_measured_figures_are_those_of_each_network(figures: dict[str, Any]) -> None:
-    small, wide = figures["networks"]
-    assert (small["name"], wide["name"]) == ("small", "wide")
-    ratio = wide["params"] / small["params"]
+def test_measured_figures_are_those_of_each_network(figures: MeasuredNetworks) -> None:
+    small, wide = figures.networks
+    assert (small.name, wide.name) == ("small", "wide")
+    ratio = wide.params / small.params
     for network, architecture in ((small, SMALL), (wide, WIDE)):
         counts = count(architecture, num_classes=10, resolution=16)
         per_image = SECONDS_PER_WEIGHT_AND_IMAGE * counts.params
-        assert (network["params"], network["macs"]) == (counts.params, counts.macs)
-        assert network["architecture_id"] == architecture.architecture_id
-        assert network["step_seconds_p10"] <= network["step_seconds"] <= network["step_seconds_p90"]
-        assert [i["inference_batch_size"] for i in network["inference"]] == [1, 16, 128]
-        assert network["step_seconds"] == pytest.approx(8 * per_image, rel=0.02)
-        for inference in network["inference"]:
-            seconds, images = inference["inference_seconds"], inference["inference_batch_size"]
+        assert (network.params, network.macs) == (counts.params, counts.macs)
+        assert network.architecture_id == architecture.architecture_id
+        assert network.step.seconds_p10 <= network.step.seconds <= network.step.seconds_p90
+        assert [inference.batch_size for inference in network.inference] == [1, 16, 128]
+        assert network.step.seconds == pytest.approx(8 * per_image, rel=0.02)
+        for inference in network.inference:
+            seconds, images = inference.time.seconds, inference.batch_size
             assert seconds == pytest.approx(images * per_image, rel=0.02)
-            assert inference["images_per_second"] == pytest.approx(images / seconds)
-        assert alternating.EARLIEST_END <= network["rounds"] <= alternating.ROUNDS
-    assert wide["step_time_ratio"] == pytest.approx(ratio, rel=0.02)
-    assert [i["inference_time_ratio"] for i in wide["inference"]] == pytest.approx([ratio] * 3, rel=0.02)
-    assert wide["step_time_ratio_spread"] > 0
-    assert (small["step_time_ratio"], small["step_time_ratio_spread"]) == (1, None)  # timed alone
-    assert figures["threads"] == 1
-    json.dumps(figures)
+            assert inference.images_per_second == pytest.approx(images / seconds)
+        assert alternating.EARLIEST_END <= network.step.rounds <= alternating.ROUNDS
+    assert wide.step.ratio == pytest.approx(ratio, rel=0.02)
+    assert [inference.time.ratio for inference in wide.inference] == pytest.approx([ratio] * 3, rel=0.02)
+    assert wide.step.ratio_spread > 0
+    assert (small.step.ratio, small.step.ratio_spread) == (1, None)  # timed alone
+    assert figures.conditions.threads == 1
 
 
-def shown(figures: dict[str, Any]) -> str:
+def test_json_names_the_figures_as_a_trial_s_columns(figures: MeasuredNetworks) -> None:
+    printed = json.loads(json.dumps(measured_json(figures)))
+    network, measured = printed["networks"][1], figures.networks[1]
+    assert list(printed)[:2] == ["device_name", "threads"]
+    assert network["step_seconds"] == measured.step.seconds
+    assert network["step_time_ratio_spread"] == measured.step.ratio_spread
+    assert (network["timing_flag"], network["failure"]) == (None, None)
+    assert network["inference"][2]["inference_batch_size"] == 128
+    assert network["inference"][2]["inference_time_ratio"] == measured.inference[2].time.ratio
+
+
+def shown(figures: MeasuredNetworks) -> str:
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(measure_screen(figures))
     return console.export_text()
 
 
 def test_screen_of_measured_networks_fits_80_columns_and_says_how_many_rounds(
-    figures: dict[str, Any],
+    figures: MeasuredNetworks,
 ) -> None:
     large = {"params": 207_600_000, "macs": 16_123_456_789, "activations": 1_028_704_123}
-    networks = [
-        {**n, "name": n["name"] * 12, **large} for n in (*figures["networks"], figures["networks"][1])
-    ]
-    text = shown({**figures, "networks": networks})
+    networks = (*figures.networks, figures.networks[1])
+    text = shown(
+        replace(figures, networks=tuple(replace(each, name=each.name * 12, **large) for each in networks))
+    )
     assert text.count("16,123,456,789") == 3
     assert "…" not in text.replace(shortened("small" * 12), "").replace(shortened("wide" * 12), "")
     assert len(re.findall(r"\bn \d+\b", text)) == 3 * 4
@@ -104,8 +106,8 @@ def test_screen_of_measured_networks_fits_80_columns_and_says_how_many_rounds(
     assert "one thread, fp32, 16 px, 10 classes" in text.splitlines()[0]
 
 
-def test_more_than_three_measured_networks_are_shown_below_each_other(figures: dict[str, Any]) -> None:
-    text = shown({**figures, "networks": figures["networks"] * 2})
+def test_more_than_three_measured_networks_are_shown_below_each_other(figures: MeasuredNetworks) -> None:
+    text = shown(replace(figures, networks=figures.networks * 2))
     assert text.count("parameters") == 2
     assert text.count("small") == 3  # two columns, and the note on ratios
 
@@ -137,10 +139,10 @@ def test_batch_beyond_the_memory_is_said_and_inference_is_still_measured(tmp_pat
     assert left is not None
     with bounded_memory(share=0.3e9 / left):
         figures = measure_networks(networks, given)
-    (network,) = figures["networks"]
-    assert network["failure"] == OUT_OF_MEMORY
-    assert network["step_seconds"] is network["peak_memory_bytes"] is None
-    assert all(inference["inference_seconds"] > 0 for inference in network["inference"])
+    (network,) = figures.networks
+    assert network.step.failure == OUT_OF_MEMORY
+    assert network.step.seconds is network.peak_memory_bytes is None
+    assert all(inference.time.seconds > 0 for inference in network.inference)
     text = shown(figures)
     assert OUT_OF_MEMORY in text
     assert "--batch-size" in text
@@ -159,11 +161,12 @@ def test_allocation_beyond_a_memory_bound_is_refused_only_inside_it() -> None:
 
 
 def test_ratios_to_a_network_that_did_not_fit_are_unknown() -> None:
-    first = failed(StepTime)
-    figures = compared({"step_time_ratio": 1.0, "step_time_ratio_spread": 0.1, "rounds": 5}, first)
-    assert (figures["step_time_ratio"], figures["step_time_ratio_spread"]) == (None, None)
-    single = compared({"step_time_ratio": 2.0, "step_time_ratio_spread": 0.0, "rounds": 1}, {"failure": None})
-    assert (single["step_time_ratio"], single["step_time_ratio_spread"]) == (2.0, None)
+    time = MeasuredTime(seconds=1.0, ratio=1.0, ratio_spread=0.1, rounds=5)
+    unknown = compared(time, NOT_FITTING)
+    assert (unknown.ratio, unknown.ratio_spread) == (None, None)
+    assert compared(time, time) == time
+    single = compared(replace(time, ratio=2.0, ratio_spread=0.0, rounds=1), time)
+    assert (single.ratio, single.ratio_spread) == (2.0, None)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
@@ -183,13 +186,12 @@ def test_out_of_memory_becomes_a_figure_and_other_errors_are_raised() -> None:
     def fail(error: Exception) -> Any:
         raise error
 
-    given = conditions_for(read_networks(["efficientnet-b0"]), **{**CONDITIONS, "resolution": 32})
+    cpu = torch.device("cpu")
     for error in (MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory")):
-        told = fitting(InferenceTime, lambda error=error: fail(error), given)  # type: ignore[misc]
-        assert told == failed(InferenceTime)
-        assert (told["inference_seconds"], told["failure"]) == (None, OUT_OF_MEMORY)
+        told = fitting(lambda error=error: fail(error), cpu)  # type: ignore[misc]
+        assert (told.seconds, told.failure) == (None, OUT_OF_MEMORY)
     with pytest.raises(RuntimeError, match="shape"):
-        fitting(InferenceTime, lambda: fail(RuntimeError("shape mismatch")), given)
+        fitting(lambda: fail(RuntimeError("shape mismatch")), cpu)
 
 
 @pytest.mark.parametrize("value", ["abc", "[1]", "true", "1.5", "-3", "0", "99999999"])

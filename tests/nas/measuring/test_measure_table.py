@@ -8,7 +8,8 @@ import pytest
 from block_tables import CLASSES, RESOLUTION, made_up_table, small_space, space_blocks
 from rich.console import Console
 
-from nas.measuring.measure_table import table_figures, table_request
+from nas.measuring.measure_table import table_request
+from nas.measuring.table_figures import table_figures, table_json
 from nas.screens.measure_table import table_screen
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
@@ -43,9 +44,8 @@ def test_screen_of_a_block_table_shows_every_stage_in_80_columns(name: str) -> N
     space = small_space() if name == "small" else read_yaml(SearchSpace, name)
     fit = fit_table(made_up_table(space, factor=1.02))
     figures = table_figures(fit, path=Path("table.json"), seconds=420.0)
-    json.dumps(figures)
-    assert len(figures["stages"]) == len(space.stages)
-    assert figures["blocks"] == len(space_blocks(space, RESOLUTION))
+    assert len(figures.stages) == len(space.stages)
+    assert figures.blocks == len(space_blocks(space, RESOLUTION))
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(table_screen(figures))
     text = console.export_text()
@@ -53,4 +53,15 @@ def test_screen_of_a_block_table_shows_every_stage_in_80_columns(name: str) -> N
     assert text.count("\nstage ") == len(space.stages)
     assert f"{CLASSES} classes" in text
     assert "7.0 min" in text
-    assert f"mean of {figures['whole_networks']}" in text
+    assert f"mean of {figures.whole_networks}" in text
+
+
+def test_json_holds_conditions_and_times_of_blocks_on_one_level() -> None:
+    fit = fit_table(made_up_table(small_space(), factor=1.02))
+    figures = table_figures(fit, path=Path("table.json"), seconds=420.0)
+    printed = json.loads(json.dumps(table_json(figures)))
+    assert (printed["file"], printed["device_name"]) == ("table.json", figures.conditions.device_name)
+    for options, shown in zip(figures.stages, printed["stages"], strict=True):
+        for option, found in zip(options, shown, strict=True):
+            assert found["first_backward_seconds"] == option.first.backward_seconds
+            assert ("repeated_forward_seconds" in found) == (option.repeated is not None)

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from nas.cli import app
-from nas.measuring.retarget import compared, retarget, retargeted, slug
+from nas.measuring.figures import OUT_OF_MEMORY
+from nas.measuring.retarget import TimedAgain, compared, retarget, retargeted, slug
 from nas.search.config import read_search_config
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError
@@ -45,6 +48,24 @@ def finished(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def timed_again(row: dict[str, Any], ratio: float | None) -> TimedAgain:
+    """A step time of a trial elsewhere; None: it did not fit into memory."""
+    return TimedAgain(
+        trial_id=row["trial_id"],
+        architecture_id=row["architecture_id"],
+        step_seconds=ratio,
+        step_time_ratio=ratio,
+        step_time_ratio_spread=ratio and 0.01,
+        reference_step_seconds=ratio and 1.0,
+        timing_flag=None if ratio else OUT_OF_MEMORY,
+        timing_resolution=16,
+        timing_batch_size=2,
+        timing_precision="fp32",
+        timing_device="elsewhere",
+        measured_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
 def test_best_of_a_run_are_measured_once_and_more_are_only_added(finished: Path) -> None:
     seen: list[tuple[int, int]] = []
     first = retarget(finished, top=2, on_progress=lambda done, total: seen.append((done, total)))
@@ -61,25 +82,24 @@ def test_best_of_a_run_are_measured_once_and_more_are_only_added(finished: Path)
 
 def test_rewards_on_another_device_change_by_the_step_time_alone(finished: Path) -> None:
     rows = recorded_trials(finished)[:2]
-    measured = {
-        row["trial_id"]: {"step_time_ratio": 0.5 + i, "timing_flag": None} for i, row in enumerate(rows)
-    }
-    for line in compared(rows, measured, Reward({"step_time_ratio": -0.07, "params": -0.05})):
-        factor = (line["step_time_ratio"] / line["step_time_ratio_before"]) ** -0.07
-        assert line["reward"] == pytest.approx(line["reward_before"] * factor)
+    measured = {row["trial_id"]: timed_again(row, 0.5 + i) for i, row in enumerate(rows)}
+    for trial in compared(rows, measured, Reward({"step_time_ratio": -0.07, "params": -0.05})):
+        factor = (trial.step_time_ratio / trial.step_time_ratio_before) ** -0.07
+        assert trial.reward == pytest.approx(trial.reward_before * factor)
 
 
 def test_network_that_does_not_fit_on_another_device_ranks_last_without_reward(finished: Path) -> None:
     rows = recorded_trials(finished)[:2]
-    measured = {row["trial_id"]: {"step_time_ratio": 1.0, "timing_flag": None} for row in rows}
-    measured[rows[0]["trial_id"]] = {"step_time_ratio": None, "timing_flag": "out of memory"}
-    lines = compared(rows, measured, Reward({"step_time_ratio": -0.07}))
-    assert [line["reward"] is None for line in lines] == [False, True]
+    measured = {row["trial_id"]: timed_again(row, 1.0) for row in rows}
+    measured[rows[0]["trial_id"]] = timed_again(rows[0], None)
+    trials = compared(rows, measured, Reward({"step_time_ratio": -0.07}))
+    assert [trial.reward is None for trial in trials] == [False, True]
+    assert trials[1].timing_flag == OUT_OF_MEMORY
 
 
 def test_export_ranks_by_a_device_that_was_measured(finished: Path) -> None:
     result = retarget(finished, top=3)
-    best = retargeted(finished, slug(result.device_name))[0]["trial_id"]
+    best = retargeted(finished, slug(result.device_name))[0].trial_id
     output = CliRunner().invoke(app, ["export", str(finished), "--device", slug(result.device_name)])
     assert output.exit_code == 0
     assert f"trial_id: {best}" in output.stdout

@@ -233,7 +233,7 @@ def test_measured_block_table_predicts_within_2_percent_and_a_search_takes_it(
             out=tmp_path / "table.json",
             console=Console(file=io.StringIO()),
         )
-    assert figures["leave_one_out_error"] < 0.02
+    assert figures.leave_one_out_error < 0.02
     config = read_search_config(tmp_path / "mine.yaml")
     prediction = open_prediction(config, None, num_classes=10, on_this_device=True)
     assert prediction is not None

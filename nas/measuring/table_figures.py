@@ -1,0 +1,123 @@
+"""Figures of a table of block times: blocks of each stage, stem and head, error of predictions."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from search_spaces.choices.block_cover import StageOption, stage_options
+from trials.timing.block_fit import Fit
+from trials.timing.block_table import TableConditions
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockFigures:
+    """Times of one block in a training step, and in how many networks it was measured."""
+
+    forward_seconds: float
+    backward_seconds: float
+    measurements: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionFigures:
+    """What a stage may be behind so many channels, with the times of its blocks."""
+
+    op: str
+    kernel_size: int
+    expansion_ratio: int
+    se_ratio: float
+    in_channels: int
+    channels: int
+    side: int  # of the feature map before it, pixels
+    first: BlockFigures
+    repeated: BlockFigures | None  # None: the stage has one block at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFigures:
+    """A table that was measured and fitted. Times are seconds of one training step."""
+
+    file: Path
+    conditions: TableConditions
+    measured_seconds: float
+    reference_seconds: float
+    stem_seconds: float
+    top_seconds: float  # head, classifier and loss
+    update_seconds: float
+    update_seconds_per_million_parameters: float
+    stages: tuple[tuple[OptionFigures, ...], ...]
+    blocks: int
+    parted_networks: int  # in which blocks were measured
+    whole_networks: int  # with which predictions were corrected and compared
+    leave_one_out_error: float  # mean, relative
+    leave_one_out_errors: tuple[float, ...]
+
+
+def table_figures(fit: Fit, *, path: Path, seconds: float) -> TableFigures:
+    """The figures of a fitted table; the fit's times are in units of the reference network's step."""
+    table, times = fit.table, fit.times
+    unit = table.reference_seconds
+    errors = tuple(fit.corrections.leave_one_out.tolist())
+    return TableFigures(
+        file=path,
+        conditions=table.conditions,
+        measured_seconds=seconds,
+        reference_seconds=unit,
+        stem_seconds=times.stem * unit,
+        top_seconds=times.top * unit,
+        update_seconds=times.update[0] * unit,
+        update_seconds_per_million_parameters=times.update[1] * unit * 1e6,
+        stages=tuple(
+            tuple(_option_figures(option, fit) for option in options if option.blocks)
+            for options in stage_options(table.space, table.conditions.resolution)
+        ),
+        blocks=len(times.blocks),
+        parted_networks=len(table.parted),
+        whole_networks=len(errors),
+        leave_one_out_error=fit.error,
+        leave_one_out_errors=errors,
+    )
+
+
+def _option_figures(option: StageOption, fit: Fit) -> OptionFigures:
+    unit = fit.table.reference_seconds
+    blocks = []
+    for placed in option.blocks:
+        time = fit.times.blocks[placed]
+        blocks.append(
+            BlockFigures(
+                forward_seconds=time.forward * unit,
+                backward_seconds=time.backward * unit,
+                measurements=time.measurements,
+            )
+        )
+    return OptionFigures(
+        op=option.stage.op,
+        kernel_size=option.stage.kernel_size,
+        expansion_ratio=option.stage.expansion_ratio,
+        se_ratio=option.stage.se_ratio,
+        in_channels=option.before,
+        channels=option.stage.channels,
+        side=option.blocks[0].side,
+        first=blocks[0],
+        repeated=blocks[1] if len(blocks) > 1 else None,
+    )
+
+
+# ---------------------------------------------------------------------- as JSON
+
+
+def table_json(figures: TableFigures) -> Mapping[str, object]:
+    """The figures for --json, their conditions and the times of blocks on the level above."""
+    own = vars(figures)
+    stages = [[_option_json(option) for option in options] for options in figures.stages]
+    others = {name: value for name, value in own.items() if name not in ("file", "conditions")}
+    return {"file": str(figures.file), **vars(figures.conditions), **others, "stages": stages}
+
+
+def _option_json(option: OptionFigures) -> Mapping[str, object]:
+    found = asdict(option)
+    for place in ("first", "repeated"):
+        block = found.pop(place) or {}
+        found |= {f"{place}_{name}": value for name, value in block.items()}
+    return found
