@@ -17,7 +17,17 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show an architecture's stages, parameters and MACs, or a space's decisions and size."""
-    from nas.screens.describe import describe_source
+    from nas.screens.architecture import architecture_screen
+    from nas.screens.describe_space import space_screen
+    from search_spaces.choices.described import read_described
+    from search_spaces.choices.figures import space_figures
+    from search_spaces.choices.space import SearchSpace
+    from search_spaces.networks.figures import architecture_figures
 
-    figures, screen = describe_source(source, num_classes=classes, resolution=resolution)
-    show(as_json, lambda: figures, lambda: screen)
+    described = read_described(source)
+    if isinstance(described, SearchSpace):
+        of_space = space_figures(described, name=source, num_classes=classes, resolution=resolution)
+        show(as_json, lambda: of_space, lambda: space_screen(described, of_space))
+    else:
+        figures = architecture_figures(described, name=source, num_classes=classes, resolution=resolution)
+        show(as_json, lambda: figures, lambda: architecture_screen(described, figures))

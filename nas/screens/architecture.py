@@ -7,18 +7,19 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.figures import ArchitectureFigures
 
 
-def architecture_screen(architecture: Architecture, figures: dict[str, Any]) -> RenderableType:
+def architecture_screen(architecture: Architecture, figures: ArchitectureFigures) -> RenderableType:
     """The stages with what each costs, and the totals; fits 80 columns up to networks of 10 G parameters."""
     lines: list[RenderableType] = [
-        Text(f"{figures['name']}   {figures['architecture_id']}", style="bold"),
+        Text(f"{figures.name}   {figures.architecture_id}", style="bold"),
         Text(_ends(architecture)),
         _costs_by_stage(architecture, figures),
         Text("k kernel, s stride, e expansion ratio, side of the feature map in pixels", style="dim"),
         Text(
-            f"{figures['params']:,} parameters ({figures['num_classes']:,} classes)   "
-            f"{figures['macs']:,} MACs at {figures['resolution']} px"
+            f"{figures.params:,} parameters ({figures.num_classes:,} classes)   "
+            f"{figures.macs:,} MACs at {figures.resolution} px"
         ),
     ]
     if architecture.provenance:
@@ -35,17 +36,17 @@ def _ends(architecture: Architecture) -> str:
     )
 
 
-def _costs_by_stage(architecture: Architecture, figures: dict[str, Any]) -> Table:
+def _costs_by_stage(architecture: Architecture, figures: ArchitectureFigures) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for header in ("stage", "op", "k", "s", "e", "channels", "layers", "SE", "side", "params", "MACs"):
         table.add_column(header, justify="left" if header in ("stage", "op") else "right", no_wrap=True)
-    for cells, stage in zip(stage_cells(architecture), figures["stages"], strict=True):
-        table.add_row(*cells, str(stage["out_side"]), f"{stage['params']:,}", f"{stage['macs']:,}")
+    for cells, stage in zip(stage_cells(architecture), figures.stages, strict=True):
+        table.add_row(*cells, str(stage.out_side), f"{stage.params:,}", f"{stage.macs:,}")
     return table
 
 
 def _origin(provenance: dict[str, Any]) -> str:
-    """Where a searched architecture comes from, in one line."""
+    """Origin of a searched, scaled or imported architecture, in one line."""
     texts = {
         "base": "base {}",
         "phi": "phi {:g}",

@@ -17,10 +17,10 @@ from test_train import SMALL, WIDE
 from nas.measuring.conditions import conditions_for, read_networks
 from nas.measuring.figures import NOT_FITTING, OUT_OF_MEMORY, MeasuredNetworks, MeasuredTime, measured_json
 from nas.measuring.measure import compared, fitting, measure_networks, measure_on_console
-from nas.screens.describe import describe_source
 from nas.screens.measure import MAX_NAME, measure_screen, shortened
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
+from search_spaces.networks.figures import architecture_figures
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
 from trials.devices.device import is_out_of_memory
@@ -203,7 +203,7 @@ def test_odd_numbers_in_a_files_provenance_are_refused_by_place(value: str, tmp_
     with pytest.raises(ConfigError, match=r"a: provenance.resolution: .* no whole number from 2 to 4,096"):
         conditions_for(networks, num_classes=None, resolution=None, batch_size=None, precision="fp32")
     with pytest.raises(ConfigError, match=r"provenance\.resolution"):
-        describe_source(str(tmp_path / "a.yaml"), num_classes=None, resolution=None)
+        architecture_figures(networks[0].architecture, name="a")
     given = conditions_for(networks, num_classes=None, resolution=32, batch_size=None, precision="fp32")
     assert given.resolution == 32
 

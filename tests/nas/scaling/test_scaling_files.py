@@ -14,8 +14,8 @@ from nas.scaling.compound import (
 )
 from nas.scaling.family import Request
 from nas.scaling.files import family_figures, scale_into
-from nas.screens.describe import describe_source
 from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.figures import architecture_figures
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
 
 
@@ -44,8 +44,8 @@ def test_files_of_a_family_hold_members_and_provenance(winner: Path, tmp_path: P
         assert "accuracy" not in told
         assert told["params"] == member.params
         assert told["training_resolution"] == member.training_resolution
-        described, _ = describe_source(str(path), num_classes=None, resolution=None)
-        assert (described["macs"], described["num_classes"]) == (member.macs, 10)
+        described = architecture_figures(read, name=path.name)
+        assert (described.macs, described.num_classes) == (member.macs, 10)
     second = read_yaml(Architecture, files[1]).provenance
     assert second is not None
     assert (second["phi"], second["alpha"], second["rounding"]) == (2, 1.2, "v2")
