@@ -12,7 +12,7 @@ from nas.commands.output import show
 
 
 class Generation(StrEnum):
-    """Of EfficientNet: how channels are rounded."""
+    """Generation of EfficientNet, by whose rule channels are rounded."""
 
     V1 = "v1"
     V2 = "v2"
@@ -75,7 +75,8 @@ def scale(
     """Scale an architecture: by a formula, as published networks are, or to fit a budget."""
     from nas.scaling.compound import Formula, coefficients_of
     from nas.scaling.family import Request
-    from nas.scaling.files import family_figures, scale_into
+    from nas.scaling.figures import family_json
+    from nas.scaling.files import scale_into
     from nas.scaling.solver import budgets_of
     from nas.screens.scaling import family_screen
 
@@ -98,4 +99,4 @@ def scale(
         batch_size=batch_size,
     )
     result, files = scale_into(output, request, force=force, console=Console(stderr=True))
-    show(as_json, lambda: family_figures(result, files), lambda: family_screen(result, files))
+    show(as_json, lambda: family_json(result, files), lambda: family_screen(result, files))

@@ -42,7 +42,7 @@ class Coefficients:
 def coefficients_of(
     depth: float | None, width: float | None, resolution: float | None
 ) -> Coefficients | None:
-    """Those that were given, the others 1; None where none was."""
+    """The given factors, the others 1; None where none is given."""
     given = {"depth": depth, "width": width, "resolution": resolution}
     chosen = {name: value for name, value in given.items() if value is not None}
     return Coefficients(**chosen) if chosen else None
@@ -69,7 +69,7 @@ class Formula:
 
     @property
     def macs_factor(self) -> float:
-        """By which MACs grow with each step of phi, but for rounding."""
+        """Factor by which MACs grow with each step of phi, but for rounding."""
         return self.alpha * self.beta**2 * self.gamma**2
 
     def at(self, phi: float) -> Coefficients:
@@ -88,12 +88,13 @@ PAPER = Formula()
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How factors become a network.
+    """Rules by which factors become a network.
 
-    `heuristics` are where networks are trained and used. `v2`: inference at 480 px at most, training at about
-    20 % less. `v1`: at any size, and training at inference's. `ends`: stem and head are scaled as the stages
-    (V1, V2-B1 to B3), keep the base's channels, or the stem has the first stage's and the head the base's
-    (V2-S, M, L). `late_layers`: the last stages grow more, as in V2-M and V2-L (`with_late_layers`).
+    `heuristics` decide the sizes at which networks are trained and used. `v2`: inference at 480 px at most,
+    training at about 20 % less. `v1`: at any size, and training at inference's. `ends`: stem and head are
+    scaled as the stages (V1, V2-B1 to B3), keep the base's channels, or the stem has the first stage's and
+    the head the base's (V2-S, M, L). `late_layers`: the last stages grow more, as in V2-M and V2-L
+    (`with_late_layers`).
     """
 
     rounding: Rule = "v2"
@@ -172,12 +173,12 @@ class Member:
 
     @property
     def macs(self) -> int:
-        """Of one image at the inference resolution, as published networks are counted."""
+        """Multiply-adds of one image at the inference resolution, as published networks are counted."""
         return self._count(self.inference_resolution)[1]
 
     @property
     def training_macs(self) -> int:
-        """Of one image's forward pass at the training resolution."""
+        """Multiply-adds of one image's forward pass at the training resolution."""
         return self._count(self.training_resolution)[1]
 
     @property
@@ -186,7 +187,7 @@ class Member:
         return sum(stage.layers for stage in self.architecture.stages)
 
     def builds_the_same(self, other: "Member") -> bool:
-        """Whether both are the same network at the same sizes."""
+        """True if both are the same network at the same sizes."""
         return (
             self.architecture.architecture_id == other.architecture.architecture_id
             and self.training_resolution == other.training_resolution
@@ -202,7 +203,8 @@ def by_formula(base: Member, phi: float, formula: Formula, rules: Rules) -> Memb
     """The base scaled by the formula; at phi 0 the base itself, but for `rules.late_layers`.
 
     Raises:
-        ConfigError: the network or its images would be too small or beyond all bounds.
+        ConfigError: the images would be smaller than the network's total stride or larger than 4,096 px, a
+            factor above 16, or the network wider or deeper than an architecture may be.
     """
     if not math.isfinite(phi):
         raise ConfigError(f"--phi: {phi} is no finite number")
@@ -272,7 +274,7 @@ def trained_at(inference: int) -> int:
 
 
 def _training_resolution(base: Member, inference: int, heuristics: Heuristics) -> int:
-    """By the heuristics, but a larger member is never trained at less than the base, or a smaller at more."""
+    """Pixels in training by the heuristics; larger members have no fewer than the base, smaller no more."""
     if inference == base.inference_resolution:
         return base.training_resolution
     if heuristics == "v1":
@@ -320,6 +322,7 @@ def scale_architecture(architecture: Architecture, coefficients: Coefficients, r
     """
     width, depth = coefficients.width, coefficients.depth
     result = scaled(architecture, width=width, depth=depth, rule=rules.rounding)
+    # At width 1 nothing is rounded: channels that are no multiples of 8 stay.
     if width == 1:
         kept = zip(result.stages, architecture.stages, strict=True)
         result = replace(
@@ -330,6 +333,7 @@ def scale_architecture(architecture: Architecture, coefficients: Coefficients, r
         )
     if rules.late_layers:
         result = with_late_layers(result, architecture, coefficients, rules.rounding)
+    # Stem and head that do not grow with the stages.
     if rules.ends == "scaled":
         return result
     first = next(stage for stage in result.stages if stage.layers)
@@ -347,15 +351,18 @@ def with_late_layers(
     Of other bases the same shares are taken. A last stage of stride 1 that a base has already gets no fewer
     than that quarter.
     """
+    # The last stage of stride 2, and the present one before it, in the base.
     depth = coefficients.depth
     present = [i for i, stage in enumerate(base.stages) if stage.layers]
     last = max((i for i in present if base.stages[i].stride == 2), default=present[-1])
     stages = list(result.stages)
     before = [i for i in present if i < last]
+    # The stage before grows to 6 layers for 5.
     if before:
         stages[before[-1]] = _with_layers(
             stages[before[-1]], LATE_LAYERS * base.stages[before[-1]].layers * depth
         )
+    # A last stage of stride 1 with a quarter of the layers: the base's own, or a new one that is wider.
     quarter = NEW_STAGE_LAYERS * base.stages[last].layers * depth
     if present[-1] > last:
         stages[present[-1]] = _with_layers(stages[present[-1]], quarter)

@@ -33,7 +33,7 @@ from search_spaces.settings.yaml_files import ConfigError, read_yaml
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked for: members by phi, by coefficients, like published ones, in budgets, or the grid."""
+    """A request for members by phi, by coefficients, like published ones, in budgets, or for the grid."""
 
     source: str
     formula: Formula = PAPER
@@ -53,12 +53,12 @@ class Request:
 
     @property
     def stem(self) -> str:
-        """With what the names of the family's files begin."""
+        """Beginning of the names of the family's files."""
         return Path(self.source).stem if Path(self.source).is_file() else self.source
 
     @property
     def rules(self) -> Rules:
-        """How the family is rounded and bounded."""
+        """Rules by which the family is rounded and bounded."""
         return Rules(
             rounding=self.rounding or self.heuristics,
             heuristics=self.heuristics,
@@ -67,7 +67,7 @@ class Request:
         )
 
     def rules_like(self, name: str) -> Rules:
-        """Rounded as that published network is, unless a rule was chosen."""
+        """The same rules, rounding as that published network does unless a rule was chosen."""
         published = PUBLISHED.get(name)
         default = published.rounding if published else self.heuristics
         return replace(self.rules, rounding=self.rounding or default)
@@ -172,13 +172,13 @@ def _check_asked(request: Request) -> None:
 
 
 def _with_batch_size(request: Request, batch_size: int) -> Request:
-    """With the batch that steps are measured with, on which hours depend."""
+    """The request with the batch that steps are measured with, on which hours depend."""
 
-    def told(budget: Budget) -> Budget:
+    def with_batch(budget: Budget) -> Budget:
         training = budget.training and replace(budget.training, batch_size=batch_size)
         return replace(budget, training=training)
 
-    return replace(request, budgets=tuple(map(told, request.budgets)))
+    return replace(request, budgets=tuple(map(with_batch, request.budgets)))
 
 
 def _without_solving(request: Request, base: Member) -> list[Member]:
@@ -198,6 +198,7 @@ def _scaled(
     table: StepTable | None,
     device_name: str | None,
 ) -> Scaled:
+    # Members that budgets ask for join those that were asked for; of equal names one stays.
     solutions = [
         solve(base, request.formula, request.rules, budget, table=table) for budget in request.budgets
     ]
@@ -205,6 +206,7 @@ def _scaled(
     ordered = list(by_name.values())
     if not request.grid:
         ordered.sort(key=lambda member: (member.macs, member.params))
+    # Notes, each once.
     notes = [line for member in ordered for line in _set_by_hand(base, member)]
     notes += dict.fromkeys(line for found in solutions for line in found.notes)
     return Scaled(
@@ -219,7 +221,7 @@ def _scaled(
 
 
 def _set_by_hand(base: Member, member: Member) -> list[str]:
-    """Where a published network's channels differ from the rule's, for a member like it from its own B0."""
+    """Notes on published channels that differ from the rule's, for a member like it from its own B0."""
     if member.like is None:
         return []
     b0 = "efficientnetv2-b0" if member.like.startswith("efficientnetv2") else "efficientnet-b0"

@@ -1,4 +1,4 @@
-"""A family's figures as mappings, and its files: a YAML of each member with provenance, and the picture."""
+"""Files of a family: a YAML of each member with its provenance, and the picture."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +9,16 @@ from rich.console import Console
 from analysis.numbers import short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Request, Scaled, scale
+from nas.scaling.figures import member_figures
 from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
 
 FROM_BASE = ("run", "trial_id")  # of a searched base's own provenance; its accuracy is not the members'
+# Figures that say how a member was made.
+ORIGIN = (
+    "phi", "alpha", "beta", "gamma", "like", "depth", "width", "resolution_factor", "rounding", "heuristics",
+    "ends", "late_layers",
+)  # fmt: skip
 
 
 def scale_into(
@@ -28,60 +34,6 @@ def scale_into(
     check_folder(folder)
     result = scale(request, console=console)
     return result, write_family(result, folder, force=force)
-
-
-def family_figures(result: Scaled, files: list[Path]) -> dict[str, Any]:
-    """The whole family as one mapping, for --json."""
-    return {
-        "base": {"source": result.request.source, **member_figures(result, result.base)},
-        "members": [member_figures(result, member) for member in result.members],
-        "device_name": result.device_name,
-        "files": [str(path) for path in files],
-        "notes": list(result.notes),
-    }
-
-
-def member_figures(result: Scaled, member: Member) -> dict[str, Any]:
-    """A member as one mapping: its sizes, how it was made, and what was measured of it."""
-    step, solution = result.step(member), result.solution(member)
-    return {
-        "name": member.name,
-        "architecture_id": member.architecture.architecture_id,
-        **_origin(member),
-        "layers": member.layers,
-        "params": member.params,
-        "macs": member.macs,
-        "macs_ratio": member.macs / result.base.macs,
-        "num_classes": member.num_classes,
-        "training_resolution": member.training_resolution,
-        "inference_resolution": member.inference_resolution,
-        "step_seconds": step.seconds if step else None,
-        "step_time_ratio": step.ratio if step else None,
-        "step_time_ratio_spread": step.spread if step else None,
-        "step_time_ratio_predicted": solution.predicted_ratio if solution else None,
-        "timing_flag": step.flag if step else None,
-        "hours": solution.figures.get("hours") if solution else None,
-        "budget": solution.budget.limits if solution else None,
-        "binds": list(solution.binds) if solution else None,
-    }
-
-
-def _origin(member: Member) -> dict[str, Any]:
-    formula, rules = member.formula, member.rules
-    return {
-        "phi": member.phi,
-        "alpha": formula.alpha if formula else None,
-        "beta": formula.beta if formula else None,
-        "gamma": formula.gamma if formula else None,
-        "like": member.like,
-        "depth": member.coefficients.depth,
-        "width": member.coefficients.width,
-        "resolution_factor": member.coefficients.resolution,
-        "rounding": rules.rounding,
-        "heuristics": rules.heuristics,
-        "ends": rules.ends,
-        "late_layers": rules.late_layers,
-    }
 
 
 def check_folder(folder: Path) -> None:
@@ -127,23 +79,25 @@ def _picture_name(result: Scaled) -> str:
 
 
 def _provenance(result: Scaled, member: Member) -> dict[str, Any]:
-    """Where a member comes from; `resolution`, of inference, is what `nas describe` and `nas scale` read."""
+    """Provenance of a member's file; `resolution`, of inference, is what nas describe and nas scale read."""
     base = result.base.architecture
-    own = base.provenance or {}
-    figures = member_figures(result, member)
-    kept = ("step_seconds", "step_time_ratio", "budget", "binds", "hours")
+    own, figures = base.provenance or {}, member_figures(result, member)
     known: dict[str, Any] = {
         "base": result.request.source,
         "base_architecture_id": base.architecture_id,
-        **_origin(member),
+        **{name: getattr(figures, name) for name in ORIGIN},
         "num_classes": member.num_classes,
         "resolution": member.inference_resolution,
         "inference_resolution": member.inference_resolution,
         "training_resolution": member.training_resolution,
-        "params": member.params,
-        "macs": member.macs,
-        **{name: figures[name] for name in kept},
-        "device_name": result.device_name if figures["step_seconds"] else None,
+        "params": figures.params,
+        "macs": figures.macs,
+        "step_seconds": figures.step_seconds,
+        "step_time_ratio": figures.step_time_ratio,
+        "budget": figures.budget,
+        "binds": None if figures.binds is None else list(figures.binds),
+        "hours": figures.hours,
+        "device_name": result.device_name if figures.step_seconds else None,
         **{name: own[name] for name in FROM_BASE if name in own},
     }
     return {name: value for name, value in known.items() if value is not None}
@@ -159,7 +113,7 @@ def _header(result: Scaled, member: Member, path: Path) -> str:
 
 
 def how(member: Member) -> str:
-    """By what a member was scaled, in a few words."""
+    """Factors of a member, and where they come from, in a few words."""
     factors = member.coefficients
     by = f"depth {factors.depth:.4g}, width {factors.width:.4g}, resolution {factors.resolution:.4g}"
     if member.like is not None:

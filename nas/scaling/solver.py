@@ -21,20 +21,20 @@ UNITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How long a member will be trained, for its hours on one device."""
+    """Length of a member's training, for its hours on one device."""
 
     epochs: int
     images: int
     batch_size: int = 1  # that of the measured step
 
     def hours(self, step_seconds: float) -> float:
-        """Of training steps alone, at a constant resolution: no data, no evaluation."""
+        """Hours of training steps alone at a constant resolution, without data and evaluation."""
         return self.epochs * math.ceil(self.images / self.batch_size) * step_seconds / 3600
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a member may cost at most; None: any. Step times are ratios to the base's."""
+    """The most that a member may cost; None: any. Step times are ratios to the base's."""
 
     params: float | None = None
     macs: float | None = None  # at the inference resolution
@@ -51,12 +51,12 @@ class Budget:
 
     @property
     def limits(self) -> dict[str, float]:
-        """Those that are set, by quantity."""
+        """Limits that are set, by quantity."""
         return {name: value for name in UNITS if (value := getattr(self, name)) is not None}
 
     @property
     def needs_step_time(self) -> bool:
-        """Whether it can only be met by measuring."""
+        """True where step time or hours are limited, which only measuring tells."""
         return self.step_time_ratio is not None or self.hours is not None
 
 
@@ -98,7 +98,7 @@ class Solution:
 
     member: Member
     budget: Budget
-    figures: Mapping[str, float]  # of the budget's quantities
+    figures: Mapping[str, float]  # by quantity of the budget
     binds: tuple[str, ...]
     step: Step | None = None
     predicted_ratio: float | None = None  # before it was measured itself
@@ -120,7 +120,7 @@ class _Problem:
         return self.members[phi]
 
     def figures(self, member: Member) -> dict[str, float]:
-        """What is limited, as far as known; step times that were not measured are predicted."""
+        """Costs by limited quantity; step times that were not measured are predicted."""
         budget, table = self.budget, self.table
         figures: dict[str, float] = {"params": member.params, "macs": member.macs}
         if budget.needs_step_time and table is not None:
@@ -135,7 +135,7 @@ class _Problem:
         return tuple(name for name, value in self.figures(member).items() if value > limits[name])
 
     def fits(self, phi: float) -> bool:
-        """False also where the network would be beyond all bounds."""
+        """True where the member exists and no limit is exceeded; none exists where factors are too large."""
         try:
             return not self.exceeded(self.member(phi))
         except ConfigError:
@@ -149,9 +149,13 @@ def solve(
 ) -> Solution:
     """The member with the largest phi within the budget.
 
-    Parameters and MACs are counted. Step times are predicted from members measured so far, the base first;
-    the found member and the next larger one are measured and the search repeated with that until both
-    confirm it.
+    1. The lowest phi of which there is a network is found (`lowest_phi`).
+    2. From 0 upwards phi grows by doubling steps until a member exceeds the budget; bisection between the
+       last two finds the boundary (`_boundary`). Parameters and MACs are counted, step times predicted from
+       members measured so far, the base first.
+    3. Where step times count, the member at the boundary and the next larger one are measured, and 2 is
+       repeated with what was measured until both confirm the boundary (`_verified`).
+    4. The found member is told under the phi with the fewest decimals that builds it (`_simplest`).
 
     Raises:
         ConfigError: no member meets the budget, or the budget limits nothing.
@@ -186,6 +190,7 @@ def _boundary(problem: _Problem, lowest: float) -> tuple[float, float | None]:
     """The largest phi that fits, and one just above that does not (None: all fit)."""
     if not problem.fits(lowest) and not (_measured(problem, lowest) and problem.fits(lowest)):
         raise ConfigError(_unmet(problem, lowest))
+    # Bracket: the base fits and steps double upwards, or it does not and the boundary is below.
     low, high, step = lowest, None, 1.0
     start = max(0.0, lowest)
     if problem.fits(start):
@@ -196,6 +201,7 @@ def _boundary(problem: _Problem, lowest: float) -> tuple[float, float | None]:
             step *= 2
     else:
         high = start
+    # Bisect.
     if high is None:
         return low, None
     low = _bisected(problem.fits, low, high)
@@ -219,16 +225,19 @@ def _measured(problem: _Problem, phi: float) -> bool:
 
 
 def _verified(problem: _Problem, table: StepTable, lowest: float) -> Solution:
+    """The solution whose step time, and that of the next larger member, were measured."""
     table.base_step()
     predictions: list[tuple[Member, float]] = []
     low, high = _boundary(problem, lowest)
     for _ in range(MAX_MEASUREMENTS):
+        # Measure the boundary's member, or else the one above it; stop where both are known.
         candidate = problem.member(low)
         if table.known(candidate) is not None:
             above = _possible(problem, high)
             if above is None or table.known(above) is not None:
                 break
             candidate = above  # only predicted to be too slow
+        # Every measurement changes the predictions, and may move the boundary.
         predictions.append((candidate, table.predicted_ratio(candidate)))
         table.of(candidate)
         low, high = _boundary(problem, lowest)
@@ -249,7 +258,7 @@ def _possible(problem: _Problem, phi: float | None) -> Member | None:
 
 
 def _largest_measured(problem: _Problem, table: StepTable) -> float:
-    """Where predictions never settle: the largest measured member that fits."""
+    """The largest measured member that fits, for predictions that never settle."""
     fitting = [m.phi for m, _ in table.measured if m.phi is not None and not problem.exceeded(m)]
     if not fitting:
         raise ConfigError(
@@ -270,7 +279,7 @@ def _solution(problem: _Problem, low: float, high: float | None) -> Solution:
 
 
 def _binding(problem: _Problem, member: Member, high: float | None) -> tuple[str, ...]:
-    """What the next larger member exceeds; nothing if there is none, or it is beyond all bounds."""
+    """Limits that the next larger member exceeds; none where there is no larger one."""
     if high is None:
         return ()
     try:
@@ -280,7 +289,7 @@ def _binding(problem: _Problem, member: Member, high: float | None) -> tuple[str
 
 
 def _simplest(problem: _Problem, phi: float) -> Member:
-    """The same member under the phi with the fewest decimals: rounding gives each one an interval of them."""
+    """The member under the phi with the fewest decimals: rounding gives each member an interval of phi."""
     found = problem.member(phi)
     for decimals in range(5):
         short = math.floor(phi * 10**decimals) / 10**decimals

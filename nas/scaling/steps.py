@@ -16,7 +16,7 @@ class Step:
     seconds: float
     ratio: float
     spread: float | None = None
-    flag: str | None = None  # why the timing should be doubted
+    flag: str | None = None  # why the timing is uncertain
 
 
 MeasureStep = Callable[[Member], Step]
@@ -44,7 +44,7 @@ class StepTable:
         return step
 
     def known(self, member: Member) -> Step | None:
-        """What was measured of this network at these sizes."""
+        """The measured step of this network at these sizes; None where it was not measured."""
         return next((step for other, step in self.measured if other.builds_the_same(member)), None)
 
     def base_step(self) -> Step:
@@ -54,6 +54,7 @@ class StepTable:
     def predicted_ratio(self, member: Member) -> float:
         """The step time as a ratio to the base's: a measured one's own, or a smaller one's above it."""
         self.base_step()
+        # A running maximum over growing members: times that fall are noise.
         points: list[tuple[float, float]] = []
         for other, step in self.measured:
             x, y = math.log(other.training_macs), math.log(step.ratio)
@@ -77,6 +78,7 @@ def _on_line(points: list[tuple[float, float]], x: float) -> float:
     if 0 < after < len(points):
         (x0, y0), (x1, y1) = points[after - 1 : after + 1]
         return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+    # Beyond both ends: from the nearest point on, with the slope of the two last points there.
     ends = points[:2] if after == 0 else points[-2:]
     near = points[0] if after == 0 else points[-1]
     slope = 1.0

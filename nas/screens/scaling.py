@@ -10,6 +10,7 @@ from analysis.numbers import duration, short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Scaled
 from nas.scaling.solver import Solution
+from nas.screens.measure import UNCERTAIN, UNCERTAIN_NOTE
 
 MOST_ROWS = 20
 WORDS = {"params": "parameters", "macs": "MACs", "step_time_ratio": "step time", "hours": "hours"}
@@ -60,7 +61,7 @@ def _cells(result: Scaled, member: Member) -> list[str]:
         f"{member.macs / result.base.macs:.3g}",
         str(member.training_resolution),
         f"{member.inference_resolution}{'*' if member.is_capped else ''}",
-        "-" if step is None else f"{step.ratio:.2f}x{'?' if step.flag else ''}",
+        "-" if step is None else f"{step.ratio:.2f}x{UNCERTAIN if step.flag else ''}",
     ]
 
 
@@ -71,7 +72,7 @@ def _phi(result: Scaled, member: Member) -> str:
 
 
 def solution_lines(found: Solution) -> list[str]:
-    """What the budget was, how much of it is used, and which part of it is in the way of a larger member."""
+    """The budget, how much of it is used, and which part of it is in the way of a larger member."""
     used = ", ".join(
         f"{_amount(name, found.figures[name])} of {_amount(name, limit)} {WORDS[name]}"
         for name, limit in found.budget.limits.items()
@@ -107,7 +108,7 @@ def _notes(result: Scaled) -> list[str]:
     if any(member.is_capped for member in result.members):
         notes.append("* held at V2's bound of inference; --v1 lifts it.")
     if any(step.flag for member in result.members if (step := result.step(member))):
-        notes.append("? scatters too much to be trusted; measure again on a quieter machine.")
+        notes.append(UNCERTAIN_NOTE)
     if any("hours" in found.figures for found in result.solutions):
         notes.append(
             "Hours of training steps on this device at a constant size; data and evaluation come on top, "

@@ -13,7 +13,8 @@ from nas.scaling.compound import (
     PUBLISHED,
 )
 from nas.scaling.family import Request
-from nas.scaling.files import family_figures, scale_into
+from nas.scaling.figures import family_json
+from nas.scaling.files import scale_into
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import architecture_figures
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
@@ -102,7 +103,7 @@ def test_screen_of_a_family_fits_80_columns(winner: Path) -> None:
 
 def test_figures_of_a_family_are_one_json_object(winner: Path) -> None:
     result = scaled_quietly(source=str(winner), phis=(1, 1, 2))
-    figures = json.loads(json.dumps(family_figures(result, [])))
+    figures = json.loads(json.dumps(family_json(result, [])))
     assert [member["name"] for member in figures["members"]] == ["phi1", "phi2"]
     assert figures["base"]["source"] == str(winner)
     assert figures["members"][0]["macs_ratio"] > 1

@@ -1,0 +1,91 @@
+"""Figures of a family's members: sizes, how they were made, what was measured of them."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nas.scaling.compound import Ends, Heuristics, Member
+from nas.scaling.family import Scaled
+from search_spaces.networks.rounding import Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberFigures:
+    """A member of a family; None: not scaled by the formula, not measured, or not solved for a budget."""
+
+    name: str
+    architecture_id: str
+    phi: float | None
+    alpha: float | None
+    beta: float | None
+    gamma: float | None
+    like: str | None
+    depth: float
+    width: float
+    resolution_factor: float
+    rounding: Rule
+    heuristics: Heuristics
+    ends: Ends
+    late_layers: bool
+    layers: int
+    params: int
+    macs: int  # of one image at the inference resolution
+    macs_ratio: float  # to the base's
+    num_classes: int
+    training_resolution: int
+    inference_resolution: int
+    step_seconds: float | None
+    step_time_ratio: float | None
+    step_time_ratio_spread: float | None
+    step_time_ratio_predicted: float | None
+    timing_flag: str | None
+    hours: float | None
+    budget: dict[str, float] | None  # by quantity
+    binds: tuple[str, ...] | None  # quantities that keep it from being larger
+
+
+def member_figures(result: Scaled, member: Member) -> MemberFigures:
+    """The figures of a member, or of the base."""
+    formula, rules = member.formula, member.rules
+    step, solution = result.step(member), result.solution(member)
+    return MemberFigures(
+        name=member.name,
+        architecture_id=member.architecture.architecture_id,
+        phi=member.phi,
+        alpha=formula.alpha if formula else None,
+        beta=formula.beta if formula else None,
+        gamma=formula.gamma if formula else None,
+        like=member.like,
+        depth=member.coefficients.depth,
+        width=member.coefficients.width,
+        resolution_factor=member.coefficients.resolution,
+        rounding=rules.rounding,
+        heuristics=rules.heuristics,
+        ends=rules.ends,
+        late_layers=rules.late_layers,
+        layers=member.layers,
+        params=member.params,
+        macs=member.macs,
+        macs_ratio=member.macs / result.base.macs,
+        num_classes=member.num_classes,
+        training_resolution=member.training_resolution,
+        inference_resolution=member.inference_resolution,
+        step_seconds=step.seconds if step else None,
+        step_time_ratio=step.ratio if step else None,
+        step_time_ratio_spread=step.spread if step else None,
+        step_time_ratio_predicted=solution.predicted_ratio if solution else None,
+        timing_flag=step.flag if step else None,
+        hours=solution.figures.get("hours") if solution else None,
+        budget=solution.budget.limits if solution else None,
+        binds=solution.binds if solution else None,
+    )
+
+
+def family_json(result: Scaled, files: list[Path]) -> dict[str, object]:
+    """The whole family for --json."""
+    return {
+        "base": {"source": result.request.source, **asdict(member_figures(result, result.base))},
+        "members": [asdict(member_figures(result, member)) for member in result.members],
+        "device_name": result.device_name,
+        "files": [str(path) for path in files],
+        "notes": list(result.notes),
+    }
