@@ -14,7 +14,7 @@ from golden_records import (
 )
 from golden_searches import SEARCHES
 
-from nas.strategies.strategy import STRATEGIES
+from nas.strategies.table import STRATEGIES
 
 # Of these the state is a model that is fitted step by step: live and from the log are two ways to it.
 FITTED = ("policy_gradient", "predictor")
