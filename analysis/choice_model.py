@@ -1,4 +1,4 @@
-"""A quantity as a smooth function of choices, fitted to what was measured; it tells how well it ranks.
+"""A quantity as a smooth function of choices, fitted to measured values, with leave-one-out predictions.
 
 A Gaussian process whose covariance is a linear model's over one-hot choices and over their pairs (two
 architectures are alike by how many decisions they share, and by how many pairs of decisions), which needs no
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_ROWS = 1_000  # a fit is cubic in the rows; of more, as many at equal distances are taken
-PAIR_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+MOST_ROWS = 1_000  # a fit is cubic in the rows
+PAIR_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # share of the covariance that is of pairs
 ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
 NOISES = np.geomspace(1e-4, 10, 26)  # variance of the noise over that of the signal
 
 
 @dataclass(frozen=True)
 class ChoiceModel:
-    """Call it with choices for the expected value.
+    """A fitted model: called with choices, it gives the expected value.
 
     Attributes:
         rows: (rows, decisions), the choices it was fitted to.
@@ -45,7 +45,7 @@ class ChoiceModel:
 
 
 def spread_out(count: int, *, most: int = MOST_ROWS) -> np.ndarray:
-    """Which of `count` rows a model is fitted to: all, or `most` of them at equal distances."""
+    """Indices of the rows (of `count`) that a model is fitted to: all, or `most` at equal distances."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
@@ -56,11 +56,12 @@ def accuracy_logit(accuracies: np.ndarray) -> np.ndarray:
 
 
 def fit_choice_model(choices: Sequence[Sequence[int]], values: Sequence[float]) -> ChoiceModel:
-    """The model of values measured at choices; at most MOST_ROWS of them (`spread_out` tells which)."""
+    """The model of values measured at choices; of very many, take those that `spread_out` names."""
     rows = np.asarray(choices, dtype=np.int16).reshape(len(choices), -1)
     measured = np.asarray(values, dtype=np.float64)
     mean = float(measured.mean())
     centred = measured - mean
+    # Number of decisions in which each two rows agree, (rows, rows).
     decisions = rows.shape[1]
     shared = sum(
         ((rows[:, i, None] == rows[None, :, i]).astype(np.int16) for i in range(decisions)),
@@ -69,10 +70,12 @@ def fit_choice_model(choices: Sequence[Sequence[int]], values: Sequence[float]) 
     if not centred.any():
         zeros = np.zeros(len(rows))
         return ChoiceModel(rows, 0.0, measured, mean, zeros, 0.0)
+    # The share of pairs and the noise of the highest marginal likelihood.
     _, share, noise = max(
         _likelihoods(_likeness(shared, decisions, share), centred, share)
         for share in (PAIR_SHARES if decisions > 1 else PAIR_SHARES[:1])
     )
+    # Posterior mean and leave-one-out predictions, both from the inverse covariance.
     inverse = np.linalg.inv(_likeness(shared, decisions, share) + noise * np.eye(len(rows)))
     weights = inverse @ centred
     scale = float(centred @ weights) / len(rows)
@@ -87,20 +90,21 @@ def fit_choice_model(choices: Sequence[Sequence[int]], values: Sequence[float]) 
 
 
 def _likeness(shared: np.ndarray, decisions: int, pair_share: float) -> np.ndarray:
-    """1 for equal choices; `shared` is the number of decisions in which choices agree."""
+    """Covariance of choices that agree in `shared` decisions; 1 for equal ones."""
     alone = shared / max(decisions, 1)
     pairs = shared * (shared - 1.0) / max(decisions * (decisions - 1), 1)
     return np.asarray((1 - pair_share) * alone + pair_share * pairs)
 
 
 def _likelihoods(likeness: np.ndarray, centred: np.ndarray, share: float) -> tuple[float, float, float]:
-    """The highest log marginal likelihood (but for a constant) over NOISES: it, the share, that noise."""
+    """The highest log marginal likelihood (but for a constant) over NOISES, with the share and that noise."""
+    # One factorisation serves all noises: they are added to the eigenvalues.
     powers, vectors = np.linalg.eigh(likeness)
     projected = (vectors.T @ centred) ** 2
     best = (-np.inf, share, float(NOISES[0]))
     for noise in NOISES.tolist():
         variances = np.maximum(powers, 0.0) + noise
-        scale = float((projected / variances).mean())  # of the highest likelihood for this noise
+        scale = float((projected / variances).mean())  # the most likely one for this noise
         likelihood = -0.5 * float(np.log(variances).sum() + len(centred) * np.log(scale))
         best = max(best, (likelihood, share, noise))
     return best

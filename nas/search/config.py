@@ -25,7 +25,7 @@ from trials.trial import Timing
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Budget:
-    """When a search ends; exactly one is given. Crashed and cached trials do not count."""
+    """The end of a search, by exactly one of these. Crashed and cached trials do not count."""
 
     trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     epochs: int | None = Field(default=None, ge=1)
@@ -148,10 +148,10 @@ class SearchConfig:
 
 
 def _check_rungs(config: SearchConfig) -> None:
-    """What trials of several lengths need, so that they compare.
+    """Checks what trials of several lengths need so that they can be compared.
 
     Raises:
-        ValueError: it is not given.
+        ValueError: the recipe or the search does not have it.
     """
     recipe, name = config.recipe, config.strategy.name
     words = " and ".join(map(str, config.rungs))

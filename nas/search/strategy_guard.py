@@ -1,4 +1,4 @@
-"""A strategy whose faults stop the search, in words that name it."""
+"""A guard around a strategy: its errors stop the search, with a message that names it."""
 
 import json
 from collections.abc import Iterator
@@ -46,14 +46,14 @@ class GuardedStrategy:
             self._strategy.withdrawn(ask)
 
     def leaders(self, count: int) -> list[Choices]:
-        """See Recommends; none of a strategy that recommends nothing."""
+        """See Recommends; empty if the strategy recommends nothing."""
         if not isinstance(self._strategy, Recommends):
             return []
         with self._guarded("recommending architectures"):
             return self._strategy.leaders(count)
 
     def recommend(self) -> Choices | None:
-        """See Recommends; None of a strategy that recommends nothing."""
+        """See Recommends; None if the strategy recommends nothing."""
         return next(iter(self.leaders(1)), None)
 
     def _check(self, ask: Ask, trial_id: int) -> None:

@@ -11,7 +11,7 @@ from nas.strategies.strategy import MAX_TRIALS, SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
-NEIGHBOUR_DRAWS = 3  # parents tried for an unseen neighbour before a seen one is accepted
+NEIGHBOUR_DRAWS = 3  # tournaments for a parent with an unseen neighbour before a seen one is accepted
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -23,8 +23,9 @@ class EvolutionSettings:
     (42 seeds; 50, 100, 200 and 500 trials; 1 and 16 in flight).
 
     Attributes:
-        population: how many of the last told trials live; until as many have been told, asks are uniform.
-        tournament: how many of them are drawn, of which the best by reward becomes the parent.
+        population: number of trials that live, the last ones told; until as many have been told, asks are
+            uniform.
+        tournament: number of them that are drawn; the best of these by reward becomes the parent.
     """
 
     population: int = Field(default=20, ge=1, le=MAX_TRIALS)
@@ -49,41 +50,45 @@ class Evolution:
 
     def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: EvolutionSettings) -> None:
         self._space, self._seed, self._epochs, self._settings = space, seed, epochs, settings
-        # Reward, trial, choices.
+        # Members are (reward, trial, choices), the oldest first.
         self._living: deque[tuple[float, int, Choices]] = deque(maxlen=settings.population)
         self._seen: set[Choices] = set()
 
     def ask(self, trial_id: int) -> Ask:
         """A neighbour of a tournament's winner, or a uniform draw while the population grows."""
         rng = np.random.default_rng([self._seed, trial_id])
+        # The first population is uniform.
         if len(self._living) < self._settings.population:
             return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
         child: Choices | None = None
         parent = -1
         for _ in range(NEIGHBOUR_DRAWS):
+            # Tournament: the best of a random sample becomes the parent; of equal rewards the younger wins.
             drawn = rng.choice(len(self._living), size=self._settings.tournament, replace=False)
-            # Of equal rewards the younger wins.
             _, parent, choices = max((self._living[i] for i in drawn), key=lambda member: member[:2])
+            # Mutation: a uniform draw among the neighbours that nobody has asked for.
             neighbours = self._space.neighbours(choices)
             unseen = [neighbour for neighbour in neighbours if neighbour not in self._seen]
             if unseen:
                 child = unseen[rng.integers(len(unseen))]
                 break
+            # All of them were asked for: one of the first parent's, unless the next tournament finds a new
+            # one.
             if neighbours and child is None:
                 child = neighbours[rng.integers(len(neighbours))]
-        if child is None:  # nobody has neighbours
+        if child is None:  # no parent had a neighbour
             return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
         return Ask(trial_id=trial_id, choices=child, epochs=self._epochs, aux={"parent": parent})
 
     def asked(self, ask: Ask) -> None:
-        """Nobody else proposes this one while it can be avoided."""
+        """Remembers the choices, which are avoided from now on."""
         self._seen.add(ask.choices)
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """The trial is born; with a full population the oldest dies."""
-        if outcome.status != "cached":  # its equal lives already, or has died of age
+        """Adds the trial to the population; the oldest member of a full one dies."""
+        if outcome.status != "cached":  # its equal is a member already, or has died of age
             self._living.append((outcome.reward, ask.trial_id, ask.choices))
 
     def withdrawn(self, ask: Ask) -> None:
-        """It may be proposed again."""
+        """Forgets the choices, which may be proposed again."""
         self._seen.discard(ask.choices)

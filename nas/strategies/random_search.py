@@ -1,4 +1,4 @@
-"""Random search: every architecture of the space alike, as the EfficientNetV2 paper also did."""
+"""Random search, uniform over the architectures of the space; the EfficientNetV2 paper also used it."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from trials.trial import Ask, Outcome
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class RandomSearchSettings:
-    """None: there is nothing to set."""
+    """No settings."""
 
 
 class RandomSearch:
@@ -29,10 +29,10 @@ class RandomSearch:
         return Ask(trial_id=trial_id, choices=choices, epochs=self._epochs)
 
     def asked(self, ask: Ask) -> None:
-        """Nothing to remember."""
+        """Remembers nothing."""
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """Nothing to learn."""
+        """Learns nothing."""
 
     def withdrawn(self, ask: Ask) -> None:
-        """Nothing to forget."""
+        """Forgets nothing."""

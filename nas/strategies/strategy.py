@@ -10,7 +10,7 @@ from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.networks.architecture import STRICT
 from trials.trial import Ask, Outcome
 
-# Of all settings, also where Python gives them: text and true are no numbers, and 2.0 is no whole number.
+# For settings given by Python too: text and true are no numbers, and 2.0 is no whole number.
 SETTINGS: ConfigDict = {**STRICT, "strict": True}
 MAX_TRIALS = 10_000_000  # of a budget; a larger number of trials in a setting is a typing error
 
@@ -30,15 +30,15 @@ class Strategy(Protocol):
         ...
 
     def asked(self, ask: Ask) -> None:
-        """This ask has been recorded, and its trial will run. It may not be this strategy's own."""
+        """Takes in an ask that was recorded, and whose trial will run. It may be another strategy's."""
         ...
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """The ask's trial has ended so."""
+        """Takes in how the ask's trial ended."""
         ...
 
     def withdrawn(self, ask: Ask) -> None:
-        """The ask's trial crashed for good, which says nothing about its architecture."""
+        """Takes in that the ask's trial crashed for good, which says nothing about its architecture."""
         ...
 
 
@@ -81,10 +81,10 @@ class StrategyConfig:
 
 @runtime_checkable
 class Recommends(Protocol):
-    """A strategy that knows better than by the luckiest result which architecture to recommend."""
+    """A strategy with an opinion of its own on the best architecture, beyond the luckiest result."""
 
     def recommend(self) -> Choices | None:
-        """The told one that is expected to be the best; None while it has no opinion. Changes nothing."""
+        """The told one expected to be the best; None while there is no opinion. Changes nothing."""
         ...
 
     def leaders(self, count: int) -> list[Choices]:
@@ -98,11 +98,11 @@ class Promotes(Protocol):
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """The epochs that its trials may have, ascending; new ones have the first."""
+        """The epochs that trials may have, ascending; new ones have the first."""
         ...
 
     def continuable(self) -> frozenset[int]:
-        """The trials whose training may soon go on: whose checkpoints are worth their place."""
+        """The trials whose training may soon go on, and whose checkpoints are kept."""
         ...
 
 

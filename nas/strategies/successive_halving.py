@@ -1,4 +1,4 @@
-"""Asynchronous successive halving (ASHA; Li et al. 2018, arXiv 1810.05934): the best train longer, early."""
+"""Asynchronous successive halving (ASHA; Li et al. 2018, arXiv 1810.05934): the best short trials go on."""
 
 from bisect import bisect_left, insort
 from dataclasses import replace
@@ -12,9 +12,9 @@ from nas.strategies.strategy import SETTINGS, PromotingSettings, StrategyConfig
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
-SLACK = 16  # trials of a rung beyond its promoted share whose checkpoints are kept: ranks move
+SLACK = 16  # trials of a rung beyond its promoted share whose checkpoints are kept, since ranks move
 
-Entry = tuple[float, int]  # what a rung is ordered by: the best reward first, then the earliest trial
+Entry = tuple[float, int]  # (minus the reward, trial): sorted, the best reward is first, then the earliest
 EVOLUTION = StrategyConfig(
     name="evolution", kind=Evolution, settings=EvolutionSettings(), written={"name": "evolution"}
 )
@@ -26,9 +26,8 @@ class SuccessiveHalvingSettings:
 
     Attributes:
         over: the strategy beneath.
-        eta: of how many trials of a rung one is promoted; the epochs of a rung are so many times fewer than
-            those of the next.
-        min_epochs: the first rung has at least so many.
+        eta: one of `eta` trials of a rung is promoted, to a rung of `eta` times as many epochs.
+        min_epochs: the least epochs of the first rung.
     """
 
     over: InstanceOf[StrategyConfig] = EVOLUTION
@@ -62,8 +61,8 @@ class SuccessiveHalving:
     """New trials are short; of each rung the best 1 / `eta` go on to the next, up to the recipe's epochs.
 
     An ask promotes the best trial that is among its rung's best 1 / `eta` and was not promoted yet, of the
-    highest rung that has one; else it takes a new proposal of the strategy beneath. That one is told of all
-    trials as they were at the first rung, for accuracies after different epochs do not compare. Trials that
+    highest rung that has one; else it is a new proposal of the strategy beneath. That strategy is told of all
+    trials as they were at the first rung, since accuracies after different epochs do not compare. Trials that
     were longer from the start (the baseline) count in every rung by their curves.
     """
 
@@ -75,15 +74,17 @@ class SuccessiveHalving:
         self.rungs = settings.rungs(epochs)
         self._eta = settings.eta
         self._beneath = settings.over.build(space, seed=seed, epochs=self.rungs[0])
-        self._standings: list[list[Entry]] = [[] for _ in self.rungs]  # of all trials known at a rung, sorted
-        self._waiting: list[list[Entry]] = [[] for _ in self.rungs]  # those not promoted, sorted
+        # By rung, both sorted: entries of all trials known there, and of those that may yet be promoted.
+        self._standings: list[list[Entry]] = [[] for _ in self.rungs]
+        self._waiting: list[list[Entry]] = [[] for _ in self.rungs]
         self._choices: dict[int, Choices] = {}  # by trial
-        self._place: dict[int, tuple[int, Entry]] = {}  # of trials that wait: the rung, and where in it
+        self._place: dict[int, tuple[int, Entry]] = {}  # by waiting trial: its rung and its entry there
 
     # ------------------------------------------------------------------ asking
 
     def ask(self, trial_id: int) -> Ask:
         """A promotion, or a proposal of the strategy beneath."""
+        # Promotion, the highest rung first: its best waiting trial, if that is within the promoted share.
         for rung in range(len(self.rungs) - 2, -1, -1):
             if self._waiting[rung] and self._rank(rung, self._waiting[rung][0]) < self._promoted_share(rung):
                 _, continued = self._waiting[rung][0]
@@ -93,21 +94,23 @@ class SuccessiveHalving:
                     epochs=self.rungs[rung + 1],
                     continues=continued,
                 )
+        # Nobody is to be promoted: a new trial, of the first rung's epochs.
         return self._beneath.ask(trial_id)
 
     def _rank(self, rung: int, entry: Entry) -> int:
-        """How many of the rung are better."""
+        """Number of trials of the rung that are better."""
         return bisect_left(self._standings[rung], entry)
 
     def _promoted_share(self, rung: int) -> int:
+        """Number of the rung's best that are promoted."""
         return len(self._standings[rung]) // self._eta
 
     def recommend(self) -> Choices | None:
-        """The best of the highest rung that a trial has reached: the only one whose rewards compare."""
+        """The best of the highest rung that a trial has reached; rewards of one rung alone compare."""
         return next(iter(self.leaders(1)), None)
 
     def leaders(self, count: int) -> list[Choices]:
-        """The best of the highest rung that a trial has reached."""
+        """The `count` best architectures of the highest rung that a trial has reached."""
         reached = next(filter(None, reversed(self._standings)), [])
         found: dict[Choices, None] = {}
         for _, trial_id in reached:
@@ -117,7 +120,8 @@ class SuccessiveHalving:
         return list(found)
 
     def continuable(self) -> frozenset[int]:
-        """The trials whose training may soon go on: whose checkpoints are worth their place."""
+        """The trials whose training may soon go on, and whose checkpoints are kept."""
+        # The promoted share of each rung, and SLACK trials more.
         found = set()
         for rung, waiting in enumerate(self._waiting[:-1]):
             most = self._promoted_share(rung) + SLACK
@@ -127,7 +131,7 @@ class SuccessiveHalving:
     # ------------------------------------------------------------------ what is recorded
 
     def asked(self, ask: Ask) -> None:
-        """A promoted trial waits no more, whatever becomes of it; of others the strategy beneath learns."""
+        """Takes a promoted trial off the waiting list, whatever becomes of it; passes on others."""
         if ask.continues is None:
             self._beneath.asked(ask)
             return
@@ -137,46 +141,50 @@ class SuccessiveHalving:
             del waiting[bisect_left(waiting, entry)]
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """A completed trial enters the rungs that it has passed; that beneath learns of the first."""
+        """Enters a completed trial in the rungs that it reached; tells the strategy beneath of the first."""
         if outcome.status == "completed":
             self._enter(ask, outcome)
+        # The strategy beneath knows a continued trial already.
         if ask.continues is not None:
             return
         first = self._at_first_rung(ask, outcome)
         if first is None:
-            self._beneath.withdrawn(ask)  # it was trained for longer, and nobody knows how it was then
+            self._beneath.withdrawn(ask)  # a longer training, whose accuracy after the first rung is unknown
         else:
             self._beneath.told(ask, first)
 
     def withdrawn(self, ask: Ask) -> None:
-        """A new one may be proposed again; a promotion is not tried once more."""
+        """Tells the strategy beneath of a new trial; a promotion is not tried again."""
         if ask.continues is None:
             self._beneath.withdrawn(ask)
 
     def _enter(self, ask: Ask, outcome: Outcome) -> None:
+        """Adds a completed trial to every rung whose epochs it has reached."""
         for rung, epochs in enumerate(self.rungs):
             at = at_epochs(outcome, epochs, of=ask.epochs)
             is_last = epochs == ask.epochs
-            # A promoted trial is in the lower rungs already, by the one that it continues.
+            # A promoted trial is in the lower rungs already, as the trial that it continues.
             if at is None or (ask.continues is not None and not is_last):
                 continue
+            # All count in the rung's standings, by which ranks are judged.
             entry = (-at.reward, ask.trial_id)
             insort(self._standings[rung], entry)
             self._choices[ask.trial_id] = ask.choices
-            # Trials of an earlier run have numbers below 0, and no checkpoint here.
+            # Who ends here waits for its promotion. Trials of an earlier run (numbers below 0) have no
+            # checkpoint to go on from.
             if is_last and rung < len(self.rungs) - 1 and ask.trial_id >= 0:
                 insort(self._waiting[rung], entry)
                 self._place[ask.trial_id] = (rung, entry)
 
     def _at_first_rung(self, ask: Ask, outcome: Outcome) -> Outcome | None:
-        """What the strategy beneath is told; None where a longer training's beginning is not known."""
+        """The outcome after the first rung's epochs; None where a longer training's beginning is unknown."""
         if outcome.status == "infeasible":
             return outcome
         return at_epochs(outcome, self.rungs[0], of=ask.epochs)
 
 
 def rungs_of(epochs: int, *, eta: int, min_epochs: int) -> tuple[int, ...]:
-    """The epochs of each rung, ascending: the whole training, and `eta` times fewer again and again."""
+    """The epochs of each rung, ascending: `epochs`, and `eta` times fewer for each rung below."""
     found = [epochs]
     while (shorter := round(epochs / eta ** len(found))) >= max(min_epochs, 1) and shorter < found[-1]:
         found.append(shorter)
@@ -184,7 +192,7 @@ def rungs_of(epochs: int, *, eta: int, min_epochs: int) -> tuple[int, ...]:
 
 
 def at_epochs(outcome: Outcome, epochs: int, *, of: int) -> Outcome | None:
-    """What a training of so many epochs (`of`) was after fewer; None where that is not known.
+    """The outcome of a training of `of` epochs after its first `epochs`; None where that is unknown.
 
     The reward is accuracy times a factor that does not depend on epochs.
     """

@@ -173,6 +173,10 @@ SEARCHES = (
     set_to("halving of too few epochs", "strategy={name: successive_halving, min_epochs: 8}"),
     set_to("halving over itself", "strategy={name: successive_halving, over: successive_halving}"),
     set_to(
+        "a setting of the strategy beneath of another type",
+        "strategy={name: successive_halving, over: {name: predictor, temperature: abc}}",
+    ),
+    set_to(
         "a setting of the strategy beneath misspelt",
         "strategy={name: successive_halving, over: {name: evolution, popluation: 3}}",
     ),

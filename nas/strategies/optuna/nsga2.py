@@ -1,4 +1,4 @@
-"""NSGA-II (Deb et al. 2002) by Optuna: the front of accuracy, step time and parameters, not one reward."""
+"""NSGA-II (Deb et al. 2002) for the front of accuracy, step time and parameters: Optuna's sampler."""
 
 from typing import ClassVar
 
@@ -19,10 +19,10 @@ class Nsga2Settings:
     """Settings of Optuna's sampler.
 
     Attributes:
-        population: trials of a generation.
-        crossover_prob: with which a child has two parents.
-        swapping_prob: with which each of its decisions is the other parent's.
-        mutation_prob: with which a decision is drawn anew; by default once in a child.
+        population: number of trials of a generation.
+        crossover_prob: probability that a child has two parents.
+        swapping_prob: probability that a decision of it is the other parent's.
+        mutation_prob: probability that a decision is drawn anew; None: one decision of a child on average.
     """
 
     population: int = Field(default=50, ge=2, le=MAX_TRIALS)
@@ -32,7 +32,7 @@ class Nsga2Settings:
 
 
 class Nsga2:
-    """Generations whose parents are not dominated, or crowd the front the least; the reward is not looked at.
+    """Generations whose parents are not dominated, or crowd the front the least; the reward is ignored.
 
     Trials that it did not propose (the baseline, an earlier run) belong to its first generation.
     """
@@ -67,13 +67,13 @@ class Nsga2:
         return self._study.ask(trial_id, epochs=self._epochs)
 
     def asked(self, ask: Ask) -> None:
-        """The study has it as a running trial."""
+        """Adds it to the study as a running trial."""
         self._study.asked(ask)
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """The study learns accuracy, step time and parameters."""
+        """Tells the study accuracy, step time and parameters."""
         self._study.told(ask, outcome)
 
     def withdrawn(self, ask: Ask) -> None:
-        """The study knows it as failed, of which the sampler learns nothing."""
+        """Marks it as failed in the study; the sampler learns nothing of failed trials."""
         self._study.withdrawn(ask)

@@ -13,16 +13,16 @@ from optuna.trial import TrialState, create_trial
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
-AUX = "optuna"  # in an ask's aux: what its proposal wrote into the study
-SHARED = "tpe:"  # what TPE writes for other processes: the choices once more
+AUX = "optuna"  # key in an ask's aux of what its proposal wrote into the study
+SHARED = "tpe:"  # prefix of what TPE writes for other processes: the choices once more
 REPAIRS = 20  # attempts to bring a draw within the limits, each closer to an architecture that is
-MakeSampler = Callable[[int], Any]  # from a seed
+MakeSampler = Callable[[int], Any]  # takes a seed
 Values = Callable[[Outcome], Sequence[float]]
 
 
 @dataclass(frozen=True)
 class _Event:
-    """What changed the study: an ask, or the end of one by its trial id; no values: it crashed."""
+    """A change of the study: an ask, or the end of one by its trial id; without values, it crashed."""
 
     kind: Literal["asked", "told"]
     trial_id: int
@@ -34,15 +34,15 @@ class _Event:
 class OptunaStudy:
     """Asks a sampler that is made anew for each ask; only recorded asks and outcomes last in the study.
 
-    Optuna's `ask` adds a running trial. That is kept where the ask is recorded next, as in a search; where
-    it is not, the study is built again from what was recorded. What a sampler wrote into the study (a
-    trial's attributes, the parents of a generation) goes into the ask's aux, from where a replay restores it.
+    Optuna's `ask` adds a running trial. That is kept if this ask is recorded next, as in a search; if not,
+    the study is rebuilt from what was recorded. What a sampler wrote into the study (a trial's attributes,
+    the parents of a generation) goes into the ask's aux, from where a replay restores it.
 
     Args:
-        make_sampler: of a seed, which is that of (search, trial id).
-        directions: "maximize" or "minimize", of each value.
-        values: of an outcome, all finite.
-        foreign: attributes of trials that this strategy did not propose.
+        make_sampler: makes the sampler of one ask from a seed, which is derived from (search, trial id).
+        directions: "maximize" or "minimize" for each value.
+        values: takes an outcome's values, all finite.
+        foreign: attributes given to trials that this strategy did not propose.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class OptunaStudy:
             str(i): CategoricalDistribution(range(count)) for i, count in enumerate(space.num_options)
         }
         self._events: list[_Event] = []
-        self._tentative: Ask | None = None  # whose running trial is in the study, but not in the record
+        self._tentative: Ask | None = None  # its running trial is in the study, but not in the record
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # else it prints a line for every trial
         self._begin()
 
@@ -69,10 +69,11 @@ class OptunaStudy:
         self._study = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(), directions=self._directions
         )
-        self._numbers: dict[int, int] = {}  # of the study's trials, by ours
+        self._numbers: dict[int, int] = {}  # the study's trial numbers by ours
         self._tentative = None
 
     def _rebuild(self) -> None:
+        """Replays what was recorded into an empty study."""
         self._begin()
         for event in self._events:
             self._apply(event)
@@ -81,10 +82,12 @@ class OptunaStudy:
 
     def ask(self, trial_id: int, *, epochs: int) -> Ask:
         """A draw of the sampler, brought within the limits; the same until something is recorded."""
+        # The study must hold what was recorded, and nothing of an ask that was not.
         if self._tentative is not None:
             if self._tentative.trial_id == trial_id:
                 return self._tentative
             self._rebuild()
+        # Draw with a sampler that is seeded for this trial alone.
         words = np.random.SeedSequence([self._seed, trial_id]).generate_state(1)
         parents = self._parents()
         with warnings.catch_warnings():
@@ -92,6 +95,7 @@ class OptunaStudy:
             self._study.sampler = self._make_sampler(int(words[0]))
             trial = self._study.ask(self._distributions)
         drawn = tuple(int(trial.params[name]) for name in self._distributions)
+        # Note what the sampler wrote into the study, for a replay.
         attributes = {
             key: value
             for key, value in self._trials()[trial.number].system_attrs.items()
@@ -100,6 +104,7 @@ class OptunaStudy:
         aux: dict[str, Any] = {"attributes": attributes} if attributes else {}
         if made := {key: ids for key, ids in self._parents().items() if key not in parents}:
             aux["parents"] = made
+        # Propose the draw's representative, or one within the limits; the study knows the trial as drawn.
         choices = self._space.canonical(drawn)
         if not self._space.is_allowed(choices):
             drawn = choices = self._repaired(drawn, np.random.default_rng([self._seed, trial_id]))
@@ -109,10 +114,10 @@ class OptunaStudy:
         return self._tentative
 
     def _repaired(self, drawn: Choices, rng: np.random.Generator) -> Choices:
-        """Decisions of an allowed architecture take the place of more and more of the draw's."""
+        """An allowed architecture between the draw and a uniform one, as close to the draw as is found."""
         allowed = self._space.sample(rng)
         for i in range(1, REPAIRS):
-            takes = rng.random(len(drawn)) < i / REPAIRS
+            takes = rng.random(len(drawn)) < i / REPAIRS  # more and more decisions are the uniform one's
             mixed = np.where(takes, allowed, drawn).tolist()
             choices = self._space.canonical(tuple(mixed))
             if self._space.is_allowed(choices):
@@ -124,14 +129,14 @@ class OptunaStudy:
         return trials
 
     def _parents(self) -> dict[str, list[int]]:
-        """The genetic samplers' parents of each generation: no public name leads to them."""
+        """The parents of each generation, by the genetic samplers; no public name leads to them."""
         found: dict[str, list[int]] = self._study._storage.get_study_system_attrs(self._study._study_id)
         return dict(found)
 
     # ------------------------------------------------------------------ recorded
 
     def asked(self, ask: Ask) -> None:
-        """It runs, whoever proposed it."""
+        """Adds it to the study as a running trial, whoever proposed it."""
         aux = ask.aux.get(AUX) if isinstance(ask.aux.get(AUX), dict) else None
         self._events.append(_Event("asked", ask.trial_id, choices=ask.choices, aux=aux))
         kept = self._tentative
@@ -140,11 +145,11 @@ class OptunaStudy:
             self._apply(self._events[-1])
         elif self._is_in_study(kept, ask):
             self._numbers[ask.trial_id] = len(self._trials()) - 1
-        else:
+        else:  # another ask's running trial, or another draw, is in the study
             self._rebuild()
 
     def _is_in_study(self, kept: Ask, ask: Ask) -> bool:
-        """Whether the running trial is this ask's, with the choices that the record will tell."""
+        """True if the running trial is this ask's, with the choices that the record will tell."""
         if (kept.trial_id, kept.choices, kept.aux.get(AUX)) != (ask.trial_id, ask.choices, ask.aux.get(AUX)):
             return False
         running = self._trials()[-1].params
@@ -152,14 +157,15 @@ class OptunaStudy:
         return tuple(running[name] for name in self._distributions) == tuple(drawn)
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """Also bad outcomes are values: what a sampler is not told of, it proposes again."""
+        """Tells the study the values, also of bad outcomes: else the sampler would propose them again."""
         self._end(_Event("told", ask.trial_id, values=tuple(self._values(outcome))))
 
     def withdrawn(self, ask: Ask) -> None:
-        """The machine's failure is no value."""
+        """Marks the trial as failed: a crash has no values."""
         self._end(_Event("told", ask.trial_id))
 
     def _end(self, event: _Event) -> None:
+        """Records the end of a trial."""
         if self._tentative is not None:
             self._rebuild()
         self._events.append(event)
@@ -174,6 +180,7 @@ class OptunaStudy:
             self._study.tell(self._numbers[event.trial_id], list(event.values))
 
     def _add(self, event: _Event) -> None:
+        """Adds a running trial, with what its proposal wrote into the study."""
         aux = event.aux or {"attributes": self._foreign}
         for key, ids in aux.get("parents", {}).items():
             self._study._storage.set_study_system_attr(self._study._study_id, key, ids)

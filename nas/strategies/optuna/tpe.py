@@ -1,4 +1,4 @@
-"""The tree-structured Parzen estimator (Bergstra et al. 2011) by Optuna, in memory, rebuilt from the log."""
+"""The tree-structured Parzen estimator (Bergstra et al. 2011): Optuna's sampler, rebuilt from the log."""
 
 from typing import ClassVar
 
@@ -19,9 +19,9 @@ class TpeSettings:
     """Settings of Optuna's sampler.
 
     Attributes:
-        startup: how many trials must have been told before it models; until then asks are uniform over
-            tuples of choices, of which some may be equal.
-        candidates: draws, of which the one with the best ratio is proposed.
+        startup: number of told trials from which on it models; until then asks are uniform over tuples of
+            choices, of which some may be equal.
+        candidates: number of draws, of which the one with the best ratio is proposed.
         multivariate: whether decisions are modelled together, not each on its own.
     """
 
@@ -62,13 +62,13 @@ class Tpe:
         return self._study.ask(trial_id, epochs=self._epochs)
 
     def asked(self, ask: Ask) -> None:
-        """The study has it as a running trial."""
+        """Adds it to the study as a running trial."""
         self._study.asked(ask)
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """The study learns the reward."""
+        """Tells the study the reward."""
         self._study.told(ask, outcome)
 
     def withdrawn(self, ask: Ask) -> None:
-        """The study knows it as failed, of which the sampler learns nothing."""
+        """Marks it as failed in the study; the sampler learns nothing of failed trials."""
         self._study.withdrawn(ask)

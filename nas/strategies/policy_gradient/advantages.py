@@ -1,4 +1,4 @@
-"""Advantages of rewards: how far above the usual they are, in units of how far rewards spread."""
+"""Advantages: rewards above their moving average, in units of their batch's spread."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ import numpy as np
 
 from nas.strategies.robust_floor import robust_floor
 
-RECENT = 100  # rewards by which floor and spread are judged
+RECENT = 100  # latest rewards, from which the floor follows
 
 
 class RewardScale:
-    """A moving average of rewards, and their spread, as of the trials told so far.
+    """Scales rewards by those told before.
 
-    Rewards far below the recent ones count as much as the floor, three robust standard deviations below
-    their median; so do infeasible trials, whose reward of 0 would make all others look alike.
+    Rewards below the robust floor of the recent ones count as the floor; so do infeasible trials, whose
+    reward of 0 would make all others look alike.
 
     Args:
-        decay: per reward, of the moving average.
+        decay: of the moving average, per reward.
     """
 
     def __init__(self, decay: float) -> None:
@@ -26,14 +26,16 @@ class RewardScale:
         self._baseline: float | None = None
 
     def advantages(self, rewards: Sequence[float | None]) -> list[float]:
-        """Of a batch in order of tells; None is an infeasible trial. The batch is taken in."""
+        """Advantages of a batch in order of tells; None is an infeasible trial. The batch is remembered."""
         self._recent.extend(reward for reward in rewards if reward is not None)
         if not self._recent:
             return [0.0] * len(rewards)
+        # Raise failures to the floor.
         floor = self._floor()
         raised = np.array([floor if reward is None else max(reward, floor) for reward in rewards])
         if self._baseline is None:
             self._baseline = float(raised.mean())
+        # All are compared with the average before this batch, which then moves on.
         above = raised - self._baseline
         for reward in raised.tolist():
             self._baseline = self._decay * self._baseline + (1 - self._decay) * reward
@@ -41,6 +43,7 @@ class RewardScale:
         return (above / spread).tolist() if spread > 1e-12 else [0.0] * len(rewards)
 
     def _floor(self) -> float:
+        """The least reward that counts as such."""
         recent = np.array(self._recent)
         floor, lowest = robust_floor(recent), float(recent.min())
         # More than half of the rewards equal: the floor is their median, below which all would be alike.

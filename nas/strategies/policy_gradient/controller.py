@@ -7,15 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-INIT_RANGE = 0.1  # weights begin uniform in (-0.1, 0.1): NASNet's, and nearly a uniform policy
-LEAST = 1e-12  # probability that is reported: the log must be finite, also where rounding chose the option
+INIT_RANGE = 0.1  # first weights are uniform in (-0.1, 0.1), as NASNet's: nearly a uniform policy
+LEAST = 1e-12  # least probability reported: its log must be finite, also where rounding chose the option
 
 
 class Controller(Protocol):
     """A policy over choices of T decisions with up to K options each; B of them are a batch."""
 
     def log_probs(self, choices: Tensor) -> Tensor:
-        """Of every option, given the choices before it: (B, T) int64 to (T, B, K); -inf for no option."""
+        """Log-probabilities of all options, given the choices before: (B, T) int64 to (T, B, K).
+
+        Where a decision has fewer than K options, -inf.
+        """
         ...
 
     def draw(self, uniforms: Tensor, exploration: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,7 +30,7 @@ class Controller(Protocol):
         ...
 
     def parameters(self) -> list[nn.Parameter]:
-        """What is trained."""
+        """The parameters that are trained."""
         ...
 
 
@@ -38,7 +41,7 @@ class LstmController:
     weights of its own, follows.
 
     Args:
-        num_options: of each decision, at least one decision, at least two options.
+        num_options: number of options of each decision; at least one decision, at least two options.
         hidden: units of the layer and of the embeddings.
         rng: draws the first weights.
     """
@@ -49,10 +52,11 @@ class LstmController:
             return nn.Parameter(torch.as_tensor(values, dtype=torch.float32))
 
         length, most = len(num_options), max(num_options)
-        # Row 0 opens the sequence; the options of decision t, as inputs of the next one, begin at starts[t].
+        # Embeddings: row 0 opens the sequence; options of decision t, inputs of the next one, begin at
+        # starts[t].
         self._starts = torch.as_tensor(np.cumsum([1, *num_options[:-2]]))[:, None]  # (T - 1, 1)
         self._embedding = uniform(1 + sum(num_options[:-1]), hidden)
-        # Without a device it does not draw weights, which would use the generator of trials.
+        # On the meta device it draws no weights, which would use torch's global generator, the trials'.
         self._lstm = nn.LSTM(hidden, hidden, device="meta").to_empty(device="cpu")
         self._head_weight = uniform(length, hidden, most)
         self._head_bias = uniform(length, 1, most)
@@ -62,11 +66,12 @@ class LstmController:
                 parameter.copy_(uniform(*parameter.shape))
 
     def parameters(self) -> list[nn.Parameter]:
-        """What is trained."""
+        """The parameters that are trained."""
         return [self._embedding, self._head_weight, self._head_bias, *self._lstm.parameters()]
 
     def log_probs(self, choices: Tensor) -> Tensor:
         """See Controller."""
+        # Teacher forcing: each decision's input is the option taken before it; all steps in one call.
         tokens = choices.T[:-1] + self._starts[: choices.shape[1] - 1]  # (T - 1, B)
         tokens = nn.functional.pad(tokens, (0, 0, 1, 0))  # (T, B)
         outputs, _ = self._lstm(nn.functional.embedding(tokens, self._embedding))  # (T, B, hidden)
@@ -82,24 +87,24 @@ class LstmController:
         token = torch.zeros(len(uniforms), dtype=torch.int64)
         drawn = []
         for t in range(uniforms.shape[1]):
-            # One step after another: nn.LSTM would take several times as long.
+            # One step of the LSTM (nn.LSTM would take several times as long), then this decision's softmax.
             hidden, state = torch.lstm_cell(self._embedding[token], (hidden, state), *cell)
             probs = torch.addmm(biases[t], hidden, self._head_weight[t]).softmax(1)  # (B, K)
             drawn.append(self._options.pick(t, probs, uniforms[:, t : t + 1], exploration))
             if t + 1 < uniforms.shape[1]:
-                token = drawn[t][0][:, 0] + self._starts[t]
+                token = drawn[t][0][:, 0] + self._starts[t]  # the next decision's input
         return _joined(drawn)
 
 
 class IndependentController:
-    """One categorical distribution per decision, whatever the other choices; uniform at first."""
+    """One categorical distribution per decision, independent of the others; uniform at first."""
 
     def __init__(self, num_options: Sequence[int]) -> None:
         self._logits = nn.Parameter(torch.zeros(len(num_options), 1, max(num_options)))
         self._options = _Options(num_options)
 
     def parameters(self) -> list[nn.Parameter]:
-        """What is trained."""
+        """The parameters that are trained."""
         return [self._logits]
 
     def log_probs(self, choices: Tensor) -> Tensor:
@@ -117,7 +122,11 @@ class IndependentController:
 
 
 class _Options:
-    """How many options each decision has, beside decisions that have more."""
+    """Numbers of options, where decisions with fewer are padded to the most of all.
+
+    Attributes:
+        absent: (T, 1, K), added to logits: -inf for an option that a decision does not have, else 0.
+    """
 
     def __init__(self, num_options: Sequence[int]) -> None:
         self._num_options = num_options
@@ -127,7 +136,8 @@ class _Options:
         self._uniform = present / counts  # (T, 1, K)
 
     def pick(self, t: int, probs: Tensor, uniforms: Tensor, exploration: Tensor) -> tuple[Tensor, Tensor]:
-        """Options of decision t and the probability that each was drawn with, both (B, 1)."""
+        """Options of decision t and the probabilities that they were drawn with, both (B, 1)."""
+        # Mix the policy with a uniform draw, then invert the cumulated probabilities.
         probs = torch.lerp(probs, self._uniform[t], exploration[:, None])  # (B, K)
         option = torch.searchsorted(probs.cumsum(1).contiguous(), uniforms.contiguous(), right=True)
         option.clamp_(max=self._num_options[t] - 1)  # where rounding left the sum below 1
@@ -135,6 +145,6 @@ class _Options:
 
 
 def _joined(picks: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Of T picks, (B, 1) each, the options and the logarithms of the probabilities, both (B, T)."""
+    """Options and log-probabilities, both (B, T), of T picks of (B, 1) each."""
     options, probs = zip(*picks, strict=True)
     return torch.cat(options, 1), torch.cat(probs, 1).clamp_(min=LEAST).log()

@@ -1,4 +1,4 @@
-"""Model-based search: what told trials say of all others, and the best of what may be true of them."""
+"""Model-based search: a Gaussian process of the reward, searched by Thompson sampling and local search."""
 
 from array import array
 from typing import ClassVar
@@ -20,16 +20,18 @@ from nas.strategies.strategy import MAX_TRIALS, SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
-LEADERS = 5  # told trials with the best expected reward, from which a climb starts
-DREAMS = 3  # likewise by the reward that may be true
-CROSSINGS = 4  # of two leaders, each decision of one or the other
-FRESH = 3  # uniform starts
-CHECKED = 16  # of the climbs' best, which are compared by what is exactly known of them
+# Starts of the local searches of one ask.
+LEADERS = 5  # told trials with the highest expected reward
+SAMPLE_LEADERS = 3  # told trials with the highest reward in the posterior sample
+CROSSINGS = 4  # crossovers of two leaders, each decision from one or the other
+FRESH = 3  # uniform draws
+
+CHECKED = 16  # best candidates of the local searches, which are compared by their exact costs
 FRESH_DRAWS = 50  # uniform draws until one is new
-BLOCK = 16  # trials for which a model is added to before it is fitted anew
-FEW = 128  # trials of which a model is fitted anew for each
-GROWTH = 1.2  # hyperparameters are learned again with so many times the trials
-DERIVE_KNOWN = 2**63  # keeps the draws that describe the space apart from asks, whose word is the trial
+BLOCK = 16  # trials by which a model is extended before it is fitted as a whole
+FEW = 128  # trials up to which a model is fitted as a whole for each
+GROWTH = 1.2  # hyperparameters are learned again whenever the trials have grown by this factor
+DERIVE_KNOWN = 2**63  # seeds the draws that describe the space apart from asks (seeded with their trial)
 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
@@ -37,9 +39,10 @@ class PredictorSettings:
     """When the model begins, how bold its proposals are, and how much it is fitted to.
 
     Attributes:
-        initial: how many trials must have been told before the model proposes; until then asks are uniform.
-        temperature: 0 asks for the best by what is expected, 1 for the best of a posterior sample.
-        rows: most trials the model is fitted to; of more, the first quarter of these and the latest.
+        initial: number of told trials from which on the model proposes; until then asks are uniform.
+        temperature: 0 asks for the best by expectation, 1 for the best of a posterior sample.
+        rows: most trials that the model is fitted to; of more, a quarter of `rows` are the earliest, the
+            others the latest.
     """
 
     initial: int = Field(default=10, ge=2, le=MAX_TRIALS)
@@ -55,12 +58,12 @@ class PredictorSettings:
 
 
 class Predictor:
-    """Fits a model of the reward to all trials told, and asks for the best of one function that may be true.
+    """Fits a model of the reward to all trials told, and asks for the best of one posterior sample.
 
     Accuracy is a Gaussian process over options and pairs of them; the cost factor is learned apart, almost
-    without noise, also from what is known before training. An ask draws a function of the posterior, its
-    uncertainty scaled by `temperature` (Thompson sampling), and climbs on it from the leaders, their
-    crossings and fresh draws. Trials under way count as if they had given what is expected of them.
+    without noise, also from what is known before training. An ask draws a function from the posterior, its
+    uncertainty scaled by `temperature` (Thompson sampling), and searches it locally from the leaders, their
+    crossings and fresh draws. Trials in flight count as if they had given their expected result.
     """
 
     Settings: ClassVar[type[PredictorSettings]] = PredictorSettings
@@ -73,14 +76,15 @@ class Predictor:
         self._seen: set[Choices] = set()
         self._pending: dict[int, Choices] = {}
         self._known: KnownCosts | None = None
-        self._hyper: tuple[int, RewardHyperparameters] | None = None  # and the trials they were learned of
-        self._block: tuple[tuple[int, int], RewardModel] | None = None  # and what it was fitted to
-        self._model: tuple[int, RewardModel] | None = None  # and the trials it was fitted to
+        # Caches, each with what it was computed from: numbers of told trials.
+        self._hyper: tuple[int, RewardHyperparameters] | None = None
+        self._block: tuple[tuple[int, int], RewardModel] | None = None
+        self._model: tuple[int, RewardModel] | None = None
 
     # ------------------------------------------------------------------ asking
 
     def ask(self, trial_id: int) -> Ask:
-        """The best new one of a function that may be true, or a uniform draw while little is told."""
+        """The best new architecture of a posterior sample, or a uniform draw while little is told."""
         rng = np.random.default_rng([self._seed, trial_id])
         choices = None
         if len(self._told) >= self._settings.initial and self._one_hot.table.shape[1] and any(self._reward):
@@ -90,6 +94,7 @@ class Predictor:
         return Ask(trial_id=trial_id, choices=choices, epochs=self._epochs)
 
     def _fresh(self, rng: np.random.Generator) -> Choices:
+        """A uniform draw, new if one is found."""
         for _ in range(FRESH_DRAWS):
             choices = self._space.sample(rng)
             if choices not in self._seen:
@@ -97,24 +102,30 @@ class Predictor:
         return choices
 
     def _proposal(self, rng: np.random.Generator) -> Choices | None:
+        """The model's proposal; None where local search meets nothing new."""
+        # Model: fitted to the told trials; trials in flight take their expected values.
         known, model = self._known_costs(), self._fitted()
         pending = list(dict.fromkeys(self._pending.values()))
+        # Thompson sampling: one reward function drawn from the posterior.
         reward = model.sample(
             rng,
             temperature=self._settings.temperature,
             pending=np.array(pending, dtype=np.int64).reshape(len(pending), len(self._space.num_options)),
             extras=known.of(pending),
         )
+        # Local search, on the function with known costs as effects of choices too.
         climb = Climb(self._space, self._one_hot, model.in_choices(reward), self._seen)
         best = climb.best_unseen(self._starts(rng, model, reward), CHECKED)
         if not best:
             return None
+        # The best candidate, now by its exact costs.
         return best[int(np.argmax(self._scores(reward, best)))]
 
     def _starts(self, rng: np.random.Generator, model: RewardModel, reward: RewardEffects) -> list[Choices]:
+        """Starts of local search: leaders by expectation and in the sample, crossings of leaders, draws."""
         told = list(dict.fromkeys(self._told[i] for i in self._used()))
         leaders = self._leading(model.mean, told, LEADERS)
-        starts = leaders + self._leading(reward, told, DREAMS)
+        starts = leaders + self._leading(reward, told, SAMPLE_LEADERS)
         for _ in range(CROSSINGS):
             pair = rng.integers(len(leaders), size=2)
             first, second = (leaders[i] for i in pair)
@@ -125,19 +136,21 @@ class Predictor:
         return starts + [self._space.sample(rng) for _ in range(FRESH)]
 
     def _leading(self, reward: RewardEffects, among: list[Choices], count: int) -> list[Choices]:
+        """The `count` architectures with the highest reward, the best first."""
         order = np.argsort(-self._scores(reward, among), kind="stable")
         return [among[i] for i in order[:count]]
 
     def _scores(self, reward: RewardEffects, choices: list[Choices]) -> np.ndarray:
+        """Logarithms of the rewards, (n), by exact costs."""
         options = self._one_hot.options(np.array(choices, dtype=np.int64))
         return reward.of(options, self._known_costs().of(choices))
 
     def recommend(self) -> Choices | None:
-        """The told one with the highest expected reward, not that of the luckiest result; None if unknown."""
+        """The told one with the highest expected reward, not the luckiest result; None if unknown."""
         return next(iter(self.leaders(1)), None)
 
     def leaders(self, count: int) -> list[Choices]:
-        """The told ones with the highest expected rewards, the best first."""
+        """The `count` told ones with the highest expected rewards, the best first."""
         if not len(self._told) or not self._one_hot.table.shape[1] or not any(self._reward):
             return []
         used = self._used()
@@ -147,15 +160,16 @@ class Predictor:
         found = dict.fromkeys(self._told[used[i]] for i in best if scores[i] > -np.inf)
         return list(found)[:count]
 
-    # ------------------------------------------------------------------ the model, of what was told alone
+    # ------------------------------------------------------------------ the model, from told trials alone
 
     def _used(self) -> np.ndarray:
-        """Which of the told trials the model is fitted to."""
+        """Indices of the told trials that the model is fitted to."""
         count = len(self._told)
         block = _last_block(count)
         return np.concatenate([self._of_first(block), np.arange(block, count)])
 
     def _of_first(self, count: int) -> np.ndarray:
+        """Indices of the trials that a fit to the first `count` uses: at most `rows`."""
         most = self._settings.rows
         if count <= most:
             return np.arange(count)
@@ -163,6 +177,7 @@ class Predictor:
         return np.concatenate([np.arange(early), np.arange(count - most + early, count)])
 
     def _fitted(self) -> RewardModel:
+        """The model of all told trials: that of the last full block, extended by the trials since."""
         count = len(self._told)
         if self._model is None or self._model[0] != count:
             told, extras = self._data(self._used())
@@ -170,7 +185,7 @@ class Predictor:
         return self._model[1]
 
     def _of_block(self, count: int) -> RewardModel:
-        """The model of the trials up to the last full block, which later ones are added to.
+        """The model of the trials up to the last full block, which the later ones extend.
 
         It follows from `count` alone, so that a replay computes the same numbers, to the last digit.
         """
@@ -182,7 +197,7 @@ class Predictor:
         return self._block[1]
 
     def _hyperparameters(self) -> RewardHyperparameters:
-        """Learned of the trials up to the last of a few counts, so that a replay learns the same."""
+        """Hyperparameters, learned from the trials up to the last of a few counts, live and in a replay."""
         count = self._learned_at(len(self._told))
         if self._hyper is None or self._hyper[0] != count:
             told, extras = self._data(self._of_first(count))
@@ -190,12 +205,14 @@ class Predictor:
         return self._hyper[1]
 
     def _learned_at(self, told: int) -> int:
+        """The number of trials from which hyperparameters are learned while `told` trials are known."""
         count = min(self._settings.initial, told)
         while (more := int(np.ceil(count * GROWTH))) <= told:
             count = more
         return count
 
     def _data(self, indices: np.ndarray) -> tuple[Told, np.ndarray]:
+        """These told trials, and what is known of their costs beforehand, (n, quantities)."""
         choices = [self._told[i] for i in indices]
         told = Told(
             rows=np.array(choices, dtype=np.int64),
@@ -213,13 +230,14 @@ class Predictor:
     # ------------------------------------------------------------------ what is recorded
 
     def asked(self, ask: Ask) -> None:
-        """It is under way, and nobody else proposes it."""
+        """Remembers the ask as in flight, and its choices, which are not proposed again."""
         self._pending[ask.trial_id] = ask.choices
         self._seen.add(ask.choices)
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """The model learns it; of a stopped trial no accuracy is known, and an equal one is known already."""
+        """Adds the trial to those that the model is fitted to."""
         self._pending.pop(ask.trial_id, None)
+        # A stopped trial has no final accuracy; the equal of a cached one was told before.
         if outcome.status in ("completed", "infeasible"):
             self._told.append(ask.choices)
             good = outcome.status == "completed"
@@ -227,11 +245,11 @@ class Predictor:
             self._reward.append(max(outcome.reward, 0.0) if good else 0.0)
 
     def withdrawn(self, ask: Ask) -> None:
-        """It may be proposed again."""
+        """Forgets the choices, which may be proposed again."""
         self._pending.pop(ask.trial_id, None)
         self._seen.discard(ask.choices)
 
 
 def _last_block(count: int) -> int:
-    """Up to which trial models are fitted as a whole."""
+    """Number of trials that models are fitted to as a whole, of `count`."""
     return count if count < FEW else count - count % BLOCK

@@ -1,4 +1,4 @@
-"""What told trials say of the reward everywhere: accuracy by a process, its cost factor by another.
+"""A model of the reward, fitted to told trials: one process for the accuracy, another for its cost factor.
 
 The reward is accuracy times powers of what a network costs. Only the accuracy is noisy, and only the cost
 follows nearly from what is known before training, so each has a model of its own; nobody needs the exponents.
@@ -24,12 +24,12 @@ from nas.strategies.predictor.local_search import RewardEffects, log_reward
 from nas.strategies.robust_floor import robust_floor
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 
-SURROGATE_ROWS = 200  # uniform architectures by which what is known becomes a function of choices
-FIT_ROWS = 200  # of which hyperparameters are learned, at most: that is cubic in them
-COST_ROWS = 400  # the latest of those that tell the cost factor: without noise, few are enough
-MOST_CACHED = 20_000  # architectures whose known quantities are kept: counting a network takes milliseconds
-OWN = 0.5  # of what options and pairs do not explain of an accuracy: the network's own share, not chance
-HOPELESS = 0.9  # of the best reward, where nothing is expected to be the best any more
+SURROGATE_ROWS = 200  # uniform architectures from which known costs are learned as a function of choices
+FIT_ROWS = 200  # most trials that hyperparameters are learned from: the cost is cubic in them
+COST_ROWS = 400  # latest trials that the cost factor is learned from: without noise, few are enough
+MOST_CACHED = 20_000  # architectures whose known costs are kept: counting a network takes milliseconds
+OWN = 0.5  # share of a residual of the accuracy that is the network's own effect, not chance
+HOPELESS = 0.9  # share of the best reward below which an expected reward counts as hopeless
 EXACT = Prior(
     noise=1e-4,
     noise_spread=2.0,
@@ -45,22 +45,22 @@ ACCURACY = Prior()
 
 @dataclass(frozen=True)
 class Told:
-    """What trials gave; of an infeasible one the accuracy and the reward are 0."""
+    """Choices and results of trials; accuracy and reward of an infeasible one are 0."""
 
     rows: np.ndarray  # (n, decisions)
     accuracy: np.ndarray  # (n), 0-1
     reward: np.ndarray  # (n)
 
     def take(self, indices: np.ndarray) -> "Told":
-        """Some of them."""
+        """The trials at these indices."""
         return Told(self.rows[indices], self.accuracy[indices], self.reward[indices])
 
 
 class KnownCosts:
-    """What a space knows without training, as numbers around 0, and as functions of the choices alone.
+    """Costs that a space knows without training: standardised logarithms, also as functions of choices.
 
     Attributes:
-        effects: of each quantity, over choices.
+        effects: each quantity as a function of choices, nearly.
     """
 
     def __init__(self, space: ChoiceSpace, one_hot: OneHot, rng: np.random.Generator) -> None:
@@ -72,17 +72,19 @@ class KnownCosts:
         self.effects: list[Effects] = []
         if not self._names:
             return
+        # Standardise by uniform architectures.
         drawn = list(dict.fromkeys(space.sample(rng) for _ in range(SURROGATE_ROWS)))
         logs = self.of(drawn)
         spread = logs.std(axis=0)
         self._middle, self._scale = logs.mean(axis=0), np.where(spread > 1e-9, spread, 1.0)
+        # Learn each quantity as effects of options and pairs, so that local search need not count networks.
         rows, nothing = np.array(drawn, dtype=np.int64), np.zeros((len(drawn), 0))
         for values in self.of(drawn).T:
             hyper = fit_hyperparameters(one_hot, rows, nothing, values, EXACT)
             self.effects.append(ChoiceProcess(one_hot, rows, nothing, values, hyper).mean())
 
     def of(self, choices: Sequence[Choices]) -> np.ndarray:
-        """(n, quantities)."""
+        """The standardised quantities, (n, quantities)."""
         logs = np.array([self._logs(each) for each in choices]).reshape(len(choices), len(self._names))
         return (logs - self._middle) / self._scale
 
@@ -99,14 +101,14 @@ class KnownCosts:
 
 @dataclass(frozen=True)
 class RewardHyperparameters:
-    """Of the two processes; None where the cost factor is the same everywhere."""
+    """Hyperparameters of both processes; None where the cost factor is the same everywhere."""
 
     logit: Hyperparameters
     log_cost: Hyperparameters | None
 
 
 class RewardModel:
-    """The two processes of so many told trials."""
+    """Both processes, fitted to told trials."""
 
     def __init__(
         self, one_hot: OneHot, known: KnownCosts, told: Told, extras: np.ndarray, hyper: RewardHyperparameters
@@ -121,9 +123,9 @@ class RewardModel:
             self._log_cost = costs.mean()
 
     def later(self, told: Told, extras: np.ndarray) -> "RewardModel":
-        """With trials told since (the last rows of `told`, which begins with those before).
+        """The model extended by trials told since (the last rows of `told`, which begins with those before).
 
-        The cost factor is nearly without noise, and not learned anew.
+        The cost factor is nearly without noise, and not learned again.
         """
         other = copy(self)
         other.__dict__.pop("mean", None)
@@ -133,19 +135,22 @@ class RewardModel:
 
     @cached_property
     def mean(self) -> RewardEffects:
-        """What is expected."""
+        """The expected reward."""
         return RewardEffects(self._logit.mean(), self._log_cost)
 
     def trained(self, told: Told, extras: np.ndarray) -> np.ndarray:
-        """(n): the logarithm of the reward expected of each trial of the model; infeasible ones: of 0.
+        """Logarithms of the rewards expected of the model's trials, (n); -inf for infeasible ones.
 
-        What the model does not explain is in part the network's own, which no effect of options tells: OWN
-        of it is believed, and more of several trainings' mean, in which chance has less of a part.
+        A residual of the accuracy is in part the network's own, which no effect of options tells: the share
+        OWN of it is believed, and more of the mean of several trainings, in which chance has less of a part.
         """
+        # Mean residual of each network, over its trainings.
         _, networks, times = np.unique(told.rows, axis=0, return_inverse=True, return_counts=True)
         networks = networks.reshape(-1)
         deviations = np.bincount(networks, self._logit.deviations()) / times
+        # Shrink it: of n trainings' mean, chance has a variance n times lower than of one.
         believed = OWN / (OWN + (1 - OWN) / times) * deviations
+        # Expected accuracy with that, times the cost factor that was told.
         logit = self.mean.logit.of(self._one_hot.options(told.rows), extras) + believed[networks]
         with np.errstate(divide="ignore"):
             return log_reward(logit, np.log(told.reward / np.maximum(told.accuracy, ALMOST)))
@@ -153,18 +158,18 @@ class RewardModel:
     def sample(
         self, rng: np.random.Generator, *, temperature: float, pending: np.ndarray, extras: np.ndarray
     ) -> RewardEffects:
-        """One reward that may be true, less uncertain where trials (n, decisions) are under way."""
+        """A sample of the reward's posterior, less uncertain where trials (n, decisions) are in flight."""
         logit = self._logit.believing(pending, extras) if len(pending) else self._logit
         return RewardEffects(logit.sample(rng, temperature=temperature), self._log_cost)
 
     def in_choices(self, reward: RewardEffects) -> RewardEffects:
-        """The same, nearly, where what is known has not been looked up."""
+        """Nearly the same reward as a function of choices alone, without looking up known costs."""
         effects = self._known.effects
         return RewardEffects(reward.logit.in_choices(effects), reward.log_cost.in_choices(effects))
 
 
 def fit_reward(one_hot: OneHot, told: Told, extras: np.ndarray) -> RewardHyperparameters:
-    """The most probable hyperparameters of these trials, or of FIT_ROWS of them."""
+    """The most probable hyperparameters, given these trials or FIT_ROWS of them."""
     some = spread_out(len(told.rows), most=FIT_ROWS)
     told, extras = told.take(some), extras[some]
     priced, log_costs = priced_rows(told)
@@ -180,7 +185,7 @@ def fit_reward(one_hot: OneHot, told: Told, extras: np.ndarray) -> RewardHyperpa
 
 
 def logits(told: Told) -> np.ndarray:
-    """Of the accuracies, none below a floor.
+    """Logits of the accuracies, (n), none below a floor.
 
     It is the robust floor, or so low that no cost factor that was told would bring it near the best reward.
     """
@@ -195,11 +200,12 @@ def logits(told: Told) -> np.ndarray:
 
 
 def priced_rows(told: Told) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows tell their cost factor (m), and its logarithm (m)."""
+    """Indices of the trials whose cost factor is known (m), and its logarithms (m)."""
     priced = np.flatnonzero((told.reward > 0) & (told.accuracy > 0))
     return priced, np.log(told.reward[priced] / told.accuracy[priced])
 
 
 def _flat(options: int, extras: int, log_costs: np.ndarray) -> Effects:
+    """The mean of the cost factor's logarithm, everywhere."""
     middle = float(log_costs.mean()) if len(log_costs) else 0.0
     return Effects(middle, np.zeros(options), np.zeros((options, options)), np.zeros(extras))
