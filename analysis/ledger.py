@@ -76,7 +76,7 @@ def pauses(found: pd.DataFrame) -> list[tuple[float, float]]:
 
 
 def utilisation(trials: pd.DataFrame) -> float:
-    """The share of the workers' time in which they trained, measured or judged something; NaN of no trial."""
+    """The share of the workers' time in which they trained, timed or evaluated; NaN without trials."""
     spent = ledger(trials)
     total = float(spent["total"].sum())
     return float(spent[["timing", "train", "evaluate"]].to_numpy().sum()) / total if total else float("nan")

@@ -14,7 +14,7 @@ COLOURS = {"train": "c1", "timing": "c2", "evaluate": "c3", "build": "c4", "othe
 NAMES = {
     "train": "training",
     "timing": "timing",
-    "evaluate": "judging",
+    "evaluate": "evaluating",
     "build": "building",
     "other": "other",
     "idle": "idle",
@@ -29,7 +29,8 @@ def cost_section(facts: RunFacts) -> Markup:
     total, used = float(spent["total"].sum()), utilisation(facts.trials)
     words = (
         f"{duration(wall_seconds(found))} on {len(spent)} worker{'s' if len(spent) > 1 else ''}: "
-        f"{duration(total)} of device time; {100 * used:.0f} % of it went into training, timing and judging."
+        f"{duration(total)} of device time; {100 * used:.0f} % of it went into training, timing and "
+        "evaluating."
     )
     stops = len(pauses(found))
     if stops:
@@ -84,7 +85,7 @@ def _utilisation_picture(found: pd.DataFrame, workers: int) -> Markup:
 def busy_by_kind(found: pd.DataFrame, edges: np.ndarray) -> dict[str, np.ndarray]:
     """The mean number of workers at each kind of work within each span.
 
-    A trial builds, times, trains and judges; time that none of these names is taken to pass before training.
+    A trial builds, times, trains and evaluates; other time is taken to pass before training.
     """
     width = float(edges[1] - edges[0]) or 1.0
     begin = found["start"].to_numpy(dtype=float)

@@ -83,7 +83,7 @@ TRIAL_COLUMNS = (
     Column("build_seconds", _FLOAT, "building and counting", "s"),
     Column("timing_seconds", _FLOAT, "measuring step time", "s"),
     Column("train_seconds", _FLOAT, "training", "s"),
-    Column("evaluate_seconds", _FLOAT, "judging by minival", "s"),
+    Column("evaluate_seconds", _FLOAT, "evaluating on minival", "s"),
     Column("timing_device", _TEXT, "where step time was measured"),
     Column("timing_resolution", _INT, "at which resolution", "px"),
     Column("timing_batch_size", _INT, "at which batch size"),
