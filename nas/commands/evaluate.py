@@ -22,7 +22,7 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """SearchReward trained weights on labelled images, at any size."""
+    """Evaluate trained weights on labelled images, at any size."""
     from nas.screens.evaluation import draw_confusion, evaluation_screen
     from nas.training.evaluation import evaluate_images, labelled_images
     from trials.training.weights_file import load_weights

@@ -15,7 +15,7 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
-from search_spaces.settings.overrides import Override
+from search_spaces.settings.overrides import Override, override_of
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
@@ -191,9 +191,17 @@ def read_search_config(source: str | Path, *, overrides: Sequence[str | Override
     try:
         check_names(config.reward)
     except ValueError as error:
-        name = Path(source).name if Path(source).is_file() else f"{source}.yaml"
-        raise ConfigError(f"{name}: {error}") from None
+        raise ConfigError(f"{_where_terms_stand(source, overrides)}: {error}") from None
     return config
+
+
+def _where_terms_stand(source: str | Path, overrides: Sequence[str | Override]) -> str:
+    """The option that gave terms of the reward, the last one where several did; else the file."""
+    given = [override_of(override) for override in overrides]
+    typed = [override.typed for override in given if override.location[:1] == ("reward",)]
+    if typed:
+        return typed[-1]
+    return Path(source).name if Path(source).is_file() else f"{source}.yaml"
 
 
 def check_networks(config: SearchConfig, *, num_classes: int) -> None:
