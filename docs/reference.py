@@ -4,8 +4,18 @@ import ast
 from collections.abc import Sequence
 from pathlib import Path
 
-MODULE = """{title}
+PACKAGE = """{title}
 {rule}
+
+.. automodule:: {title}
+"""
+# Modules do not stand in the sidebar, which lists packages: it is part of every page.
+MODULE = """:orphan:
+
+{title}
+{rule}
+
+In :doc:`{package}`.
 
 .. automodule:: {title}
 """
@@ -14,7 +24,8 @@ CONTENTS = """
    :widths: auto
 
 {rows}
-.. toctree::
+"""
+PACKAGES = """.. toctree::
    :hidden:
 
 {entries}"""
@@ -38,18 +49,21 @@ def modules_in(folder: Path) -> list[str]:
     return packages + sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 
 
-def pages_of(root: Path, package: str) -> dict[str, str]:
-    """Text of a page for the package and for all in it, by dotted name."""
-    folder = root.joinpath(*package.split("."))
-    text = MODULE.format(title=package, rule="=" * len(package))
+def pages_of(root: Path, name: str) -> dict[str, str]:
+    """Text of a page for a package or module, and for all in it, by dotted name."""
+    folder = root.joinpath(*name.split("."))
+    rule = "=" * len(name)
     if not folder.is_dir():
-        return {package: text}
-    names = modules_in(folder)
-    rows = [f"   * - :doc:`{n} <{package}.{n}>`\n     - {subject(source_of(folder, n))}\n" for n in names]
-    entries = [f"   {n} <{package}.{n}>\n" for n in names]
-    pages = {package: text + CONTENTS.format(rows="".join(rows), entries="".join(entries)) if names else text}
-    for name in names:
-        pages |= pages_of(root, f"{package}.{name}")
+        return {name: MODULE.format(title=name, rule=rule, package=name.rpartition(".")[0])}
+    inner = modules_in(folder)
+    rows = [f"   * - :doc:`{n} <{name}.{n}>`\n     - {subject(source_of(folder, n))}\n" for n in inner]
+    entries = [f"   {n} <{name}.{n}>\n" for n in inner if (folder / n).is_dir()]
+    text = PACKAGE.format(title=name, rule=rule)
+    text += CONTENTS.format(rows="".join(rows)) if rows else ""
+    text += PACKAGES.format(entries="".join(entries)) if entries else ""
+    pages = {name: text}
+    for each in inner:
+        pages |= pages_of(root, f"{name}.{each}")
     return pages
 
 

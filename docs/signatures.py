@@ -2,7 +2,8 @@
 
 import re
 
-OBJECT = re.compile(r"<factory>|<[\w.]+ object at 0x[0-9a-f]+>")  # defaults that are no expressions
+# Defaults that are no expressions.
+OBJECT = re.compile(r"<(?:factory|function [\w.]+(?:<\w+>)?|[\w.]+ object at 0x[0-9a-f]+)>")
 
 
 def plain_signature(text: str) -> str:
