@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.choice_model import kendall_tau
-from analysis.frame import floats, ratio, searched
+from analysis.frame import floats, searched
 from analysis.intervals import Estimate, resampled
 from analysis.reward_map import seed_deviation
 
@@ -32,13 +32,13 @@ class ProxyAudit:
     seed_deviation: float
 
 
-def proxy_audit(trials: pd.DataFrame, audits: pd.DataFrame, terms: dict[str, float]) -> ProxyAudit | None:
+def proxy_audit(trials: pd.DataFrame, audits: pd.DataFrame) -> ProxyAudit | None:
     """Compares a run's trials with its longer trainings (`audits`); None where fewer than two are paired.
 
     The sizes and the step time of a pair are the short trial's, so that the two rewards differ by accuracy
     alone. Where an architecture was trained longer several times, the mean counts.
     """
-    pairs = paired(trials, audits, terms)
+    pairs = paired(trials, audits)
     if len(pairs) < 2:
         return None
     short, long = pairs["short"].to_numpy(), pairs["long"].to_numpy()
@@ -53,23 +53,22 @@ def proxy_audit(trials: pd.DataFrame, audits: pd.DataFrame, terms: dict[str, flo
     )
 
 
-def paired(trials: pd.DataFrame, audits: pd.DataFrame, terms: dict[str, float]) -> pd.DataFrame:
+def paired(trials: pd.DataFrame, audits: pd.DataFrame) -> pd.DataFrame:
     """A row for each architecture that was trained both ways; `ProxyAudit.pairs` has the columns."""
     longer = audits[(audits.status == "completed") & (audits.purpose == "audit")]
     groups = longer.groupby("architecture_id").agg(
         long_accuracy=("accuracy", "mean"), epochs=("epochs", "max")
     )
     rows = searched(trials)
-    rows = rows[rows.architecture_id.isin(groups.index)].drop_duplicates("architecture_id")
-    accuracy = floats(rows, "accuracy")
-    cost = np.ones(len(rows))
-    for name, exponent in terms.items():
-        cost = cost * ratio(rows, name) ** exponent
+    rows = rows[rows.architecture_id.isin(groups.index) & (rows.reward > 0)]
+    rows = rows.drop_duplicates("architecture_id")
+    accuracy, short = floats(rows, "accuracy"), floats(rows, "reward")
+    cost = short / accuracy  # by the rows' own reward, so also of terms that only the search could compute
     long = groups.loc[rows["architecture_id"], "long_accuracy"].to_numpy(dtype=np.float64)
     return pd.DataFrame(
         {
             "trial_id": rows["trial_id"].to_numpy(dtype=np.int64),
-            "short": accuracy * cost,
+            "short": short,
             "long": long * cost,
             "short_accuracy": accuracy,
             "long_accuracy": long,

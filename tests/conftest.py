@@ -1,11 +1,9 @@
-"""What several tests share: a small space, a configuration, and a trial that computes a formula."""
+"""Fixtures of several tests: a configuration, a search file, a local Ray, a typed command."""
 
-import math
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +15,8 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # tests' Ray st
 # Beside other tests, workers at Ray's nice 15 get almost nothing, and their test waits for them.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
-from nas.config import SearchConfig
-from search_spaces.yaml_io import from_mapping
-from trials.trial import (
-    DeviceInfo,
-    EpochResult,
-    Event,
-    Measurement,
-    Progress,
-    RunTrial,
-    Slot,
-    StepTime,
-    Trial,
-    TrialResult,
-    TrialTimes,
-)
-
-REPOSITORY = Path(__file__).parent.parent
-GOLDEN = Path(__file__).parent / "golden"
+from nas.search.config import SearchConfig
+from search_spaces.settings.yaml_files import from_mapping
 
 MakeConfig = Callable[..., SearchConfig]
 Nas = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
@@ -45,19 +27,20 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-# Tests of processes, Ray nodes and timings: on an overloaded machine one may fail through no fault of ours.
-# Such a test is tried once more, and the summary says so ("1 rerun"); a test that fails twice has failed.
-OF_PROCESSES = {
-    "test_api_examples", "test_bound_stopping", "test_chain", "test_cli", "test_device_lock",
-    "test_device_lock_files", "test_doctor", "test_executors", "test_inference_time", "test_inference_trials",
-    "test_measure", "test_predicted_step_time", "test_ray_cluster", "test_ray_pool", "test_ray_training",
-    "test_ray_tune", "test_report_browser", "test_retarget", "test_scaling_solver", "test_status",
-    "test_stopping", "test_store", "test_strategy_benchmark", "test_timing_places", "test_waiting_trials",
-}  # fmt: skip
+# Files in which real processes are killed under Ray, which notices by clocks of its own: on an overloaded
+# machine it may take for dead what only waits. Their tests are tried once more when they fail, and the
+# summary says so ("1 rerun"); what fails twice has failed. All others fail for good.
+RERUN = {
+    "test_executors": "a worker of a real Ray ends itself in a trial, and another one is started",
+    "test_ray_cluster": "one of three nodes on this machine is killed, another joins",
+    "test_ray_pool": "workers of a real Ray are killed, stopped and replaced",
+    "test_ray_training": "one of two processes that train together is killed, and all start anew",
+}
 
 
 LONGEST = (
-    "test_cli", "test_stopping", "test_ray_pool", "test_strategy_contract", "test_inference_time",
+    "test_cli", "test_golden_behaviour", "test_stopping", "test_ray_pool", "test_strategy_contract",
+    "test_inference_time",
     "test_measure", "test_faults", "test_api_examples", "test_ray_tune", "test_executors",
     "test_timing_places", "test_simulated", "test_recovery", "test_halving_trials", "test_config_properties",
     "test_full_training", "test_ray_cluster", "test_error_catalogue", "test_train",
@@ -65,14 +48,14 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks those of OF_PROCESSES; the longest files come first, so that no process ends with one alone.
+    """Marks those of RERUN; the longest files come first, so that no process ends with one alone.
 
     (With `--no-loadscope-reorder`: pytest-xdist would begin with the files of the most tests.)
     """
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
     for item in items:
-        if item.path.stem in OF_PROCESSES:
+        if item.path.stem in RERUN:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
@@ -103,7 +86,7 @@ TIMED = {"test_block_times", "test_inference_time", "test_predicted_step_time", 
 @pytest.fixture(scope="module", autouse=True)
 def few_rounds(request: pytest.FixtureRequest) -> Iterator[None]:
     """Elsewhere it ends after a few short rounds, in this process: it is most of a short trial's time."""
-    from trials import alternating
+    from trials.timing import alternating
 
     with pytest.MonkeyPatch.context() as patch:
         if request.path.stem not in TIMED:
@@ -133,78 +116,6 @@ def make_config() -> MakeConfig:
     return make
 
 
-def formula_worker(slot: Slot) -> RunTrial:
-    """A worker whose trials compute a formula of their choices: the same wherever they run."""
-
-    def run_trial(trial: Trial) -> Iterator[Event]:
-        yield Progress(trial_id=trial.trial_id, attempt=trial.attempt, phase="training", epoch=1, epochs=1)
-        value = sum((i + 1) * choice for i, choice in enumerate(trial.choices)) + trial.seed % 7
-        accuracy = 1 / (1 + math.exp(-value / 20))
-        epochs = tuple(
-            EpochResult(
-                trial_id=trial.trial_id,
-                attempt=trial.attempt,
-                epoch=epoch,
-                train_loss=1 / epoch,
-                train_accuracy=accuracy,
-                minival_loss=1 / epoch,
-                minival_accuracy=accuracy,
-                minival_accuracy_raw=accuracy,
-                learning_rate=0.1,
-                resolution=16,
-                train_seconds=1.0,
-                evaluate_seconds=0.1,
-            )
-            for epoch in range(1, trial.epochs + 1)
-        )
-        yield from epochs
-        yield formula_result(trial, accuracy=accuracy, epochs=epochs)
-
-    return run_trial
-
-
-def formula_result(
-    trial: Trial, *, accuracy: float, epochs: tuple[EpochResult, ...] = (), ratio: float = 1.5
-) -> TrialResult:
-    """A completed trial of that accuracy."""
-    now = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
-    return TrialResult(
-        trial=trial,
-        status="completed",
-        measurement=Measurement(
-            accuracy=accuracy,
-            accuracy_raw=accuracy,
-            accuracy_top5=1.0,
-            minival_images=100,
-            step_time=StepTime(
-                step_seconds=0.02 * ratio,
-                step_seconds_p10=0.019 * ratio,
-                step_seconds_p90=0.022 * ratio,
-                step_time_ratio=ratio,
-                step_time_ratio_spread=0.01,
-                step_time_ratio_error=0.002,
-                reference_step_seconds=0.02,
-                timing_seconds=1.0,
-                device="fake device",
-                resolution=16,
-                batch_size=64,
-                precision="fp32",
-            ),
-            params=1000 + 10 * sum(trial.choices),
-            macs=5000,
-            reference_params=1000,
-            reference_macs=5000,
-            peak_memory_bytes=None,
-        ),
-        params=1000 + 10 * sum(trial.choices),
-        macs=5000,
-        epochs=epochs,
-        device=DeviceInfo(device_name="fake device", device_id="0", host="here"),
-        times=TrialTimes(started_at=now, finished_at=now, train_seconds=2.0, evaluate_seconds=0.2),
-        precision="fp32",
-    )
-
-
 @pytest.fixture
 def digits_search_file(tmp_path: Path) -> Path:
     """A search file of six very short real trials on the digits."""
@@ -224,10 +135,21 @@ def digits_search_file(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def one_ray() -> Iterator[None]:
-    """A local Ray of two slots for a module: starting it takes seconds."""
+    """A local Ray of two slots for a module: starting it takes seconds.
+
+    However long processes take to start or to answer on a busy machine, they are waited for.
+    """
     import ray
 
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+    from trials.executors import ray_pool
+
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("RAY_worker_register_timeout_seconds", "600")
+        patch.setenv("RAY_health_check_failure_threshold", "100")
+        patch.setattr(ray_pool, "START_SECONDS", 600.0)
         ray.init(
             address="local",
             num_cpus=2,
@@ -243,7 +165,7 @@ def one_ray() -> Iterator[None]:
 @pytest.fixture
 def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Nas:
     """Types a command in the test's folder."""
-    from nas.cli import main  # not where nobody types
+    from nas.cli import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")

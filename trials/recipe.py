@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.architecture import STRICT
+from search_spaces.networks.architecture import STRICT
 
 Precision = Literal["auto", "fp32", "bf16"]
 # Algorithm 1; one size for each batch or for eight epochs, drawn; the final size all along.
@@ -18,6 +18,8 @@ SMALLEST, LARGEST = 8, 2048  # pixels
 @dataclass(frozen=True, config=STRICT)
 class Ramp:
     """A value that goes from `start` in the first training stage to `end` in the last (Algorithm 1)."""
+
+    EXPECTED: ClassVar[str] = "a number, or a mapping with the keys start and end"
 
     start: float = Field(ge=0)
     end: float = Field(ge=0)
@@ -165,8 +167,8 @@ class Recipe:
     def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
         """Algorithm 1: parts as equal as whole epochs allow; resolutions truncated.
 
-        Where sizes are drawn (see trials.resolution_schedule) these are the settings to draw from, one for
-        each size from the smallest, with the epochs that fall to it on average.
+        Where sizes are drawn (see trials.training.resolution_schedule) these are the settings to draw from,
+        one for each size from the smallest, with the epochs that fall to it on average.
         """
         sizes = self._sizes()
         count, total = len(sizes), epochs or self.epochs

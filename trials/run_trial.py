@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from search_spaces.architecture import Architecture
-from search_spaces.counting import Counts, count
-from search_spaces.network import check_resolution
-from trials.data import DataConfig
-from trials.device import (
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import Counts, count
+from search_spaces.networks.network import check_resolution
+from trials.checkpoint import TrialCheckpoint
+from trials.devices.device import (
     claim,
     device_info,
     give_back_freed_memory,
@@ -22,17 +22,20 @@ from trials.device import (
     peak_memory,
     reset_peak_memory,
 )
-from trials.device_lock import Role
-from trials.lock_files import FOLDER
-from trials.micro_batches import fit_in_memory
-from trials.packed import open_images
-from trials.precision import resolve_precision
+from trials.devices.device_lock import Role
+from trials.devices.lock_files import FOLDER
+from trials.failures import InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
+from trials.images.config import DataConfig
+from trials.images.device_images import ResidentImages
+from trials.images.packed import open_images
 from trials.recipe import Recipe
-from trials.resident import ResidentImages
 from trials.reward import Reward
-from trials.step import TrainingStep, build_step
-from trials.step_memory import step_memory
-from trials.train import WEIGHTS, EpochEnd, derived_seed, train
+from trials.timing.precision import resolve_precision
+from trials.timing.step_memory import step_memory
+from trials.timing.trial_timing import TrialTiming
+from trials.training.micro_batches import fit_in_memory
+from trials.training.step import TrainingStep, build_step
+from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
 from trials.trial import (
     DeviceInfo,
     Event,
@@ -50,9 +53,6 @@ from trials.trial import (
     TrialResult,
     TrialTimes,
 )
-from trials.trial_checkpoint import TrialCheckpoint
-from trials.trial_failures import InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
-from trials.trial_timing import TrialTiming
 
 STEP_MEMORY = "step_memory_bytes"  # the one limit whose measurement takes a process, and so is made on demand
 

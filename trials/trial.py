@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from search_spaces.architecture import STRICT, Architecture
+from search_spaces.networks.architecture import STRICT, Architecture
 from trials.recipe import Recipe
 
 Purpose = Literal["search", "baseline", "repeat", "audit"]

@@ -16,15 +16,15 @@ import torch
 from nas.doctor import machine
 from nas.doctor.findings import Finding, Level
 from nas.doctor.timing import timing_findings
-from nas.environment import describe_environment
-from trials.data import DataConfig, find_images
-from trials.decode import UnreadablePictureError, decode
-from trials.device import available_cores, available_slots, cpu_name
+from nas.search.environment import describe_environment
+from trials.devices.device import available_cores, available_slots, cpu_name
+from trials.devices.memory_bound import available_bytes
+from trials.devices.mps import START, mps_runs
 from trials.executors.ray_actors import connected
-from trials.gpu_clocks import driver_version, watched_clocks
-from trials.memory_bound import available_bytes
-from trials.mps import START, mps_runs
-from trials.packed import default_cache
+from trials.images.config import DataConfig, find_images
+from trials.images.decode import UnreadablePictureError, decode
+from trials.images.packed import default_cache
+from trials.timing.gpu_clocks import driver_version, watched_clocks
 
 GB, GIB = 1e9, 1 << 30
 DISK_HINDERS, DISK_NOTE = 1.0, 10.0  # GB

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from analysis.frame import searched
-from nas.describe_space import num_architectures
 from nas.report.facts import RunFacts, formula_markup
 from nas.report.markup import Markup, details, join, table, tag
 
@@ -31,7 +30,7 @@ CONDITIONS = {
 def searched_section(facts: RunFacts) -> Markup:
     """The space, the images, the strategy, the reward and the budget."""
     config, trials = facts.config, facts.trials
-    size = num_architectures(config.space) or config.space.size
+    size = config.space.num_architectures or config.space.size
     settings = ", ".join(f"{key} {value}" for key, value in config.strategy_settings().items())
     ended = ", ".join(f"{count:,} {status}" for status, count in trials["status"].value_counts().items())
     purposes = ", ".join(

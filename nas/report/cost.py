@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.ledger import ALL_KINDS, by_purpose, ledger, pauses, utilisation, wall_seconds, work
-from nas.live import duration
+from analysis.numbers import duration
 from nas.report.axes import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Scale, picture, x_axis, y_axis
 from nas.report.facts import RunFacts
 from nas.report.markup import Markup, details, figure, join, table, tag

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.frame import floats, searched
+from analysis.numbers import short_count
 from analysis.pareto import non_dominated
 from analysis.progress import front_points
-from nas.live import short_count
 from nas.report.axes import HEIGHT, label_at, picture, x_axis, x_scale, y_axis, y_scale
 from nas.report.diagram import stage_diagram
 from nas.report.facts import RunFacts, architecture_words, formula_markup, plain_rows, tooltip

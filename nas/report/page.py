@@ -16,8 +16,8 @@ from nas.report.learned import learned_section, trade_off_section
 from nas.report.markup import Markup, join, tag
 from nas.report.progress_picture import progress_section
 from nas.report.trust import audit_section, trust_section
-from search_spaces.yaml_io import ConfigError
-from trials.durable_files import DurableFiles
+from search_spaces.settings.yaml_files import ConfigError
+from trials.log.durable_files import DurableFiles
 
 NAME = "report.html"
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -72,7 +72,7 @@ def other_name(terms: Mapping[str, float] | None, device: str | None) -> str:
     """The file of another trade-off's report: report-step_time_ratio-0.1-nvidia-h200.html."""
     words = [f"{name}{power:g}" for name, power in (terms or {}).items()]
     if device is not None:
-        from nas.retarget import slug
+        from nas.measuring.retarget import slug
 
         words.append(slug(device))
     return "-".join(["report", *words]) + ".html"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.frame import floats
+from analysis.numbers import duration
 from analysis.progress import progress, random_band
-from nas.live import duration
 from nas.report.axes import (
     HEIGHT,
     Scale,

@@ -132,7 +132,7 @@ def _rungs(facts: RunFacts) -> list[str]:
 
 
 def _audit(facts: RunFacts) -> Markup:
-    audit = proxy_audit(facts.trials, facts.audits, dict(facts.terms))
+    audit = proxy_audit(facts.trials, facts.audits)
     if audit is None:
         return tag(
             "p",

@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from search_spaces.architecture import MAX_CHANNELS, MAX_LAYERS, Architecture, Stage
-from search_spaces.counting import count
-from search_spaces.network import check_resolution
-from search_spaces.rounding import Rule, round_channels, round_layers, scaled
-from search_spaces.yaml_io import ConfigError
+from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, Architecture, Stage
+from search_spaces.networks.counting import count
+from search_spaces.networks.network import check_resolution
+from search_spaces.networks.rounding import Rule, round_channels, round_layers, scaled
+from search_spaces.settings.yaml_files import ConfigError
 
 Heuristics = Literal["v1", "v2"]
 Ends = Literal["scaled", "fixed", "stem_as_first_stage"]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.describe import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number, read_described
 from nas.scaling.compound import (
     PAPER,
     PUBLISHED,
@@ -24,10 +23,12 @@ from nas.scaling.grid import grid_members
 from nas.scaling.solver import Budget, Solution, solve
 from nas.scaling.steps import Step, StepTable
 from nas.scaling.timer import OnStatus, StepTimer
-from search_spaces.architecture import Architecture
-from search_spaces.network import check_resolution
-from search_spaces.rounding import Rule
-from search_spaces.yaml_io import ConfigError, read_yaml
+from search_spaces.choices.described import read_described
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import check_resolution
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.networks.rounding import Rule
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 
 from nas.scaling.compound import Formula, Member, Rules, by_formula
-from search_spaces.yaml_io import ConfigError
+from search_spaces.settings.yaml_files import ConfigError
 
 TARGET = 2.0  # alpha * beta^2 * gamma^2: MACs double with each step of phi (EfficientNet, section 3.3)
 TOLERANCE = 0.05  # the paper's own choice, 1.2, 1.1 and 1.15, gives 1.92

@@ -8,7 +8,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from nas.live import short_count
+from analysis.numbers import short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Scaled
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from nas.scaling.compound import Formula, Member, Rules, by_formula
 from nas.scaling.steps import Step, StepTable
-from search_spaces.yaml_io import ConfigError
+from search_spaces.settings.yaml_files import ConfigError
 
 LOWEST_PHI, HIGHEST_PHI = -20.0, 20.0
 PRECISION = 1e-4  # of phi: 0.003 % of the MACs

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from nas.measure import (
+from nas.measuring.measure import (
     MAX_SECONDS,
     Conditions,
     Measured,
@@ -16,9 +16,9 @@ from nas.measure import (
 )
 from nas.scaling.compound import Member
 from nas.scaling.steps import Step
-from search_spaces.yaml_io import ConfigError
-from trials.device import is_out_of_memory, keep_freed_memory, lock_of
-from trials.step_time import measure_step_time
+from search_spaces.settings.yaml_files import ConfigError
+from trials.devices.device import is_out_of_memory, keep_freed_memory, lock_of
+from trials.timing.step_time import measure_step_time
 from trials.trial import StepTime
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from search_spaces.choice_space import Choices, ChoiceSpace
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
 NEIGHBOUR_DRAWS = 3  # parents tried for an unseen neighbour before a seen one is accepted

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from search_spaces.choice_space import ChoiceSpace
+from search_spaces.choices.choice_space import ChoiceSpace
 from trials.trial import Ask, Outcome
 
 

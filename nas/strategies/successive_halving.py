@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.choice_space import Choices, ChoiceSpace
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
 if TYPE_CHECKING:
-    from nas.strategy import Strategy
+    from nas.strategies.strategy import Strategy
 
 SLACK = 16  # trials of a rung beyond its promoted share whose checkpoints are kept: ranks move
 

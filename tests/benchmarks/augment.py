@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trials.augment import crop_and_flip, keyed_uniform, random_resized_crop
-from trials.randaugment import DRAWS_PER_LAYER, rand_augment
+from trials.augmentation.augment import crop_and_flip, keyed_uniform, random_resized_crop
+from trials.augmentation.randaugment import DRAWS_PER_LAYER, rand_augment
 
 BATCH = 256
 LAYERS = 2

@@ -21,16 +21,16 @@ import numpy as np
 import torch
 
 from analysis.choice_model import kendall_tau
-from search_spaces.architecture import Architecture
-from search_spaces.counting import count
-from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml, to_mapping
-from trials.block_fit import Fit, fit_table
-from trials.block_table import BlockTable, PartedNetwork, WholeNetwork, read_table, write_table
-from trials.block_times import Bench, BlockMeasurement, covering, drawn_networks, table_conditions
-from trials.device import available_slots, claim, device_info
-from trials.precision import resolve_precision
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.settings.yaml_files import read_yaml, to_mapping
+from trials.devices.device import available_slots, claim, device_info
 from trials.recipe import Ramp, Recipe
+from trials.timing.block_fit import Fit, fit_table
+from trials.timing.block_table import BlockTable, PartedNetwork, WholeNetwork, read_table, write_table
+from trials.timing.block_times import Bench, BlockMeasurement, covering, drawn_networks, table_conditions
+from trials.timing.precision import resolve_precision
 
 MUST_ERROR, MUST_TAU, MUST_TIMES = 0.05, 0.95, 3.0
 STATE = "measured.json"  # a table whose whole networks include those that are predicted

@@ -14,11 +14,10 @@ from typing import Any
 
 import yaml
 
-from nas.config import SearchConfig
-from search_spaces.yaml_io import from_mapping
+from nas.search.config import SearchConfig
+from search_spaces.settings.yaml_files import from_mapping
+from trials.log.store import recorded_trials
 from trials.reward import Reward
-from trials.rows import ratio_to_reference
-from trials.store import recorded_trials
 
 
 def stopped(run: Path, bound: float) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def stopped(run: Path, bound: float) -> dict[str, Any]:
     for row in rows:
         seconds = row["train_seconds"] + row["evaluate_seconds"]
         found["seconds"] += seconds + row["build_seconds"] + row["timing_seconds"]
-        most = reward.of(bound, lambda name, known=row: ratio_to_reference(known, name))
+        most = reward.of_row({**row, "accuracy": bound})
         if most < best:
             found["stopped"] += 1
             found["saved"] += seconds

@@ -14,11 +14,11 @@ import time
 import numpy as np
 import torch
 
-from search_spaces.architecture import Architecture
-from search_spaces.counting import count, count_module
-from search_spaces.network import build_network
-from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count, count_module
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import read_yaml
 
 SEED, NUM_CLASSES = 0, 1000
 PASSES, COMPARED = 5, 20

@@ -25,14 +25,14 @@ import torch
 from torch import multiprocessing
 from torch.distributed import FileStore, ProcessGroupGloo
 
-from search_spaces.architecture import Architecture
-from search_spaces.network import build_network
-from search_spaces.yaml_io import read_yaml
-from trials.device import available_cores, cpu_name, keep_freed_memory
-from trials.device_group import ALONE, DeviceGroup, share_of_batch
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.device import available_cores, cpu_name, keep_freed_memory
 from trials.recipe import Ramp, Recipe
-from trials.step import TrainingStep
-from trials.step_time import TimedBatch
+from trials.training.device_group import ALONE, DeviceGroup, share_of_batch
+from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 
 CPU = torch.device("cpu")
 
@@ -91,7 +91,7 @@ def process(rank: int, arguments: argparse.Namespace, folder: str) -> None:
 def measured(arguments: argparse.Namespace, group: DeviceGroup) -> list[Round]:
     """The rounds after one that warms up."""
     together, alone = new_step(arguments, group), new_step(arguments, ALONE)
-    batch = TimedBatch.synthetic(
+    batch = SyntheticBatch.random(
         batch_size=arguments.batch_size, resolution=arguments.resolution, num_classes=10, device=CPU
     )
     own = share_of_batch(arguments.batch_size, rank=group.rank, size=group.size)

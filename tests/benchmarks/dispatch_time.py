@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from trial_throughput import UNMEASURED
 
-from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml
-from trials.data import DataConfig
-from trials.device import available_slots
+from search_spaces.choices.space import SearchSpace
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.device import available_slots
 from trials.executors.ray_actors import ray_actors
+from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import Progress, Trial

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.config import SearchConfig, read_search_config
-from nas.news import RowWritten
-from nas.search import search
+from nas.events import RowWritten
+from nas.search.config import SearchConfig, read_search_config
+from nas.search.search import search
 from trials.executors.ray_actors import ray_actors
 from trials.trial import (
     DeviceInfo,
@@ -85,7 +85,7 @@ def with_log(trials: int) -> float:
             Path(folder) / "run",
             execute=ray_actors(workers=WORKERS),
             start=start_nothing,
-            on_news=note,
+            on_event=note,
         )
     return 1000 * (ends[-1] - ends[WARM_UP]) / (len(ends) - 1 - WARM_UP)
 

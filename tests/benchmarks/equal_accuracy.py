@@ -26,16 +26,16 @@ from plain_trials import as_plain
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.architecture import Architecture, Stage
-from search_spaces.network import build_network
-from trials.data import DataConfig
-from trials.device import keep_freed_memory
-from trials.packed import open_images
-from trials.precision import resolve_precision
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.network import build_network
+from trials.devices.device import keep_freed_memory
+from trials.images.config import DataConfig
+from trials.images.device_images import ResidentImages
+from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
-from trials.resident import ResidentImages
-from trials.step import TrainingStep
-from trials.train import EpochEnd, train
+from trials.timing.precision import resolve_precision
+from trials.training.step import TrainingStep
+from trials.training.train import EpochEnd, train
 
 SIDE, BATCH = 32, 64
 NETWORK = Architecture(

@@ -33,9 +33,9 @@ from rich.table import Table
 
 from analysis.pareto import hypervolume
 from analysis.seed_curves import interval
-from nas.simulate import KnownOutcomes, SimulatedEnd, simulate_search
-from nas.strategy import build_strategy
-from search_spaces.choice_space import Choices
+from nas.simulation.simulate import KnownOutcomes, SimulatedEnd, simulate_search
+from nas.strategies.strategy import build_strategy
+from search_spaces.choices.choice_space import Choices
 
 PEER = "optuna_nsga2"
 UNIFORM = 1_000  # architectures by which the corner of a synthetic space is set

@@ -34,13 +34,13 @@ import numpy as np
 
 from analysis.choice_model import kendall_tau
 from analysis.intervals import resampled
-from nas.simulate import KnownOutcomes, recommended, simulate_search
-from nas.strategy import build_strategy
-from search_spaces.architecture import Architecture
-from search_spaces.choice_space import Choices, ChoiceSpace
-from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import from_mapping, read_yaml
-from trials.data import DataConfig
+from nas.simulation.simulate import KnownOutcomes, recommended, simulate_search
+from nas.strategies.strategy import build_strategy
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import from_mapping, read_yaml
+from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.reward import Reward
 from trials.run_trial import WorkerSetup, start_worker

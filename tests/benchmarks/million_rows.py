@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 
 from synthetic_run import write_run
 
 from analysis.frame import ranked, read_trials, reranked
-from trials.log_files import table_bytes
+from trials.log.parts import table_bytes
 
 TERMS = {"step_time_ratio": -0.2, "params": -0.05}
 

@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml
-from trials.data import DataConfig
+from search_spaces.choices.space import SearchSpace
+from search_spaces.settings.yaml_files import read_yaml
 from trials.executors.ray_actors import ray_actors
+from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import Progress, StartWorker, Trial, TrialResult, WorkerJoined

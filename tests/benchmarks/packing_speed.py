@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from trials.data import DataConfig
-from trials.packed import open_images
+from trials.images.config import DataConfig
+from trials.images.packed import open_images
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
     python tests/benchmarks/parity.py [--random 20] [--onnx 3] [-o parity.csv]
 
 Where a library does not load, or cannot express a network, the table says so. Where torchvision's compiled
-operators do not load beside a CPU-only torch, their names are declared first, as tests/test_parity.py does. A
-difference is over the largest output, at least 1, at 64 and 65 px.
+operators do not load beside a CPU-only torch, their names are declared first, as
+tests/trials/training/test_parity.py does. A difference is over the largest output, at least 1, at 64
+and 65 px.
 """
 
 import argparse
@@ -16,16 +17,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "trials" / "training"))
 
 from test_parity import import_others, random_architectures
 
-from nas.library_check import BUILDERS, largest_difference, library_network, with_random_norms
-from nas.onnx_export import write_onnx
-from search_spaces.architecture import Architecture
-from search_spaces.counting import count
-from search_spaces.network import build_network
-from search_spaces.yaml_io import ConfigError, read_yaml
+from nas.interchange.library_check import BUILDERS, largest_difference, library_network, with_random_norms
+from nas.interchange.onnx_export import write_onnx
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
 
 NAMES = ("efficientnetv2-s", "efficientnetv2-b0", "efficientnet-b0", "efficientnet-b4")
 CLASSES = 1000

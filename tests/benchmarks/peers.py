@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from search_spaces.choice_space import Choices, ChoiceSpace
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
 

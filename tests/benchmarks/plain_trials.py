@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from search_spaces.architecture import Architecture
-from search_spaces.network import build_network
-from search_spaces.yaml_io import from_mapping
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import from_mapping
 
 BATCH = 128
 PADDING = 4

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.outcome_table import OutcomeTable, known_outcomes, read_table
-from nas.simulate import KnownOutcomes
-from search_spaces.choice_space import Choices, ChoiceSpace
+from nas.simulation.outcome_table import OutcomeTable, known_outcomes, read_table
+from nas.simulation.simulate import KnownOutcomes
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.reward import Reward
 from trials.trial import Outcome
 

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from analysis.seed_curves import interval
-from nas.full_training import train_fully
-from nas.training_config import TrainingConfig
-from search_spaces.architecture import Architecture
-from search_spaces.yaml_io import read_yaml
-from trials.data import DataConfig
-from trials.packed import open_images
+from nas.training.config import TrainingConfig
+from nas.training.train import train_fully
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import read_yaml
+from trials.images.config import DataConfig
+from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
 
 

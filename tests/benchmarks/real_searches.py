@@ -20,9 +20,9 @@ from rich.console import Console
 
 from analysis.finalists import finalists, standings
 from analysis.seed_curves import COLOURS, interval
-from nas.config import read_search_config
-from nas.launch import launch_search
-from nas.search_loop import device_seconds
+from nas.commands.launch import launch_search
+from nas.search.config import read_search_config
+from trials.log.rows import device_seconds
 
 # Of populations and batches for a hundred trials rather than a thousand.
 EVOLUTION = {"population": 25, "tournament": 5}

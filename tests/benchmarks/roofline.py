@@ -20,14 +20,14 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from search_spaces.architecture import Architecture
-from search_spaces.counting import count
-from search_spaces.network import build_network
-from search_spaces.yaml_io import read_yaml
-from trials.device import clock_of, cpu_name, keep_freed_memory
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.device import clock_of, cpu_name, keep_freed_memory
 from trials.recipe import Ramp, Recipe
-from trials.step import TrainingStep
-from trials.step_time import TimedBatch
+from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 
 BYTES_PER_ACTIVATION = 22  # forward and backward, in 16-bit; 44 in float32
 TOP = 10
@@ -101,7 +101,7 @@ def main() -> None:
     for name in arguments.networks:
         architecture = read_yaml(Architecture, name)
         counts = count(architecture, num_classes=CLASSES, resolution=arguments.resolution)
-        batch = TimedBatch.synthetic(
+        batch = SyntheticBatch.random(
             batch_size=arguments.batch_size,
             resolution=arguments.resolution,
             num_classes=CLASSES,

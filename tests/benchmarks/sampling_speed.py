@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from search_spaces.limits import Limits
-from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml
+from search_spaces.choices.limits import Limits
+from search_spaces.choices.space import SearchSpace
+from search_spaces.settings.yaml_files import read_yaml
 
 LIMITS = (
     Limits(),

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from engine_overhead import configuration, start_nothing
 
-from nas.news import RowWritten
-from nas.search import search
+from nas.events import RowWritten
+from nas.search.search import search
 from trials.executors.simulated import simulated
-from trials.store import RunStore
+from trials.log.store import RunStore
 from trials.trial import Event, RunTrial, Slot, Trial, TrialResult, TrialTimes
 
 
@@ -77,7 +77,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
             Path(folder) / "run",
             execute=simulated(workers=arguments.workers),
             start=start,
-            on_news=lambda news: ends.append(time.perf_counter()) if isinstance(news, RowWritten) else None,
+            on_event=lambda news: ends.append(time.perf_counter()) if isinstance(news, RowWritten) else None,
         )
     tenth = len(ends) // 10
     return {

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.launch import launch_search
-from nas.retarget import retarget
-from trials.device import available_slots
+from nas.commands.launch import launch_search
+from nas.measuring.retarget import retarget
+from trials.devices.device import available_slots
 
 NEAR = 0.03
 

@@ -16,9 +16,9 @@ from itertools import product
 
 from engine_overhead import configuration, start_nothing
 
-from nas.simulate import EPOCHS, KnownOutcomes, simulate_search
-from nas.strategy import STRATEGIES, build_strategy
-from search_spaces.choice_space import Choices, ChoiceSpace
+from nas.simulation.simulate import EPOCHS, KnownOutcomes, simulate_search
+from nas.strategies.strategy import STRATEGIES, build_strategy
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import simulated
 from trials.trial import Outcome, Trial, TrialResult
 

@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nas.export import architecture_of
-from trials.store import recorded_trials
+from nas.search.best_file import architecture_of
+from trials.log.store import recorded_trials
 
 DECIDED = ("op", "kernel_size", "expansion_ratio")  # by stage
 KEPT = (

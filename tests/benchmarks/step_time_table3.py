@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 from timed_networks import SEED, Bench, add_conditions
 
-from search_spaces.architecture import Architecture
-from search_spaces.counting import count
-from search_spaces.yaml_io import read_yaml
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.settings.yaml_files import read_yaml
 
 NUM_CLASSES, FULL_RESOLUTION = 1000, 380  # of the table's parameters and multiply-adds
 FUSED = {"none": 0, "1-3": 3, "1-5": 5, "1-7": 7}

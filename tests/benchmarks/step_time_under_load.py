@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from timed_networks import SEED, Bench, add_conditions, drawn, percent
 
-from search_spaces.architecture import Architecture
-from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml
-from trials.device import available_cores, clock_of
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.device import available_cores, clock_of
 
 CORES = available_cores()  # before this process binds itself to one
 LOADS = ("cores", "device", "lock")

@@ -17,20 +17,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 
-from conftest import formula_result, formula_worker
+from formula import formula_result, formula_worker
 
-from nas.config import SearchConfig, read_search_config
-from nas.search import search
-from search_spaces.yaml_io import yaml_text
-from trials.durable_files import DurableFiles, SystemDisk
+from nas.search.config import SearchConfig, read_search_config
+from nas.search.search import search
+from search_spaces.settings.yaml_files import yaml_text
 from trials.executors.simulated import simulated
-from trials.log_files import Kind, Row
-from trials.log_schema import SCHEMA_VERSION
-from trials.rows import ask_row, trial_row
-from trials.segments import write_segments
-from trials.store import SEGMENT_SIZE, RunStore
+from trials.log.durable_files import DurableFiles, SystemDisk
+from trials.log.parts import Kind, Row
+from trials.log.rows import ask_row, trial_row
+from trials.log.schema import SCHEMA_VERSION
+from trials.log.segments import write_segments
+from trials.log.store import SEGMENT_SIZE, RunStore
 from trials.trial import Ask, EpochResult, Trial
 
 EPOCHS = 10

@@ -42,8 +42,8 @@ from rich.table import Table
 from scipy import stats
 
 from analysis.seed_curves import draw_curves, interval
-from nas.simulate import StrategyCurves, simulate_seeds
-from nas.strategy import STRATEGIES, build_strategy
+from nas.simulation.simulate import StrategyCurves, simulate_seeds
+from nas.strategies.strategy import STRATEGIES, build_strategy
 
 OURS = [name for name in STRATEGIES if name != "successive_halving"]  # of whole trials; it has halving.py
 RANDOM = "random_search"

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from search_spaces.architecture import Architecture
-from search_spaces.network import build_network
-from search_spaces.space import SearchSpace
-from trials.device import available_cores, claim, cpu_name, give_back_freed_memory, lock_of
-from trials.device_lock import DeviceLock
-from trials.precision import resolve_precision
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import build_network
+from trials.devices.device import available_cores, claim, cpu_name, give_back_freed_memory, lock_of
+from trials.devices.device_lock import DeviceLock
 from trials.recipe import Ramp, Recipe
-from trials.step import TrainingStep
-from trials.step_time import TimedBatch, measure_step_time
+from trials.timing.precision import resolve_precision
+from trials.timing.step_time import measure_step_time
+from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
+from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import Slot, StepTime
-from trials.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 
 SEED = 24
 NUM_CLASSES = 10
@@ -73,8 +74,8 @@ class Bench:
         )
 
     @cached_property
-    def batch(self) -> TimedBatch:
-        return TimedBatch.synthetic(
+    def batch(self) -> SyntheticBatch:
+        return SyntheticBatch.random(
             batch_size=self.arguments.batch_size,
             resolution=self.arguments.resolution,
             num_classes=NUM_CLASSES,

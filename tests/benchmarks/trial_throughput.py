@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from search_spaces.architecture import Architecture
-from search_spaces.counting import count
-from search_spaces.space import SearchSpace
-from search_spaces.yaml_io import read_yaml, to_mapping
-from trials.data import DataConfig
-from trials.device import available_slots, cpu_name
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.settings.yaml_files import read_yaml, to_mapping
+from trials.devices.device import available_slots, cpu_name
 from trials.executors.ray_actors import ray_actors
-from trials.packed import open_images
+from trials.images.config import DataConfig
+from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import StepTime, Trial, TrialResult

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from trials.device import available_slots
+from trials.devices.device import available_slots
 from trials.executors.ray_pool import STALL_SECONDS, Pool, WorkersError
 from trials.trial import Event, Execute, Notice, Slot, StartWorker, Trial
 

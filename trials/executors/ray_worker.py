@@ -5,8 +5,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+from trials.devices.versions import installed_version
 from trials.trial import Event, RunTrial, Slot, StartWorker, TimingPart, Trial, WorkerInfo
-from trials.versions import installed_version
 
 VERSIONS = ("torch", "ray", "numpy", "pyarrow")
 MOST_TRIALS = 1000  # of one process: whatever it leaks is given back by its end

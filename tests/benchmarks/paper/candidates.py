@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from nas.scaling.compound import PUBLISHED
-from search_spaces.architecture import Architecture
-from search_spaces.counting import count, count_module
-from search_spaces.network import build_network
-from search_spaces.yaml_io import read_yaml
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count, count_module
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import read_yaml
 
 NUM_CLASSES = 1000
 # The paper's names, and timm's name with the size in pixels at which the comparator's own paper evaluates it.

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.measure import one_thread
-from search_spaces.architecture import Architecture
-from search_spaces.yaml_io import read_yaml
-from trials.device import (
+from nas.measuring.measure import one_thread
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.device import (
     available_slots,
     device_info,
     give_back_freed_memory,
@@ -20,12 +20,13 @@ from trials.device import (
     keep_freed_memory,
     lock_of,
 )
-from trials.inference_time import measure_inference_time
-from trials.memory_bound import bounded_memory
-from trials.precision import resolve_precision
-from trials.step import TrainingStep
-from trials.step_memory import step_recipe
-from trials.step_time import TimedBatch, measure_step_time
+from trials.devices.memory_bound import bounded_memory
+from trials.timing.inference_time import measure_inference_time
+from trials.timing.precision import resolve_precision
+from trials.timing.step_memory import step_recipe
+from trials.timing.step_time import measure_step_time
+from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
 
 OUT_OF_MEMORY = "oom"
 
@@ -88,7 +89,7 @@ class PaperBench:
             recipe = step_recipe(batch_size=batch_size, resolution=resolution)
             network: Any = build()  # all that a step asks of it is to be a module
             step = TrainingStep(network, recipe, device=self.device, precision=self.precision)
-            batch = TimedBatch.synthetic(
+            batch = SyntheticBatch.random(
                 batch_size=batch_size, resolution=resolution, num_classes=self.num_classes, device=self.device
             )
             found = measure_step_time(step, None, batch, max_seconds=self.max_seconds)

@@ -13,14 +13,14 @@ import numpy as np
 from paper_tables import save_figure
 from pydantic import ValidationError
 
-import nas.training_estimate
+import nas.training.estimate
 from analysis.seed_curves import interval
-from nas.full_training import train_fully
-from nas.training_config import TrainingConfig
-from search_spaces.architecture import Architecture
-from search_spaces.yaml_io import read_yaml
-from trials.data import DataConfig, find_images
-from trials.device import available_slots, device_info
+from nas.training.config import TrainingConfig
+from nas.training.train import train_fully
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.device import available_slots, device_info
+from trials.images.config import DataConfig, find_images
 from trials.recipe import Ramp, Recipe
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")  # the ramps that regularise
@@ -109,7 +109,7 @@ def config_of(architecture: Architecture, recipe: Recipe, *, seed: int, argument
 def trained(architecture: Architecture, recipe: Recipe, *, seed: int, arguments: Any) -> Training:
     """One training from scratch; its files are removed."""
     config = config_of(architecture, recipe, seed=seed, arguments=arguments)
-    nas.training_estimate.SECONDS = 0.0  # its estimate is of no use here
+    nas.training.estimate.SECONDS = 0.0  # its estimate is of no use here
     folder = Path(tempfile.mkdtemp(prefix="paper-"))
     try:
         rows = train_fully(config, folder / "run").metrics

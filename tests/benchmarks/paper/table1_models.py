@@ -14,7 +14,7 @@ from candidates import TIMM, Candidate, ours, timm_candidates
 from paper_bench import PaperBench, add_timing, images_per_second, milliseconds
 from paper_tables import paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
 
-from search_spaces.architecture import Architecture
+from search_spaces.networks.architecture import Architecture
 
 TABLES = {1: "table1", 7: "table7", 10: "table10", 11: "table11"}
 TITLES = {

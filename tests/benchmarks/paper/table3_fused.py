@@ -15,9 +15,9 @@ from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_tab
 from step_time_table3 import FULL_RESOLUTION, FUSED, NUM_CLASSES, variant
 from timed_networks import SEED, Bench, add_conditions
 
-from search_spaces.architecture import Architecture
-from search_spaces.counting import count
-from search_spaces.yaml_io import read_yaml
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.settings.yaml_files import read_yaml
 from trials.reward import Reward
 from trials.trial import StepTime
 

@@ -1,0 +1,37 @@
+"""The command nas audit."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nas.commands.options import Json
+from nas.commands.output import show
+
+
+def audit(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    trials: Annotated[
+        int, typer.Option(min=2, max=100_000, help="Architectures, over the whole range of rewards.")
+    ] = 20,
+    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Of each training.")] = 40,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many at once (default: all).")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")] = None,
+    in_process: Annotated[bool, typer.Option("--in-process", help="One at a time, without Ray.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a sample of a run's architectures for longer: do the short trials rank them rightly?"""
+    from nas.commands.launch_audit import audit_on_console
+    from nas.screens.audit import audit_screen
+    from nas.search.audit import plan_audit
+
+    plan = plan_audit(run, trials=trials, epochs=epochs)
+    figures = audit_on_console(
+        plan,
+        workers=workers,
+        ray_address=ray_address,
+        in_process=in_process,
+        console=Console(stderr=as_json),
+    )
+    show(as_json, lambda: figures, lambda: audit_screen(figures))

@@ -1,0 +1,53 @@
+"""The command nas evaluate."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from nas.commands.options import Json, Weights, evaluation_resolution
+from nas.commands.output import show
+
+
+def evaluate(
+    weights: Weights,
+    data: Annotated[str, typer.Option(help="Labelled images: a folder, a Parquet file, a URL, digits.")],
+    resolution: Annotated[
+        int | None, typer.Option(min=8, max=4096, help="Pixels (default: as trained).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A PNG of what is taken for what.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """SearchReward trained weights on labelled images, at any size."""
+    from nas.screens.evaluation import draw_confusion, evaluation_screen
+    from nas.training.evaluation import evaluate_images, labelled_images
+    from trials.training.weights_file import load_weights
+
+    loaded = load_weights(weights)
+    size = evaluation_resolution(loaded, resolution)
+    console = Console(stderr=True)
+    images = labelled_images(data, loaded, resolution=size)
+    with Progress(console=console, transient=True) as bars:
+        task = bars.add_task("evaluating", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        evaluation = evaluate_images(loaded, images, on_progress=progress)
+    if output is not None:
+        _draw(lambda: draw_confusion(evaluation, output, title=f"{weights.name} on {data}"), output)
+    show(as_json, evaluation.figures, lambda: evaluation_screen(evaluation, source=data))
+
+
+def _draw(draw: Any, output: Path) -> None:
+    from search_spaces.settings.yaml_files import ConfigError
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        draw()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{output}: cannot be written: {error}") from error

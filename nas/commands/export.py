@@ -1,0 +1,92 @@
+"""The command nas export."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nas.commands.options import Force
+
+
+class Format(StrEnum):
+    """In which an architecture or a network is written."""
+
+    YAML = "yaml"
+    TIMM = "timm"
+    AUTOML = "automl"
+    TORCHVISION = "torchvision"
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
+def export(
+    source: Annotated[str, typer.Argument(help="A run; or a training, a weights file, an architecture.")],
+    trial: Annotated[int | None, typer.Option(min=0, help="A run's trial (default: its winner).")] = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="onnx and torch hold weights, the others the architecture.")
+    ] = Format.YAML,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file; default: standard output.")
+    ] = None,
+    force: Force = False,
+    device: Annotated[
+        str | None, typer.Option(help="Rank by step times that nas measure --run took on this device.")
+    ] = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="All that no other beats in accuracy, step time and size.")
+    ] = False,
+    optuna: Annotated[
+        str | None, typer.Option(help="All trials into a database instead: sqlite:///runs.db (dashboard).")
+    ] = None,
+) -> None:
+    """Write a network or its architecture for here or for elsewhere, and prove what was written."""
+    if optuna is not None:
+        if pareto or format_ is not Format.YAML or any(each is not None for each in (output, trial, device)):
+            raise typer.BadParameter(
+                "--optuna takes all trials; leave out --trial, --format, --device, --pareto, -o"
+            )
+        _export_study(Path(source), storage=optuna, force=force)
+        return
+    if pareto:
+        if output is None or trial is not None or device is not None or format_ is not Format.YAML:
+            raise typer.BadParameter("--pareto needs -o FOLDER, and no --trial, --device and --format")
+        _export_front(Path(source), folder=output, force=force)
+        return
+    if device is not None:
+        if trial is not None:
+            raise typer.BadParameter("--device chooses the trial; leave out --trial")
+        trial = _best_on(Path(source), device)
+    _export_one(source, format_, trial=trial, output=output, force=force)
+
+
+def _export_one(source: str, format_: Format, *, trial: int | None, output: Path | None, force: bool) -> None:
+    from nas.interchange.export_formats import export_source
+
+    exported = export_source(source, format_.value, trial=trial, output=output, force=force)
+    if output is None:
+        print(exported.text, end="")
+        return
+    follows = {Format.YAML: f"    next:  nas describe {output}"}.get(format_, "")
+    Console(stderr=True, soft_wrap=True).print(f"{output}: {exported.proof}{follows}", highlight=False)
+
+
+def _export_study(run: Path, *, storage: str, force: bool) -> None:
+    from nas.results.optuna_export import export_study
+
+    name, count = export_study(run, storage=storage, force=force)
+    print(f"{count:,} trials as the study {name}    next:  optuna-dashboard {storage}")
+
+
+def _export_front(run: Path, *, folder: Path, force: bool) -> None:
+    from nas.results.export import export_front
+
+    for path in export_front(run, folder=folder, force=force):
+        print(path)
+
+
+def _best_on(run: Path, device: str) -> int:
+    from nas.measuring.retarget import retargeted
+
+    return int(retargeted(run, device)[0]["trial_id"])

@@ -1,0 +1,182 @@
+"""From the command line's words to a running search: file, images, workers, screen."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress as ProgressBars
+
+from nas.events import SearchEvent
+from nas.report.page import report_after_search
+from nas.screens.live import LiveView
+from nas.search.config import SearchConfig, read_search_config
+from nas.search.loggers import Loggers
+from nas.search.search import SearchResult, search
+from nas.search.stopping import StopRequest
+from search_spaces.settings.overrides import Override
+from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from trials.devices.device import available_slots, device_info
+from trials.devices.mps import START, mps_runs
+from trials.executors.in_process import in_process as execute_in_process
+from trials.executors.ray_actors import ray_actors
+from trials.executors.ray_pool import STALL_SECONDS
+from trials.executors.timing_places import ANY, check_devices
+from trials.images.packed import TrialImages, corrupt_sentence, open_images
+from trials.log.disk_wait import Patience
+from trials.log.run_reader import read_run
+from trials.log.store import RunStore
+from trials.trial import Execute
+
+
+def launch_search(
+    file: str,
+    folder: Path,
+    *,
+    overrides: Sequence[str | Override],
+    workers: int | None,
+    ray_address: str | None,
+    in_process: bool,
+    grace: float = 10.0,
+    disk_wait: float = 600.0,
+    per_device: int = 1,
+    log: Sequence[str] = (),
+    console: Console,
+) -> SearchResult:
+    """Reads the file, opens the images, starts the workers and searches; shows it all on the console.
+
+    Raises:
+        ConfigError: the file, the images, the options or the run directory are not right; nothing was
+        created.
+        SearchStoppedError: SIGINT or SIGTERM came; trials in flight had `grace` seconds to end.
+        LogNotWrittenError: the disk was full for `disk_wait` seconds.
+    """
+    config = read_search_config(file, overrides=overrides)
+    execute, where = executor_of(
+        workers=workers,
+        ray_address=ray_address,
+        in_process=in_process,
+        per_device=per_device,
+        timing_device=timing_device(config, folder),
+        stall_seconds=config.stall_timeout,
+    )
+    loggers = Loggers(log, folder, to_mapping(config))
+    images = packed_images(config, console)
+    size = config.space.num_architectures or config.space.size
+    console.print(
+        f"searching  {size:,} architectures; {config.strategy['name']}, {where}\n"
+        f"           {Path(config.data.source).name}: {len(images.train):,} images at "
+        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with (
+        loggers,
+        LiveView(console, config.budget) as view,
+        StopRequest(grace=grace, say=view.say) as stop,
+    ):
+
+        def tell(news: SearchEvent) -> None:
+            view.show(news)
+            loggers.show(news)
+
+        patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
+        open_run = partial(RunStore, patience=patience)
+        result = search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
+    report_after_search(folder, console)
+    return result
+
+
+def timing_device(config: SearchConfig, run: Path) -> str | None:
+    """The model of device on which step times count: as the file says, else as in the run's rows so far.
+
+    None: the workers' own. ANY where they are predicted.
+    """
+    if config.step_time == "predicted":
+        return ANY
+    if config.timing.device is not None or not RunStore.is_run(run):
+        return config.timing.device
+    return next((row["timing_device"] for row in read_run(run).trials.values() if row["timing_device"]), None)
+
+
+def executor_of(
+    *,
+    workers: int | None,
+    ray_address: str | None,
+    in_process: bool,
+    timing_device: str | None,
+    per_device: int = 1,
+    stall_seconds: float = STALL_SECONDS,
+) -> tuple[Execute, str]:
+    """Where trials run, by the command line's words, and that place in words.
+
+    Raises:
+        ConfigError: the words contradict each other; WrongDeviceError: no device counts for timing.
+    """
+    if ray_address is None:
+        check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
+    if in_process:
+        if ray_address is not None or (workers or 1) > 1 or per_device > 1:
+            raise ConfigError(
+                "--in-process runs one trial at a time: leave out --workers, --per-device and --ray-address"
+            )
+        return execute_in_process(timing_device=timing_device), "in this process"
+    if ray_address is not None:
+        where = f"Ray at {ray_address}"
+        execute = ray_actors(
+            workers=workers,
+            address=ray_address,
+            timing_device=timing_device,
+            per_device=per_device,
+            stall_seconds=stall_seconds,
+        )
+        return execute, where
+    available = len(available_slots()) * per_device
+    if workers is not None and workers > available:
+        where = "GPUs, or else cores" if per_device == 1 else f"{per_device} on each GPU, or else core"
+        slots = "slot" if available == 1 else "slots"
+        raise ConfigError(
+            f"--workers {workers}: this machine has {available} {slots} ({where}), one for each worker; "
+            f"use --workers {available} or fewer"
+        )
+    count = workers or available
+    execute = ray_actors(
+        workers=count, timing_device=timing_device, per_device=per_device, stall_seconds=stall_seconds
+    )
+    gpus = sum(slot.device.startswith("cuda") for slot in available_slots())
+    words = shared_gpu_words(per_device, gpus=gpus)
+    return execute, f"{count} worker{'s' if count > 1 else ''}{words}"
+
+
+def shared_gpu_words(per_device: int, *, gpus: int) -> str:
+    """What several workers on each GPU mean here: whether CUDA lets them compute at once."""
+    if per_device == 1 or not gpus:
+        return ""
+    if mps_runs():
+        return f", {per_device} on each GPU, which compute at once (MPS)"
+    return f", {per_device} on each GPU, which take turns: {START} lets them compute at once"
+
+
+def packed_images(config: SearchConfig, console: Console) -> TrialImages:
+    """The packed images at every resolution of the recipe; shows a bar while images are decoded."""
+    resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
+    with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("decoding images", total=None)
+        try:
+            packs = {
+                resolution: open_images(
+                    config.data,
+                    resolution=resolution,
+                    verify=True,
+                    on_progress=lambda done, total: bars.update(task, completed=done, total=total),
+                )
+                for resolution in resolutions
+            }
+        except ValueError as error:
+            hint = "; name your images:  --set data.source=PATH" if "there is no such" in str(error) else ""
+            raise ConfigError(f"data: {error}{hint}") from error
+    images = packs[max(resolutions)]
+    if images.corrupt:
+        sentence = corrupt_sentence(images.corrupt, len(images.images))
+        console.print(f"data: {sentence}; they are left out", highlight=False, soft_wrap=True)
+    return images

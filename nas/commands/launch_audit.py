@@ -1,0 +1,47 @@
+"""From the command line's words to a running audit: workers, images, a bar of its epochs."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress as ProgressBars
+
+from nas.commands.launch import executor_of, packed_images
+from nas.events import SearchEvent
+from nas.report.page import report_after_search
+from nas.screens.audit import audit_figures, audit_line
+from nas.search.audit import AuditPlan, AuditTrained, audit
+from trials.executors.timing_places import ANY
+from trials.trial import EpochResult
+
+
+def audit_on_console(
+    plan: AuditPlan, *, workers: int | None, ray_address: str | None, in_process: bool, console: Console
+) -> dict[str, Any]:
+    """Runs an audit with a bar of its epochs, renews the report, and returns the figures.
+
+    Raises:
+        ConfigError: the options or the images are not right; nothing was created.
+    """
+    # Step times are those of the short trials, so it does not matter where longer ones train.
+    execute, where = executor_of(
+        workers=workers, ray_address=ray_address, in_process=in_process, timing_device=ANY
+    )
+    packed_images(plan.config, console)
+    more = len(plan.sample) + plan.in_flight
+    console.print(
+        f"auditing  {more} more architectures of {plan.run}, {plan.epochs} epochs each, {where}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("training", total=more * plan.epochs)
+
+        def show(news: SearchEvent | AuditTrained) -> None:
+            if isinstance(news, EpochResult):
+                bars.advance(bar)
+            elif isinstance(news, AuditTrained):
+                console.print(audit_line(news), highlight=False, soft_wrap=True)
+
+        found = audit(plan, execute=execute, on_event=show)
+    report_after_search(plan.run, console)
+    return audit_figures(plan.run, found)

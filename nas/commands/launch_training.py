@@ -1,0 +1,149 @@
+"""From the command line's words to a full training, or several that differ in their seed."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from nas.events import GroupLost
+from nas.screens.training import TrainingView
+from nas.search.loggers import Loggers
+from nas.training.config import FILE, TrainingConfig
+from nas.training.evaluation import refused_as
+from nas.training.failure import failures_explained
+from nas.training.picture import draw_training
+from nas.training.train import TrainingEvent, TrainingResult, train_fully
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
+from trials.images.packed import open_images
+
+PICTURE = "training.png"
+
+
+def training_config(
+    architecture: str | None,
+    *,
+    folder: Path,
+    data: str | None,
+    recipe: str,
+    test: str | None,
+    init: str | None,
+    patience: int | None,
+    overrides: Sequence[str],
+) -> TrainingConfig:
+    """The configuration of a new training, or the recorded one of a training that is resumed.
+
+    Raises:
+        ConfigError: something is missing or wrong.
+    """
+    if architecture is None:
+        if not (folder / FILE).is_file():
+            raise ConfigError(
+                f"{folder}: no training to resume here; name an architecture to begin one:  "
+                "nas train winner.yaml --data IMAGES"
+            )
+        return read_yaml(TrainingConfig, folder / FILE, overrides=overrides)
+    if data is None:
+        raise ConfigError("--data is missing: the images to train on (a folder, a Parquet file, a URL)")
+    mapping: dict[str, Any] = {
+        "architecture": architecture,
+        "data": {"source": data},
+        "recipe": recipe,
+        "test": test,
+        "init": init,
+        "patience": patience,
+    }
+    mapping = {key: value for key, value in mapping.items() if value is not None}
+    return from_mapping(TrainingConfig, mapping, name="nas train", folder=None, overrides=overrides)
+
+
+def launch_training(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    repeats: int,
+    devices: int = 1,
+    ray_address: str | None = None,
+    log: Sequence[str] = (),
+    console: Console,
+) -> list[TrainingResult]:
+    """Trains `repeats` times with seeds of their own, each in a folder of its own, shown on the console.
+
+    Raises:
+        ConfigError: something is not right with the images, the folder or the initial weights.
+        TrainingFailedError, LogNotWrittenError: it diverged, the memory is full, the disk is full.
+    """
+    _pack(config, console)
+    goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
+    results = []
+    for i in range(repeats):
+        own = folder if repeats == 1 else folder / f"repeat-{i}"
+        seeded = replace(config, seed=config.seed + i)
+        with failures_explained(config.recipe, own, how_it_goes_on=goes_on):
+            result = _shown(seeded, own, devices=devices, address=ray_address, log=log, console=console)
+            title = f"{own.name}: {result.accuracy:.4f} on minival after {len(result.metrics)} epochs"
+            draw_training(result.metrics, own / PICTURE, title=title)
+        results.append(result)
+    return results
+
+
+def how_it_goes_on(folder: Path, *, repeats: int, devices: int, ray_address: str | None) -> str:
+    """What is typed to go on with a training that was stopped, on what it was trained on."""
+    if repeats > 1 or not (folder / FILE).is_file():  # nothing in this folder itself says what is trained
+        return f"the same command with --run {folder}"
+    several = f" --devices {devices}" if devices > 1 else ""
+    cluster = f" --ray-address {ray_address}" if ray_address is not None else ""
+    return f"nas train --run {folder}{several}{cluster}"
+
+
+def _shown(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    devices: int,
+    address: str | None,
+    log: Sequence[str],
+    console: Console,
+) -> TrainingResult:
+    with Loggers(log, folder, to_mapping(config)) as loggers, TrainingView(console) as view:
+
+        def tell(news: TrainingEvent | GroupLost) -> None:
+            view.show(news)
+            if not isinstance(news, GroupLost):
+                loggers.show(news)
+
+        return _train(config, folder, devices=devices, address=address, on_event=tell)
+
+
+def _train(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    devices: int,
+    address: str | None,
+    on_event: Callable[[TrainingEvent | GroupLost], object],
+) -> TrainingResult:
+    if devices == 1 and address is None:
+        return train_fully(config, folder, on_event=on_event)
+    from nas.training.ray_training import train_on_devices  # one device needs no Ray
+
+    return train_on_devices(config, folder, devices=devices, address=address, on_event=on_event)
+
+
+def _pack(config: TrainingConfig, console: Console) -> None:
+    """Decodes the images at each stage's size, with a bar where that takes time."""
+    bars = Progress(console=console, transient=True)
+    with bars if console.is_terminal else nullcontext():
+        for resolution in sorted({stage.resolution for stage in config.recipe.training_stages()}):
+            task = bars.add_task(f"images at {resolution} px", total=None)
+
+            def show(done: int, total: int, task: Any = task) -> None:
+                bars.update(task, completed=done, total=total)
+
+            with refused_as("data"):
+                open_images(config.data, resolution=resolution, on_progress=show)
+            bars.remove_task(task)

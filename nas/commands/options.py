@@ -1,0 +1,27 @@
+"""Arguments and options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.safetensors).")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+
+
+def evaluation_resolution(weights: Any, given: int | None) -> int:
+    """The given resolution (pixels), by default the one that the weights were trained at.
+
+    Raises:
+        ConfigError: it is too small for the network.
+    """
+    from search_spaces.networks.network import check_resolution
+    from search_spaces.settings.yaml_files import ConfigError
+
+    size = given or int(weights.facts["resolution"])
+    try:
+        check_resolution(weights.architecture, size)
+    except ValueError as error:
+        raise ConfigError(f"--resolution: {error}") from error
+    return size

@@ -1,0 +1,44 @@
+"""The command nas predict."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from nas.commands.options import Force, Weights, evaluation_resolution
+
+
+def predict(
+    weights: Weights,
+    folder: Annotated[Path, typer.Argument(help="A folder of pictures.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .parquet or .csv file.")],
+    resolution: Annotated[
+        int | None, typer.Option(min=8, max=4096, help="Pixels (default: as trained).")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Say what the pictures of a folder are."""
+    from nas.training.prediction import predict_folder, write_predictions
+    from search_spaces.settings.output_files import refuse_existing
+    from search_spaces.settings.yaml_files import ConfigError
+    from trials.training.weights_file import load_weights
+
+    if output.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"{output}: a name that ends in .parquet or .csv is expected")
+    refuse_existing(output, force=force)
+    loaded = load_weights(weights)
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("predicting", total=None)
+
+        def show(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        frame = predict_folder(
+            loaded, folder, resolution=evaluation_resolution(loaded, resolution), on_progress=show
+        )
+    write_predictions(frame, output)
+    unreadable = int(frame.error.notna().sum())
+    more = f", {unreadable:,} could not be read (column error)" if unreadable else ""
+    Console(stderr=True).print(f"{output}: {len(frame):,} pictures{more}", highlight=False, soft_wrap=True)

@@ -1,0 +1,38 @@
+"""The command nas report."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nas.commands.options import Json
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    reward: Annotated[
+        list[str] | None, typer.Option(help="quantity=exponent, another trade-off (may be repeated).")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="By step times that nas measure --run took on this device.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file (default: report.html in the run).")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report: winner, front, progress, what was learned, noise, cost; one HTML file."""
+    from nas.report.facts import changed_terms, run_config
+    from nas.report.page import write_report
+
+    terms = changed_terms(reward, recorded=run_config(run).reward) if reward else None
+    path = write_report(run, output=output, terms=terms, device=device)
+    if as_json:
+        print(json.dumps({"run": str(run), "report": str(path)}))
+    else:
+        Console(highlight=False, soft_wrap=True).print(f"{path}")
+    if open_:
+        typer.launch(path.resolve().as_uri())

@@ -1,0 +1,95 @@
+"""The command nas search."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nas.commands.options import Json
+from nas.commands.output import show
+from search_spaces.settings.overrides import Override
+
+
+def search(
+    file: Annotated[str, typer.Argument(help="A search file, or a shipped one's name.")],
+    run: Annotated[Path | None, typer.Option(help="The run directory; one that exists is continued.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="How many trials at once (default: all).")
+    ] = None,
+    per_device: Annotated[
+        int, typer.Option(min=1, max=64, help="Workers that share a device; timing still has it alone.")
+    ] = 1,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="One trial at a time, without Ray.")
+    ] = False,
+    log: Annotated[
+        list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value; replaces one value.")
+    ] = None,
+    init: Annotated[
+        list[str] | None, typer.Option(help="An architecture to begin with: a file (may be repeated).")
+    ] = None,
+    grace: Annotated[
+        float, typer.Option(min=0, max=86_400, help="Seconds that trials in flight have when it is stopped.")
+    ] = 10.0,
+    disk_wait: Annotated[
+        float, typer.Option(min=0, max=604_800, help="Seconds that a full disk is waited for.")
+    ] = 600.0,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Time a few steps, say what it would cost, begin nothing."),
+    ] = False,
+    assume: Annotated[
+        list[str] | None, typer.Option(help="With --estimate: devices=64, images=N, classes=K (repeated).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search for the best architecture; started again on the same run it continues."""
+    console = Console(stderr=as_json)
+    if estimate:
+        from nas.estimating.search_estimate import estimate_on_console
+        from nas.screens.estimate import estimate_screen
+
+        figures = estimate_on_console(
+            file,
+            overrides=_search_overrides(set_, init),
+            workers=workers,
+            in_process=in_process,
+            per_device=per_device,
+            assume=assume or [],
+            console=console,
+        )
+        show(as_json, lambda: figures, lambda: estimate_screen(figures))
+        return
+    if assume:
+        raise typer.BadParameter("--assume goes with --estimate")
+    from nas.commands.launch import launch_search
+    from nas.results.summary import summary_figures
+    from nas.screens.summary import summary_screen
+
+    folder = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    result = launch_search(
+        file,
+        folder,
+        overrides=_search_overrides(set_, init),
+        workers=workers,
+        ray_address=ray_address,
+        in_process=in_process,
+        per_device=per_device,
+        log=log or (),
+        grace=grace,
+        disk_wait=disk_wait,
+        console=console,
+    )
+    show(as_json, lambda: summary_figures(result), lambda: summary_screen(result))
+
+
+def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str | Override]:
+    typed = " ".join(f"--init {source}" for source in init or [])
+    return [*(set_ or []), *([Override("initial", json.dumps(init), typed)] if init else [])]

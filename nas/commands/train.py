@@ -1,0 +1,70 @@
+"""The command nas train."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nas.commands.options import Json
+
+
+def train(
+    architecture: Annotated[
+        str | None, typer.Argument(help="An architecture: a file, or a published name; none: resume --run.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Images: a folder, Parquet files, a URL, digits.")] = None,
+    recipe: Annotated[str, typer.Option(help="A recipe: a file, or a shipped one's name.")] = "cifar10",
+    run: Annotated[Path | None, typer.Option(help="The folder; a training that is there is resumed.")] = None,
+    test: Annotated[str | None, typer.Option(help="Test images, read once, at the end.")] = None,
+    init: Annotated[str | None, typer.Option(help="Weights to begin with; what fits is taken.")] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="End after so many epochs at the last size without a better accuracy."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Trainings that differ in their seed.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, max=4096, help="GPUs, else cores, that share each batch.")
+    ] = 1,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster with the devices; default: this machine.")
+    ] = None,
+    log: Annotated[
+        list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train an architecture in full, with progressive learning; started again it resumes."""
+    from nas.commands.launch_training import how_it_goes_on, launch_training, training_config
+    from nas.screens.training import repeats_table, started_at, training_figures, training_screen
+    from search_spaces.settings.yaml_files import ConfigError
+
+    if architecture is None and run is None:
+        raise typer.BadParameter("name an architecture, or a training to resume with --run")
+    folder = run or Path("train") / f"{Path(architecture or '').stem}-{started_at()}"
+    console = Console(stderr=as_json)
+    config = training_config(
+        architecture, folder=folder, data=data, recipe=recipe, test=test, init=init, patience=patience,
+        overrides=set_ or [],
+    )  # fmt: skip
+    if repeats > 1 and architecture is None:
+        raise ConfigError("--repeats needs the architecture again, to know what to repeat")
+    try:
+        results = launch_training(
+            config, folder, repeats=repeats, devices=devices, ray_address=ray_address, log=log or (),
+            console=console,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        again = how_it_goes_on(folder, repeats=repeats, devices=devices, ray_address=ray_address)
+        console.print(f"stopped; this goes on:  {again}", markup=False, soft_wrap=True)
+        raise
+    if as_json:
+        figures = [training_figures(result) for result in results]
+        print(json.dumps(figures[0] if repeats == 1 else figures, default=str))
+        return
+    shown = Console(highlight=False)
+    shown.print(training_screen(results[0]) if repeats == 1 else repeats_table(results))

@@ -1,0 +1,244 @@
+"""What a search costs on the hardware here, before it starts: trials, device-hours, days by devices."""
+
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from analysis.seed_curves import student_t
+from nas.estimating.estimated_trials import ImageCounts, TrialBench, TrialCost, drawn_costs, trial_bench
+from nas.search.config import SearchConfig, check_networks, read_search_config
+from nas.search.predicted_step_time import open_prediction, searched_space
+from search_spaces.settings.overrides import Override
+from search_spaces.settings.yaml_files import ConfigError
+from trials.devices.device import available_slots, is_out_of_memory
+from trials.images.config import find_images
+from trials.images.splits import minival_size, split_indices
+from trials.log.schema import WORK_SECONDS
+from trials.timing.block_fit import Fit, fit_table
+from trials.timing.block_table import default_table_path, read_table
+from trials.timing.block_times import table_conditions
+
+HOUR = 3600.0
+ASSUMED = ("devices", "images", "classes")
+DEFAULT_CLASSES = 1000
+
+Figures = dict[str, Any]
+Assumptions = Mapping[str, Sequence[int]]
+
+
+def read_assumptions(words: Sequence[str]) -> dict[str, list[int]]:
+    """`devices=64`, `images=1281167`, `classes=1000`; several numbers of devices may be asked about.
+
+    Raises:
+        ConfigError: another word, or no whole number.
+    """
+    found: dict[str, list[int]] = {name: [] for name in ASSUMED}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if name not in ASSUMED or not equals:
+            raise ConfigError(f"--assume {word}: expected one of {', '.join(f'{n}=N' for n in ASSUMED)}")
+        least = 2 if name == "classes" else 1
+        if not text.isdecimal() or not least <= int(text) <= 10**12:
+            raise ConfigError(f"--assume {word}: {text!r} is no whole number from {least}")
+        found[name].append(int(text))
+    for name in ("images", "classes"):
+        if len(found[name]) > 1:
+            raise ConfigError(f"--assume {name}=…: given {len(found[name])} times; once is expected")
+    if found["classes"] and not found["images"]:
+        raise ConfigError("--assume classes=…: goes with --assume images=…")
+    return found
+
+
+def estimate_on_console(
+    file: str,
+    *,
+    overrides: Sequence[str | Override],
+    workers: int | None,
+    in_process: bool,
+    per_device: int,
+    assume: Sequence[str],
+    console: Console,
+) -> Figures:
+    """The figures of a search file; on a terminal shows what is being timed. Begins and writes nothing.
+
+    Raises:
+        ConfigError: the file, its images or the assumptions are not right.
+    """
+    assumed = read_assumptions(assume)
+    config = read_search_config(file, overrides=overrides)
+    images = image_counts(config, assumed)
+    here = 1 if in_process else _devices(workers, per_device)
+    before = time.perf_counter()
+    try:
+        with console.status("timing steps") as status:
+
+            def show(done: int, total: int) -> None:
+                status.update(f"timing steps of network {done + 1} of {total}")
+
+            check_networks(config, num_classes=images.classes)
+            with trial_bench(config, images) as bench:
+                fit = stored_fit(config, bench)
+                space = searched_space(
+                    config,
+                    open_prediction(config, None, num_classes=images.classes, on_this_device=True),
+                    num_classes=images.classes,
+                )
+                costs = drawn_costs(
+                    bench, lambda rng: config.space.decode(space.sample(rng)), fit=fit, on_network=show
+                )
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ConfigError(
+            "a training step of one of the space's networks does not fit into memory here; try a smaller "
+            "recipe.batch_size or recipe.resolution"
+        ) from error
+    figures = estimate_figures(config, bench, costs, fit=fit, here=here, devices=assumed["devices"])
+    return {"file": file, **figures, "estimated_in_seconds": time.perf_counter() - before}
+
+
+def image_counts(config: SearchConfig, assumed: Assumptions) -> ImageCounts:
+    """How many images there are to train on and to judge by: read, but not decoded; or as assumed.
+
+    Raises:
+        ConfigError: they cannot be found, and nothing is assumed of them.
+    """
+    data = config.data
+    if assumed["images"]:
+        total = round(data.fraction * assumed["images"][0])
+        judged = minival_size(total) if data.minival is None else round(data.minival * total)
+        classes = (assumed["classes"] or [DEFAULT_CLASSES])[0]
+        counts = ImageCounts(total - judged, judged, classes, assumed=True)
+        if min(counts.train, counts.minival) < max(2, classes):
+            raise ConfigError(f"--assume images={assumed['images'][0]}: too few for {classes:,} classes")
+        return counts
+    try:
+        found = find_images(data)
+        train, minival = split_indices(found.labels, minival=data.minival, seed=data.split_seed)
+    except ValueError as error:
+        raise ConfigError(
+            f"data: {error}\n"
+            "Name the images with --set data.source=PATH; or estimate without them, say with "
+            "--assume images=1281167 --assume classes=1000"
+        ) from error
+    return ImageCounts(len(train), len(minival), len(found.classes))
+
+
+def stored_fit(config: SearchConfig, bench: TrialBench) -> Fit | None:
+    """Of a table of block times under the search's conditions, on this device: its own, or the cache's."""
+    if len(bench.stages) > 1:
+        return None  # a table holds for one resolution
+    conditions = table_conditions(
+        config.space,
+        config.recipe,
+        device_name=bench.device_name,
+        precision=bench.precision,
+        batch_size=config.recipe.batch_size,
+        resolution=bench.largest,
+        num_classes=bench.images.classes,
+    )
+    paths = [Path(config.step_time_table)] if config.step_time_table else []
+    for path in [*paths, default_table_path(conditions)]:
+        try:
+            table = read_table(path)
+            if not list(table.conditions.differences(conditions)):
+                return fit_table(table)
+        except ValueError:
+            continue  # there is none, or it is of no use here
+    return None
+
+
+def _devices(workers: int | None, per_device: int) -> int:
+    """How many devices so many workers keep busy, here."""
+    available = len(available_slots())
+    if workers is None:
+        return available
+    if workers > available * per_device:
+        raise ConfigError(
+            f"--workers {workers}: this machine has {available * per_device} slots; ask about more with "
+            f"--assume devices={workers}"
+        )
+    return math.ceil(workers / per_device)
+
+
+def estimate_figures(
+    config: SearchConfig,
+    bench: TrialBench,
+    costs: Sequence[TrialCost],
+    *,
+    fit: Fit | None,
+    here: int,
+    devices: Sequence[int],
+) -> Figures:
+    """All of it as one mapping; times of trials in seconds, of the search in device-hours."""
+    seconds = [cost.seconds for cost in costs]
+    mean, spread = statistics.mean(seconds), statistics.stdev(seconds)
+    table_error = 2 * fit.error * mean if fit is not None else 0.0
+    budget, epochs = config.budget, config.recipe.epochs
+    if budget.device_seconds is not None:
+        trials, search_hours, half = budget.device_seconds / mean, budget.device_seconds / HOUR, 0.0
+    else:
+        trials = float(budget.trials or math.ceil((budget.epochs or 0) / epochs))
+        search_hours = trials * mean / HOUR
+        sampling = student_t(len(seconds) - 1) * spread * math.sqrt(1 / len(seconds) + 1 / trials)
+        half = trials * math.hypot(sampling, table_error) / HOUR
+    repeated = config.finalists.count * config.finalists.repeats if config.finalists else 0
+    repeat_hours = repeated * mean / HOUR
+    total = search_hours + repeat_hours
+    return {
+        "device_name": bench.device_name,
+        "precision": bench.precision,
+        "resolution": bench.stages[-1].resolution,
+        "batch_size": bench.batch_size,
+        "timed_batch_size": bench.timed_batch_size,
+        "epochs_per_trial": epochs,
+        "train_images": bench.images.train,
+        "minival_images": bench.images.minival,
+        "num_classes": bench.images.classes,
+        "images_assumed": bench.images.assumed,
+        "networks": len(costs),
+        "slowed_down": bench.slowed_down,
+        "step_times": "a table of block times" if fit is not None else "timed here",
+        "step_seconds": statistics.mean(cost.step_seconds for cost in costs),
+        "trial": {
+            name: {
+                "reference": getattr(bench.reference, name),
+                "mean": statistics.mean(getattr(cost, name) for cost in costs),
+                "smallest": min(getattr(cost, name) for cost in costs),
+                "largest": max(getattr(cost, name) for cost in costs),
+            }
+            for name in (*WORK_SECONDS, "seconds")
+        },
+        "strategy": config.strategy["name"],
+        "bound_stopping": config.bound_stopping is not None,
+        "rungs": list(config.rungs),
+        "trials": trials,
+        "epochs": trials * epochs,
+        "repeats": repeated,
+        "search_device_hours": search_hours,
+        "repeats_device_hours": repeat_hours,
+        "device_hours": total,
+        "device_hours_half_width": half * (total / search_hours),
+        "devices": [
+            {
+                "devices": number,
+                "here": not i,
+                "hours": _wall_hours(number, trials, repeated, mean, budget.device_seconds),
+                "half_width": half * (total / search_hours) / number,
+            }
+            for i, number in enumerate([here, *devices])
+        ],
+    }
+
+
+def _wall_hours(
+    devices: int, trials: float, repeated: int, mean: float, device_seconds: float | None
+) -> float:
+    """Trials go out one by one, so that at the end some devices are idle; the finalists come after."""
+    rounds = trials / devices if device_seconds is not None else math.ceil(trials / devices)
+    return (rounds + math.ceil(repeated / devices)) * mean / HOUR

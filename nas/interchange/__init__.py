@@ -1,0 +1,1 @@
+"""Files for other projects: exported, imported, checked against their libraries."""

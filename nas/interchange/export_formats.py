@@ -1,0 +1,207 @@
+"""What `nas export` takes and writes: a run, a training, weights or an architecture, in six formats."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nas.interchange.library_check import library_check
+from nas.interchange.onnx_export import write_onnx
+from nas.results.export import exported_row, write_text
+from nas.search.best_file import architecture_of, best_yaml, classes_of
+from search_spaces.choices.described import read_described
+from search_spaces.choices.space import SearchSpace
+from search_spaces.interchange.files import FORMATS, to_text
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.networks.network import Network, build_network, check_resolution
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
+from trials.training.weights_file import WeightsFile, load_weights, save_weights
+
+BEST = Path("weights") / "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported."""
+
+    name: str
+    architecture: Architecture
+    num_classes: int
+    resolution: int  # pixels
+    yaml: str  # its YAML text
+    weights: WeightsFile | None = None
+
+    def network(self) -> Network:
+        """With its weights, or with fresh ones, the same each time."""
+        if self.weights is not None:
+            return self.weights.network().eval()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return build_network(self.architecture, num_classes=self.num_classes).eval()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of it: the text where there is one, and what was proved, in words."""
+
+    text: str | None
+    proof: str
+
+
+def read_source(source: str, *, trial: int | None) -> Source:
+    """A trial of a run (default: the winner), the best weights of a training, weights, an architecture.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    path = Path(source)
+    if (path / BEST).is_file():
+        return _of_weights(source, load_weights(path / BEST))
+    if path.is_file() and path.suffix == ".safetensors":
+        return _of_weights(source, load_weights(path))
+    if _is_description(source):
+        described = read_described(source)
+        if isinstance(described, SearchSpace):
+            raise ConfigError(f"{source}: this is a space; nas export takes an architecture, or a run")
+        return _of_architecture(source, described)
+    row, repeats = exported_row(path, trial=trial)  # says what is wrong with what is no run
+    return Source(
+        name=path.name,
+        architecture=architecture_of(row),
+        num_classes=classes_of(row),
+        resolution=row["resolution"],
+        yaml=best_yaml(row, run=path, repeats=repeats),
+    )
+
+
+def _is_description(source: str) -> bool:
+    """Whether it is a YAML file, or the name of a shipped one; another file is taken for a run."""
+    shipped = {path.stem for kind in (Architecture, SearchSpace) for path in kind.SHIPPED.glob("*.yaml")}
+    path = Path(source)
+    return (path.is_file() and path.suffix in (".yaml", ".yml")) or (source in shipped and not path.exists())
+
+
+def _of_weights(source: str, weights: WeightsFile) -> Source:
+    return Source(
+        name=source,
+        architecture=weights.architecture,
+        num_classes=weights.facts["num_classes"],
+        resolution=int(weights.facts.get("resolution", DEFAULT_RESOLUTION)),
+        yaml=yaml_text(weights.architecture, header=f"the architecture of {source}"),
+        weights=weights,
+    )
+
+
+def _of_architecture(source: str, architecture: Architecture) -> Source:
+    return Source(
+        name=source,
+        architecture=architecture,
+        num_classes=provenance_number(architecture, "num_classes", DEFAULT_CLASSES, name=source),
+        resolution=provenance_number(architecture, "resolution", DEFAULT_RESOLUTION, name=source),
+        yaml=yaml_text(architecture, header=f"nas describe {Path(source).name}"),
+    )
+
+
+def export_source(
+    source: str, format_name: str, *, trial: int | None, output: Path | None, force: bool
+) -> Exported:
+    """Writes the source in a format, to `output` where that is given, and proves what was written.
+
+    Raises:
+        ConfigError: `source` is nothing that can be exported, the format cannot express it, or `output`
+            cannot be written, or exists and `force` is not given.
+    """
+    refuse_existing(output, force=force)
+    found = read_source(source, trial=trial)
+    if trial is not None and (found.weights is not None or not Path(source).is_dir()):
+        raise ConfigError(f"--trial: {source} is no run; leave it out")
+    if format_name in TEXTS:
+        exported = TEXTS[format_name](found)
+        assert exported.text is not None
+        if output is not None:
+            write_text(output, exported.text)
+        return exported
+    if output is None:
+        raise ConfigError(f"--format {format_name} writes a file; name it with -o")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
+    return FILES[format_name](found, output)
+
+
+def _yaml(source: Source) -> Exported:
+    back = from_mapping(Architecture, parse_yaml(source.yaml, name=source.name), name=source.name)
+    assert back == source.architecture, "another network came back"
+    return Exported(source.yaml, f"{_params(source):,} parameters, read back")
+
+
+def _foreign(format_name: str) -> Callable[[Source], Exported]:
+    def write(source: Source) -> Exported:
+        text = to_text(format_name, source.architecture)
+        proof = f"{_params(source):,} parameters, read back as the same network"
+        check = library_check(format_name, source.architecture)
+        return Exported(text, f"{proof}; {check}" if check else proof)
+
+    return write
+
+
+def _onnx(source: Source, output: Path) -> Exported:
+    try:
+        check_resolution(source.architecture, source.resolution)
+    except ValueError as error:
+        raise ConfigError(f"{source.name}: {error}") from error
+    facts = source.weights.facts if source.weights else {}
+    proof = write_onnx(
+        source.network(),
+        source.architecture,
+        output,
+        resolution=source.resolution,
+        classes=facts.get("classes") or [],
+    )
+    return Exported(None, proof + _freshness(source))
+
+
+def _torch(source: Source, output: Path) -> Exported:
+    network = source.network()
+    facts = dict(source.weights.facts) if source.weights else {}
+    facts |= {"num_classes": source.num_classes, "resolution": source.resolution}
+    try:
+        save_weights(output, network, source.architecture, **facts)
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
+    back = load_weights(output)
+    assert back.architecture == source.architecture, "another network came back"
+    images = torch.randn(2, 3, source.architecture.total_stride, source.architecture.total_stride)
+    with torch.no_grad():
+        assert torch.equal(back.network().eval()(images), network(images)), "other outputs came back"
+    proof = f"{_params(source):,} parameters, read back with the same outputs"
+    return Exported(None, proof + _freshness(source))
+
+
+def _params(source: Source) -> int:
+    architecture = source.architecture
+    counted = count(architecture, num_classes=source.num_classes, resolution=architecture.total_stride).params
+    built = sum(p.numel() for p in _on_meta(source).parameters())
+    assert counted == built, f"{counted} parameters counted, {built} built"
+    return counted
+
+
+def _on_meta(source: Source) -> Network:
+    with torch.device("meta"):
+        return build_network(source.architecture, num_classes=source.num_classes)
+
+
+def _freshness(source: Source) -> str:
+    return "" if source.weights else "; fresh weights: for measuring, not for predicting"
+
+
+TEXTS: dict[str, Callable[[Source], Exported]] = {
+    "yaml": _yaml,
+    **{name: _foreign(name) for name in FORMATS},
+}
+FILES: dict[str, Callable[[Source, Path], Exported]] = {"onnx": _onnx, "torch": _torch}

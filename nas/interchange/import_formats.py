@@ -1,0 +1,71 @@
+"""What `nas import` reads: other projects' architectures into YAML, their weights into weights of ours."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from nas.interchange.library_check import library_check
+from nas.results.export import write_text
+from search_spaces.interchange.files import read_foreign, to_text
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
+from trials.training.foreign_weights import foreign_network, read_state
+from trials.training.weights_file import load_weights, save_weights
+
+
+def import_architecture(source: str, project: str, *, output: Path | None, force: bool) -> tuple[str, str]:
+    """The YAML text of another project's network, also written to `output` if given, and what was proved.
+
+    Raises:
+        ConfigError: `source` is no such network, or `output` cannot be written.
+    """
+    refuse_existing(output, force=force)
+    imported = read_foreign(project, source)
+    architecture = replace(imported.architecture, provenance={project: source})
+    to_text(project, architecture)  # and back, to the same network
+    text = yaml_text(architecture, header=f"nas import {source} --from {project}")
+    back = from_mapping(Architecture, parse_yaml(text, name=source), name=source)
+    assert back == architecture, "another network came back"
+    side = architecture.total_stride
+    params = count(back, num_classes=DEFAULT_CLASSES, resolution=side).params
+    check = library_check(project, architecture)
+    if output is not None:
+        write_text(output, text)
+    proof = f"{params:,} parameters with {DEFAULT_CLASSES:,} classes, written back as the same network"
+    return text, f"{proof}; {check}" if check else proof
+
+
+def import_weights(source: str, project: str, *, weights: Path, output: Path, force: bool) -> str:
+    """Writes another project's weights for one of its networks as weights of ours, and says what was proved.
+
+    Raises:
+        ConfigError: `source` is no such network, or `weights` are not its weights; `output` is no
+            .safetensors file, or exists.
+    """
+    if output.suffix != ".safetensors":
+        raise ConfigError(f"{output}: a name that ends in .safetensors is expected")
+    refuse_existing(output, force=force)
+    imported = read_foreign(project, source)
+    network = foreign_network(imported, project, read_state(weights), name=str(weights))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save_weights(
+            output,
+            network,
+            imported.architecture,
+            num_classes=network.classifier.out_features,
+            resolution=DEFAULT_RESOLUTION,
+            source=f"{project} {source}",
+        )
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
+    back = load_weights(output).network().eval()
+    images = torch.randn(2, 3, imported.architecture.total_stride, imported.architecture.total_stride)
+    with torch.no_grad():
+        assert torch.equal(back(images), network(images)), "other outputs came back"
+    params = sum(parameter.numel() for parameter in network.parameters())
+    return f"{params:,} parameters for {network.classifier.out_features:,} classes, read back as they are"

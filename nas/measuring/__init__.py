@@ -1,0 +1,1 @@
+"""Step time, inference time and size of networks, measured on this machine."""

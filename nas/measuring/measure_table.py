@@ -1,0 +1,295 @@
+"""nas measure --table: the block times of a space, or of a search's space under the search's conditions."""
+
+import os
+import platform
+import socket
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from nas.measuring.measure import STEP_BATCH, one_thread
+from nas.search.config import SearchConfig
+from search_spaces.choices.block_cover import StageOption, stage_options
+from search_spaces.choices.described import read_described
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import check_resolution
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
+from trials.devices.device import available_slots, device_info, is_out_of_memory, keep_freed_memory
+from trials.devices.memory_bound import bounded_memory
+from trials.images.packed import open_images
+from trials.recipe import Precision, Ramp, Recipe
+from trials.timing.block_fit import Fit, fit_table
+from trials.timing.block_table import BlockTable, default_table_path, read_table, write_table
+from trials.timing.block_times import BlockMeasurement, measure_block_times, table_conditions
+from trials.timing.precision import resolve_precision
+from trials.trial import Slot
+
+AVERAGING_DECAY = 0.999  # any: only whether there is averaging costs time; all shipped recipes average
+
+Figures = dict[str, Any]
+
+
+def measure_table_on_console(
+    source: str,
+    *,
+    num_classes: int | None,
+    resolution: int | None,
+    batch_size: int | None,
+    precision: Precision | None,
+    out: Path | None,
+    console: Console,
+) -> Figures:
+    """Builds the table of a space or a search file, writes it, and returns its figures.
+
+    What is not given comes from the search file, of a space from the defaults of `nas measure`.
+
+    Raises:
+        ConfigError: the source is neither, its networks do not work under these conditions, or the file
+            cannot be written.
+    """
+    if out is not None:
+        _check_writable(out)
+    wanted = table_request(
+        source, num_classes=num_classes, resolution=resolution, batch_size=batch_size, precision=precision
+    )
+    before = time.perf_counter()
+    table = _measured(wanted, console)
+    path = out or default_table_path(wanted.conditions)
+    write_table(table, path)
+    return table_figures(fit_table(table), path=path, seconds=time.perf_counter() - before)
+
+
+def _check_writable(out: Path) -> None:
+    """Before minutes of measuring: the file can be written, and is no other one."""
+    if out.is_dir():
+        raise ConfigError(f"{out}: this is a folder; --out names the file to write")
+    if not os.access(out.parent, os.W_OK):
+        raise ConfigError(
+            f"{out}: the folder {out.parent} is not there or not writable; choose another --out"
+        )
+    if out.exists():
+        try:
+            read_table(out)
+        except ConfigError as error:
+            raise ConfigError(f"{out}: holds something else than a table; choose another --out") from error
+
+
+def table_request(
+    source: str,
+    *,
+    num_classes: int | None,
+    resolution: int | None,
+    batch_size: int | None,
+    precision: Precision | None,
+) -> BlockMeasurement:
+    """What is to be measured for a space or a search file; what is not given comes from it, or by default.
+
+    Raises:
+        ConfigError: it is neither, or its networks do not work at the resolution.
+    """
+    asked = _Asked(num_classes, resolution, batch_size, precision)
+    slot = available_slots()[0]
+    if _is_search(source):
+        # A file that is to be predicted by this table cannot name it yet.
+        config = read_yaml(SearchConfig, source, overrides=["step_time=measured"])  # of any reward
+        return _request(config.space, config.recipe, _as_in_search(asked, config), slot, source)
+    space, known = _space_of(source), _by_default(asked, slot)
+    recipe = Recipe(
+        epochs=1,
+        batch_size=known.batch_size,
+        resolution=Ramp(known.resolution, known.resolution),
+        averaging_decay=AVERAGING_DECAY,
+    )
+    return _request(space, recipe, known, slot, source)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a user says of the conditions."""
+
+    num_classes: int | None
+    resolution: int | None
+    batch_size: int | None
+    precision: Precision | None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """All of it."""
+
+    num_classes: int
+    resolution: int
+    batch_size: int
+    precision: Precision
+
+
+def _as_in_search(asked: _Asked, config: SearchConfig) -> _Known:
+    recipe, timing = config.recipe, config.timing
+    return _Known(
+        num_classes=asked.num_classes or _classes_of(config),
+        resolution=asked.resolution or timing.resolution or recipe.training_stages()[-1].resolution,
+        batch_size=asked.batch_size or timing.batch_size or recipe.batch_size,
+        precision=asked.precision or timing.precision or recipe.precision,
+    )
+
+
+def _by_default(asked: _Asked, slot: Slot) -> _Known:
+    return _Known(
+        num_classes=asked.num_classes or DEFAULT_CLASSES,
+        resolution=asked.resolution or DEFAULT_RESOLUTION,
+        batch_size=asked.batch_size or STEP_BATCH[torch.device(slot.device).type],
+        precision=asked.precision or "auto",
+    )
+
+
+def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, source: str) -> BlockMeasurement:
+    device = torch.device(slot.device)
+    try:
+        check_resolution(space.reference, known.resolution)
+        check_resolution(space.decode(space.smallest()), known.resolution)
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    with one_thread(device):
+        precision = resolve_precision(
+            known.precision, device, reference=space.reference, resolution=known.resolution
+        )
+    conditions = table_conditions(
+        space,
+        recipe,
+        device_name=device_info(slot).device_name,
+        precision=precision,
+        batch_size=known.batch_size,
+        resolution=known.resolution,
+        num_classes=known.num_classes,
+    )
+    return BlockMeasurement(space=space, conditions=conditions, recipe=recipe, device=device)
+
+
+def _is_search(source: str) -> bool:
+    """Whether this looks like a search file, or is a shipped one's name."""
+    path = Path(source)
+    if not path.is_file():
+        spaces = {file.stem for file in SearchSpace.SHIPPED.glob("*.yaml")}
+        return source not in spaces and source in {file.stem for file in SearchConfig.SHIPPED.glob("*.yaml")}
+    return "space" in peek_yaml(path)
+
+
+def _space_of(source: str) -> SearchSpace:
+    published = {file.stem for file in Architecture.SHIPPED.glob("*.yaml")}
+    if not Path(source).is_file() and source not in published:
+        return read_yaml(SearchSpace, source)
+    described = read_described(source)
+    if not isinstance(described, SearchSpace):
+        raise ConfigError(f"{source}: this is an architecture; --table takes a space or a search file")
+    return described
+
+
+def _classes_of(config: SearchConfig) -> int:
+    resolution = config.recipe.training_stages()[-1].resolution
+    try:
+        return open_images(config.data, resolution=resolution).num_classes
+    except ValueError as error:
+        raise ConfigError(f"data: {error}; or give the number of classes by --classes") from error
+
+
+def _measured(wanted: BlockMeasurement, console: Console) -> BlockTable:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} networks"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    on_cpu = wanted.device.type == "cpu"
+    if on_cpu:
+        keep_freed_memory()
+    try:
+        with (
+            Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+            one_thread(wanted.device),
+            bounded_memory() if on_cpu else nullcontext(),
+        ):
+            task = bars.add_task("measuring", total=None)
+
+            def show(done: int, total: int) -> None:
+                bars.update(task, completed=done, total=total)
+
+            return measure_block_times(wanted, provenance=_provenance(), on_progress=show)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ConfigError(
+            "a training step of one of the space's networks does not fit into memory; try a smaller "
+            "--batch-size or --resolution"
+        ) from error
+
+
+def _provenance() -> dict[str, Any]:
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
+        "torch_threads": torch.get_num_threads(),
+    }
+
+
+def table_figures(fit: Fit, *, path: Path, seconds: float) -> Figures:
+    """The table as one mapping: every block of each stage, what is around them, and how good the sums are."""
+    table = fit.table
+    unit = table.reference_seconds
+    errors = fit.corrections.leave_one_out
+    return {
+        "file": str(path),
+        **vars(table.conditions),
+        "measured_seconds": seconds,
+        "reference_seconds": unit,
+        "stem_seconds": fit.times.stem * unit,
+        "top_seconds": fit.times.top * unit,
+        "update_seconds": fit.times.update[0] * unit,
+        "update_seconds_per_million_parameters": fit.times.update[1] * unit * 1e6,
+        "stages": [
+            [_option_figures(option, fit) for option in options if option.blocks]
+            for options in stage_options(table.space, table.conditions.resolution)
+        ],
+        "blocks": len(fit.times.blocks),
+        "parted_networks": len(table.parted),
+        "whole_networks": len(errors),
+        "leave_one_out_error": fit.error,
+        "leave_one_out_errors": errors.tolist(),
+    }
+
+
+def _option_figures(option: StageOption, fit: Fit) -> Figures:
+    """What a stage may be behind so many channels: its first block, and the repeated one where it has one."""
+    unit = fit.table.reference_seconds
+    figures: Figures = {
+        "op": option.stage.op,
+        "kernel_size": option.stage.kernel_size,
+        "expansion_ratio": option.stage.expansion_ratio,
+        "se_ratio": option.stage.se_ratio,
+        "in_channels": option.before,
+        "channels": option.stage.channels,
+        "side": option.blocks[0].side,
+    }
+    for name, placed in zip(("first", "repeated"), option.blocks, strict=False):
+        time = fit.times.blocks[placed]
+        figures |= {
+            f"{name}_forward_seconds": time.forward * unit,
+            f"{name}_backward_seconds": time.backward * unit,
+            f"{name}_measurements": time.measurements,
+        }
+    return figures

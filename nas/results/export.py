@@ -1,0 +1,80 @@
+"""A trial's architecture as YAML, with its provenance."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.finalists import Finalist
+from analysis.pareto import pareto_front
+from nas.results.winner import run_winner
+from nas.search.best_file import best_yaml
+from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.yaml_files import ConfigError
+from trials.log.store import recorded_trials
+
+
+def exported_row(run: Path, *, trial: int | None) -> tuple[Mapping[str, Any], Finalist | None]:
+    """The row of a trial of a run, by default the winner's, and the winner's repeats.
+
+    Raises:
+        ConfigError: `run` is no run, or it has no such completed trial.
+    """
+    rows = {row["trial_id"]: row for row in recorded_trials(run)}
+    if trial is not None:
+        return chosen_row(rows, trial=trial, run=run), None
+    chosen = run_winner(run, rows.values())
+    if chosen is None:
+        raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
+    return rows[chosen.trial_id], chosen.repeats
+
+
+def write_text(output: Path, text: str) -> None:
+    """Writes a file, with the folders it needs.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
+
+
+def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
+    """Writes the run's Pareto front of accuracy, step time and parameters, one YAML file for each trial.
+
+    Raises:
+        ConfigError: `run` is no run or has no completed trial; a file exists and `force` is not given.
+    """
+    rows = pareto_front(recorded_trials(run))
+    if not rows:
+        raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
+    files = {folder / f"trial-{row['trial_id']:05d}.yaml": row for row in rows}
+    refuse_existing(*files, force=force)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, row in files.items():
+            path.write_text(best_yaml(row, run=run), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
+    return list(files)
+
+
+def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int, run: Path) -> Mapping[str, Any]:
+    """The row of a completed trial, also of one that an equal trial answered.
+
+    Raises:
+        ConfigError: there is no such trial, or it has not completed.
+    """
+    row = rows.get(trial)
+    if row is None:
+        known = f"trials are 0 to {max(rows)}" if rows else "it has no finished trial"
+        raise ConfigError(f"{run}: there is no finished trial {trial}; {known}")
+    if row["status"] not in ("completed", "cached") or row["accuracy"] is None:
+        raise ConfigError(
+            f"{run}: trial {trial} is {row['status']}"
+            + (f" ({row['failure_kind']})" if row.get("failure_kind") else "")
+            + "; only completed trials can be exported"
+        )
+    return row

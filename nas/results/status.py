@@ -1,0 +1,146 @@
+"""How a search is going, from its run directory alone: while it runs, after it ended, after it was killed."""
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from analysis.finalists import Repeats, repeats
+from analysis.rungs import SEARCHED, is_counted, own_epochs, spent
+from nas.results.winner import run_winner
+from nas.search.config import Budget, SearchConfig
+from nas.search.trial_queue import MAX_REPEATS
+from nas.strategies.strategy import STRATEGIES, Recommends
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.rows import seconds_by_work
+from trials.log.run_reader import RunLog, read_run
+from trials.log.schema import WORK
+
+State = Literal["running", "finished", "stopped"]
+PACED_TRIALS = 40  # the last ones, by which the time left is told
+MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
+BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What a search has still to do.
+
+    Attributes:
+        budget: what is left of it, in its own unit; 0 once the search asks for nothing new.
+        repeats: trainings of finalists that are to end.
+        repeat_epochs: the epochs of each.
+    """
+
+    budget: float
+    repeats: int = 0
+    repeat_epochs: int = 0
+
+
+def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
+    """The state of a run as one mapping, keys named as the columns.
+
+    Raises:
+        ConfigError: the folder is no run, or its search.yaml does not read.
+    """
+    log = read_run(run)
+    try:
+        config = read_yaml(SearchConfig, run / "search.yaml")
+    except ConfigError as error:
+        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
+    rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
+    budget = config.budget
+    used = spent(rows, budget.unit, log.trials)
+    is_over = used >= budget.total or _is_exhausted(config, log, rows)
+    again = _repeats(config, rows, is_over=is_over)
+    to_do = Remaining(
+        budget=0.0 if is_over else budget.total - used,
+        repeats=again.total - again.ended,
+        repeat_epochs=config.recipe.epochs,
+    )
+    state: State = "running" if log.driver else "stopped"
+    if not log.driver and not log.in_flight and is_over and not to_do.repeats:
+        state = "finished"
+    now = now or datetime.now(UTC)
+    chosen = run_winner(run, rows)
+    best = log.trials[chosen.trial_id] if chosen else None
+    seconds = [seconds_by_work(row) for row in rows]
+    baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
+    return {
+        "run": str(run),
+        "state": state,
+        "driver": log.driver,
+        "asked": log.asked,
+        "in_flight": len(log.in_flight),
+        "status": dict(Counter(row["status"] for row in rows)),
+        "purpose": dict(Counter(row["purpose"] for row in rows)),
+        "failure_kind": dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
+        "budget": {"unit": budget.unit.replace("_", "-"), "spent": used, "total": budget.total},
+        "repeats": vars(again) if config.finalists else None,
+        "best": {name: best[name] for name in BEST} if best else None,
+        "baseline_median_reward": statistics.median(baseline) if baseline else None,
+        "baseline_trials": len(baseline),
+        "device_seconds": {kind: sum(each[kind] for each in seconds) for kind in WORK},
+        "seconds_left": seconds_left(budget, log, to_do, now) if log.driver else None,
+        "unreadable": list(log.unreadable),
+    }
+
+
+def _repeats(config: SearchConfig, rows: list[dict[str, Any]], *, is_over: bool) -> Repeats:
+    if config.finalists is None:
+        return Repeats(0, 0)
+    return repeats(
+        rows,
+        count=config.finalists.count,
+        each=config.finalists.repeats,
+        is_over=is_over,
+        are_recommended=issubclass(STRATEGIES[config.strategy["name"]], Recommends),
+    )
+
+
+def _is_exhausted(config: SearchConfig, log: RunLog, rows: list[dict[str, Any]]) -> bool:
+    """Whether the space ran out before the budget, as far as that can be told at once."""
+    if log.driver:  # it asks for repeats as soon as there is nothing new to ask for
+        return bool(log.in_flight) and all(row["purpose"] == "repeat" for row in log.in_flight.values())
+    if log.in_flight:
+        return False
+    last = [row["status"] for row in rows if row["purpose"] in SEARCHED][-MAX_REPEATS:]
+    if last == ["cached"] * MAX_REPEATS:  # then a search takes any unseen architecture, and there was none
+        return True
+    # In its baseline a search finds so without a row that says it.
+    tried = {tuple(row["choices"]) for row in rows if is_counted(row)}
+    return config.space.size <= MOST_COUNTED and len(tried) >= config.space.distinct_size
+
+
+def seconds_left(budget: Budget, log: RunLog, to_do: Remaining, now: datetime) -> float | None:
+    """The time that a search still takes; None before this driver's first trial has ended.
+
+    It goes by the median pace of the last trials. As many trials as run at once end in the time of one, so
+    paces are taken over that many ends.
+    """
+    started, at_once = log.driver_started_at, max(len(log.in_flight), 1)
+    if started is None:
+        return None
+    # Repeats have a pace, too: a driver that goes on with finalists alone has no other trials.
+    ran = [row for row in log.trials.values() if is_counted(row) or row["purpose"] == "repeat"]
+    new = [row for row in ran if row["finished_at"] and row["finished_at"] > started]
+    new = sorted(new, key=lambda row: row["finished_at"])[-PACED_TRIALS:]
+    if not new:
+        return None
+    ends = [(row["finished_at"] - started).total_seconds() for row in new]
+    paces = [(later - ends[i]) / at_once for i, later in enumerate(ends[at_once:])]
+    pace = statistics.median(paces) if paces else ends[-1] / len(ends)
+    trials_left = 0.0
+    if to_do.budget:
+        counted = list(filter(is_counted, new))
+        per_trial = spent(counted, budget.unit, log.trials) / max(len(counted), 1)
+        if not per_trial:
+            return None
+        trials_left = to_do.budget / per_trial
+    if to_do.repeats:  # each a whole training, where trials may be shorter
+        epochs = statistics.mean(own_epochs(row, log.trials) for row in new)
+        trials_left += to_do.repeats * to_do.repeat_epochs / max(epochs, 1)
+    waited = min((now - started).total_seconds() - ends[-1], pace)
+    return max(pace * trials_left - waited, 0.0)

@@ -1,0 +1,93 @@
+"""An architecture on the screen: its stages as a table, and its totals."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from search_spaces.networks.architecture import Architecture
+
+
+def architecture_screen(architecture: Architecture, figures: dict[str, Any]) -> RenderableType:
+    """The stages with what each costs, and the totals; fits 80 columns up to networks of 10 G parameters."""
+    lines: list[RenderableType] = [
+        Text(f"{figures['name']}   {figures['architecture_id']}", style="bold"),
+        Text(_ends(architecture)),
+        _costs_by_stage(architecture, figures),
+        Text("k kernel, s stride, e expansion ratio, side of the feature map in pixels", style="dim"),
+        Text(
+            f"{figures['params']:,} parameters ({figures['num_classes']:,} classes)   "
+            f"{figures['macs']:,} MACs at {figures['resolution']} px"
+        ),
+    ]
+    if architecture.provenance:
+        lines.append(Text(_origin(architecture.provenance)))
+    return Group(*lines)
+
+
+def _ends(architecture: Architecture) -> str:
+    if architecture.kind == "resnet":
+        return f"resnet: 7x7 stem of {architecture.stem_channels} channels, stride 4 with the maximum"
+    return (
+        f"stem {architecture.stem_channels} channels, stride {architecture.stem_stride}; "
+        f"head {architecture.head_channels}; {architecture.padding} padding"
+    )
+
+
+def _costs_by_stage(architecture: Architecture, figures: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for header in ("stage", "op", "k", "s", "e", "channels", "layers", "SE", "side", "params", "MACs"):
+        table.add_column(header, justify="left" if header in ("stage", "op") else "right", no_wrap=True)
+    for cells, stage in zip(stage_cells(architecture), figures["stages"], strict=True):
+        table.add_row(*cells, str(stage["out_side"]), f"{stage['params']:,}", f"{stage['macs']:,}")
+    return table
+
+
+def _origin(provenance: dict[str, Any]) -> str:
+    """Where a searched architecture comes from, in one line."""
+    texts = {
+        "base": "base {}",
+        "phi": "phi {:g}",
+        "like": "like {}",
+        "timm": "timm {}",
+        "automl": "automl {}",
+        "torchvision": "torchvision {}",
+        "run": "run {}",
+        "trial_id": "trial {}",
+        "accuracy": "accuracy {:.4f}",
+        "reward": "reward {:.4f}",
+    }
+    known = []
+    for key, text in texts.items():
+        value = provenance.get(key)
+        if value is not None:
+            known.append(text.format(value) if isinstance(value, (int, float)) else f"{key} {value}")
+    return "from " + ", ".join(known)
+
+
+def stage_table(architecture: Architecture) -> Table:
+    """The stages as a table, in the paper's column order."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in ("stage", "op", "kernel", "stride", "expansion", "channels", "layers", "SE"):
+        table.add_column(header, justify="left" if header in ("stage", "op") else "right")
+    for cells in stage_cells(architecture):
+        table.add_row(*cells)
+    return table
+
+
+def stage_cells(architecture: Architecture) -> list[tuple[str, ...]]:
+    """The cells of `stage_table`, a tuple per stage."""
+    return [
+        (
+            str(i),
+            stage.op,
+            str(stage.kernel_size),
+            str(stage.stride),
+            str(stage.expansion_ratio),
+            str(stage.channels),
+            str(stage.layers),
+            f"{stage.se_ratio:g}" if stage.se_ratio else "-",
+        )
+        for i, stage in enumerate(architecture.stages, start=1)
+    ]

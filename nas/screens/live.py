@@ -1,0 +1,158 @@
+"""What a search shows while it runs: on a terminal a screen that moves, elsewhere a line per trial."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from analysis.numbers import duration, short_count
+from analysis.rungs import is_counted, may_win, spent, standing
+from nas.events import Begun, Retried, RowWritten, SearchEvent
+from nas.screens.live_figures import DeviceUse, sparkline
+from nas.search.config import Budget
+from trials.trial import EpochResult, Notice, Progress
+
+CURVE_WIDTH = 32  # of 80 columns
+MOST_WORKERS = 16  # that have a line each
+
+
+class LiveView(AbstractContextManager["LiveView"]):
+    """Shows the news of a search; use as a context manager and pass `show` as `on_event`."""
+
+    def __init__(self, console: Console, budget: Budget) -> None:
+        self._console = console
+        self._budget = budget
+        self._workers: dict[int, Progress] = {}
+        self._accuracy: dict[int, float] = {}  # the last epoch's, by trial
+        self._rows: dict[int, Mapping[str, Any]] = {}  # their epochs
+        self._best: Mapping[str, Any] | None = None
+        self._bests: list[float] = []  # the best reward so far, after each counted trial
+        self._use = DeviceUse()
+        self._spent = 0.0
+        self._started = time.monotonic()
+        self._spent_before = 0.0
+        self._live = Live(get_renderable=self._screen, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "LiveView":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def show(self, news: SearchEvent) -> None:
+        """Takes in one piece of news."""
+        if isinstance(news, Begun):
+            for row in news.rows:
+                self._count(row)
+            self._spent_before = self._spent
+            if news.rows or news.in_flight:
+                self._console.print(
+                    f"continuing: {len(news.rows)} trials are recorded, {news.in_flight} were in flight"
+                )
+            for path in news.quarantined:
+                self._console.print(f"damaged: {path.name} is now in {path.parent}", soft_wrap=True)
+            for path in news.foreign:
+                self._console.print(f"not ours, left alone: {path}", soft_wrap=True)
+        elif isinstance(news, Progress):
+            self._workers[news.slot or 0] = news
+            self._use.progress(news)
+        elif isinstance(news, EpochResult):
+            self._accuracy[news.trial_id] = news.minival_accuracy
+        elif isinstance(news, Retried):
+            trial = news.trial
+            self._use.ended(trial.trial_id)
+            self._console.print(
+                f"trial {trial.trial_id}: its worker was lost; it runs again (attempt {trial.attempt})"
+            )
+        elif isinstance(news, Notice):
+            self._console.print(news.text, soft_wrap=True, highlight=False)
+        elif isinstance(news, RowWritten):
+            self._use.ended(news.row["trial_id"])
+            self._count(news.row)
+            self._console.print(self._line(news.row), soft_wrap=True, highlight=False)
+
+    def say(self, message: str) -> None:
+        """Shows a sentence above what moves."""
+        self._console.print(message, soft_wrap=True, highlight=False)
+
+    def _count(self, row: Mapping[str, Any]) -> None:
+        self._rows[row["trial_id"]] = {"epochs": row["epochs"]}
+        self._spent += spent([row], self._budget.unit, self._rows)
+        better = self._best is None or standing(row) > standing(self._best)
+        if may_win(row) and better:
+            self._best = row
+        if is_counted(row) and self._best is not None:
+            self._bests.append(self._best["reward"])
+
+    def _line(self, row: Mapping[str, Any]) -> str:
+        continues = row.get("continues")
+        kind = row["purpose"] if continues is None else f"from {continues}"
+        head = f"trial {row['trial_id']:>4} {kind:<8}"
+        if row["status"] == "completed":
+            mark = " *" if self._best is row else ""  # the best so far
+            return (
+                f"{head} accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x "
+                f"{short_count(row['params']):>7} params  reward {row['reward']:.4f}{mark}"
+            )
+        if row["status"] == "cached":
+            return f"{head}  trained before: reward {row['reward'] or 0.0:.4f}"
+        if row["status"] == "stopped":
+            return f"{head}  stopped: its reward would be {row['reward']:.4f} at most"
+        return f"{head}  {row['status']}: {row['failure_kind']}"
+
+    def _screen(self) -> RenderableType:
+        total, unit = self._budget.total, self._budget.unit.replace("_", "-")
+        summary = f"{self._spent:,.0f}/{total:,.0f} {unit}"
+        if self._best is not None:
+            summary += f"  best reward {self._best['reward']:.4f} (trial {self._best['trial_id']})"
+        if left := self._time_left(total):
+            summary += f"  {left} left"
+        header = Table.grid(padding=(0, 2))
+        header.add_row(ProgressBar(total=total, completed=min(self._spent, total), width=18), summary)
+        lines = [self._curve_line()] if self._bests else []
+        return Group(header, *lines, *self._worker_lines())
+
+    def _worker_lines(self) -> list[Text]:
+        if len(self._workers) <= MOST_WORKERS:
+            return [self._worker_line(slot) for slot in sorted(self._workers)]
+        phases = Counter(progress.phase for progress in self._workers.values())
+        counts = ", ".join(f"{number} {phase}" for phase, number in phases.most_common())
+        return [Text(f"  {len(self._workers)} workers: {counts}")]
+
+    def _curve_line(self) -> Text:
+        low, high = self._bests[0], self._bests[-1]
+        text = f"  best so far  {sparkline(self._bests, width=CURVE_WIDTH)}  {low:.3f} to {high:.3f}"
+        if (share := self._use.share) is not None:
+            text += f"   devices {share:.0%} busy"
+        return Text(text)
+
+    def _worker_line(self, slot: int) -> Text:
+        progress = self._workers[slot]
+        text = f"  worker {slot}  trial {progress.trial_id}  "
+        if progress.phase in ("training", "evaluating") and progress.epoch:
+            text += f"epoch {progress.epoch}/{progress.epochs}"
+            if progress.trial_id in self._accuracy:
+                text += f"  accuracy {self._accuracy[progress.trial_id]:.3f}"
+        else:
+            text += progress.phase
+        return Text(text)
+
+    def _time_left(self, total: float) -> str | None:
+        done = self._spent - self._spent_before
+        if done <= 0:
+            return None
+        seconds = (time.monotonic() - self._started) / done * max(total - self._spent, 0)
+        return f"about {duration(seconds)}" if self._spent < total else None

@@ -1,0 +1,239 @@
+"""What `nas train` shows: what is going to be done, each epoch, what was reached."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from analysis.numbers import duration
+from nas.events import EpochDone, GroupLost
+from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult
+from trials.recipe import RANDOM
+from trials.training.resolution_schedule import PERIOD
+from trials.training.train import Heartbeat
+
+DATA_IS_LIMIT = 0.3  # of the time in training
+
+
+class TrainingView:
+    """A bar for the epoch under way, a line for each that is done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(18), TextColumn("{task.fields[left]}"),
+            console=console, transient=True,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._epochs, self._done, self._first = 0, 0, 0
+        self._seconds: list[float] = []
+        self._planned: dict[int, float] = {}  # seconds of each epoch, from 1
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def show(self, news: TrainingEvent | GroupLost) -> None:
+        """One piece of news."""
+        if isinstance(news, GroupLost):
+            text = f"{news.reason}; all begin again after epoch {self._done}"
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        if isinstance(news, TrainingBegun):
+            self._begin(news)
+        elif isinstance(news, EpochDone):
+            self._done = news.row["epoch"]
+            self._seconds.append(news.row["train_seconds"] + news.row["evaluate_seconds"])
+            self._console.print(_epoch_line(news.row, self._epochs), highlight=False, soft_wrap=True)
+            self._update(0.0)
+        elif isinstance(news, Heartbeat):
+            self._update(news.fraction)
+
+    def _begin(self, begun: TrainingBegun) -> None:
+        self._epochs, self._done = begun.epochs, begun.first_epoch
+        for estimate in begun.stages:
+            stage = estimate.stage
+            for epoch in range(stage.first_epoch + 1, stage.first_epoch + stage.epochs + 1):
+                self._planned[epoch] = estimate.seconds / stage.epochs
+        self._console.print(_beginning(begun), highlight=False, soft_wrap=True)
+        if self._task is not None:  # begun again
+            self._bars.remove_task(self._task)
+        self._task = self._bars.add_task("", total=1.0, left="")
+        self._update(0.0)
+
+    def _update(self, fraction: float) -> None:
+        assert self._task is not None, "a training begins before it goes on"
+        epoch = min(self._done + 1, self._epochs)
+        self._bars.update(
+            self._task,
+            description=f"epoch {epoch}/{self._epochs}",
+            completed=fraction,
+            left=self._left(fraction),
+        )
+
+    def _left(self, fraction: float) -> str:
+        remaining = range(self._done + 1, self._epochs + 1)
+        if self._planned:
+            planned = [self._planned[epoch] for epoch in remaining]
+            before = [self._planned[epoch] for epoch in range(1, self._done + 1)]
+            pace = sum(self._seconds) / sum(before) if self._seconds and sum(before) else 1.0
+        elif self._seconds:  # resumed: at the last epochs' pace
+            planned, pace = [self._seconds[-1]] * len(remaining), 1.0
+        else:
+            return ""
+        seconds = pace * (sum(planned) - fraction * (planned[0] if planned else 0.0))
+        return f"about {duration(max(seconds, 0.0))} left"
+
+
+def _beginning(begun: TrainingBegun) -> str:
+    devices = max(len(begun.processes), 1)
+    several = f"{devices} x " if devices > 1 else ""
+    lines = [
+        f"training   {begun.train_images:,} images, {begun.minival_images:,} more for minival; "
+        f"{several}{begun.device_name}, {begun.precision}"
+    ]
+    if begun.devices_before != devices:
+        lines.append(
+            f"           begun on {begun.devices_before} devices: on {devices} its curve is another one by "
+            "rounding, drops and (unless recipe.sync_batch_norm) batch norm"
+        )
+    if begun.micro_batches > 1:
+        lines.append(f"           each batch in {begun.micro_batches} parts, to fit into memory")
+    for path in begun.damaged:
+        lines.append(f"           {path.name} is damaged; an earlier state is taken")
+    if begun.fitted is not None:
+        fitted = begun.fitted
+        lines.append(f"           initial weights: {len(fitted.loaded)} tensors fit" + _unfitted(fitted))
+    if begun.first_epoch:
+        lines.append(f"           resumed after epoch {begun.first_epoch} of {begun.epochs}")
+    if begun.stages and begun.schedule in RANDOM:
+        each = "batch" if begun.schedule == "random_batch" else f"{PERIOD} epochs"
+        lines.append(f"  a size is drawn for each {each}; each has about so many epochs:")
+    part = "size" if begun.schedule in RANDOM else "stage"
+    for estimate in begun.stages:
+        stage = estimate.stage
+        lines.append(
+            f"  {part} {stage.index + 1}  {stage.epochs:>3} epochs  {stage.resolution:>3} px  dropout "
+            f"{stage.dropout:.2f}  RandAugment {stage.randaugment:.1f}  mixup {stage.mixup:.2f}  "
+            f"step {1000 * estimate.step_seconds:,.1f} ms  about {duration(estimate.seconds)}"
+        )
+    if begun.stages:
+        total = sum(estimate.seconds for estimate in begun.stages)
+        lines.append(f"  in all about {duration(total)} ({total * devices / 3600:.2f} device-hours)")
+    return "\n".join(lines)
+
+
+def _unfitted(fitted: Any) -> str:
+    parts = [
+        f", {len(names)} {what} ({names[0]})"
+        for names, what in (
+            (fitted.other_shape, "have another shape"),
+            (fitted.missing, "are missing in them"),
+            (fitted.unused, "of theirs are not used"),
+        )
+        if names
+    ]
+    return "".join(parts)
+
+
+def _epoch_line(row: dict[str, Any], epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']:>3}/{epochs}  {row['train_resolution']:>3.0f} px  "
+        f"loss {row['train_loss']:.4f}  "
+        f"minival {row['minival_accuracy']:.4f}  {row['images_per_second']:>6,.0f} images/s"
+        f"{' *' if row['best'] else ''}"
+    )
+
+
+def training_figures(result: TrainingResult) -> dict[str, Any]:
+    """The end of a training as one mapping."""
+    return {
+        "run": str(result.folder),
+        "epochs": len(result.metrics),
+        "best_epoch": result.best_epoch,
+        "accuracy": result.accuracy,
+        "test": result.test.figures() if result.test else None,
+        "seconds": result.seconds,
+        "estimated_seconds": result.estimated_seconds,
+        "stopped_early": result.stopped_early,
+        "weights": str(result.folder / "weights" / "best.safetensors"),
+    }
+
+
+def training_screen(result: TrainingResult) -> RenderableType:
+    """The best accuracy, how far the estimate was off, the files, what to type next."""
+    lines = []
+    if result.stopped_early:
+        lines.append(Text("ended early: minival had stopped improving"))
+    lines.append(
+        Text(f"best: epoch {result.best_epoch}   accuracy {result.accuracy:.4f} (minival)", style="bold")
+    )
+    if result.test is not None:
+        lines.append(
+            Text(
+                f"      test: accuracy {result.test.accuracy:.4f} (s.e. {result.test.standard_error:.4f}), "
+                f"top 5 {result.test.accuracy_top5:.4f}, {result.test.images:,} images",
+                style="bold",
+            )
+        )
+    if result.estimated_seconds and not result.stopped_early:
+        lines.append(Text(_against_estimate(result.seconds, result.estimated_seconds)))
+    lines.append(Text(_limit(result)))
+    folder = result.folder
+    lines.append(Text(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png", no_wrap=True))
+    lines.append(Text(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES", no_wrap=True))
+    return Group(*lines)
+
+
+def _limit(result: TrainingResult) -> str:
+    """Whether images or the device were the limit."""
+    waited = sum(row.get("data_seconds") or 0.0 for row in result.metrics)
+    share = waited / max(sum(row["train_seconds"] for row in result.metrics), 1e-9)
+    taken = f"{share:.0%}".replace("%", " %")
+    if share < DATA_IS_LIMIT:
+        return f"the device was the limit: {taken} of training waited for images"
+    return (
+        f"images were the limit: {taken} of training waited for them; more memory, a faster disk or a "
+        "smaller size help"
+    )
+
+
+def repeats_table(results: list[TrainingResult]) -> RenderableType:
+    """Several trainings that differ in their seed alone."""
+    import statistics
+
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("run", "best epoch", "minival", "test"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        test = f"{result.test.accuracy:.4f}" if result.test else "-"
+        table.add_row(Path(result.folder).name, str(result.best_epoch), f"{result.accuracy:.4f}", test)
+    judged = [result.test.accuracy if result.test else result.accuracy for result in results]
+    deviation = statistics.stdev(judged) if len(judged) > 1 else 0.0
+    what = "test" if results[0].test else "minival"
+    mean = Text(
+        f"mean {what} accuracy {statistics.mean(judged):.4f}, standard deviation {deviation:.4f}, "
+        f"n = {len(judged)}",
+        style="bold",
+    )
+    return Group(table, mean)
+
+
+def started_at() -> str:
+    """For the name of a training's folder."""
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+def _against_estimate(seconds: float, estimated: float) -> str:
+    """Both, and how far it was off; short ones with a digit more: 1.4 and 1.5 s would look far apart."""
+    took, was = (f"{value:.1f} s" if value < 10 else duration(value) for value in (seconds, estimated))
+    return f"took {took}; the estimate was {was} ({100 * (seconds / estimated - 1):+.0f} %)"

@@ -1,0 +1,1 @@
+"""A search: what is asked next, what runs, what counts, what is recorded."""

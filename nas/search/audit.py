@@ -1,0 +1,245 @@
+"""Longer trainings of a sample of a run's architectures: whether its short trials can be trusted."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.frame import read_trials
+from analysis.proxy_audit import ProxyAudit, proxy_audit
+from analysis.rungs import longest
+from nas.events import SearchEvent
+from nas.search.config import Budget, SearchConfig
+from nas.search.environment import describe_environment, record_environment
+from nas.search.in_flight import InFlight
+from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
+from nas.search.kept_checkpoints import KeptCheckpoints
+from nas.search.run_record import RunRecord
+from nas.search.search import removed_if_never_begun
+from nas.search.search_loop import SearchLoop
+from nas.search.stopping import StopRequest
+from nas.search.trial_builder import needs_inference_time
+from nas.search.trial_queue import derived_seed
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
+from trials.log.rows import ask_from_row, step_time_from_row
+from trials.log.run_reader import read_run
+from trials.log.store import RunStore, recorded_trials
+from trials.reward import recorded_reward
+from trials.run_trial import WorkerSetup, start_worker
+from trials.trial import Ask, Execute, Outcome, StartWorker, Trial
+
+FOLDER = "audit"  # in the run directory: a run directory of its own, whose rows no strategy is told
+DERIVE_AUDIT_SEED = 2  # keeps its seeds apart from those of the search's trials
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AuditPlan:
+    """What to train: read and checked before anything is written or started."""
+
+    run: Path
+    config: SearchConfig
+    epochs: int
+    sample: tuple[Row, ...]  # of the run's rows, those that are not yet in the audit
+    recorded: int  # asks that are
+    in_flight: int  # of these, without an end
+
+    @property
+    def folder(self) -> Path:
+        """Where the audit keeps its trials."""
+        return self.run / FOLDER
+
+
+@dataclass(frozen=True)
+class AuditTrained:
+    """A longer training has ended, and its row is durable."""
+
+    short: Row
+    row: Row
+
+
+def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
+    """A sample over the whole range of rewards; an audit that exists is continued, or made larger.
+
+    Raises:
+        ConfigError: no run, too few completed trials, trainings that are not longer, or an audit of another
+            length.
+    """
+    rows = recorded_trials(run)
+    config = read_yaml(SearchConfig, run / "search.yaml")
+    recorded_reward(config.reward, where=run)
+    if epochs <= config.recipe.epochs:
+        raise ConfigError(
+            f"--epochs {epochs}: this run's trials have {config.recipe.epochs}, and an audit trains for "
+            f"longer; {4 * config.recipe.epochs} is usual"
+        )
+    log = read_run(run / FOLDER) if RunStore.is_run(run / FOLDER) else None
+    known = [*log.trials.values(), *log.in_flight.values()] if log else []
+    if others := sorted({row["epochs"] for row in known} - {epochs}):
+        raise ConfigError(
+            f"{run / FOLDER}: holds trainings of {others[0]} epochs, which are not compared with others; use "
+            f"--epochs {others[0]}, or move that folder away"
+        )
+    audited = {row["architecture_id"] for row in known}
+    distinct = list(short_rows(rows).values())
+    if len(distinct) < 2:
+        raise ConfigError(
+            f"{run}: an audit compares architectures, and {len(distinct)} has completed; search on first"
+        )
+    left = [row for row in distinct if row["architecture_id"] not in audited]
+    sample = stratified(left, max(trials - len(known), 0), seed=config.seed)
+    in_flight = len(log.in_flight) if log else 0
+    return AuditPlan(run, config, epochs, tuple(sample), len(known), in_flight)
+
+
+def short_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The first completed trial of each architecture, the longest where they differ; repeats left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in longest(rows):
+        found.setdefault(row["architecture_id"], row)
+    return found
+
+
+def stratified(rows: list[dict[str, Any]], count: int, *, seed: int) -> list[dict[str, Any]]:
+    """One row of each of `count` parts of equal size by reward, the best row for the best part; all if fewer.
+
+    A uniform sample would hold few of the best, on which a search depends.
+    """
+    order = sorted(rows, key=lambda row: (-row["reward"], row["trial_id"]))
+    if count >= len(order):
+        return order
+    rng = np.random.default_rng([seed, DERIVE_AUDIT_SEED])
+    bounds = np.linspace(0, len(order), count + 1).round().astype(int)
+    places = [int(rng.integers(low, high)) for low, high in pairwise(bounds.tolist())]
+    return [order[i] for i in [0, *places[1:]][:count]]
+
+
+def audit(
+    plan: AuditPlan,
+    *,
+    execute: Execute,
+    start: StartWorker | None = None,
+    on_event: Callable[[SearchEvent | AuditTrained], None] = lambda event: None,
+) -> ProxyAudit | None:
+    """Trains what is planned, or was in flight, in the run's audit/ folder; compares all audited so far.
+
+    A killed audit goes on where it stopped. `start` replaces the real worker in tests.
+
+    Raises:
+        RunLockedError: another audit works on this run.
+        SearchFailedError: several trainings in a row crashed, or the reward is at fault.
+    """
+    config = plan.config
+    short = short_rows(recorded_trials(plan.run))
+    if start is None:
+        start = partial(start_worker, setup=WorkerSetup(data=config.data, reference=config.space.reference))
+    new = not RunStore.is_run(plan.folder)
+    with RunStore(plan.folder) as store, removed_if_never_begun(store, new=new):
+        environment = describe_environment()
+        number = _write_search(plan, store, environment)
+        record = RunRecord(
+            config,
+            store,
+            environment_id=environment["environment_id"],
+            workers_file=f"environment/{number:04d}-workers.json",
+            seed_of=lambda ask: derived_seed(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
+            on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
+            place=f" of {plan.folder}",
+        )
+        loop = SearchLoop(
+            AuditQueue(plan, store),
+            record,
+            partial(audit_trial, config, store, short),
+            checkpoints=KeptCheckpoints(None, config.data, is_own=False, continuable=None),
+            on_event=on_event,
+            stop=StopRequest(),
+            trained="trainings",
+        )
+        try:
+            for event in execute(start, loop.trials()):
+                loop.handle(event)
+        finally:
+            if store.asks:
+                store.refresh_views(force=True)
+    return proxy_audit(read_trials(plan.run), read_trials(plan.folder))
+
+
+def _write_search(plan: AuditPlan, store: RunStore, environment: dict[str, Any]) -> int:
+    """The files that make audit/ a run directory: configuration and environment; this driver's number."""
+    count = plan.recorded + len(plan.sample)
+    recipe = replace(plan.config.recipe, epochs=plan.epochs)
+    config = replace(plan.config, recipe=recipe, baseline=0, finalists=None, budget=Budget(trials=count))
+    header = f"nas audit {plan.run} --trials {count} --epochs {plan.epochs}"
+    store.write_text("search.yaml", yaml_text(config, header=header))
+    return record_environment(store, environment)
+
+
+class AuditQueue:
+    """The queue of an audit: what was in flight, then the sample, each trained once."""
+
+    def __init__(self, plan: AuditPlan, store: RunStore) -> None:
+        self._plan = plan
+        self._in_flight = InFlight()
+        self._next_trial_id = store.next_trial_id
+        for row in store.in_flight():
+            self._in_flight.add(ask_from_row(row), attempt=2)
+
+    def instructions(self) -> Iterator[Instruction]:
+        """See Queue."""
+        sample = iter(self._plan.sample)
+        while True:
+            if run := self._in_flight.next_run():
+                yield run
+            elif (row := next(sample, None)) is not None:
+                ask = Ask(
+                    trial_id=self._next_trial_id,
+                    choices=tuple(row["choices"]),
+                    epochs=self._plan.epochs,
+                    purpose="audit",
+                )
+                yield RecordAsk(ask)
+                self._next_trial_id += 1
+                self._in_flight.add(ask)
+            elif self._in_flight:
+                yield Wait()
+            else:
+                return
+
+    def due(self) -> Iterator[Answer]:
+        """See Queue: no training of an audit answers another."""
+        return iter(())
+
+    def attempt_of(self, trial_id: int) -> int | None:
+        """See Queue."""
+        return self._in_flight.attempt_of(trial_id)
+
+    def run_again(self, trial_id: int) -> int:
+        """See Queue."""
+        return self._in_flight.run_again(trial_id)
+
+    def ended(self, trial_id: int, outcome: Outcome | None, *, seconds: float) -> None:
+        """See Queue."""
+        self._in_flight.remove(trial_id)
+
+
+def audit_trial(
+    config: SearchConfig, store: RunStore, short: Mapping[str, Row], ask: Ask, attempt: int
+) -> Trial:
+    """The longer training of an architecture; its step time is the short trial's."""
+    asked = store.asks[ask.trial_id]
+    return Trial(
+        trial_id=ask.trial_id,
+        choices=ask.choices,
+        architecture=config.space.decode(ask.choices),
+        recipe=config.recipe,
+        epochs=ask.epochs,
+        seed=asked["seed"],
+        attempt=attempt,
+        timing=config.timing,
+        step_time=step_time_from_row(short[asked["architecture_id"]]),
+        needs_inference_time=needs_inference_time(config),
+    )

@@ -1,0 +1,53 @@
+"""best.yaml: a trial's architecture, with where it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from analysis.finalists import Finalist
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.settings.yaml_files import yaml_text
+from trials.log.rows import architecture_from_json
+
+# Columns of the row that go into the file, under their own names.
+PROVENANCE = (
+    "trial_id", "architecture_id", "reward", "accuracy", "step_time_ratio", "step_seconds", "params", "macs",
+    "epochs", "resolution", "batch_size", "precision", "device_name", "strategy", "seed",
+)  # fmt: skip
+
+
+def best_yaml(row: Mapping[str, Any], *, run: Path, repeats: Finalist | None = None) -> str:
+    """The text of best.yaml: the row's architecture, its figures, and those of its repeats."""
+    provenance: dict[str, Any] = {"run": run.name}
+    provenance |= {name: row[name] for name in PROVENANCE if row.get(name) is not None}
+    provenance["num_classes"] = classes_of(row)
+    provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
+    header = (
+        f"nas describe {run.name}-{row['trial_id']}.yaml\n"
+        f"Trial {row['trial_id']} of the run {run.name}: accuracy {row['accuracy']:.4f} on minival after "
+        f"{row['epochs']} epochs,\n"
+        f"step time {row['step_time_ratio']:.3f}x the reference, {row['params']:,} parameters, "
+        f"reward {row['reward']:.4f}"
+    )
+    if repeats is not None:
+        provenance["repeated_rewards"] = [round(reward, 6) for reward in repeats.rewards]
+        provenance["repeated_accuracies"] = [round(accuracy, 6) for accuracy in repeats.accuracies]
+        header += (
+            f".\nTrained again with {len(repeats.rewards)} other seeds: mean reward {repeats.mean:.4f}, the "
+            "highest of the finalists"
+        )
+    return yaml_text(architecture_of(row, provenance=provenance), header=header)
+
+
+def classes_of(row: Mapping[str, Any]) -> int:
+    """The number of classes that the row's parameters were counted with: P(K) = backbone + (head + 1) * K."""
+    architecture = architecture_from_json(row["architecture"])
+    with_two = count(architecture, num_classes=2, resolution=row["resolution"]).params
+    return 2 + int((row["params"] - with_two) // (architecture.head_channels + 1))
+
+
+def architecture_of(row: Mapping[str, Any], *, provenance: dict[str, Any] | None = None) -> Architecture:
+    """The architecture that a row's trial trained."""
+    return replace(architecture_from_json(row["architecture"]), provenance=provenance)

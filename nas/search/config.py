@@ -1,0 +1,238 @@
+"""The search file: everything that decides a search, read once and strictly."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from analysis.rungs import Unit
+from nas.strategies.strategy import build_strategy, promoting
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.networks.counting import count
+from search_spaces.networks.network import check_resolution
+from search_spaces.settings.overrides import Override
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.images.config import DataConfig
+from trials.recipe import Recipe
+from trials.reward import check_exponents, check_names
+from trials.trial import Timing
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Budget:
+    """When a search ends; exactly one is given. Crashed and cached trials do not count."""
+
+    trials: int | None = Field(default=None, ge=1, le=10_000_000)
+    epochs: int | None = Field(default=None, ge=1)
+    device_seconds: float | None = Field(default=None, gt=0)
+
+    def __post_init__(self) -> None:
+        given = [name for name, value in vars(self).items() if value is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"give one of trials, epochs and device_seconds; found {found}")
+
+    @property
+    def unit(self) -> Unit:
+        """What is counted."""
+        units: tuple[Unit, ...] = get_args(Unit)
+        return next(unit for unit in units if getattr(self, unit) is not None)
+
+    @property
+    def total(self) -> float:
+        """How much a search may spend, in this unit."""
+        total: float = getattr(self, self.unit)
+        return total
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Finalists:
+    """When the budget is spent, the best architectures are trained again with other seeds, beyond it."""
+
+    count: int = Field(default=5, ge=1, le=1000)
+    repeats: int = Field(default=3, ge=1, le=1000)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FixedLag:
+    """Ask n depends on the results of asks up to n - fixed_lag alone: not on timing, nor on the workers."""
+
+    fixed_lag: int = Field(ge=1, le=100_000)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BoundStopping:
+    """A trial that cannot beat the best, whatever it would learn, ends when its step time is known.
+
+    `max_accuracy` (0-1) is what no trial of this length is believed to exceed. The strategy is told the
+    bound as the trial's reward.
+    """
+
+    max_accuracy: float = Field(default=1.0, gt=0, le=1)
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SearchConfig:
+    """A search: what is searched, on which images, how a trial trains, what counts, for how long.
+
+    A strategy begins with what the run `warm_start` found. `initial` architectures are trained first, then
+    `baseline` uniform ones, which the report compares the strategy with; both count in the budget. With order
+    `arrival` a strategy learns results as they come.
+    `step_time_table` is a file that `nas measure --table` wrote: by it, architectures beyond the limit on
+    step time are not proposed. With `step_time: predicted` it also stands for measuring.
+    `checkpoint_dir` is a folder that all workers reach: in it, trials keep their state after each epoch. A
+    strategy whose trials go on from shorter ones takes a folder in the run directory if none is given.
+    """
+
+    SHIPPED: ClassVar[Path] = Path(__file__).parent.parent / "searches"
+
+    space: SearchSpace
+    data: DataConfig
+    recipe: Recipe
+    strategy: Annotated[dict[str, Any], BeforeValidator(_named)]  # name, and its settings
+    reward: dict[str, float]  # measured quantity: exponent
+    timing: Timing = Timing()
+    checkpoint_dir: str | None = Field(default=None, min_length=1)
+    stall_timeout: float = Field(default=300, gt=0)  # seconds without a sign of life: the worker is killed
+    trial_timeout: float | None = Field(default=None, gt=0)  # seconds; beyond them a trial is infeasible
+    initial: tuple[Architecture, ...] = ()
+    warm_start: str | None = None  # an earlier run of the same space, data, recipe and timing
+    step_time: Literal["measured", "predicted"] = "measured"
+    step_time_table: str | None = Field(default=None, min_length=1)
+    baseline: int = Field(default=20, ge=0)
+    budget: Budget
+    order: Literal["arrival"] | FixedLag = "arrival"
+    bound_stopping: BoundStopping | None = None
+    finalists: Finalists | None = None
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.strategy.get("name"), str):
+            raise ValueError("strategy needs a name, as in {name: evolution, population: 50}")
+        if self.budget.trials is not None and self.baseline > self.budget.trials:
+            raise ValueError(
+                f"baseline is {self.baseline}, but the budget is only {self.budget.trials} trials; "
+                "lower baseline, or raise budget.trials"
+            )
+        if self.step_time == "predicted" and self.step_time_table is None:
+            raise ValueError(
+                "step_time is predicted, but there is no step_time_table; build one with nas measure --table "
+                "and this file, and name it"
+            )
+        check_exponents(self.reward)  # names: a run may have been searched with terms of its own
+        for i, architecture in enumerate(self.initial):
+            try:
+                self.space.encode(architecture)
+            except ValueError as error:
+                raise ValueError(f"initial[{i}]: {error}") from error
+        if self.rungs:
+            _check_rungs(self)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs that trials may have, ascending, where the strategy promotes them; else nothing.
+
+        Raises:
+            ValueError: the strategy, or one of its settings, is none.
+        """
+        strategy = build_strategy(
+            self.strategy["name"],
+            self.space.choice_space(),
+            seed=self.seed,
+            epochs=self.recipe.epochs,
+            settings=self.strategy_settings(),
+        )
+        found = promoting(strategy)
+        return found.rungs if found else ()
+
+    def strategy_settings(self) -> dict[str, Any]:
+        """The strategy's settings without its name."""
+        return {key: value for key, value in self.strategy.items() if key != "name"}
+
+
+def _check_rungs(config: SearchConfig) -> None:
+    """What trials of several lengths need, so that they compare.
+
+    Raises:
+        ValueError: it is not given.
+    """
+    recipe, name = config.recipe, config.strategy["name"]
+    words = " and ".join(map(str, config.rungs))
+    if not recipe.is_extensible:
+        found, needed = f"recipe.schedule is {recipe.schedule}", "recipe.schedule=constant"
+        if recipe.schedule != "cosine":
+            found = f"recipe.num_training_stages is {recipe.num_training_stages}"
+            needed = "recipe.num_training_stages=1"
+        raise ValueError(
+            f"{name} trains for {words} epochs, and a short training must be the beginning of a longer one: "
+            f"{found}; add --set {needed}"
+        )
+    if not recipe.averaging_decay:
+        raise ValueError(
+            f"{name} compares averaged weights, since the learning rate never falls to 0: "
+            "recipe.averaging_decay is 0; add --set recipe.averaging_decay=0.99 or higher"
+        )
+    if config.rungs[0] <= recipe.warmup_epochs:
+        raise ValueError(
+            f"{name}: the first of {words} epochs is within recipe.warmup_epochs, {recipe.warmup_epochs:g}; "
+            "raise strategy.min_epochs, or shorten the warm-up"
+        )
+    if config.bound_stopping is not None:
+        raise ValueError(
+            f"{name} cannot be used with bound_stopping: the best reward, of a long trial, is no bound for "
+            "short ones; leave bound_stopping out"
+        )
+
+
+def read_search_config(source: str | Path, *, overrides: Sequence[str | Override] = ()) -> SearchConfig:
+    """Reads a search file to search with it, with `key.path=value` overrides.
+
+    Raises:
+        ConfigError: anything in it that is not right, with file and path.
+    """
+    config = read_yaml(SearchConfig, source, overrides=overrides)
+    try:
+        check_names(config.reward)
+    except ValueError as error:
+        name = Path(source).name if Path(source).is_file() else f"{source}.yaml"
+        raise ConfigError(f"{name}: {error}") from None
+    return config
+
+
+def check_networks(config: SearchConfig, *, num_classes: int) -> None:
+    """Builds the smallest, the largest and the reference network of the space without memory; draws one.
+
+    Raises:
+        ConfigError: one of them does not work at a resolution of the recipe or of the timing, or no
+            architecture is within the space's limits.
+    """
+    space = config.space
+    candidates = {
+        "smallest architecture": space.decode(space.smallest()),
+        "largest architecture": space.decode(space.largest()),
+        "reference": space.reference,
+    }
+    resolutions = {stage.resolution for stage in config.recipe.training_stages()}
+    resolutions |= {config.timing.resolution} if config.timing.resolution else set()
+    for name, architecture in candidates.items():
+        for stage in config.recipe.training_stages():
+            try:
+                check_resolution(architecture, stage.resolution)
+                count(architecture, num_classes=num_classes, resolution=stage.resolution)
+            except (ValueError, RuntimeError) as error:
+                raise ConfigError(
+                    f"space: its {name} does not work at {stage.resolution} px: {error}"
+                ) from error
+    resolution = config.recipe.training_stages()[-1].resolution
+    try:
+        space.choice_space(num_classes=num_classes, resolution=resolution).sample(np.random.default_rng(0))
+    except ValueError as error:
+        raise ConfigError(f"space.{error}") from error

@@ -1,0 +1,74 @@
+"""What a queue of trials tells the loop that carries it out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from trials.trial import Ask, Outcome
+
+
+@dataclass(frozen=True)
+class RecordAsk:
+    """Make a new ask durable."""
+
+    ask: Ask
+
+
+@dataclass(frozen=True)
+class Run:
+    """Dispatch the trial of a recorded ask."""
+
+    ask: Ask
+    attempt: int
+
+
+@dataclass(frozen=True)
+class AnswerFrom:
+    """Write the row of an ask that an earlier trial of an equal architecture answers."""
+
+    ask: Ask
+    earlier: int  # that trial's number
+
+
+@dataclass(frozen=True)
+class CrashLike:
+    """Write the row of an ask that waited for an equal trial, which crashed for good."""
+
+    ask: Ask
+    equal: int  # that trial's number
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Run nothing until another event has been handled."""
+
+
+Instruction = RecordAsk | Run | AnswerFrom | CrashLike | Wait
+Answer = AnswerFrom | CrashLike
+
+
+class Queue(Protocol):
+    """Decides what is asked, run and answered.
+
+    Whoever takes an instruction has carried it out when it takes the next one: the queue goes on from there.
+    """
+
+    def instructions(self) -> Iterator[Instruction]:
+        """All that is left to do; ends when nothing is in flight and nothing more is wanted."""
+        ...
+
+    def due(self) -> Iterator[Answer]:
+        """What follows at once from trials that have ended."""
+        ...
+
+    def attempt_of(self, trial_id: int) -> int | None:
+        """The current attempt at a trial in flight; None if it is not in flight."""
+        ...
+
+    def run_again(self, trial_id: int) -> int:
+        """The trial's worker was lost: it is dispatched once more; the number of that attempt."""
+        ...
+
+    def ended(self, trial_id: int, outcome: Outcome | None, *, seconds: float) -> None:
+        """The recorded end of a trial in flight; no outcome if it crashed. `seconds`: held on a device."""
+        ...

@@ -1,0 +1,152 @@
+"""What a search or a training reports to TensorBoard, MLflow or Weights & Biases, by their own libraries.
+
+Off unless asked for with `--log`. The run directory stays the record: nothing is ever read back from these.
+"""
+
+import importlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from analysis.rungs import COUNTED, may_win, standing
+from nas.events import Begun, EpochDone, RowWritten
+from search_spaces.settings.yaml_files import ConfigError
+
+PROJECT = "training-aware-nas"
+PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
+TRIAL_SCALARS = ("reward", "accuracy", "step_time_ratio", "params", "macs", "train_seconds")
+EPOCH_SCALARS = (
+    "train_loss",
+    "train_accuracy",
+    "minival_loss",
+    "minival_accuracy",
+    "minival_accuracy_raw",
+    "learning_rate",
+    "resolution",
+    "images_per_second",
+)
+
+
+class Logger(Protocol):
+    """One service."""
+
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        """Numbers by name, at a step."""
+        ...
+
+    def close(self) -> None:
+        """Sends what is left."""
+        ...
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self._writer = _library("tensorboard").SummaryWriter(str(folder / "tensorboard"))
+        self._writer.add_text("config", f"```\n{config}\n```", 0)
+
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _MLflow:
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self._mlflow = _library("mlflow")
+        self._mlflow.set_experiment(PROJECT)
+        self._mlflow.start_run(run_name=folder.name)
+        self._mlflow.log_params({key: str(value)[:500] for key, value in config.items()})
+
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        self._mlflow.log_metrics(dict(scalars), step=step)
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+class _Wandb:
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        wandb = _library("wandb")
+        self._run = wandb.init(project=PROJECT, name=folder.name, dir=str(folder), config=dict(config))
+
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        self._run.log(dict(scalars), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+LOGGERS: dict[str, Callable[[Path, Mapping[str, Any]], Logger]] = {
+    "tensorboard": _TensorBoard,
+    "mlflow": _MLflow,
+    "wandb": _Wandb,
+}
+
+
+class Loggers(AbstractContextManager["Loggers"]):
+    """Those of some names; use as a context manager, and pass `show` what the search or the training tells.
+
+    Raises:
+        ConfigError: there is no such logger, or its library is not installed.
+    """
+
+    def __init__(self, names: Sequence[str], folder: Path, config: Mapping[str, Any]) -> None:
+        for name in names:
+            if name not in LOGGERS:
+                raise ConfigError(f"--log {name}: there is no such logger; there are {', '.join(LOGGERS)}")
+        for name in names:
+            _library(name)
+        self._names, self._folder, self._config = names, folder, config
+        self._loggers: list[Logger] = []
+        self._best = (0, 0.0)  # epochs, reward
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for logger in self._loggers:
+            logger.close()
+
+    def show(self, news: object) -> None:
+        """Logs a trial's row, or an epoch of a training. Other events are ignored.
+
+        Services begin with the first: not before.
+        """
+        if isinstance(news, Begun):
+            for recorded in news.rows:
+                self._compare_with_best(recorded)
+        elif isinstance(news, RowWritten) and news.row["status"] in COUNTED:
+            row = news.row
+            self._compare_with_best(row)
+            self._log(_scalars(row, TRIAL_SCALARS) | {"best_reward": self._best[1]}, row["tell_seq"])
+        elif isinstance(news, EpochDone):
+            self._log(_scalars(news.row, EPOCH_SCALARS), news.row["epoch"])
+
+    def _compare_with_best(self, row: Mapping[str, Any]) -> None:
+        if may_win(row):
+            self._best = max(self._best, standing(row))
+
+    def _log(self, scalars: Mapping[str, float], step: int) -> None:
+        if not self._loggers:
+            self._loggers = [LOGGERS[name](self._folder, self._config) for name in self._names]
+        for logger in self._loggers:
+            logger.log(scalars, step)
+
+
+def _scalars(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    known = {name: row.get(name) for name in names}
+    return {name: float(value) for name, value in known.items() if value is not None and math.isfinite(value)}
+
+
+def _library(name: str) -> Any:
+    package = PACKAGES[name]
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(
+            f"--log {name}: the package {package} is not installed here; pip install {package}"
+        ) from error

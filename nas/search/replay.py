@@ -1,0 +1,88 @@
+"""A search's state, rebuilt from the rows of its log; of a new run it is empty."""
+
+from nas.search.best_so_far import BestSoFar
+from nas.search.config import SearchConfig
+from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder
+from nas.search.search_reward import SearchReward
+from nas.search.strategy_guard import GuardedStrategy
+from nas.search.trial_builder import TrialBuilder
+from nas.search.trial_queue import TrialQueue, trial_seed
+from nas.search.warm_start import warm_start
+from nas.strategies.strategy import build_strategy, promoting
+from search_spaces.choices.choice_space import ChoiceSpace
+from trials.log.rows import ask_from_row, device_seconds, outcome_of
+from trials.log.store import RunStore
+from trials.trial import Ask
+
+
+def queue_of(config: SearchConfig, space: ChoiceSpace, store: RunStore) -> tuple[TrialQueue, KeptCheckpoints]:
+    """The queue of a search that has not begun, warm-started where asked for; and its checkpoints."""
+    name = config.strategy["name"]
+    strategy = build_strategy(
+        name, space, seed=config.seed, epochs=config.recipe.epochs, settings=config.strategy_settings()
+    )
+    halving = promoting(strategy)
+    queue = TrialQueue(
+        space,
+        GuardedStrategy(strategy, space, name=name, run=store.folder),
+        seed=config.seed,
+        epochs=config.recipe.epochs,
+        baseline=config.baseline,
+        budget=config.budget,
+        initial=[config.space.encode(architecture) for architecture in config.initial],
+        fixed_lag=None if config.order == "arrival" else config.order.fixed_lag,
+        finalists=config.finalists,
+        bound_stopping=config.bound_stopping is not None,
+        first_epochs=halving.rungs[0] if halving else None,
+    )
+    for ask, outcome in warm_start(config, store):
+        queue.warm(ask, outcome)
+    checkpoints = KeptCheckpoints(
+        checkpoint_folder(config, store.folder),
+        config.data,
+        is_own=config.checkpoint_dir is None,
+        continuable=halving.continuable if halving else None,
+    )
+    return queue, checkpoints
+
+
+def replay(queue: TrialQueue, store: RunStore, reward: SearchReward, best: BestSoFar) -> None:
+    """Feeds the recorded asks and rows to the queue, in the order in which they were recorded.
+
+    Raises:
+        SearchFailedError: the reward of a row is at fault, or the strategy.
+    """
+    for kind, row in store.history():
+        if kind == "ask":
+            queue.asked(ask_from_row(row))
+        else:
+            rewarded = reward.rewarded(row)
+            queue.told(ask_from_row(row), outcome_of(rewarded), seconds=device_seconds(row))
+            best.compare(rewarded)
+    # Asks without a row were in flight when the last driver ended.
+    for row in store.in_flight():
+        queue.resume(ask_from_row(row), attempt=1 + max(1, store.attempts_seen(row["trial_id"])))
+
+
+def keep_continuable(
+    config: SearchConfig,
+    store: RunStore,
+    queue: TrialQueue,
+    build: TrialBuilder,
+    checkpoints: KeptCheckpoints,
+) -> None:
+    """Finds the checkpoints that an earlier driver kept for longer trials, and removes those of no use."""
+    if not config.rungs:
+        return
+    for trial_id, asked in store.asks.items():
+        row = store.trials.get(trial_id)
+        if row is None or (row["status"] == "completed" and row["epochs"] < config.recipe.epochs):
+            checkpoints.begun(build(ask_from_row(asked), 1))
+    checkpoints.prune(lambda trial_id: queue.attempt_of(trial_id) is not None)
+
+
+def seed_of(ask: Ask, seed: int, store: RunStore) -> int:
+    """The seed of an ask's trial. A trial that continues another is the same training, with its seed."""
+    if ask.continues is not None:
+        return int(store.asks[ask.continues]["seed"])
+    return trial_seed(seed, ask.trial_id)

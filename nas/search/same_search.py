@@ -1,0 +1,42 @@
+"""Whether a run is continued with the configuration that it was made with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nas.search.config import SearchConfig
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+
+MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
+
+
+def check_same_search(config: SearchConfig, folder: Path) -> None:
+    """A run is continued with the configuration that it was made with; only MAY_CHANGE may change.
+
+    Raises:
+        ConfigError: with the keys that differ.
+    """
+    recorded = read_yaml(SearchConfig, folder / "search.yaml")
+    before, now = to_mapping(recorded), to_mapping(config)
+    for name in MAY_CHANGE:
+        before.pop(name, None), now.pop(name, None)
+    found = list(differences(before, now, ""))
+    if found:
+        words = ", ".join(MAY_CHANGE)
+        raise ConfigError(
+            f"{folder}: this run was made with another configuration; only {words} may change:\n"
+            + "\n".join(f"  {line}" for line in found)
+            + "\nContinue with the recorded one, or choose another --run"
+        )
+
+
+def differences(before: Any, now: Any, path: str) -> Iterator[str]:
+    """The places at which two plain values differ, and how."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, (a, b) in enumerate(zip(before, now, strict=True)):
+            yield from differences(a, b, f"{path}[{i}]")
+    elif before != now:
+        yield f"{path}: the run has {before!r}, now {now!r}"

@@ -1,0 +1,177 @@
+"""The search loop: ask, write down, run, write down, tell; started again on the same run it continues."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from analysis.finalists import Standing, finalists, standings
+from nas.events import Begun, RowWritten, SearchEvent
+from nas.search.best_so_far import BestSoFar
+from nas.search.config import SearchConfig, check_networks
+from nas.search.environment import describe_environment, record_environment
+from nas.search.kept_checkpoints import checkpoint_folder
+from nas.search.predicted_step_time import PredictionError, open_prediction, searched_space
+from nas.search.replay import keep_continuable, queue_of, replay, seed_of
+from nas.search.run_record import RunRecord
+from nas.search.same_search import check_same_search
+from nas.search.search_loop import SearchLoop
+from nas.search.stopping import SearchStoppedError, StopRequest
+from nas.search.trial_builder import TrialBuilder
+from nas.search.warm_start import check_warm_start
+from search_spaces.settings.yaml_files import yaml_text
+from trials.images.packed import open_images
+from trials.log.disk_wait import LogNotWrittenError
+from trials.log.store import RunStore
+from trials.run_trial import WorkerSetup, start_worker
+from trials.trial import (
+    Execute,
+    StartWorker,
+)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What is there when a search ends."""
+
+    folder: Path
+    rows: list[dict[str, Any]]
+    best: Mapping[str, Any] | None
+    exhausted: bool  # the space ran out before the budget
+    standings: list[Standing] = field(default_factory=list)  # of repeated finalists, the winner first
+    prediction_error: PredictionError | None = None  # against step times measured in this run
+
+
+def search(
+    config: SearchConfig,
+    run: str | Path,
+    *,
+    execute: Execute,
+    start: StartWorker | None = None,
+    num_classes: int = 1000,
+    on_event: Callable[[SearchEvent], None] = lambda news: None,
+    open_run: Callable[[Path], RunStore] = RunStore,
+    stop: StopRequest | None = None,
+) -> SearchResult:
+    """Searches until the budget is spent, in the run directory `run`; a run that exists is continued.
+
+    `start` replaces the real worker in tests, and then `num_classes` stands for the images' classes.
+    Everything is on disk before it is acted on. Once a `stop` is requested, nothing new is begun.
+
+    Raises:
+        ConfigError: the run was made with another configuration, or the folder holds something else.
+        RunLockedError: another driver works on this run.
+        SearchFailedError: several trials in a row crashed, or the strategy or the reward is at fault.
+        SearchStoppedError: it was stopped on request.
+        LogNotWrittenError: the disk does not take the log.
+    """
+    folder, stop = Path(run), stop or StopRequest()
+    own_workers = start is None
+    if start is None:
+        setup = WorkerSetup(
+            data=config.data,
+            reference=config.space.reference,
+            checkpoints=checkpoint_folder(config, folder),
+            resolutions=tuple(sorted({stage.resolution for stage in config.recipe.training_stages()})),
+        )
+        start = partial(start_worker, setup=setup)
+        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        num_classes = images.num_classes
+        check_networks(config, num_classes=num_classes)
+    continued = RunStore.is_run(folder)
+    if continued:
+        check_same_search(config, folder)
+    else:
+        check_warm_start(config)
+    predicted = open_prediction(
+        config, folder if continued else None, num_classes=num_classes, on_this_device=own_workers
+    )
+    with open_run(folder) as store, removed_if_never_begun(store, new=not continued):
+        environment = describe_environment()
+        store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
+        if predicted is not None:
+            predicted.keep(store)
+        number = record_environment(store, environment)
+        best = BestSoFar(store)
+
+        def row_written(row: dict[str, Any]) -> None:
+            best.write_if_best(row)
+            on_event(RowWritten(row))
+
+        record = RunRecord(
+            config,
+            store,
+            environment_id=environment["environment_id"],
+            workers_file=f"environment/{number:04d}-workers.json",
+            seed_of=lambda ask: seed_of(ask, config.seed, store),
+            on_row=row_written,
+        )
+        build = TrialBuilder(config, store, record, predicted=predicted)
+        space = searched_space(config, predicted, num_classes=num_classes)
+        queue, checkpoints = queue_of(config, space, store)
+        on_event(
+            Begun(
+                list(store.trials.values()),
+                len(store.in_flight()),
+                tuple(store.quarantined),
+                tuple(store.foreign),
+            )
+        )
+        replay(queue, store, record.reward, best)
+        keep_continuable(config, store, queue, build, checkpoints)
+        loop = SearchLoop(queue, record, build, checkpoints=checkpoints, on_event=on_event, stop=stop)
+        with _views_at_the_end(store), _stopped_by_request(store, stop):
+            for event in execute(start, loop.trials()):
+                loop.handle(event)
+            if stop.is_made:
+                raise KeyboardInterrupt
+            best.choose_winner(queue)
+            checkpoints.remove_all()
+        rows = list(store.trials.values())
+        return SearchResult(
+            folder=folder,
+            rows=rows,
+            best=best.row,
+            exhausted=queue.exhausted,
+            standings=standings(finalists(rows)),
+            prediction_error=predicted.error(rows) if predicted else None,
+        )
+
+
+@contextmanager
+def removed_if_never_begun(store: RunStore, *, new: bool) -> Iterator[None]:
+    """A new run that failed before its first ask (no workers, say) leaves nothing behind."""
+    try:
+        yield
+    except BaseException:
+        if new and not store.asks:
+            store.discard()
+        raise
+
+
+@contextmanager
+def _views_at_the_end(store: RunStore) -> Iterator[None]:
+    """However a search ends, its views hold all rows; but for a disk that takes nothing."""
+    try:
+        yield
+    except LogNotWrittenError:
+        raise
+    except BaseException:
+        if store.asks:
+            store.refresh_views(force=True)
+        raise
+    store.refresh_views(force=True)
+
+
+@contextmanager
+def _stopped_by_request(store: RunStore, stop: StopRequest) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if stop.signal_number is None:
+            raise
+        raise SearchStoppedError(
+            stop.signal_number, store.folder, trials=len(store.trials), in_flight=len(store.in_flight())
+        ) from None

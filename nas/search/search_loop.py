@@ -1,0 +1,106 @@
+"""The loop of a search: carries out what its queue of trials decides, and handles what trials tell."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from nas.events import Retried, SearchEvent
+from nas.search.attempts import Attempts
+from nas.search.crash_limit import CrashLimit
+from nas.search.instructions import AnswerFrom, CrashLike, Instruction, Queue, RecordAsk, Run
+from nas.search.kept_checkpoints import KeptCheckpoints
+from nas.search.run_record import RunRecord
+from nas.search.stopping import StopRequest
+from nas.search.strategy_guard import SearchFailedError
+from trials.log.rows import device_seconds, outcome_of
+from trials.trial import Ask, EpochResult, Event, Notice, Trial, TrialResult, WorkerJoined
+
+
+class SearchLoop:
+    """Records, dispatches and tells; an executor takes `trials`, and its events go to `handle`.
+
+    Everything is durable before anything follows from it: an ask before its trial is dispatched, a row before
+    the queue, and by it the strategy, is told.
+
+    Args:
+        build: the trial of an ask at that attempt.
+        trained: what the trials are called in messages.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        record: RunRecord,
+        build: Callable[[Ask, int], Trial],
+        *,
+        checkpoints: KeptCheckpoints,
+        on_event: Callable[[SearchEvent], None],
+        stop: StopRequest,
+        trained: str = "trials",
+    ) -> None:
+        self.queue, self.record, self.checkpoints = queue, record, checkpoints
+        self._build = build
+        self._attempts = Attempts(keeps_progress=checkpoints.are_there)
+        self._crash_limit = CrashLimit(of=trained)
+        self._on_event = on_event
+        self._stop = stop
+
+    def trials(self) -> Iterator[Trial | None]:
+        """What to run, as long as the queue wants more; None while only waiting helps."""
+        self._stop.listen()
+        instructions = self.queue.instructions()
+        while not self._stop.is_made:
+            instruction = next(instructions, None)
+            if instruction is None:
+                return
+            if isinstance(instruction, (RecordAsk, AnswerFrom, CrashLike)):
+                self._write_down(instruction)
+                continue
+            if isinstance(instruction, Run):
+                trial = self._build(instruction.ask, instruction.attempt)
+                self.checkpoints.begun(trial)
+                yield trial
+            else:
+                yield None
+
+    def _write_down(self, instruction: Instruction) -> None:
+        match instruction:
+            case RecordAsk(ask):
+                self.record.ask(ask)
+            case AnswerFrom(ask, earlier):
+                self.record.answered(ask, earlier)
+            case CrashLike(ask, equal):
+                self.record.crashed(ask, equal)
+
+    def handle(self, event: Event) -> None:
+        """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
+        if isinstance(event, (WorkerJoined, Notice)):
+            if isinstance(event, WorkerJoined):
+                self.record.worker_joined(event)
+            self._on_event(event)
+            return
+        if event.attempt != self.queue.attempt_of(event.trial_id):
+            return
+        if isinstance(event, EpochResult):
+            self.record.epoch(event)
+            self._attempts.epoch_ended(event.trial_id, event.epoch)
+        if isinstance(event, TrialResult):
+            self._finish(event)
+        else:
+            self._on_event(event)
+        self.record.refresh_views()
+
+    def _finish(self, result: TrialResult) -> None:
+        """A trial has ended: it runs again, or its row is written and then told."""
+        if self._attempts.may_run_again(result):
+            attempt = self.queue.run_again(result.trial_id)
+            self._on_event(Retried(replace(result.trial, attempt=attempt)))
+            return
+        row = self.record.result(result)
+        self.queue.ended(result.trial_id, outcome_of(row), seconds=device_seconds(row))
+        for answer in self.queue.due():
+            self._write_down(answer)
+        self.checkpoints.prune(lambda trial_id: self.queue.attempt_of(trial_id) is not None)
+        # Crashes are counted last: the row that stops the search is recorded and told.
+        if too_often := self._crash_limit.ended(result):
+            which = f"trial {result.trial_id}{self.record.place}"
+            raise SearchFailedError(f"{too_often}; the last one ({which}) said:\n{result.error}")

@@ -1,0 +1,77 @@
+"""Rows of an earlier run, from which a strategy learns before its first proposal."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from analysis.rungs import is_counted
+from nas.search.config import SearchConfig
+from nas.search.same_search import differences
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+from trials.log.parts import DamagedPartError
+from trials.log.rows import ask_from_row, outcome_from_row
+from trials.log.store import RunStore, recorded_trials
+from trials.reward import recorded_reward
+from trials.trial import Ask, Outcome
+
+FILE = "warm_start.parquet"  # in the run directory: a copy, so that the earlier run is not needed again
+SAME = ("space", "data", "recipe", "timing")  # what rows must share to be compared
+
+
+def check_warm_start(config: SearchConfig) -> None:
+    """Refuses a run whose rows cannot be compared with this search's.
+
+    Raises:
+        ConfigError: no run, without finished trials, or made under other conditions.
+    """
+    if config.warm_start is None:
+        return
+    earlier = Path(config.warm_start)
+    try:
+        recorded_trials(earlier)
+        before = to_mapping(read_yaml(SearchConfig, earlier / "search.yaml"))
+    except ConfigError as error:
+        raise ConfigError(f"warm_start: {error}") from None
+    now = to_mapping(config)
+    found = [line for key in SAME for line in differences(before.get(key), now.get(key), key)]
+    if found:
+        raise ConfigError(
+            f"warm_start: {earlier} was made under other conditions, so its rows cannot be compared:\n"
+            + "\n".join(f"  {line}" for line in found)
+        )
+
+
+def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome]]:
+    """Asks and outcomes of an earlier run in their order, with rewards by this search's terms.
+
+    The earlier rows are copied into the run directory when it begins. Asks have negative numbers.
+
+    Raises:
+        ConfigError: the copy is damaged, or is missing and cannot be made (`check_warm_start`); a term of the
+            reward cannot be computed from the earlier rows.
+    """
+    if config.warm_start is None:
+        return []
+    if not (store.folder / FILE).is_file():
+        check_warm_start(config)  # the earlier run may have changed since this one began
+        store.write_bytes(FILE, (Path(config.warm_start) / "trials.parquet").read_bytes())
+    try:
+        rows = sorted(store.rows_of(FILE), key=lambda row: row["tell_seq"])
+    except DamagedPartError as error:
+        raise ConfigError(
+            f"{store.folder / FILE}: damaged ({error}); remove this file: it is copied again from "
+            f"{config.warm_start}, as that run is now"
+        ) from None
+    # A stopped trial has only a bound, and that is by the terms of the earlier run.
+    told = [row for row in rows if is_counted(row) and row["status"] != "stopped"]
+    reward = recorded_reward(config.reward, where="warm_start")
+    try:
+        rewards = [reward.of_row(row) or 0.0 for row in told]
+    except ValueError as error:
+        raise ConfigError(f"warm_start: {config.warm_start}: {error}; choose other terms") from None
+    return [
+        (
+            replace(ask_from_row(row), trial_id=i - len(told), aux={}),
+            replace(outcome_from_row(row), reward=rewards[i]),
+        )
+        for i, row in enumerate(told)
+    ]

@@ -1,0 +1,243 @@
+"""An earlier run as outcomes for simulated searches: models fitted to its rows, over the run's own space."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
+from analysis.rungs import is_counted
+from nas.search.best_file import classes_of
+from nas.search.config import SearchConfig
+from nas.simulation.simulate import KnownOutcomes
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from search_spaces.networks.counting import Counts, count
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.rows import device_seconds
+from trials.log.run_reader import read_run
+from trials.reward import SHIPPED, Reward, recorded_ratio, recorded_reward
+from trials.trial import INFERENCE, REWARDABLE, Outcome
+
+FEWEST_ROWS = 12
+DERIVE_NOISE = 3  # keeps the noise of a training apart from other randomness of the same trial
+ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
+
+
+@dataclass(frozen=True)
+class ModelledRun:
+    """The outcomes that a run's models expect, and how well these rank the run's own trials.
+
+    `tau` is Kendall's tau between what was measured and what a model fitted to all other trials expects: of
+    the reward, and of what it is made of.
+    """
+
+    known: KnownOutcomes
+    config: SearchConfig
+    reward: Reward
+    rows: int
+    counted: int  # search and baseline trials of the run, as its budget counts them
+    tau: dict[str, float]
+    noise: float  # standard deviation of one training's accuracy
+
+
+def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> ModelledRun:
+    """Models of accuracy, step time and duration, fitted to the completed trials of a run.
+
+    Accuracies are modelled by their logit, times by their logarithm; parameters and MACs are counted.
+
+    Args:
+        terms: of the reward; by default the run's own.
+
+    Raises:
+        ConfigError: no run, too few completed trials, or a reward of what was not measured or modelled.
+    """
+    log = read_run(run)
+    config = read_yaml(SearchConfig, run / "search.yaml")
+    reward = recorded_reward(config.reward if terms is None else terms, where=run)
+    completed = [
+        row
+        for _, row in sorted(log.trials.items())
+        if row["status"] == "completed" and row["epochs"] == config.recipe.epochs
+    ]
+    if len({tuple(row["choices"]) for row in completed}) < FEWEST_ROWS:
+        raise ConfigError(
+            f"{run}: {len(completed)} completed trials; a model of them needs at least {FEWEST_ROWS} "
+            "architectures: continue the search first"
+        )
+    if INFERENCE in reward.terms and any(row[INFERENCE] is None for row in completed):
+        raise ConfigError(f"{run}: its trials did not measure {INFERENCE}; leave it out of --reward")
+    rows = [completed[i] for i in spread_out(len(completed))]
+    models = _models(rows, timed=all(row[INFERENCE] is not None for row in rows))
+    resolution = config.recipe.training_stages()[-1].resolution
+    num_classes = classes_of(rows[0])
+    modelled = ModelledReward(
+        reward, count(config.space.reference, num_classes=num_classes, resolution=resolution)
+    )
+    space = config.space.choice_space(num_classes=num_classes, resolution=resolution)
+    known = _known(space, modelled, models)
+    try:
+        tau = _taus(rows, modelled, models, known.space.known)
+    except ValueError as error:
+        raise ConfigError(f"{run}: {error}; leave it out of --reward") from None
+    if config.recipe.is_extensible and all(_has_curve(row) for row in rows):
+        known = replace(known, epochs=config.recipe.epochs, curve=_curve(rows, models["accuracy"]))
+    return ModelledRun(
+        known=known,
+        config=config,
+        reward=reward,
+        rows=len(rows),
+        counted=sum(map(is_counted, log.trials.values())),
+        tau=tau,
+        noise=float(np.median([_noise(models["accuracy"], row["accuracy"]) for row in rows])),
+    )
+
+
+def _models(rows: list[dict[str, Any]], *, timed: bool) -> dict[str, ChoiceModel]:
+    choices = [row["choices"] for row in rows]
+    models = {
+        "accuracy": fit_choice_model(choices, [_logit(row["accuracy"]) for row in rows]),
+        "step_time_ratio": fit_choice_model(choices, [math.log(row["step_time_ratio"]) for row in rows]),
+        "seconds": fit_choice_model(choices, [math.log(device_seconds(row) or 1.0) for row in rows]),
+    }
+    if timed:
+        models[INFERENCE] = fit_choice_model(choices, [math.log(row[INFERENCE]) for row in rows])
+    return models
+
+
+@dataclass(frozen=True)
+class ModelledReward:
+    """The reward of modelled ratios, from which a term of the user's own is computed."""
+
+    reward: Reward
+    reference: Counts
+
+    def __call__(self, accuracy: float, ratios: Mapping[str, float]) -> float:
+        """The reward of an accuracy and of ratios.
+
+        Raises:
+            ValueError: a term needs what is not modelled.
+        """
+        return self.reward.of(accuracy, lambda name: self._ratio(name, accuracy, ratios))
+
+    def _ratio(self, name: str, accuracy: float, ratios: Mapping[str, float]) -> float:
+        if name in ratios and REWARDABLE[name] is SHIPPED.get(name):
+            return ratios[name]
+        values = {**ratios, "accuracy": accuracy}
+        for counted in ("params", "macs"):
+            reference = getattr(self.reference, counted)
+            values |= {counted: ratios[counted] * reference, f"reference_{counted}": reference}
+        return recorded_ratio(name, values.__getitem__, where="the models of accuracy, times and counts")
+
+
+def _known(space: ChoiceSpace, reward: ModelledReward, models: dict[str, ChoiceModel]) -> KnownOutcomes:
+    @lru_cache(maxsize=200_000)  # strategies and seeds meet the same good architectures again
+    def expected(choices: Choices) -> tuple[float, dict[str, float], float]:
+        """Logit of the accuracy, ratios to the reference, seconds."""
+        ratios = space.known(choices)
+        for name in (INFERENCE, "step_time_ratio"):
+            if name in models:
+                ratios[name] = math.exp(models[name](choices))
+        return models["accuracy"](choices), ratios, math.exp(models["seconds"](choices))
+
+    def outcome(choices: Choices, seed: int, trial_id: int) -> Outcome:
+        logit, ratios, _ = expected(choices)
+        luck = np.random.default_rng([seed, trial_id, DERIVE_NOISE]).standard_normal()
+        accuracy = _accuracy(logit + models["accuracy"].noise * float(luck))
+        return Outcome(
+            status="completed",
+            reward=reward(accuracy, ratios),
+            accuracy=accuracy,
+            step_time_ratio=ratios["step_time_ratio"],
+            params=ratios["params"],
+        )
+
+    def judged(choices: Choices) -> float:
+        logit, ratios, _ = expected(choices)
+        return reward(_accuracy(logit), ratios)
+
+    return KnownOutcomes(
+        space=space, outcome=outcome, seconds=lambda choices: expected(choices)[2], judged=judged
+    )
+
+
+def _has_curve(row: dict[str, Any]) -> bool:
+    return len(row["minival_accuracy"] or ()) == row["epochs"]
+
+
+def _curve(rows: list[dict[str, Any]], last: ChoiceModel) -> Callable[[Choices, int, int], list[float]]:
+    """Accuracies after each epoch, by a model for each; the luck of an epoch goes with the last one's."""
+    choices = [row["choices"] for row in rows]
+    final = np.array([_logit(row["accuracy"]) for row in rows])
+    epochs = rows[0]["epochs"]
+
+    @lru_cache(maxsize=1)  # fitted when somebody asks for a shorter training
+    def models() -> list[tuple[ChoiceModel, float]]:
+        found = []
+        for epoch in range(epochs - 1):
+            values = np.array([_logit(row["minival_accuracy"][epoch]) for row in rows])
+            model = fit_choice_model(choices, values.tolist())
+            found.append((model, _correlation(values - model.left_out, final - last.left_out)))
+        return found
+
+    @lru_cache(maxsize=200_000)
+    def expected(chosen: Choices) -> list[float]:
+        return [model(chosen) for model, _ in models()] + [last(chosen)]
+
+    def curve(chosen: Choices, seed: int, trial_id: int) -> list[float]:
+        # The first draw is that of the whole training's outcome.
+        luck, *others = np.random.default_rng([seed, trial_id, DERIVE_NOISE]).standard_normal(epochs).tolist()
+        *logits, end = expected(chosen)
+        found = []
+        for logit, other, (model, shared) in zip(logits, others, models(), strict=True):
+            mixed = shared * luck + math.sqrt(1 - shared**2) * other
+            found.append(_accuracy(logit + model.noise * mixed))
+        return [*found, _accuracy(end + last.noise * luck)]
+
+    return curve
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Correlation, cut to 0 to 1; 0 where one of them is constant."""
+    scale = float(first.std() * second.std())
+    if not scale:
+        return 0.0
+    return min(max(float(((first - first.mean()) * (second - second.mean())).mean()) / scale, 0.0), 1.0)
+
+
+def _taus(
+    rows: list[dict[str, Any]],
+    reward: ModelledReward,
+    models: dict[str, ChoiceModel],
+    known: Callable[[Choices], dict[str, float]],
+) -> dict[str, float]:
+    """Kendall's tau between measured and leave-one-out values, of each quantity and of the reward."""
+    expected = {name: np.exp(models[name].left_out) for name in models if name != "accuracy"}
+    expected["accuracy"] = np.array([_accuracy(logit) for logit in models["accuracy"].left_out])
+    measured = {name: [row[name] for row in rows] for name in expected if name != "seconds"}
+    rewards: dict[str, list[float]] = {"expected": [], "measured": []}
+    for i, row in enumerate(rows):
+        counted = known(tuple(row["choices"]))
+        for kind, values in (("expected", expected), ("measured", measured)):
+            ratios = counted | {name: float(of[i]) for name, of in values.items()}
+            rewards[kind].append(reward(ratios["accuracy"], ratios))
+    return {"reward": kendall_tau(rewards["expected"], rewards["measured"])} | {
+        name: kendall_tau(expected[name].tolist(), values) for name, values in measured.items()
+    }
+
+
+def _logit(accuracy: float) -> float:
+    inside = min(max(accuracy, ALMOST), 1 - ALMOST)
+    return math.log(inside / (1 - inside))
+
+
+def _accuracy(logit: float) -> float:
+    return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))
+
+
+def _noise(model: ChoiceModel, accuracy: float) -> float:
+    """The standard deviation of an accuracy around this one; the model's is of the logit."""
+    return model.noise * accuracy * (1 - accuracy)

@@ -1,0 +1,1 @@
+"""Strategies that are Optuna's samplers, rebuilt from the log."""

@@ -1,0 +1,72 @@
+"""The tree-structured Parzen estimator (Bergstra et al. 2011) by Optuna, in memory, rebuilt from the log."""
+
+import optuna
+
+from nas.strategies.optuna.optuna_study import OptunaStudy
+from search_spaces.choices.choice_space import ChoiceSpace
+from trials.trial import Ask, Outcome
+
+
+class Tpe:
+    """Models the choices of good and of other trials, and proposes where their ratio is the highest.
+
+    Args:
+        startup: how many trials must have been told before it models; until then asks are uniform over
+            tuples of choices, of which some may be equal.
+        candidates: draws, of which the one with the best ratio is proposed.
+        multivariate: whether decisions are modelled together, not each on its own.
+    """
+
+    def __init__(
+        self,
+        space: ChoiceSpace,
+        seed: int,
+        *,
+        epochs: int,
+        startup: int = 10,
+        candidates: int = 24,
+        multivariate: bool = True,
+    ) -> None:
+        if startup < 1:
+            raise ValueError(f"startup: {startup} given; at least 1 expected")
+        if candidates < 1:
+            raise ValueError(f"candidates: {candidates} given; at least 1 expected")
+        if not isinstance(multivariate, bool):
+            raise ValueError(f"multivariate: {multivariate!r} given; true or false expected")
+
+        def make_sampler(seed: int) -> optuna.samplers.TPESampler:
+            # Named one by one: Optuna 5 changed defaults. Those left out are deprecated.
+            return optuna.samplers.TPESampler(
+                n_startup_trials=startup,
+                n_ei_candidates=candidates,
+                seed=seed,
+                multivariate=multivariate,
+                group=False,
+                constant_liar=True,
+            )
+
+        self._epochs = epochs
+        self._study = OptunaStudy(
+            space,
+            seed,
+            make_sampler=make_sampler,
+            directions=["maximize"],
+            values=lambda outcome: (outcome.reward,),
+            foreign={},
+        )
+
+    def ask(self, trial_id: int) -> Ask:
+        """The sampler's draw."""
+        return self._study.ask(trial_id, epochs=self._epochs)
+
+    def asked(self, ask: Ask) -> None:
+        """The study has it as a running trial."""
+        self._study.asked(ask)
+
+    def told(self, ask: Ask, outcome: Outcome) -> None:
+        """The study learns the reward."""
+        self._study.told(ask, outcome)
+
+    def withdrawn(self, ask: Ask) -> None:
+        """The study knows it as failed, of which the sampler learns nothing."""
+        self._study.withdrawn(ask)

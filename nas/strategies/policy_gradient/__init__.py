@@ -1,0 +1,1 @@
+"""The policy-gradient strategy: an LSTM controller trained with PPO."""

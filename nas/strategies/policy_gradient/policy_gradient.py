@@ -1,0 +1,288 @@
+"""The search's reinforcement learning: a controller proposes, and is trained by PPO on the rewards.
+
+The controller of NASNet (Zoph et al. 2018, arXiv 1707.07012, appendix A.2), which MnasNet (arXiv 1807.11626)
+also used; PPO is of Schulman et al. 2017 (arXiv 1707.06347).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.strategies.policy_gradient.advantages import RewardScale
+from nas.strategies.policy_gradient.controller import Controller, IndependentController, LstmController
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from trials.trial import Ask, Outcome
+
+Algorithm = Literal["ppo", "reinforce"]
+ControllerName = Literal["lstm", "independent"]
+
+DERIVE_WEIGHTS = 2**63  # keeps the first weights' randomness apart from that of asks, whose word is the trial
+# Proposals of one ask, of which the first that is within the limits and new is taken: the policy's own, then
+# more and more of their decisions drawn uniformly. Without these, a policy that has learned asks for the same
+# few dozen architectures again and again.
+EXPLORATION = (0.0, 0.0, 0.0, 0.0, *(0.5 * i / 12 for i in range(1, 13)))
+UNIFORM_DRAWS = 16  # where all proposals are beyond the limits
+MAX_WEIGHT = 2.0  # of one decision, where REINFORCE is told late
+MAX_RATIO = 10.0  # PPO does not bound a bad choice that has become likely since; Adam would not get over it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the controller learns.
+
+    Raises:
+        ValueError: a value of another kind, or out of range.
+    """
+
+    algorithm: Algorithm = "ppo"
+    controller: ControllerName = "lstm"
+    learning_rate: float = 3.5e-3  # Adam's
+    entropy_weight: float = 0.01  # of the policy's entropy in nats, next to advantages of about 1
+    clip: float = 0.2  # PPO: how far a decision's probability ratio is followed beyond 1
+    baseline_decay: float = 0.95  # per told trial, of the moving average of rewards
+    batch: int = 10  # told trials per update
+    ppo_epochs: int = 4  # gradient steps per update; REINFORCE takes one
+    hidden: int = 100  # units of the LSTM
+
+    def __post_init__(self) -> None:
+        for name, known in (("algorithm", get_args(Algorithm)), ("controller", get_args(ControllerName))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: {getattr(self, name)!r} given; one of {', '.join(known)} expected")
+        for name, (low, high) in RANGES.items():
+            value, whole = getattr(self, name), type(getattr(Settings, name)) is int
+            kinds: tuple[type, ...] = (int,) if whole else (int, float)
+            of_kind = isinstance(value, kinds) and not isinstance(value, bool)
+            if not of_kind or not low <= value <= high:
+                kind = "whole number" if whole else "number"
+                raise ValueError(f"{name}: {value!r} given; a {kind} from {low:,} to {high:,} expected")
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "learning_rate": (1e-8, 10.0),
+    "entropy_weight": (0.0, 100.0),
+    "clip": (1e-3, 10.0),
+    "baseline_decay": (0.0, 1.0),
+    "batch": (1, 10_000),
+    "ppo_epochs": (1, 1_000),
+    "hidden": (1, 1_024),
+}
+
+# NASNet's numbers, made for 20,000 trials: within hundreds they hardly learn. The paper gives neither the
+# clip range nor the gradient steps per update.
+PRESETS = {
+    "default": Settings(),
+    "nasnet": Settings(learning_rate=3.5e-4, entropy_weight=1e-5, baseline_decay=0.95, batch=20, hidden=100),
+}
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A trial that waits for the next update."""
+
+    tokens: list[int]  # of the decisions that are open
+    log_probs: list[float] | None  # of these when they were drawn; None: not drawn by a policy
+    reward: float | None  # None: infeasible
+
+
+class PolicyGradient:
+    """An autoregressive policy over the decisions, trained on the rewards of what it proposed.
+
+    Differs from the paper: updates are asynchronous. Each ask keeps the log-probabilities that it was drawn
+    with, so a trial that ends under a later policy is weighted by the ratio of its probabilities. Advantages
+    are rewards above a moving average, over the spread of recent rewards (see RewardScale). An ask avoids
+    what was asked before while it can: its later proposals draw some decisions uniformly. Draws that build
+    the same network are told apart for learning (`drawn` in aux), not in `choices`. Asks of others (the
+    baseline, an earlier run) teach as if the present policy had drawn them; outcomes of equal trials
+    (`cached`) teach too.
+
+    Args:
+        preset: `default`, or `nasnet` with the paper's numbers; the other settings replace its values, see
+            Settings.
+    """
+
+    def __init__(
+        self,
+        space: ChoiceSpace,
+        seed: int,
+        *,
+        epochs: int,
+        preset: str = "default",
+        algorithm: Algorithm | None = None,
+        controller: ControllerName | None = None,
+        learning_rate: float | None = None,
+        entropy_weight: float | None = None,
+        clip: float | None = None,
+        baseline_decay: float | None = None,
+        batch: int | None = None,
+        ppo_epochs: int | None = None,
+        hidden: int | None = None,
+    ) -> None:
+        given = {
+            "algorithm": algorithm, "controller": controller, "learning_rate": learning_rate,
+            "entropy_weight": entropy_weight, "clip": clip, "baseline_decay": baseline_decay, "batch": batch,
+            "ppo_epochs": ppo_epochs, "hidden": hidden,
+        }  # fmt: skip
+        self._settings = _settings(preset, given)
+        self._space, self._seed, self._epochs = space, seed, epochs
+        self._open = [i for i, count in enumerate(space.num_options) if count > 1]
+        self._scale = RewardScale(self._settings.baseline_decay)
+        self._waiting: list[_Told] = []
+        self._seen: set[Choices] = set()
+        if self._open:
+            self._controller = _controller(self._settings, [space.num_options[i] for i in self._open], seed)
+            self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=self._settings.learning_rate)
+
+    def ask(self, trial_id: int) -> Ask:
+        """The policy's first proposal that is within the limits and was not asked before."""
+        rng = np.random.default_rng([self._seed, trial_id])
+        if not self._open:
+            return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
+        with _one_thread(), torch.inference_mode():
+            choices, tokens, log_probs = self._propose(rng)
+        aux: dict[str, Any] = {"log_probs": [round(value, 6) for value in log_probs]}
+        if tokens != self._tokens(choices):
+            aux["drawn"] = tokens
+        return Ask(trial_id=trial_id, choices=choices, epochs=self._epochs, aux=aux)
+
+    def asked(self, ask: Ask) -> None:
+        """It is not proposed again while something else is at hand."""
+        self._seen.add(ask.choices)
+
+    def told(self, ask: Ask, outcome: Outcome) -> None:
+        """The trial waits until a batch is full; then the policy learns."""
+        if not self._open:
+            return
+        # A cached outcome does not say that its trial was infeasible; but nothing else is worth nothing.
+        failed = outcome.status == "infeasible" or outcome.reward <= 0
+        self._waiting.append(self._remembered(ask, None if failed else outcome.reward))
+        if len(self._waiting) >= self._settings.batch:
+            with _one_thread(), torch.enable_grad():
+                self._update(self._waiting)
+            self._waiting = []
+
+    def withdrawn(self, ask: Ask) -> None:
+        """It may be proposed again."""
+        self._seen.discard(ask.choices)
+
+    # ------------------------------------------------------------------ proposing
+
+    def _propose(self, rng: np.random.Generator) -> tuple[Choices, list[int], list[float]]:
+        """Choices, the tokens that were drawn for them, and these tokens' log-probabilities."""
+        uniforms = rng.random((len(EXPLORATION), len(self._open)), dtype=np.float32)
+        drawn, log_probs = self._controller.draw(torch.from_numpy(uniforms), torch.tensor(EXPLORATION))
+        first = None
+        for tokens, row in zip(drawn.tolist(), log_probs, strict=True):
+            choices = self._space.canonical(self._choices(tokens))
+            if self._space.is_allowed(choices):
+                first = first or (choices, tokens, row)
+                if choices not in self._seen:
+                    first = choices, tokens, row
+                    break
+        if first is None:
+            return self._among_uniform(rng)
+        return first[0], first[1], first[2].tolist()
+
+    def _among_uniform(self, rng: np.random.Generator) -> tuple[Choices, list[int], list[float]]:
+        """One of several uniform draws, in proportion to the policy's probabilities.
+
+        This is the policy within limits that it hardly ever keeps by itself; of its log-probabilities the
+        ratio to a later policy's is right.
+        """
+        sampled = [self._space.sample(rng) for _ in range(UNIFORM_DRAWS)]
+        candidates = [choices for choices in sampled if choices not in self._seen] or sampled
+        tokens = [self._tokens(choices) for choices in candidates]
+        log_probs = taken(self._controller.log_probs(torch.tensor(tokens)), torch.tensor(tokens))  # (B, T)
+        weights = log_probs.double().sum(1).softmax(0).cumsum(0)
+        i = min(int((weights <= rng.random()).sum()), len(candidates) - 1)
+        return candidates[i], tokens[i], log_probs[i].tolist()
+
+    def _tokens(self, choices: Choices) -> list[int]:
+        return [choices[i] for i in self._open]
+
+    def _choices(self, tokens: Sequence[int]) -> Choices:
+        chosen = [0] * len(self._space.num_options)
+        for i, token in zip(self._open, tokens, strict=True):
+            chosen[i] = token
+        return tuple(chosen)
+
+    # ------------------------------------------------------------------ learning
+
+    def _remembered(self, ask: Ask, reward: float | None) -> _Told:
+        log_probs = ask.aux.get("log_probs")
+        if log_probs is None or len(log_probs) != len(self._open):
+            return _Told(self._tokens(ask.choices), None, reward)
+        return _Told(list(ask.aux.get("drawn", self._tokens(ask.choices))), list(log_probs), reward)
+
+    def _update(self, told: Sequence[_Told]) -> None:
+        tokens = torch.tensor([trial.tokens for trial in told])  # (B, T)
+        advantages = torch.tensor(self._scale.advantages([trial.reward for trial in told]))  # (B,)
+        with torch.no_grad():
+            old = taken(self._controller.log_probs(tokens), tokens)  # (B, T)
+        for i, trial in enumerate(told):
+            if trial.log_probs is not None:
+                old[i] = torch.tensor(trial.log_probs)
+        for _ in range(self._settings.ppo_epochs if self._settings.algorithm == "ppo" else 1):
+            loss = policy_loss(self._controller.log_probs(tokens), tokens, old, advantages, self._settings)
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+
+
+def policy_loss(
+    log_probs: Tensor, tokens: Tensor, old: Tensor, advantages: Tensor, settings: Settings
+) -> Tensor:
+    """What an update makes smaller: minus the mean over trials of objective and weighted entropy.
+
+    PPO's clipped objective is taken decision by decision, every decision with its trial's advantage.
+    REINFORCE's gradient is weighted by the same ratios, cut off at MAX_WEIGHT.
+
+    Args:
+        log_probs: the present policy's, of every option, (T, B, K).
+        tokens: the options that were taken, (B, T) int64.
+        old: their log-probabilities when they were drawn, (B, T).
+        advantages: (B,).
+    """
+    present = taken(log_probs, tokens)  # (B, T)
+    ratios, gain = (present - old).exp().clamp(max=MAX_RATIO), advantages[:, None]
+    if settings.algorithm == "ppo":
+        clipped = ratios.clamp(1 - settings.clip, 1 + settings.clip)
+        objective = torch.minimum(ratios * gain, clipped * gain)
+    else:
+        objective = ratios.detach().clamp(max=MAX_WEIGHT) * present * gain
+    # An option that does not exist has probability 0, and 0 * -inf is not a number.
+    entropy = -(log_probs.exp() * log_probs.clamp(min=-1e4)).sum((0, 2))  # (B,)
+    return -(objective.sum(1) + settings.entropy_weight * entropy).mean()
+
+
+def taken(log_probs: Tensor, tokens: Tensor) -> Tensor:
+    """The log-probabilities of the options taken: (T, B, K) and (B, T) to (B, T)."""
+    return log_probs.gather(2, tokens.T[..., None])[..., 0].T
+
+
+def _settings(preset: str, given: dict[str, Any]) -> Settings:
+    if preset not in list(PRESETS):
+        raise ValueError(f"preset: {preset!r} given; one of {', '.join(PRESETS)} expected")
+    return replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})
+
+
+def _controller(settings: Settings, num_options: Sequence[int], seed: int) -> Controller:
+    if settings.controller == "independent":
+        return IndependentController(num_options)
+    rng = np.random.default_rng([seed, DERIVE_WEIGHTS])
+    return LstmController(num_options, hidden=settings.hidden, rng=rng)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """More threads do not help such small products, and their number must not decide the last digit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,1 @@
+"""The predictor strategy: a Gaussian process of accuracy, and a local search for proposals."""

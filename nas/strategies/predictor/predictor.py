@@ -1,0 +1,229 @@
+"""Model-based search: what told trials say of all others, and the best of what may be true of them."""
+
+from array import array
+
+import numpy as np
+
+from nas.strategies.predictor.gaussian_process import OneHot
+from nas.strategies.predictor.local_search import Climb, RewardEffects
+from nas.strategies.predictor.reward_model import (
+    KnownCosts,
+    RewardHyperparameters,
+    RewardModel,
+    Told,
+    fit_reward,
+)
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from trials.trial import Ask, Outcome
+
+LEADERS = 5  # told trials with the best expected reward, from which a climb starts
+DREAMS = 3  # likewise by the reward that may be true
+CROSSINGS = 4  # of two leaders, each decision of one or the other
+FRESH = 3  # uniform starts
+CHECKED = 16  # of the climbs' best, which are compared by what is exactly known of them
+FRESH_DRAWS = 50  # uniform draws until one is new
+BLOCK = 16  # trials for which a model is added to before it is fitted anew
+FEW = 128  # trials of which a model is fitted anew for each
+GROWTH = 1.2  # hyperparameters are learned again with so many times the trials
+DERIVE_KNOWN = 2**63  # keeps the draws that describe the space apart from asks, whose word is the trial
+
+
+class Predictor:
+    """Fits a model of the reward to all trials told, and asks for the best of one function that may be true.
+
+    Accuracy is a Gaussian process over options and pairs of them; the cost factor is learned apart, almost
+    without noise, also from what is known before training. An ask draws a function of the posterior, its
+    uncertainty scaled by `temperature` (Thompson sampling), and climbs on it from the leaders, their
+    crossings and fresh draws. Trials under way count as if they had given what is expected of them.
+
+    Args:
+        initial: how many trials must have been told before the model proposes; until then asks are uniform.
+        temperature: 0 asks for the best by what is expected, 1 for the best of a posterior sample.
+        rows: most trials the model is fitted to; of more, the first quarter of these and the latest.
+    """
+
+    def __init__(
+        self,
+        space: ChoiceSpace,
+        seed: int,
+        *,
+        epochs: int,
+        initial: int = 10,
+        temperature: float = 0.3,
+        rows: int = 1_000,
+    ) -> None:
+        if initial < 2:
+            raise ValueError(f"initial: {initial} given; at least 2 expected")
+        if isinstance(temperature, bool) or not 0 <= temperature <= 10:
+            raise ValueError(f"temperature: {temperature!r} given; a number from 0 to 10 expected")
+        if rows < initial:
+            raise ValueError(f"rows: {rows} given; at least the {initial} of initial expected")
+        self._space, self._seed, self._epochs = space, seed, epochs
+        self._initial, self._temperature, self._most_rows = initial, temperature, rows
+        self._one_hot = OneHot(space.num_options)
+        self._told: list[Choices] = []
+        self._accuracy, self._reward = array("d"), array("d")
+        self._seen: set[Choices] = set()
+        self._pending: dict[int, Choices] = {}
+        self._known: KnownCosts | None = None
+        self._hyper: tuple[int, RewardHyperparameters] | None = None  # and the trials they were learned of
+        self._block: tuple[tuple[int, int], RewardModel] | None = None  # and what it was fitted to
+        self._model: tuple[int, RewardModel] | None = None  # and the trials it was fitted to
+
+    # ------------------------------------------------------------------ asking
+
+    def ask(self, trial_id: int) -> Ask:
+        """The best new one of a function that may be true, or a uniform draw while little is told."""
+        rng = np.random.default_rng([self._seed, trial_id])
+        choices = None
+        if len(self._told) >= self._initial and self._one_hot.table.shape[1] and any(self._reward):
+            choices = self._proposal(rng)
+        if choices is None:
+            choices = self._fresh(rng)
+        return Ask(trial_id=trial_id, choices=choices, epochs=self._epochs)
+
+    def _fresh(self, rng: np.random.Generator) -> Choices:
+        for _ in range(FRESH_DRAWS):
+            choices = self._space.sample(rng)
+            if choices not in self._seen:
+                break
+        return choices
+
+    def _proposal(self, rng: np.random.Generator) -> Choices | None:
+        known, model = self._known_costs(), self._fitted()
+        pending = list(dict.fromkeys(self._pending.values()))
+        reward = model.sample(
+            rng,
+            temperature=self._temperature,
+            pending=np.array(pending, dtype=np.int64).reshape(len(pending), len(self._space.num_options)),
+            extras=known.of(pending),
+        )
+        climb = Climb(self._space, self._one_hot, model.in_choices(reward), self._seen)
+        best = climb.best_unseen(self._starts(rng, model, reward), CHECKED)
+        if not best:
+            return None
+        return best[int(np.argmax(self._scores(reward, best)))]
+
+    def _starts(self, rng: np.random.Generator, model: RewardModel, reward: RewardEffects) -> list[Choices]:
+        told = list(dict.fromkeys(self._told[i] for i in self._used()))
+        leaders = self._leading(model.mean, told, LEADERS)
+        starts = leaders + self._leading(reward, told, DREAMS)
+        for _ in range(CROSSINGS):
+            pair = rng.integers(len(leaders), size=2)
+            first, second = (leaders[i] for i in pair)
+            mixed = np.where(rng.random(len(first)) < 0.5, first, second)
+            crossing = self._space.canonical(tuple(mixed.tolist()))
+            if self._space.is_allowed(crossing):
+                starts.append(crossing)
+        return starts + [self._space.sample(rng) for _ in range(FRESH)]
+
+    def _leading(self, reward: RewardEffects, among: list[Choices], count: int) -> list[Choices]:
+        order = np.argsort(-self._scores(reward, among), kind="stable")
+        return [among[i] for i in order[:count]]
+
+    def _scores(self, reward: RewardEffects, choices: list[Choices]) -> np.ndarray:
+        options = self._one_hot.options(np.array(choices, dtype=np.int64))
+        return reward.of(options, self._known_costs().of(choices))
+
+    def recommend(self) -> Choices | None:
+        """The told one with the highest expected reward, not that of the luckiest result; None if unknown."""
+        return next(iter(self.leaders(1)), None)
+
+    def leaders(self, count: int) -> list[Choices]:
+        """The told ones with the highest expected rewards, the best first."""
+        if not len(self._told) or not self._one_hot.table.shape[1] or not any(self._reward):
+            return []
+        used = self._used()
+        told, extras = self._data(used)
+        scores = self._fitted().trained(told, extras)
+        best = np.argsort(-scores, kind="stable")
+        found = dict.fromkeys(self._told[used[i]] for i in best if scores[i] > -np.inf)
+        return list(found)[:count]
+
+    # ------------------------------------------------------------------ the model, of what was told alone
+
+    def _used(self) -> np.ndarray:
+        """Which of the told trials the model is fitted to."""
+        count = len(self._told)
+        block = _last_block(count)
+        return np.concatenate([self._of_first(block), np.arange(block, count)])
+
+    def _of_first(self, count: int) -> np.ndarray:
+        if count <= self._most_rows:
+            return np.arange(count)
+        early = self._most_rows // 4
+        return np.concatenate([np.arange(early), np.arange(count - self._most_rows + early, count)])
+
+    def _fitted(self) -> RewardModel:
+        count = len(self._told)
+        if self._model is None or self._model[0] != count:
+            told, extras = self._data(self._used())
+            self._model = (count, self._of_block(count).later(told, extras))
+        return self._model[1]
+
+    def _of_block(self, count: int) -> RewardModel:
+        """The model of the trials up to the last full block, which later ones are added to.
+
+        It follows from `count` alone, so that a replay computes the same numbers, to the last digit.
+        """
+        key = (_last_block(count), self._learned_at(count))
+        if self._block is None or self._block[0] != key:
+            told, extras = self._data(self._of_first(key[0]))
+            model = RewardModel(self._one_hot, self._known_costs(), told, extras, self._hyperparameters())
+            self._block = (key, model)
+        return self._block[1]
+
+    def _hyperparameters(self) -> RewardHyperparameters:
+        """Learned of the trials up to the last of a few counts, so that a replay learns the same."""
+        count = self._learned_at(len(self._told))
+        if self._hyper is None or self._hyper[0] != count:
+            told, extras = self._data(self._of_first(count))
+            self._hyper = (count, fit_reward(self._one_hot, told, extras))
+        return self._hyper[1]
+
+    def _learned_at(self, told: int) -> int:
+        count = min(self._initial, told)
+        while (more := int(np.ceil(count * GROWTH))) <= told:
+            count = more
+        return count
+
+    def _data(self, indices: np.ndarray) -> tuple[Told, np.ndarray]:
+        choices = [self._told[i] for i in indices]
+        told = Told(
+            rows=np.array(choices, dtype=np.int64),
+            accuracy=np.array(self._accuracy)[indices],
+            reward=np.array(self._reward)[indices],
+        )
+        return told, self._known_costs().of(choices)
+
+    def _known_costs(self) -> KnownCosts:
+        if self._known is None:
+            rng = np.random.default_rng([self._seed, DERIVE_KNOWN])
+            self._known = KnownCosts(self._space, self._one_hot, rng)
+        return self._known
+
+    # ------------------------------------------------------------------ what is recorded
+
+    def asked(self, ask: Ask) -> None:
+        """It is under way, and nobody else proposes it."""
+        self._pending[ask.trial_id] = ask.choices
+        self._seen.add(ask.choices)
+
+    def told(self, ask: Ask, outcome: Outcome) -> None:
+        """The model learns it; of a stopped trial no accuracy is known, and an equal one is known already."""
+        self._pending.pop(ask.trial_id, None)
+        if outcome.status in ("completed", "infeasible"):
+            self._told.append(ask.choices)
+            good = outcome.status == "completed"
+            self._accuracy.append(outcome.accuracy if good else 0.0)
+            self._reward.append(max(outcome.reward, 0.0) if good else 0.0)
+
+    def withdrawn(self, ask: Ask) -> None:
+        """It may be proposed again."""
+        self._pending.pop(ask.trial_id, None)
+        self._seen.discard(ask.choices)
+
+
+def _last_block(count: int) -> int:
+    """Up to which trial models are fitted as a whole."""
+    return count if count < FEW else count - count % BLOCK

@@ -1,0 +1,214 @@
+"""What told trials say of the reward everywhere: accuracy by a process, its cost factor by another.
+
+The reward is accuracy times powers of what a network costs. Only the accuracy is noisy, and only the cost
+follows nearly from what is known before training, so each has a model of its own; nobody needs the exponents.
+"""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nas.strategies.predictor.gaussian_process import (
+    ChoiceProcess,
+    Effects,
+    Hyperparameters,
+    OneHot,
+    Prior,
+    fit_hyperparameters,
+)
+from nas.strategies.predictor.local_search import RewardEffects, log_reward
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
+
+SURROGATE_ROWS = 200  # uniform architectures by which what is known becomes a function of choices
+FIT_ROWS = 200  # of which hyperparameters are learned, at most: that is cubic in them
+COST_ROWS = 400  # the latest of those that tell the cost factor: without noise, few are enough
+ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
+FLOOR = 3.0  # robust standard deviations below the median: how bad is all the same
+MOST_CACHED = 20_000  # architectures whose known quantities are kept: counting a network takes milliseconds
+OWN = 0.5  # of what options and pairs do not explain of an accuracy: the network's own share, not chance
+HOPELESS = 0.9  # of the best reward, where nothing is expected to be the best any more
+ROBUST = 1.4826  # times the median absolute deviation: a normal distribution's standard deviation
+EXACT = Prior(
+    noise=1e-4,
+    noise_spread=2.0,
+    pairs=0.05,
+    pairs_spread=2.0,
+    relevance=0.1,
+    scale_spread=3.0,
+    extras=1.0,
+    extras_spread=3.0,
+)
+ACCURACY = Prior()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What trials gave; of an infeasible one the accuracy and the reward are 0."""
+
+    rows: np.ndarray  # (n, decisions)
+    accuracy: np.ndarray  # (n), 0-1
+    reward: np.ndarray  # (n)
+
+    def take(self, indices: np.ndarray) -> "Told":
+        """Some of them."""
+        return Told(self.rows[indices], self.accuracy[indices], self.reward[indices])
+
+
+class KnownCosts:
+    """What a space knows without training, as numbers around 0, and as functions of the choices alone.
+
+    Attributes:
+        effects: of each quantity, over choices.
+    """
+
+    def __init__(self, space: ChoiceSpace, one_hot: OneHot, rng: np.random.Generator) -> None:
+        self._space = space
+        self._cache: dict[Choices, tuple[float, ...]] = {}
+        self._names = tuple(sorted(space.known(space.sample(rng))))
+        self._middle = np.zeros(len(self._names))
+        self._scale = np.ones(len(self._names))
+        self.effects: list[Effects] = []
+        if not self._names:
+            return
+        drawn = list(dict.fromkeys(space.sample(rng) for _ in range(SURROGATE_ROWS)))
+        logs = self.of(drawn)
+        spread = logs.std(axis=0)
+        self._middle, self._scale = logs.mean(axis=0), np.where(spread > 1e-9, spread, 1.0)
+        rows, nothing = np.array(drawn, dtype=np.int64), np.zeros((len(drawn), 0))
+        for values in self.of(drawn).T:
+            hyper = fit_hyperparameters(one_hot, rows, nothing, values, EXACT)
+            self.effects.append(ChoiceProcess(one_hot, rows, nothing, values, hyper).mean())
+
+    def of(self, choices: Sequence[Choices]) -> np.ndarray:
+        """(n, quantities)."""
+        logs = np.array([self._logs(each) for each in choices]).reshape(len(choices), len(self._names))
+        return (logs - self._middle) / self._scale
+
+    def _logs(self, choices: Choices) -> tuple[float, ...]:
+        found = self._cache.get(choices) if self._names else ()
+        if found is None:
+            if len(self._cache) >= MOST_CACHED:
+                self._cache.clear()
+            known = self._space.known(choices)
+            found = tuple(float(np.log(max(known[name], 1e-12))) for name in self._names)
+            self._cache[choices] = found
+        return found
+
+
+@dataclass(frozen=True)
+class RewardHyperparameters:
+    """Of the two processes; None where the cost factor is the same everywhere."""
+
+    logit: Hyperparameters
+    log_cost: Hyperparameters | None
+
+
+class RewardModel:
+    """The two processes of so many told trials."""
+
+    def __init__(
+        self, one_hot: OneHot, known: KnownCosts, told: Told, extras: np.ndarray, hyper: RewardHyperparameters
+    ) -> None:
+        self._known, self._one_hot = known, one_hot
+        self._logit = ChoiceProcess(one_hot, told.rows, extras, logits(told), hyper.logit)
+        priced, log_costs = priced_rows(told)
+        priced, log_costs = priced[-COST_ROWS:], log_costs[-COST_ROWS:]
+        self._log_cost = _flat(one_hot.total, extras.shape[1], log_costs)
+        if hyper.log_cost is not None:
+            costs = ChoiceProcess(one_hot, told.rows[priced], extras[priced], log_costs, hyper.log_cost)
+            self._log_cost = costs.mean()
+
+    def later(self, told: Told, extras: np.ndarray) -> "RewardModel":
+        """With trials told since (the last rows of `told`, which begins with those before).
+
+        The cost factor is nearly without noise, and not learned anew.
+        """
+        other = copy(self)
+        other.__dict__.pop("mean", None)
+        since = self._logit.count
+        other._logit = self._logit.measured_at(told.rows[since:], extras[since:], logits(told))
+        return other
+
+    @cached_property
+    def mean(self) -> RewardEffects:
+        """What is expected."""
+        return RewardEffects(self._logit.mean(), self._log_cost)
+
+    def trained(self, told: Told, extras: np.ndarray) -> np.ndarray:
+        """(n): the logarithm of the reward expected of each trial of the model; infeasible ones: of 0.
+
+        What the model does not explain is in part the network's own, which no effect of options tells: OWN
+        of it is believed, and more of several trainings' mean, in which chance has less of a part.
+        """
+        _, networks, times = np.unique(told.rows, axis=0, return_inverse=True, return_counts=True)
+        networks = networks.reshape(-1)
+        deviations = np.bincount(networks, self._logit.deviations()) / times
+        believed = OWN / (OWN + (1 - OWN) / times) * deviations
+        logit = self.mean.logit.of(self._one_hot.options(told.rows), extras) + believed[networks]
+        with np.errstate(divide="ignore"):
+            return log_reward(logit, np.log(told.reward / np.maximum(told.accuracy, ALMOST)))
+
+    def sample(
+        self, rng: np.random.Generator, *, temperature: float, pending: np.ndarray, extras: np.ndarray
+    ) -> RewardEffects:
+        """One reward that may be true, less uncertain where trials (n, decisions) are under way."""
+        logit = self._logit.believing(pending, extras) if len(pending) else self._logit
+        return RewardEffects(logit.sample(rng, temperature=temperature), self._log_cost)
+
+    def in_choices(self, reward: RewardEffects) -> RewardEffects:
+        """The same, nearly, where what is known has not been looked up."""
+        effects = self._known.effects
+        return RewardEffects(reward.logit.in_choices(effects), reward.log_cost.in_choices(effects))
+
+
+def fit_reward(one_hot: OneHot, told: Told, extras: np.ndarray) -> RewardHyperparameters:
+    """The most probable hyperparameters of these trials, or of FIT_ROWS of them."""
+    some = np.unique(np.linspace(0, len(told.rows) - 1, FIT_ROWS).round().astype(int))
+    told, extras = told.take(some), extras[some]
+    priced, log_costs = priced_rows(told)
+    varies = len(log_costs) > 1 and float(np.ptp(log_costs)) > 1e-9
+    return RewardHyperparameters(
+        logit=fit_hyperparameters(one_hot, told.rows, extras, logits(told), ACCURACY),
+        log_cost=(
+            fit_hyperparameters(one_hot, told.rows[priced], extras[priced], log_costs, EXACT)
+            if varies
+            else None
+        ),
+    )
+
+
+def logits(told: Told) -> np.ndarray:
+    """Of the accuracies, none below the floor: how bad a failure was is of no interest, and misleads.
+
+    The floor is FLOOR robust standard deviations below the median, and so low that no cost factor that was
+    told would bring it near the best reward.
+    """
+    values = _logit(told.accuracy)
+    feasible = values[told.reward > 0]
+    if not len(feasible):
+        return np.zeros(len(values))
+    _, log_costs = priced_rows(told)
+    hopeless = HOPELESS * told.reward.max() / np.exp(log_costs.max(initial=0.0))
+    median = float(np.median(feasible))
+    deviation = ROBUST * float(np.median(np.abs(feasible - median)))
+    floor = min(median - FLOOR * deviation, float(_logit(np.array(hopeless))))
+    return np.maximum(values, floor)
+
+
+def _logit(accuracy: np.ndarray) -> np.ndarray:
+    inside = np.clip(accuracy, ALMOST, 1 - ALMOST)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
+def priced_rows(told: Told) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows tell their cost factor (m), and its logarithm (m)."""
+    priced = np.flatnonzero((told.reward > 0) & (told.accuracy > 0))
+    return priced, np.log(told.reward[priced] / told.accuracy[priced])
+
+
+def _flat(options: int, extras: int, log_costs: np.ndarray) -> Effects:
+    middle = float(log_costs.mean()) if len(log_costs) else 0.0
+    return Effects(middle, np.zeros(options), np.zeros((options, options)), np.zeros(extras))

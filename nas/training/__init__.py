@@ -1,0 +1,1 @@
+"""Full training of one architecture: stages, checkpoints, devices, evaluation, prediction."""

@@ -1,0 +1,51 @@
+"""A full training as one configuration: which network, on which images, how, and when it ends early."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from nas.search.same_search import differences
+from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.networks.network import check_resolution
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+from trials.images.config import DataConfig
+from trials.recipe import Recipe
+
+FILE = "training.yaml"  # in the training's folder
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainingConfig:
+    """Everything that decides a full training. Its curve follows from this alone, also when it is resumed.
+
+    The best weights are chosen by minival; `test`, if there is one, is read once, when all is decided.
+    """
+
+    architecture: Architecture
+    data: DataConfig
+    recipe: Recipe
+    test: str | None = None
+    init: str | None = None  # a weights file: what fits by name and shape is taken over
+    patience: int | None = Field(default=None, ge=1)  # epochs without a better minival accuracy
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    def __post_init__(self) -> None:
+        for stage in self.recipe.training_stages():
+            check_resolution(self.architecture, stage.resolution)
+
+
+def check_same_training(config: TrainingConfig, folder: Path) -> None:
+    """A training is resumed as it was begun.
+
+    Raises:
+        ConfigError: with the keys that differ.
+    """
+    before, now = to_mapping(read_yaml(TrainingConfig, folder / FILE)), to_mapping(config)
+    before["architecture"].pop("provenance", None), now["architecture"].pop("provenance", None)
+    if found := list(differences(before, now, "")):
+        raise ConfigError(
+            f"{folder}: this training was begun with another configuration:\n"
+            + "\n".join(f"  {line}" for line in found)
+            + "\nResume it as it was, or choose another --run"
+        )

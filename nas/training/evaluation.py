@@ -1,0 +1,167 @@
+"""Trained weights on labelled images: accuracy, top five, each class, what is taken for what."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from search_spaces.settings.yaml_files import ConfigError
+from trials.augmentation.augment import to_input
+from trials.devices.device import autocast, available_slots, use_all_cores
+from trials.images.batches import batches
+from trials.images.config import DataConfig, find_images
+from trials.images.device_images import ResidentImages
+from trials.images.labels import PADDING
+from trials.images.packed import TrialImages, open_images
+from trials.images.splits import split_indices
+from trials.training.loss import are_correct, cross_entropy
+from trials.training.weights_file import WeightsFile
+
+BATCH = 256
+# Of images that only judge: both sides are judged by, and halves need no more than two images of a class.
+MINIVAL = 0.5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How weights do on some images. Accuracies are 0-1."""
+
+    images: int
+    resolution: int
+    accuracy: float
+    accuracy_top5: float
+    loss: float
+    classes: tuple[str, ...]
+    confusion: np.ndarray  # (K, K) int64: rows are what an image is, columns what it is taken for
+
+    @property
+    def standard_error(self) -> float:
+        """Of the accuracy, by the number of images alone."""
+        return float(np.sqrt(self.accuracy * (1 - self.accuracy) / self.images))
+
+    def accuracy_of(self, label: int) -> float | None:
+        """Of the images of one class; None where there are none."""
+        total = int(self.confusion[label].sum())
+        return float(self.confusion[label, label]) / total if total else None
+
+    def figures(self) -> dict[str, Any]:
+        """As JSON values, without the confusion matrix."""
+        return {
+            "images": self.images,
+            "resolution": self.resolution,
+            "accuracy": self.accuracy,
+            "standard_error": self.standard_error,
+            "accuracy_top5": self.accuracy_top5,
+            "loss": self.loss,
+            "per_class": {name: self.accuracy_of(i) for i, name in enumerate(self.classes)},
+        }
+
+
+@contextmanager
+def refused_as(option: str) -> Iterator[None]:
+    """Images that cannot be opened in this block are a ConfigError that begins with the option's name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from error
+
+
+def check_labelled(source: str, trained: tuple[str, ...], *, option: str) -> None:
+    """Refuses a source by which weights of these classes could not be judged; no picture is read.
+
+    Raises:
+        ConfigError: the source cannot be read, or its classes are not among those.
+    """
+    with refused_as(option):
+        found = find_images(_judging(source))
+        split_indices(found.labels, minival=MINIVAL, seed=0)
+    _check_classes(source, found.classes, trained, option=option)
+
+
+def labelled_images(
+    source: str, weights: WeightsFile, *, resolution: int, option: str = "data"
+) -> TrialImages:
+    """All images of a source, with their labels in the order of the weights' classes.
+
+    Raises:
+        ConfigError: the source cannot be read, or its classes are not those of the weights.
+    """
+    with refused_as(option):
+        images = open_images(_judging(source), resolution=resolution)
+    trained = tuple(weights.facts.get("classes") or ())
+    if images.classes == trained or not trained:
+        return images
+    _check_classes(source, images.classes, trained, option=option)
+    order = np.array([trained.index(name) for name in images.classes])
+    labels = np.where(images.labels == PADDING, PADDING, order[images.labels])
+    return TrialImages(images.images, labels, images.train, images.minival, trained, images.corrupt)
+
+
+def _judging(source: str) -> DataConfig:
+    return DataConfig(source=source, minival=MINIVAL, max_corrupt=0.999)
+
+
+def _check_classes(source: str, found: tuple[str, ...], trained: tuple[str, ...], *, option: str) -> None:
+    unknown = [name for name in found if name not in trained]
+    if unknown:
+        raise ConfigError(
+            f"{option}: {source}: its classes are not those that are trained on: {unknown[0]!r} is none of "
+            f"{', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
+        )
+
+
+def evaluate_images(
+    weights: WeightsFile,
+    images: TrialImages,
+    *,
+    precision: str = "fp32",
+    on_progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Evaluation:
+    """Judges weights on all readable images (those of both splits).
+
+    Of an image with several labels any one of them is correct, and its row in the confusion matrix is the one
+    it is taken for or, where that is none of them, its first.
+    """
+    device = inference_device()
+    network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval()
+    resident = ResidentImages(images, device)
+    chosen = torch.from_numpy(np.sort(np.concatenate([images.train, images.minival])))
+    classes = weights.facts["num_classes"]
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+    sums = torch.zeros(2, dtype=torch.float64, device=device)  # losses, answers among the first five
+    done = 0
+    for batch in batches(resident, chosen, batch_size=BATCH):
+        with torch.inference_mode(), autocast(precision, device):
+            logits = network(to_input(batch.images)).float()
+        labels = batch.labels.long()
+        sums[0] += cross_entropy(logits, labels, reduction="sum")
+        top = logits.topk(min(5, classes), dim=1).indices
+        correct = are_correct(top, labels)  # (B, 5)
+        sums[1] += correct.any(1).sum()
+        rows = torch.where(correct[:, 0], top[:, 0], labels if labels.dim() == 1 else labels[:, 0])
+        confusion += torch.bincount(rows * classes + top[:, 0], minlength=classes * classes)
+        done += len(labels)
+        on_progress(done, len(chosen))
+    matrix = confusion.view(classes, classes).cpu().numpy()
+    loss, top5 = (sums / len(chosen)).tolist()
+    return Evaluation(
+        images=len(chosen),
+        resolution=resident.resolution,
+        accuracy=float(np.trace(matrix)) / len(chosen),
+        accuracy_top5=top5,
+        loss=loss,
+        classes=tuple(weights.facts.get("classes") or map(str, range(classes))),
+        confusion=matrix,
+    )
+
+
+def inference_device() -> torch.device:
+    """The first device there is, with all cores of a CPU."""
+    device = torch.device(available_slots()[0].device)
+    if device.type == "cpu":
+        use_all_cores()
+    return device

@@ -1,0 +1,48 @@
+"""What ends a full training though the program is right, in words that say what to do then."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trials.log.disk_wait import FULL, LogNotWrittenError
+from trials.recipe import Recipe
+
+
+class TrainingFailedError(RuntimeError):
+    """A training cannot be done as it is configured: it diverged, or does not fit into memory."""
+
+
+@contextmanager
+def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable[[], str]) -> Iterator[None]:
+    """What ends the training of this block says what to do; all else passes as it is.
+
+    Raises:
+        TrainingFailedError: its loss is not finite, or the memory is full.
+        LogNotWrittenError: the disk is full.
+    """
+    from trials.devices.device import (
+        is_out_of_memory,  # torch: the command line does without it to name an error
+    )
+    from trials.training.train import NonFiniteLossError
+
+    another = "and choose another --run: a training goes on only as it was begun"
+    try:
+        yield
+    except NonFiniteLossError as error:
+        raise TrainingFailedError(
+            f"{folder}: the training diverged: {error}. Lower recipe.learning_rate "
+            f"({recipe.learning_rate:g} now), {another}"
+        ) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise LogNotWrittenError(
+                f"{folder}: {error.strerror}. Epochs whose lines were shown are kept; make room, and "
+                f"this goes on:  {how_it_goes_on()}"
+            ) from error
+        if not is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainingFailedError(
+            f"{folder}: out of memory ({reason}). Take a smaller recipe.batch_size ({recipe.batch_size} now) "
+            f"or recipe.resolution, {another}"
+        ) from error

@@ -1,0 +1,111 @@
+"""Trained weights on a folder of pictures: what each of them is."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from nas.training.evaluation import BATCH, inference_device
+from search_spaces.settings.yaml_files import ConfigError
+from trials.augmentation.augment import to_input
+from trials.images.decode import UnreadablePictureError, decode
+from trials.images.listing import PICTURE_SUFFIXES
+from trials.training.weights_file import WeightsFile
+
+TOP = 5
+
+
+def predict_folder(
+    weights: WeightsFile,
+    folder: Path,
+    *,
+    resolution: int,
+    on_progress: Callable[[int, int], object] = lambda done, total: None,
+) -> pd.DataFrame:
+    """One row for each picture in a folder and those below it, by name.
+
+    Columns: path (below the folder), prediction, probability, the five likeliest classes and their
+    probabilities, and error, which says why a picture could not be read (all else is null then).
+
+    Raises:
+        ConfigError: there is no such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise ConfigError(f"{folder}: no picture in it ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    device = inference_device()
+    network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval()
+    classes = weights.facts.get("classes") or [str(i) for i in range(weights.facts["num_classes"])]
+    rows: list[dict[str, object]] = []
+    for chunk in _chunks(paths):
+        decoded = [_decoded(path, resolution) for path in chunk]
+        pixels = [picture for picture in decoded if isinstance(picture, np.ndarray)]
+        probabilities: Iterator[np.ndarray] = iter(())
+        if pixels:
+            with torch.inference_mode():
+                logits = network(to_input(torch.from_numpy(np.stack(pixels)).to(device))).float()
+            probabilities = iter(logits.softmax(dim=1).cpu().numpy())
+        for path, picture in zip(chunk, decoded, strict=True):
+            row: dict[str, object] = {"path": path.relative_to(folder).as_posix()}
+            if isinstance(picture, str):
+                rows.append({**row, "error": picture})
+                continue
+            likely = next(probabilities)
+            order = np.argsort(-likely, kind="stable")[:TOP]
+            rows.append(
+                {
+                    **row,
+                    "prediction": classes[order[0]],
+                    "probability": float(likely[order[0]]),
+                    "top_classes": [classes[i] for i in order],
+                    "top_probabilities": [float(likely[i]) for i in order],
+                    "error": None,
+                }
+            )
+        on_progress(len(rows), len(paths))
+    return pd.DataFrame(
+        rows,
+        columns=["path", "prediction", "probability", "top_classes", "top_probabilities", "error"],
+    )
+
+
+def write_predictions(frame: pd.DataFrame, output: Path) -> None:
+    """As Parquet or CSV, by the file's name.
+
+    Raises:
+        ConfigError: another kind of name, or it cannot be written.
+    """
+    if output.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"{output}: a name that ends in .parquet or .csv is expected")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.suffix == ".csv":
+            lists = ("top_classes", "top_probabilities")
+            flat = frame.assign(**{name: frame[name].map(_joined) for name in lists})
+            flat.to_csv(output, index=False)
+        else:
+            frame.to_parquet(output, index=False)
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
+
+
+def _joined(values: object) -> str:
+    return " ".join(str(value) for value in values) if isinstance(values, list) else ""
+
+
+def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
+    for start in range(0, len(paths), BATCH):
+        yield paths[start : start + BATCH]
+
+
+def _decoded(path: Path, resolution: int) -> np.ndarray | str:
+    """Pixels (R, R, 3) uint8, or why there are none."""
+    try:
+        return decode(path.read_bytes(), resolution)
+    except (OSError, UnreadablePictureError) as error:
+        return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,81 @@
+"""Whether a full training can begin, or go on, in a folder; and the folder's lock."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from torch import nn
+
+from nas.training.checkpoints import TrainingFolder
+from nas.training.config import FILE, TrainingConfig, check_same_training
+from nas.training.evaluation import check_labelled, refused_as
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import ConfigError
+from trials.images.packed import TrialImages, open_images
+from trials.log.driver_lock import DriverLock, RunLockedError
+from trials.recipe import Recipe
+from trials.training.device_group import DeviceGroup, share_of_batch
+from trials.training.weights_file import Fitted, load_by_name, load_weights
+
+LOCK_SECONDS = 10.0  # for which a group's first device waits until a dead one has let go of the folder
+
+
+def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> TrialImages:
+    """The images, if the training can begin, or go on, in this folder on so many devices.
+
+    Raises:
+        ConfigError: it cannot; nothing has been written.
+    """
+    begun = (folder / FILE).is_file()
+    if begun:
+        check_same_training(config, folder)
+    elif folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: this is a file; choose another --run")
+    elif folder.exists() and not TrainingFolder.is_own(folder.iterdir()):
+        raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
+    with refused_as("data"):
+        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+    _check_shares(config.recipe, len(images.train), devices)
+    if config.test is not None:  # read at the end, when nobody could name another any more
+        check_labelled(config.test, images.classes, option="test")
+    if config.init is not None and not begun:
+        begin_with(build_network(config.architecture, num_classes=images.num_classes), config.init)
+    return images
+
+
+def begin_with(network: nn.Module, init: str) -> Fitted:
+    """Copies the initial weights that fit.
+
+    Raises:
+        ConfigError: there is no such file of weights, or none of them fits.
+    """
+    fitted = load_by_name(network, load_weights(Path(init)).tensors)
+    if not fitted.loaded:
+        raise ConfigError(f"init: {init}: none of its weights fits this architecture")
+    return fitted
+
+
+def _check_shares(recipe: Recipe, train_images: int, devices: int) -> None:
+    try:
+        batch_size = min(recipe.batch_size, train_images)
+        share_of_batch(batch_size, size=devices, pairing=recipe.pairing())
+    except ValueError as error:
+        few = f" (there are only {train_images} to train on)" if train_images < recipe.batch_size else ""
+        raise ConfigError(f"--devices {devices}: {error}{few}") from None
+
+
+@contextmanager
+def locked_for(folder: Path, group: DeviceGroup) -> Iterator[None]:
+    """The folder's lock. A group that begins again may meet a process that is just being killed."""
+    patient_until = time.monotonic() + (LOCK_SECONDS if group.size > 1 else 0.0)
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(DriverLock(folder))
+                break
+            except RunLockedError:
+                if time.monotonic() >= patient_until:
+                    raise
+                time.sleep(0.2)
+        yield

@@ -1,0 +1,353 @@
+"""Full training of one architecture with progressive learning: resumable, judged by minival."""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from nas.events import EpochDone
+from nas.search.environment import describe_environment
+from nas.training.checkpoints import TrainingFolder
+from nas.training.config import FILE, TrainingConfig
+from nas.training.estimate import StageEstimate, estimate
+from nas.training.evaluation import Evaluation, evaluate_images, labelled_images, refused_as
+from nas.training.start import begin_with, check_start, locked_for
+from search_spaces.networks.network import Network
+from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from trials.devices.device import available_slots, device_info, use_all_cores
+from trials.images.device_images import ResidentImages
+from trials.images.packed import open_images
+from trials.log.durable_files import DurableFiles
+from trials.recipe import ResolutionSchedule, TrainingStage
+from trials.timing.precision import resolve_precision
+from trials.training.device_group import ALONE, DeviceGroup
+from trials.training.micro_batches import fit_in_memory
+from trials.training.recipe_network import network_for
+from trials.training.resolution_schedule import stages_of_epoch
+from trials.training.step import TrainingStep
+from trials.training.train import WEIGHTS, EpochEnd, Heartbeat, derived_seed, train
+from trials.training.weights_file import Fitted, load_weights, save_weights
+from trials.trial import Slot
+
+RESULT = "result.json"
+STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
+
+
+@dataclass(frozen=True)
+class TrainingBegun:
+    """TrainingEvent for whoever watches: what is going to be done."""
+
+    device_name: str
+    precision: str
+    micro_batches: int
+    epochs: int
+    first_epoch: int  # above 0: it is resumed
+    train_images: int
+    minival_images: int
+    stages: tuple[StageEstimate, ...]
+    fitted: Fitted | None  # of the initial weights
+    damaged: tuple[Path, ...]  # states that could not be used
+    processes: tuple[int, ...] = ()  # of each device, where they are several
+    schedule: ResolutionSchedule = "progressive"
+    devices_before: int = 1  # where it was begun, or last gone on with
+
+
+TrainingEvent = TrainingBegun | Heartbeat | EpochDone
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a full training has reached."""
+
+    folder: Path
+    metrics: list[dict[str, Any]]
+    best_epoch: int  # from 1
+    accuracy: float  # of the best weights on minival
+    test: Evaluation | None
+    seconds: float  # training and evaluating, over all its processes
+    estimated_seconds: float
+    stopped_early: bool
+
+
+def train_fully(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    on_event: Callable[[TrainingEvent], object] = lambda news: None,
+    group: DeviceGroup = ALONE,
+) -> TrainingResult:
+    """Trains, or goes on with what was begun in `folder`, and returns what was reached.
+
+    After each epoch the state, the metrics and, where they are the best so far, the weights are on disk.
+    A training that is killed goes on after its last epoch, and its curve is that of one that was not.
+    Every device of a group calls this, with a folder that all of them see; the first one writes, and has all
+    of the result.
+
+    Raises:
+        ConfigError: something is not right with the images, the folder or the initial weights.
+        RunLockedError: another process trains in this folder.
+        NonFiniteLossError: the training diverged.
+    """
+    images = check_start(config, folder, devices=group.size)
+    files = TrainingFolder(folder)
+    files.create()
+    with locked_for(folder, group) if group.is_first else nullcontext():
+        if group.is_first and not (folder / FILE).is_file():
+            DurableFiles().write(
+                folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode()
+            )
+        training = _Training(config, files, num_classes=images.num_classes, on_event=on_event, group=group)
+        return training.run()
+
+
+class _Training:
+    """One process's part of a training."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        files: TrainingFolder,
+        *,
+        num_classes: int,
+        on_event: Callable[[TrainingEvent], object],
+        group: DeviceGroup,
+    ) -> None:
+        self.config, self.files, self.on_event, self.group = config, files, on_event, group
+        self.device = group.device if group.size > 1 else torch.device(available_slots()[0].device)
+        self.device_name = device_info(Slot(index=group.rank, device=str(self.device))).device_name
+        if self.device.type == "cpu" and group.size == 1:
+            use_all_cores()
+        self.images_at = lru_cache(maxsize=None)(self._images_at)
+        recipe = config.recipe
+        stages = recipe.training_stages()
+        largest = max(stage.resolution for stage in stages)
+        self.resumed = files.newest_state()
+        self._check_same_state()
+        # A probe may decide otherwise on another day, or another machine; the curve must not.
+        self.precision = group.text_of_first(
+            (self.resumed[1]["precision"] if self.resumed else None)
+            or resolve_precision(
+                recipe.precision, self.device, reference=config.architecture, resolution=largest
+            )
+        )
+        images = self.images_at(stages[-1].resolution)
+        self.num_classes = num_classes
+        batch_size = min(recipe.batch_size, len(images.train))
+        self.epochs = recipe.epochs_for(len(images.train) // batch_size)
+        torch.manual_seed(derived_seed(config.seed, WEIGHTS))
+        self.fitted: Fitted | None = None
+        self.step = TrainingStep(
+            self._network(), recipe, device=self.device, precision=self.precision, group=group
+        )
+        fit_in_memory(
+            self.step, batch_size=batch_size // group.size, resolution=largest, num_classes=num_classes
+        )
+        self.best_accuracy, self.best_epoch, self.best_resolution = -1.0, 0, 0
+        self.devices_before = group.size
+        self.seconds, self.estimated_seconds = 0.0, 0.0
+
+    def _check_same_state(self) -> None:
+        epochs = self.group.gathered(self.resumed[1]["epoch"] if self.resumed else 0)
+        if len(set(epochs)) > 1:
+            raise ConfigError(
+                f"{self.files.folder}: devices on different hosts see different states here (after epochs "
+                f"{', '.join(f'{epoch:.0f}' for epoch in epochs)}); --run must be a folder that all share"
+            )
+
+    def _images_at(self, resolution: int) -> ResidentImages:
+        with refused_as("data"):
+            images = open_images(self.config.data, resolution=resolution)
+        return ResidentImages(images, self.device)
+
+    def _network(self) -> Network:
+        network = network_for(self.config.architecture, self.config.recipe, num_classes=self.num_classes)
+        if self.config.init is not None:
+            self.fitted = begin_with(network, self.config.init)
+        return network
+
+    def run(self) -> TrainingResult:
+        """The epochs that are not done yet, then the best weights on the test images."""
+        first = self._resume()
+        self.step.copy_first()
+        images = self.images_at(self.config.recipe.training_stages(self.epochs)[-1].resolution)
+        stages = self._estimate(first)
+        self.on_event(
+            TrainingBegun(
+                device_name=self.device_name,
+                precision=self.precision,
+                micro_batches=self.step.micro_batches,
+                epochs=self.epochs,
+                first_epoch=first,
+                train_images=len(images.train),
+                minival_images=len(images.minival),
+                stages=stages,
+                fitted=self.fitted,
+                damaged=tuple(self.files.damaged),
+                processes=tuple(map(int, self.group.gathered(os.getpid()))) if self.group.size > 1 else (),
+                schedule=self.config.recipe.resolution_schedule,
+                devices_before=self.devices_before,
+            )
+        )
+        if self._is_over(first):  # by patience, or it had been trained to its end
+            return self._finish(first < self.epochs)
+        return self._finish(self._epochs(first))
+
+    def _resume(self) -> int:
+        if self.resumed is None:
+            return 0
+        tensors, facts = self.resumed
+        self.resumed = None
+        self.step.load({name: tensor.to(self.device) for name, tensor in tensors.items()})
+        self.best_accuracy, self.best_epoch = facts["best_accuracy"], facts["best_epoch"]
+        self.best_resolution = facts.get("best_resolution", 0)
+        self.seconds, self.estimated_seconds = facts["seconds"], facts["estimated_seconds"]
+        self.devices_before = facts.get("devices", 1)
+        return int(facts["epoch"])
+
+    def _estimate(self, first: int) -> tuple[StageEstimate, ...]:
+        """Once, when the training begins; a resumed one knows its own figures."""
+        if first:
+            return ()
+        stages = estimate(
+            self.step,
+            self.config.recipe,
+            images_at=self.images_at,
+            epochs=self.epochs,
+            seed=self.config.seed,
+        )
+        self.estimated_seconds = sum(stage.seconds for stage in stages)
+        return tuple(stages)
+
+    def _epochs(self, first: int) -> bool:
+        """Trains on; whether it ended for want of patience."""
+        for news in train(
+            self.step,
+            self.config.recipe,
+            images_at=self.images_at,
+            epochs=self.epochs,
+            seed=self.config.seed,
+            first_epoch=first,
+        ):
+            if isinstance(news, Heartbeat):
+                self.on_event(news)
+                continue
+            self._write(news)
+            if self._is_over(news.epoch):
+                return news.epoch < self.epochs
+        return False
+
+    def _is_over(self, done: int) -> bool:
+        if done >= self.epochs:
+            return True
+        # Early stages end when the next one is due: where accuracy stands still on small images, larger help.
+        patience = self.config.patience
+        is_last = self.best_resolution == self._stages()[-1].resolution
+        return patience is not None and is_last and done - self.best_epoch >= patience
+
+    def _write(self, end: EpochEnd) -> None:
+        # What small images gave says nothing of large ones: the best is that of the sizes trained last.
+        better = end.resolution != self.best_resolution or end.minival_accuracy > self.best_accuracy
+        if better:
+            self.best_accuracy, self.best_epoch = end.minival_accuracy, end.epoch
+            self.best_resolution = end.resolution
+        self.seconds += end.train_seconds + end.evaluate_seconds
+        row = self._row(end, best=better)
+        self.files.metrics.append(row)
+        if self.group.is_first:
+            self._save(end, best=better)
+        self.on_event(EpochDone(row))
+
+    def _save(self, end: EpochEnd, *, best: bool) -> None:
+        if best:
+            self._save_weights("best", end)
+        if end.epoch == self.epochs:
+            self._save_weights("last", end)
+        facts = {
+            "precision": self.precision,
+            "best_accuracy": self.best_accuracy,
+            "best_epoch": self.best_epoch,
+            "best_resolution": self.best_resolution,
+            "seconds": self.seconds,
+            "estimated_seconds": self.estimated_seconds,
+            "devices": self.group.size,
+        }
+        self.files.save_state(end.epoch, self.step.state(), facts)
+
+    def _row(self, end: EpochEnd, *, best: bool) -> dict[str, Any]:
+        images = self.images_at(end.resolution)
+        batch_size = min(self.config.recipe.batch_size, len(images.train))
+        steps = len(images.train) // batch_size
+        plan = stages_of_epoch(
+            self.config.recipe, self._stages(), epoch=end.epoch - 1, steps=steps, seed=self.config.seed
+        )
+        return {
+            **vars(end),
+            "stage": plan[0].index if len({stage.index for stage in plan}) == 1 else None,
+            "train_resolution": mean(stage.resolution for stage in plan),
+            **{name: mean(getattr(stage, name) for stage in plan) for name in STRENGTHS},
+            "images_per_second": steps * batch_size / end.train_seconds,
+            "best": best,
+            "finished_at": datetime.now(UTC).isoformat(),
+        }
+
+    def _stages(self) -> tuple[TrainingStage, ...]:
+        return self.config.recipe.training_stages(self.epochs)
+
+    def _save_weights(self, name: str, end: EpochEnd) -> None:
+        """What is judged: the averaged weights where the recipe averages."""
+        average = self.step.average
+        averaged: AbstractContextManager[None] = average.swapped() if average else nullcontext()
+        with averaged:
+            save_weights(
+                self.files.weights(name),
+                self.step.network,
+                self.config.architecture,
+                num_classes=self.num_classes,
+                classes=list(self.images_at(end.resolution).classes),
+                resolution=end.resolution,
+                epoch=end.epoch,
+                accuracy=end.minival_accuracy,
+                averaged=average is not None,
+            )
+
+    def _finish(self, stopped: bool) -> TrainingResult:
+        test: Evaluation | None = None
+        if self.config.test is not None and self.group.is_first:
+            weights = load_weights(self.files.weights("best"))
+            test = evaluate_images(
+                weights,
+                labelled_images(
+                    self.config.test, weights, resolution=weights.facts["resolution"], option="test"
+                ),
+            )
+        result = TrainingResult(
+            folder=self.files.folder,
+            metrics=self.files.metrics,
+            best_epoch=self.best_epoch,
+            accuracy=self.best_accuracy,
+            test=test,
+            seconds=self.seconds,
+            estimated_seconds=self.estimated_seconds,
+            stopped_early=stopped,
+        )
+        if not self.group.is_first:
+            return result
+        facts = {
+            **{k: v for k, v in vars(result).items() if k not in ("folder", "metrics", "test")},
+            "test": test.figures() if test else None,
+            "device_name": self.device_name,
+            "devices": self.group.size,
+            "precision": self.precision,
+            "environment": describe_environment(),
+            "written_at": datetime.now(UTC).isoformat(),
+        }
+        DurableFiles().write(self.files.folder / RESULT, json.dumps(facts, indent=1, default=str).encode())
+        return result

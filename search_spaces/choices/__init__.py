@@ -1,0 +1,1 @@
+"""Every architecture that a search may choose, and how strategies see them."""

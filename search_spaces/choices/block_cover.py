@@ -1,0 +1,101 @@
+"""The blocks that a space's networks are made of, and a few networks that contain all of them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture, Block, Stage
+
+
+@dataclass(frozen=True)
+class PlacedBlock:
+    """A block, and the side in pixels of the feature map before it: what it costs depends on both."""
+
+    block: Block
+    side: int
+
+
+def placed_blocks(architecture: Architecture, resolution: int) -> Iterator[PlacedBlock]:
+    """The architecture's blocks in order; sides are ceil(n / 2) at each stride of 2."""
+    side = math.ceil(resolution / architecture.stem_stride)
+    for block in architecture.blocks():
+        yield PlacedBlock(block, side)
+        side = math.ceil(side / block.stride)
+
+
+@dataclass(frozen=True)
+class StageOption:
+    """What a stage may be behind that many channels, and the blocks that it then shows."""
+
+    stage: Stage
+    before: int  # channels
+    after: int
+    blocks: tuple[PlacedBlock, ...]  # the first, and the repeated one where there is one
+
+
+def stage_options(space: SearchSpace, resolution: int) -> list[list[StageOption]]:
+    """Of each stage all that it may be, with the fewest layers that show everything, or absent."""
+    side = math.ceil(resolution / space.stem_stride)
+    channels = [space.stem_channels]
+    options: list[list[StageOption]] = []
+    for offered, rows in zip(space.stages, space.rows, strict=True):
+        shown = min((layers for layers in offered.layers if layers >= 2), default=max(offered.layers))
+        stages = [stage for stage in map(rows.stage, rows.rows()) if stage.layers in (0, shown)]
+        options.append([_option(stage, before, side) for before in channels for stage in stages])
+        channels = list(dict.fromkeys(option.after for option in options[-1]))
+        side = math.ceil(side / offered.stride)
+    return options
+
+
+def covering_networks(space: SearchSpace, *, resolution: int, rng: np.random.Generator) -> list[Architecture]:
+    """Networks that together contain every block of the space, drawn by chance and few: greedily chosen.
+
+    Each is, stage by stage, the way through the space on which most blocks lie that no earlier one contains;
+    among equally good ways chance decides. Stages have the fewest layers that show a repeated block. Limits
+    do not count.
+    """
+    stages = stage_options(space, resolution)
+    missing = {block for options in stages for option in options for block in option.blocks}
+    found: list[Architecture] = []
+    while missing:
+        way = _best_way(stages, space.stem_channels, missing, rng)
+        found.append(
+            Architecture(
+                stem_channels=space.stem_channels,
+                stem_stride=space.stem_stride,
+                stages=tuple(option.stage for option in way),
+                head_channels=space.head_channels,
+                padding=space.padding,
+            )
+        )
+        missing -= {block for option in way for block in option.blocks}
+    return found
+
+
+def _option(stage: Stage, before: int, side: int) -> StageOption:
+    blocks = list(stage.blocks(before))[:2]
+    sides = (side, math.ceil(side / stage.stride))
+    placed = tuple(PlacedBlock(block, at) for block, at in zip(blocks, sides, strict=False))
+    return StageOption(stage, before, stage.channels if stage.layers else before, placed)
+
+
+def _best_way(
+    stages: list[list[StageOption]], stem_channels: int, missing: set[PlacedBlock], rng: np.random.Generator
+) -> list[StageOption]:
+    """Dynamic programming over the channels between stages."""
+    best: dict[int, tuple[int, list[StageOption]]] = {stem_channels: (0, [])}
+    for options in stages:
+        after: dict[int, tuple[int, list[StageOption]]] = {}
+        for i in rng.permutation(len(options)):
+            option = options[i]
+            if option.before not in best:
+                continue
+            count, way = best[option.before]
+            count += sum(block in missing for block in option.blocks)
+            if option.after not in after or count > after[option.after][0]:
+                after[option.after] = count, [*way, option]
+        best = after
+    return max(best.values(), key=lambda found: found[0])[1]

@@ -1,0 +1,47 @@
+"""A space of independent stages, as far as counting and predicting its architectures needs to know it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from search_spaces.choices.choice_space import Choices
+from search_spaces.choices.limits import Limits
+from search_spaces.choices.stage_choices import StageChoices
+from search_spaces.choices.stage_rows import StageRows
+from search_spaces.networks.architecture import Architecture, Padding
+
+
+class FactorizedSpace(Protocol):
+    """The fields of a SearchSpace, and its decoding. It stands below what `SearchSpace` itself imports."""
+
+    @property
+    def stem_channels(self) -> int: ...
+
+    @property
+    def stem_stride(self) -> int: ...
+
+    @property
+    def stages(self) -> tuple[StageChoices, ...]: ...
+
+    @property
+    def rows(self) -> tuple[StageRows, ...]: ...
+
+    @property
+    def padding(self) -> Padding: ...
+
+    @property
+    def reference(self) -> Architecture: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def decode(self, choices: Sequence[int]) -> Architecture:
+        """The architecture of these choices."""
+        ...
+
+    def split(self, choices: Sequence[int]) -> list[Choices]:
+        """The choices of each stage."""
+        ...
+
+    def smallest(self) -> Choices:
+        """The choices of the smallest architecture."""
+        ...

@@ -1,0 +1,82 @@
+"""The options that a stage of a search space offers, field by field."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, STRICT, Op, Stage
+
+DECIDED = ("op", "kernel_size", "expansion_ratio", "channels", "layers", "se_ratio")
+MAX_OPTIONS = 64
+
+
+def _as_options(value: Any) -> Any:
+    """A plain value in YAML is one option; a mapping (se_ratio by op) stays."""
+    return value if isinstance(value, (list, tuple, dict)) else [value]
+
+
+Ops = Annotated[tuple[Op, ...], BeforeValidator(_as_options), Field(min_length=1)]
+Kernels = Annotated[tuple[Literal[3, 5], ...], BeforeValidator(_as_options), Field(min_length=1)]
+Expansions = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=64)], ...],
+    BeforeValidator(_as_options),
+    Field(min_length=1, max_length=MAX_OPTIONS),
+]
+Widths = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=MAX_CHANNELS)], ...],
+    BeforeValidator(_as_options),
+    Field(min_length=1, max_length=MAX_OPTIONS),
+]
+Depths = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=MAX_LAYERS)], ...],
+    BeforeValidator(_as_options),
+    Field(min_length=1, max_length=MAX_OPTIONS),
+]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+SqueezeRatios = Annotated[tuple[Ratio, ...] | dict[Op, Ratio], BeforeValidator(_as_options)]
+
+
+def _official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
+    return {"mbconv": 0.25, "fused_mbconv": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StageChoices:
+    """The fields of a Stage, each a tuple of options; one value in YAML is one option.
+
+    `se_ratio` is either options like the others, or one value for each op (the official code's: 0.25 in
+    MBConv, none in Fused-MBConv), which is no decision.
+    """
+
+    op: Ops
+    kernel_size: Kernels
+    stride: Literal[1, 2] = 1
+    expansion_ratio: Expansions
+    channels: Widths
+    layers: Depths
+    se_ratio: SqueezeRatios = Field(default_factory=_official_squeeze_ratios)
+
+    def __post_init__(self) -> None:
+        for name in DECIDED:
+            options = getattr(self, name)
+            if isinstance(options, tuple) and len(set(options)) < len(options):
+                raise ValueError(f"{name}: an option stands twice in {list(options)}; give each once")
+        if isinstance(self.se_ratio, dict) and (missing := set(self.op) - set(self.se_ratio)):
+            raise ValueError(f"se_ratio: no value for {', '.join(sorted(missing))}; give one for each op")
+        if self.layers == (0,):
+            raise ValueError("layers: 0 alone is a stage that is never there; leave the stage out")
+        if self.stride == 2 and 0 in self.layers:
+            raise ValueError(
+                "layers: a stage of stride 2 cannot have 0 layers: the stages after it would not fit"
+            )
+
+    def options(self, field: str) -> tuple[Any, ...]:
+        """The options of a field of DECIDED; a se_ratio that follows from the op has none to choose from."""
+        value = getattr(self, field)
+        return value if isinstance(value, tuple) else (None,)
+
+    def stage(self, chosen: dict[str, Any]) -> Stage:
+        """The stage in which each field has the chosen value."""
+        squeeze = self.se_ratio[chosen["op"]] if isinstance(self.se_ratio, dict) else chosen["se_ratio"]
+        return Stage(**{**chosen, "se_ratio": squeeze}, stride=self.stride)

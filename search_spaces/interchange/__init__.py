@@ -1,0 +1,1 @@
+"""Architectures and weights in the words of timm, torchvision and google/automl."""

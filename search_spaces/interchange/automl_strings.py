@@ -1,0 +1,105 @@
+"""Architectures as google/automl's EfficientNetV2 writes them: block strings and the head's width.
+
+The stem's width is the first string's `i`. Padding there is TensorFlow's, always.
+"""
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from search_spaces.interchange.block_tokens import (
+    number,
+    ratio_text,
+    refuse_other_kind,
+    refuse_rounded,
+    stage_of,
+    stages_there,
+    tokens_of,
+)
+from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Stage
+from search_spaces.settings.yaml_files import ConfigError
+
+KNOWN = {
+    "r": "layers",
+    "k": "kernel",
+    "s": "stride",
+    "e": "expansion",
+    "i": "channels in",
+    "o": "channels out",
+    "se": "squeeze ratio",
+    "c": "0 MBConv, 1 Fused-MBConv",
+}
+OPS = {"0": "mbconv", "1": "fused_mbconv"}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AutomlNetwork:
+    """What a model of google/automl's EfficientNetV2 is made of, at width and depth 1."""
+
+    blocks_args: tuple[str, ...] = Field(min_length=1, max_length=64)
+    feature_size: int = Field(ge=1, le=MAX_CHANNELS)
+
+
+def to_automl(architecture: Architecture) -> AutomlNetwork:
+    """The same network in google/automl's words.
+
+    Raises:
+        ConfigError: google/automl cannot express it; with the stage and the reason.
+    """
+    refuse_other_kind(architecture, who="google/automl")
+    if architecture.padding != "same":
+        raise ConfigError(
+            "padding: symmetric: google/automl pads as TensorFlow does, where the same parameters give other "
+            "outputs. If the network is to be trained there, write 'padding: same' into a copy of its file"
+        )
+    refuse_rounded(architecture.stem_channels, "v2", where="stem_channels", who="google/automl")
+    refuse_rounded(architecture.head_channels, "v2", where="head_channels", who="google/automl")
+    strings = []
+    for i, stage, in_channels in stages_there(architecture):
+        refuse_rounded(stage.channels, "v2", where=f"stage {i}", who="google/automl")
+        strings.append(_string(stage, in_channels))
+    return AutomlNetwork(blocks_args=tuple(strings), feature_size=architecture.head_channels)
+
+
+def from_automl(network: AutomlNetwork) -> Architecture:
+    """The same network as a description of ours.
+
+    Raises:
+        ConfigError: a string cannot be read, or does not continue the one before it.
+    """
+    stages = []
+    stem = channels = _in_channels(network.blocks_args[0], where="blocks_args[0]")
+    for i, text in enumerate(network.blocks_args):
+        where = f"blocks_args[{i}]"
+        if (given := _in_channels(text, where=where)) != channels:
+            raise ConfigError(f"{where}: i{given}, but what is before it has {channels} channels")
+        stage = _stage(text, where=where)
+        stages.append(stage)
+        channels = stage.channels
+    architecture = Architecture(
+        stem_channels=stem, stages=tuple(stages), head_channels=network.feature_size, padding="same"
+    )
+    to_automl(architecture)  # refuses what would be built otherwise than it is written
+    return architecture
+
+
+def _string(stage: Stage, in_channels: int) -> str:
+    squeeze = f"_se{ratio_text(stage.se_ratio)}" if stage.se_ratio else ""
+    fused = "_c1" if stage.op == "fused_mbconv" else ""
+    return (
+        f"r{stage.layers}_k{stage.kernel_size}_s{stage.stride}_e{stage.expansion_ratio}"
+        f"_i{in_channels}_o{stage.channels}{squeeze}{fused}"
+    )
+
+
+def _in_channels(text: str, *, where: str) -> int:
+    return number(tokens_of(text, KNOWN, where=where), "i", where=where)
+
+
+def _stage(text: str, *, where: str) -> Stage:
+    found = tokens_of(text, KNOWN, where=where)
+    kind = found.get("c", "0")
+    if kind not in OPS:
+        raise ConfigError(f"{where}: c{kind}: c0 (MBConv) or c1 (Fused-MBConv) is expected")
+    if len(found.get("s", "")) > 1:
+        raise ConfigError(f"{where}: s{found['s']}: a stride of one digit is expected; V1's code writes two")
+    return stage_of(OPS[kind], found, channels="o", expands=True, where=where)

@@ -1,0 +1,160 @@
+"""Architectures as timm writes them: block strings, stem, head, padding and the constant of batch norm.
+
+timm derives more than a string says: channels become multiples of 8, squeeze widths are rounded to the
+nearest whole number, and beyond a total stride of 32 it dilates. What it would change is refused.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from search_spaces.interchange.block_tokens import (
+    distinct_blocks,
+    ratio_text,
+    refuse_other_kind,
+    refuse_rounded,
+    stage_of,
+    stages_there,
+    tokens_of,
+)
+from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Block, Stage
+from search_spaces.settings.yaml_files import ConfigError
+
+Pixels = Literal["ours", "half", "imagenet"]
+KNOWN = {
+    "r": "layers",
+    "k": "kernel",
+    "s": "stride",
+    "e": "expansion",
+    "c": "channels",
+    "se": "squeeze ratio",
+}
+TYPES = {
+    "ir": "MBConv with expansion",
+    "ds": "MBConv without expansion",
+    "er": "Fused-MBConv with expansion",
+    "cn": "Fused-MBConv without expansion",
+}
+MOST_STRIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TimmNetwork:
+    """The arguments of timm's EfficientNet; each item of `arch_def` is a stage's one string in a list."""
+
+    arch_def: tuple[tuple[str, ...], ...] = Field(min_length=1, max_length=64)
+    stem_size: int = Field(ge=1, le=MAX_CHANNELS)
+    num_features: int = Field(ge=1, le=MAX_CHANNELS)
+    pad_type: Literal["", "same"] = ""
+    act_layer: Literal["silu", "swish"] = "silu"
+    bn_eps: float = Field(default=1e-5, ge=1e-8, le=1)
+    pixels: Pixels | None = None  # what the weights expect; no argument of timm's
+
+
+def to_timm(architecture: Architecture, *, epsilon: float) -> TimmNetwork:
+    """The same network in timm's words.
+
+    Raises:
+        ConfigError: timm cannot express it; with the stage and the reason.
+    """
+    refuse_other_kind(architecture, who="timm")
+    if architecture.total_stride > MOST_STRIDE:
+        raise ConfigError(
+            f"timm dilates its convolutions beyond a total stride of {MOST_STRIDE}; this network's is "
+            f"{architecture.total_stride}"
+        )
+    strings = []
+    for i, stage, in_channels in stages_there(architecture):
+        for block in distinct_blocks(stage, in_channels):
+            _refuse_other_block(block, stage, where=f"stage {i}")
+        strings.append((_string(stage),))
+    return TimmNetwork(
+        arch_def=tuple(strings),
+        stem_size=architecture.stem_channels,
+        num_features=architecture.head_channels,
+        pad_type="same" if architecture.padding == "same" else "",
+        bn_eps=epsilon,
+    )
+
+
+def from_timm(network: TimmNetwork) -> Architecture:
+    """The same network as a description of ours.
+
+    Raises:
+        ConfigError: a string cannot be read, or says what ours has no words for.
+    """
+    stages = tuple(_stage(strings, where=f"arch_def[{i}]") for i, strings in enumerate(network.arch_def))
+    architecture = Architecture(
+        stem_channels=network.stem_size,
+        stages=stages,
+        head_channels=network.num_features,
+        padding="same" if network.pad_type == "same" else "symmetric",
+    )
+    to_timm(
+        architecture, epsilon=network.bn_eps
+    )  # refuses what timm would build otherwise than it is written
+    return architecture
+
+
+def _string(stage: Stage) -> str:
+    squeeze = f"_se{ratio_text(stage.se_ratio)}" if stage.se_ratio else ""
+    shape = f"r{stage.layers}_k{stage.kernel_size}_s{stage.stride}_e{stage.expansion_ratio}_c{stage.channels}"
+    plain = stage.expansion_ratio == 1
+    if stage.op == "mbconv":
+        return f"{'ds' if plain else 'ir'}_{shape}{squeeze}"
+    return f"cn_{shape}_skip" if plain else f"er_{shape}{squeeze}"
+
+
+def _refuse_other_block(block: Block, stage: Stage, *, where: str) -> None:
+    plain = stage.expansion_ratio == 1
+    refuse_rounded(block.out_channels, "v1", where=where, who="timm")
+    if not plain:
+        refuse_rounded(block.expanded_channels, "v1", where=f"{where}: expansion", who="timm")
+    if not block.squeeze_channels:
+        return
+    if stage.op == "fused_mbconv" and plain:
+        raise ConfigError(
+            f"{where}: timm has no squeeze-excite in a Fused-MBConv of expansion 1 (its cn); "
+            "se_ratio: 0 is expected there"
+        )
+    # In this order, as timm's floats go.
+    squeezed = round(block.expanded_channels * (stage.se_ratio / stage.expansion_ratio))
+    if squeezed != block.squeeze_channels:
+        raise ConfigError(
+            f"{where}: timm squeezes {block.in_channels} channels at {stage.se_ratio:g} to {squeezed}, the "
+            f"network to {block.squeeze_channels}"
+        )
+
+
+def _stage(strings: tuple[str, ...], *, where: str) -> Stage:
+    if len(strings) != 1:
+        raise ConfigError(
+            f"{where}: {len(strings)} strings for one stage; one is expected. Give each a stage of its own"
+        )
+    kind, _, rest = strings[0].partition("_")
+    if kind not in TYPES:
+        kinds = ", ".join(f"{name} ({meaning})" for name, meaning in TYPES.items())
+        raise ConfigError(f"{where}: '{kind[:20]}' is not a block that we have; blocks are {kinds}")
+    words = rest.split("_")
+    skips = words.count("skip")
+    text = "_".join(word for word in words if word not in ("skip", "nsw"))
+    found = tokens_of(text, KNOWN, where=where)
+    op = "mbconv" if kind in ("ir", "ds") else "fused_mbconv"
+    stage = stage_of(op, found, channels="c", expands=kind in ("ir", "er"), where=where)
+    _refuse_other_string(kind, stage, found, skips=bool(skips), where=where)
+    return stage
+
+
+def _refuse_other_string(kind: str, stage: Stage, found: dict[str, str], *, skips: bool, where: str) -> None:
+    if kind in ("ir", "er") and stage.expansion_ratio == 1:
+        raise ConfigError(
+            f"{where}: timm's {kind} with e1 has a convolution that expands nothing; ours has none there. "
+            f"Is {'ds' if kind == 'ir' else 'cn'} meant?"
+        )
+    if kind in ("ds", "cn") and found.get("e", "1") not in ("1", "1.0"):
+        raise ConfigError(f"{where}: e{found['e']}: timm does not expand in {kind}; e1 is expected")
+    if kind == "cn" and "se" in found:
+        raise ConfigError(f"{where}: timm ignores se in cn; leave it out")
+    if kind == "cn" and not skips:
+        raise ConfigError(f"{where}: without 'skip' timm's cn adds no input; ours does where shapes allow it")

@@ -1,0 +1,1 @@
+"""One network: described, built, counted."""

@@ -1,0 +1,192 @@
+"""One network, described: stages, stem and head, and the identity of what they build."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+Op = Literal["mbconv", "fused_mbconv"]  # of search spaces
+AnyOp = Literal[Op, "bottleneck"]  # of architectures: the last is ResNet's
+OP_NAMES = {
+    "mbconv": "MBConv",
+    "fused_mbconv": "Fused",
+    "bottleneck": "Bottleneck",
+}  # for pictures and tables
+Padding = Literal["symmetric", "same"]
+Kind = Literal["resnet"] | None  # None: an EfficientNet
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+# Far beyond any published network (L2: 2,752 channels, 85 blocks); a number above is a typing error.
+MAX_CHANNELS = 16_384
+MAX_LAYERS = 256
+
+
+def op_name(op: str) -> str:
+    """The short name of an op where it is shown; an op of the user's own is called as in its YAML."""
+    return OP_NAMES.get(op, op)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block as it is built: everything that determines its tensors and its output."""
+
+    op: AnyOp
+    kernel_size: int
+    stride: int
+    in_channels: int
+    expanded_channels: int  # of a bottleneck: its inner channels
+    squeeze_channels: int  # 0: no squeeze-excite
+    out_channels: int
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the input is added to what the block computes."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Stage:
+    """A row of EfficientNetV2's Table 4: `layers` equal blocks, of which only the first has the stride.
+
+    `se_ratio` is relative to a block's input channels; 0 is no squeeze-excite. A stage of 0 layers is absent.
+    A bottleneck's inner width is `channels` over `expansion_ratio`.
+    """
+
+    op: AnyOp
+    kernel_size: Literal[3, 5] = 3
+    stride: Literal[1, 2] = 1
+    expansion_ratio: int = Field(ge=1, le=64)
+    channels: int = Field(ge=1, le=MAX_CHANNELS)
+    layers: int = Field(ge=0, le=MAX_LAYERS)
+    se_ratio: float = Field(default=0.0, ge=0, le=1)
+
+    def __post_init__(self) -> None:
+        if self.layers == 0 and self.stride == 2:
+            raise ValueError("a stage with stride 2 cannot have 0 layers: the stages after it would not fit")
+        if self.op == "bottleneck" and (self.channels % self.expansion_ratio or self.se_ratio):
+            raise ValueError(
+                "the channels of a bottleneck stage are a multiple of its expansion_ratio; it has no se_ratio"
+            )
+
+    def block(self, in_channels: int, *, first: bool = True) -> Block:
+        """The stage's first block, or one of those after it; the squeeze width is max(1, int(C * r))."""
+        return Block(
+            op=self.op,
+            kernel_size=self.kernel_size,
+            stride=self.stride if first else 1,
+            in_channels=in_channels,
+            expanded_channels=(
+                self.channels // self.expansion_ratio
+                if self.op == "bottleneck"
+                else in_channels * self.expansion_ratio
+            ),
+            squeeze_channels=max(1, int(in_channels * self.se_ratio)) if self.se_ratio else 0,
+            out_channels=self.channels,
+        )
+
+    def blocks(self, in_channels: int) -> Iterator[Block]:
+        """All of the stage's blocks, behind a layer of that many channels."""
+        if self.layers:
+            yield self.block(in_channels)
+        for _ in range(self.layers - 1):
+            yield self.block(self.channels, first=False)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Architecture:
+    """The frozen description of one network, without its classifier's number of classes.
+
+    `padding`: `symmetric` is (k - 1) // 2 on both sides; `same` is TensorFlow's rule. `provenance` says where
+    the description comes from; it takes no part in comparisons or in the identity. `kind: resnet` has a 7x7
+    stem with a maximum behind it (a stride of 4 together) and bottleneck stages, and classifies their output
+    as it is: `head_channels` are the last stage's.
+    """
+
+    SHIPPED: ClassVar[Path] = Path(__file__).parent.parent / "published"
+
+    stem_channels: int = Field(ge=1, le=MAX_CHANNELS)
+    stem_stride: Literal[1, 2] = 2
+    stages: tuple[Stage, ...] = Field(min_length=1, max_length=64)
+    head_channels: int = Field(ge=1, le=MAX_CHANNELS)
+    padding: Padding = "symmetric"
+    kind: Kind = None
+    provenance: dict[str, Any] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not any(stage.layers for stage in self.stages):
+            raise ValueError("an architecture needs at least one stage with a layer")
+        if any((stage.op == "bottleneck") != (self.kind == "resnet") for stage in self.stages):
+            raise ValueError("stages are bottlenecks if and only if the architecture says kind: resnet")
+        if self.kind == "resnet" and (
+            self.head_channels != self.stages[-1].channels
+            or not self.stages[-1].layers
+            or (self.stem_stride, self.padding) != (2, "symmetric")
+        ):
+            raise ValueError(
+                "kind: resnet has its last stage's head_channels, stem_stride 2 and symmetric padding"
+            )
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks as built: stages of 0 layers leave no trace."""
+        channels = self.stem_channels
+        for stage in self.stages:
+            yield from stage.blocks(channels)
+            channels = stage.channels if stage.layers else channels
+
+    @property
+    def architecture_id(self) -> str:
+        """16 hexadecimal digits: equal if and only if the same network is built."""
+        texts, channels = [], self.stem_channels
+        for stage in self.stages:
+            if stage.layers:
+                texts.append(_blocks_text(stage, channels))
+                channels = stage.channels
+        description = (
+            f"[{self.stem_channels}, {self.stem_stride}, [{', '.join(texts)}], {self.head_channels}, "
+            f'"{self.padding}"{", resnet" if self.kind else ""}]'
+        )
+        return hashlib.sha256(description.encode()).hexdigest()[:16]
+
+    @property
+    def total_stride(self) -> int:
+        """Input side over the side of the last feature map."""
+        total = int(self.stem_stride) * (2 if self.kind == "resnet" else 1)
+        for stage in self.stages:
+            total *= stage.stride
+        return total
+
+    def without_provenance(self) -> Self:
+        """The same architecture as a bare description."""
+        return type(self)(
+            stem_channels=self.stem_channels,
+            stem_stride=self.stem_stride,
+            stages=self.stages,
+            head_channels=self.head_channels,
+            padding=self.padding,
+            kind=self.kind,
+        )
+
+
+@lru_cache(maxsize=1 << 16)
+def _blocks_text(stage: Stage, in_channels: int) -> str:
+    """The stage's blocks as `architecture_id` hashes them: JSON lists, without the brackets around them."""
+    built = [
+        [
+            b.op,
+            b.kernel_size,
+            b.stride,
+            b.in_channels,
+            b.expanded_channels,
+            b.squeeze_channels,
+            b.out_channels,
+        ]
+        for b in stage.blocks(in_channels)
+    ]
+    return json.dumps(built)[1:-1]

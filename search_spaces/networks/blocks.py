@@ -1,0 +1,134 @@
+"""MBConv and Fused-MBConv with squeeze-excite, and the table of all ops.
+
+Semantics are the official EfficientNetV2 code's: an MBConv of expansion 1 has no expansion convolution, a
+Fused-MBConv of expansion 1 is one convolution, and squeeze widths follow from the block's input channels.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from search_spaces.networks.architecture import Block, Padding
+from search_spaces.networks.convolution import Convolution
+from search_spaces.networks.dropping import StochasticDepth
+from search_spaces.networks.resnet import Bottleneck
+
+
+class SqueezeExcite(nn.Module):
+    """Scales channels by a gate in 0-1 that two 1x1 convolutions compute from their means."""
+
+    def __init__(self, channels: int, *, squeeze_channels: int) -> None:
+        super().__init__()
+        self.reduce = Convolution(channels, squeeze_channels, kernel_size=1, bias=True)
+        self.expand = Convolution(squeeze_channels, channels, kernel_size=1, bias=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        means = features.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
+        return features * torch.sigmoid(self.expand(functional.silu(self.reduce(means))))
+
+
+def normalised(
+    convolution: nn.Module, channels: int, *, momentum: float, epsilon: float, activation: bool
+) -> nn.Sequential:
+    """Convolution, batch norm and, where asked, SiLU."""
+    layers: list[nn.Module] = [convolution, nn.BatchNorm2d(channels, eps=epsilon, momentum=momentum)]
+    if activation:
+        layers.append(nn.SiLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+class MBConv(nn.Module):
+    """Expand 1x1, depthwise kxk, squeeze-excite, project 1x1; added to the input where shapes allow it."""
+
+    def __init__(
+        self, block: Block, *, padding: Padding, momentum: float, epsilon: float, droppable: bool
+    ) -> None:
+        super().__init__()
+        width = block.expanded_channels
+        norm = {"momentum": momentum, "epsilon": epsilon}
+        self.expand: nn.Module = nn.Identity()
+        if width != block.in_channels:
+            expand = Convolution(block.in_channels, width, kernel_size=1)
+            self.expand = normalised(expand, width, activation=True, **norm)
+        depthwise = Convolution(
+            width, width, kernel_size=block.kernel_size, stride=block.stride, groups=width, padding=padding
+        )
+        self.depthwise = normalised(depthwise, width, activation=True, **norm)
+        self.squeeze_excite: nn.Module = nn.Identity()
+        if block.squeeze_channels:
+            self.squeeze_excite = SqueezeExcite(width, squeeze_channels=block.squeeze_channels)
+        project = Convolution(width, block.out_channels, kernel_size=1)
+        self.project = normalised(project, block.out_channels, activation=False, **norm)
+        self.has_residual = block.has_residual
+        self.drop: nn.Module = StochasticDepth() if droppable and self.has_residual else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
+        branch = self.expand(features)  # (N, C * e, H, W)
+        branch = self.squeeze_excite(self.depthwise(branch))  # (N, C * e, H / s, W / s)
+        branch = self.project(branch)  # (N, O, H / s, W / s)
+        return features + self.drop(branch) if self.has_residual else branch
+
+
+class FusedMBConv(nn.Module):
+    """Expand kxk, squeeze-excite, project 1x1; with expansion 1 one kxk convolution. Residual as MBConv's.
+
+    With expansion 1 a squeeze-excite stands before the one convolution, as in the official code.
+    """
+
+    def __init__(
+        self, block: Block, *, padding: Padding, momentum: float, epsilon: float, droppable: bool
+    ) -> None:
+        super().__init__()
+        width = block.expanded_channels
+        norm = {"momentum": momentum, "epsilon": epsilon}
+        squeeze: nn.Module = nn.Identity()
+        if block.squeeze_channels:
+            squeeze = SqueezeExcite(width, squeeze_channels=block.squeeze_channels)
+        one_convolution = width == block.in_channels
+        first_out = block.out_channels if one_convolution else width
+        first = Convolution(
+            block.in_channels, first_out, kernel_size=block.kernel_size, stride=block.stride, padding=padding
+        )
+        fused = normalised(first, first_out, activation=True, **norm)
+        if one_convolution:
+            self.branch = nn.Sequential(squeeze, fused)
+        else:
+            project = Convolution(width, block.out_channels, kernel_size=1)
+            projected = normalised(project, block.out_channels, activation=False, **norm)
+            self.branch = nn.Sequential(fused, squeeze, projected)
+        self.has_residual = block.has_residual
+        self.drop: nn.Module = StochasticDepth() if droppable and self.has_residual else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
+        branch = self.branch(features)  # (N, O, H / s, W / s)
+        return features + self.drop(branch) if self.has_residual else branch
+
+
+class BuildBlock(Protocol):
+    """An op: its class, which builds blocks that take (N, C, H, W) to (N, O, ceil(H / s), ceil(W / s))."""
+
+    def __call__(
+        self, block: Block, *, padding: Padding, momentum: float, epsilon: float, droppable: bool
+    ) -> nn.Module:
+        """The module; where `droppable`, a residual branch ends in a StochasticDepth."""
+        ...
+
+    def __hash__(self) -> int:
+        """A block's figures are kept by its op."""
+        ...
+
+
+# All ops by name. What is put here is built, counted, timed and trained from then on.
+BLOCKS: dict[str, BuildBlock] = {"mbconv": MBConv, "fused_mbconv": FusedMBConv, "bottleneck": Bottleneck}
+SHIPPED: Mapping[str, BuildBlock] = dict(BLOCKS)
+
+
+def own_ops(ops: Iterable[str]) -> list[str]:
+    """The user's own ops among these, sorted: new names, and shipped names with another class."""
+    return sorted({op for op in ops if op not in SHIPPED or BLOCKS[op] is not SHIPPED[op]})

@@ -1,0 +1,161 @@
+"""Parameters, multiply-adds and activations, counted on the real modules on torch's meta device."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from search_spaces.networks.architecture import Architecture, Block, Kind, Padding, Stage
+from search_spaces.networks.blocks import BLOCKS, BuildBlock
+from search_spaces.networks.network import build_head, build_stem
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Trainable parameters; per image, multiply-adds and outputs of convolutions and linear layers."""
+
+    params: int
+    macs: int
+    activations: int
+
+    def __add__(self, other: "Figures") -> "Figures":
+        return Figures(
+            self.params + other.params, self.macs + other.macs, self.activations + other.activations
+        )
+
+    def __mul__(self, times: int) -> "Figures":
+        return Figures(self.params * times, self.macs * times, self.activations * times)
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """One stage's share, and the side of its feature map in pixels."""
+
+    params: int
+    macs: int
+    out_side: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A whole network's figures, for one image at one resolution."""
+
+    params: int
+    macs: int
+    activations: int
+    stages: tuple[StageCounts, ...]
+
+
+def count(architecture: Architecture, *, num_classes: int, resolution: int) -> Counts:
+    """Counts stem, blocks and head; a block that was counted at that side before is not built again.
+
+    MACs are those of Conv2d (squeeze-excite included) and Linear layers; batch norm, activations and pooling
+    are not counted. Sides are ceil(n / 2) at each stride of 2.
+    """
+    side = side_behind_stem(architecture, resolution)
+    total = Figures(0, 0, 0)
+    stages = []
+    channels = architecture.stem_channels
+    for stage in architecture.stages:
+        figures = count_stage(stage, in_channels=channels, side=side, padding=architecture.padding)
+        if stage.layers:
+            side = math.ceil(side / stage.stride)
+            channels = stage.channels
+        stages.append(StageCounts(figures.params, figures.macs, side))
+        total += figures
+    total += count_ends(
+        architecture, last_channels=channels, side=side, num_classes=num_classes, resolution=resolution
+    )
+    return Counts(total.params, total.macs, total.activations, tuple(stages))
+
+
+def side_behind_stem(architecture: Architecture, resolution: int) -> int:
+    """Of the feature map before the first stage, in pixels."""
+    side = math.ceil(resolution / architecture.stem_stride)
+    return math.ceil(side / 2) if architecture.kind == "resnet" else side
+
+
+def count_stage(stage: Stage, *, in_channels: int, side: int, padding: Padding) -> Figures:
+    """One stage behind that many channels, on a feature map of that side (pixels)."""
+    return _stage(stage, in_channels, side, padding, BLOCKS[stage.op])
+
+
+@lru_cache(maxsize=100_000)
+def _stage(stage: Stage, in_channels: int, side: int, padding: Padding, build: BuildBlock) -> Figures:
+    """The figures by what builds the blocks, too: an op may have been replaced meanwhile."""
+    if not stage.layers:
+        return Figures(0, 0, 0)
+    first = _block(stage.block(in_channels), side, padding, build)
+    if stage.layers == 1:
+        return first
+    others = _block(stage.block(stage.channels, first=False), math.ceil(side / stage.stride), padding, build)
+    return first + others * (stage.layers - 1)
+
+
+def count_ends(
+    architecture: Architecture, *, last_channels: int, side: int, num_classes: int, resolution: int
+) -> Figures:
+    """Stem, head and classifier, around stages that end with that many channels on that side (pixels)."""
+    return (
+        _stem(
+            architecture.stem_channels,
+            architecture.stem_stride,
+            architecture.padding,
+            architecture.kind,
+            resolution,
+        )
+        + _head(last_channels, architecture.head_channels, architecture.kind, side)
+        + _classifier(architecture.head_channels, num_classes)
+    )
+
+
+def count_module(module: nn.Module, *input_shape: int) -> Figures:
+    """The figures of a module on the meta device for an input of that shape, by running it there."""
+    activations = 0
+
+    def add_outputs(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal activations
+        activations += output.numel()
+
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(add_outputs)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        module.eval()(torch.empty(input_shape, device="meta"))
+    params = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return Figures(params, counter.get_total_flops() // 2, activations)
+
+
+def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    with torch.device("meta"):
+        return build()
+
+
+@lru_cache(maxsize=100_000)
+def _block(block: Block, side: int, padding: Padding, build: BuildBlock) -> Figures:
+    module = _on_meta(lambda: build(block, padding=padding, momentum=0.1, epsilon=1e-3, droppable=False))
+    return count_module(module, 1, block.in_channels, side, side)
+
+
+@lru_cache(maxsize=10_000)
+def _stem(channels: int, stride: int, padding: Padding, kind: Kind, resolution: int) -> Figures:
+    stem = _on_meta(
+        lambda: build_stem(channels, stride=stride, padding=padding, kind=kind, momentum=0.1, epsilon=1e-3)
+    )
+    return count_module(stem, 1, 3, resolution, resolution)
+
+
+@lru_cache(maxsize=10_000)
+def _head(in_channels: int, channels: int, kind: Kind, side: int) -> Figures:
+    head = _on_meta(lambda: build_head(in_channels, channels, kind=kind, momentum=0.1, epsilon=1e-3))
+    return count_module(head, 1, in_channels, side, side)
+
+
+@lru_cache(maxsize=10_000)
+def _classifier(in_channels: int, num_classes: int) -> Figures:
+    return count_module(_on_meta(lambda: nn.Linear(in_channels, num_classes)), 1, in_channels)

@@ -1,0 +1,65 @@
+"""The model of choices, intervals over seeds, and their picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_simulate_command import PNG
+
+from analysis.choice_model import fit_choice_model, kendall_tau
+from analysis.seed_curves import draw_curves, interval, student_t
+
+
+def test_choice_model_learns_sums_and_pairs_of_effects() -> None:
+    rng = np.random.default_rng(0)
+    effects = [rng.normal(size=4) for _ in range(8)]
+    pair = rng.normal(size=(4, 4))
+
+    def value(choices: np.ndarray) -> float:
+        return float(sum(e[c] for e, c in zip(effects, choices, strict=True)) + pair[choices[0], choices[1]])
+
+    rows = rng.integers(4, size=(250, 8))
+    model = fit_choice_model(rows.tolist(), [value(row) + 0.1 * rng.normal() for row in rows])
+    fresh = rng.integers(4, size=(200, 8))
+    tau = kendall_tau([model(row) for row in fresh], [value(row) for row in fresh])
+    assert tau > 0.8
+    assert kendall_tau(model.left_out.tolist(), [value(row) for row in rows]) == pytest.approx(tau, abs=0.08)
+
+
+def test_left_out_prediction_of_a_choice_model_is_that_of_a_fit_without_the_row() -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.integers(3, size=(30, 5)).tolist()
+    values = [sum(row) + rng.normal() for row in rows]
+    whole = fit_choice_model(rows, values)
+    without = fit_choice_model(rows[1:], values[1:])
+    assert whole.left_out[0] == pytest.approx(without(rows[0]), abs=0.5)
+
+
+@pytest.mark.parametrize("rows", [[[]] * 15, [[0]] * 15, [[i % 2] for i in range(15)]])
+def test_choice_model_of_one_decision_or_none_predicts_the_mean(rows: list[list[int]]) -> None:
+    model = fit_choice_model(rows, [0.1 * i for i in range(15)])
+    assert model(rows[0]) == pytest.approx(0.7, abs=0.3)
+    assert fit_choice_model(rows, [0.5] * 15)(rows[0]) == 0.5
+
+
+def test_kendall_tau_of_known_rankings_is_exact() -> None:
+    assert kendall_tau([1, 2, 3], [1, 2, 3]) == 1
+    assert kendall_tau([1, 2, 3], [3, 2, 1]) == -1
+    assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(2 / 3)
+    assert kendall_tau([1, 1, 2], [1, 2, 3]) == pytest.approx(2 / 6**0.5)
+    assert np.isnan(kendall_tau([1, 1], [1, 2]))
+
+
+def test_intervals_over_seeds_are_students() -> None:
+    assert student_t(19) == pytest.approx(2.093, abs=1e-3)
+    assert student_t(11) == pytest.approx(2.201, abs=1e-3)
+    assert student_t(199) == pytest.approx(1.972, abs=1e-3)
+    mean, half_width = interval(np.array([1.0, 2.0, 3.0]))
+    assert (mean, half_width) == (2.0, pytest.approx(4.303 / 3**0.5, abs=1e-3))
+    assert interval(np.array([1.0])) == (1.0, None)
+
+
+def test_a_picture_is_drawn_of_one_seed_too(tmp_path: Path) -> None:
+    curves = {f"strategy {i}": np.linspace(1, 0.1, 20)[None] for i in range(10)}
+    draw_curves(tmp_path / "a.png", curves, title="ten", y_label="regret", logarithmic=True)
+    assert (tmp_path / "a.png").read_bytes()[:8] == PNG

@@ -1,0 +1,167 @@
+"""`nas train` as it is typed: what ends it, what is said then, and that what is said goes on with it."""
+
+import errno
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Nas
+from pictures import write_folder
+from test_full_training import RECIPE
+from test_train import SMALL
+
+from nas.commands.launch_training import how_it_goes_on
+from nas.screens.training import _beginning
+from nas.training.config import FILE
+from nas.training.estimate import StageEstimate
+from nas.training.evaluation import check_labelled, evaluate_images, labelled_images
+from nas.training.train import TrainingBegun
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import yaml_text
+from trials.log.durable_files import SystemDisk
+from trials.training.weights_file import load_weights, save_weights
+
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+
+WORDS = (
+    "train", "small.yaml", "--data", "digits", "--recipe", "recipe.yaml", "--run", "run",
+    "--set", "data.fraction=0.25", "--set", "recipe.epochs=3",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+    (tmp_path / "small.yaml").write_text(yaml_text(SMALL, header=""))
+    (tmp_path / "recipe.yaml").write_text(yaml_text(RECIPE, header=""))
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException) -> None:
+    """The disk raises this where a file is to be made whose path has this in it."""
+    create = SystemDisk.create
+
+    def failing(disk: SystemDisk, path: Path) -> int:
+        if place in str(path):
+            raise error
+        return create(disk, path)
+
+    monkeypatch.setattr(SystemDisk, "create", failing)
+
+
+# ---------------------------------------------------------------- what ends it
+
+
+def test_a_training_that_diverges_says_what_to_lower(nas: Nas, tmp_path: Path) -> None:
+    network = build_network(SMALL, num_classes=10)
+    torch.nn.init.constant_(network.stem[0].weight, float("nan"))
+    save_weights(tmp_path / "nan.safetensors", network, SMALL, num_classes=10)
+    code, _, said = nas(*WORDS, "--init", "nan.safetensors")
+    assert code == 1, said
+    assert "Traceback" not in said
+    assert "run: the training diverged: the training loss of epoch 1 is nan. Lower recipe" in said
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory.\nMore."), MemoryError()])
+def test_a_training_that_does_not_fit_into_memory_says_what_to_make_smaller(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*arguments: Any, **named: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("nas.training.train.fit_in_memory", refuse)  # a CPU's memory has no end
+    code, _, said = nas(*WORDS)
+    assert code == 1, said
+    assert "Traceback" not in said
+    assert re.match(r"run: out of memory \((CUDA out of memory\.|MemoryError)\)\. Take a smaller", said)
+    assert "recipe.batch_size (64 now)" in said
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_training_on_a_full_disk_says_what_to_type_and_that_goes_on(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with monkeypatch.context() as patch:
+        fail_at(patch, "epoch-000002", OSError(number, os.strerror(number)))
+        code, _, said = nas(*WORDS)
+    assert code == 74, said
+    assert "Traceback" not in said
+    assert f"run: {os.strerror(number)}." in said
+    assert "make room" in said
+    (again,) = re.findall(r"goes on:  nas (.*)", said)
+    code, out, said = nas(*shlex.split(again))
+    assert code == 0, said
+    assert "resumed after epoch 1 of 3" in out
+
+
+def test_input_output_error_of_a_training_is_not_called_a_full_disk(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at(monkeypatch, "epoch-000001", OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(OSError, match="Input/output error"):
+        nas(*WORDS)
+
+
+# ---------------------------------------------------------------- Ctrl-C
+
+
+def test_stopped_repeats_of_a_training_go_on_by_the_same_command(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = nas(*WORDS, "--run", "whole", "--repeats", "2")
+    with monkeypatch.context() as patch:
+        fail_at(patch, os.path.join("repeat-1", "checkpoint", ".epoch-000002"), KeyboardInterrupt())
+        code, out, _ = nas(*WORDS, "--repeats", "2")
+    assert code != 0
+    assert "stopped; this goes on:  the same command with --run run\n" in out
+    first = (tmp_path / "run" / "repeat-0" / "metrics.parquet").stat().st_mtime_ns
+    code, out, said = nas(*WORDS, "--repeats", "2")
+    assert code == 0, said
+    assert "resumed after epoch 3 of 3" in out  # repeat-0: it is not trained again
+    assert "resumed after epoch 1 of 3" in out
+    assert (tmp_path / "run" / "repeat-0" / "metrics.parquet").stat().st_mtime_ns == first
+    mean = re.findall(r"mean minival accuracy .*", out)
+    assert mean
+    assert mean == re.findall(r"mean minival accuracy .*", whole[1])
+
+
+def test_command_that_continues_a_training_names_devices_and_cluster(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for repeats in (1, 2):  # nothing has been written yet, or each has a folder of its own
+        said = how_it_goes_on(run, repeats=repeats, devices=1, ray_address=None)
+        assert said == f"the same command with --run {run}"
+    (run / FILE).write_text("")
+    assert how_it_goes_on(run, repeats=1, devices=1, ray_address=None) == f"nas train --run {run}"
+    said = how_it_goes_on(run, repeats=1, devices=8, ray_address="head:6379")
+    assert said == f"nas train --run {run} --devices 8 --ray-address head:6379"
+
+
+# ---------------------------------------------------------------- what it costs, what it is judged by
+
+
+def test_device_hours_of_a_training_are_those_of_all_its_devices() -> None:
+    stage = StageEstimate(RECIPE.training_stages()[0], 0.1, train_seconds=3500.0, evaluate_seconds=100.0)
+    for devices in (1, 2, 8):
+        begun = TrainingBegun(
+            device_name="some GPU", precision="bf16", micro_batches=1, epochs=2, first_epoch=0,
+            train_images=100, minival_images=10, stages=(stage,), fitted=None, damaged=(),
+            processes=tuple(range(devices)), devices_before=devices,
+        )  # fmt: skip
+        assert f"({devices}.00 device-hours)" in _beginning(begun)
+
+
+def test_two_images_of_a_class_are_enough_to_evaluate_weights(tmp_path: Path) -> None:
+    """A tenth of them, as trials hold out, would be too few for one of each class."""
+    classes = tuple("0123456789")
+    source = str(write_folder(tmp_path / "few", per_class=2, classes=classes))
+    network = build_network(SMALL, num_classes=10)
+    path = tmp_path / "w.safetensors"
+    save_weights(path, network, SMALL, num_classes=10, classes=list(classes), resolution=16)
+    weights = load_weights(path)
+    check_labelled(source, classes, option="test")
+    judged = evaluate_images(weights, labelled_images(source, weights, resolution=16))
+    assert judged.images == 20

@@ -1,0 +1,133 @@
+"""nas export and nas import as a user types them: every format, what is proved, ONNX run by onnxruntime."""
+
+import json
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Nas
+from safetensors.torch import save_file
+from test_interchange import SMALL
+
+from nas.interchange.library_check import with_random_norms
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
+from trials.training.foreign_weights import foreign_state
+from trials.training.weights_file import load_weights, save_weights
+
+FACTS = {"num_classes": 7, "classes": list("abcdefg"), "resolution": 40, "accuracy": 0.5}
+without_onnx = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")), reason="no ONNX here"
+)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A training's folder with its best weights."""
+    torch.manual_seed(3)
+    folder = tmp_path / "train"
+    (folder / "weights").mkdir(parents=True)
+    network = with_random_norms(build_network(SMALL, num_classes=7))
+    save_weights(folder / "weights" / "best.safetensors", network, SMALL, **FACTS)
+    return folder
+
+
+@pytest.mark.parametrize("project", ["timm", "torchvision"])
+def test_architecture_exported_to_a_project_and_imported_is_the_same(
+    nas: Nas, tmp_path: Path, project: str
+) -> None:
+    write_yaml(SMALL, tmp_path / "net.yaml")
+    code, _, said = nas("export", "net.yaml", "--format", project, "-o", "net.json")
+    assert code == 0, said
+    assert "parameters, read back as the same network" in said
+    code, _, said = nas("import", "net.json", "--from", project, "-o", "back.yaml")
+    assert code == 0, said
+    assert read_yaml(Architecture, tmp_path / "back.yaml").architecture_id == SMALL.architecture_id
+    code, printed, _ = nas("describe", "back.yaml")
+    assert f"from {project} net.json" in printed
+
+
+def test_a_published_name_is_exported_and_imported_to_standard_output(nas: Nas) -> None:
+    _, printed, _ = nas("export", "efficientnet-b0", "--format", "timm")
+    assert json.loads(printed)["arch_def"][0] == ["ds_r1_k3_s1_e1_c16_se0.25"]
+    code, printed, _ = nas("import", "efficientnetv2-b0", "--from", "automl")
+    assert code == 0
+    assert "padding: same" in printed
+
+
+def test_export_that_a_project_cannot_express_says_why_and_writes_no_file(nas: Nas, tmp_path: Path) -> None:
+    stages = (replace(SMALL.stages[1], se_ratio=0.25),)
+    write_yaml(replace(SMALL, stages=stages), tmp_path / "net.yaml")
+    code, _, said = nas("export", "net.yaml", "--format", "torchvision", "-o", "net.json")
+    assert (code, (tmp_path / "net.json").exists()) == (2, False)
+    assert "stage 1: torchvision has no squeeze-excite in a Fused-MBConv" in said
+
+
+def test_exported_weights_hold_their_architecture(nas: Nas, tmp_path: Path, trained: Path) -> None:
+    code, _, said = nas("export", trained, "--format", "torch", "-o", "w.safetensors")
+    assert code == 0, said
+    assert "the same outputs" in said
+    assert "fresh" not in said
+    found = load_weights(tmp_path / "w.safetensors")
+    assert found.architecture == SMALL
+    assert found.facts == FACTS
+    assert nas("export", "w.safetensors", "--format", "timm")[0] == 0
+    assert nas("export", "w.safetensors")[1].count("op:") == 5
+
+
+def test_export_of_weights_for_an_architecture_alone_says_that_they_are_fresh(
+    nas: Nas, tmp_path: Path
+) -> None:
+    write_yaml(replace(SMALL, provenance={"num_classes": 7}), tmp_path / "net.yaml")
+    assert "fresh weights" in nas("export", "net.yaml", "--format", "torch", "-o", "a.safetensors")[2]
+    nas("export", "net.yaml", "--format", "torch", "-o", "b.safetensors")
+    first, second = (load_weights(tmp_path / f"{name}.safetensors") for name in "ab")
+    assert first.facts["num_classes"] == 7
+    assert all(torch.equal(second.tensors[key], tensor) for key, tensor in first.tensors.items())
+
+
+@without_onnx
+def test_onnx_gives_our_outputs_at_any_batch_size(nas: Nas, tmp_path: Path, trained: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    code, _, said = nas("export", trained, "--format", "onnx", "-o", "net.onnx")
+    assert code == 0, said
+    assert "at batches of 1 and 3, 40 px" in said
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    network = load_weights(trained / "weights" / "best.safetensors").network().eval()
+    for batch in (2, 17):
+        images = torch.randn(batch, 3, 40, 40)
+        (found,) = session.run(None, {"images": images.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(found, network(images).numpy(), rtol=0, atol=1e-4)
+    model = onnx.load(str(tmp_path / "net.onnx"))
+    facts = {item.key: item.value for item in model.metadata_props}
+    assert json.loads(facts["classes"]) == FACTS["classes"]
+    assert json.loads(facts["architecture"])["head_channels"] == 64
+    assert str(tmp_path).encode() not in model.SerializeToString()
+    assert b"/search_spaces/" not in model.SerializeToString()  # no paths of this machine
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("project", ["timm", "torchvision"])
+def test_published_weights_become_weights_of_ours(nas: Nas, tmp_path: Path, project: str) -> None:
+    torch.manual_seed(1)
+    network = with_random_norms(build_network(SMALL, num_classes=7))
+    write_yaml(SMALL, tmp_path / "net.yaml")
+    assert nas("export", "net.yaml", "--format", project, "-o", "net.json")[0] == 0
+    state = {name: tensor.contiguous() for name, tensor in foreign_state(network, SMALL, project).items()}
+    save_file(state, tmp_path / "theirs.safetensors")
+    code, _, said = nas(
+        "import", "net.json", "--from", project, "--weights", "theirs.safetensors", "-o", "ours.safetensors"
+    )
+    assert code == 0, said
+    assert "for 7 classes" in said
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        found = load_weights(tmp_path / "ours.safetensors").network().eval()(images)
+        torch.testing.assert_close(found, network(images), rtol=0, atol=1e-6)

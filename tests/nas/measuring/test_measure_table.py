@@ -1,0 +1,56 @@
+"""nas measure --table: the conditions it takes, and what it shows."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from block_tables import CLASSES, RESOLUTION, made_up_table, small_space, space_blocks
+from rich.console import Console
+
+from nas.measuring.measure_table import table_figures, table_request
+from nas.screens.measure_table import table_screen
+from search_spaces.choices.space import SearchSpace
+from search_spaces.settings.yaml_files import read_yaml
+from trials.timing.block_fit import fit_table
+
+
+def test_table_of_a_search_file_is_measured_under_its_conditions(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "space: tiny\n"
+        "data: {source: digits}\n"
+        "recipe: {epochs: 2, batch_size: 48, resolution: 16, stochastic_depth: 0.1, precision: fp32}\n"
+        "timing: {resolution: 24}\n"
+        "strategy: random_search\n"
+        "reward: {step_time_ratio: -0.07}\n"
+        "step_time: predicted\n"
+        "budget: {trials: 20}\n"
+    )
+    nothing = {"num_classes": None, "resolution": None, "batch_size": None, "precision": None}
+    wanted = table_request(str(tmp_path / "mine.yaml"), **nothing)
+    found = wanted.conditions
+    assert (found.batch_size, found.resolution, found.num_classes, found.precision) == (48, 24, 10, "fp32")
+    assert (found.averages_weights, found.drops_branches) == (False, True)
+    given = {"num_classes": 7, "resolution": 32, "batch_size": 8, "precision": "bf16"}
+    found = table_request(str(tmp_path / "mine.yaml"), **given).conditions
+    assert (found.batch_size, found.resolution, found.num_classes, found.precision) == (8, 32, 7, "bf16")
+    found = table_request("tiny", **{**nothing, "precision": "fp32"}).conditions
+    assert (found.resolution, found.num_classes, found.averages_weights) == (224, 1000, True)
+
+
+@pytest.mark.parametrize("name", ["cifar", "small"])
+def test_screen_of_a_block_table_shows_every_stage_in_80_columns(name: str) -> None:
+    space = small_space() if name == "small" else read_yaml(SearchSpace, name)
+    fit = fit_table(made_up_table(space, factor=1.02))
+    figures = table_figures(fit, path=Path("table.json"), seconds=420.0)
+    json.dumps(figures)
+    assert len(figures["stages"]) == len(space.stages)
+    assert figures["blocks"] == len(space_blocks(space, RESOLUTION))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table_screen(figures))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("\nstage ") == len(space.stages)
+    assert f"{CLASSES} classes" in text
+    assert "7.0 min" in text
+    assert f"mean of {figures['whole_networks']}" in text

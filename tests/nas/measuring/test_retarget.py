@@ -1,0 +1,107 @@
+"""Step times of a finished run, measured again; and ranking by them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from nas.cli import app
+from nas.measuring.retarget import compared, retarget, retargeted, slug
+from nas.search.config import read_search_config
+from nas.search.search import search
+from search_spaces.settings.yaml_files import ConfigError
+from trials.executors.in_process import in_process
+from trials.log.store import recorded_trials
+from trials.reward import Reward
+
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real search of four very short trials."""
+    folder = tmp_path_factory.mktemp("trained")
+    file = folder / "search.yaml"
+    file.write_text(
+        "space: tiny\n"
+        "data: {source: digits, fraction: 0.3}\n"
+        "recipe: {epochs: 1, batch_size: 64, resolution: 16, flip: false}\n"
+        "strategy: random_search\n"
+        "reward: {step_time_ratio: -0.07, params: -0.05}\n"
+        "timing: {batch_size: 2}\n"
+        "baseline: 0\n"
+        "budget: {trials: 4}\n"
+    )
+    search(read_search_config(file), folder / "run", execute=in_process(device="cpu"))
+    return folder / "run"
+
+
+@pytest.fixture
+def finished(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_best_of_a_run_are_measured_once_and_more_are_only_added(finished: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    first = retarget(finished, top=2, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+    frame = pd.read_parquet(first.file)
+    assert len(frame) == 2
+    assert set(frame.timing_batch_size) == {2}
+    again = retarget(finished, top=3)
+    later = pd.read_parquet(again.file)
+    assert len(later) == 3
+    kept = later[later.trial_id.isin(frame.trial_id)]
+    assert kept.step_seconds.tolist() == frame.step_seconds.tolist()
+
+
+def test_rewards_on_another_device_change_by_the_step_time_alone(finished: Path) -> None:
+    rows = recorded_trials(finished)[:2]
+    measured = {
+        row["trial_id"]: {"step_time_ratio": 0.5 + i, "timing_flag": None} for i, row in enumerate(rows)
+    }
+    for line in compared(rows, measured, Reward({"step_time_ratio": -0.07, "params": -0.05})):
+        factor = (line["step_time_ratio"] / line["step_time_ratio_before"]) ** -0.07
+        assert line["reward"] == pytest.approx(line["reward_before"] * factor)
+
+
+def test_network_that_does_not_fit_on_another_device_ranks_last_without_reward(finished: Path) -> None:
+    rows = recorded_trials(finished)[:2]
+    measured = {row["trial_id"]: {"step_time_ratio": 1.0, "timing_flag": None} for row in rows}
+    measured[rows[0]["trial_id"]] = {"step_time_ratio": None, "timing_flag": "out of memory"}
+    lines = compared(rows, measured, Reward({"step_time_ratio": -0.07}))
+    assert [line["reward"] is None for line in lines] == [False, True]
+
+
+def test_export_ranks_by_a_device_that_was_measured(finished: Path) -> None:
+    result = retarget(finished, top=3)
+    best = retargeted(finished, slug(result.device_name))[0]["trial_id"]
+    output = CliRunner().invoke(app, ["export", str(finished), "--device", slug(result.device_name)])
+    assert output.exit_code == 0
+    assert f"trial_id: {best}" in output.stdout
+    with pytest.raises(ConfigError, match=f"measured are {slug(result.device_name)}"):
+        retargeted(finished, "nvidia-h200")
+
+
+def test_measure_command_on_a_run_shows_both_rewards_and_prints_json(finished: Path) -> None:
+    shown = CliRunner().invoke(app, ["measure", "--run", str(finished), "--top", "2"])
+    assert shown.exit_code == 0, shown.output
+    assert "reward before" in shown.stdout
+    printed = CliRunner().invoke(app, ["measure", "--run", str(finished), "--top", "2", "--json"])
+    assert len(json.loads(printed.stdout)["trials"]) == 2
+
+
+def test_a_run_together_with_networks_is_refused() -> None:
+    result = CliRunner().invoke(app, ["measure", "efficientnet-b0", "--run", "x"])
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("NVIDIA H200", "nvidia-h200"), ("../../etc", "etc"), ("", "device"), ("Å", "device")]
+)
+def test_device_names_become_safe_file_names(name: str, file: str) -> None:
+    assert slug(name) == file

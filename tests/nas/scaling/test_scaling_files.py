@@ -1,0 +1,144 @@
+"""A scaled family as files, picture, screen and command."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_scaling import COMMAND, QUIET, SMALL, base_of, scaled_quietly, screen_of
+
+from nas.scaling.compound import (
+    PUBLISHED,
+)
+from nas.scaling.family import Request
+from nas.scaling.files import family_figures, scale_into
+from nas.screens.describe import describe_source
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
+
+
+@pytest.fixture
+def winner(tmp_path: Path) -> Path:
+    """A searched architecture, as `nas export` writes it."""
+    path = tmp_path / "winner.yaml"
+    provenance = {"run": "flowers", "trial_id": 7, "accuracy": 0.9, "num_classes": 10, "resolution": 32}
+    write_yaml(replace(SMALL, provenance=provenance), path)
+    return path
+
+
+def test_files_of_a_family_hold_members_and_provenance(winner: Path, tmp_path: Path) -> None:
+    request = Request(source=str(winner), phis=(2, -0.5), like=("efficientnet-b3",))
+    result, files = scale_into(tmp_path / "a" / "family", request, force=False, console=QUIET)
+    names = ["winner-phi-0.5.yaml", "winner-phi2.yaml", "winner-like-efficientnet-b3.yaml"]
+    assert [path.name for path in files[:-1]] == names
+    assert {path.name for path in files} == {path.name for path in files[0].parent.iterdir()}
+    for path, member in zip(files, result.members, strict=False):
+        read = read_yaml(Architecture, path)
+        assert read == member.architecture
+        told = read.provenance
+        assert told is not None
+        assert (told["base"], told["base_architecture_id"]) == (str(winner), SMALL.architecture_id)
+        assert (told["run"], told["trial_id"]) == ("flowers", 7)
+        assert "accuracy" not in told
+        assert told["params"] == member.params
+        assert told["training_resolution"] == member.training_resolution
+        described, _ = describe_source(str(path), num_classes=None, resolution=None)
+        assert (described["macs"], described["num_classes"]) == (member.macs, 10)
+    second = read_yaml(Architecture, files[1]).provenance
+    assert second is not None
+    assert (second["phi"], second["alpha"], second["rounding"]) == (2, 1.2, "v2")
+    assert second["depth"] == pytest.approx(1.44)
+
+
+def test_a_written_member_can_be_scaled_again(winner: Path, tmp_path: Path) -> None:
+    request = Request(source=str(winner), phis=(1,))
+    result, files = scale_into(tmp_path / "family", request, force=False, console=QUIET)
+    again = base_of(str(files[0]))
+    assert again.builds_the_same(result.members[0])
+    assert again.num_classes == 10
+
+
+def test_files_of_two_families_lie_side_by_side_and_none_is_replaced_unasked(
+    winner: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "family"
+    first = Request(source=str(winner), phis=(1, 2))
+    scale_into(folder, first, force=False, console=QUIET)
+    scale_into(folder, Request(source=str(winner), phis=(3,)), force=False, console=QUIET)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert len(before) == 5
+    with pytest.raises(ConfigError, match=r"winner-phi1\.yaml: this file exists; .* --force"):
+        scale_into(folder, replace(first, phis=(1, 4)), force=False, console=QUIET)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    scale_into(folder, first, force=True, console=QUIET)
+
+
+def test_the_picture_is_a_png_of_some_size(winner: Path, tmp_path: Path) -> None:
+    request = Request(source=str(winner), phis=(1, 2, 3))
+    _, files = scale_into(tmp_path / "family", request, force=False, console=QUIET)
+    with Image.open(files[-1]) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 400
+        colours = picture.convert("RGB").getcolors(maxcolors=1 << 20)
+    assert colours is not None
+    assert len(colours) > 50
+
+
+def test_screen_of_a_family_fits_80_columns(winner: Path) -> None:
+    like = tuple(name for name in PUBLISHED if PUBLISHED[name].width)
+    result = scaled_quietly(source="efficientnetv2-b0", like=like, phis=(-1, 2.123456, 8))
+    text = screen_of(result, [])
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for words in ("like-efficientnet-b3", "phi2.12346", "480*", "add -o FOLDER"):
+        assert words in text
+    grid = screen_of(scaled_quietly(source=str(winner), grid=True), [])
+    assert max(map(len, grid.splitlines())) <= 80
+    assert "that takes training them" in " ".join(grid.split())
+    assert "more; -o FOLDER writes all of them" in grid
+
+
+def test_figures_of_a_family_are_one_json_object(winner: Path) -> None:
+    result = scaled_quietly(source=str(winner), phis=(1, 1, 2))
+    figures = json.loads(json.dumps(family_figures(result, [])))
+    assert [member["name"] for member in figures["members"]] == ["phi1", "phi2"]
+    assert figures["base"]["source"] == str(winner)
+    assert figures["members"][0]["macs_ratio"] > 1
+    assert figures["members"][0]["step_seconds"] is None
+
+
+def test_scaling_without_members_or_of_a_space_is_refused(winner: Path) -> None:
+    with pytest.raises(ConfigError, match="say which members: --phi 1"):
+        scaled_quietly(source=str(winner))
+    with pytest.raises(ConfigError, match="this is a space; nas scale takes an architecture"):
+        scaled_quietly(source="tiny", phis=(1,))
+
+
+def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_scale_command_shows_and_writes_a_family(winner: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "family"
+    done = nas("scale", winner, "--phi", 1, "--phi", -1, "--params", "40e3", "-o", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert {Path(file).suffix for file in figures["files"]} == {".yaml", ".png"}
+    assert all(Path(file).is_file() for file in figures["files"])
+    (within,) = [member for member in figures["members"] if member["budget"]]
+    assert within["params"] <= 40_000
+    assert within["binds"] == ["params"]
+
+
+def test_scale_command_has_the_permitted_options_and_no_others() -> None:
+    """Factors, budgets and rules; a new flag needs a reason and a line here."""
+    lines = nas("scale", "--help").stdout.split("Options:")[1].splitlines()
+    words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
+    assert {word for word in words if word.startswith("-")} == {
+        "--phi", "--alpha", "--beta", "--gamma", "--depth", "--width", "--resolution", "--like", "--grid",
+        "--params", "--macs", "--step-time-ratio", "--hours", "--epochs", "--images",
+        "--rounding", "--v1", "--late-layers", "--fix-ends", "--classes", "--base-resolution",
+        "--measure", "--batch-size", "-o", "--output", "--force", "--json", "--help",
+    }  # fmt: skip

@@ -1,0 +1,154 @@
+"""Longer trainings of a sample: who is chosen, what is recorded, how it goes on after a stop."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MakeConfig
+from formula import formula_worker
+from rich.console import Console
+
+from analysis.frame import read_trials
+from nas.report.facts import read_facts
+from nas.report.page import page
+from nas.results.status import run_status
+from nas.screens.audit import audit_figures, audit_screen
+from nas.search.audit import AuditTrained, audit, plan_audit, stratified
+from nas.search.search import search
+from search_spaces.settings.yaml_files import ConfigError
+from trials.executors.in_process import in_process
+from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
+
+
+def searched(config: Any, folder: Path) -> Path:
+    search(config, folder, execute=in_process(device="cpu"), start=formula_worker)
+    return folder
+
+
+def audited(run: Path, *, trials: int = 5, epochs: int = 8, start: Any = formula_worker) -> Any:
+    plan = plan_audit(run, trials=trials, epochs=epochs)
+    return audit(plan, execute=in_process(device="cpu"), start=start)
+
+
+def test_audit_sample_spans_all_rewards_and_holds_the_best() -> None:
+    rows = [{"reward": i / 100, "trial_id": i} for i in range(100)]
+    sample = stratified(rows, 10, seed=0)
+    rewards = [row["reward"] for row in sample]
+    assert rewards[0] == 0.99
+    assert rewards == sorted(rewards, reverse=True)
+    assert all(0.9 - 0.1 * i <= rewards[i] < 1.0 - 0.1 * i + 1e-9 for i in range(10))
+    assert stratified(rows, 10, seed=0) == sample
+    assert stratified(rows, 10, seed=1) != sample
+    assert len(stratified(rows, 200, seed=0)) == 100
+
+
+def test_audits_are_longer_trainings_apart_from_the_run(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = searched(make_config(), tmp_path / "run")
+    before = (run / "trials.parquet").read_bytes()
+    found = audited(run)
+    assert (run / "trials.parquet").read_bytes() == before
+    rows = read_trials(run / "audit")
+    assert set(rows["purpose"]) == {"audit"}
+    assert set(rows["epochs"]) == {8}
+    assert rows["architecture_id"].nunique() == len(rows) == len(found.pairs) == 5
+    trials = read_trials(run).set_index("architecture_id")
+    short = trials.loc[rows["architecture_id"]]
+    assert list(rows["step_time_ratio"]) == list(short["step_time_ratio"])  # not measured again
+    assert not set(rows["seed"]) & set(trials["seed"])
+    assert "were trained again for 8 epochs" in page(read_facts(run))
+    assert run_status(run / "audit")["status"] == {"completed": 5}
+
+
+def test_stopped_audit_goes_on_and_a_larger_one_only_adds_trainings(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    run = searched(make_config(), tmp_path / "run")
+
+    def stopping(slot: Slot) -> RunTrial:
+        inner = formula_worker(slot)
+
+        def run_trial(trial: Trial) -> Iterator[Event]:
+            if trial.trial_id == 2:
+                raise KeyboardInterrupt
+            yield from inner(trial)
+
+        return run_trial
+
+    with pytest.raises(KeyboardInterrupt):
+        audited(run, start=stopping)
+    plan = plan_audit(run, trials=5, epochs=8)
+    assert (plan.recorded, plan.in_flight, len(plan.sample)) == (3, 1, 2)
+    audited(run)
+    audited(run, trials=7)
+    rows = read_trials(run / "audit")
+    assert rows["architecture_id"].nunique() == len(rows) == 7
+    assert sorted(rows["trial_id"]) == list(range(7))
+    assert len(plan_audit(run, trials=7, epochs=8).sample) == 0
+
+
+def test_audit_repeats_the_training_of_a_lost_worker_and_records_a_crash(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    run = searched(make_config(), tmp_path / "run")
+
+    def losing(slot: Slot) -> RunTrial:
+        inner = formula_worker(slot)
+
+        def run_trial(trial: Trial) -> Iterator[Event]:
+            if trial.trial_id == 1 and trial.attempt == 1:
+                yield TrialResult(trial=trial, status="crashed", failure_kind="worker_lost", error="gone")
+            elif trial.trial_id == 3:
+                yield TrialResult(trial=trial, status="crashed", failure_kind="bug", error="a fault")
+            else:
+                yield from inner(trial)
+
+        return run_trial
+
+    news: list[Any] = []
+    plan = plan_audit(run, trials=5, epochs=8)
+    found = audit(plan, execute=in_process(device="cpu"), start=losing, on_event=news.append)
+    rows = read_trials(run / "audit").set_index("trial_id")
+    assert rows.loc[1, "attempts"] == 2
+    assert rows.loc[3, "status"] == "crashed"
+    assert found is not None
+    assert len(found.pairs) == 4
+    assert sum(isinstance(item, AuditTrained) for item in news) == 5
+
+
+def test_impossible_audits_are_refused_and_leave_nothing_behind(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    run = searched(make_config(), tmp_path / "run")
+    with pytest.raises(ConfigError, match="--epochs 2: this run's trials have 2"):
+        plan_audit(run, trials=5, epochs=2)
+    with pytest.raises(ConfigError, match="nowhere: not a run directory"):
+        plan_audit(tmp_path / "nowhere", trials=5, epochs=8)
+
+    def no_workers(start: object, trials: object) -> Iterator[Event]:
+        raise OSError("no workers")
+        yield
+
+    plan = plan_audit(run, trials=5, epochs=8)
+    with pytest.raises(OSError, match="no workers"):
+        audit(plan, execute=no_workers, start=formula_worker)
+    assert not (run / "audit").exists()
+    audited(run)
+    with pytest.raises(ConfigError, match="holds trainings of 8 epochs"):
+        plan_audit(run, trials=5, epochs=9)
+
+
+def test_audit_screen_fits_80_columns_and_has_the_interval_of_tau(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    run = searched(make_config(), tmp_path / "run")
+    figures = audit_figures(Path("runs/flowers"), audited(run, trials=8))
+    assert figures["architectures"] == 8
+    assert -1 <= figures["tau_interval"][0] <= figures["tau"] <= figures["tau_interval"][1] <= 1
+    console = Console(width=80, record=True)
+    console.print(audit_screen(figures))
+    lines = console.export_text().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert "Kendall's tau" in lines[1]
+    console.print(audit_screen(audit_figures(Path("r"), None)))
+    assert "nothing to compare" in console.export_text()

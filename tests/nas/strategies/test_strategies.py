@@ -1,0 +1,71 @@
+"""What single strategies do, and how their settings are refused. What all owe: test_strategy_contract.py."""
+
+import statistics
+from collections import Counter
+
+import numpy as np
+import pytest
+from test_strategy_contract import SPACE, Driver, build, drive, outcome
+
+from nas.strategies.strategy import build_strategy
+from search_spaces.choices.choice_space import ChoiceSpace
+from trials.trial import Ask
+
+
+def best_after(name: str, trials: int, seed: int) -> float:
+    strategy = build(name, ChoiceSpace((5,) * 12), seed)
+    best = 0.0
+    for trial_id in range(trials):
+        ask = strategy.ask(trial_id)
+        strategy.asked(ask)
+        reward = sum(ask.choices) / 48
+        strategy.told(ask, outcome(reward))
+        best = max(best, reward)
+    return best
+
+
+def test_evolution_finds_more_than_random_search() -> None:
+    evolution = statistics.median(best_after("evolution", 120, seed) for seed in range(15))
+    uniform = statistics.median(best_after("random_search", 120, seed) for seed in range(15))
+    assert evolution > uniform + 0.08
+
+
+def test_evolution_mutates_winners_of_the_last_population_only() -> None:
+    strategy = build("evolution")
+    rng = np.random.default_rng(0)
+    for trial_id in range(30):
+        ask = Ask(trial_id=trial_id, choices=SPACE.sample(rng), epochs=10)
+        strategy.asked(ask)
+        strategy.told(ask, outcome(1.0 if trial_id < 10 else 0.1))  # the best have died of age
+    parents = {strategy.ask(trial_id).aux["parent"] for trial_id in range(30, 130)}
+    assert parents <= set(range(22, 30))
+
+
+def test_evolution_avoids_choices_that_were_asked_while_it_can() -> None:
+    driver = Driver(build("evolution", ChoiceSpace((5,) * 12)))
+    drive(driver, 200, in_flight=8)
+    asked = [ask.choices for ask in driver.asks]
+    withdrawn = {ask.choices for kind, ask, _ in driver.record if kind == "withdrawn"}
+    assert len(asked) == 200
+    assert {choices for choices, count in Counter(asked).items() if count > 1} <= withdrawn
+    narrow = Driver(build("evolution", ChoiceSpace((2, 2))))
+    drive(narrow, 30)  # everything has been seen: still it proposes
+    assert len(narrow.asks) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("evolutoin", {}, "did you mean 'evolution'"),
+        ("evolution", {"popluation": 3}, "did you mean 'population'"),
+        ("evolution", {"population": 0}, "at least 1"),
+        ("evolution", {"population": 5, "tournament": 6}, "1 to the population of 5"),
+        ("evolution", {"population": 2.5}, "a whole number expected"),
+        ("random_search", {"population": 3}, "it has no settings"),
+    ],
+)
+def test_wrong_settings_of_a_strategy_are_refused_by_name(
+    name: str, settings: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        build_strategy(name, SPACE, seed=0, epochs=1, settings=settings)

@@ -1,0 +1,284 @@
+"""What every strategy owes: one suite over STRATEGIES; a new entry is tested by existing."""
+
+import json
+import tracemalloc
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from nas.strategies.strategy import STRATEGIES, Recommends, Strategy, build_strategy, promoting
+from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from trials.trial import UNMEASURED_RATIO, Ask, Outcome, Status
+
+# So that what a strategy does after its beginning is reached within dozens of trials.
+SMALL_SETTINGS: dict[str, dict[str, object]] = {
+    "evolution": {"population": 8, "tournament": 3},
+    "policy_gradient": {"batch": 4, "hidden": 8, "ppo_epochs": 2},
+    "predictor": {"initial": 6},
+    "tpe": {"startup": 5},
+    "nsga2": {"population": 6},
+    "successive_halving": {"over": {"name": "evolution", "population": 8, "tournament": 3}},
+}
+
+# Optuna keeps every trial as objects of its own, and reads them all for each ask; the predictor solves a
+# system of equations for each, which takes most of the time here.
+FEWER_TRIALS = {"tpe": 200, "nsga2": 200, "predictor": 1_000}
+BYTES_PER_TRIAL = {"tpe": 20_000, "nsga2": 20_000}
+FIXED_BYTES = {"predictor": 1_000_000}  # effects of 120 options and of all pairs of them, some times over
+
+MANY_TRIALS_SETTINGS: dict[str, dict[str, object]] = {
+    "policy_gradient": {"batch": 100, "hidden": 8, "ppo_epochs": 1},
+    "predictor": {"rows": 40},
+}
+
+
+def absent_when_first_is_zero(choices: Choices) -> Choices:
+    return (0, 0, 0, *choices[3:]) if choices[0] == 0 else choices
+
+
+SPACE = ChoiceSpace((3, 1, 4, 2, 5, 3))
+SPACES = {
+    "free": SPACE,
+    "limited": ChoiceSpace(SPACE.num_options, is_allowed=lambda choices: sum(choices) <= 5),
+    "hardly anything allowed": ChoiceSpace((4,) * 6, is_allowed=lambda choices: sum(choices) <= 3),
+    "with equal choices": ChoiceSpace(SPACE.num_options, canonical=absent_when_first_is_zero),
+    "a table": ChoiceSpace.from_table([(i, i * i % 7, i % 3, 2 * i) for i in range(40)]),
+}
+every_strategy = pytest.mark.parametrize("name", STRATEGIES)
+every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+
+
+def build(name: str, space: ChoiceSpace = SPACE, seed: int = 0) -> Strategy:
+    return build_strategy(name, space, seed=seed, epochs=10, settings=SMALL_SETTINGS.get(name, {}))
+
+
+def outcome(reward: float, status: Status = "completed") -> Outcome:
+    good = status != "infeasible"
+    return Outcome(
+        status=status,
+        reward=reward if good else 0.0,
+        accuracy=reward if good else 0.0,
+        step_time_ratio=1.0 if good else UNMEASURED_RATIO,
+        params=1.0,
+    )
+
+
+def toy_reward(choices: Choices) -> float:
+    return sum(choice * (i + 1) for i, choice in enumerate(choices)) / 60
+
+
+Event = tuple[str, Ask, Outcome | None]
+
+
+def recorded(ask: Ask) -> Ask:
+    """As it comes back from the log."""
+    return replace(ask, aux=json.loads(json.dumps(dict(ask.aux), allow_nan=False)))
+
+
+@dataclass
+class Driver:
+    """Feeds a strategy as a search does, with what was recorded, and keeps the record."""
+
+    strategy: Strategy
+    record: list[Event] = field(default_factory=list)
+
+    def ask(self, trial_id: int) -> Ask:
+        return self.take(self.strategy.ask(trial_id))
+
+    def take(self, ask: Ask) -> Ask:
+        ask = recorded(ask)
+        self.strategy.asked(ask)
+        self.record.append(("asked", ask, None))
+        return ask
+
+    def tell(self, ask: Ask, result: Outcome | None) -> None:
+        event: Event = ("told" if result else "withdrawn", ask, result)
+        feed(self.strategy, event)
+        self.record.append(event)
+
+    @property
+    def asks(self) -> list[Ask]:
+        return [ask for kind, ask, _ in self.record if kind == "asked"]
+
+
+def feed(strategy: Strategy, event: Event) -> None:
+    kind, ask, result = event
+    if kind == "asked":
+        strategy.asked(ask)
+    elif kind == "withdrawn":
+        strategy.withdrawn(ask)
+    else:
+        assert result is not None
+        strategy.told(ask, result)
+
+
+ENDS: tuple[Status, ...] = (
+    "completed",
+    "completed",
+    "completed",
+    "stopped",
+    "infeasible",
+    "cached",
+    "crashed",
+)
+
+
+def drive(driver: Driver, trials: int, *, in_flight: int = 4, seed: int = 0) -> None:
+    """Trials that overlap, end in any order and in any way."""
+    rng = np.random.default_rng(seed)
+    pending: list[Ask] = []
+    for trial_id in range(trials):
+        pending.append(driver.ask(trial_id))
+        while len(pending) >= in_flight:
+            ask = pending.pop(rng.integers(len(pending)))
+            status = ENDS[rng.integers(len(ENDS))]
+            driver.tell(ask, None if status == "crashed" else outcome(toy_reward(ask.choices), status))
+
+
+@every_strategy
+@every_space
+def test_strategies_ask_canonical_choices_of_the_space_within_its_limits(
+    name: str, space: ChoiceSpace
+) -> None:
+    driver = Driver(build(name, space))
+    drive(driver, 50)
+    for ask in driver.asks:
+        assert space.contains(ask.choices)
+        assert space.is_allowed(ask.choices)
+        assert space.canonical(ask.choices) == ask.choices
+        assert all(type(choice) is int for choice in ask.choices)
+
+
+@every_strategy
+def test_an_ask_is_for_the_search_and_survives_the_log(name: str) -> None:
+    strategy = build(name)
+    driver = Driver(strategy)
+    for trial_id in range(40):
+        ask = strategy.ask(trial_id)
+        assert recorded(ask) == ask
+        assert (ask.trial_id, ask.purpose) == (trial_id, "search")
+        halving = promoting(strategy)
+        if ask.continues is None:
+            assert ask.epochs == (halving.rungs[0] if halving else 10)
+        else:
+            assert halving is not None
+            assert ask.epochs in halving.rungs[1:]
+        driver.tell(driver.take(ask), outcome(toy_reward(ask.choices)))
+
+
+@every_strategy
+@every_space
+def test_asking_a_strategy_changes_nothing(name: str, space: ChoiceSpace) -> None:
+    driver = Driver(build(name, space))
+    drive(driver, 30)
+    assert driver.strategy.ask(99) == driver.strategy.ask(99)
+    first = driver.strategy.ask(100)
+    driver.strategy.ask(101)
+    assert driver.strategy.ask(100) == first
+
+
+@every_strategy
+def test_seed_decides_all_asks_of_a_strategy(name: str) -> None:
+    asks = []
+    for seed in (0, 0, 1):
+        driver = Driver(build(name, seed=seed))
+        drive(driver, 60)
+        asks.append([ask.choices for ask in driver.asks])
+    assert asks[0] == asks[1]
+    assert asks[0] != asks[2]
+
+
+@every_strategy
+@pytest.mark.parametrize("space", [SPACES["free"], SPACES["with equal choices"]], ids=["free", "equal"])
+def test_a_strategy_rebuilt_from_any_prefix_of_the_record_asks_the_same(
+    name: str, space: ChoiceSpace
+) -> None:
+    live = Driver(build(name, space))
+    drive(live, 40)
+    for end, (kind, ask, _) in enumerate(live.record):
+        if kind == "asked":
+            rebuilt = build(name, space)
+            for event in live.record[:end]:
+                feed(rebuilt, event)
+            assert rebuilt.ask(ask.trial_id) == ask
+
+
+@every_strategy
+def test_strategies_ask_on_while_60_trials_are_in_flight(name: str) -> None:
+    driver = Driver(build(name))
+    asks = [driver.ask(trial_id) for trial_id in range(60)]
+    for ask in reversed(asks):
+        driver.tell(ask, outcome(toy_reward(ask.choices)))
+    assert SPACE.contains(driver.ask(60).choices)
+
+
+@every_strategy
+@pytest.mark.parametrize("options", [(), (1,), (1, 1, 1), (2,), (1, 2, 1)])
+def test_strategies_search_spaces_of_one_or_two_architectures(name: str, options: tuple[int, ...]) -> None:
+    space = ChoiceSpace(options)
+    driver = Driver(build(name, space))
+    drive(driver, 30)
+    assert all(space.contains(ask.choices) for ask in driver.asks)
+
+
+@every_strategy
+@pytest.mark.parametrize("status", ["infeasible", "cached", "crashed"])
+def test_strategies_ask_on_when_all_trials_fail_or_crash(name: str, status: Status) -> None:
+    driver = Driver(build(name))
+    for trial_id in range(60):
+        ask = driver.ask(trial_id)
+        assert SPACE.contains(ask.choices)
+        driver.tell(ask, None if status == "crashed" else outcome(0.5, status))
+
+
+@every_strategy
+def test_strategies_take_in_baseline_trials_and_asks_of_others(name: str) -> None:
+    driver = Driver(build(name))
+    rng = np.random.default_rng(0)
+    for trial_id in range(30):
+        aux = {"parent": 3} if trial_id % 2 else {"log_probs": [-1.0], "drawn": [0]}
+        purpose = "baseline" if trial_id < 20 else "search"
+        ask = Ask(trial_id=trial_id, choices=SPACE.sample(rng), epochs=10, purpose=purpose, aux=aux)
+        driver.tell(driver.take(ask), outcome(toy_reward(ask.choices)))
+    assert SPACE.contains(driver.ask(30).choices)
+
+
+@every_strategy
+def test_recommended_choices_were_completed_and_are_the_first_leader(name: str) -> None:
+    strategy = build(name)
+    if not isinstance(strategy, Recommends):
+        return
+    assert (strategy.recommend(), strategy.leaders(3)) == (None, [])
+    driver = Driver(strategy)
+    drive(driver, 60)
+    told = [
+        ask.choices for _, ask, result in driver.record if result is not None and result.status == "completed"
+    ]
+    leaders = strategy.leaders(4)
+    assert len(set(leaders)) == len(leaders) <= 4
+    assert set(leaders) <= set(told)
+    assert strategy.recommend() == leaders[0] == strategy.leaders(1)[0]
+
+
+@every_strategy
+def test_strategies_need_bounded_memory_for_thousands_of_trials(name: str) -> None:
+    trials = FEWER_TRIALS.get(name, 4_000)
+    space = ChoiceSpace((4,) * 30)
+    settings = MANY_TRIALS_SETTINGS.get(name, {})
+    strategy = build_strategy(name, space, seed=0, epochs=10, settings=settings)
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    try:
+        for trial_id in range(trials):
+            if trial_id % 20:  # most are uniform, so that this takes seconds
+                ask = Ask(trial_id=trial_id, choices=space.sample(rng), epochs=10)
+            else:
+                ask = strategy.ask(trial_id)
+            strategy.asked(ask)
+            strategy.told(ask, outcome(toy_reward(ask.choices)))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # What was asked must be remembered to be avoided: a tuple of 30 and its place in a set.
+    assert held < trials * BYTES_PER_TRIAL.get(name, 600) + FIXED_BYTES.get(name, 0)

@@ -1,0 +1,104 @@
+"""Training on images with several labels, then on others with one each, from those weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pictures import parity_digits
+from test_full_training import CONFIG
+
+from nas.training.config import TrainingConfig
+from nas.training.evaluation import evaluate_images, labelled_images
+from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
+from search_spaces.settings.yaml_files import read_yaml
+from trials.images.config import DataConfig
+from trials.recipe import Ramp, Recipe
+from trials.training.weights_file import load_weights
+
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+
+PLAIN = Recipe(
+    epochs=5, batch_size=64, resolution=Ramp(16, 16), learning_rate=0.03, warmup_epochs=0.5, crop_padding=0.0,
+    averaging_decay=0.9, flip=False, precision="fp32",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+
+
+def test_pre_training_on_imagenet_21k_has_the_codes_numbers() -> None:
+    recipe = read_yaml(Recipe, "imagenet21k")
+    assert (recipe.epochs, recipe.batch_size, recipe.schedule, recipe.warmup_epochs) == (
+        60,
+        4096,
+        "cosine",
+        1,
+    )
+    assert recipe.peak_learning_rate() == pytest.approx(0.128)
+    (stage,) = recipe.training_stages()
+    assert (stage.resolution, stage.dropout, stage.randaugment, stage.mixup, stage.cutmix) == (
+        224,
+        0,
+        0,
+        0,
+        0,
+    )
+    assert (recipe.stochastic_depth, recipe.label_smoothing, recipe.cutout) == (0, 0, 0)
+    assert (recipe.weight_decay, recipe.averaging_decay) == (1e-5, 0.9999)
+
+
+def test_fine_tuning_after_imagenet_21k_takes_fifteen_epochs_of_cosine() -> None:
+    recipe = read_yaml(Recipe, "finetune_21k_1k")
+    assert (recipe.epochs, recipe.batch_size, recipe.schedule, recipe.warmup_epochs) == (15, 512, "cosine", 1)
+    assert recipe.peak_learning_rate() == pytest.approx(0.001)
+    assert recipe.epochs_for(2453) == 15
+    assert (recipe.weight_decay, recipe.averaging_decay, recipe.stochastic_depth) == (1e-5, 0.9996, 0.2)
+
+
+@pytest.fixture(scope="module")
+def pre_trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Path]:
+    folder = tmp_path_factory.mktemp("21k")
+    source = parity_digits(folder / "parity.parquet")
+    config = replace(CONFIG, data=DataConfig(source=str(source), minival=0.2), recipe=PLAIN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.training.estimate.SECONDS", 0.02)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        return train_fully(config, folder / "run"), source
+
+
+def test_evaluation_counts_any_label_of_an_image_as_correct(
+    pre_trained: tuple[TrainingResult, Path],
+) -> None:
+    result, source = pre_trained
+    weights = load_weights(result.folder / "weights" / "best.safetensors")
+    assert weights.facts["num_classes"] == 12
+    assert result.accuracy > 0.6
+    judged = evaluate_images(weights, labelled_images(str(source), weights, resolution=16))
+    assert judged.accuracy > 0.6
+    assert judged.confusion.sum() == judged.images
+
+
+def test_pre_trained_weights_help_on_another_set_of_images(
+    pre_trained: tuple[TrainingResult, Path], tmp_path: Path
+) -> None:
+    """Ten classes instead of twelve: the head starts anew, all else goes on from where it was."""
+    best = str(pre_trained[0].folder / "weights" / "best.safetensors")
+    scratch = TrainingConfig(
+        architecture=CONFIG.architecture,
+        data=DataConfig(source="digits", fraction=0.3),
+        recipe=replace(PLAIN, epochs=3, averaging_decay=0.0, learning_rate=0.016),
+    )
+    better = []
+    for seed in (0, 1):
+        news: list[TrainingEvent] = []
+        begin = replace(scratch, seed=seed)
+        tuned = train_fully(replace(begin, init=best), tmp_path / f"tuned-{seed}", on_event=news.append)
+        better.append(tuned.accuracy - train_fully(begin, tmp_path / f"scratch-{seed}").accuracy)
+        begun = news[0]
+        assert isinstance(begun, TrainingBegun)
+        assert begun.fitted is not None
+        assert sorted(begun.fitted.other_shape) == ["classifier.bias", "classifier.weight"]
+        assert not begun.fitted.missing
+    assert sum(better) / len(better) > 0.1

@@ -1,0 +1,131 @@
+"""Packages and their rooms import in one order only, without circles, and the light ones stay light."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from places import REPOSITORY
+
+ORDER = ("search_spaces", "trials", "analysis", "nas")
+# Inside a package a folder is a room, and a file beside rooms counts as one; each imports those to its left.
+ROOMS = {
+    "search_spaces": ("settings", "networks", "choices", "interchange"),
+    "trials": (
+        "recipe", "trial", "devices", "log", "reward", "images", "augmentation", "training", "timing",
+        "checkpoint", "failures", "run_trial", "executors",
+    ),
+    "nas": (
+        "events", "strategies", "search", "training", "results", "simulation", "measuring", "interchange",
+        "estimating", "scaling", "doctor", "report", "screens", "commands", "cli",
+    ),
+}  # fmt: skip
+OF_OPTUNA = ("tpe.py", "nsga2.py", "optuna_study.py", "optuna_export.py")
+FILES = sorted(path for package in ORDER for path in (REPOSITORY / package).rglob("*.py"))
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+@cache
+def imported_modules(path: Path) -> frozenset[str]:
+    """Every module that a file imports, at its top or later; `from package import module` is that module."""
+    names = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            names |= (inner & MODULES.keys()) or {module}
+    return frozenset(names)
+
+
+@each_file
+def test_packages_import_only_those_to_their_left(path: Path) -> None:
+    own = path.relative_to(REPOSITORY).parts[0]
+    later = set(ORDER[ORDER.index(own) + 1 :])
+    roots = {name.split(".")[0] for name in imported_modules(path)}
+    assert not roots & later
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_file_stands_in_a_room_of_the_order(package: str) -> None:
+    folder = REPOSITORY / package
+    found = {path.relative_to(folder).parts[0].removesuffix(".py") for path in folder.rglob("*.py")}
+    assert found - {"__init__"} == set(ROOMS[package])
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_only_those_to_their_left(package: str) -> None:
+    rank = {room: i for i, room in enumerate(ROOMS[package])}
+    backward = []
+    for module, path in MODULES.items():
+        if not module.startswith(f"{package}.") or module.endswith("__init__"):
+            continue
+        for name in imported_modules(path):
+            parts = name.split(".")
+            if parts[0] == package and len(parts) > 1 and rank[parts[1]] > rank[module.split(".")[1]]:
+                backward.append(f"{module} imports {name}")
+    assert not backward
+
+
+@each_file
+def test_private_names_stay_in_their_room(path: Path) -> None:
+    room = path.parent.relative_to(REPOSITORY).as_posix().replace("/", ".")
+    foreign = [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ORDER
+        for alias in node.names
+        if alias.name.startswith("_") and (node.module or "").rpartition(".")[0] != room
+    ]
+    assert not foreign
+
+
+@each_file
+def test_ray_and_optuna_are_imported_only_where_they_belong(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imported_modules(path)}
+    assert "ray" not in roots or path.name.startswith("ray_")
+    assert "optuna" not in roots or path.name in OF_OPTUNA
+
+
+@each_file
+def test_source_files_name_their_subject_and_stay_below_400_lines(path: Path) -> None:
+    text = path.read_text()
+    assert ast.get_docstring(parsed(path)), "the first line names the file's subject"
+    assert len(text.splitlines()) <= 400
+    assert path.stem not in {"utils", "common", "base", "misc", "manager", "helpers"}
+    if path.name == "__init__.py":
+        assert len(parsed(path).body) == 1, "__init__.py holds a docstring and nothing else"
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("analysis.frame", ("torch", "ray", "optuna", "matplotlib", "scipy", "sklearn")),
+        ("analysis.run_comparison", ("torch", "ray", "optuna", "matplotlib")),
+        ("trials.trial", ("torch", "ray", "optuna")),
+        ("trials.log.schema", ("torch", "ray", "optuna")),
+        ("trials.run_trial", ("ray", "optuna")),
+        ("search_spaces.networks.network", ("ray", "optuna")),
+        ("nas.cli", ("torch", "ray", "optuna", "pandas")),
+    ],
+)
+def test_module_loads_without_heavy_packages(module: str, forbidden: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print([name for name in {forbidden!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,223 @@
+"""The paper's tables as commands: each runs at toy size, and its numbers are those of the fact sheet."""
+
+import csv
+import dataclasses
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from places import GOLDEN, REPOSITORY
+
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.settings.yaml_files import read_yaml
+from trials.recipe import Ramp, Recipe
+
+PAPER = REPOSITORY / "tests" / "benchmarks" / "paper"
+TABLES: dict[str, Any] = yaml.safe_load((GOLDEN / "paper_tables.yaml").read_text())
+COMMANDS = sorted(path.stem for path in PAPER.glob("*_*.py") if "main()" in path.read_text())
+TRAINING = ("table5_magnitude", "table12_networks", "table13_ablation")
+
+
+def module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    for folder in (PAPER.parent, PAPER):
+        monkeypatch.syspath_prepend(str(folder))
+    return __import__(name)
+
+
+def test_readme_of_the_papers_tables_lists_every_command() -> None:
+    text = (PAPER / "README.md").read_text()
+    assert len(COMMANDS) == 8
+    assert all(f"`{command}.py`" in text for command in COMMANDS)
+
+
+def only_progressive(command: str) -> tuple[str, ...]:
+    """Recipes without random sizes train those cells that need none."""
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    needs = command == "table13_ablation" and "resolution_schedule" not in known
+    return ("--schedules", "progressive") if needs else ()
+
+
+def run_at_toy_size(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process: loading torch takes longer than all else."""
+    rows, picture = folder / "rows.csv", folder / "picture.png"
+    words = ("--quick", "--csv", rows, "--png", picture, *only_progressive(command))
+    monkeypatch.setattr(sys, "argv", [command, *map(str, words)])
+    module(command, monkeypatch).main()
+    out = capsys.readouterr().out
+    for word in ("comparable:", "not comparable:", "paper's numbers:", "--quick:"):
+        assert word in out
+    with rows.open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert read
+    assert all(row["device_name"] for row in read)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in TRAINING])
+def test_commands_of_the_papers_tables_that_time_run_at_toy_size(
+    command: str,
+    tmp_path: Path,
+    as_a_worker: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_at_toy_size(command, tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("command", TRAINING)
+def test_commands_of_the_papers_tables_that_train_run_at_toy_size(
+    command: str,
+    tmp_path: Path,
+    as_a_worker: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_at_toy_size(command, tmp_path, monkeypatch, capsys)
+
+
+def test_the_cells_of_table_13_differ_in_regularization_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = module("table13_ablation", monkeypatch)
+    adaptive = read_yaml(Recipe, "cifar10")
+    assert command.cell_recipe(adaptive, "progressive", "adaptive") == adaptive
+    fixed = command.cell_recipe(adaptive, "progressive", "fixed")
+    assert fixed.resolution == adaptive.resolution
+    assert [stage.randaugment for stage in fixed.training_stages()] == [adaptive.randaugment.end] * 4
+    assert vars(fixed.training_stages()[-1]) == pytest.approx(vars(adaptive.training_stages()[-1]))
+
+
+def test_baseline_of_table_12_is_the_progressive_recipes_last_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings = module("paper_trainings", monkeypatch)
+    progressive = read_yaml(Recipe, "cifar10")
+    baseline = trainings.at_its_end(progressive)
+    (only,) = baseline.training_stages()
+    last = progressive.training_stages()[-1]
+    for name in ("resolution", "dropout", "randaugment", "mixup", "cutmix"):
+        assert getattr(only, name) == pytest.approx(getattr(last, name))
+
+
+def test_table_12_compares_times_at_equal_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings = module("paper_trainings", monkeypatch)
+    training = trainings.Training(seconds=(10.0, 20.0, 30.0), accuracies=(0.5, 0.7, 0.6))
+    assert training.accuracy == 0.6
+    assert training.seconds_until(0.6) == 20.0
+    assert training.seconds_until(0.9) == 30.0
+    table12 = module("table12_networks", monkeypatch)
+    faster = trainings.Training(seconds=(5.0, 10.0, 15.0), accuracies=(0.5, 0.7, 0.8))
+    lines = table12.differences("net", {"baseline": [training] * 2, "progressive": [faster] * 2})
+    assert "accuracy: +20.00" in lines[0]
+    assert "epochs: -50.00" in lines[1]
+    assert "accuracy: -50.00" in lines[2]  # both reach 0.7: at 10 and at 20 seconds
+
+
+def test_interaction_of_size_and_magnitude_in_table_5_is_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = module("table5_magnitude", monkeypatch)
+    paper = TABLES["table5"]["rows"]
+    trainings = module("paper_trainings", monkeypatch)
+    found = {
+        (size, magnitude): [trainings.Training((1.0,), (top1 / 100,))]
+        for size, row in paper.items()
+        for magnitude, (top1, _) in row.items()
+    }
+
+    class Arguments:
+        sizes, magnitudes = list(paper), [5, 10, 15]
+
+    assert "+1.30 points" in command.interaction(found, Arguments)
+    assert [max(row, key=lambda m: row[m][0]) for row in paper.values()] == [5, 10, 15]
+
+
+def test_rewards_of_table_3_are_the_fact_sheets() -> None:
+    rows = TABLES["table3"]["rows"]
+    for where, expected in (
+        ("tpu_v3", [0.828, 0.848508, 0.810479, 0.740506]),
+        ("v100", [0.828, 0.849016, 0.818583, 0.75704]),
+    ):
+        rewards = [
+            row["top1"] / 100
+            * (rows["none"][where] / row[where]) ** -0.07
+            * (row["params"] / rows["none"]["params"]) ** -0.05
+            for row in rows.values()
+        ]  # fmt: skip
+        assert rewards == pytest.approx(expected, abs=1e-6)
+
+
+def test_sizes_that_the_paper_prints_agree_with_the_networks_counted() -> None:
+    """To what the paper rounds to, and the other counts of V2-S, V2-L and B0 that the fact sheet explains."""
+    printed = {
+        name: row["params"]
+        for table in TABLES.values()
+        for name, row in table["rows"].items()
+        if str(name).startswith("efficientnet") and row.get("params")
+    }
+    assert len(printed) >= 13
+    for name, params in printed.items():
+        counted = count(read_yaml(Architecture, name), num_classes=1000, resolution=32).params / 1e6
+        assert params == pytest.approx(counted, rel=0.04 if params != 24 else 0.13)
+
+
+def test_differences_of_table_13_are_the_fact_sheets() -> None:
+    rows = TABLES["table13"]["rows"]
+    gains = [row["adaptive"][0] - row["fixed"][0] for row in rows.values()]
+    assert gains == pytest.approx([0.8, 0.7])
+
+
+def test_networks_of_timm_are_left_out_where_timm_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidates = module("candidates", monkeypatch)
+    monkeypatch.setattr(candidates, "timm_module", lambda: None)
+    assert candidates.timm_candidates(["nfnet-f0", "resnet50"]) == []
+    assert "timm does not import" in capsys.readouterr().out
+
+
+def test_cells_of_table_5_train_by_a_recipe_of_constant_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells of Table 5 differ in size and magnitude alone."""
+    trainings = module("paper_trainings", monkeypatch)
+
+    class Arguments:
+        recipe, epochs, batch_size, source = "cifar10", 3, 32, "images"
+        learning_rate, averaging_decay = 0.002, None
+
+    recipe = trainings.at_its_end(
+        trainings.base_recipe(
+            Arguments, num_training_stages=1, resolution=Ramp(48, 48), randaugment=Ramp(5, 5)
+        )
+    )
+    (stage,) = recipe.training_stages()
+    assert (stage.resolution, stage.randaugment, stage.epochs) == (48, 5, 3)
+    assert (recipe.learning_rate, recipe.averaging_decay) == (0.002, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "what"),
+    [
+        ("table5_magnitude", ("--sizes", "16"), "images of 16 px are too small"),
+        ("table12_networks", ("--resolution", "32"), "images of 16 px are too small"),
+        ("table13_ablation", ("--resolution", "32"), "images of 16 px are too small"),
+        ("table12_networks", ("--networks", "resnet51"), "did you mean 'resnet50'"),
+        ("table13_ablation", ("--recipe", "cifar11"), "did you mean 'cifar10'"),
+        ("table5_magnitude", ("nowhere.parquet",), "nowhere.parquet: there is no such file"),
+    ],
+)
+def test_impossible_trainings_of_the_papers_tables_are_refused_before_any(
+    command: str,
+    words: tuple[str, ...],
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [command, *words])
+    with pytest.raises(SystemExit) as ended:
+        module(command, monkeypatch).main()
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert what in err

@@ -1,0 +1,136 @@
+"""Counts against the published ones, to the last digit; counting in parts equals counting whole."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from places import GOLDEN
+
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.counting import count, count_module
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import read_yaml
+
+EXPECTED: dict[str, Any] = yaml.safe_load((GOLDEN / "networks.yaml").read_text())
+NETWORKS = sorted(EXPECTED["networks"])
+# of each family one; that counting in parts equals counting whole is asked of other networks too
+WHOLE = ("efficientnet-b1", "efficientnetv2-b2", "efficientnetv2-l", "resnet50")
+
+
+def test_golden_counts_are_those_of_exactly_the_published_networks() -> None:
+    assert sorted(path.stem for path in Architecture.SHIPPED.glob("*.yaml")) == NETWORKS
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_published_networks_have_the_published_counts(name: str) -> None:
+    golden, architecture = EXPECTED["networks"][name], read_yaml(Architecture, name)
+    for resolution, macs in golden["macs_by_resolution"].items():
+        counts = count(architecture, num_classes=1000, resolution=resolution)
+        assert (counts.params, counts.macs) == (golden["params"], macs)
+    for num_classes, params in golden.get("params_by_classes", {}).items():
+        assert count(architecture, num_classes=num_classes, resolution=224).params == params
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_stages_of_published_networks_have_the_published_counts(name: str) -> None:
+    golden, architecture = EXPECTED["networks"][name], read_yaml(Architecture, name)
+    counts = count(architecture, num_classes=1000, resolution=golden["table_resolution"])
+    assert [stage.params for stage in counts.stages] == golden["stage_params"]
+    assert [stage.macs for stage in counts.stages] == golden["stage_macs"]
+    assert [stage.out_side for stage in counts.stages] == golden["stage_sides"]
+    without = counts.params - (architecture.head_channels + 1) * 1000
+    assert without == golden["params_without_classifier"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_published_networks_built_whole_have_the_published_counts(name: str) -> None:
+    """One module on the meta device, its parameters by stage, and torch's FlopCounterMode over all of it."""
+    golden = EXPECTED["networks"][name]
+    with torch.device("meta"):
+        network = build_network(read_yaml(Architecture, name), num_classes=1000)
+    assert [sum(p.numel() for p in stage.parameters()) for stage in network.stages] == golden["stage_params"]
+    side = golden["table_resolution"]
+    whole = count_module(network, 1, 3, side, side)
+    assert (whole.params, whole.macs) == (golden["params"], golden["macs_by_resolution"][side])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_headers_of_published_files_state_the_counts(name: str) -> None:
+    golden = EXPECTED["networks"][name]
+    side = golden["table_resolution"]
+    header, command = (Architecture.SHIPPED / f"{name}.yaml").read_text().splitlines()[:2]
+    macs = golden["macs_by_resolution"][side]
+    assert header.endswith(f"{golden['params']:,} parameters, {macs:,} MACs at {side} px, 1,000 classes")
+    assert command == f"#   nas describe {name}"
+
+
+def b4_sized(rows: list[list[Any]]) -> Architecture:
+    backbone = read_yaml(Architecture, "efficientnet-b4")
+    stages = tuple(
+        Stage(
+            op=op,
+            kernel_size=kernel,
+            stride=stage.stride,
+            expansion_ratio=expansion,
+            channels=stage.channels,
+            layers=layers,
+            se_ratio=0.25 if op == "mbconv" else 0.0,
+        )
+        for (op, kernel, expansion, layers), stage in zip(rows, backbone.stages, strict=True)
+    )
+    return Architecture(stem_channels=48, stages=stages, head_channels=1792)
+
+
+@pytest.mark.parametrize("golden", EXPECTED["b4_sized"], ids=lambda golden: golden["name"])
+def test_members_of_the_paper_space_have_the_computed_counts(golden: dict[str, Any]) -> None:
+    architecture = b4_sized(golden["stages"])
+    space = read_yaml(SearchSpace, "paper")
+    assert space.decode(space.encode(architecture)) == architecture
+    for resolution, macs in golden["macs"].items():
+        counts = count(architecture, num_classes=1000, resolution=resolution)
+        assert (counts.params, counts.macs) == (golden["params"], macs)
+
+
+@pytest.mark.parametrize("fused", [0, 3, 5, 7])
+def test_b4_with_fused_stages_as_in_table_3(fused: int) -> None:
+    """EfficientNetV2, Table 3, recomputed: kernels kept, no squeeze-excite in fused stages."""
+    backbone = read_yaml(Architecture, "efficientnet-b4")
+    rows = [
+        ["fused_mbconv" if i < fused else "mbconv", stage.kernel_size, stage.expansion_ratio, stage.layers]
+        for i, stage in enumerate(backbone.stages)
+    ]
+    counts = count(b4_sized(rows), num_classes=1000, resolution=380)
+    assert [counts.params, counts.macs] == EXPECTED["b4_fused"][fused]
+
+
+@pytest.mark.parametrize("extreme", ["smallest", "largest"])
+def test_extremes_of_the_paper_space_have_the_computed_counts(extreme: str) -> None:
+    space, golden = read_yaml(SearchSpace, "paper"), EXPECTED["paper_space_extremes"][extreme]
+    architecture = space.decode(getattr(space, extreme)())
+    for resolution, macs in golden["macs"].items():
+        counts = count(architecture, num_classes=1000, resolution=resolution)
+        assert (counts.params, counts.macs) == (golden["params"], macs)
+
+
+def test_counting_block_by_block_equals_counting_the_whole_network() -> None:
+    space = read_yaml(SearchSpace, "cifar")
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        architecture = space.decode(space.choice_space().sample(rng))
+        with torch.device("meta"):
+            network = build_network(architecture, num_classes=7)
+        whole = count_module(network, 1, 3, 40, 40)
+        parts = count(architecture, num_classes=7, resolution=40)
+        assert (parts.params, parts.macs, parts.activations) == (whole.params, whole.macs, whole.activations)
+
+
+@pytest.mark.parametrize("resolution", [64, 65, 75])
+def test_both_paddings_have_the_same_counts(resolution: int) -> None:
+    symmetric = read_yaml(Architecture, "efficientnet-b0")
+    same = replace(symmetric, padding="same")
+    counts = count(symmetric, num_classes=10, resolution=resolution)
+    assert count(same, num_classes=10, resolution=resolution) == counts

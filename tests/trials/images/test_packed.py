@@ -1,0 +1,192 @@
+"""Packs of images: shared, keyed by their source, made again when damaged; what cannot be read."""
+
+import multiprocessing
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pictures import encoded, write_folder, write_parquet
+
+from trials.images import pack_writer
+from trials.images.config import DataConfig
+from trials.images.packed import default_cache, open_images
+
+PIXELS = [encoded(i) for i in range(30)]
+
+
+def open_from(source: Path, **changes: Any) -> Any:
+    return open_images(DataConfig(source=str(source), minival=0.2, **changes), resolution=12)
+
+
+def test_changed_source_is_packed_again_and_a_changed_minival_is_not(tmp_path: Path) -> None:
+    source = write_parquet(tmp_path / "a.parquet")
+    open_from(source)
+    packs = set(default_cache().iterdir())
+    open_images(DataConfig(source=str(source), minival=0.4), resolution=12)
+    assert set(default_cache().iterdir()) == packs
+    write_parquet(source, images=[encoded(i + 100) for i in range(60)])
+    assert np.array_equal(open_from(source).images[0].shape, (12, 12, 3))
+    assert set(default_cache().iterdir()) > packs
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no meta", "other labels"])
+def test_a_damaged_pack_is_made_again(damage: str, tmp_path: Path) -> None:
+    source = write_parquet(tmp_path / "a.parquet")
+    cache = tmp_path / "cache"
+    config = DataConfig(source=str(source), minival=0.2)
+    before = np.array(open_images(config, resolution=12, cache=cache).images)
+    (folder,) = [path for path in cache.iterdir() if path.is_dir()]
+    if damage == "truncated":
+        (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:-100])
+    elif damage == "no meta":
+        (folder / "meta.json").unlink()
+    else:
+        (folder / "meta.json").write_text("{}")
+    assert np.array_equal(open_images(config, resolution=12, cache=cache).images, before)
+
+
+def _open_in_child(source: str, cache: str, queue: Any) -> None:
+    pack = open_images(DataConfig(source=source, minival=0.2), resolution=12, cache=Path(cache))
+    queue.put(int(pack.images.sum()))
+
+
+def test_workers_that_start_together_share_one_pack(tmp_path: Path) -> None:
+    source, cache = write_parquet(tmp_path / "a.parquet"), tmp_path / "cache"
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    children = [
+        context.Process(target=_open_in_child, args=(str(source), str(cache), queue)) for _ in range(3)
+    ]
+    for child in children:
+        child.start()
+    sums = {queue.get(timeout=300) for _ in children}
+    for child in children:
+        child.join()
+    assert len(sums) == 1
+    assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
+
+
+def test_failed_packing_leaves_no_pack_behind(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    source = write_parquet(tmp_path / "a.parquet", images=[*PIXELS, b"junk"])
+    with pytest.raises(ValueError, match="cannot be read"):
+        open_images(DataConfig(source=str(source), minival=0.2), resolution=12, cache=cache)
+    assert not [path for path in cache.iterdir() if path.is_dir()]
+
+
+def pack_folder(cache: Path) -> Path:
+    (folder,) = [path for path in cache.iterdir() if path.is_dir()]
+    return folder
+
+
+def test_changed_bytes_of_a_pack_are_found_when_it_is_verified(tmp_path: Path) -> None:
+    cache, config = tmp_path / "cache", DataConfig(source=str(write_parquet(tmp_path / "a.parquet")))
+    before = np.array(open_images(config, resolution=12, cache=cache).images)
+    file = pack_folder(cache) / "images.npy"
+    content = bytearray(file.read_bytes())
+    content[-1000] ^= 1
+    file.write_bytes(content)
+    assert not np.array_equal(open_images(config, resolution=12, cache=cache).images, before)
+    assert np.array_equal(open_images(config, resolution=12, cache=cache, verify=True).images, before)
+
+
+def test_what_a_killed_packing_left_is_removed(tmp_path: Path) -> None:
+    cache, config = tmp_path / "cache", DataConfig(source=str(write_parquet(tmp_path / "a.parquet")))
+    open_images(config, resolution=12, cache=cache)
+    folder = pack_folder(cache)
+    (cache / f".packing-{folder.name}-left").mkdir()
+    (cache / ".packing-another-left").mkdir()
+    shutil.rmtree(folder)
+    open_images(config, resolution=12, cache=cache)
+    assert not list(cache.glob(f".packing-{folder.name}-*"))
+    assert (cache / ".packing-another-left").exists()
+
+
+def test_few_unreadable_pictures_are_left_out_and_named(tmp_path: Path) -> None:
+    images = [*PIXELS, b"junk", *PIXELS, b""]
+    source = write_parquet(tmp_path / "a.parquet", images=images, labels=[i % 3 for i in range(62)])
+    for _ in range(2):  # packed, and found packed
+        pack = open_from(source, max_corrupt=0.05)
+        assert pack.corrupt == ("a.parquet, row 30 (not a picture)", "a.parquet, row 61 (no bytes)")
+        assert not {30, 61} & {*pack.train.tolist(), *pack.minival.tolist()}
+        assert len(pack.train) + len(pack.minival) == 60
+    with pytest.raises(ValueError, match=r"2 of 62 pictures cannot be read: .*max_corrupt \(0\.01 now\)"):
+        open_from(source)
+
+
+def test_the_split_is_the_same_at_every_resolution(tmp_path: Path) -> None:
+    images = [*PIXELS, b"junk", *PIXELS]
+    source = write_parquet(tmp_path / "a.parquet", images=images, labels=[i % 3 for i in range(61)])
+    config = DataConfig(source=str(source), minival=0.2, max_corrupt=0.05)
+    first, second = (open_images(config, resolution=resolution) for resolution in (8, 16))
+    assert np.array_equal(first.train, second.train)
+    assert np.array_equal(first.minival, second.minival)
+
+
+def test_a_picture_that_vanishes_while_packing_is_unreadable(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    (root / "cat" / "0.png").unlink()
+    (root / "cat" / "0.png").symlink_to(root / "cat" / "1.JPG")
+    (root / "cat" / "3.png").write_bytes(b"")
+    pack = open_from(root, max_corrupt=0.1)
+    assert pack.corrupt == ("cat/3.png (no bytes)",)
+
+
+def test_progress_of_packing_ends_at_the_number_of_images(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    config = DataConfig(source=str(write_parquet(tmp_path / "a.parquet")), minival=0.2)
+    open_images(config, resolution=12, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (60, 60)
+
+
+def test_cache_that_cannot_be_written_is_refused_with_advice(tmp_path: Path) -> None:
+    config = DataConfig(source=str(write_parquet(tmp_path / "a.parquet")))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ValueError, match=r"packed images cannot be kept here .* set XDG_CACHE_HOME"):
+        open_images(config, resolution=12, cache=tmp_path / "file" / "packs")
+
+
+def test_packing_on_a_full_disk_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DataConfig(source=str(write_parquet(tmp_path / "a.parquet")))
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(ValueError, match=r"packing 60 images at 12 px needs 0\.0 GB and 0\.0 GB are free"):
+        open_images(config, resolution=12, cache=tmp_path / "cache")
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+def test_decoding_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_folder(tmp_path / "animals", per_class=70)
+    (root / "cow" / "3.png").write_bytes(b"junk")
+    config = DataConfig(source=str(root), minival=0.2)
+    here = open_images(config, resolution=12, cache=tmp_path / "a")
+    monkeypatch.setattr(pack_writer, "FEW", 0)
+    there = open_images(config, resolution=12, cache=tmp_path / "b")
+    assert np.array_equal(here.images, there.images)
+    assert here.corrupt == there.corrupt == ("cow/3.png (not a picture)",)
+
+
+def test_decoding_process_that_dies_is_reported_with_its_exit_code(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = pack_writer._Process(str(tmp_path / "nowhere.npy"))
+    with pytest.raises(ValueError, match="a process that decodes pictures ended with code 1"):
+        process.decode([(0, "a", encoded(0))])
+    process.close()
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_a_file_system_that_fails_stops_the_packing(
+    few: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture that cannot be fetched now may be fetched later: leaving it out would change the split."""
+    root = write_folder(tmp_path / "animals")
+    monkeypatch.setattr(pack_writer, "FEW", few)
+    (root / "cat" / "0.png").unlink()
+    (root / "cat" / "0.png").symlink_to("/proc/self/mem")  # opens, and fails when it is read
+    with pytest.raises(ValueError, match=r"cat/0\.png: cannot be read now"):
+        open_from(root, max_corrupt=0.5)

@@ -1,0 +1,258 @@
+"""Sources: folders, shards and URLs; labels of every kind; what a search must not see."""
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from pictures import encoded, write_folder, write_parquet
+
+from trials.images.config import DataConfig, find_images
+from trials.images.packed import open_images
+
+
+def open_from(source: Path | str, **changes: Any) -> Any:
+    return open_images(DataConfig(source=str(source), **{"minival": 0.25, **changes}), resolution=12)
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    """fsspec's file system in memory, empty before and after."""
+    filesystem = fsspec.filesystem("memory")
+    filesystem.store.clear()
+    yield filesystem
+    filesystem.store.clear()
+
+
+def copy_to(filesystem: Any, root: Path, target: str) -> str:
+    for path in root.rglob("*"):
+        if path.is_file():
+            filesystem.pipe_file(f"{target}/{path.relative_to(root)}", path.read_bytes())
+    return f"memory://{target}"
+
+
+# ---------------------------------------------------------------------- folders
+
+
+def test_folder_of_class_folders_is_a_source_of_labelled_images(tmp_path: Path) -> None:
+    pack = open_from(write_folder(tmp_path / "animals"))
+    assert pack.classes == ("cat", "cow", "dog")
+    assert np.bincount(pack.labels).tolist() == [12, 12, 12]
+    assert len(pack.train) + len(pack.minival) == 36
+
+
+def test_stray_files_in_class_folders_are_ignored(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    expected = open_from(root)
+    for name in ("README.md", ".DS_Store", "cat/Thumbs.db", "cat/notes.txt", ".git/x.png", "empty/list.csv"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("stray")
+    pack = open_from(root)
+    assert pack.classes == expected.classes
+    assert np.array_equal(pack.images, expected.images)
+
+
+def test_pictures_below_a_class_folder_belong_to_it(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    (root / "cat" / "more").mkdir()
+    (root / "cat" / "more" / "x.png").write_bytes(encoded(7))
+    assert np.bincount(open_from(root).labels).tolist() == [13, 12, 12]
+
+
+def test_symbolic_links_to_class_folders_are_followed_once(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    os.symlink(root, root / "cat" / "loop")
+    elsewhere = write_folder(tmp_path / "elsewhere", classes=("emu",))
+    os.symlink(elsewhere / "emu", root / "emu")
+    pack = open_from(root)
+    assert pack.classes == ("cat", "cow", "dog", "emu")
+    assert len(pack.labels) == 48
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda root: (root / "x.png").write_bytes(encoded(0)), r"x\.png lies in no class folder"),
+        (
+            lambda root: [p.rename(root / p.name) for p in (root / "cat").iterdir()],
+            "11 more pictures lie",
+        ),
+    ],
+)
+def test_pictures_outside_class_folders_are_refused(make: Any, words: str, tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    make(root)
+    with pytest.raises(ValueError, match=words):
+        open_from(root)
+
+
+def test_source_of_one_class_or_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="all images have the label cat"):
+        open_from(write_folder(tmp_path / "a", classes=("cat",)))
+    (tmp_path / "b" / "cat").mkdir(parents=True)
+    (tmp_path / "b" / "cat" / "a.txt").write_text("x")
+    with pytest.raises(ValueError, match=r"no \.parquet file and no picture"):
+        open_from(tmp_path / "b")
+
+
+# ---------------------------------------------------------------------- held-out splits
+
+
+def test_folder_with_splits_is_read_without_its_test_pictures(tmp_path: Path) -> None:
+    write_folder(tmp_path / "set" / "train")
+    for split in ("val", "test"):
+        write_folder(tmp_path / "set" / split, per_class=3)
+    pack = open_from(tmp_path / "set")
+    assert pack.classes == ("cat", "cow", "dog")
+    assert np.array_equal(pack.images, open_from(tmp_path / "set" / "train").images)
+
+
+def test_class_folder_that_is_called_train_is_a_class(tmp_path: Path) -> None:
+    assert open_from(write_folder(tmp_path / "rail", classes=("bus", "train"))).classes == ("bus", "train")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.parquet", "test.parquet"),
+        ("train-00000-of-00001.parquet", "validation-00000-of-00001.parquet"),
+        ("data/train-0.parquet", "data/test-0.parquet"),
+        ("train/0.parquet", "test/0.parquet"),
+        ("everything.parquet", "eval.parquet"),
+        ("cifar10-train.parquet", "cifar10-test.parquet"),
+        ("flowers.parquet", "flowers_evaluation.parquet"),
+    ],
+)
+def test_parquet_files_of_several_splits_are_read_without_the_held_out_ones(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    for i, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_parquet(tmp_path / name, images=[encoded(100 * i + j) for j in range(30)])
+    assert np.array_equal(open_from(tmp_path).images, open_from(tmp_path / names[0]).images)
+    if "/" not in names[0]:
+        assert np.array_equal(open_from(tmp_path / "*.parquet").images, open_from(tmp_path / names[0]).images)
+
+
+def test_only_held_out_splits_are_refused_unless_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "test.parquet")
+    write_parquet(tmp_path / "val-0.parquet")
+    with pytest.raises(ValueError, match="holds only test, val, which a search must not see"):
+        open_from(tmp_path)
+    assert len(open_from(tmp_path / "test.parquet").labels) == 60
+    write_folder(tmp_path / "set" / "test")
+    with pytest.raises(ValueError, match="holds only test, which a search must not see"):
+        open_from(tmp_path / "set")
+
+
+# ---------------------------------------------------------------------- labels
+
+
+def test_class_names_become_labels_in_alphabetical_order_over_all_shards(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", count=20, labels=["pear", "fig"] * 10)
+    write_parquet(tmp_path / "b.parquet", count=20, labels=["apple", "fig"] * 10)
+    pack = open_from(tmp_path)
+    assert pack.classes == ("apple", "fig", "pear")
+    assert pack.labels.tolist() == [2, 1] * 10 + [0, 1] * 10
+
+
+def test_dictionary_encoded_class_names_are_read_as_names(tmp_path: Path) -> None:
+    labels = pa.array(["b", "a"] * 10).dictionary_encode()
+    assert open_from(write_parquet(tmp_path / "a.parquet", count=20, labels=labels)).classes == ("a", "b")
+
+
+def test_lists_in_a_label_column_are_several_labels(tmp_path: Path) -> None:
+    features = {"info": {"features": {"labels": {"feature": {"names": ["x", "y", "z"]}}}}}
+    source = write_parquet(
+        tmp_path / "a.parquet",
+        count=30,
+        labels=[[0], [1, 2], [2, 0, 1]] * 10,
+        label_column="labels",
+        metadata={"huggingface": json.dumps(features)},
+    )
+    pack = open_from(source)
+    assert pack.classes == ("x", "y", "z")
+    assert pack.labels[:3].tolist() == [[0, -1, -1], [1, 2, -1], [2, 0, 1]]
+    assert len(np.intersect1d(pack.train, pack.minival)) == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([[0], []] * 10, "row 1: the list of labels is empty"),
+        ([[0], [1, 1]] * 10, "row 1: a label stands twice"),
+        ([[0], [-2]] * 10, "row 1: a label is -2"),
+        ([[0], None] * 10, "10 rows have no label"),
+        (["a", ""] * 10, "row 1: the label is empty text"),
+        ([["a"], ["b"]] * 10, "the column of labels is list"),
+        ([0.0, 1.0] * 10, "the column of labels is double"),
+        ([[3], [3]] * 10, "all images have the label 3"),
+        (["a"] * 20, "all images have the label a"),
+    ],
+)
+def test_values_that_are_no_label_are_refused_by_row(labels: list[Any], words: str, tmp_path: Path) -> None:
+    source = write_parquet(tmp_path / "a.parquet", count=20, labels=labels)
+    with pytest.raises(ValueError, match=words):
+        open_from(source)
+
+
+def test_shards_with_labels_of_different_kinds_are_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", count=20)
+    write_parquet(tmp_path / "b.parquet", count=20, labels=["x", "y"] * 10)
+    with pytest.raises(ValueError, match="labels of different kinds"):
+        open_from(tmp_path)
+
+
+# ---------------------------------------------------------------------- file systems
+
+
+def test_sources_on_any_file_system_give_the_same_images(memory: Any, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "animals")
+    (tmp_path / "shards").mkdir()
+    write_parquet(tmp_path / "shards" / "train-0.parquet", count=30)
+    write_parquet(tmp_path / "shards" / "test-0.parquet", count=30)
+    for root in (folder, tmp_path / "shards"):
+        url = copy_to(memory, root, f"/{root.name}")
+        here, there = open_from(root), open_from(url)
+        assert np.array_equal(here.images, there.images)
+        assert np.array_equal(here.minival, there.minival)
+        assert np.array_equal(open_from(f"file://{root}").images, here.images)
+    one = open_from("memory://shards/train-*.parquet")
+    assert np.array_equal(one.images, open_from("memory://shards/train-0.parquet").images)
+
+
+def test_remote_file_that_changed_is_another_source(memory: Any, tmp_path: Path) -> None:
+    url = copy_to(memory, write_folder(tmp_path / "animals"), "/animals")
+    before = find_images(DataConfig(source=url)).identity
+    assert find_images(DataConfig(source=url)).identity == before
+    memory.pipe_file("/animals/cat/0.png", encoded(999))
+    assert find_images(DataConfig(source=url)).identity != before
+
+
+@pytest.mark.parametrize(
+    ("url", "package"),
+    [("s3://bucket/set", "s3fs"), ("gs://bucket/set", "gcsfs"), ("hf://datasets/a/b", "huggingface_hub")],
+)
+def test_file_system_whose_package_is_missing_is_refused_by_its_name(url: str, package: str) -> None:
+    if importlib.util.find_spec(package):
+        pytest.skip(f"{package} is installed")
+    with pytest.raises(ValueError, match=f"a package is missing: .*{package}"):
+        open_from(url)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("nonsense://a/b", "Protocol not known: nonsense"),
+        ("memory://nowhere", "no such file or folder"),
+    ],
+)
+def test_sources_whose_url_cannot_be_opened_say_why(source: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        open_from(source)

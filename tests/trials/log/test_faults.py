@@ -1,0 +1,250 @@
+"""A search that is killed, or loses power, or meets a failing disk, at any step ends as if nothing had been.
+
+Every step of the disk of a 12-trial run with segments of 4 is a place to fail. The oracle is the run that
+nobody disturbed: same asks, same rows, but for times and attempts. What is left of a crash is put on the disk
+and the search is started on it; crashes that leave the same files are tried once.
+"""
+
+import errno
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_files import Crash, Fault, FaultyDisk, Image, Operation
+from formula import formula_worker
+
+from nas.results.verify import verify_run
+from nas.search.config import SearchConfig
+from nas.search.search import search
+from nas.strategies.strategy import STRATEGIES
+from search_spaces.settings.yaml_files import ConfigError, from_mapping
+from trials.executors.simulated import simulated
+from trials.log.disk_wait import LogNotWrittenError, Patience
+from trials.log.durable_files import DurableFiles
+from trials.log.store import RunStore
+
+SEED = 20260203  # of the sample that the ordinary tests take
+SAMPLE = 4  # crashes for each strategy
+TIMES = {"asked_at", "started_at", "finished_at", "attempts"}
+EVOLUTION = {"population": 4, "tournament": 2}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "evolution": EVOLUTION,
+    "successive_halving": {"over": {"name": "evolution", **EVOLUTION}, "eta": 2, "min_epochs": 1},
+}
+RECIPES = {"successive_halving": {"schedule": "constant", "averaging_decay": 0.9, "warmup_epochs": 0}}
+STEPS_THAT_NEED_SPACE = ("make_folder", "create", "write", "sync", "rename")
+
+
+def config_of(strategy: str, **changes: Any) -> SearchConfig:
+    mapping = {
+        "space": "tiny",
+        "data": {"source": "digits"},
+        "recipe": {
+            "epochs": 2, "batch_size": 64, "resolution": 16, "flip": False, **RECIPES.get(strategy, {})
+        },
+        "strategy": {"name": strategy, **SETTINGS.get(strategy, {})},
+        "reward": {"step_time_ratio": -0.07, "params": -0.05},
+        "baseline": 3,
+        "budget": {"trials": 12},
+    }  # fmt: skip
+    return from_mapping(SearchConfig, {**mapping, **changes}, name="search.yaml")
+
+
+def run(folder: Path, config: SearchConfig, disk: FaultyDisk, *, patience: Patience | None = None) -> None:
+    open_run = partial(RunStore, files=DurableFiles(disk), segment_size=4, patience=patience)
+    search(config, folder, execute=simulated(), start=formula_worker, open_run=open_run)
+
+
+Record = tuple[list[Any], list[Any]]
+
+
+def recorded(folder: Path) -> Record:
+    """All asks and rows but for what may differ between runs of one search."""
+    with RunStore(folder, segment_size=4) as store:
+        assert not store.in_flight()
+        asks, trials = store.asks, store.trials
+    return tuple(
+        [{name: value for name, value in rows[i].items() if name not in TIMES} for i in sorted(rows)]
+        for rows in (asks, trials)
+    )  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a crash at one step leaves."""
+
+    kind: str
+    operation: Operation
+    image: Image
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The undisturbed run of a strategy: its record, its steps, and every crash that it could have met."""
+
+    record: Record
+    operations: list[Operation]
+    crashes: list[Left]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Makes the undisturbed run of a strategy, once."""
+
+    @cache
+    def of(strategy: str) -> Whole:
+        parent = tmp_path_factory.mktemp(strategy)
+        operations: list[Operation] = []
+        crashes: list[Left] = []
+
+        def watch(operation: Operation, disk: FaultyDisk, data: bytes) -> None:
+            operations.append(operation)
+            crashes.append(Left("before", operation, disk.image()))
+            if operations[1:]:
+                crashes.append(Left("after", operations[-2], disk.image()))
+            if operation.name == "write":
+                crashes.append(Left("torn", operation, disk.torn_image(operation.path, data)))
+            unsynced, nameless = disk.power_images()
+            crashes.append(Left("power lost", operation, unsynced))
+            crashes.append(Left("power lost, names first", operation, nameless))
+
+        disk = FaultyDisk(parent, watch=watch)
+        run(parent / "run", config_of(strategy), disk)
+        crashes.append(Left("after", operations[-1], disk.image()))
+        return Whole(recorded(parent / "run"), operations, crashes)
+
+    return of
+
+
+def distinct(crashes: list[Left]) -> Iterator[tuple[Left, int]]:
+    """One crash of each image, and how many leave it."""
+    by_key: dict[Any, list[Left]] = {}
+    for crash in crashes:
+        by_key.setdefault(crash.image.key, []).append(crash)
+    return ((same[0], len(same)) for same in by_key.values())
+
+
+def check(folder: Path, strategy: str, expected: Record, case: object) -> None:
+    """Continues the search to its end; it is then the run that nobody disturbed."""
+    run(folder, config_of(strategy), FaultyDisk(folder.parent))
+    assert recorded(folder) == expected, case
+    assert verify_run(folder).faults == (), case
+
+
+def survive(parent: Path, crash: Left, strategy: str, expected: Record) -> None:
+    parent.mkdir()
+    crash.image.write(parent)
+    check(parent / "run", strategy, expected, (crash.kind, crash.operation))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_crash_at_a_sample_of_disk_steps_loses_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
+    undisturbed = whole(strategy)
+    crashes = [crash for crash, _ in distinct(undisturbed.crashes)]
+    for i, crash in enumerate(random.Random(SEED).sample(crashes, SAMPLE)):
+        survive(tmp_path / str(i), crash, strategy, undisturbed.record)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_crash_at_every_disk_step_loses_nothing(
+    strategy: str, whole: Any, tmp_path: Path, record_property: Any
+) -> None:
+    undisturbed = whole(strategy)
+    cases = tried = 0
+    for crash, same in distinct(undisturbed.crashes):
+        survive(tmp_path / str(tried), crash, strategy, undisturbed.record)
+        cases, tried = cases + same, tried + 1
+    print(f"\n{strategy}: {len(undisturbed.operations)} steps, {cases} crashes, {tried} different ones")
+    assert cases > 1000
+
+
+def disturbed(parent: Path, strategy: str, fault: Fault, *, patience: Patience | None = None) -> bool:
+    """Runs until the fault ends it; whether it did."""
+    parent.mkdir(exist_ok=True)
+    try:
+        run(parent / "run", config_of(strategy), FaultyDisk(parent, fault=fault), patience=patience)
+    except (Crash, ConfigError, LogNotWrittenError):
+        return True
+    return False
+
+
+def sampled(operations: list[Operation], count: int, *names: str) -> list[int]:
+    numbers = [operation.number for operation in operations if not names or operation.name in names]
+    return sorted(random.Random(SEED).sample(numbers, min(count, len(numbers))))
+
+
+def check_failing_disk(whole: Whole, strategy: str, parent: Path, steps: list[int], error: int) -> None:
+    """Once: a patient search goes on by itself, another one stops. For ever: it stops. All continue."""
+    for at in steps:
+        folder = parent / f"{error}-{at}"
+        folder.mkdir()
+        for name, forever in (("once", False), ("ever", True)):
+            disturbed(folder / name, strategy, Fault(at, error, forever))
+            check(folder / name / "run", strategy, whole.record, (name, error, whole.operations[at]))
+        if error == errno.ENOSPC and whole.operations[at].name != "make_folder":
+            patience = Patience(seconds=60, sleep=lambda seconds: None)
+            assert not disturbed(folder / "patient", strategy, Fault(at, error), patience=patience)
+            assert recorded(folder / "patient" / "run") == whole.record
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_a_failing_disk_stops_the_search_and_loses_nothing(whole: Any, tmp_path: Path, error: int) -> None:
+    undisturbed = whole("evolution")
+    names = STEPS_THAT_NEED_SPACE if error == errno.ENOSPC else ()
+    check_failing_disk(undisturbed, "evolution", tmp_path, sampled(undisturbed.operations, 3, *names), error)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_disk_that_fails_at_any_step_loses_nothing(
+    strategy: str, whole: Any, tmp_path: Path, error: int
+) -> None:
+    undisturbed = whole(strategy)
+    steps = [operation.number for operation in undisturbed.operations]
+    if error == errno.ENOSPC:
+        steps = sampled(undisturbed.operations, len(steps), *STEPS_THAT_NEED_SPACE)
+    check_failing_disk(undisturbed, strategy, tmp_path, steps, error)
+    print(f"\n{strategy}: {errno.errorcode[error]} at {len(steps)} steps, once and for ever")
+
+
+def check_double_crash(whole: Whole, strategy: str, parent: Path, rng: random.Random) -> None:
+    """A crash, and another one (of any kind) while the driver recovers, or later."""
+    crash = rng.choice(whole.crashes)
+    parent.mkdir()
+    crash.image.write(parent)
+    second = Fault(rng.randrange(80), rng.choice(["before", "after", "torn"]))
+    disturbed(parent, strategy, second)
+    check(parent / "run", strategy, whole.record, (crash.kind, crash.operation, second))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_second_crash_during_recovery_loses_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    for i in range(2):
+        check_double_crash(whole(strategy), strategy, tmp_path / str(i), rng)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_many_second_crashes_during_recovery_lose_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
+    rng = random.Random(SEED + 1)
+    for i in range(200):
+        check_double_crash(whole(strategy), strategy, tmp_path / str(i), rng)
+    print(f"\n{strategy}: 200 double crashes")
+
+
+def test_simulated_crashes_leave_the_disk_as_a_driver_that_dies_there(whole: Any, tmp_path: Path) -> None:
+    """What is made from images and what a driver that dies there leaves is the same."""
+    undisturbed = whole("evolution")
+    for i, at in enumerate(sampled(undisturbed.operations, 5)):
+        assert disturbed(tmp_path / str(i), "evolution", Fault(at, "before"))
+        check(tmp_path / str(i) / "run", "evolution", undisturbed.record, undisturbed.operations[at])

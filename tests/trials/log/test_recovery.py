@@ -1,0 +1,315 @@
+"""A log with damaged, deleted, foreign, older and newer files: what is mended, refused, and said."""
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MakeConfig
+from formula import formula_worker
+from old_runs import copy_old_run, lose_trial, make_later, part
+from test_search import identity
+
+from nas.cli import main
+from nas.results.verify import verify_run
+from nas.search.search import SearchResult, search
+from search_spaces.settings.yaml_files import ConfigError
+from trials.executors.simulated import simulated
+from trials.log.lost_trials import LostTrialsError
+from trials.log.parts import part_bytes
+from trials.log.run_reader import read_run
+from trials.log.schema import ASK_SCHEMA
+from trials.log.store import RunStore
+
+
+def run(config: Any, folder: Path, *, segment_size: int = 100) -> SearchResult:
+    open_run = partial(RunStore, segment_size=segment_size)
+    return search(config, folder, execute=simulated(), start=formula_worker, open_run=open_run)
+
+
+def segment(folder: Path, kind: str, first: int) -> Path:
+    (path,) = (folder / "log" / kind).glob(f"s{first:08d}-*.parquet")
+    return path
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def learned(result: SearchResult) -> list[Any]:
+    """Rows but for their places, which differ where a lost row was written again."""
+    return [row[:1] + row[3:] for row in identity(result)]
+
+
+@pytest.fixture
+def parts(make_config: MakeConfig, tmp_path: Path) -> Path:
+    """A finished run of parts."""
+    run(make_config(), tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def segments(make_config: MakeConfig, tmp_path: Path) -> Path:
+    """A finished run of segments of 4."""
+    run(make_config(), tmp_path / "run", segment_size=4)
+    return tmp_path / "run"
+
+
+# ---------------------------------------------------------------------- segments
+
+
+def test_finished_blocks_become_segments_and_nothing_else_changes(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = make_config(budget={"trials": 14})
+    whole, cut = run(config, tmp_path / "parts"), run(config, tmp_path / "segments", segment_size=4)
+    assert identity(whole) == identity(cut)
+    for kind in ("asks", "trials", "epochs"):
+        names = sorted(path.name[:18] for path in (tmp_path / "segments" / "log" / kind).iterdir())
+        blocks = [f"s{first:08d}-{first + 3:08d}" for first in (0, 4, 8)]
+        assert names == [*blocks, "t00000012.parquet"[:18], "t00000013.parquet"[:18]]
+    for name in ("trials", "epochs"):
+        logs = [RunStore(tmp_path / folder) for folder in ("parts", "segments")]
+        with logs[0] as one, logs[1] as other:
+            assert one.trials.keys() == other.trials.keys(), name
+    assert verify_run(tmp_path / "segments").faults == ()
+
+
+def test_segments_are_read_beside_the_driver(make_config: MakeConfig, segments: Path) -> None:
+    (segments / "trials.parquet").unlink()
+    log = read_run(segments)
+    assert (sorted(log.trials), log.in_flight, log.unreadable) == (list(range(12)), {}, ())
+
+
+def test_a_run_of_parts_is_cut_into_segments_when_it_is_opened(parts: Path) -> None:
+    with RunStore(parts) as store:
+        trials = dict(store.trials)
+    with RunStore(parts, segment_size=6) as store:
+        assert store.trials == trials
+    assert len(list((parts / "log" / "trials").iterdir())) == 2
+    with RunStore(parts, segment_size=100) as store:
+        assert store.trials == trials
+
+
+@pytest.mark.parametrize("kind", ["asks", "trials", "epochs"])
+def test_a_damaged_segment_costs_at_most_its_trials_trainings(
+    make_config: MakeConfig, segments: Path, kind: str
+) -> None:
+    before = run(make_config(), segments, segment_size=4)
+    truncate(segment(segments, kind, 4))
+    with RunStore(segments, segment_size=4) as store:
+        again = [row["trial_id"] for row in store.in_flight()]
+        assert again == ([4, 5, 6, 7] if kind == "trials" else [])
+        assert len(store.quarantined) == 1
+    after = run(make_config(), segments, segment_size=4)
+    assert learned(after) == learned(before)
+    assert verify_run(segments).faults == ()
+    assert len(list((segments / "log" / kind).iterdir())) == 3
+
+
+def test_a_part_that_contradicts_its_segment_is_moved_aside(segments: Path, asked_again: Any) -> None:
+    part(segments, "asks", 5).write_bytes(asked_again(segments, 5))
+    (fault,) = verify_run(segments).faults
+    assert (fault.invariant, fault.is_mendable) == ("I1", True)
+    assert verify_run(segments, repair=True).faults == ()
+    assert len(list((segments / "log" / "quarantine").iterdir())) == 1
+
+
+@pytest.fixture
+def asked_again() -> Callable[[Path, int], bytes]:
+    """The bytes of another ask of the same trial."""
+
+    def make(folder: Path, trial_id: int) -> bytes:
+        with RunStore(folder, segment_size=4) as store:
+            return part_bytes([{**store.asks[trial_id], "seed": 3}], ASK_SCHEMA)
+
+    return make
+
+
+# ---------------------------------------------------------------------- lost files
+
+
+@pytest.mark.parametrize("kind", ["asks", "trials", "epochs"])
+def test_one_deleted_file_is_mended_and_its_trial_counts_once(
+    make_config: MakeConfig, parts: Path, kind: str
+) -> None:
+    before = run(make_config(), parts)
+    part(parts, kind, 5).unlink()
+    after = run(make_config(), parts)
+    assert learned(after) == learned(before)
+    assert verify_run(parts).faults == ()
+
+
+def test_ask_and_row_gone_together_are_refused_until_that_is_accepted(
+    make_config: MakeConfig, parts: Path
+) -> None:
+    lose_trial(parts, 5)
+    with pytest.raises(LostTrialsError, match=r"these trials: 5\. .*\n  nas verify .* --repair"):
+        run(make_config(), parts)
+    assert [fault.invariant for fault in verify_run(parts).faults] == ["I3"]
+    verdict = verify_run(parts, repair=True)
+    assert (verdict.faults, [fault.invariant for fault in verdict.mended]) == ((), ["I3"])
+    rows = run(make_config(), parts).rows
+    assert sorted(row["trial_id"] for row in rows) == [0, 1, 2, 3, 4, *range(6, 13)]
+    assert verify_run(parts).faults == ()
+
+
+def test_lost_last_trial_is_missed_by_the_view(make_config: MakeConfig, parts: Path) -> None:
+    """Its number is the last, but the view has seen it."""
+    lose_trial(parts, 11)
+    with pytest.raises(LostTrialsError, match="these trials: 11"):
+        run(make_config(), parts)
+
+
+def test_log_with_lost_trials_is_refused_and_left_as_it_is(make_config: MakeConfig, parts: Path) -> None:
+    for kind in ("asks", "trials"):
+        truncate(part(parts, kind, 5))
+    before = {path: path.read_bytes() for path in (parts / "log").rglob("*.parquet")}
+    with pytest.raises(LostTrialsError):
+        run(make_config(), parts)
+    assert {path: path.read_bytes() for path in (parts / "log").rglob("*.parquet")} == before
+
+
+def test_an_unanswered_last_ask_that_is_damaged_is_made_again(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder = copy_old_run(tmp_path / "run")
+    truncate(part(folder, "asks", 6))
+    part(folder, "epochs", 6).unlink()
+    assert identity(run(make_config(), folder)) == identity(run(make_config(), tmp_path / "whole"))
+
+
+def test_a_damaged_list_of_repairs_is_moved_aside(make_config: MakeConfig, parts: Path) -> None:
+    part(parts, "trials", 5).unlink()
+    run(make_config(), parts)
+    (parts / "log" / "repairs.json").write_text("[{")
+    assert [fault.invariant for fault in verify_run(parts).faults] == ["I3", "files"]
+    assert verify_run(parts, repair=True).faults == ()
+
+
+@pytest.mark.parametrize("name", ["search.yaml.bak", "log/trials/notes.txt", "log/asks/t5.parquet"])
+def test_foreign_files_in_a_run_are_left_alone_and_named(
+    make_config: MakeConfig, parts: Path, name: str
+) -> None:
+    (parts / name).write_text("mine")
+    run(make_config(budget={"trials": 13}), parts)
+    assert (parts / name).read_text() == "mine"
+    verdict = verify_run(parts)
+    assert verdict.faults == ()
+    assert any(name in note for note in verdict.notes) == name.startswith("log")
+
+
+def test_symbolic_links_out_of_a_run_are_not_followed(
+    make_config: MakeConfig, parts: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.parquet"
+    part(parts, "trials", 5).rename(outside)
+    part(parts, "trials", 5).symlink_to(outside)
+    data = outside.read_bytes()
+    run(make_config(), parts)
+    assert not part(parts, "trials", 5).is_symlink()
+    assert outside.read_bytes() == data
+    (parts / "log" / "epochs").rename(tmp_path / "epochs")
+    (parts / "log" / "epochs").symlink_to(tmp_path / "epochs")
+    with pytest.raises(ConfigError, match="a symbolic link"):
+        run(make_config(), parts)
+
+
+def test_row_of_another_trial_in_a_file_is_noticed(make_config: MakeConfig, parts: Path) -> None:
+    before = run(make_config(), parts)
+    part(parts, "trials", 5).write_bytes(part(parts, "trials", 6).read_bytes())
+    assert [fault.invariant for fault in verify_run(parts).faults] == ["files", "I3"]
+    assert learned(run(make_config(), parts)) == learned(before)
+
+
+def flips_that_pass(folder: Path, count: int) -> int:
+    """Of so many single flipped bits in the log, how many change what is read without being noticed."""
+    rng = random.Random(7)
+    files = sorted((folder / "log").rglob("*.parquet"))
+    with RunStore(folder, segment_size=4) as store:
+        asks, trials = dict(store.asks), dict(store.trials)
+    silent = 0
+    for _ in range(count):
+        path = rng.choice(files)
+        good = path.read_bytes()
+        bit = rng.randrange(8 * len(good))
+        path.write_bytes(good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :])
+        log = verify_run(folder)
+        if not any(fault.invariant == "files" for fault in log.faults):
+            (folder / "trials.parquet").rename(folder / "view")
+            read = read_run(folder)
+            (folder / "view").rename(folder / "trials.parquet")
+            asked = {i: {name: row[name] for name in ASK_SCHEMA.names} for i, row in read.trials.items()}
+            silent += log.faults != () or read.trials != trials or asked != asks
+        path.write_bytes(good)
+    return silent
+
+
+def test_no_flipped_bit_of_a_log_passes_unnoticed(make_config: MakeConfig, tmp_path: Path) -> None:
+    run(make_config(budget={"trials": 7}), tmp_path / "run", segment_size=4)
+    assert flips_that_pass(tmp_path / "run", 30) == 0
+
+
+@pytest.mark.nightly
+def test_none_of_many_flipped_bits_of_a_log_passes_unnoticed(make_config: MakeConfig, tmp_path: Path) -> None:
+    run(make_config(budget={"trials": 14}), tmp_path / "run", segment_size=4)
+    assert flips_that_pass(tmp_path / "run", 200) == 0
+
+
+# ---------------------------------------------------------------------- versions
+
+
+def test_a_log_of_a_later_version_is_refused(make_config: MakeConfig, parts: Path) -> None:
+    make_later(parts, 5)
+    for read in (lambda: run(make_config(), parts), lambda: verify_run(parts)):
+        with pytest.raises(ConfigError, match=r"t00000005.*later version.*rows of version 2"):
+            read()
+
+
+# ---------------------------------------------------------------------- the order of a fixed lag
+
+
+def test_a_lost_row_is_learned_late_where_the_lag_is_fixed(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(order={"fixed_lag": 2}, budget={"trials": 9})
+    before = run(config, tmp_path / "run")
+    part(tmp_path / "run", "trials", 4).unlink()
+    assert learned(run(config, tmp_path / "run")) == learned(before)
+    longer = make_config(order={"fixed_lag": 2}, budget={"trials": 14})
+    assert len(run(longer, tmp_path / "run").rows) == 14
+    assert verify_run(tmp_path / "run").faults == ()
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_verify_command_names_faults_repairs_them_and_exits_with_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy_old_run(tmp_path / "run")
+
+    def verify(*options: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["nas", "verify", str(folder), *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(str(ended.value.code or 0)), capsys.readouterr().out
+
+    assert verify()[0] == 0
+    truncate(part(folder, "trials", 2))
+    (folder / "log" / "trials" / "notes.txt").write_text("mine")
+    code, said = verify()
+    assert code == 1
+    assert "log/trials/t00000002.parquet" in said
+    assert "note: log/trials/notes.txt: not ours; left alone" in said
+    assert f"nas verify {folder} --repair" in said
+    code, said = verify("--repair", "--json")
+    figures = json.loads(said)
+    assert (code, figures["is_whole"], figures["in_flight"]) == (0, True, 2)
+    assert {fault["invariant"] for fault in figures["mended"]} == {"files", "I3"}
+    with RunStore(folder):
+        monkeypatch.setattr(sys, "argv", ["nas", "verify", str(folder)])
+        with pytest.raises(SystemExit, match="75"):
+            main()

@@ -1,0 +1,82 @@
+"""Recipes: Algorithm 1's training stages, and what is refused."""
+
+import pytest
+
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
+from trials.recipe import Ramp, Recipe
+
+
+def recipe(**changes: object) -> Recipe:
+    return from_mapping(
+        Recipe, {"epochs": 8, "batch_size": 64, "resolution": 32, **changes}, name="recipe.yaml"
+    )
+
+
+def test_training_stages_follow_algorithm_1_with_truncated_sizes() -> None:
+    """Table 6, EfficientNetV2-S: 128 to 300 px, dropout 0.1 to 0.3, four stages of about 87 epochs."""
+    stages = recipe(
+        epochs=350,
+        num_training_stages=4,
+        resolution={"start": 128, "end": 300},
+        dropout={"start": 0.1, "end": 0.3},
+    ).training_stages()
+    assert [stage.resolution for stage in stages] == [128, 185, 242, 300]
+    assert [stage.dropout for stage in stages] == pytest.approx([0.1, 1 / 6, 7 / 30, 0.3])
+    assert sum(stage.epochs for stage in stages) == 350
+    assert {stage.epochs for stage in stages} == {87, 88}
+    assert [stage.first_epoch for stage in stages] == [0, 88, 175, 263]
+
+
+def test_augmentation_grows_with_the_training_stages() -> None:
+    """Table 6, EfficientNetV2-M: RandAugment 5 to 20, mixup 0 to 0.2."""
+    stages = recipe(
+        num_training_stages=4, randaugment={"start": 5, "end": 20}, mixup={"start": 0, "end": 0.2}, cutmix=1
+    ).training_stages()
+    assert [stage.randaugment for stage in stages] == [5, 10, 15, 20]
+    assert [stage.mixup for stage in stages] == pytest.approx([0, 0.2 / 3, 0.4 / 3, 0.2])
+    assert [stage.cutmix for stage in stages] == [1, 1, 1, 1]
+
+
+def test_one_training_stage_has_the_final_strengths() -> None:
+    (stage,) = recipe(dropout=0.2).training_stages()
+    assert (stage.resolution, stage.dropout, stage.epochs, stage.first_epoch) == (32, 0.2, 8, 0)
+
+
+def test_fewer_epochs_than_the_recipes_are_divided_among_all_stages() -> None:
+    stages = recipe(epochs=40, num_training_stages=4).training_stages(10)
+    assert [stage.epochs for stage in stages] == [3, 2, 3, 2]
+
+
+def test_peak_learning_rate_grows_with_the_batch() -> None:
+    assert recipe(learning_rate=0.016, batch_size=4096).peak_learning_rate() == pytest.approx(0.256)
+
+
+def test_plain_number_in_a_recipe_is_a_constant_ramp() -> None:
+    assert recipe(resolution=64).resolution == Ramp(64, 64)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Recipe.SHIPPED.glob("*.yaml")))
+def test_shipped_recipes_are_valid(name: str) -> None:
+    assert read_yaml(Recipe, name).training_stages()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 1}, "batch_size"),
+        ({"resolution": 4}, "resolution is 4"),
+        ({"dropout": 1.0}, "dropout is 1"),
+        ({"randaugment": 41}, "randaugment is 41; it must be from 0 to 40"),
+        ({"mixup": {"start": 0, "end": 5}}, "mixup is 5; it must be from 0 to 4"),
+        ({"cutmix": -1}, "cutmix"),
+        ({"cutout": 1.5}, "cutout"),
+        ({"crop": "centre"}, "resized"),
+        ({"num_training_stages": 9}, "only 8 epochs"),
+        ({"schedule": "cosin"}, "cosine"),
+        ({"learning_rat": 0.1}, "learning_rate"),
+    ],
+)
+def test_wrong_recipes_are_refused_by_name(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        recipe(**changes)

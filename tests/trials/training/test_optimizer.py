@@ -1,0 +1,185 @@
+"""RMSProp in TensorFlow's form, averaging and learning rates, against written-out references."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from trials.recipe import Ramp, Recipe
+from trials.training.optimizer import FlatParameters, RMSProp, WeightAverage, learning_rate_at
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False),
+        nn.BatchNorm2d(8),
+        nn.SiLU(),
+        nn.Conv2d(8, 8, 3, groups=8, bias=False),
+        nn.Conv2d(8, 4, 1),
+        nn.Flatten(),
+        nn.LazyLinear(5),
+    )
+    layers(torch.zeros(1, 3, 8, 8))
+    return layers.to(memory_format=torch.channels_last)
+
+
+def batch(i: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(i)
+    return torch.randn(6, 3, 8, 8, generator=generator), torch.randint(0, 5, (6,), generator=generator)
+
+
+def loss_of(model: nn.Module, i: int) -> torch.Tensor:
+    images, labels = batch(i)
+    return nn.functional.cross_entropy(model(images), labels)
+
+
+def test_parameters_and_gradients_are_views_of_flat_vectors_in_their_own_layout() -> None:
+    model, twin = network(), network()
+    flat = FlatParameters(model)
+    loss_of(model, 0).backward()
+    loss_of(twin, 0).backward()
+    for own, other in zip(model.parameters(), twin.parameters(), strict=True):
+        assert own.stride() == other.stride()
+        assert own.grad is not None
+        assert own.grad.untyped_storage().data_ptr() == flat.grads.untyped_storage().data_ptr()
+        assert own.untyped_storage().data_ptr() == flat.values.untyped_storage().data_ptr()
+        torch.testing.assert_close(own.grad, other.grad)
+    assert flat.decayed == sum(p.numel() for p in model.parameters() if p.dim() > 1)
+    assert flat.values.numel() == sum(p.numel() for p in model.parameters())
+    flat.zero_grad()
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+    assert flat.statistics.numel() == 16
+    before = flat.statistics.clone()
+    loss_of(model, 1)
+    assert not torch.equal(flat.statistics, before)  # batch norm writes through the views
+
+
+def reference_step(
+    parameters: list[torch.Tensor], state: list[dict[str, torch.Tensor]], rate: float, decay: float
+) -> None:
+    """TensorFlow's ApplyRMSProp, a parameter at a time, with L2 in the loss's gradient."""
+    for parameter, slots in zip(parameters, state, strict=True):
+        gradient = parameter.grad + (decay * parameter if parameter.dim() > 1 else 0)  # type: ignore[operator]
+        slots["ms"] = 0.9 * slots["ms"] + 0.1 * gradient**2
+        slots["mom"] = 0.9 * slots["mom"] + rate * gradient / (slots["ms"] + 1e-3).sqrt()
+        parameter.data = parameter.data - slots["mom"]
+
+
+def test_20_steps_of_rmsprop_equal_a_written_out_reference() -> None:
+    model, twin = network(), network()
+    flat = FlatParameters(model)
+    optimizer = RMSProp(flat, decay=0.9, momentum=0.9, epsilon=1e-3, weight_decay=1e-2)
+    parameters = list(twin.parameters())
+    state = [{"ms": torch.ones_like(p), "mom": torch.zeros_like(p)} for p in parameters]
+    for i in range(20):
+        rate = 0.01 * (1 + i % 3)  # the form matters when the learning rate changes
+        flat.zero_grad()
+        loss_of(model, i).backward()
+        optimizer.step(torch.tensor(rate))
+        twin.zero_grad()
+        loss_of(twin, i).backward()
+        reference_step(parameters, state, rate, 1e-2)
+    for own, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(own.data, other.data, rtol=1e-4, atol=1e-6)
+
+
+def test_first_step_of_our_rmsprop_is_far_smaller_than_torchs() -> None:
+    model, twin = network(), network()
+    optimizer = RMSProp(FlatParameters(model), weight_decay=0.0)
+    torchs = torch.optim.RMSprop(twin.parameters(), lr=0.01, alpha=0.9, eps=1e-3, momentum=0.9)
+    loss_of(model, 0).backward()
+    optimizer.step(torch.tensor(0.01))
+    loss_of(twin, 0).backward()
+    torchs.step()
+    start = network()
+    ours = sum((a - b).abs().sum() for a, b in zip(model.parameters(), start.parameters(), strict=True))
+    theirs = sum((a - b).abs().sum() for a, b in zip(twin.parameters(), start.parameters(), strict=True))
+    assert theirs > 2.5 * ours  # torch's mean square starts at 0, so its first steps are far larger
+
+
+def test_optimizer_continues_exactly_from_a_saved_state() -> None:
+    model = network()
+    flat = FlatParameters(model)
+    optimizer, average = RMSProp(flat), WeightAverage(flat, decay=0.99)
+
+    def train(steps: range) -> torch.Tensor:
+        for i in steps:
+            flat.zero_grad()
+            loss_of(model, i).backward()
+            optimizer.step(torch.tensor(0.01))
+            average.update()
+        return flat.values.clone()
+
+    train(range(3))
+    kept = {name: tensor.clone() for name, tensor in optimizer.state().items()}
+    averaged = {name: tensor.clone() for name, tensor in average.state().items()}
+    values, statistics = flat.values.clone(), flat.statistics.clone()
+    first, first_average = train(range(3, 6)), average.values.clone()
+    optimizer.load(kept)
+    average.load(averaged)
+    flat.values.copy_(values)
+    flat.statistics.copy_(statistics)
+    assert torch.equal(train(range(3, 6)), first)
+    assert torch.equal(average.values, first_average)
+
+
+def test_weight_averaging_ramps_up_as_in_tensorflow() -> None:
+    flat = FlatParameters(network())
+    average = WeightAverage(flat, decay=0.5)
+    expected = flat.values.clone()
+    for t in range(12):
+        flat.values.add_(0.1)
+        decay = min(0.5, (1 + t) / (10 + t))
+        expected = decay * expected + (1 - decay) * flat.values
+        average.update()
+    torch.testing.assert_close(average.values, expected)
+
+
+def test_averaged_weights_are_swapped_in_with_statistics_and_back() -> None:
+    model = network()
+    flat = FlatParameters(model)
+    average = WeightAverage(flat, decay=0.5)
+    start = model.state_dict()["0.weight"].clone()
+    flat.values.add_(1.0)
+    flat.statistics.add_(2.0)
+    live = (flat.values.clone(), flat.statistics.clone())
+    with average.swapped():
+        torch.testing.assert_close(model.state_dict()["0.weight"], start)
+        assert not torch.equal(flat.statistics, live[1])
+    assert torch.equal(flat.values, live[0])
+    assert torch.equal(flat.statistics, live[1])
+
+
+def full_recipe(**changes: object) -> Recipe:
+    values = {"epochs": 350, "batch_size": 4096, "resolution": Ramp(300, 300), "learning_rate": 0.016}
+    return Recipe(**{**values, "schedule": "exponential_staircase", "warmup_epochs": 5, **changes})  # type: ignore[arg-type]
+
+
+def test_staircase_of_learning_rates_is_the_papers() -> None:
+    """0.256 at batch 4096, times 0.97 every 2.4 epochs, counted from step 0; warm-up replaces 5 epochs."""
+    recipe, steps = full_recipe(), 300
+
+    def at(epoch: float) -> float:
+        step = round(epoch * steps)
+        return learning_rate_at(step, recipe=recipe, steps_per_epoch=steps, total_steps=350 * steps)
+
+    assert at(0) == 0.0
+    assert at(2.5) == pytest.approx(0.128)
+    assert at(4.99) == pytest.approx(0.256, rel=3e-3)
+    assert at(5) == pytest.approx(0.24087, abs=1e-5)
+    assert at(349.99) == pytest.approx(0.003091, abs=1e-6)
+    assert at(7.19) == at(5)
+    assert at(7.21) == pytest.approx(0.256 * 0.97**3)
+
+
+def test_cosine_of_learning_rates_ends_at_zero_and_counts_warm_up() -> None:
+    recipe = full_recipe(schedule="cosine", epochs=10, warmup_epochs=1)
+    rates = [learning_rate_at(i, recipe=recipe, steps_per_epoch=10, total_steps=100) for i in range(100)]
+    assert rates[:3] == pytest.approx([0, 0.0256, 0.0512])
+    assert rates[10] == pytest.approx(0.256 * 0.5 * (1 + math.cos(math.pi / 10)))
+    assert rates[50] == pytest.approx(0.128)
+    assert rates[99] < 0.0001
+    constant = full_recipe(schedule="constant", warmup_epochs=0)
+    assert learning_rate_at(77, recipe=constant, steps_per_epoch=10, total_steps=100) == pytest.approx(0.256)

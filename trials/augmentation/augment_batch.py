@@ -1,0 +1,91 @@
+"""All augmentation of one training stage, applied to a batch on its device."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trials.augmentation.augment import crop_and_flip, cutout, draw_key, random_resized_crop, uniform_from_key
+from trials.augmentation.mixing import beta_ratios, beta_table, cutmix, mixup
+from trials.augmentation.randaugment import DRAWS_PER_LAYER, rand_augment
+from trials.recipe import Recipe, TrainingStage
+
+RAND_AUGMENT_LAYERS = 2
+# The columns of an image's draws. All are always drawn, so that one augmentation's do not depend on whether
+# another is in use.
+_RESIZED = slice(0, 5)
+_CUTOUT = slice(5, 7)
+_RATIO, _BOX = 7, slice(8, 10)
+_RAND_AUGMENT = slice(10, 10 + RAND_AUGMENT_LAYERS * DRAWS_PER_LAYER)
+_FURTHER_KEY = 0x5DEECE66D  # sets these draws apart from those of crop and flip, which are older
+
+
+@dataclass(frozen=True)
+class AugmentedBatch:
+    """What a training step takes; a mixed image has a partner's labels too."""
+
+    images: Tensor  # (B, H, W, 3) uint8
+    labels: Tensor  # (B,) or (B, L)
+    partners: Tensor | None = None  # as labels
+    weights: Tensor | None = None  # (B,) of the image's own labels
+
+
+class Augmentation:
+    """A training stage's augmentation; its strengths, and the epoch's draws, are tensors on the device.
+
+    A call is a function of tensors alone and waits for nothing, so that a CUDA graph can hold it.
+    """
+
+    def __init__(self, recipe: Recipe, stage: TrainingStage, device: torch.device) -> None:
+        self.recipe = recipe
+        self.stage = stage
+        self.magnitude = torch.full((), stage.randaugment, dtype=torch.float64, device=device)
+        self.mixup_table = beta_table(stage.mixup).to(device)
+        self.cutmix_table = beta_table(stage.cutmix).to(device)
+        self._padding = round(recipe.crop_padding * stage.resolution)
+        self._keys = torch.zeros(2, dtype=torch.int64, device=device)
+
+    def start_epoch(self, *, seed: int, epoch: int) -> None:
+        """From here on draws are those of (seed, epoch)."""
+        self._keys.copy_(torch.stack([draw_key(seed, epoch), draw_key(seed ^ _FURTHER_KEY, epoch)]))
+
+    def __call__(self, images: Tensor, labels: Tensor, samples: Tensor) -> AugmentedBatch:
+        """Augments images (B, H, W, 3) uint8 of the data set's indices `samples` (B,), all on one device."""
+        recipe, stage = self.recipe, self.stage
+        draws = torch.empty(0, device=images.device)
+        if self._needs_further_draws():
+            draws = uniform_from_key(self._keys[1], samples, _RAND_AUGMENT.stop)
+        if recipe.crop == "resized":
+            images = random_resized_crop(images, draws[:, _RESIZED], flip=recipe.flip)
+        elif self._padding or recipe.flip:
+            older = uniform_from_key(self._keys[0], samples, 3)
+            images = crop_and_flip(images, older, padding=self._padding, flip=recipe.flip)
+        if stage.randaugment:
+            images = rand_augment(
+                images, draws[:, _RAND_AUGMENT], magnitude=self.magnitude, layers=RAND_AUGMENT_LAYERS
+            )
+        if recipe.cutout:
+            images = cutout(images, draws[:, _CUTOUT], share=recipe.cutout)
+        if stage.mixup or stage.cutmix:
+            return self._mixed(images, labels, draws)
+        return AugmentedBatch(images, labels)
+
+    def _needs_further_draws(self) -> bool:
+        strengths = (self.stage.randaugment, self.stage.mixup, self.stage.cutmix, self.recipe.cutout)
+        return self.recipe.crop == "resized" or any(strengths)
+
+    def _mixed(self, images: Tensor, labels: Tensor, draws: Tensor) -> AugmentedBatch:
+        """With mixup and cutmix both, the first half of the batch has the one and the second the other."""
+        count, stage = len(images), self.stage
+        mixups = count // 2 if stage.mixup and stage.cutmix else (count if stage.mixup else 0)
+        blended, blended_weights = mixup(
+            images[:mixups], beta_ratios(draws[:mixups, _RATIO], self.mixup_table)
+        )
+        ratios = beta_ratios(draws[mixups:, _RATIO], self.cutmix_table)
+        boxed, boxed_weights = cutmix(images[mixups:], ratios, draws[mixups:, _BOX])
+        return AugmentedBatch(
+            images=torch.cat([blended, boxed]),
+            labels=labels,
+            partners=torch.cat([labels[:mixups].flip(0), labels[mixups:].flip(0)]),
+            weights=torch.cat([blended_weights, boxed_weights]),
+        )

@@ -1,0 +1,58 @@
+"""A training's state after each epoch, in a folder that all workers reach.
+
+A lost worker costs one epoch, and a longer trial goes on where a shorter one ended.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from trials.images.config import DataConfig
+from trials.training.step import TrainingStep
+from trials.training.train import EpochEnd
+from trials.training.weights_file import load_tensors, save_tensors
+from trials.trial import Trial
+
+
+class TrialCheckpoint:
+    """The file of one training: its tensors, and the epochs that are done.
+
+    Its name tells the same training apart from every other, so that runs may share a folder; a trial and
+    those that continue it, which have its seed, share a file. What is damaged, or was computed in another
+    precision, is not used.
+    """
+
+    def __init__(self, folder: Path, trial: Trial, data: DataConfig) -> None:
+        identity = {
+            "architecture": trial.architecture.architecture_id,
+            "recipe": to_mapping(trial.recipe),
+            "data": to_mapping(data),
+            "epochs": None if trial.recipe.is_extensible else trial.epochs,
+            "seed": trial.seed,
+        }
+        text = json.dumps(identity, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.path = folder / f"training-{digest}.safetensors"
+
+    def save(self, step: TrainingStep, ends: Sequence[EpochEnd]) -> None:
+        """Replaces what was kept before; durable when it returns."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"precision": step.precision, "ends": [vars(end) for end in ends]}
+        save_tensors(self.path, step.state(), facts)
+
+    def restore(self, step: TrainingStep) -> list[EpochEnd]:
+        """Puts the step where the kept epochs had left it, and returns these; none leaves it as it is."""
+        try:
+            tensors, facts = load_tensors(self.path)
+            ends = [EpochEnd(**end) for end in facts["ends"]]
+        except (ConfigError, KeyError, TypeError):
+            return []
+        own = step.state()
+        if facts.get("precision") != step.precision or {n: t.shape for n, t in own.items()} != {
+            name: tensor.shape for name, tensor in tensors.items()
+        }:
+            return []
+        step.load({name: tensor.to(step.device) for name, tensor in tensors.items()})
+        return ends

@@ -1,0 +1,1 @@
+"""Which device a process uses, and whose turn it is."""

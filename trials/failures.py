@@ -1,0 +1,37 @@
+"""Why a trial did not complete: its own faults by their kinds, and bugs with their traceback."""
+
+import traceback
+
+from trials.devices.device import is_out_of_memory
+from trials.training.train import NonFiniteLossError
+from trials.trial import FailureKind
+
+
+class InvalidNetworkError(ValueError):
+    """This architecture cannot be built, or not for images of this size."""
+
+
+class OverLimitError(ValueError):
+    """Something that was measured before training is beyond the search's limit."""
+
+
+class TrialTimeoutError(RuntimeError):
+    """The trial has taken longer than the search allows."""
+
+
+KINDS: dict[type[Exception], FailureKind] = {
+    NonFiniteLossError: "non_finite_loss",
+    InvalidNetworkError: "invalid_network",
+    OverLimitError: "over_limit",
+    TrialTimeoutError: "timeout",
+}
+
+
+def failure_of(error: Exception) -> tuple[FailureKind, str]:
+    """The kind of a failure, and what to write down: a line, of a bug its traceback."""
+    kind = next((kind for of, kind in KINDS.items() if isinstance(error, of)), None)
+    if kind is None and is_out_of_memory(error):
+        kind = "out_of_memory"
+    if kind is None:
+        return "bug", traceback.format_exc()
+    return kind, (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""Images: where they come from, split, decoded once, and on the device."""

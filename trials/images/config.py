@@ -1,0 +1,57 @@
+"""The images of a search, as its file names them: where they come from, and which part is used."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass as plain_dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from search_spaces.networks.architecture import STRICT
+from trials.images.sources import Encoded, Source, open_source
+from trials.images.splits import share
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DataConfig:
+    """The images of a search. There is no test split here: a search never sees one.
+
+    `source` is `digits` (scikit-learn's, built in) or a path or fsspec URL of a Parquet file, a folder or a
+    glob: Parquet files in the Hugging Face layout, or one folder for each class. Of several splits only train
+    is taken. `minival` is the share of the images by which trials are judged; None takes 10 %, at least 2 %
+    and otherwise at most 5,000 images.
+    """
+
+    source: str = Field(min_length=1)
+    minival: float | None = Field(default=None, gt=0, lt=1)
+    fraction: float = Field(default=1.0, gt=0, le=1)  # of the images, stratified
+    split_seed: int = Field(default=0, ge=0, lt=2**63)
+    max_corrupt: float = Field(default=0.01, ge=0, lt=1)  # share of unreadable pictures that are left out
+
+
+@plain_dataclass(frozen=True)
+class EncodedImages:
+    """The images that a search uses, not decoded yet."""
+
+    labels: np.ndarray  # (N,) int64, or (N, L) padded with -1: see trials.images.labels
+    classes: tuple[str, ...]
+    chosen: np.ndarray  # (N,) positions of the N images in the source, ascending
+    identity: list[Any]  # what they are packed under: JSON that changes when an image or the choice does
+    source: Source
+
+    def read(self) -> Iterator[tuple[str, Encoded]]:
+        """(name, picture) of each image, in order."""
+        return self.source.read(self.chosen)
+
+
+def find_images(config: DataConfig) -> EncodedImages:
+    """The images of a configuration.
+
+    Raises:
+        ValueError: the source cannot be read, or is not what it should be; says where and what to do.
+    """
+    source = open_source(config.source)
+    chosen = share(source.labels, config.fraction, config.split_seed)
+    identity = [source.identity, config.fraction, config.split_seed]
+    return EncodedImages(source.labels[chosen], source.classes, chosen, identity, source)

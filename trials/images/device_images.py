@@ -1,0 +1,38 @@
+"""The packed images of one resolution, where a trial's device reads them."""
+
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trials.images.packed import TrialImages
+
+# A resident set may take this share of the device's free memory; the rest is the training's.
+RESIDENT_SHARE = 0.4
+
+
+class ResidentImages:
+    """uint8 images and labels on the device; images that do not fit stay memory-mapped on the host."""
+
+    def __init__(self, packed: TrialImages, device: torch.device) -> None:
+        images = _tensor(packed.images)
+        self.device = device
+        self.labels = torch.from_numpy(np.ascontiguousarray(packed.labels)).to(device)
+        self.train = torch.from_numpy(np.ascontiguousarray(packed.train))
+        self.minival = torch.from_numpy(np.ascontiguousarray(packed.minival))
+        self.classes = packed.classes
+        self.resolution = int(packed.images.shape[1])
+        self.is_resident = device.type == "cpu" or self._fits(images)
+        self.pixels = images.to(device) if self.is_resident else images  # (N, H, W, 3) uint8
+
+    def _fits(self, images: Tensor) -> bool:
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return images.numel() < RESIDENT_SHARE * free
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():
+        # The memory map is read-only, which torch cannot express; nothing here writes into it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.asarray(array))

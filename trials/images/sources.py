@@ -1,0 +1,248 @@
+"""Images that are not decoded yet: Parquet files, image folders and the built-in digits, all of one shape."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trials.images.labels import LabelColumn, checked, joined
+from trials.images.listing import (
+    PARQUET_SUFFIX,
+    PICTURE_SUFFIXES,
+    Listing,
+    SourceFile,
+    list_files,
+    training_files,
+    training_root,
+)
+from trials.images.splits import stratified
+
+IMAGE_COLUMNS = ("image", "img")
+LABEL_COLUMNS = ("label", "labels")
+DIGITS = "digits"
+BATCH = 512
+# An encoded picture, one that is read when it is asked for, or pixels (H, W, 3) uint8.
+Encoded = bytes | Callable[[], bytes] | np.ndarray
+
+
+class Source(Protocol):
+    """Where images come from.
+
+    `labels` are (N,) or (N, L), see `trials.images.labels`; `identity` is JSON that changes when an
+    image does.
+    """
+
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    identity: list[Any]
+
+    def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
+        """(name, picture) of each of these positions, which ascend."""
+
+
+def open_source(source: str) -> Source:
+    """What a source names: one of SOURCES, Parquet files or a folder of class folders, on any file system.
+
+    Raises:
+        ValueError: it cannot be read, or is not what it should be; says where and what to do.
+    """
+    if source in SOURCES:
+        return SOURCES[source]()
+    listing = list_files(source)
+    if not listing.is_folder:
+        return ParquetImages(listing, training_files(listing, listing.files))
+    if parquet := [file for file in listing.files if file.suffix == PARQUET_SUFFIX]:
+        return ParquetImages(listing, training_files(listing, parquet))
+    if pictures := [file for file in listing.files if file.suffix in PICTURE_SUFFIXES]:
+        return FolderImages(listing, pictures)
+    raise ValueError(
+        f"{source}: no .parquet file and no picture ({', '.join(sorted(PICTURE_SUFFIXES))}) in this folder"
+    )
+
+
+# ---------------------------------------------------------------------- Parquet
+
+
+class ParquetImages:
+    """Parquet files in the Hugging Face layout: a column of encoded pictures and a column of labels."""
+
+    def __init__(self, listing: Listing, files: Sequence[SourceFile]) -> None:
+        self._listing, self._files = listing, files
+        columns, named = [], None
+        self._rows: list[int] = []
+        for i, file in enumerate(files):
+            with _Parquet(listing, file) as parquet:
+                columns.append(parquet.labels())
+                self._rows.append(len(columns[-1].values))
+                named = parquet.class_names() if i == 0 else named
+        self.labels, self.classes = joined(columns, named=named)
+        if not len(self.labels):
+            raise ValueError(f"{listing.source}: holds no images")
+        self.identity = listing.identity(files)
+
+    def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
+        """Row group by row group; what is not wanted is skipped."""
+        ends = np.cumsum(self._rows)
+        for file, start, end in zip(self._files, ends - self._rows, ends, strict=True):
+            wanted = positions[(positions >= start) & (positions < end)] - start
+            if len(wanted):
+                with _Parquet(self._listing, file) as parquet:
+                    yield from parquet.read(wanted)
+
+
+class _Parquet:
+    """One open Parquet file."""
+
+    def __init__(self, listing: Listing, file: SourceFile) -> None:
+        self.name = PurePosixPath(file.relative).name
+        try:
+            self._opened = listing.filesystem.open(file.path, "rb")
+            self._parquet = pq.ParquetFile(self._opened)
+        except (pa.ArrowException, OSError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{file.path}: not a readable Parquet file: {reason}") from None
+        self.path = file.path
+        self._schema = self._parquet.schema_arrow
+
+    def __enter__(self) -> "_Parquet":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._parquet.close()
+        self._opened.close()
+
+    def labels(self) -> LabelColumn:
+        """The column of labels; refuses a file without one, or without images."""
+        self._image_column()
+        name = self._label_name()
+        return LabelColumn(self.path, self._parquet.read(columns=[name]).column(name))
+
+    def read(self, rows: np.ndarray) -> Iterator[tuple[str, Encoded]]:
+        column = self._image_column()
+        position = 0
+        for batch in self._parquet.iter_batches(batch_size=BATCH, columns=[column]):
+            here = rows[(rows >= position) & (rows < position + len(batch))] - position
+            if len(here):
+                values = batch.column(0).take(pa.array(here))
+                values = values.field("bytes") if pa.types.is_struct(values.type) else values
+                for row, data in zip(here.tolist(), values.to_pylist(), strict=True):
+                    yield f"{self.name}, row {position + row}", data or b""
+            position += len(batch)
+
+    def class_names(self) -> list[str] | None:
+        """Names from the file's metadata, of labels that are numbers; None where there are none."""
+        metadata = self._schema.metadata or {}
+        try:
+            if b"class_names" in metadata:
+                names = json.loads(metadata[b"class_names"])
+            else:
+                features = json.loads(metadata[b"huggingface"])["info"]["features"][self._label_name()]
+                names = features["names"] if "names" in features else features["feature"]["names"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return list(map(str, names)) if isinstance(names, list) and names else None
+
+    def _label_name(self) -> str:
+        for name in LABEL_COLUMNS:
+            if name in self._schema.names:
+                return name
+        raise ValueError(f"{self.path}: no column label; it has {', '.join(self._schema.names)}")
+
+    def _image_column(self) -> str:
+        for name in IMAGE_COLUMNS:
+            if name in self._schema.names:
+                kind = self._schema.field(name).type
+                if pa.types.is_struct(kind) and "bytes" in [field.name for field in kind]:
+                    return name
+                if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+                    return name
+                raise ValueError(
+                    f"{self.path}: the column {name} is {kind}; encoded bytes or a struct with bytes expected"
+                )
+        raise ValueError(
+            f"{self.path}: no column {' or '.join(IMAGE_COLUMNS)} with images; it has "
+            f"{', '.join(self._schema.names)}"
+        )
+
+
+# ---------------------------------------------------------------------- folders
+
+
+class FolderImages:
+    """FOLDER/CLASS/…/picture, or FOLDER/train/CLASS/…/picture; classes are the folders' names in order.
+
+    Files that are no pictures, hidden ones and folders without pictures are ignored.
+    """
+
+    def __init__(self, listing: Listing, pictures: Sequence[SourceFile]) -> None:
+        root = training_root(listing, pictures)
+        depth = 1 if root else 0
+        inside = [file for file in pictures if not root or file.relative.startswith(f"{root}/")]
+        classes_of = [PurePosixPath(file.relative).parts[depth:-1] for file in inside]
+        if loose := [file.relative for file, parts in zip(inside, classes_of, strict=True) if not parts]:
+            more = f" and {len(loose) - 1:,} more pictures lie" if len(loose) > 1 else " lies"
+            raise ValueError(
+                f"{listing.source}: {loose[0]}{more} in no class folder; expected FOLDER/CLASS/picture"
+            )
+        self._listing, self._files = listing, inside
+        names = np.array([parts[0] for parts in classes_of])
+        classes, labels = np.unique(names, return_inverse=True)
+        self.labels, self.classes = checked(labels.astype(np.int64), tuple(map(str, classes)), listing.source)
+        self.identity = listing.identity(inside)
+
+    def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
+        """Each picture is read when it is decoded, so that several are on their way at once."""
+        for position in positions.tolist():
+            yield self._files[position].relative, _Later(self._listing, self._files[position])
+
+
+@dataclass(frozen=True)
+class _Later:
+    """A picture's bytes, read when they are asked for."""
+
+    listing: Listing
+    file: SourceFile
+
+    def __call__(self) -> bytes:
+        return self.listing.read(self.file)
+
+
+# ---------------------------------------------------------------------- digits
+
+DIGITS_TEST_SHARE = 0.2
+_TEST = 2  # the stream of randomness that holds a test split of the digits out
+
+
+class Digits:
+    """scikit-learn's 8 x 8 digits, but a fifth that is held out as a test split."""
+
+    def __init__(self) -> None:
+        self._pixels, self.labels = _digits()
+        self.classes = tuple(str(i) for i in range(10))
+        self.identity: list[Any] = [DIGITS]
+
+    def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
+        """Pixels, (8, 8, 3) uint8."""
+        yield from ((f"digit {i}", self._pixels[i]) for i in positions.tolist())
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """(N, 8, 8, 3) uint8 and (N,) int64."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    labels = bunch.target.astype(np.int64)
+    test = stratified(labels, round(DIGITS_TEST_SHARE * len(labels)), np.random.default_rng([0, _TEST]))
+    rest = np.setdiff1d(np.arange(len(labels)), test)
+    grey = np.clip(bunch.images[rest] * 16, 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=3), labels[rest]
+
+
+SOURCES: dict[str, Callable[[], Source]] = {DIGITS: Digits}  # those that are named rather than found

@@ -1,0 +1,1 @@
+"""The run directory: durable asks and rows, recovery, reading."""

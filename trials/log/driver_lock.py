@@ -1,0 +1,81 @@
+"""One driver for each folder: a kernel lock that names its holder."""
+
+import fcntl
+import os
+import socket
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from search_spaces.settings.yaml_files import ConfigError
+
+NAME = "lock"
+TRIES = 3
+
+
+class RunLockedError(RuntimeError):
+    """Another driver works on this run."""
+
+
+class DriverLock:
+    """The lock of a run directory or of a training's folder; use as a context manager.
+
+    Raises:
+        RunLockedError: another driver holds it.
+        ConfigError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._handle: int | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            handle = os.open(self.folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
+        for _ in range(TRIES):  # whoever only asks who the driver is holds it for an instant
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when the holder dies
+                break
+            time.sleep(0.05)
+        else:
+            found = _told(handle) or "unknown"
+            os.close(handle)
+            raise RunLockedError(
+                f"{self.folder}: another driver works on this run ({found}); wait for it, or stop it"
+            )
+        os.ftruncate(handle, 0)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()} since {started}".encode())
+        self._handle = handle
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def driver_of(folder: Path) -> str | None:
+    """The lock's holder; None if nobody holds it. A starting driver waits out the instant of asking."""
+    try:
+        handle = os.open(folder / NAME, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except OSError:
+        return _told(handle) or f"somebody on {socket.gethostname()}"
+    finally:
+        os.close(handle)
+
+
+def _told(handle: int) -> str:
+    return os.read(handle, 200).decode(errors="replace").strip()

@@ -1,0 +1,158 @@
+"""The invariants of a run's log, and what in it breaks them."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trials.log.durable_files import DurableFiles
+from trials.log.lost_trials import Losses, are_explained, new_losses, numbers
+from trials.log.parts import SCHEMAS, DamagedPartError, Kind, Row, view_rows
+from trials.log.reading import LogContents
+from trials.log.schema import ASK_SCHEMA
+
+INVARIANTS = {
+    "files": "every file verifies: page checksums, digest, and the rows of its name",
+    "I1": "each trial has one ask and at most one row",
+    "I2": "each row has its ask",
+    "I3": "places and trials are numbered from 0 without gaps, but for declared losses",
+    "I4": "ask and row of a trial say the same",
+    "I5": "each ask comes before its row",
+    "I6": "seed and architecture follow from the search file and the choices",
+    "I7": "a completed trial has each of its epochs once, with finite numbers",
+    "I8": "the views hold what the log holds",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One breach. `is_mendable`: opening the run, or --repair, mends it."""
+
+    invariant: str
+    says: str
+    is_mendable: bool = True
+
+
+def log_faults(folder: Path, contents: LogContents, declared: Losses, viewed: set[int]) -> Iterator[Fault]:
+    """What is wrong with the log (files, I1-I5 and I7)."""
+    for damaged in contents.damaged:
+        yield Fault("files", f"{_short(folder, damaged.path)}: {damaged.why}")
+    for path in contents.contradicting:
+        yield Fault("I1", f"{_short(folder, path)}: says something else than the segment of its trial")
+    for trial_id in sorted(contents.trials.keys() - contents.asks.keys()):
+        yield Fault("I2", f"trial {trial_id}: its ask is gone; its row repeats it")
+    yield from _gaps(contents, declared, viewed)
+    for trial_id, row in sorted(contents.trials.items()):
+        yield from _pair_faults(row, contents.asks.get(trial_id))
+    yield from _epoch_faults(contents)
+
+
+def _gaps(contents: LogContents, declared: Losses, viewed: set[int]) -> Iterator[Fault]:
+    losses = new_losses(contents, declared, viewed=viewed)
+    if losses.trials:
+        yield Fault("I3", f"of these trials both ask and row are gone: {numbers(losses.trials)}")
+    elif losses:
+        why = "rows of trials that run again" if are_explained(losses, contents) else "nobody knows of what"
+        yield Fault("I3", f"nothing is left at these places: {numbers(losses.places)} ({why})")
+    asks = [row["ask_seq"] for row in contents.asks.values()]
+    places = Counter([*asks, *(row["tell_seq"] for row in contents.trials.values())])
+    if twice := [place for place, times in places.items() if times > 1]:
+        yield Fault("I3", f"these places are taken twice: {numbers(twice)}", is_mendable=False)
+
+
+def _pair_faults(row: Row, ask: Row | None) -> Iterator[Fault]:
+    if ask is None:
+        return
+    different = [name for name in ASK_SCHEMA.names if not _same(row[name], ask[name])]
+    if different:
+        yield Fault(
+            "I4",
+            f"trial {row['trial_id']}: ask and row differ in {', '.join(different)}",
+            is_mendable=False,
+        )
+    if row["ask_seq"] >= row["tell_seq"]:
+        yield Fault("I5", f"trial {row['trial_id']}: its row comes before its ask", is_mendable=False)
+
+
+def epochs_of(contents: LogContents) -> dict[int, list[Row]]:
+    """All epochs by trial, those in segments included."""
+    epochs = {trial_id: list(rows) for trial_id, rows in contents.epochs.items()}
+    for tables in contents.sealed.values():
+        for row in tables["epochs"].to_pylist():
+            epochs.setdefault(row["trial_id"], []).append(row)
+    return epochs
+
+
+def _epoch_faults(contents: LogContents) -> Iterator[Fault]:
+    epochs = epochs_of(contents)
+    for trial_id, row in sorted(contents.trials.items()):
+        if row["status"] != "completed" or row["continues"] is not None:
+            continue
+        found = epochs.get(trial_id, [])
+        if sorted(epoch["epoch"] for epoch in found) != list(range(1, len(row["train_loss"] or ()) + 1)):
+            have = numbers(epoch["epoch"] for epoch in found) or "none"
+            yield Fault(
+                "I7",
+                f"trial {trial_id}: epochs 1 to {len(row['train_loss'] or ())} are expected, and there are "
+                f"{have}",
+                is_mendable=not found,
+            )
+        elif not all(_finite(epoch["train_loss"]) and _finite(epoch["minival_accuracy"]) for epoch in found):
+            yield Fault(
+                "I7", f"trial {trial_id}: an epoch's loss or accuracy is not finite", is_mendable=False
+            )
+
+
+def view_faults(folder: Path, files: DurableFiles, contents: LogContents) -> Iterator[Fault]:
+    """Where trials.parquet and epochs.parquet say something else than the log (I8)."""
+    epochs = [row for rows in epochs_of(contents).values() for row in rows]
+    logged: dict[Kind, list[Row]] = {"trials": list(contents.trials.values()), "epochs": epochs}
+    for kind, rows in logged.items():
+        try:
+            viewed = view_rows(files.read(folder / f"{kind}.parquet"), SCHEMAS[kind])
+        except FileNotFoundError:
+            continue
+        except (DamagedPartError, OSError) as error:
+            yield Fault("I8", f"{kind}.parquet: {error}")
+            continue
+        known = {_key(row): row for row in rows}
+        if kind == "trials" and any(not _same(known.get(_key(row), row), row) for row in viewed):
+            yield Fault("I8", f"{kind}.parquet: a row says something else than the log")
+        elif len({_key(row) for row in viewed}) != len(viewed):
+            yield Fault("I8", f"{kind}.parquet: holds a row twice")
+
+
+def are_views_older(folder: Path, files: DurableFiles, contents: LogContents) -> bool:
+    """Whether rows of the log are not in the views yet, as after a kill."""
+    try:
+        viewed = view_rows(files.read(folder / "trials.parquet"), SCHEMAS["trials"])
+    except (OSError, DamagedPartError):
+        return bool(contents.trials)
+    return bool(contents.trials.keys() - {row["trial_id"] for row in viewed})
+
+
+def _key(row: Row) -> tuple[object, ...]:
+    return row["trial_id"], row.get("epoch") if "train_accuracy" in row else None
+
+
+def _same(a: object, b: object) -> bool:
+    return a == b or repr(a) == repr(b)  # a NaN is the same as a NaN
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _short(folder: Path, path: Path) -> Path:
+    return path.relative_to(folder)
+
+
+def faults_by_invariant(faults: Iterable[Fault]) -> dict[str, list[Fault]]:
+    """In the order of INVARIANTS."""
+    found = list(faults)
+    return {
+        name: [fault for fault in found if fault.invariant == name]
+        for name in INVARIANTS
+        if any(fault.invariant == name for fault in found)
+    }

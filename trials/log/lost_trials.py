@@ -1,0 +1,116 @@
+"""What a log has lost: found by its numbering, declared once, and known ever after."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from search_spaces.settings.yaml_files import ConfigError
+from trials.log.reading import LogContents
+
+FILE = "log/repairs.json"
+
+
+class LostTrialsError(ConfigError):
+    """Asks are gone together with their rows: the log cannot be continued without saying so."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Numbers of trials, and places in the order of asks and rows, that nothing in the log has any more."""
+
+    trials: frozenset[int] = frozenset()
+    places: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.trials or self.places)
+
+    def __or__(self, other: "Losses") -> "Losses":
+        return Losses(self.trials | other.trials, self.places | other.places)
+
+
+@dataclass
+class Declared:
+    """The losses that earlier repairs have declared, and the entries that say so."""
+
+    losses: Losses = Losses()
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    def with_entry(self, losses: Losses, *, run_again: Iterable[int], moved: Iterable[Path]) -> "Declared":
+        """These and new ones."""
+        entry = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "lost_trials": sorted(losses.trials),
+            "lost_places": sorted(losses.places),
+            "in_flight_again": sorted(run_again),
+            "quarantined": sorted(path.name for path in moved),
+        }
+        return Declared(self.losses | losses, [*self.entries, entry])
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps(self.entries, indent=1) + "\n"
+
+
+def declared_losses(text: bytes) -> Declared:
+    """What the file says.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    entries = json.loads(text)
+    try:
+        trials = frozenset(int(i) for entry in entries for i in entry["lost_trials"])
+        places = frozenset(int(i) for entry in entries for i in entry["lost_places"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no list of repairs: {error}") from None
+    return Declared(Losses(trials, places), entries)
+
+
+def new_losses(contents: LogContents, declared: Losses, *, viewed: Iterable[int]) -> Losses:
+    """What is gone and not declared. `viewed`: trials that the run's view knows to have ended.
+
+    Trials are numbered from 0, and so are places: what is missing below the highest is gone.
+    """
+    known = contents.asks.keys() | contents.trials.keys()
+    seen = known | contents.epochs.keys() | set(viewed)
+    trials = frozenset(range(max(seen, default=-1) + 1)) - known - declared.trials
+    places = contents.places()
+    return Losses(trials, frozenset(range(max(places, default=-1) + 1)) - places - declared.places)
+
+
+def are_explained(losses: Losses, contents: LogContents) -> bool:
+    """Whether rows of trials alone were lost: these run again, and nothing else is missing.
+
+    A trial in flight has an ask and no row, so each one may account for one missing place after its ask.
+    """
+    asks = sorted(
+        row["ask_seq"] for trial_id, row in contents.asks.items() if trial_id not in contents.trials
+    )
+    matched = 0
+    for place in sorted(losses.places):
+        if matched < len(asks) and asks[matched] < place:
+            matched += 1
+        else:
+            return False
+    return not losses.trials
+
+
+def refusal(folder: Path, losses: Losses) -> str:
+    """Why a log that lost this is not continued, and what to do."""
+    what = f"nothing is left at the places {numbers(losses.places)} in the order of asks and rows"
+    if losses.trials:
+        what = f"both ask and row are gone of these trials: {numbers(losses.trials)}"
+    return (
+        f"{folder}: {what}. Put the files back into {folder}/log (from log/quarantine, or a copy of the "
+        f"run); or accept the loss with\n  nas verify {folder} --repair\nand then continue the search"
+    )
+
+
+def numbers(some: Iterable[int], *, most: int = 10) -> str:
+    """The first of them, in order, and how many more there are."""
+    ordered = sorted(some)
+    text = ", ".join(map(str, ordered[:most]))
+    return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")

@@ -1,0 +1,178 @@
+"""Rows of the log from asks and results, and asks and outcomes from rows."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import from_mapping, to_mapping
+from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
+from trials.log.schema import WORK, WORK_SECONDS
+from trials.trial import UNMEASURED_RATIO, Ask, InferenceTime, Outcome, StepTime, TrialResult
+
+MAX_ERROR = 2_000  # characters
+
+# The columns that a cached row repeats of the equal trial's. Durations are not: they were not spent again.
+REPEATED = (
+    "reward", "accuracy", "accuracy_raw", "accuracy_top5", "minival_images", "step_seconds",
+    "step_seconds_p10", "step_seconds_p90", "step_time_ratio", "step_time_ratio_spread",
+    "reference_step_seconds", "timing_flag",
+    "params", "macs", "peak_memory_bytes", "train_loss", "minival_accuracy", "resolution", "batch_size",
+    "micro_batches", "precision", "device_name", "device_id", "host", "timing_device", "timing_resolution",
+    "timing_batch_size", "timing_precision", "timing_source", "reference_params", "reference_macs",
+    "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
+    "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
+    "step_time_ratio_error", "timing_clock_mhz",
+)  # fmt: skip
+
+
+def ask_row(
+    ask: Ask, *, architecture: Architecture, strategy: str, seed: int, asked_at: datetime
+) -> dict[str, Any]:
+    """The row of an ask. Its place in the order is missing: the store adds it."""
+    return {
+        "trial_id": ask.trial_id,
+        "purpose": ask.purpose,
+        "continues": ask.continues,
+        "architecture_id": architecture.architecture_id,
+        "choices": list(ask.choices),
+        "architecture": architecture_json(architecture),
+        "strategy": strategy,
+        "aux": json.dumps(dict(ask.aux), sort_keys=True, allow_nan=False),
+        "seed": seed,
+        "epochs": ask.epochs,
+        "asked_at": asked_at,
+    }
+
+
+def trial_row(
+    asked: Mapping[str, Any], result: TrialResult, *, reward: float | None, environment_id: str
+) -> dict[str, Any]:
+    """The row of a trial that has ended: the columns of its ask, and everything measured."""
+    recipe = result.trial.recipe
+    row: dict[str, Any] = {
+        **asked,
+        "status": result.status,
+        "failure_kind": result.failure_kind,
+        "reward": reward,
+        "params": result.params,
+        "macs": result.macs,
+        "train_loss": [epoch.train_loss for epoch in result.epochs],
+        "minival_accuracy": [epoch.minival_accuracy for epoch in result.epochs],
+        "resolution": recipe.training_stages(result.trial.epochs)[-1].resolution,
+        "batch_size": recipe.batch_size,
+        "micro_batches": result.micro_batches,
+        "precision": result.precision,
+        "attempts": result.attempt,
+        "environment_id": environment_id,
+        "error": result.error[-MAX_ERROR:] if result.error else None,
+    }
+    if result.measurement is not None:
+        measured = result.measurement
+        if result.status == "completed":  # a stopped trial has only a bound
+            row |= {name: getattr(measured, name) for name in ACCURACIES}
+        row |= {name: getattr(measured, name) for name in COUNTS}
+    step_time = result.measurement.step_time if result.measurement else result.step_time
+    row["timing_flag"] = _timing_flag(step_time, result.inference_time)
+    if step_time is not None:
+        row |= {column: getattr(step_time, name) for name, column in STEP_TIME_COLUMNS.items()}
+    if (inference_time := result.inference_time) is not None:
+        row |= {column: getattr(inference_time, name) for name, column in INFERENCE_TIME_COLUMNS.items()}
+    if result.device is not None:
+        row |= vars(result.device)
+    if result.times is not None:
+        times = result.times
+        row |= {
+            "started_at": datetime.fromisoformat(times.started_at),
+            "finished_at": datetime.fromisoformat(times.finished_at),
+            **{name: getattr(times, name) for name in WORK_SECONDS},
+            "waiting_seconds": times.waiting_seconds,
+        }
+    return row
+
+
+def step_time_from_row(row: Mapping[str, Any]) -> StepTime | None:
+    """The step time of an earlier trial of the same network; None if it was not measured."""
+    if row["step_time_ratio"] is None or row["timing_device"] is None:
+        return None
+    recorded = {name: row[column] for name, column in STEP_TIME_COLUMNS.items()}
+    return StepTime(
+        **{
+            **recorded,
+            "source": recorded["source"] or "measured",  # older rows lack it
+            "is_exclusive": bool(recorded["is_exclusive"]),
+        },
+        flag=row["timing_flag"],
+        timing_seconds=0.0,  # it cost this trial nothing
+    )
+
+
+def _timing_flag(step_time: StepTime | None, inference_time: InferenceTime | None) -> str | None:
+    flags = [step_time.flag] if step_time is not None else []
+    if inference_time is not None and inference_time.flag:
+        flags.append(f"inference: {inference_time.flag}")
+    return "; ".join(filter(None, flags)) or None
+
+
+def cached_row(asked: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of an ask that an equal trial has answered before."""
+    return {**asked, "status": "cached", **{name: earlier.get(name) for name in REPEATED}}
+
+
+def ask_from_row(row: Mapping[str, Any]) -> Ask:
+    """The ask of an ask's row, or of a trial's."""
+    return Ask(
+        trial_id=row["trial_id"],
+        choices=tuple(row["choices"]),
+        epochs=row["epochs"],
+        continues=row["continues"],
+        purpose=row["purpose"],
+        aux=json.loads(row["aux"]),
+    )
+
+
+def outcome_of(row: Mapping[str, Any]) -> Outcome | None:
+    """The outcome of a row; None of a trial that crashed, which says nothing about its architecture."""
+    return None if row["status"] == "crashed" else outcome_from_row(row)
+
+
+def device_seconds(row: Mapping[str, Any]) -> float:
+    """Seconds that a row's trial held its device; 0 if it was cached, for it ran nowhere."""
+    return sum(seconds_by_work(row).values())
+
+
+def seconds_by_work(row: Mapping[str, Any]) -> dict[str, float]:
+    """The seconds of a row's trial for each kind of WORK."""
+    ran = row["status"] != "cached"
+    return {kind: float(row.get(f"{kind}_seconds") or 0.0) if ran else 0.0 for kind in WORK}
+
+
+def outcome_from_row(row: Mapping[str, Any]) -> Outcome:
+    """The outcome that a strategy is told; a quantity that was not measured is worse than any that was."""
+    params = UNMEASURED_RATIO
+    if row["params"] and row["reference_params"]:
+        params = row["params"] / row["reference_params"]
+    return Outcome(
+        status=row["status"],
+        reward=_finite(row["reward"], 0.0),
+        accuracy=_finite(row["accuracy"], 0.0),
+        step_time_ratio=_finite(row["step_time_ratio"], UNMEASURED_RATIO),
+        params=params,
+        curve=tuple(_finite(accuracy, 0.0) for accuracy in row.get("minival_accuracy") or ()),
+    )
+
+
+def _finite(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None or not math.isfinite(value) else value
+
+
+def architecture_json(architecture: Architecture) -> str:
+    """The architecture as JSON, the same mapping as its YAML."""
+    return json.dumps(to_mapping(architecture.without_provenance()), sort_keys=True)
+
+
+def architecture_from_json(text: str) -> Architecture:
+    """The architecture of a row."""
+    return from_mapping(Architecture, json.loads(text), name="architecture column")

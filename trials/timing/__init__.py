@@ -1,0 +1,1 @@
+"""Step time, inference time and memory: measured, and predicted from blocks."""

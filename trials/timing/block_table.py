@@ -1,0 +1,179 @@
+"""Measured times of all blocks of a space under fixed conditions: what is kept, and in which file."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from trials.images.packed import default_cache
+from trials.log.durable_files import DurableFiles
+
+MAX_BYTES = 64 << 20
+
+
+@checked_dataclass(frozen=True, config=STRICT)
+class StepParts:
+    """Times of a training step's parts, in units of the reference network's step.
+
+    `top` is head, classifier and loss, both ways; `update` is the optimizer with all else that grows with the
+    parameters, and what a step costs besides.
+    """
+
+    stem: float
+    forward: tuple[float, ...]  # of each block
+    backward: tuple[float, ...]
+    top: float
+    update: float
+    reference_seconds: float = Field(gt=0)  # of its step
+
+    @property
+    def ratio(self) -> float:
+        """The step time ratio that the parts add up to."""
+        return self.stem + sum(self.forward) + sum(self.backward) + self.top + self.update
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=STRICT)
+class TableConditions:
+    """Under which conditions a table's times hold; where one of them differs, so do the times."""
+
+    space_id: str
+    device_name: str
+    precision: Literal["fp32", "bf16"]
+    batch_size: int = Field(ge=2)
+    resolution: int = Field(ge=8)  # pixels
+    num_classes: int = Field(ge=2)
+    averages_weights: bool  # the recipe has averaging_decay
+    drops_branches: bool  # the recipe has stochastic_depth
+    torch: str
+
+    def differences(self, other: "TableConditions") -> Iterator[str]:
+        """What differs, as sentences: these conditions are the table's."""
+        for name, value in vars(self).items():
+            if value != getattr(other, name, value):
+                yield f"{name}: the table has {value!r}, here it is {getattr(other, name)!r}"
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=STRICT)
+class PartedNetwork:
+    """A network whose step was measured in parts."""
+
+    architecture: Architecture
+    parts: StepParts
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=STRICT)
+class WholeNetwork:
+    """A network whose step time was measured as a trial measures it."""
+
+    architecture: Architecture
+    step_time_ratio: float = Field(gt=0)
+    step_time_ratio_spread: float
+    timing_flag: str | None = None
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=STRICT)
+class BlockTable:
+    """Networks that contain every block of the space, in parts, and others of it as wholes.
+
+    The first tell what each block takes inside a network, the second how far their sums are off. `provenance`
+    says when, where and with what this was measured.
+    """
+
+    format: Literal[1] = 1
+    conditions: TableConditions
+    space: SearchSpace
+    parted: tuple[PartedNetwork, ...] = Field(min_length=1)
+    whole: tuple[WholeNetwork, ...]
+    provenance: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for network in self.parted:
+            blocks = sum(1 for _ in network.architecture.blocks())
+            if not blocks == len(network.parts.forward) == len(network.parts.backward):
+                raise ValueError(f"a network of {blocks} blocks has times of {len(network.parts.forward)}")
+
+    @property
+    def reference_seconds(self) -> float:
+        """Of the reference network's step, the mean over all measurements."""
+        return sum(network.parts.reference_seconds for network in self.parted) / len(self.parted)
+
+
+def space_id(space: SearchSpace) -> str:
+    """16 hexadecimal digits: equal for spaces of the same networks and reference, whatever their limits."""
+    mapping = to_mapping(space)
+    mapping.pop("limits", None)
+    mapping["reference"] = space.reference.architecture_id
+    return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def table_text(table: BlockTable) -> str:
+    """The table as JSON; reads back to an equal table."""
+    return json.dumps(to_mapping(table), indent=1) + "\n"
+
+
+def write_table(table: BlockTable, path: Path) -> None:
+    """Writes the file as a whole.
+
+    Raises:
+        ConfigError: it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        DurableFiles().write(path, table_text(table).encode())
+    except OSError as error:
+        raise ConfigError(f"{path}: the table cannot be written here: {error.strerror}") from error
+
+
+def read_table(path: Path) -> BlockTable:
+    """The table of a file.
+
+    Raises:
+        ConfigError: there is none, or it is no table of ours.
+    """
+    how = "; build one with nas measure --table SPACE"
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{path}: too large for a table of block times{how}")
+        mapping = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: this table of block times cannot be read: {error.strerror}{how}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path}: not a table of block times: it is not JSON{how}") from None
+    if not isinstance(mapping, dict) or "conditions" not in mapping:
+        raise ConfigError(f"{path}: not a table of block times{how}")
+    return from_mapping(BlockTable, mapping, name=path.name)
+
+
+def check_table(table: BlockTable, wanted: TableConditions, *, name: str, rebuild: str) -> None:
+    """Refuses a table of another space, device or conditions.
+
+    Args:
+        name: what the table is called in the message.
+        rebuild: the command that builds the right one.
+
+    Raises:
+        ConfigError: with all that differs, and the command.
+    """
+    if found := list(table.conditions.differences(wanted)):
+        raise ConfigError(
+            f"{name}: these block times hold under other conditions:\n"
+            + "\n".join(f"  {line}" for line in found)
+            + f"\nBuild a table for these:  {rebuild}"
+        )
+
+
+def default_table_path(conditions: TableConditions) -> Path:
+    """Where the table of these conditions lies unless told otherwise."""
+    digest = hashlib.sha256(json.dumps(vars(conditions), sort_keys=True).encode()).hexdigest()[:24]
+    return default_cache().parent / "block_times" / f"{digest}.json"

@@ -1,0 +1,185 @@
+"""Measures what a space's blocks take in a training step, so that any of its networks can be predicted.
+
+A few networks that together contain every block are run in parts, inside the real step; some uniformly drawn
+ones are then measured as a trial measures them, and tell how far sums of parts are off.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from search_spaces.choices.block_cover import covering_networks
+from search_spaces.choices.space import SearchSpace
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import check_resolution
+from trials.devices.device import give_back_freed_memory
+from trials.recipe import Recipe
+from trials.timing.alternating import EARLIEST_END
+from trials.timing.block_table import BlockTable, PartedNetwork, TableConditions, WholeNetwork, space_id
+from trials.timing.step_parts import measure_step_parts
+from trials.timing.step_time import measure_step_time
+from trials.training.step import TrainingStep, build_step
+from trials.training.synthetic_batch import SyntheticBatch
+
+COVERS = 2  # times that each block is measured, in other networks
+WHOLE_NETWORKS = 10  # two more parameters of the fit would want ten more
+WHOLE_SECONDS = 20.0  # of each, about; beside other work its ratio would take 40 rounds to be surer
+DRAWS = 1000  # for one more distinct network, before a small space is drawn from again
+
+OnProgress = Callable[[int, int], None]
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockMeasurement:
+    """What is to be measured, and where: all that `measure_block_times` needs besides its progress."""
+
+    space: SearchSpace
+    conditions: TableConditions
+    recipe: Recipe  # batch size, averaging and drop rates; as in the search's trials
+    device: torch.device
+    covers: int = COVERS
+    whole_networks: int = WHOLE_NETWORKS
+    seed: int = 0
+
+
+def table_conditions(
+    space: SearchSpace,
+    recipe: Recipe,
+    *,
+    device_name: str,
+    precision: str,
+    batch_size: int,
+    resolution: int,
+    num_classes: int,
+) -> TableConditions:
+    """The conditions under which a table's times hold, for steps by this recipe."""
+    return TableConditions(
+        space_id=space_id(space),
+        device_name=device_name,
+        precision="bf16" if precision == "bf16" else "fp32",
+        batch_size=batch_size,
+        resolution=resolution,
+        num_classes=num_classes,
+        averages_weights=recipe.averaging_decay > 0,
+        drops_branches=recipe.stochastic_depth > 0,
+        torch=torch.__version__,
+    )
+
+
+def measure_block_times(
+    wanted: BlockMeasurement,
+    *,
+    provenance: dict[str, object] | None = None,
+    clock: Clock | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> BlockTable:
+    """Measures all blocks of the space; minutes. The caller sees to threads, and to quiet on a GPU.
+
+    Random generators are left as they were.
+
+    Raises:
+        ValueError: a network of the space does not work at the resolution.
+    """
+    check_resolution(wanted.space.reference, wanted.conditions.resolution)
+    state = torch.get_rng_state()
+    try:
+        bench = Bench(wanted, clock)
+        shown, drawn = covering(wanted), drawn_networks(wanted, wanted.whole_networks)
+        total = len(shown) + len(drawn)
+        parted, whole = [], []
+        on_progress(0, total)
+        for architecture in shown:
+            parted.append(bench.parted(architecture))
+            on_progress(len(parted), total)
+        for architecture in drawn:
+            whole.append(bench.whole(architecture))
+            on_progress(len(parted) + len(whole), total)
+    finally:
+        torch.set_rng_state(state)
+    return BlockTable(
+        conditions=wanted.conditions,
+        space=wanted.space,
+        parted=tuple(parted),
+        whole=tuple(whole),
+        provenance=dict(provenance or {}),
+    )
+
+
+class Bench:
+    """The reference network and the batch, which stay; beside them one network after another is measured."""
+
+    def __init__(self, wanted: BlockMeasurement, clock: Clock | None) -> None:
+        self.wanted = wanted
+        self.clock = clock
+        conditions = wanted.conditions
+        self.reference = self._step(wanted.space.reference)
+        self.warm_reference = False
+        self.batch = SyntheticBatch.random(
+            batch_size=conditions.batch_size,
+            resolution=conditions.resolution,
+            num_classes=conditions.num_classes,
+            device=wanted.device,
+        )
+
+    def _step(self, architecture: Architecture) -> TrainingStep:
+        torch.manual_seed(0)
+        return build_step(
+            architecture,
+            self.wanted.recipe,
+            num_classes=self.wanted.conditions.num_classes,
+            device=self.wanted.device,
+            precision=self.wanted.conditions.precision,
+        )
+
+    def parted(self, architecture: Architecture) -> PartedNetwork:
+        """One network's step in parts."""
+        step = self._step(architecture)
+        parts = measure_step_parts(
+            step, self.reference, self.batch, clock=self.clock, warm_reference=self.warm_reference
+        )
+        self.warm_reference = True
+        del step
+        give_back_freed_memory()  # as before a trial: the next network finds the memory it would find there
+        return PartedNetwork(architecture=architecture, parts=parts)
+
+    def whole(self, architecture: Architecture) -> WholeNetwork:
+        """One network's step as in a trial."""
+        step = self._step(architecture)
+        measured = measure_step_time(
+            step,
+            self.reference,
+            self.batch,
+            clock=self.clock,
+            max_seconds=WHOLE_SECONDS,
+            fewest_rounds=EARLIEST_END,
+        )
+        del step
+        give_back_freed_memory()
+        return WholeNetwork(
+            architecture=architecture,
+            step_time_ratio=measured.step_time_ratio,
+            step_time_ratio_spread=measured.step_time_ratio_spread,
+            timing_flag=measured.flag,
+        )
+
+
+def covering(wanted: BlockMeasurement) -> list[Architecture]:
+    """The networks whose steps are measured in parts: each block is in `covers` of them at least."""
+    rngs = [np.random.default_rng([wanted.seed, 0, cover]) for cover in range(wanted.covers)]
+    resolution = wanted.conditions.resolution
+    return [a for rng in rngs for a in covering_networks(wanted.space, resolution=resolution, rng=rng)]
+
+
+def drawn_networks(wanted: BlockMeasurement, number: int) -> list[Architecture]:
+    """Uniform draws, different as long as there are enough; fewer are the beginning of more."""
+    conditions, space = wanted.conditions, wanted.space
+    choices = space.choice_space(num_classes=conditions.num_classes, resolution=conditions.resolution)
+    rng = np.random.default_rng([wanted.seed, 1])
+    found: list[Architecture] = []
+    for _ in range(number):
+        new = (space.decode(choices.sample(rng)) for _ in range(DRAWS))
+        found.append(next((a for a in new if a not in found), None) or space.decode(choices.sample(rng)))
+    return found

@@ -1,0 +1,94 @@
+"""Step time and inference time as a trial measures them: against the run's reference, at a bounded cost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from trials.recipe import Recipe
+from trials.timing.gpu_clocks import watched_clocks
+from trials.timing.inference_time import measure_inference_time
+from trials.timing.step_time import measure_step_time
+from trials.training.step import TrainingStep
+from trials.training.synthetic_batch import SyntheticBatch
+from trials.trial import InferenceTime, StepTime, Timing
+
+# Measuring step time costs so many seconds or so much of the trial, whichever is more; but has its rounds.
+TIMING_SECONDS = 1.0
+TIMING_SHARE = 0.05
+TIMING_ROUNDS = 3
+
+# A reference network's step by recipe, precision, classes, resolution and batch size.
+ReferenceStep = Callable[[Recipe, str, int, int, int], TrainingStep]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialTiming:
+    """The conditions under which one trial is timed; those that `timing` leaves open are the trial's own."""
+
+    timing: Timing
+    recipe: Recipe
+    precision: str
+    resolution: int
+    num_classes: int
+    device: torch.device
+    device_name: str
+    reference_step: ReferenceStep
+
+    def step_time(self, step: TrainingStep, *, steps: int) -> StepTime:
+        """The step against the reference's; costs a share of the trial's `steps` at most."""
+        batch = SyntheticBatch.random(
+            batch_size=self._batch_size,
+            resolution=self._resolution,
+            num_classes=self.num_classes,
+            device=self.device,
+        )
+        reference = self._reference()
+        trained_precision, step.precision = step.precision, self._precision
+        try:
+            with watched_clocks(self.device) as clocks:
+                measured = measure_step_time(
+                    step,
+                    reference,
+                    batch,
+                    max_seconds=TIMING_SECONDS,
+                    max_calls=TIMING_SHARE * steps,
+                    fewest_rounds=TIMING_ROUNDS,
+                    on_round=clocks.sample,
+                )
+        finally:
+            step.precision = trained_precision
+        return replace(
+            measured,
+            device=self.device_name,
+            clock_mhz=clocks.median_mhz,
+            flag="; ".join(filter(None, (measured.flag, clocks.flag))) or None,
+        )
+
+    def inference_time(self, step: TrainingStep) -> InferenceTime:
+        """A forward pass of `timing.inference_batch_size` images against the reference's."""
+        return measure_inference_time(
+            step.network,
+            self._reference().network,
+            batch_size=self.timing.inference_batch_size,
+            resolution=self._resolution,
+            device=self.device,
+            precision=self._precision,
+        )
+
+    def _reference(self) -> TrainingStep:
+        return self.reference_step(
+            self.recipe, self._precision, self.num_classes, self._resolution, self._batch_size
+        )
+
+    @property
+    def _precision(self) -> str:
+        return self.timing.precision or self.precision
+
+    @property
+    def _resolution(self) -> int:
+        return self.timing.resolution or self.resolution
+
+    @property
+    def _batch_size(self) -> int:
+        return self.timing.batch_size or self.recipe.batch_size

@@ -1,0 +1,200 @@
+"""One training step: the same in trials, in full training and in timing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import Network
+from trials.augmentation.augment import to_input
+from trials.devices.device import autocast
+from trials.recipe import Recipe
+from trials.training.cuda_graphs import CudaRecorder, GraphedCalls, Record, Work
+from trials.training.device_group import ALONE, DeviceGroup
+from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
+from trials.training.optimizer import FlatParameters, RMSProp, WeightAverage
+from trials.training.recipe_network import network_for
+from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
+
+
+class TrainingStep:
+    """Forward, loss, backward, RMSProp and weight averaging on one batch that lies on the device.
+
+    Everything that changes from step to step is a tensor on the device, and nothing is read back: losses and
+    correct answers add up in `totals`, which is read once per epoch.
+
+    With a group, each of its devices takes the step with its share of the batch: the gradient is that of the
+    whole batch, and weights, averages and statistics stay the same everywhere.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        precision: str,
+        cuda_graphs: bool = True,
+        group: DeviceGroup = ALONE,
+    ) -> None:
+        self.group = group
+        if group.size > 1 and recipe.sync_batch_norm:
+            synchronise_batch_norm(network, group)
+        self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = device
+        self.precision = precision
+        self.label_smoothing = recipe.label_smoothing
+        self.parameters = FlatParameters(self.network)
+        self.optimizer = RMSProp(
+            self.parameters,
+            decay=recipe.rms_decay,
+            momentum=recipe.momentum,
+            epsilon=recipe.epsilon,
+            weight_decay=recipe.weight_decay,
+        )
+        self.average = (
+            WeightAverage(self.parameters, decay=recipe.averaging_decay) if recipe.averaging_decay else None
+        )
+        self.learning_rate = torch.zeros((), device=device)
+        self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
+        self.micro_batches = 1  # parts in which a batch is computed; batch norm sees each part alone
+        self._record: Record | None = CudaRecorder(device) if cuda_graphs and device.type == "cuda" else None
+
+    def graphed(self, work: Work, *, changes: Sequence[Tensor] | None = None) -> GraphedCalls:
+        """A CUDA graph of the work, where possible; it changes the step's tensors or those of `changes`."""
+        changed = self._changing() if changes is None else changes
+        return GraphedCalls(work, changes=changed, record=self._record)
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, partners: Tensor | None = None, weights: Tensor | None = None
+    ) -> None:
+        """One step on images (B, H, W, 3) uint8 and labels (B,) int64, or (B, L) padded with -1.
+
+        Mixed images have two labels: `partners`, shaped as labels, are those of the other image, and
+        `weights` (B,) the share of the first.
+        """
+        self.network.train()
+        self.parameters.zero_grad()
+        if self.micro_batches == 1:
+            self._add_gradients(images, labels, partners, weights, share=1 / self.group.size)
+        else:
+            parts = [_parts(tensor, self.micro_batches) for tensor in (images, labels, partners, weights)]
+            for part in zip(*parts, strict=True):
+                self._add_gradients(*part, share=len(part[0]) / (len(images) * self.group.size))
+        self._exchange()
+        self.optimizer.step(self.learning_rate)
+        if self.average is not None:
+            self.average.update()
+
+    def _exchange(self) -> None:
+        """Sums the gradients over the group's devices, and averages their batch-norm statistics."""
+        if self.group.size > 1:
+            self.group.sum(self.parameters.grads_and_statistics)
+            self.parameters.statistics /= self.group.size
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Takes steps without the group inside the block: no device waits for another."""
+        group = self.group
+        try:
+            self._join(ALONE)
+            yield
+        finally:
+            self._join(group)
+
+    def _join(self, group: DeviceGroup) -> None:
+        self.group = group
+        for module in self.network.modules():
+            if isinstance(module, SyncBatchNorm2d):
+                module.group = group
+
+    def _add_gradients(
+        self, images: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None, *, share: float
+    ) -> None:
+        """Adds the mean gradient of these images, weighted by `share`."""
+        with autocast(self.precision, self.device):
+            logits = self.network(to_input(images))  # (B, K)
+        loss = self._loss(logits.float(), labels, partners, weights)
+        (loss if share == 1 else loss * share).backward()
+        with torch.no_grad():
+            self.totals[0] += loss.detach() * labels.shape[0]
+            self.totals[1] += are_correct(logits.argmax(1, keepdim=True), labels).sum()
+            self.totals[2] += labels.shape[0]
+
+    def _loss(
+        self, logits: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None
+    ) -> Tensor:
+        if partners is None or weights is None:
+            return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return mixed_cross_entropy(logits, labels, partners, weights, label_smoothing=self.label_smoothing)
+
+    def read_totals(self) -> tuple[float, float]:
+        """Mean loss and accuracy (0-1) of the group's images since the last reading. Waits for the device."""
+        self.group.sum(self.totals)
+        losses, correct, images = self.totals.tolist()
+        self.totals.zero_()
+        return losses / images, correct / images
+
+    def _state(self) -> dict[str, Tensor]:
+        state = {"values": self.parameters.values, "statistics": self.parameters.statistics}
+        state |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
+        if self.average is not None:
+            state |= {f"average.{name}": tensor for name, tensor in self.average.state().items()}
+        return state
+
+    def _changing(self) -> list[Tensor]:
+        return [*self._state().values(), self.totals]
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of everything that a step changes, by name."""
+        return {name: tensor.detach().clone() for name, tensor in self._state().items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Copies a state back into place, and forgets the totals."""
+        with torch.no_grad():
+            self.parameters.values.copy_(state["values"])
+            self.parameters.statistics.copy_(state["statistics"])
+        self.optimizer.load(_part(state, "optimizer."))
+        if self.average is not None:
+            self.average.load(_part(state, "average."))
+        self.totals.zero_()
+
+    def copy_first(self) -> None:
+        """Copies the state of the group's first device."""
+        for tensor in self._state().values():
+            self.group.copy_first(tensor)
+
+
+def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
+    return [None] * number if tensor is None else tensor.tensor_split(number)
+
+
+def build_step(
+    architecture: Architecture, recipe: Recipe, *, num_classes: int, device: torch.device, precision: str
+) -> TrainingStep:
+    """The training step of the recipe's network, its weights fresh from torch's current seed."""
+    network = network_for(architecture, recipe, num_classes=num_classes)
+    return TrainingStep(network, recipe, device=device, precision=precision)
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module, images: Tensor, labels: Tensor, *, device: torch.device, precision: str
+) -> Tensor:
+    """Sums (3,) over a batch (B, H, W, 3) uint8: losses, correct answers, answers among the first five.
+
+    An image with several labels has several correct answers.
+    """
+    network.eval()
+    with autocast(precision, device):
+        logits = network(to_input(images)).float()  # (B, K)
+    losses = cross_entropy(logits, labels, reduction="sum")
+    top = are_correct(logits.topk(min(5, logits.shape[1]), dim=1).indices, labels)  # (B, 5)
+    return torch.stack([losses, top[:, 0].sum().float(), top.any(dim=1).sum().float()])

@@ -1,0 +1,254 @@
+"""The one training loop, of ten-epoch trials and of full training."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trials.augmentation.augment_batch import Augmentation
+from trials.images.batches import batches, batches_of
+from trials.images.device_images import ResidentImages
+from trials.recipe import Recipe, TrainingStage
+from trials.training.device_group import share_of_batch
+from trials.training.optimizer import learning_rate_at
+from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
+from trials.training.step import TrainingStep, evaluate
+from trials.trial import EpochResult, Phase
+
+# Streams of randomness that are drawn from one seed.
+WEIGHTS, ORDER, DROPS = 0, 1, 2
+
+SECONDS_BETWEEN_BEATS = 0.5
+QUEUE = 2  # steps
+
+
+class NonFiniteLossError(RuntimeError):
+    """The training diverged: its loss is not a number, or infinite."""
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Where a training stands, while it runs."""
+
+    phase: Phase
+    epoch: int  # from 1
+    fraction: float  # of the epoch
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """One epoch's figures, without the trial's name. Accuracies are 0-1."""
+
+    epoch: int  # from 1
+    train_loss: float
+    train_accuracy: float
+    minival_loss: float
+    minival_accuracy: float
+    minival_accuracy_raw: float
+    minival_accuracy_top5: float
+    learning_rate: float
+    resolution: int
+    train_seconds: float
+    evaluate_seconds: float
+    data_seconds: float = 0.0  # of train_seconds, in which the device had to wait for images
+
+    def result(self, *, trial_id: int, attempt: int) -> EpochResult:
+        """The event of this epoch's end."""
+        others = ("minival_accuracy_top5", "data_seconds")
+        fields = {name: value for name, value in vars(self).items() if name not in others}
+        return EpochResult(trial_id=trial_id, attempt=attempt, **fields)
+
+
+def derived_seed(seed: int, stream: int, *, epoch: int = 0, rank: int = 0) -> int:
+    """A seed of its own for each stream, epoch and device, so that any epoch can be run again alone."""
+    key = [seed, stream, epoch, *([rank] if rank else [])]
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def train(
+    step: TrainingStep,
+    recipe: Recipe,
+    *,
+    images_at: Callable[[int], ResidentImages],
+    epochs: int,
+    seed: int,
+    first_epoch: int = 0,
+) -> Iterator[Heartbeat | EpochEnd]:
+    """Trains for `epochs` epochs and yields each one's end, with beats in between.
+
+    Data order, augmentation and drops depend on (seed, epoch) and, for augmentation, the image alone: a step
+    that is loaded with the state after `first_epoch` epochs goes on from there as if it had never stopped.
+    Each device of the step's group takes its share of every batch; only drops depend on their number.
+
+    Raises:
+        NonFiniteLossError: the mean training loss of an epoch is not finite.
+    """
+    training = _Training(step, recipe, images_at=images_at, epochs=epochs, seed=seed)
+    for epoch in range(first_epoch, epochs):
+        yield from training.epoch(epoch)
+
+
+class StageCalls:
+    """What is done with each batch of a training stage, on CUDA as one graph each."""
+
+    def __init__(
+        self, step: TrainingStep, recipe: Recipe, stage: TrainingStage, images: ResidentImages
+    ) -> None:
+        self.step, self.images = step, images
+        self.augment = Augmentation(recipe, stage, step.device)
+        self.sums = torch.zeros(3, device=step.device)  # of losses, correct answers, among the first five
+        self.train = step.graphed(self._train)
+        self.evaluate = step.graphed(self._evaluate, changes=[self.sums])
+
+    def _train(self, pixels: Tensor, labels: Tensor, samples: Tensor) -> None:
+        augmented = self.augment(pixels, labels, samples)
+        self.step(augmented.images, augmented.labels, augmented.partners, augmented.weights)
+
+    def _evaluate(self, pixels: Tensor, labels: Tensor) -> None:
+        step = self.step
+        self.sums += evaluate(step.network, pixels, labels, device=step.device, precision=step.precision)
+
+
+class _Trained(NamedTuple):
+    loss: float  # the mean
+    accuracy: float
+    learning_rate: float  # the last
+    seconds: float  # without those in which a beat was taken
+    waited: float  # seconds of it, for images
+
+
+class _Training:
+    """What all epochs of a training share."""
+
+    def __init__(
+        self,
+        step: TrainingStep,
+        recipe: Recipe,
+        *,
+        images_at: Callable[[int], ResidentImages],
+        epochs: int,
+        seed: int,
+    ) -> None:
+        self.step, self.recipe, self.images_at = step, recipe, images_at
+        self.epochs, self.seed = epochs, seed
+        self.stages = recipe.training_stages(epochs)
+        self._calls: dict[int, StageCalls] = {}  # by the stage's index
+        self._strengths_of: TrainingStage | None = None
+
+    def epoch(self, epoch: int) -> Iterator[Heartbeat | EpochEnd]:
+        """One epoch (from 0): its steps, then what minival says of it."""
+        step, group = self.step, self.step.group
+        started = time.perf_counter()
+        torch.manual_seed(derived_seed(self.seed, DROPS, epoch=epoch, rank=group.rank))
+        judging = evaluation_stage(self.recipe, self.stages, epoch=epoch)
+        images = self.images_at(judging.resolution)
+        indices = self._order(images, epoch)  # (steps, this device's images of each)
+        trained = yield from self._steps(epoch, judging, indices, started)
+        if not math.isfinite(trained.loss):
+            raise NonFiniteLossError(f"the training loss of epoch {epoch + 1} is {trained.loss}")
+        yield Heartbeat("evaluating", epoch + 1, 1.0)
+        resumed = time.perf_counter()
+        calls, batch_size = self._calls_of(judging), indices.shape[1]
+        raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
+        minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
+        if step.average is not None:
+            with step.average.swapped():
+                minival_loss, minival_accuracy, top5 = _evaluate_minival(calls, batch_size=batch_size)
+        yield EpochEnd(
+            epoch=epoch + 1,
+            train_loss=trained.loss,
+            train_accuracy=trained.accuracy,
+            minival_loss=minival_loss,
+            minival_accuracy=minival_accuracy,
+            minival_accuracy_raw=raw_accuracy,
+            minival_accuracy_top5=top5,
+            learning_rate=trained.learning_rate,
+            resolution=judging.resolution,
+            train_seconds=trained.seconds,
+            evaluate_seconds=time.perf_counter() - resumed,
+            data_seconds=trained.waited,
+        )
+
+    def _order(self, images: ResidentImages, epoch: int) -> Tensor:
+        """(steps, share) indices of images; a last batch that is not full waits for the next shuffle."""
+        order = torch.Generator().manual_seed(derived_seed(self.seed, ORDER, epoch=epoch))
+        shuffled = images.train[torch.randperm(len(images.train), generator=order)]
+        batch_size = min(self.recipe.batch_size, len(shuffled))
+        steps = len(shuffled) // batch_size
+        group = self.step.group
+        share = share_of_batch(batch_size, rank=group.rank, size=group.size, pairing=self.recipe.pairing())
+        return shuffled[: steps * batch_size].view(steps, batch_size)[:, share]
+
+    def _steps(
+        self, epoch: int, judging: TrainingStage, indices: Tensor, started: float
+    ) -> Generator[Heartbeat, None, _Trained]:
+        """An epoch's steps; `started`: when it began."""
+        steps, last_beat, rate, waited = len(indices), started, 0.0, 0.0
+        plan = stages_of_epoch(self.recipe, self.stages, epoch=epoch, steps=steps, seed=self.seed)
+        self._prepare({stage.index: stage for stage in (*plan, judging)}, epoch)
+        source = batches_of([
+            (self._calls_of(stage).images, own) for stage, own in zip(plan, indices, strict=True)
+        ])  # fmt: skip
+        for i, stage in enumerate(plan):
+            asked = time.perf_counter()
+            batch = next(source)
+            waited += time.perf_counter() - asked
+            rate = learning_rate_at(
+                epoch * steps + i,
+                recipe=self.recipe,
+                steps_per_epoch=steps,
+                total_steps=self.epochs * steps,
+            )
+            self.step.learning_rate.fill_(rate)
+            self._set_strengths(stage)
+            self._calls_of(stage).train(batch.images, batch.labels, batch.samples)
+            if time.perf_counter() - last_beat > SECONDS_BETWEEN_BEATS:
+                paused = time.perf_counter()
+                yield Heartbeat("training", epoch + 1, (i + 1) / steps)
+                last_beat = time.perf_counter()
+                started += last_beat - paused  # whoever takes the beat may wait for the device
+        launched = time.perf_counter()
+        loss, accuracy = self.step.read_totals()
+        # A GPU that still has a queue of steps was not waiting for what the host waited for.
+        if time.perf_counter() - launched > QUEUE * (launched - started) / steps:
+            waited = 0.0
+        return _Trained(loss, accuracy, rate, time.perf_counter() - started, waited)
+
+    def _prepare(self, needed: dict[int, TrainingStage], epoch: int) -> None:
+        """The needed stages' calls with this epoch's draws; where sizes are drawn, others stay for later."""
+        if not self.recipe.draws_sizes:
+            self._calls = {index: calls for index, calls in self._calls.items() if index in needed}
+        for stage in needed.values():
+            self._calls_of(stage).augment.start_epoch(seed=self.seed, epoch=epoch)
+
+    def _calls_of(self, stage: TrainingStage) -> StageCalls:
+        if stage.index not in self._calls:
+            images = self.images_at(stage.resolution)
+            self._calls[stage.index] = StageCalls(self.step, self.recipe, stage, images)
+        return self._calls[stage.index]
+
+    def _set_strengths(self, stage: TrainingStage) -> None:
+        if stage is not self._strengths_of:
+            self.step.network.set_strengths(
+                dropout=stage.dropout, stochastic_depth=self.recipe.stochastic_depth
+            )
+            self._strengths_of = stage
+
+
+def _evaluate_minival(calls: StageCalls, *, batch_size: int) -> tuple[float, float, float]:
+    """Mean loss, accuracy and top-5 accuracy (0-1) on minival, of the weights as they are now.
+
+    Each device judges by a share of the images; the sums are those of all.
+    """
+    calls.sums.zero_()
+    group = calls.step.group
+    for batch in batches(calls.images, calls.images.minival[group.rank :: group.size], batch_size=batch_size):
+        calls.evaluate(batch.images, batch.labels)
+    group.sum(calls.sums)
+    loss, correct, top5 = (calls.sums / len(calls.images.minival)).tolist()
+    return loss, correct, top5

@@ -1,0 +1,134 @@
+"""Weights as safetensors, with the architecture they belong to and a checksum in the file itself."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
+from torch import Tensor, nn
+
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import Network, build_network
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from trials.log.durable_files import DurableFiles
+
+FORMAT = "training-aware-nas/1"
+HEADER_BYTES = 8  # a safetensors file begins with its header's length, little-endian
+MAX_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a weights file holds: tensors by name, on the CPU, and what they are."""
+
+    architecture: Architecture
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]  # num_classes, classes, resolution, accuracy, epoch, ...
+
+    def network(self) -> Network:
+        """The network with these weights."""
+        network = build_network(self.architecture, num_classes=self.facts["num_classes"])
+        network.load_state_dict(self.tensors, strict=True)  # counters of batches may be missing
+        return network
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What of some weights fitted into a network."""
+
+    loaded: tuple[str, ...]
+    other_shape: tuple[str, ...]  # in both, but not of one shape: a head of other classes, say
+    missing: tuple[str, ...]  # that the network has and the weights have not
+    unused: tuple[str, ...]
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Writes tensors and JSON facts, atomically and durably, with a checksum over both."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(dict(facts), sort_keys=True)
+    metadata = {"format": FORMAT, "facts": text, "sha256": _digest(plain, text)}
+    DurableFiles().write(path, save_bytes(plain, metadata))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file of `save_tensors`.
+
+    Raises:
+        ConfigError: it cannot be read, is something else, or is not as it was written.
+    """
+    try:
+        data = path.read_bytes()
+        tensors, metadata = load_bytes(data), _metadata(data)
+        text, expected = metadata["facts"], metadata["sha256"]
+        facts = json.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path}: these are not weights that nas train wrote ({str(error).splitlines()[0][:80]})"
+        ) from error
+    if _digest(tensors, text) != expected:
+        raise ConfigError(f"{path}: damaged: its checksum is not that of what it holds; take another copy")
+    return tensors, facts
+
+
+def save_weights(path: Path, network: nn.Module, architecture: Architecture, **facts: Any) -> None:
+    """Writes a network's parameters and statistics with its architecture."""
+    mapping = to_mapping(architecture.without_provenance())
+    save_tensors(path, _state_of(network), {"architecture": mapping, **facts})
+
+
+def load_weights(path: Path) -> WeightsFile:
+    """A file of `save_weights`.
+
+    Raises:
+        ConfigError: as `load_tensors`, or the file holds no network.
+    """
+    tensors, facts = load_tensors(path)
+    if "architecture" not in facts or not isinstance(facts.get("num_classes"), int):
+        raise ConfigError(f"{path}: a checkpoint, not weights; take weights/best.safetensors beside it")
+    architecture = from_mapping(Architecture, facts.pop("architecture"), name=f"{path}: architecture")
+    return WeightsFile(architecture, tensors, facts)
+
+
+def load_by_name(network: nn.Module, tensors: Mapping[str, Tensor]) -> Fitted:
+    """Copies the tensors whose name and shape fit; the others of the network stay as they are."""
+    own = _state_of(network)
+    fitting = {name: tensor for name, tensor in tensors.items() if name in own}
+    loaded = {name: tensor for name, tensor in fitting.items() if tensor.shape == own[name].shape}
+    network.load_state_dict(loaded, strict=False)
+    return Fitted(
+        loaded=tuple(loaded),
+        other_shape=tuple(name for name in fitting if name not in loaded),
+        missing=tuple(name for name in own if name not in tensors),
+        unused=tuple(name for name in tensors if name not in own),
+    )
+
+
+def _state_of(network: nn.Module) -> dict[str, Tensor]:
+    """Without batch norm's counters of batches, which nothing reads."""
+    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    length = int.from_bytes(data[:HEADER_BYTES], "little")
+    if length > min(len(data), MAX_HEADER):
+        raise ValueError("no header")
+    metadata = json.loads(data[HEADER_BYTES : HEADER_BYTES + length])["__metadata__"]
+    if metadata.get("format") != FORMAT:
+        raise ValueError("no metadata of ours")
+    return metadata
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
