@@ -64,7 +64,7 @@ def launch_search(
     images = packed_images(config, console)
     size = config.space.num_architectures or config.space.size
     console.print(
-        f"searching  {size:,} architectures; {config.strategy['name']}, {where}\n"
+        f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
         f"           {Path(config.data.source).name}: {len(images.train):,} images at "
         f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
         highlight=False,

@@ -214,7 +214,7 @@ def estimate_figures(
             }
             for name in (*WORK_SECONDS, "seconds")
         },
-        "strategy": config.strategy["name"],
+        "strategy": config.strategy.name,
         "bound_stopping": config.bound_stopping is not None,
         "rungs": list(config.rungs),
         "trials": trials,

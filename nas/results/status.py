@@ -12,7 +12,7 @@ from analysis.rungs import SEARCHED, is_counted, own_epochs, spent
 from nas.results.winner import run_winner
 from nas.search.config import Budget, SearchConfig
 from nas.search.trial_queue import MAX_REPEATS
-from nas.strategies.strategy import STRATEGIES, Recommends
+from nas.strategies.strategy import Recommends
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.rows import seconds_by_work
 from trials.log.run_reader import RunLog, read_run
@@ -96,7 +96,7 @@ def _repeats(config: SearchConfig, rows: list[dict[str, Any]], *, is_over: bool)
         count=config.finalists.count,
         each=config.finalists.repeats,
         is_over=is_over,
-        are_recommended=issubclass(STRATEGIES[config.strategy["name"]], Recommends),
+        are_recommended=issubclass(config.strategy.kind, Recommends),
     )
 
 

@@ -46,7 +46,7 @@ class RunRecord:
         row = ask_row(
             ask,
             architecture=self._config.space.decode(ask.choices),
-            strategy=self._config.strategy["name"],
+            strategy=self._config.strategy.name,
             seed=self._seed_of(ask),
             asked_at=datetime.now(UTC),
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
+from analysis.choice_model import ChoiceModel, accuracy_logit, fit_choice_model, kendall_tau, spread_out
 from analysis.rungs import is_counted
 from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig
@@ -24,7 +24,6 @@ from trials.trial import INFERENCE, REWARDABLE, Outcome
 
 FEWEST_ROWS = 12
 DERIVE_NOISE = 3  # keeps the noise of a training apart from other randomness of the same trial
-ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
 
 
 @dataclass(frozen=True)
@@ -230,8 +229,7 @@ def _taus(
 
 
 def _logit(accuracy: float) -> float:
-    inside = min(max(accuracy, ALMOST), 1 - ALMOST)
-    return math.log(inside / (1 - inside))
+    return float(accuracy_logit(np.array(accuracy)))
 
 
 def _accuracy(logit: float) -> float:

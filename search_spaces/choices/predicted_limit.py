@@ -8,13 +8,13 @@ import numpy as np
 from search_spaces.choices.choice_space import Choices, Draw
 from search_spaces.choices.costs import SpaceCosts
 from search_spaces.choices.factorized import FactorizedSpace
+from search_spaces.choices.rejection import MAX_REJECTIONS, first_accepted
 from search_spaces.networks.architecture import Architecture
 
 # An architecture's step time ratio, and the least that it may be: only what is beyond a limit by the least is
 # not allowed.
 StepTimeEstimate = Callable[[Architecture], tuple[float, float]]
 
-MAX_REJECTIONS = 10_000
 REMEMBERED = 1 << 16
 
 
@@ -43,14 +43,13 @@ class PredictedCosts:
         Raises:
             ValueError: none was found in 10,000 draws.
         """
-        for _ in range(MAX_REJECTIONS):
-            choices = self._draw(rng)
-            if self._is_fast_enough(choices):
-                return choices
-        raise ValueError(
-            f"limits: of {MAX_REJECTIONS:,} random architectures none has a predicted step_time_ratio within "
-            f"{self._limit:g}; raise it"
-        )
+        found = first_accepted(lambda: self._draw(rng), self._is_fast_enough)
+        if found is None:
+            raise ValueError(
+                f"limits: of {MAX_REJECTIONS:,} random architectures none has a predicted step_time_ratio "
+                f"within {self._limit:g}; raise it"
+            )
+        return found
 
     def _is_fast_enough(self, choices: Choices) -> bool:
         return self._limit is None or self._estimate(choices)[1] <= self._limit

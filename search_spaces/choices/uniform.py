@@ -8,11 +8,11 @@ import numpy as np
 from search_spaces.choices.choice_space import Choices
 from search_spaces.choices.costs import SpaceCosts
 from search_spaces.choices.limited_sampling import ChoicesWithinLimits
+from search_spaces.choices.rejection import MAX_REJECTIONS, first_accepted
 from search_spaces.choices.stage_rows import StageRows
 
 TRIED = 512  # plain draws by which it is decided whether plain draws are good enough
 ENOUGH = 0.05  # of them within the limits
-MAX_REJECTIONS = 10_000
 
 
 class UniformDraw:
@@ -47,11 +47,15 @@ class UniformDraw:
             ValueError: no architecture of the space is within its limits.
         """
         plain = self._costs is None or self.share_within_limits >= ENOUGH
-        for _ in range(MAX_REJECTIONS):
-            choices = self._plain(rng) if plain else self._within_limits.draw(rng)
-            if (not plain or self._is_allowed(choices)) and self._is_representative(choices):
-                return choices
-        raise ValueError(f"{MAX_REJECTIONS:,} random choices all build networks that smaller choices build")
+        found = first_accepted(
+            lambda: self._plain(rng) if plain else self._within_limits.draw(rng),
+            lambda choices: (not plain or self._is_allowed(choices)) and self._is_representative(choices),
+        )
+        if found is None:
+            raise ValueError(
+                f"{MAX_REJECTIONS:,} random choices all build networks that smaller choices build"
+            )
+        return found
 
     @cached_property
     def share_within_limits(self) -> float:

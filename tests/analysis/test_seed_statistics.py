@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_simulate_command import PNG
 
-from analysis.choice_model import fit_choice_model, kendall_tau
+from analysis.choice_model import accuracy_logit, fit_choice_model, kendall_tau, spread_out
 from analysis.seed_curves import draw_curves, interval, student_t
 
 
@@ -40,6 +40,18 @@ def test_choice_model_of_one_decision_or_none_predicts_the_mean(rows: list[list[
     model = fit_choice_model(rows, [0.1 * i for i in range(15)])
     assert model(rows[0]) == pytest.approx(0.7, abs=0.3)
     assert fit_choice_model(rows, [0.5] * 15)(rows[0]) == 0.5
+
+
+def test_a_model_of_many_rows_is_fitted_to_some_at_equal_distances() -> None:
+    assert spread_out(5, most=10).tolist() == [0, 1, 2, 3, 4]
+    assert spread_out(101, most=6).tolist() == [0, 20, 40, 60, 80, 100]
+
+
+def test_the_logit_of_an_accuracy_is_finite_and_grows_with_it() -> None:
+    logits = accuracy_logit(np.array([0.0, 0.25, 0.5, 0.75, 1.0]))
+    assert np.isfinite(logits).all()
+    assert (np.diff(logits) > 0).all()
+    assert logits[1:4] == pytest.approx([-np.log(3), 0.0, np.log(3)])
 
 
 def test_kendall_tau_of_known_rankings_is_exact() -> None:

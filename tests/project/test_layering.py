@@ -83,6 +83,18 @@ def test_rooms_import_only_those_to_their_left(package: str) -> None:
     assert not backward
 
 
+def test_no_two_files_import_each_other_in_a_circle() -> None:
+    needs = {module: set(imported_modules(path) & MODULES.keys()) for module, path in MODULES.items()}
+    # Files that import nothing of what is left, and files that nothing left imports, are in no circle.
+    while True:
+        imported = set().union(*needs.values())
+        free = {module for module, others in needs.items() if not others or module not in imported}
+        if not free:
+            break
+        needs = {module: others - free for module, others in needs.items() if module not in free}
+    assert not needs, f"in circles, or between two: {sorted(needs)}"
+
+
 @each_file
 def test_private_names_stay_in_their_room(path: Path) -> None:
     room = path.parent.relative_to(REPOSITORY).as_posix().replace("/", ".")

@@ -24,8 +24,8 @@ from analysis.frame import read_trials
 from nas.results.verify import verify_run
 from nas.search.search import SearchResult, search
 from nas.search.strategy_guard import SearchFailedError
-from nas.strategies.random_search import RandomSearch
-from nas.strategies.strategy import STRATEGIES
+from nas.strategies.random_search import RandomSearch, RandomSearchSettings
+from nas.strategies.table import STRATEGIES
 from trials.executors.simulated import simulated
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.durable_files import DurableFiles
@@ -233,8 +233,10 @@ def strategy_at_fault(place: str, trial_id: int) -> Any:
     """A strategy whose method `place` is at fault at that trial."""
 
     class AtFault:
-        def __init__(self, space: Any, seed: int, *, epochs: int) -> None:
-            self.inner = RandomSearch(space, seed, epochs=epochs)
+        Settings = RandomSearchSettings
+
+        def __init__(self, space: Any, seed: int, *, epochs: int, settings: RandomSearchSettings) -> None:
+            self.inner = RandomSearch(space, seed, epochs=epochs, settings=settings)
 
         def ask(self, number: int) -> Ask:
             ask = self.inner.ask(number)
@@ -282,6 +284,7 @@ def test_a_strategy_at_fault_stops_the_search_and_nothing_is_trained_again(
             run(config, tmp_path / "run", start)
     assert trained == list(range(6 if place == "told" else 5))
     monkeypatch.setitem(STRATEGIES, "at_fault", strategy_at_fault("nowhere", 5))
+    config = make_config(strategy="at_fault")
     assert len(run(config, tmp_path / "run", start).rows) == 12
     assert trained == list(range(12))
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from nas.strategies.strategy import STRATEGIES, Recommends, Strategy, build_strategy, promoting
+from nas.strategies.strategy import Recommends, Strategy, promoting
+from nas.strategies.table import STRATEGIES, build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import UNMEASURED_RATIO, Ask, Outcome, Status
 

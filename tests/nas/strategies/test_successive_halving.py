@@ -18,9 +18,9 @@ from nas.results.verify import verify_run
 from nas.search.config import SearchConfig
 from nas.search.search import search
 from nas.simulation.simulate import KnownOutcomes, recommended, simulate_search
-from nas.strategies.random_search import RandomSearch
-from nas.strategies.strategy import build_strategy
-from nas.strategies.successive_halving import SLACK, SuccessiveHalving, rungs_of
+from nas.strategies.random_search import RandomSearch, RandomSearchSettings
+from nas.strategies.strategy import StrategyConfig
+from nas.strategies.successive_halving import SLACK, SuccessiveHalving, SuccessiveHalvingSettings, rungs_of
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import simulated
 from trials.trial import Ask, EpochResult, Event, Outcome, RunTrial, Slot, Trial
@@ -31,8 +31,8 @@ SPACE = ChoiceSpace((4,) * 6)
 class Beneath(RandomSearch):
     """Random search that remembers what it is told."""
 
-    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int) -> None:
-        super().__init__(space, seed, epochs=epochs)
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: RandomSearchSettings) -> None:
+        super().__init__(space, seed, epochs=epochs, settings=settings)
         self.heard: list[tuple[str, int, float | None]] = []
 
     def asked(self, ask: Ask) -> None:
@@ -45,14 +45,12 @@ class Beneath(RandomSearch):
         self.heard.append(("withdrawn", ask.trial_id, None))
 
 
-def halving(epochs: int = 9, **settings: Any) -> tuple[SuccessiveHalving, Beneath]:
-    made: list[Beneath] = []
-
-    def build(name: str, space: ChoiceSpace, *, seed: int, epochs: int, settings: Any) -> Beneath:
-        made.append(Beneath(space, seed, epochs=epochs))
-        return made[0]
-
-    return SuccessiveHalving(SPACE, 0, epochs=epochs, build=build, min_epochs=1, **settings), made[0]
+def halving(epochs: int = 9, *, eta: int = 3) -> tuple[SuccessiveHalving, Beneath]:
+    over = StrategyConfig(name="beneath", kind=Beneath, settings=RandomSearchSettings(), written={})
+    settings = SuccessiveHalvingSettings(over=over, eta=eta, min_epochs=1)
+    strategy = SuccessiveHalving(SPACE, 0, epochs=epochs, settings=settings)
+    assert isinstance(strategy._beneath, Beneath)
+    return strategy, strategy._beneath
 
 
 def outcome(reward: float, curve: tuple[float, ...] = ()) -> Outcome:
@@ -272,8 +270,7 @@ def test_halving_search_in_memory_asks_as_one_with_a_log(make_config: MakeConfig
     known = KnownOutcomes(
         space=space, outcome=told, seconds=lambda c: 9.0, judged=lambda c: 0.0, epochs=9, curve=curve
     )
-    settings = config.strategy_settings()
-    strategy = build_strategy("successive_halving", space, seed=0, epochs=9, settings=settings)
+    strategy = config.strategy.build(space, seed=0, epochs=9)
     ends = simulate_search(known, strategy, seed=0, trials=10, workers=2, baseline=config.baseline)
     rows = sorted(with_log.rows, key=lambda row: row["tell_seq"])
     assert [(e.ask.trial_id, list(e.ask.choices), e.ask.epochs, e.ask.continues) for e in ends] == [

@@ -99,7 +99,8 @@ def test_overrides_reach_into_named_files_and_are_checked_like_the_file() -> Non
         "quick", overrides=["space.stages[0].layers=[1]", "recipe.epochs=3", "seed=7"]
     )
     assert (config.space.stages[0].layers, config.recipe.epochs, config.seed) == ((1,), 3, 7)
-    assert read_search_config("quick", overrides=["strategy={name: random_search}"]).strategy_settings() == {}
+    strategy = read_search_config("quick", overrides=["strategy={name: random_search}"]).strategy
+    assert strategy.written == {"name": "random_search"}
     with pytest.raises(
         ConfigError, match=r"^--set recipe\.epoch=3: 'epoch' is not a key.*did you mean 'epochs'"
     ):

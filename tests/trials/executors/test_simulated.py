@@ -23,8 +23,8 @@ from nas.simulation.simulate import (
     simulate_search,
     simulate_seeds,
 )
-from nas.strategies.random_search import RandomSearch
-from nas.strategies.strategy import STRATEGIES, build_strategy
+from nas.strategies.random_search import RandomSearch, RandomSearchSettings
+from nas.strategies.table import STRATEGIES, build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import BEGINNING, in_simulated_time, simulated
 from trials.log.rows import outcome_from_row
@@ -240,7 +240,7 @@ def counted(space: ChoiceSpace, seconds: float = 1.0) -> KnownOutcomes:
 
 
 def run(space: ChoiceSpace, trials: int, *, workers: int = 1, baseline: int = 0) -> list[SimulatedEnd]:
-    strategy = RandomSearch(space, 0, epochs=1)
+    strategy = RandomSearch(space, 0, epochs=1, settings=RandomSearchSettings())
     return simulate_search(
         counted(space), strategy, seed=0, trials=trials, workers=workers, baseline=baseline
     )
@@ -281,9 +281,11 @@ def test_recommended_choices_are_the_best_seen_and_are_judged_apart() -> None:
 
 def test_simulated_seeds_are_independent_searches() -> None:
     space = ChoiceSpace((5,) * 6)
-    curves = simulate_seeds(
-        counted(space), lambda seed: RandomSearch(space, seed, epochs=1), seeds=range(4), trials=30, workers=2
-    )
+
+    def build(seed: int) -> RandomSearch:
+        return RandomSearch(space, seed, epochs=1, settings=RandomSearchSettings())
+
+    curves = simulate_seeds(counted(space), build, seeds=range(4), trials=30, workers=2)
     assert curves.judged.shape == (4, 30)
     assert len(set(curves.judged[:, 0].tolist())) > 1
     assert (np.diff(curves.judged, axis=1) >= 0).all()

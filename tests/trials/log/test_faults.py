@@ -20,7 +20,7 @@ from formula import formula_worker
 from nas.results.verify import verify_run
 from nas.search.config import SearchConfig
 from nas.search.search import search
-from nas.strategies.strategy import STRATEGIES
+from nas.strategies.table import STRATEGIES
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.executors.simulated import simulated
 from trials.log.disk_wait import LogNotWrittenError, Patience
