@@ -1,5 +1,5 @@
 # make search: the first search, on the built-in digits.   make test: the whole suite.   make lint: style and types.
-# make nightly: every fault of docs/durability.md.   make docs: pages of all docstrings, in build/api.
+# make nightly: every fault of docs/durability.md.   make docs: a site of all pages and docstrings.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations=5 -rR
 
-nightly: $(VENV)/.installed-test
+nightly: $(VENV)/.installed-test $(VENV)/.installed-docs
 	$(BIN)/pytest -q -m nightly -s --durations=20
 
 lint: $(VENV)/.installed-test
@@ -23,8 +23,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed-test
-	$(BIN)/python docs/render.py build/api
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -j auto -c docs -d build/doctrees . build/docs
+	@echo build/docs/index.html
 
 $(VENV)/.installed: pyproject.toml
 	@echo "installing into $(VENV) ..."
@@ -35,6 +36,11 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "installing what the tests need ..."
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "installing what the site needs ..."
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 clean:

@@ -1,6 +1,5 @@
-"""docs/api.md: its examples run, in the order in which they stand, and the names that it lists are there."""
+"""docs/api.md: its examples run, in the order in which they stand."""
 
-import importlib
 import json
 import os
 import re
@@ -8,16 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from places import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "api.md").read_text()
 EXAMPLES = re.findall(r"^## (.+?)$.*?^```python\n(.*?)^```$", TEXT, flags=re.M | re.S)
-LISTED = [
-    (package, name)
-    for package, names in re.findall(r"^\| `(\w+)` \| (.+) \|$", TEXT, flags=re.M)
-    for name in re.findall(r"`([\w.]+)`", names)
-]
 RUNNER = """
 import json, sys
 for title, code in json.load(sys.stdin):
@@ -50,35 +43,3 @@ def test_examples_of_the_api_document_run_one_after_the_other(tmp_path: Path) ->
     assert "(200, 16, 16, 3)" in printed["An own data source"]
     assert "trial 2: completed" in printed["An own executor"]
     assert printed["An own executor"].strip().endswith("3")
-
-
-@pytest.mark.parametrize(("package", "name"), LISTED, ids=lambda value: value)
-def test_names_listed_in_the_api_document_exist_and_are_documented(package: str, name: str) -> None:
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        try:
-            module = importlib.import_module(".".join([package, *parts[:length]]))
-        except ModuleNotFoundError:
-            continue
-        found = module
-        for part in parts[length:]:
-            found = getattr(found, part)
-        assert found.__doc__ or isinstance(found, dict)
-        return
-    pytest.fail(f"no module {package}.{name}")
-
-
-@pytest.mark.parametrize(
-    "packages", [("search_spaces",), pytest.param((), marks=pytest.mark.nightly)], ids=["one", "all"]
-)
-def test_docstrings_render_without_a_warning(tmp_path: Path, packages: tuple[str, ...]) -> None:
-    pytest.importorskip("pdoc")
-    done = subprocess.run(
-        [sys.executable, "docs/render.py", tmp_path / "api", *packages],
-        capture_output=True, text=True, check=False,
-        cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    page = (tmp_path / "api" / "search_spaces" / "network.html").read_text()
-    assert "build_network" in page
-    assert "A network with fresh weights" in page
