@@ -1,1 +1,1 @@
-"""One network: described, built, counted."""
+"""One network: its description, the torch module built from it, and its parameter and MAC counts."""

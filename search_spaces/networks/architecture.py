@@ -1,4 +1,4 @@
-"""One network, described: stages, stem and head, and the identity of what they build."""
+"""The frozen description of one network: stem, stages and head, and an id of the network they build."""
 
 import hashlib
 import json
@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-Op = Literal["mbconv", "fused_mbconv"]  # of search spaces
-AnyOp = Literal[Op, "bottleneck"]  # of architectures: the last is ResNet's
+Op = Literal["mbconv", "fused_mbconv"]  # the ops that a search space may offer
+AnyOp = Literal[Op, "bottleneck"]  # the ops that an architecture may have; bottleneck is ResNet's
 Padding = Literal["symmetric", "same"]
 Kind = Literal["resnet"] | None  # None: an EfficientNet
 
@@ -25,19 +25,19 @@ MAX_LAYERS = 256
 
 @dataclass(frozen=True)
 class Block:
-    """One block as it is built: everything that determines its tensors and its output."""
+    """One block as it is built: the fields that determine its tensors and its output, and no others."""
 
     op: AnyOp
     kernel_size: int
     stride: int
     in_channels: int
-    expanded_channels: int  # of a bottleneck: its inner channels
+    expanded_channels: int  # width between the first and the last convolution; a bottleneck's is the smaller
     squeeze_channels: int  # 0: no squeeze-excite
     out_channels: int
 
     @property
     def has_residual(self) -> bool:
-        """Whether the input is added to what the block computes."""
+        """True if the block adds its input to its output."""
         return self.stride == 1 and self.in_channels == self.out_channels
 
 
@@ -45,8 +45,8 @@ class Block:
 class Stage:
     """A row of EfficientNetV2's Table 4: `layers` equal blocks, of which only the first has the stride.
 
-    `se_ratio` is relative to a block's input channels; 0 is no squeeze-excite. A stage of 0 layers is absent.
-    A bottleneck's inner width is `channels` over `expansion_ratio`.
+    `se_ratio` is relative to a block's input channels; 0 means no squeeze-excite. A stage of 0 layers is
+    absent from the network. The inner width of a bottleneck is `channels` / `expansion_ratio`.
     """
 
     op: AnyOp
@@ -66,7 +66,10 @@ class Stage:
             )
 
     def block(self, in_channels: int, *, first: bool = True) -> Block:
-        """The stage's first block, or one of those after it; the squeeze width is max(1, int(C * r))."""
+        """The stage's first block, or the block that is repeated after it.
+
+        The squeeze width is max(1, int(in_channels * se_ratio)), as in the official code.
+        """
         return Block(
             op=self.op,
             kernel_size=self.kernel_size,
@@ -82,7 +85,7 @@ class Stage:
         )
 
     def blocks(self, in_channels: int) -> Iterator[Block]:
-        """All of the stage's blocks, behind a layer of that many channels."""
+        """All blocks of the stage, given the channels of the layer before it."""
         if self.layers:
             yield self.block(in_channels)
         for _ in range(self.layers - 1):
@@ -91,12 +94,12 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Architecture:
-    """The frozen description of one network, without its classifier's number of classes.
+    """The frozen description of one network; the number of classes is chosen when it is built.
 
-    `padding`: `symmetric` is (k - 1) // 2 on both sides; `same` is TensorFlow's rule. `provenance` says where
-    the description comes from; it takes no part in comparisons or in the identity. `kind: resnet` has a 7x7
-    stem with a maximum behind it (a stride of 4 together) and bottleneck stages, and classifies their output
-    as it is: `head_channels` are the last stage's.
+    `padding`: `symmetric` is (k - 1) // 2 on both sides; `same` is TensorFlow's rule. `provenance` records
+    where the description comes from; comparisons and `architecture_id` ignore it. `kind: resnet` has a 7x7
+    stem followed by max pooling (together a stride of 4), bottleneck stages, and no head convolution:
+    its `head_channels` are the last stage's channels.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent.parent / "published"
@@ -124,7 +127,7 @@ class Architecture:
             )
 
     def blocks(self) -> Iterator[Block]:
-        """The blocks as built: stages of 0 layers leave no trace."""
+        """All blocks in order; stages of 0 layers contribute none."""
         channels = self.stem_channels
         for stage in self.stages:
             yield from stage.blocks(channels)
@@ -132,7 +135,8 @@ class Architecture:
 
     @property
     def architecture_id(self) -> str:
-        """16 hexadecimal digits: equal if and only if the same network is built."""
+        """16 hexadecimal digits, equal for two architectures if and only if they build the same network."""
+        # Hash the blocks, not the stages: two stages that continue each other equal one longer stage.
         texts, channels = [], self.stem_channels
         for stage in self.stages:
             if stage.layers:
@@ -146,14 +150,14 @@ class Architecture:
 
     @property
     def total_stride(self) -> int:
-        """Input side over the side of the last feature map."""
+        """Side of the input over the side of the last feature map."""
         total = int(self.stem_stride) * (2 if self.kind == "resnet" else 1)
         for stage in self.stages:
             total *= stage.stride
         return total
 
     def without_provenance(self) -> Self:
-        """The same architecture as a bare description."""
+        """A copy of the architecture that does not say where it comes from."""
         return type(self)(
             stem_channels=self.stem_channels,
             stem_stride=self.stem_stride,
@@ -166,7 +170,10 @@ class Architecture:
 
 @lru_cache(maxsize=1 << 16)
 def _blocks_text(stage: Stage, in_channels: int) -> str:
-    """The stage's blocks as `architecture_id` hashes them: JSON lists, without the brackets around them."""
+    """The stage's blocks as the JSON lists that `architecture_id` hashes, without the outer brackets.
+
+    Cached, because a search meets the same few stages in thousands of architectures.
+    """
     built = [
         [
             b.op,

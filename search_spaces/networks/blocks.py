@@ -13,9 +13,10 @@ from search_spaces.networks.convolution import Convolution
 
 
 class StochasticDepth(nn.Module):
-    """Drops the branch of whole samples while training and divides the others by their survival probability.
+    """Drops the residual branch of whole samples in training; the rest is divided by its keep probability.
 
-    The rate is a tensor, so that it changes without rebuilding the module, also inside a captured graph.
+    The rate is a tensor, so that it can change without rebuilding the module, also inside a CUDA graph.
+    (Huang et al. 2016, "Deep Networks with Stochastic Depth".)
     """
 
     drop_rate: Tensor
@@ -34,7 +35,7 @@ class StochasticDepth(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout whose rate is a tensor, for the reason of StochasticDepth."""
+    """Dropout whose rate is a tensor, so that it can change inside a CUDA graph."""
 
     drop_rate: Tensor
 
@@ -51,7 +52,10 @@ class Dropout(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales channels by a gate in 0-1 that two 1x1 convolutions compute from their means."""
+    """Squeeze-and-excitation (Hu et al. 2018): scales each channel by a gate between 0 and 1.
+
+    Two 1x1 convolutions compute the gates from the channels' means over all pixels.
+    """
 
     def __init__(self, channels: int, *, squeeze_channels: int) -> None:
         super().__init__()
@@ -67,7 +71,7 @@ class SqueezeExcite(nn.Module):
 def normalised(
     convolution: nn.Module, channels: int, *, momentum: float, epsilon: float, activation: bool
 ) -> nn.Sequential:
-    """Convolution, batch norm and, where asked, SiLU."""
+    """A convolution followed by batch norm and, with `activation`, SiLU."""
     layers: list[nn.Module] = [convolution, nn.BatchNorm2d(channels, eps=epsilon, momentum=momentum)]
     if activation:
         layers.append(nn.SiLU(inplace=True))
@@ -75,7 +79,10 @@ def normalised(
 
 
 class MBConv(nn.Module):
-    """Expand 1x1, depthwise kxk, squeeze-excite, project 1x1; added to the input where shapes allow it."""
+    """Inverted residual block of MobileNetV2 and EfficientNet, the paper's Figure 2 on the left.
+
+    Expand 1x1, depthwise kxk, squeeze-excite, project 1x1; the input is added where shapes allow it.
+    """
 
     def __init__(
         self, block: Block, *, padding: Padding, momentum: float, epsilon: float, droppable: bool
@@ -83,6 +90,7 @@ class MBConv(nn.Module):
         super().__init__()
         width = block.expanded_channels
         norm = {"momentum": momentum, "epsilon": epsilon}
+        # Expansion 1: the official code leaves the convolution out, and so do the published weights.
         self.expand: nn.Module = nn.Identity()
         if width != block.in_channels:
             expand = Convolution(block.in_channels, width, kernel_size=1)
@@ -108,9 +116,10 @@ class MBConv(nn.Module):
 
 
 class FusedMBConv(nn.Module):
-    """Expand kxk, squeeze-excite, project 1x1; with expansion 1 one kxk convolution. Residual as MBConv's.
+    """MBConv with one full kxk convolution for expansion and depthwise (the paper's Figure 2, right).
 
-    With expansion 1 a squeeze-excite stands before the one convolution, as in the official code.
+    Expand kxk, squeeze-excite, project 1x1. With expansion 1 there is one kxk convolution, and a
+    squeeze-excite stands before it, as in the official code. The input is added where shapes allow it.
     """
 
     def __init__(

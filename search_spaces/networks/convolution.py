@@ -1,4 +1,4 @@
-"""The convolutions of all blocks: padding by either rule, and faster ways to compute the same on a CPU."""
+"""The convolution of all blocks: two padding rules, and faster equivalents of slow cases on a CPU."""
 
 import math
 
@@ -9,14 +9,14 @@ from torch.nn import functional
 from search_spaces.networks.architecture import Padding
 from search_spaces.networks.depthwise import depthwise_convolution
 
-FEW_PIXELS = 64  # of an image, up to which a 1x1 convolution is computed as one product of matrices
+MAX_PIXELS_AS_MATRIX = 64  # per image, up to which a 1x1 convolution is computed as one matrix product
 
 
 class Convolution(nn.Conv2d):
-    """A convolution that keeps ceil(n / stride) of the side, with either rule of padding.
+    """A convolution whose output side is ceil(side / stride), with symmetric or TensorFlow's padding.
 
-    `same` is TensorFlow's: the total is split unevenly where it is odd, with the larger part at the end. Both
-    rules agree on sides 32n + 1.
+    TensorFlow's rule (`same`) pads as little as the output side needs; where the total is odd, the larger
+    part goes to the end. In a network of total stride 32 both rules agree on images of side 32 n + 1.
     """
 
     def __init__(
@@ -49,19 +49,21 @@ class Convolution(nn.Conv2d):
             input = functional.pad(
                 input, [*self._padding_of(input.shape[3]), *self._padding_of(input.shape[2])]
             )
-        if input.device.type == "cpu" and not _is_recorded():
+        # Tracing, exporting and compiling must see a plain convolution: the fast paths are not exportable.
+        if input.device.type == "cpu" and not _is_traced():
             return self._on_cpu(input)
         return super().forward(input)
 
     def _on_cpu(self, input: Tensor) -> Tensor:
         if self.is_depthwise:
-            # The backward pass of a depthwise convolution in bf16 takes some 6 times as long as in float32.
+            # In float32, because oneDNN's depthwise backward pass in bf16 takes about 6 times as long.
             with torch.autocast("cpu", enabled=False):
                 return depthwise_convolution(
                     input.float(), self.weight, stride=self.stride[0], padding=int(self.padding[0])
                 )
-        if self.kernel_size == self.stride == (1, 1) and input.shape[2] * input.shape[3] <= FEW_PIXELS:
-            # Of few pixels oneDNN's convolutions were seen to take up to 9 times as long as the same product.
+        is_pointwise = self.kernel_size == self.stride == (1, 1)
+        if is_pointwise and input.shape[2] * input.shape[3] <= MAX_PIXELS_AS_MATRIX:
+            # On few pixels oneDNN's convolution takes up to 9 times as long as the same matrix product.
             pixels = input.permute(0, 2, 3, 1)  # (N, H, W, C), as channels_last lies in memory
             weight = self.weight.view(self.out_channels, self.in_channels)
             product = functional.linear(pixels.reshape(-1, self.in_channels), weight, self.bias)
@@ -69,17 +71,21 @@ class Convolution(nn.Conv2d):
         return super().forward(input)
 
     def _padding_of(self, side: int) -> tuple[int, int]:
+        """Pixels of TensorFlow's padding before and after a side of this length."""
         total = max((math.ceil(side / self.stride[0]) - 1) * self.stride[0] + self.kernel_size[0] - side, 0)
         return total // 2, total - total // 2
 
     def reset_parameters(self) -> None:
-        """Normal with std sqrt(2 / fan_out), fan_out = k * k * out / groups; biases 0 (official code)."""
+        """Draws weights from N(0, 2 / fan_out), fan_out = k * k * out / groups; sets biases to 0.
+
+        As in the official code.
+        """
         fan_out = self.kernel_size[0] * self.kernel_size[1] * self.out_channels // self.groups
         nn.init.normal_(self.weight, std=math.sqrt(2 / fan_out))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
 
-def _is_recorded() -> bool:
-    """Whether torch traces, exports or compiles what it sees, and so should see plain convolutions."""
+def _is_traced() -> bool:
+    """True while torch traces, exports or compiles the network."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]

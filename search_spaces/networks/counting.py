@@ -1,4 +1,4 @@
-"""Parameters, multiply-adds and activations, counted on the real modules on torch's meta device."""
+"""Parameters, multiply-adds (MACs) and activations, counted on the real modules on torch's meta device."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from search_spaces.networks.resnet import ALL_BLOCKS
 
 @dataclass(frozen=True)
 class Figures:
-    """Trainable parameters; per image, multiply-adds and outputs of convolutions and linear layers."""
+    """Trainable parameters, and per image the MACs and outputs of all convolutions and linear layers."""
 
     params: int
     macs: int
@@ -33,7 +33,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class StageCounts:
-    """One stage's share, and the side of its feature map in pixels."""
+    """One stage's parameters and MACs, and the side of its last feature map in pixels."""
 
     params: int
     macs: int
@@ -42,7 +42,7 @@ class StageCounts:
 
 @dataclass(frozen=True)
 class Counts:
-    """A whole network's figures, for one image at one resolution."""
+    """A whole network's counts, for one image at one resolution."""
 
     params: int
     macs: int
@@ -51,12 +51,12 @@ class Counts:
 
 
 def count(architecture: Architecture, *, num_classes: int, resolution: int) -> Counts:
-    """Counts stem, blocks and head; a block that was counted at that side before is not built again.
+    """Counts of stem, stages, head and classifier; every distinct block and side is built only once.
 
     MACs are those of Conv2d (squeeze-excite included) and Linear layers; batch norm, activations and pooling
-    are not counted. Sides are ceil(n / 2) at each stride of 2.
+    are not counted. A stride of 2 turns a side of n pixels into ceil(n / 2).
     """
-    side = side_behind_stem(architecture, resolution)
+    side = side_after_stem(architecture, resolution)
     total = Figures(0, 0, 0)
     stages = []
     channels = architecture.stem_channels
@@ -73,15 +73,15 @@ def count(architecture: Architecture, *, num_classes: int, resolution: int) -> C
     return Counts(total.params, total.macs, total.activations, tuple(stages))
 
 
-def side_behind_stem(architecture: Architecture, resolution: int) -> int:
-    """Of the feature map before the first stage, in pixels."""
+def side_after_stem(architecture: Architecture, resolution: int) -> int:
+    """Side in pixels of the feature map that enters the first stage."""
     side = math.ceil(resolution / architecture.stem_stride)
     return math.ceil(side / 2) if architecture.kind == "resnet" else side
 
 
 @lru_cache(maxsize=100_000)
 def count_stage(stage: Stage, *, in_channels: int, side: int, padding: Padding) -> Figures:
-    """One stage behind that many channels, on a feature map of that side (pixels)."""
+    """Counts of one stage whose input has `in_channels` channels and a side of `side` pixels."""
     if not stage.layers:
         return Figures(0, 0, 0)
     first = _block(stage.block(in_channels), side, padding)
@@ -94,7 +94,7 @@ def count_stage(stage: Stage, *, in_channels: int, side: int, padding: Padding) 
 def count_ends(
     architecture: Architecture, *, last_channels: int, side: int, num_classes: int, resolution: int
 ) -> Figures:
-    """Stem, head and classifier, around stages that end with that many channels on that side (pixels)."""
+    """Counts of stem, head and classifier; the last stage's output has `last_channels` and that side."""
     return (
         _stem(
             architecture.stem_channels,
@@ -109,7 +109,7 @@ def count_ends(
 
 
 def count_module(module: nn.Module, *input_shape: int) -> Figures:
-    """The figures of a module on the meta device for an input of that shape, by running it there."""
+    """Counts of a module on the meta device, found by running it on an input of the given shape."""
     activations = 0
 
     def add_outputs(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -119,6 +119,7 @@ def count_module(module: nn.Module, *input_shape: int) -> Figures:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             layer.register_forward_hook(add_outputs)
+    # torch counts two operations per multiply-add, so the MACs are half of its number.
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         module.eval()(torch.empty(input_shape, device="meta"))

@@ -1,8 +1,8 @@
-"""Depthwise convolutions on a CPU whose weights' gradient does not take ten times as long as all the rest.
+"""Depthwise convolution on a CPU with a faster gradient of its weights.
 
-oneDNN (with torch 2.13) has fast kernels for the gradients of 3x3 weights at larger sides. For those of 5x5
-weights, and at sides of 1 and 2, it was seen to take 2 to 26 times as long as what is below: a third of a
-training step of EfficientNetV2-B0 at 32 pixels.
+oneDNN (in torch 2.13) has fast kernels for the gradients of 3x3 weights at larger sides. For 5x5 weights, and
+at sides of 1 and 2, it takes 2 to 26 times as long as the matrix products below: a third of a whole training
+step of EfficientNetV2-B0 at 32 pixels.
 """
 
 from functools import lru_cache
@@ -11,12 +11,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-SMALL_SIDE = 8  # of the output, up to which gradients of 5x5 weights are computed here
-SMALLEST_SIDE = 2  # the same, of 3x3 weights
+# Largest sides of the output, in pixels, at which the weights' gradient is computed here and not by oneDNN.
+MAX_SIDE_OF_5X5, MAX_SIDE_OF_3X3 = 8, 2
 
 
 def depthwise_convolution(images: Tensor, weight: Tensor, *, stride: int, padding: int) -> Tensor:
-    """As torch's conv2d with a group for each channel: images (N, C, H, W), weight (C, 1, k, k), float32."""
+    """conv2d with one group per channel: images (N, C, H, W), weight (C, 1, k, k), both float32."""
     return cast(Tensor, _Depthwise.apply(images, weight, stride, padding))
 
 
@@ -32,6 +32,7 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         images, weight = ctx.saved_tensors
         stride, padding = ctx.stride, ctx.padding
+        # torch computes whichever gradients it is fast at; the rest is computed here.
         own = is_slow(grad.shape[2], weight.shape[2]) and ctx.needs_input_grad[1]
         wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not own, False]
         image_grad = weight_grad = None
@@ -57,21 +58,25 @@ class _Depthwise(torch.autograd.Function):
 
 
 def is_slow(side: int, kernel_size: int) -> bool:
-    """Whether oneDNN's gradient of such weights, at an output of this side, is the slower one."""
-    return side <= (SMALL_SIDE if kernel_size > 3 else SMALLEST_SIDE)
+    """True where oneDNN's weight gradient is slower than `weight_gradient`; `side` is the output's, in px."""
+    return side <= (MAX_SIDE_OF_5X5 if kernel_size > 3 else MAX_SIDE_OF_3X3)
 
 
 def weight_gradient(images: Tensor, grad: Tensor, *, kernel_size: int, stride: int, padding: int) -> Tensor:
-    """(C, 1, k, k) from images (N, C, H, W) and the output's gradient (N, C, H', W').
+    """Gradient (C, 1, k, k) from images (N, C, H, W) and the output's gradient (N, C, H', W').
 
-    For each row of the kernel and each channel, the product of all columns of the images with all columns of
-    the gradient, (W, W'); the sums along its diagonals are the kernel's columns.
+    For each channel and each row of the kernel, one matrix product correlates all image columns with all
+    gradient columns, (W, W'); sums along its diagonals are the gradients of the kernel's columns. That is
+    more arithmetic than a convolution, but in matrix products, which a CPU does many times faster.
     """
     channels, width = images.shape[1], images.shape[3]
     height_out, width_out = grad.shape[2:]
     grad = grad.permute(1, 2, 0, 3).contiguous()  # (C, H', N, W')
-    # Every stride-th row, so that the rows that meet one row of the kernel lie one after the other.
+    # Step 1: split the image rows by their remainder modulo the stride, so that all rows which meet one row
+    # of the kernel lie one after the other.
     rows = [images[:, :, first::stride].permute(1, 2, 0, 3).contiguous() for first in range(stride)]
+    # Step 2: for kernel row i, output row o meets image row stride * o + i - padding; rows in the padding
+    # are zero and are cut off at both ends.
     products = images.new_zeros(channels, kernel_size, width * width_out)
     for i in range(kernel_size):
         skipped, phase = divmod(i - padding, stride)
@@ -80,13 +85,14 @@ def weight_gradient(images: Tensor, grad: Tensor, *, kernel_size: int, stride: i
             above = rows[phase][:, first + skipped : end + skipped].reshape(channels, -1, width)
             below = grad[:, first:end].reshape(channels, -1, width_out)
             products[:, i] = torch.bmm(above.transpose(1, 2), below).flatten(1)
+    # Step 3: sum along the diagonals, again as one matrix product.
     diagonals = _diagonals(width, width_out, kernel_size, stride, padding)
     return (products.view(channels * kernel_size, -1) @ diagonals).view(channels, 1, kernel_size, kernel_size)
 
 
 @lru_cache(maxsize=64)
 def _diagonals(width: int, width_out: int, kernel_size: int, stride: int, padding: int) -> Tensor:
-    """(W * W', k): 1 where column o of the output, through column j of the kernel, sees column i."""
+    """(W * W', k) with 1 where output column o sees image column i through kernel column j, else 0."""
     diagonals = torch.zeros(width, width_out, kernel_size)
     for o in range(width_out):
         for j in range(kernel_size):

@@ -1,4 +1,4 @@
-"""From an Architecture to a torch module: stem, stages, head and their initialisation."""
+"""The torch module of an Architecture: stem, stages, head, classifier and their initialisation."""
 
 import math
 from typing import cast
@@ -43,7 +43,7 @@ class Network(nn.Module):
                 padding=architecture.padding,
                 momentum=momentum,
                 epsilon=epsilon,
-                droppable=droppable_branches and i > 0,  # block 0 has rate 0 for good
+                droppable=droppable_branches and i > 0,  # the first block's rate is always 0
             )
             for i, block in enumerate(blocks)
         )
@@ -59,6 +59,7 @@ class Network(nn.Module):
             epsilon=epsilon,
         )
         self.dropout: nn.Module = Dropout() if droppable_head else nn.Identity()
+        # Weights uniform within 1 / sqrt(K) and biases 0, as in the official code.
         self.classifier = nn.Linear(architecture.head_channels, num_classes)
         bound = 1 / math.sqrt(num_classes)
         nn.init.uniform_(self.classifier.weight, -bound, bound)
@@ -72,10 +73,13 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def set_strengths(self, *, dropout: float, stochastic_depth: float) -> None:
-        """Fills the rates in place: the head's, and i / N of `stochastic_depth` for block i of N, from 0.
+        """Sets the drop rates in place, in [0, 1).
+
+        The head gets `dropout`; block i of N (from 0) gets `stochastic_depth` * i / N, so that deeper blocks
+        are dropped more often (Huang et al. 2016; the official code).
 
         Raises:
-            ValueError: the network was built without dropout, so it cannot have that rate.
+            ValueError: a dropout above 0 for a network that was built without dropout.
         """
         if isinstance(self.dropout, Dropout):
             self.dropout.drop_rate.fill_(dropout)
@@ -90,7 +94,7 @@ class Network(nn.Module):
 def build_stem(
     channels: int, *, stride: int, padding: Padding, kind: Kind, momentum: float, epsilon: float
 ) -> nn.Sequential:
-    """What stands before the stages."""
+    """The layers before the first stage: images (N, 3, H, W) to (N, channels, H / stride, W / stride)."""
     if kind == "resnet":
         return resnet_stem(channels, momentum=momentum, epsilon=epsilon)
     convolution = Convolution(3, channels, kernel_size=3, stride=stride, padding=padding)
@@ -98,7 +102,7 @@ def build_stem(
 
 
 def build_head(in_channels: int, channels: int, *, kind: Kind, momentum: float, epsilon: float) -> nn.Module:
-    """What stands between the stages and the mean over all pixels."""
+    """The layers between the last stage and the mean over all pixels; ResNets have none."""
     if kind == "resnet":
         return nn.Identity()
     convolution = Convolution(in_channels, channels, kernel_size=1)
@@ -114,10 +118,11 @@ def build_network(
     batch_norm_momentum: float = 0.1,
     batch_norm_epsilon: float = BATCH_NORM_EPSILON,
 ) -> Network:
-    """A network with fresh weights from torch's current seed, on torch's current device (`meta` is free).
+    """A network with fresh weights from torch's current seed, on torch's current device.
 
-    What would drop nothing for good (a rate of 0 here) is left out and costs nothing. Batch-norm momentum is
-    torch's: 0.01 is the paper's 0.99, 0.1 the official V2 code's 0.9.
+    On the `meta` device it costs no memory. A drop rate of 0 here leaves the module for it out, so that rate
+    cannot be raised later. Batch-norm momentum is torch's, 1 - TensorFlow's: 0.01 is the paper's 0.99, 0.1
+    the official V2 code's 0.9.
 
     Raises:
         ValueError: fewer than two classes.
@@ -138,10 +143,10 @@ def build_network(
 
 
 def check_resolution(architecture: Architecture, resolution: int) -> None:
-    """Refuses images that are smaller than the total stride: the last stages would see less than a pixel.
+    """Checks that images are at least as large as the total stride, so that every stage sees a pixel.
 
     Raises:
-        ValueError: with the smallest side that works.
+        ValueError: they are smaller; the message names the smallest side that works.
     """
     if resolution < architecture.total_stride:
         raise ValueError(

@@ -1,19 +1,23 @@
-"""Classes and resolution that an architecture's file names as its origin, and their defaults."""
+"""Number of classes and resolution that an architecture's file records as its origin, with defaults."""
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError
 
 DEFAULT_CLASSES, DEFAULT_RESOLUTION = 1000, 224
-MOST = {"num_classes": 1_000_000, "resolution": 4096, "training_resolution": 4096}
+LARGEST = {"num_classes": 1_000_000, "resolution": 4096, "training_resolution": 4096}
 
 
 def provenance_number(architecture: Architecture, key: str, default: int, *, name: str) -> int:
-    """What the file's provenance says, which anybody may have written; else the default.
+    """The number under `key` in the file's provenance, or the default where there is none.
+
+    Provenance is free text that anybody may have edited, so it is checked before use.
 
     Raises:
-        ConfigError: it is no number of classes or pixels.
+        ConfigError: the value is no whole number in the range of classes or pixels.
     """
     value = (architecture.provenance or {}).get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= MOST[key]:
-        raise ConfigError(f"{name}: provenance.{key}: {value!r} is no whole number from 2 to {MOST[key]:,}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= LARGEST[key]:
+        raise ConfigError(
+            f"{name}: provenance.{key}: {value!r} is no whole number from 2 to {LARGEST[key]:,}"
+        )
     return value

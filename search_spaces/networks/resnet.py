@@ -1,6 +1,7 @@
-"""ResNet-50 and ResNet-152 for the paper's comparison: the bottleneck block, its stem, and all ops by name.
+"""ResNet-50 and ResNet-152 for the paper's comparison: bottleneck block and stem; and the table of all ops.
 
-Version 1.5: the stride is the 3x3 convolution's, not the first one's. No search space offers this op.
+This is ResNet v1.5: the 3x3 convolution has the stride, not the first 1x1 (He et al. 2016 had it there). No
+search space offers the bottleneck.
 """
 
 from collections import ChainMap
@@ -16,7 +17,7 @@ STEM_KERNEL = 7
 
 
 class Bottleneck(nn.Module):
-    """Reduce 1x1, kxk, expand 1x1; added to the input, or to its 1x1 projection, before the last ReLU."""
+    """Reduce 1x1, convolve kxk, expand 1x1; adds the input, or its 1x1 projection, before the last ReLU."""
 
     def __init__(
         self, block: Block, *, padding: Padding, momentum: float, epsilon: float, droppable: bool
@@ -47,7 +48,7 @@ class Bottleneck(nn.Module):
 def projection(
     in_channels: int, out_channels: int, *, stride: int, momentum: float, epsilon: float
 ) -> nn.Sequential:
-    """A 1x1 convolution with batch norm, without activation."""
+    """A 1x1 convolution with batch norm and without an activation."""
     return nn.Sequential(
         Convolution(in_channels, out_channels, kernel_size=1, stride=stride),
         nn.BatchNorm2d(out_channels, eps=epsilon, momentum=momentum),
@@ -55,7 +56,7 @@ def projection(
 
 
 def resnet_stem(channels: int, *, momentum: float, epsilon: float) -> nn.Sequential:
-    """7x7 and a 3x3 maximum, each with stride 2: a quarter of the side, rounded up twice."""
+    """A 7x7 convolution and 3x3 max pooling, each with stride 2: a quarter of the side, rounded up twice."""
     return nn.Sequential(
         Convolution(3, channels, kernel_size=STEM_KERNEL, stride=2),
         nn.BatchNorm2d(channels, eps=epsilon, momentum=momentum),
@@ -64,7 +65,7 @@ def resnet_stem(channels: int, *, momentum: float, epsilon: float) -> nn.Sequent
     )
 
 
-# A view: an op that is put into BLOCKS later is seen.
+# A view of both tables, so that an op which somebody adds to BLOCKS later is found here as well.
 ALL_BLOCKS: Mapping[str, type[MBConv] | type[FusedMBConv] | type[Bottleneck]] = ChainMap(
     {"bottleneck": Bottleneck},
     BLOCKS,  # type: ignore[arg-type]

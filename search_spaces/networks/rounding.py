@@ -1,4 +1,4 @@
-"""Wider and deeper networks from one: V1's and V2's rounding of scaled channels and layers."""
+"""Compound scaling of one network's width and depth, with the rounding rules of EfficientNet V1 and V2."""
 
 import math
 from dataclasses import replace
@@ -12,11 +12,12 @@ DIVISOR = 8
 
 
 def round_channels(channels: float, rule: Rule) -> int:
-    """The nearest multiple of 8, halves up, at least 8; by `v1` the next one where that loses over a tenth.
+    """The nearest multiple of 8 (halves up, at least 8); rule `v1` never loses more than a tenth.
 
-    `v1` is EfficientNet's rule (tensorflow/tpu), `v2` that of EfficientNetV2's code. Published networks show
-    the difference once: 16 * 1.2 = 19.2 channels are 24 in B3 and 16 in V2-B3. Products are taken as the
-    official code takes them, in floats and without a correction.
+    `v1` is EfficientNet's rule (tensorflow/tpu): it takes the next multiple of 8 where the nearest one is
+    below 0.9 of the channels. `v2` is EfficientNetV2's code, without that step. Among published networks the
+    rules differ once: 19.2 = 16 * 1.2 channels become 24 in B3 and 16 in V2-B3. `channels` is the plain
+    float product, as in the official code.
 
     Raises:
         ValueError: another rule, or channels that are not finite and above 0.
@@ -31,9 +32,9 @@ def round_channels(channels: float, rule: Rule) -> int:
 
 
 def round_layers(layers: float) -> int:
-    """The next whole number, at least 1.
+    """The number of layers rounded up, at least 1.
 
-    What is less than half a millionth above a whole number is a float's error, not a layer: 2.2 * 25 is
+    Excesses below half a millionth are floating-point error and do not add a layer: 2.2 * 25 is
     55.00000000000001 and gives 55. The official code's plain ceiling gives 56 there; for the published
     networks the two agree.
 
@@ -45,13 +46,14 @@ def round_layers(layers: float) -> int:
 
 
 def scaled(architecture: Architecture, *, width: float, depth: float, rule: Rule) -> Architecture:
-    """`width` times the channels of stem, stages and head, `depth` times the layers of each stage, rounded.
+    """The architecture with `width` times the channels and `depth` times the layers, both rounded.
 
-    Channels become multiples of 8 at a width of 1, too. Stages of 0 layers stay absent; expanded channels
-    follow from the rounded ones and are not rounded themselves.
+    Width scales stem, stages and head; depth scales every stage. Channels become multiples of 8 even at a
+    width of 1. Stages of 0 layers stay absent; expanded channels follow from the rounded channels.
 
     Raises:
-        ValueError: a factor that is not finite and above 0, or channels or layers beyond an architecture's.
+        ValueError: a factor that is not finite and above 0, or a result with more channels or layers than an
+            architecture may have.
     """
     _check_positive("width", width)
     _check_positive("depth", depth)
