@@ -1,4 +1,4 @@
-"""The blocks that a space's networks are made of, and a few networks that contain all of them."""
+"""All blocks of a space's networks, and a few networks that together contain every one of them."""
 
 import math
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from search_spaces.networks.architecture import Architecture, Block, Stage
 
 @dataclass(frozen=True)
 class PlacedBlock:
-    """A block, and the side in pixels of the feature map before it: what it costs depends on both."""
+    """A block and the side in pixels of its input; the time of a block depends on both."""
 
     block: Block
     side: int
 
 
 def placed_blocks(architecture: Architecture, resolution: int) -> Iterator[PlacedBlock]:
-    """The architecture's blocks in order; sides are ceil(n / 2) at each stride of 2."""
+    """The architecture's blocks in order, with their input sides; a stride of 2 gives ceil(n / 2)."""
     side = math.ceil(resolution / architecture.stem_stride)
     for block in architecture.blocks():
         yield PlacedBlock(block, side)
@@ -27,23 +27,27 @@ def placed_blocks(architecture: Architecture, resolution: int) -> Iterator[Place
 
 
 def space_blocks(space: SearchSpace, resolution: int) -> tuple[PlacedBlock, ...]:
-    """Every block that a network of the space may contain, each once, stage by stage."""
+    """Every block that a network of the space can contain, each once, stage by stage."""
     stages = stage_options(space, resolution)
     return tuple(dict.fromkeys(block for options in stages for option in options for block in option.blocks))
 
 
 @dataclass(frozen=True)
 class StageOption:
-    """What a stage may be behind that many channels, and the blocks that it then shows."""
+    """A form that a stage can take for one number of input channels, and its distinct blocks."""
 
     stage: Stage
-    before: int  # channels
-    after: int
-    blocks: tuple[PlacedBlock, ...]  # the first, and the repeated one where there is one
+    before: int  # input channels
+    after: int  # output channels
+    blocks: tuple[PlacedBlock, ...]  # the first block and, from two layers on, the repeated one
 
 
 def stage_options(space: SearchSpace, resolution: int) -> list[list[StageOption]]:
-    """Of each stage all that it may be, with the fewest layers that show everything, or absent."""
+    """For each stage all forms that it can take, with as few layers as contain all its blocks.
+
+    Two layers contain the first and the repeated block of a stage; more layers only repeat the latter. A
+    stage may also be absent, if the space allows it.
+    """
     side = math.ceil(resolution / space.stem_stride)
     channels = [space.stem_channels]
     options: list[list[StageOption]] = []
@@ -57,11 +61,10 @@ def stage_options(space: SearchSpace, resolution: int) -> list[list[StageOption]
 
 
 def covering_networks(space: SearchSpace, *, resolution: int, rng: np.random.Generator) -> list[Architecture]:
-    """Networks that together contain every block of the space, drawn by chance and few: greedily chosen.
+    """A few random networks that together contain every block of the space; greedy set cover.
 
-    Each is, stage by stage, the way through the space on which most blocks lie that no earlier one contains;
-    among equally good ways chance decides. Stages have the fewest layers that show a repeated block. Limits
-    do not count.
+    Each network is a path through the stages with as many blocks as possible that no earlier network
+    contains; ties are broken at random. Stages have as few layers as possible. Limits are ignored.
     """
     stages = stage_options(space, resolution)
     missing = {block for options in stages for option in options for block in option.blocks}
@@ -91,7 +94,10 @@ def _option(stage: Stage, before: int, side: int) -> StageOption:
 def _best_way(
     stages: list[list[StageOption]], stem_channels: int, missing: set[PlacedBlock], rng: np.random.Generator
 ) -> list[StageOption]:
-    """Dynamic programming over the channels between stages."""
+    """The path with the most missing blocks, by dynamic programming over the channels between stages.
+
+    For each number of output channels the best path so far is kept; the random order breaks ties.
+    """
     best: dict[int, tuple[int, list[StageOption]]] = {stem_channels: (0, [])}
     for options in stages:
         after: dict[int, tuple[int, list[StageOption]]] = {}

@@ -1,4 +1,4 @@
-"""A space as strategies see it: integer tuples, nothing of networks."""
+"""The search space as strategies see it: tuples of option indices, without any network."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -13,15 +13,18 @@ MAX_REJECTIONS = 10_000
 
 
 class ChoiceSpace:
-    """A space as strategies see it: integer tuples, of which some may be equal, and some not allowed.
+    """The search space as strategies see it: tuples with the index of the chosen option of each decision.
+
+    Different tuples may stand for the same architecture, and some tuples may be beyond the limits.
 
     Args:
-        num_options: for each decision, how many options it has; may be empty (one architecture).
-        canonical: the one representative of equal choices; default: every tuple is its own.
-        known: what needs no training, by name, as ratios to the reference network.
-        is_allowed: whether choices are within the limits, by `known` alone.
-        draw: a uniform draw over distinct allowed choices; default: draws among all tuples are repeated
-            until one is canonical and allowed.
+        num_options: the number of options of each decision; empty for a space of one architecture.
+        canonical: maps choices to the one representative of all that build the same network; default: no two
+            build the same.
+        known: quantities that need no training, by name, as ratios to the reference network.
+        is_allowed: true for choices within the limits on known quantities; default: all are.
+        draw: draws uniformly from the distinct allowed choices; default: uniform tuples are drawn until one
+            is canonical and allowed.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class ChoiceSpace:
     def from_table(
         cls, rows: Iterable[Sequence[int]], *, known: Callable[[Choices], dict[str, float]] | None = None
     ) -> Self:
-        """The space of exactly these rows."""
+        """The space of exactly these choices, one for each row of the table."""
         table = tuple(dict.fromkeys(tuple(int(i) for i in row) for row in rows))
         if not table:
             raise ValueError("a table of choices needs at least one row")
@@ -63,33 +66,32 @@ class ChoiceSpace:
 
     @property
     def size(self) -> int:
-        """The number of choices, equal ones counted each."""
+        """The number of tuples, including those that build the same network as another one."""
         return len(self._rows) if self._rows is not None else math.prod(self.num_options)
 
     def contains(self, choices: Choices) -> bool:
-        """Whether these are choices of this space at all, allowed or not."""
+        """True if these are valid indices of this space's options, within the limits or not."""
         return len(choices) == len(self.num_options) and all(
             0 <= choice < count for choice, count in zip(choices, self.num_options, strict=True)
         )
 
     def canonical(self, choices: Choices) -> Choices:
-        """The one representative of all choices that are equal to these."""
+        """The one representative of all choices that build the same network as these."""
         return self._canonical(choices) if self._canonical else choices
 
     def known(self, choices: Choices) -> dict[str, float]:
-        """What is known without training, by name, as ratios to the reference network."""
+        """Quantities that need no training, by name, as ratios to the reference network."""
         return self._known(choices) if self._known else {}
 
     def is_allowed(self, choices: Choices) -> bool:
-        """Whether the limits on what is known allow these choices."""
+        """True if these choices are within the limits on known quantities."""
         return self._is_allowed is None or self._is_allowed(choices)
 
     def sample(self, rng: np.random.Generator) -> Choices:
-        """Uniform over distinct allowed choices.
+        """Draws uniformly from the distinct allowed choices.
 
         Raises:
-            ValueError: nothing is allowed, or (of a space without a `draw` of its own) nothing was found in
-                10,000 draws.
+            ValueError: no choices are allowed, or 10,000 draws found none.
         """
         if self._draw is not None:
             return self._draw(rng)
@@ -104,7 +106,7 @@ class ChoiceSpace:
         )
 
     def neighbours(self, choices: Choices) -> list[Choices]:
-        """All distinct allowed choices that differ from these in one decision, in canonical form."""
+        """All allowed choices that differ from these in one decision, in canonical form, each once."""
         found: dict[Choices, None] = {}
         for i, count in enumerate(self.num_options):
             for option in range(count):

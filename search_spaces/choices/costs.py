@@ -1,4 +1,4 @@
-"""What the architectures of a space cost, as far as counting tells: stage by stage, each counted once."""
+"""Parameters and MACs of a space's architectures, summed from stages that are counted once each."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,10 @@ from search_spaces.networks.counting import Counts, Figures, count, count_ends, 
 
 
 class SpaceCosts:
-    """Parameters and MACs of a space's choices, with that many classes at that resolution (pixels).
+    """Parameters and MACs of a space's choices, for a number of classes at a resolution (pixels).
 
-    A stage's cost depends on its row and on the channels before it, not on the rows of other stages.
+    A stage's cost depends on its own row and on its input channels, not on the rows of other stages; its
+    side in pixels is fixed, because strides are no decisions. So each (row, input channels) is counted once.
     """
 
     def __init__(self, space: FactorizedSpace, *, num_classes: int, resolution: int) -> None:
@@ -23,12 +24,12 @@ class SpaceCosts:
         sides = [math.ceil(resolution / space.stem_stride)]
         for stage in space.stages:
             sides.append(math.ceil(sides[-1] / stage.stride))
-        self._sides = sides  # before each stage, and behind the last
+        self._sides = sides  # side of the feature map before each stage, and after the last one
         self._stages: dict[tuple[int, Choices, int], tuple[Figures, int]] = {}
         self._ends: dict[int, Figures] = {}
 
     def stage(self, index: int, row: Choices, channels: int) -> tuple[Figures, int]:
-        """The figures of a stage's row behind that many channels, and the channels behind it."""
+        """The counts of a stage's row that is given `channels` input channels, and its output channels."""
         key = (index, row, channels)
         if key not in self._stages:
             stage = self.space.rows[index].stage(row)
@@ -39,7 +40,7 @@ class SpaceCosts:
         return self._stages[key]
 
     def ends(self, last_channels: int) -> Figures:
-        """Stem, head and classifier around stages that end with that many channels."""
+        """The counts of stem, head and classifier, given the output channels of the last stage."""
         if last_channels not in self._ends:
             self._ends[last_channels] = count_ends(
                 self.space.decode(self.space.smallest()),
@@ -51,7 +52,7 @@ class SpaceCosts:
         return self._ends[last_channels]
 
     def figures(self, choices: Sequence[int]) -> dict[str, int]:
-        """Parameters and MACs of these choices."""
+        """Parameters and MACs of the network of these choices, by name."""
         params = macs = 0
         channels = self.space.stem_channels
         for index, row in enumerate(self.space.split(choices)):
@@ -72,16 +73,20 @@ class SpaceCosts:
         return {name: value / getattr(self.reference, name) for name, value in figures.items()}
 
     def within_limits(self, choices: Choices) -> bool:
-        """Whether these choices cost no more than the space's limits on counted quantities allow."""
+        """True if these choices are within the space's limits on parameters and MACs."""
         figures = self.figures(choices)
         return all(figures[name] <= most for name, most in self.limits.items())
 
     def least(self) -> dict[str, int]:
-        """The fewest parameters, and the fewest MACs, of any choices (not necessarily the same)."""
+        """The fewest parameters and the fewest MACs of any choices (not necessarily of the same ones)."""
         return {name: self._least(name) for name in ("params", "macs")}
 
     def _least(self, name: str) -> int:
-        """Dynamic programming from stage to stage: the least cost so far, by the channels behind."""
+        """The smallest value of one quantity, by dynamic programming over the stages.
+
+        Costs add up, and a stage depends on the earlier ones only through their output channels. So it is
+        enough to keep, for each number of channels, the least cost of the stages so far that end with it.
+        """
         best = {self.space.stem_channels: 0}
         for index in range(len(self.space.stages)):
             after: dict[int, int] = {}
@@ -91,7 +96,8 @@ class SpaceCosts:
         return min(cost + getattr(self.ends(channels), name) for channels, cost in best.items())
 
     def _steps(self, index: int, best: dict[int, int], name: str) -> Iterator[tuple[int, int]]:
+        """(cost so far, output channels) for each way of adding a row of stage `index`."""
         for channels, cost in best.items():
             for row in self.space.rows[index].rows():
-                figures, behind = self.stage(index, row, channels)
-                yield cost + getattr(figures, name), behind
+                figures, out_channels = self.stage(index, row, channels)
+                yield cost + getattr(figures, name), out_channels

@@ -1,4 +1,4 @@
-"""An architecture or a space, whichever a file or a shipped name describes."""
+"""Reads a file or a shipped name that may describe an architecture or a search space."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +10,10 @@ from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
 
 
 def read_described(source: str) -> Architecture | SearchSpace:
-    """The architecture or the space of a file or a shipped name.
+    """The architecture or the search space that a file, or a shipped name, describes.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: it describes neither.
     """
     path = Path(source)
     if not path.is_file():
@@ -29,7 +29,11 @@ def read_described(source: str) -> Architecture | SearchSpace:
 
 
 def _offers_choices(content: Mapping[str, Any]) -> bool:
-    """Whether this looks like a space, which may well have mistakes in it, rather than an architecture."""
+    """True if a file looks like a search space rather than an architecture.
+
+    Decided by a few telling keys and not by reading it as a space, so that a space with a mistake in it is
+    reported as a wrong space, not as a wrong architecture.
+    """
     stages = content.get("stages")
     rows = [row for row in stages if isinstance(row, dict)] if isinstance(stages, list) else []
     return bool({"reference", "limits"} & content.keys()) or any(

@@ -1,7 +1,7 @@
-"""Different networks among a space's choices: counting them, and the smallest choices that build one.
+"""Choices of a space that build the same network: counting distinct networks, and canonical choices.
 
-Choices that differ build the same network where a stage goes on with the blocks of the one before it, or
-where squeeze ratios round to the same width.
+Different choices build the same network where a stage continues the blocks of the one before it (2 + 3 layers
+of equal blocks are 3 + 2), or where squeeze ratios round to the same width.
 """
 
 import math
@@ -15,13 +15,19 @@ from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.choices.stage_rows import StageRows
 from search_spaces.networks.architecture import Block, Stage
 
-MAX_ROWS = 20_000  # of all stages together, layers aside; beyond, counting would take minutes
+MAX_ROWS = 20_000  # of all stages together, not counting layers; above, counting would take minutes
 
 
 def stages_can_merge(stages: Sequence[StageChoices]) -> bool:
-    """Whether rows that differ can build the same blocks, other than by being absent."""
+    """True if different rows can build the same blocks, not counting absent stages.
+
+    A quick check of necessary conditions: true does not mean that such rows exist.
+    """
+    # Different ratios may round to one squeeze width.
     if any(len(stage.options("se_ratio")) > 1 for stage in stages):
         return True
+    # A later stage may continue an earlier one if both share options of all fields, the later one has no
+    # stride, and every stage between them can be absent.
     for j, later in enumerate(stages):
         for i in reversed(range(j)):
             shared = all(
@@ -38,7 +44,11 @@ def stages_can_merge(stages: Sequence[StageChoices]) -> bool:
 def smallest_encoding(
     rows: Sequence[StageRows], blocks: Sequence[Block], stem_channels: int
 ) -> Choices | None:
-    """The lexicographically smallest choices that build exactly these blocks; None where none do."""
+    """The lexicographically smallest choices that build exactly these blocks; None where none do.
+
+    Dynamic programming over (stage, number of blocks built so far). A stage tries its fitting rows in
+    ascending order, so the first one that the later stages can complete gives the smallest choices.
+    """
     known: dict[tuple[int, int], Choices | None] = {}
 
     def suffix(stage: int, position: int) -> Choices | None:
@@ -58,7 +68,7 @@ def smallest_encoding(
 def _rows_that_fit(
     rows: StageRows, blocks: Sequence[Block], position: int, channels: int
 ) -> Iterator[tuple[Choices, int]]:
-    """The rows (and their layers) whose blocks stand at that position, behind that many channels."""
+    """The rows, with their layers, that build the blocks from `position` on, given the input channels."""
     if rows.can_vanish:
         yield rows.absent, 0
     if position == len(blocks) or blocks[position].stride != rows.offered.stride:
@@ -86,7 +96,7 @@ def _rows_that_fit(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a reader of blocks may be: in which stage, which of its kinds, after how many of its blocks."""
+    """State of the automaton: inside a stage, for one combination of its options, after `layers` blocks."""
 
     stage: int
     kind: int
@@ -94,22 +104,29 @@ class _Place:
 
 
 def count_distinct(rows: Sequence[StageRows], stem_channels: int) -> int:
-    """The number of different sequences of blocks that the rows make; exact.
+    """The exact number of different sequences of blocks that the rows can build.
 
-    The rows are read as a nondeterministic automaton over blocks. Sets of its places are the states of a
-    deterministic one, in which every sequence has one path; the paths are counted from their ends.
+    1. The rows are a nondeterministic finite automaton that reads blocks: a `_Place` is a state, and one
+       sequence of blocks may have several paths, because different rows can build it.
+    2. The subset construction makes it deterministic: a state is the set of places in which the reader may
+       be, and every sequence has exactly one path.
+    3. Paths are counted by memoised depth-first search: the number of sequences from a state on is the sum
+       over its successors, plus 1 if a sequence may end there.
 
     Raises:
-        ValueError: too many rows to do this in seconds.
+        ValueError: the stages have too many rows to count in seconds.
     """
     reader = _BlockReader(rows)
     start = frozenset[_Place]()
     after: dict[frozenset[_Place], list[frozenset[_Place]]] = {
         start: list(reader.starts(0, stem_channels).values())
     }
+    # Post-order: a state is counted, and leaves the stack, as soon as all of its successors are counted.
     counts: dict[frozenset[_Place], int] = {}
     stack = [start]
-    while stack:  # depth first, without recursion: sequences have up to thousands of blocks
+    while (
+        stack
+    ):  # an explicit stack, because sequences of thousands of blocks exceed Python's recursion limit
         state = stack[-1]
         waiting = [target for target in after[state] if target not in counts]
         for target in waiting:
@@ -123,7 +140,7 @@ def count_distinct(rows: Sequence[StageRows], stem_channels: int) -> int:
 
 
 class _BlockReader:
-    """Steps of the automaton: from places, reading one block, to places."""
+    """The automaton's transitions: states are sets of places, and each step reads one block."""
 
     def __init__(self, rows: Sequence[StageRows]) -> None:
         kinds = [math.prod(len(r.offered.options(f)) for f in r.fields if f != "layers") for r in rows]
@@ -138,11 +155,11 @@ class _BlockReader:
         self.ends = [all(stage.can_vanish for stage in rows[i + 1 :]) for i in range(len(rows))]
 
     def accepts(self, state: frozenset[_Place]) -> bool:
-        """Whether a sequence may end here."""
+        """True if a sequence may end here: a stage has so many layers, and no later one must be present."""
         return any(self.ends[place.stage] and place.layers in self.layers[place.stage] for place in state)
 
     def starts(self, first: int, channels: int) -> dict[Block, frozenset[_Place]]:
-        """By block, where it leads at the beginning of stage `first` or of those after absent ones."""
+        """Transitions into stage `first`, and into later ones as long as those before them can be absent."""
         found: dict[Block, set[_Place]] = {}
         for i in range(first, len(self.rows)):
             for kind, stage in enumerate(self.kinds[i]):
@@ -152,13 +169,15 @@ class _BlockReader:
         return {block: frozenset(places) for block, places in found.items()}
 
     def step(self, state: frozenset[_Place]) -> dict[Block, frozenset[_Place]]:
-        """By block, where it leads from these places."""
+        """Transitions from a state: for each block that may come next, the state that it leads to."""
         found: dict[Block, set[_Place]] = {}
         for place in state:
             stage = self.kinds[place.stage][place.kind]
+            # One more block of the same stage,
             if place.layers < max(self.layers[place.stage]):
                 block = stage.block(stage.channels, first=False)
                 found.setdefault(block, set()).add(_Place(place.stage, place.kind, place.layers + 1))
+            # or, where the stage may end here, the first block of a later one.
             if place.layers in self.layers[place.stage]:
                 for block, places in self.starts(place.stage + 1, stage.channels).items():
                     found.setdefault(block, set()).update(places)
@@ -166,7 +185,7 @@ class _BlockReader:
 
 
 def _kinds(rows: StageRows) -> Iterator[Stage]:
-    """One stage for each combination of options, layers aside."""
+    """One stage for each combination of options other than layers."""
     sizes = [1 if name == "layers" else len(rows.offered.options(name)) for name in rows.fields]
     present = next(i for i, layers in enumerate(rows.offered.layers) if layers)
     for indices in np.ndindex(*sizes):

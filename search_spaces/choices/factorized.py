@@ -1,4 +1,4 @@
-"""A space of independent stages, as far as counting and predicting its architectures needs to know it."""
+"""The part of a search space's interface that counting and predicting its architectures needs."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ from search_spaces.networks.architecture import Architecture, Padding
 
 
 class FactorizedSpace(Protocol):
-    """The fields of a SearchSpace, and its decoding. It stands below what `SearchSpace` itself imports."""
+    """The fields and decoding of a SearchSpace, for modules that `SearchSpace` itself imports."""
 
     @property
     def stem_channels(self) -> int: ...
@@ -35,11 +35,11 @@ class FactorizedSpace(Protocol):
     def limits(self) -> Limits: ...
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """The architecture of these choices."""
+        """The architecture that these choices build."""
         ...
 
     def split(self, choices: Sequence[int]) -> list[Choices]:
-        """The choices of each stage."""
+        """The choices, divided by stage."""
         ...
 
     def smallest(self) -> Choices:

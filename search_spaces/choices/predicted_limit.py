@@ -1,4 +1,4 @@
-"""Step times that a prediction tells before training: a space's draws, limits and figures with them."""
+"""Draws and limits of a space whose step times are predicted before training."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,16 +10,16 @@ from search_spaces.choices.costs import SpaceCosts
 from search_spaces.choices.factorized import FactorizedSpace
 from search_spaces.networks.architecture import Architecture
 
-# An architecture's step time ratio, and the least that it may be: only what is beyond a limit by the least is
-# not allowed.
+# From an architecture to its predicted step time ratio and a lower bound of that ratio. Only architectures
+# whose lower bound is above the limit are refused, so that the prediction's error refuses none wrongly.
 StepTimeEstimate = Callable[[Architecture], tuple[float, float]]
 
 MAX_REJECTIONS = 10_000
-REMEMBERED = 1 << 16
+CACHED_ESTIMATES = 1 << 16
 
 
 class PredictedCosts:
-    """What counting and a prediction tell of a space's choices, before they train."""
+    """Counted parameters and MACs and predicted step times of a space's choices, and their limits."""
 
     def __init__(
         self, space: FactorizedSpace, costs: SpaceCosts, draw: Draw, estimate: StepTimeEstimate
@@ -27,21 +27,21 @@ class PredictedCosts:
         self._costs = costs
         self._draw = draw
         self._limit = space.limits.step_time_ratio
-        self._estimate = lru_cache(maxsize=REMEMBERED)(lambda choices: estimate(space.decode(choices)))
+        self._estimate = lru_cache(maxsize=CACHED_ESTIMATES)(lambda choices: estimate(space.decode(choices)))
 
     def known(self, choices: Choices) -> dict[str, float]:
-        """Parameters, MACs and step time over the reference network's."""
+        """Parameters, MACs and predicted step time, as ratios to the reference network's."""
         return {**self._costs.ratios(choices), "step_time": self._estimate(choices)[0]}
 
     def is_allowed(self, choices: Choices) -> bool:
-        """Whether these choices are within the limits on what is counted and on step time."""
+        """True if these choices are within the limits on parameters, MACs and step time."""
         return self._costs.within_limits(choices) and self._is_fast_enough(choices)
 
     def draw(self, rng: np.random.Generator) -> Choices:
-        """Uniform over distinct architectures within the limits.
+        """Draws uniformly from the distinct architectures within the limits.
 
         Raises:
-            ValueError: none was found in 10,000 draws.
+            ValueError: 10,000 draws found none.
         """
         for _ in range(MAX_REJECTIONS):
             choices = self._draw(rng)

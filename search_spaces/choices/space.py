@@ -1,4 +1,4 @@
-"""A search space: for each stage the options of every field, and every architecture that they make."""
+"""A search space: the options of every field of every stage, and the architectures they combine to."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +25,7 @@ from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architectu
 
 @plain_dataclass(frozen=True)
 class Decision:
-    """One thing to decide: a field of a stage (from 0) with at least two options."""
+    """One decision: a field of a stage (counted from 0) with at least two options."""
 
     stage: int
     field: str
@@ -34,10 +34,10 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SearchSpace:
-    """Every architecture that a search may choose, factorized by stage (EfficientNetV2, section 3.3).
+    """All architectures that a search may choose, factorized by stage (EfficientNetV2, section 3.3).
 
-    `choices` are indices of options, one for each decision, in the order of `decisions`. Step time and
-    parameters are compared with the `reference` network's. `limits` bound what an architecture may cost.
+    `choices` are option indices, one for each decision, in the order of `decisions`. Step time, parameters
+    and MACs are compared with those of the `reference` network. `limits` bound an architecture's cost.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent.parent / "spaces"
@@ -56,12 +56,12 @@ class SearchSpace:
 
     @cached_property
     def rows(self) -> tuple[StageRows, ...]:
-        """What each stage may be."""
+        """The possible rows of each stage."""
         return tuple(StageRows(stage) for stage in self.stages)
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
-        """What there is to decide, stage by stage."""
+        """All decisions, stage by stage."""
         return tuple(
             Decision(i, field, stage.options(field))
             for i, (stage, rows) in enumerate(zip(self.stages, self.rows, strict=True))
@@ -70,20 +70,20 @@ class SearchSpace:
 
     @cached_property
     def num_options(self) -> Choices:
-        """How many options each decision has."""
+        """The number of options of each decision."""
         return tuple(len(decision.options) for decision in self.decisions)
 
     @property
     def size(self) -> int:
-        """The number of choices. Different choices may build the same network where a stage can be absent."""
+        """The number of choices; choices that build the same network are counted separately."""
         return math.prod(self.num_options)
 
     @cached_property
     def distinct_size(self) -> int:
-        """The number of different networks, whatever the limits; exact.
+        """The exact number of different networks, ignoring limits.
 
         Raises:
-            ValueError: stages that continue each other have so many options that counting does not end.
+            ValueError: stages that continue each other have too many options to count the networks in time.
         """
         if self._is_ambiguous:
             return count_distinct(self.rows, self.stem_channels)
@@ -91,17 +91,17 @@ class SearchSpace:
 
     @property
     def num_architectures(self) -> int | None:
-        """The number of different architectures; None where counting them does not end."""
+        """The exact number of different networks; None where counting them would take too long."""
         try:
             return self.distinct_size
         except ValueError:
             return None
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """The architecture of these choices, whatever the limits.
+        """The architecture of these choices, within the limits or not.
 
         Raises:
-            ValueError: not as many as decisions, or an index that is no option's.
+            ValueError: the number of choices is wrong, or an index is out of range.
         """
         stages: list[Stage] = []
         for i, (rows, part) in enumerate(zip(self.rows, self.split(choices), strict=True), start=1):
@@ -118,10 +118,10 @@ class SearchSpace:
         )
 
     def split(self, choices: Sequence[int]) -> list[Choices]:
-        """The choices of each stage.
+        """The choices, divided by stage.
 
         Raises:
-            ValueError: not as many as decisions.
+            ValueError: the number of choices is not the number of decisions.
         """
         if len(choices) != len(self.num_options):
             raise ValueError(
@@ -130,10 +130,10 @@ class SearchSpace:
         return [tuple(choices[start:end]) for start, end in self._bounds]
 
     def encode(self, architecture: Architecture) -> Choices:
-        """The smallest choices, in lexicographic order, that build the same network.
+        """The lexicographically smallest choices that build this network.
 
         Raises:
-            ValueError: no choices do.
+            ValueError: no choices of the space build it.
         """
         same = (
             architecture.stem_channels == self.stem_channels,
@@ -149,7 +149,7 @@ class SearchSpace:
         return found
 
     def canonical(self, choices: Sequence[int]) -> Choices:
-        """The one representative of all choices that build the same network."""
+        """The one representative of all choices that build the same network as these."""
         if self._is_ambiguous:
             return self.encode(self.decode(choices))
         parts = self.split(choices)
@@ -158,9 +158,10 @@ class SearchSpace:
     def choice_space(
         self, *, num_classes: int = 1000, resolution: int = 224, step_time: StepTimeEstimate | None = None
     ) -> ChoiceSpace:
-        """What a strategy sees of this space. Limits hold for that many classes at that resolution (px).
+        """The ChoiceSpace through which strategies see this space.
 
-        With `step_time` the limit on the step time ratio holds too, by that estimate.
+        Limits on parameters and MACs hold for `num_classes` classes at `resolution` pixels. With a
+        `step_time` estimate the limit on the step time ratio is kept, too, as far as it can predict.
         """
         costs = SpaceCosts(self, num_classes=num_classes, resolution=resolution)
         if step_time is not None:
@@ -181,13 +182,13 @@ class SearchSpace:
         )
 
     def share_within_limits(self, *, num_classes: int, resolution: int) -> float:
-        """The share of the choices that is within the limits on counted quantities, estimated by draws.
+        """Share (0-1) of the choices within the limits on parameters and MACs, estimated by draws.
 
         Raises:
-            ValueError: none is.
+            ValueError: no choices are within the limits.
         """
         draw = self._draw(SpaceCosts(self, num_classes=num_classes, resolution=resolution))
-        draw(np.random.default_rng(0))
+        draw(np.random.default_rng(0))  # raises if nothing is within the limits
         return draw.share_within_limits
 
     def _draw(self, costs: SpaceCosts) -> UniformDraw:
@@ -195,11 +196,11 @@ class SearchSpace:
         return UniformDraw(self.rows, canonical=canonical, costs=costs if costs.limits else None)
 
     def smallest(self) -> Choices:
-        """Fewest layers, smallest kernels, expansions and widths, MBConv where offered."""
+        """The choices with the smallest option of every decision, and MBConv where it is offered."""
         return self._extreme(min, "mbconv")
 
     def largest(self) -> Choices:
-        """Most layers, largest kernels, expansions and widths, Fused-MBConv where offered."""
+        """The choices with the largest option of every decision, and Fused-MBConv where it is offered."""
         return self._extreme(max, "fused_mbconv")
 
     def _extreme(self, pick: Callable[[Iterable[Any]], Any], op: str) -> Choices:
@@ -213,11 +214,11 @@ class SearchSpace:
 
     @cached_property
     def _bounds(self) -> tuple[tuple[int, int], ...]:
-        """Where each stage's choices begin and end."""
+        """(begin, end) of each stage's choices in a tuple of choices."""
         ends = np.cumsum([0, *(len(rows.fields) for rows in self.rows)]).tolist()
         return tuple(pairwise(ends))
 
     @cached_property
     def _is_ambiguous(self) -> bool:
-        """Rows that differ may build the same network, beyond stages that are absent."""
+        """True if different rows may build the same network, not counting absent stages."""
         return stages_can_merge(self.stages)

@@ -1,4 +1,4 @@
-"""The options that a stage of a search space offers, field by field."""
+"""The options that a stage of a search space offers for each of its fields."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ MAX_OPTIONS = 64
 
 
 def _as_options(value: Any) -> Any:
-    """A plain value in YAML is one option; a mapping (se_ratio by op) stays."""
+    """A single value in YAML is a list of one option; a mapping (se_ratio by op) stays a mapping."""
     return value if isinstance(value, (list, tuple, dict)) else [value]
 
 
@@ -43,10 +43,10 @@ def _official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class StageChoices:
-    """The fields of a Stage, each a tuple of options; one value in YAML is one option.
+    """The fields of a Stage, each with a tuple of options; a single value in YAML is one option.
 
-    `se_ratio` is either options like the others, or one value for each op (the official code's: 0.25 in
-    MBConv, none in Fused-MBConv), which is no decision.
+    `se_ratio` has options like the others, or is a mapping with one value for each op, which leaves nothing
+    to decide (default, as in the official code: 0.25 for MBConv, 0 for Fused-MBConv).
     """
 
     op: Ops
@@ -72,11 +72,29 @@ class StageChoices:
             )
 
     def options(self, field: str) -> tuple[Any, ...]:
-        """The options of a field of DECIDED; a se_ratio that follows from the op has none to choose from."""
+        """The options of a field of DECIDED; (None,) for a se_ratio that follows from the op."""
         value = getattr(self, field)
         return value if isinstance(value, tuple) else (None,)
 
-    def stage(self, chosen: dict[str, Any]) -> Stage:
-        """The stage in which each field has the chosen value."""
-        squeeze = self.se_ratio[chosen["op"]] if isinstance(self.se_ratio, dict) else chosen["se_ratio"]
-        return Stage(**{**chosen, "se_ratio": squeeze}, stride=self.stride)
+    def stage(
+        self,
+        *,
+        op: Op,
+        kernel_size: Literal[3, 5],
+        expansion_ratio: int,
+        channels: int,
+        layers: int,
+        se_ratio: float | None,
+    ) -> Stage:
+        """The stage with these values; `se_ratio` is ignored where it follows from the op."""
+        squeeze = self.se_ratio[op] if isinstance(self.se_ratio, dict) else se_ratio
+        assert squeeze is not None, "a se_ratio that is a decision has a value"
+        return Stage(
+            op=op,
+            kernel_size=kernel_size,
+            stride=self.stride,
+            expansion_ratio=expansion_ratio,
+            channels=channels,
+            layers=layers,
+            se_ratio=squeeze,
+        )

@@ -10,22 +10,24 @@ from search_spaces.choices.costs import SpaceCosts
 from search_spaces.choices.limited_sampling import ChoicesWithinLimits
 from search_spaces.choices.stage_rows import StageRows
 
-TRIED = 512  # plain draws by which it is decided whether plain draws are good enough
-ENOUGH = 0.05  # of them within the limits
+TRIED = 512  # draws that estimate the share of the space within the limits
+MIN_SHARE = 0.05  # of the space within the limits, from which rejection sampling is fast enough
 MAX_REJECTIONS = 10_000
 
 
 class UniformDraw:
-    """A function of a random generator: each call draws distinct allowed choices uniformly.
+    """Draws uniformly from the distinct choices within the limits; called with a random generator.
 
-    Each stage's row is drawn uniformly; what is not its own representative or beyond a limit is drawn again.
-    Where limits leave few, rows are drawn one after another in proportion to how many ways of going on within
-    the limits each has, which is uniform too. A draw depends on the generator alone, not on earlier draws.
+    Rejection sampling: every stage's row is drawn uniformly, and choices that are beyond a limit, or that are
+    not the canonical ones of their network, are drawn again. Where the limits leave less than MIN_SHARE of
+    the space, rows are drawn stage by stage in proportion to the number of completions within the limits
+    (`limited_sampling`), which is uniform as well. A draw depends on the generator alone, not on earlier
+    draws.
 
     Args:
-        rows: of each stage.
-        canonical: the representative of choices that build the same network; None: each is its own.
-        costs: what choices cost; None: there are no limits.
+        rows: the rows of each stage.
+        canonical: maps choices to the representative of all that build the same network; None: no two do.
+        costs: parameters and MACs of choices, with their limits; None: there are no limits.
     """
 
     def __init__(
@@ -41,12 +43,12 @@ class UniformDraw:
         self._counts = np.array([stage.count for stage in rows])
 
     def __call__(self, rng: np.random.Generator) -> Choices:
-        """Draws once.
+        """One draw.
 
         Raises:
             ValueError: no architecture of the space is within its limits.
         """
-        plain = self._costs is None or self.share_within_limits >= ENOUGH
+        plain = self._costs is None or self.share_within_limits >= MIN_SHARE
         for _ in range(MAX_REJECTIONS):
             choices = self._plain(rng) if plain else self._within_limits.draw(rng)
             if (not plain or self._is_allowed(choices)) and self._is_representative(choices):
@@ -55,7 +57,7 @@ class UniformDraw:
 
     @cached_property
     def share_within_limits(self) -> float:
-        """The share of the space that is within the limits, estimated by TRIED draws; always the same."""
+        """Share (0-1) of the space within the limits, estimated by TRIED draws from a fixed seed."""
         rng = np.random.default_rng(0)
         return sum(self._is_allowed(self._plain(rng)) for _ in range(TRIED)) / TRIED
 
@@ -63,6 +65,7 @@ class UniformDraw:
         return self._costs is None or self._costs.within_limits(choices)
 
     def _plain(self, rng: np.random.Generator) -> Choices:
+        """Uniform over all rows of every stage, ignoring limits and duplicates."""
         numbers = rng.integers(self._counts).tolist()
         return sum((stage.row(number) for stage, number in zip(self._rows, numbers, strict=True)), ())
 
