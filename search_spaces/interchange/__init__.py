@@ -1,1 +1,1 @@
-"""Architectures and weights in the words of timm, torchvision and google/automl."""
+"""Architectures and tensor names in the notations of timm, torchvision and google/automl."""

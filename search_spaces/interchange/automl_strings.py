@@ -1,6 +1,8 @@
-"""Architectures as google/automl's EfficientNetV2 writes them: block strings and the head's width.
+"""Architectures in google/automl's EfficientNetV2 notation: one block string per stage, and the head's width.
 
-The stem's width is the first string's `i`. Padding there is TensorFlow's, always.
+A string such as `r4_k3_s2_e4_i24_o48_c1` gives layers (r), kernel size (k), stride (s), expansion ratio (e),
+input (i) and output channels (o), squeeze ratio (se), and c1 for Fused-MBConv. The stem is as wide as the
+first string's `i`. Padding is always TensorFlow's.
 """
 
 from pydantic import Field
@@ -33,17 +35,17 @@ OPS = {"0": "mbconv", "1": "fused_mbconv"}
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AutomlNetwork:
-    """What a model of google/automl's EfficientNetV2 is made of, at width and depth 1."""
+    """The settings of a google/automl EfficientNetV2 model with width and depth coefficients of 1."""
 
     blocks_args: tuple[str, ...] = Field(min_length=1, max_length=64)
     feature_size: int = Field(ge=1, le=MAX_CHANNELS)
 
 
 def to_automl(architecture: Architecture) -> AutomlNetwork:
-    """The same network in google/automl's words.
+    """The same network in google/automl's notation.
 
     Raises:
-        ConfigError: google/automl cannot express it; with the stage and the reason.
+        ConfigError: google/automl cannot express it; the message names the stage and the reason.
     """
     refuse_other_kind(architecture, who="google/automl")
     if architecture.padding != "same":
@@ -61,10 +63,10 @@ def to_automl(architecture: Architecture) -> AutomlNetwork:
 
 
 def from_automl(network: AutomlNetwork) -> Architecture:
-    """The same network as a description of ours.
+    """The same network as an Architecture.
 
     Raises:
-        ConfigError: a string cannot be read, or does not continue the one before it.
+        ConfigError: a string cannot be read, or its input channels are not the previous string's output.
     """
     stages = []
     stem = channels = _in_channels(network.blocks_args[0], where="blocks_args[0]")
@@ -78,7 +80,7 @@ def from_automl(network: AutomlNetwork) -> Architecture:
     architecture = Architecture(
         stem_channels=stem, stages=tuple(stages), head_channels=network.feature_size, padding="same"
     )
-    to_automl(architecture)  # refuses what would be built otherwise than it is written
+    to_automl(architecture)  # refuses strings from which google/automl itself would build another network
     return architecture
 
 

@@ -1,4 +1,4 @@
-"""One block string of timm or google/automl as its tokens: letters and the number behind them."""
+"""Block strings of timm and google/automl, split into tokens: letters, each followed by a number."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,12 @@ MAX_LENGTH = 200  # of a string; the longest published one has 33 characters
 
 
 def tokens_of(text: str, known: Mapping[str, str], *, where: str) -> dict[str, str]:
-    """The numbers of a block string's tokens, by their letters.
+    """The numbers in a block string, as text, by the letters before them.
+
+    `known` has the permitted letters and their meanings; unlike timm's reader, this one skips nothing.
 
     Raises:
-        ConfigError: a token that is not `known` (letters and what they mean), or one that stands there twice.
+        ConfigError: a token is not known, or occurs twice.
     """
     found: dict[str, str] = {}
     if len(text) > MAX_LENGTH:
@@ -35,10 +37,10 @@ def tokens_of(text: str, known: Mapping[str, str], *, where: str) -> dict[str, s
 
 
 def number(found: Mapping[str, str], letters: str, *, where: str) -> int:
-    """A token's whole number.
+    """The whole number of one token.
 
     Raises:
-        ConfigError: the token is missing, or its number is no whole one.
+        ConfigError: the token is missing, or its number is not whole.
     """
     if letters not in found:
         raise ConfigError(f"{where}: the token '{letters}' is missing")
@@ -50,10 +52,14 @@ def number(found: Mapping[str, str], letters: str, *, where: str) -> int:
 
 
 def stage_of(op: str, found: Mapping[str, str], *, channels: str, expands: bool, where: str) -> Stage:
-    """The stage of a string's tokens; `channels` are the letters of its channels out.
+    """The stage that a string's tokens describe.
+
+    Args:
+        channels: the letters of the token with the output channels.
+        expands: false for block types that have no expansion ratio.
 
     Raises:
-        ConfigError: a token is missing, or its number is beyond what a stage may have.
+        ConfigError: a token is missing, or its number is out of range for a stage.
     """
     fields = {
         "op": op,
@@ -70,12 +76,12 @@ def stage_of(op: str, found: Mapping[str, str], *, channels: str, expands: bool,
 
 
 def ratio_text(ratio: float) -> str:
-    """A ratio as a token's number: the shortest text that reads back to it."""
+    """A ratio as the shortest text that reads back to the same float."""
     return f"{ratio:g}" if float(f"{ratio:g}") == ratio else repr(ratio)
 
 
 def stages_there(architecture: Architecture) -> Sequence[tuple[int, Stage, int]]:
-    """The stages that have layers: their number from 1, themselves, and the channels that they are given."""
+    """(number from 1, stage, input channels) of every stage that has layers."""
     found, channels = [], architecture.stem_channels
     for i, stage in enumerate(architecture.stages, start=1):
         if stage.layers:
@@ -85,26 +91,26 @@ def stages_there(architecture: Architecture) -> Sequence[tuple[int, Stage, int]]
 
 
 def distinct_blocks(stage: Stage, in_channels: int) -> Sequence[Block]:
-    """The first block of a stage, and the one that is repeated behind it."""
+    """The first block of a stage and, if it has more layers, the block that is repeated after it."""
     first = stage.block(in_channels)
     return [first, stage.block(stage.channels, first=False)] if stage.layers > 1 else [first]
 
 
 def refuse_rounded(channels: int, rule: Rule, *, where: str, who: str) -> None:
-    """Refuses channels that the other project's builder would change.
+    """Checks that the other project's builder leaves the channels as they are.
 
     Raises:
-        ConfigError: the builder rounds them to another number.
+        ConfigError: its rounding rule gives another number.
     """
     if (rounded := round_channels(channels, rule)) != channels:
         raise ConfigError(f"{where}: {who} rounds {channels} channels to {rounded}")
 
 
 def refuse_other_kind(architecture: Architecture, *, who: str) -> None:
-    """Refuses what is no EfficientNet, and the stem that no other project has.
+    """Checks that an architecture is an EfficientNet with the stem stride of all other projects.
 
     Raises:
-        ConfigError: it has other blocks than MBConv and Fused-MBConv, or a stem of stride 1.
+        ConfigError: it has other ops than MBConv and Fused-MBConv, or a stem of stride 1.
     """
     others = sorted({stage.op for stage in architecture.stages} - {"mbconv", "fused_mbconv"})
     if architecture.kind is not None or others:

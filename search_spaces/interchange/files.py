@@ -1,4 +1,4 @@
-"""Architectures from and to other projects: by their published names, and as the text of a file."""
+"""Reads and writes architectures in other projects' formats, and finds those that they publish by name."""
 
 import json
 import re
@@ -27,33 +27,39 @@ from search_spaces.settings.yaml_files import (
     to_mapping,
 )
 
-CODE_EPSILON = 1e-3  # TensorFlow's, in its code and where timm and torchvision follow it
-TORCH_EPSILON = 1e-5
+# Batch norm's constant: TensorFlow's, which timm and torchvision use for some of their networks; and torch's.
+CODE_EPSILON, TORCH_EPSILON = 1e-3, 1e-5
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A network of another project: what is built, and what its published weights take for granted."""
+    """A network of another project: its architecture, and the conventions of its published weights."""
 
     architecture: Architecture
-    epsilon: float = BATCH_NORM_EPSILON  # of its batch norms
-    pixels: Pixels = "ours"
+    epsilon: float = BATCH_NORM_EPSILON  # batch norm's constant
+    pixels: Pixels = "ours"  # normalisation of the input images
 
 
 @dataclass(frozen=True)
 class Format:
-    """How another project writes networks down, both ways, and the networks that it publishes, by name."""
+    """The functions that convert to and from another project's format.
 
-    write: Callable[[Architecture], Any]  # a dataclass; ConfigError for what the project cannot express
-    read: Callable[[Any, str], Imported]  # plain values, and the file's name for messages
+    Attributes:
+        write: an architecture to a dataclass of the format; raises ConfigError if it cannot be expressed.
+        read: parsed YAML or JSON, and the file's name for messages, to the network.
+        published: the network that the project publishes under a name; None for an unknown name.
+    """
+
+    write: Callable[[Architecture], Any]
+    read: Callable[[Any, str], Imported]
     published: Callable[[str], Imported | None]
 
 
 def from_text(format_name: str, text: str, *, name: str) -> Imported:
-    """The network that a file of another project's format describes; JSON or YAML.
+    """The network that a text in another project's format describes; JSON or YAML.
 
     Raises:
-        ConfigError: it is not such a file, or ours has no words for what it says.
+        ConfigError: the text is not in that format, or describes what an Architecture cannot express.
     """
     try:
         return FORMATS[format_name].read(parse_yaml(text, name=name), name)
@@ -63,25 +69,25 @@ def from_text(format_name: str, text: str, *, name: str) -> Imported:
 
 
 def to_text(format_name: str, architecture: Architecture) -> str:
-    """The network as the JSON text of another project's format; reads back to the same network.
+    """The network as JSON text in another project's format, checked to read back to the same network.
 
     Raises:
-        ConfigError: the project cannot express it; with the stage and the reason.
+        ConfigError: the project cannot express it; the message names the stage and the reason.
     """
     try:
         network = FORMATS[format_name].write(architecture)
     except ConfigError as error:
         raise ConfigError(f"{format_name} cannot express this network: {error}") from None
     text = _json_text(to_mapping(network))
-    _prove(format_name, architecture, text)
+    _check_round_trip(format_name, architecture, text)
     return text
 
 
 def read_foreign(format_name: str, source: str) -> Imported:
-    """The network of a file, or of a name under which the other project publishes it.
+    """The network of a file in another project's format, or of a name under which that project publishes it.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: there is neither such a file nor such a name.
     """
     path = Path(source)
     if path.is_file():
@@ -99,13 +105,14 @@ def read_foreign(format_name: str, source: str) -> Imported:
 
 
 def published_names(format_name: str) -> list[str]:
-    """The names that `read_foreign` knows."""
+    """The names of published networks that `read_foreign` accepts."""
     ours = sorted(path.stem for path in Architecture.SHIPPED.glob("*.yaml"))
     spelt = [name for stem in ours for name in _spellings(stem)]
     return [name for name in spelt if FORMATS[format_name].published(name) is not None]
 
 
 def _spellings(stem: str) -> list[str]:
+    """The names that any of the projects may give the network of a shipped file."""
     low = stem.replace("-", "_")
     return list(dict.fromkeys((stem, low, f"tf_{low}", low.replace("efficientnetv2", "efficientnet_v2"))))
 
@@ -121,8 +128,8 @@ def _text_of(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _prove(format_name: str, architecture: Architecture, text: str) -> None:
-    """What was written is read again: the same blocks with the same parameters."""
+def _check_round_trip(format_name: str, architecture: Architecture, text: str) -> None:
+    """Reads what was written and compares blocks and parameters with the architecture's."""
     back = from_text(format_name, text, name=format_name).architecture
     assert back.architecture_id == architecture.architecture_id, f"{format_name}: another network came back"
     both = [count(a, num_classes=1000, resolution=a.total_stride).params for a in (architecture, back)]
@@ -130,7 +137,7 @@ def _prove(format_name: str, architecture: Architecture, text: str) -> None:
 
 
 def _json_text(mapping: dict[str, Any]) -> str:
-    """JSON with each item of a list in a line of its own, so that stages stand below each other."""
+    """JSON with each item of a list on a line of its own, so that the stages form a table."""
     lines = []
     for key, value in mapping.items():
         if isinstance(value, list):
@@ -151,7 +158,11 @@ def _ours(stem: str, *, padding: Padding) -> Architecture | None:
 
 
 def _published_by_timm(name: str) -> Imported | None:
-    """`tf_efficientnet_b0.ap_in1k`: `tf_` pads as TensorFlow; the tag says how the weights were trained."""
+    """The network of a timm name such as `tf_efficientnet_b0.ap_in1k`.
+
+    The prefix `tf_` means TensorFlow's padding and batch-norm constant; the tag after the dot says how the
+    weights were trained, which decides the normalisation of pixels.
+    """
     model, _, tag = name.partition(".")
     match = re.fullmatch(r"(tf_)?(efficientnet|efficientnetv2)_(b\d|l2|s|m|l|xl)", model)
     if match is None:
@@ -163,11 +174,11 @@ def _published_by_timm(name: str) -> Imported | None:
     if architecture is None:
         return None
     epsilon = CODE_EPSILON if ported else TORCH_EPSILON
-    return Imported(architecture, epsilon, "half" if _takes_half(model, tag) else "imagenet")
+    return Imported(architecture, epsilon, "half" if _expects_half(model, tag) else "imagenet")
 
 
-def _takes_half(model: str, tag: str) -> bool:
-    """Whether timm's weights of that tag expect pixels of -1 to 1; the tag left out is the one it prefers."""
+def _expects_half(model: str, tag: str) -> bool:
+    """True if timm's weights with this tag expect pixels from -1 to 1; no tag is timm's default weights."""
     if re.fullmatch(r"tf_efficientnetv2_(s|m|l|xl)", model) or tag.startswith(("ap_", "ra4_")):
         return True
     return model == "tf_efficientnetv2_b3" and (not tag or tag.startswith("in21k"))
@@ -189,7 +200,10 @@ def _published_by_torchvision(name: str) -> Imported | None:
 
 
 def _published_by_automl(name: str) -> Imported | None:
-    """Without B3 of V1: the V2 code rounds it otherwise, and so has another network of that name."""
+    """The network of a google/automl name, padded as TensorFlow does.
+
+    V1's B3 is left out: the V2 code rounds its channels differently and builds another network of that name.
+    """
     match = re.fullmatch(r"efficientnetv2-(s|m|l|xl|b[0-3])|efficientnet-b[0124567]", name)
     architecture = _ours(name, padding="same") if match else None
     return Imported(architecture, CODE_EPSILON) if architecture else None

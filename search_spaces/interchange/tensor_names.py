@@ -1,13 +1,13 @@
-"""The names of a network's tensors in timm's and torchvision's state dicts, by ours."""
+"""Maps the names of a network's tensors to those in timm's and torchvision's state dicts."""
 
 from collections.abc import Callable, Iterator
 
 from search_spaces.networks.architecture import Architecture, Block
 
 NORM = ("weight", "bias", "running_mean", "running_var")
-Pair = tuple[str, str]  # a layer of ours, and the same layer there
+Pair = tuple[str, str]  # two names that belong together: ours and theirs, or a convolution and its batch norm
 
-TIMM_LAYERS = {  # by block and part: the convolution and its batch norm
+TIMM_LAYERS = {  # (block type, part of the block): timm's names of the convolution and its batch norm
     ("ir", "expand"): ("conv_pw", "bn1"),
     ("ir", "depthwise"): ("conv_dw", "bn2"),
     ("ir", "project"): ("conv_pwl", "bn3"),
@@ -20,7 +20,10 @@ TIMM_LAYERS = {  # by block and part: the convolution and its batch norm
 
 
 def foreign_names(architecture: Architecture, library: str) -> dict[str, str]:
-    """Their name of each of our tensors, counters of batches aside; `library` is timm or torchvision."""
+    """The name in `library` ("timm" or "torchvision") of each of our tensors.
+
+    Batch norm's counters of batches are left out; nothing reads them.
+    """
     name_ends, name_block = LIBRARIES[library]
     stem, head, classifier = name_ends(sum(stage.layers > 0 for stage in architecture.stages))
     names = dict(_normalised("stem", *stem))
@@ -32,7 +35,7 @@ def foreign_names(architecture: Architecture, library: str) -> dict[str, str]:
 
 
 def _numbered(architecture: Architecture) -> Iterator[tuple[Block, str, int, int]]:
-    """Each block with our name, the number of its stage among those with layers, and its own, from 0."""
+    """(block, our name of it, number of its stage among those with layers, number in the stage), from 0."""
     channels, there = architecture.stem_channels, 0
     for i, stage in enumerate(architecture.stages):
         for j, block in enumerate(stage.blocks(channels)):
@@ -42,7 +45,7 @@ def _numbered(architecture: Architecture) -> Iterator[tuple[Block, str, int, int
 
 
 def _parts(block: Block) -> list[Pair]:
-    """The parts of a block in their order: what each is, and our name of it."""
+    """(kind, our name) of each part of a block, in the order of computation."""
     expands = block.expanded_channels != block.in_channels
     if block.op == "mbconv":
         named = [("expand", "expand")] if expands else []

@@ -1,7 +1,9 @@
-"""Architectures as timm writes them: block strings, stem, head, padding and the constant of batch norm.
+"""Architectures in timm's notation: block strings, stem, head, padding and batch norm's constant.
 
-timm derives more than a string says: channels become multiples of 8, squeeze widths are rounded to the
-nearest whole number, and beyond a total stride of 32 it dilates. What it would change is refused.
+A string such as `er_r4_k3_s2_e4_c48` gives the block type (see TYPES), layers (r), kernel size (k), stride
+(s), expansion ratio (e), output channels (c) and squeeze ratio (se). When timm builds a network, it rounds
+channels to multiples of 8 and squeeze widths to the nearest whole number, and dilates convolutions beyond a
+total stride of 32. Networks that it would change in this way are refused.
 """
 
 from typing import Literal
@@ -21,6 +23,7 @@ from search_spaces.interchange.block_tokens import (
 from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Block, Stage
 from search_spaces.settings.yaml_files import ConfigError
 
+# Normalisation of input images: (x - 128) / 128, as here; (x - 127.5) / 127.5; ImageNet's mean and deviation.
 Pixels = Literal["ours", "half", "imagenet"]
 KNOWN = {
     "r": "layers",
@@ -36,12 +39,12 @@ TYPES = {
     "er": "Fused-MBConv with expansion",
     "cn": "Fused-MBConv without expansion",
 }
-MOST_STRIDE = 32
+MAX_TOTAL_STRIDE = 32
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TimmNetwork:
-    """The arguments of timm's EfficientNet; each item of `arch_def` is a stage's one string in a list."""
+    """The arguments of timm's EfficientNet; `arch_def` has for each stage a list with one block string."""
 
     arch_def: tuple[tuple[str, ...], ...] = Field(min_length=1, max_length=64)
     stem_size: int = Field(ge=1, le=MAX_CHANNELS)
@@ -49,19 +52,19 @@ class TimmNetwork:
     pad_type: Literal["", "same"] = ""
     act_layer: Literal["silu", "swish"] = "silu"
     bn_eps: float = Field(default=1e-5, ge=1e-8, le=1)
-    pixels: Pixels | None = None  # what the weights expect; no argument of timm's
+    pixels: Pixels | None = None  # normalisation that the weights expect; not one of timm's arguments
 
 
 def to_timm(architecture: Architecture, *, epsilon: float) -> TimmNetwork:
-    """The same network in timm's words.
+    """The same network in timm's notation.
 
     Raises:
-        ConfigError: timm cannot express it; with the stage and the reason.
+        ConfigError: timm cannot express it; the message names the stage and the reason.
     """
     refuse_other_kind(architecture, who="timm")
-    if architecture.total_stride > MOST_STRIDE:
+    if architecture.total_stride > MAX_TOTAL_STRIDE:
         raise ConfigError(
-            f"timm dilates its convolutions beyond a total stride of {MOST_STRIDE}; this network's is "
+            f"timm dilates its convolutions beyond a total stride of {MAX_TOTAL_STRIDE}; this network's is "
             f"{architecture.total_stride}"
         )
     strings = []
@@ -79,10 +82,10 @@ def to_timm(architecture: Architecture, *, epsilon: float) -> TimmNetwork:
 
 
 def from_timm(network: TimmNetwork) -> Architecture:
-    """The same network as a description of ours.
+    """The same network as an Architecture.
 
     Raises:
-        ConfigError: a string cannot be read, or says what ours has no words for.
+        ConfigError: a string cannot be read, or describes what an Architecture cannot express.
     """
     stages = tuple(_stage(strings, where=f"arch_def[{i}]") for i, strings in enumerate(network.arch_def))
     architecture = Architecture(
@@ -91,9 +94,8 @@ def from_timm(network: TimmNetwork) -> Architecture:
         head_channels=network.num_features,
         padding="same" if network.pad_type == "same" else "symmetric",
     )
-    to_timm(
-        architecture, epsilon=network.bn_eps
-    )  # refuses what timm would build otherwise than it is written
+    # Refuses strings from which timm itself would build another network than they say.
+    to_timm(architecture, epsilon=network.bn_eps)
     return architecture
 
 
@@ -107,6 +109,7 @@ def _string(stage: Stage) -> str:
 
 
 def _refuse_other_block(block: Block, stage: Stage, *, where: str) -> None:
+    """Refuses a block that timm's builder would change."""
     plain = stage.expansion_ratio == 1
     refuse_rounded(block.out_channels, "v1", where=where, who="timm")
     if not plain:
@@ -118,7 +121,8 @@ def _refuse_other_block(block: Block, stage: Stage, *, where: str) -> None:
             f"{where}: timm has no squeeze-excite in a Fused-MBConv of expansion 1 (its cn); "
             "se_ratio: 0 is expected there"
         )
-    # In this order, as timm's floats go.
+    # timm divides the ratio by the expansion first, and squeezes the expanded channels: the order matters,
+    # because floats round.
     squeezed = round(block.expanded_channels * (stage.se_ratio / stage.expansion_ratio))
     if squeezed != block.squeeze_channels:
         raise ConfigError(
@@ -132,10 +136,12 @@ def _stage(strings: tuple[str, ...], *, where: str) -> Stage:
         raise ConfigError(
             f"{where}: {len(strings)} strings for one stage; one is expected. Give each a stage of its own"
         )
+    # The first token is the block type, without a number.
     kind, _, rest = strings[0].partition("_")
     if kind not in TYPES:
         kinds = ", ".join(f"{name} ({meaning})" for name, meaning in TYPES.items())
         raise ConfigError(f"{where}: '{kind[:20]}' is not a block that we have; blocks are {kinds}")
+    # `skip` and `nsw` have no number either; all others are letters with one.
     words = rest.split("_")
     skips = words.count("skip")
     text = "_".join(word for word in words if word not in ("skip", "nsw"))
@@ -147,6 +153,7 @@ def _stage(strings: tuple[str, ...], *, where: str) -> Stage:
 
 
 def _refuse_other_string(kind: str, stage: Stage, found: dict[str, str], *, skips: bool, where: str) -> None:
+    """Refuses strings from which timm and this project would build different blocks."""
     if kind in ("ir", "er") and stage.expansion_ratio == 1:
         raise ConfigError(
             f"{where}: timm's {kind} with e1 has a convolution that expands nothing; ours has none there. "

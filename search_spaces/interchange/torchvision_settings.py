@@ -1,8 +1,8 @@
-"""Architectures as torchvision writes them: a list of MBConvConfig and FusedMBConvConfig settings.
+"""Architectures in torchvision's notation: a list of MBConvConfig and FusedMBConvConfig settings.
 
-torchvision derives more than its settings say: an MBConv always squeezes to a quarter of the block's input, a
-Fused-MBConv never; the channels of an MBConv and all expanded ones become multiples of 8; padding is
-symmetric. What would come out otherwise there is refused.
+When torchvision builds a network, every MBConv squeezes to a quarter of its input and no Fused-MBConv
+squeezes; the channels of an MBConv and all expanded channels become multiples of 8; padding is symmetric.
+Networks that would come out differently are refused.
 """
 
 from typing import Literal
@@ -27,7 +27,7 @@ QUARTER = 0.25
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Setting:
-    """One stage: the class of its configuration there, and that class's arguments."""
+    """One stage: the name of torchvision's configuration class, and that class's arguments."""
 
     config: Kind
     expand_ratio: int = Field(ge=1, le=64)
@@ -40,19 +40,19 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TorchvisionNetwork:
-    """The arguments of torchvision's EfficientNet; the stem is as wide as the first `input_channels`."""
+    """The arguments of torchvision's EfficientNet; the stem has the first setting's `input_channels`."""
 
     inverted_residual_setting: tuple[Setting, ...] = Field(min_length=1, max_length=64)
     last_channel: int = Field(ge=1, le=MAX_CHANNELS)
     norm_eps: float = Field(default=1e-5, ge=1e-8, le=1)
-    pixels: Pixels | None = None  # what the weights expect; no argument of torchvision's
+    pixels: Pixels | None = None  # normalisation that the weights expect; not one of torchvision's arguments
 
 
 def to_torchvision(architecture: Architecture, *, epsilon: float) -> TorchvisionNetwork:
-    """The same network in torchvision's words.
+    """The same network in torchvision's notation.
 
     Raises:
-        ConfigError: torchvision cannot express it; with the stage and the reason.
+        ConfigError: torchvision cannot express it; the message names the stage and the reason.
     """
     refuse_other_kind(architecture, who="torchvision")
     if architecture.padding != "symmetric":
@@ -71,10 +71,11 @@ def to_torchvision(architecture: Architecture, *, epsilon: float) -> Torchvision
 
 
 def from_torchvision(network: TorchvisionNetwork) -> Architecture:
-    """The same network as a description of ours.
+    """The same network as an Architecture.
 
     Raises:
-        ConfigError: a setting has what ours has no words for, or does not continue the one before it.
+        ConfigError: an Architecture cannot express a setting, or its input channels are not the previous
+            setting's output.
     """
     stages = []
     stem = channels = network.inverted_residual_setting[0].input_channels
@@ -89,7 +90,8 @@ def from_torchvision(network: TorchvisionNetwork) -> Architecture:
     architecture = Architecture(
         stem_channels=stem, stages=tuple(stages), head_channels=network.last_channel, padding="symmetric"
     )
-    to_torchvision(architecture, epsilon=network.norm_eps)  # refuses what would be built otherwise
+    # Refuses settings from which torchvision itself would build another network than they say.
+    to_torchvision(architecture, epsilon=network.norm_eps)
     return architecture
 
 
@@ -120,6 +122,7 @@ def _stage(setting: Setting, *, where: str) -> Stage:
 
 
 def _refuse_other_block(block: Block, *, where: str) -> None:
+    """Refuses a block that torchvision's builder would change."""
     refuse_rounded(block.expanded_channels, "v1", where=f"{where}: expansion", who="torchvision")
     if block.op == "fused_mbconv":
         if block.squeeze_channels:
