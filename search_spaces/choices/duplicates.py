@@ -121,12 +121,11 @@ def count_distinct(rows: Sequence[StageRows], stem_channels: int) -> int:
     after: dict[frozenset[_Place], list[frozenset[_Place]]] = {
         start: list(reader.starts(0, stem_channels).values())
     }
-    # Post-order: a state is counted, and leaves the stack, as soon as all of its successors are counted.
+    # Post-order: a state is counted, and leaves the stack, as soon as all of its successors are counted. The
+    # stack is explicit, because sequences of thousands of blocks exceed Python's recursion limit.
     counts: dict[frozenset[_Place], int] = {}
     stack = [start]
-    while (
-        stack
-    ):  # an explicit stack, because sequences of thousands of blocks exceed Python's recursion limit
+    while stack:
         state = stack[-1]
         waiting = [target for target in after[state] if target not in counts]
         for target in waiting:

@@ -1,1 +1,1 @@
-"""Images: where they come from, split, decoded once, and on the device."""
+"""Images: found in files, split into train and minival, decoded once, and copied to the device."""

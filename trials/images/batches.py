@@ -1,4 +1,4 @@
-"""The batches of one epoch, on the device when they are needed."""
+"""Iterates over the batches of one epoch, each on the device by the time that it is needed."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from trials.images.device_images import ResidentImages
 
 @dataclass(frozen=True)
 class Batch:
-    """Images and what belongs to them, on the device."""
+    """A batch on the device."""
 
     images: Tensor  # (B, H, W, 3) uint8
     labels: Tensor  # (B,) or (B, L) int64
@@ -20,19 +20,19 @@ class Batch:
 
 
 def batches(images: ResidentImages, indices: Tensor, *, batch_size: int) -> Iterator[Batch]:
-    """The images of these indices (N,) in their order; the last batch may be smaller."""
+    """Batches of the images at these indices (N,), in this order; the last batch may be smaller."""
     yield from batches_of([(images, part) for part in indices.split(batch_size)])
 
 
 def batches_of(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Batch]:
-    """A batch for each of these sets of images, which may differ in size, and indices (B,) in them.
+    """A batch for each pair of a set of images and indices (B,) in it; the sets may differ in resolution.
 
-    Of images that do not lie on the device, the batch after the present one is gathered meanwhile.
+    Where images are not resident on the device, the next batch is gathered while the present one is used.
     """
     if not parts:
         return
     indices = [part for _, part in parts]
-    # One copy for all: each by itself would wait for the device.
+    # All indices in one copy, because every copy makes the host wait for the device.
     on_device = torch.cat(indices).to(parts[0][0].device).split([len(part) for part in indices])
     streamed = _streamed([(images, part) for images, part in parts if not images.is_resident])
     for (images, _), samples in zip(parts, on_device, strict=True):
@@ -41,17 +41,21 @@ def batches_of(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Batch
 
 
 def _streamed(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Tensor]:
-    """The images of each part on the device, copied on a stream of their own."""
+    """Pixels of each part, prefetched: gathered by a thread, and copied on a CUDA stream of their own."""
     device = parts[0][0].device
     copies = torch.cuda.Stream(device)
     with ThreadPoolExecutor(1, thread_name_prefix="gather") as gatherer:
         coming = gatherer.submit(_pinned, parts[0][0].pixels, parts[0][1])
         for following in (*parts[1:], None):
+            # Step 1: take the batch that the thread has gathered, and set it to work on the next.
             gathered = coming.result()
             if following is not None:
                 coming = gatherer.submit(_pinned, following[0].pixels, following[1])
+            # Step 2: copy on the side stream, so that the copy overlaps with the present training step.
             with torch.cuda.stream(copies):
                 pixels = gathered.to(device, non_blocking=True)
+            # Step 3: the training stream waits for the copy, and the allocator must not reuse the memory
+            # before the training stream is done with it.
             current = torch.cuda.current_stream(device)
             current.wait_stream(copies)
             pixels.record_stream(current)
@@ -59,5 +63,6 @@ def _streamed(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Tensor
 
 
 def _pinned(pixels: Tensor, indices: Tensor) -> Tensor:
+    """The pixels at these indices in page-locked memory, from which copies are asynchronous."""
     gathered = torch.empty((len(indices), *pixels.shape[1:]), dtype=pixels.dtype, pin_memory=True)
     return torch.index_select(pixels, 0, indices, out=gathered)

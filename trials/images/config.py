@@ -1,4 +1,4 @@
-"""The images of a search, as its file names them: where they come from, and which part is used."""
+"""The images of a search as its YAML file describes them: their source, and the part that is used."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
@@ -17,39 +17,39 @@ from trials.images.splits import share
 class DataConfig:
     """The images of a search. There is no test split here: a search never sees one.
 
-    `source` is `digits` (scikit-learn's, built in) or a path or fsspec URL of a Parquet file, a folder or a
-    glob: Parquet files in the Hugging Face layout, or one folder for each class. Of several splits only train
-    is taken. `minival` is the share of the images by which trials are judged; None takes 10 %, at least 2 %
-    and otherwise at most 5,000 images.
+    `source` is `digits` (scikit-learn's, built in), or the path or fsspec URL of a Parquet file, a folder or
+    a glob: Parquet files in the Hugging Face layout, or one folder for each class. Where the source has
+    several splits, only train is used. `minival` is the share of the images held out to evaluate trials;
+    None takes 10 %, but at most 5,000 images unless that is less than 2 %.
     """
 
     source: str = Field(min_length=1)
     minival: float | None = Field(default=None, gt=0, lt=1)
-    fraction: float = Field(default=1.0, gt=0, le=1)  # of the images, stratified
+    fraction: float = Field(default=1.0, gt=0, le=1)  # of the images used, stratified by class
     split_seed: int = Field(default=0, ge=0, lt=2**63)
-    max_corrupt: float = Field(default=0.01, ge=0, lt=1)  # share of unreadable pictures that are left out
+    max_corrupt: float = Field(default=0.01, ge=0, lt=1)  # share of unreadable pictures that may be left out
 
 
 @plain_dataclass(frozen=True)
 class EncodedImages:
-    """The images that a search uses, not decoded yet."""
+    """The images that a search uses, before decoding."""
 
     labels: np.ndarray  # (N,) int64, or (N, L) padded with -1: see trials.images.labels
     classes: tuple[str, ...]
     chosen: np.ndarray  # (N,) positions of the N images in the source, ascending
-    identity: list[Any]  # what they are packed under: JSON that changes when an image or the choice does
+    identity: list[Any]  # JSON values that change when an image or the choice of images does
     source: Source
 
     def read(self) -> Iterator[tuple[str, Encoded]]:
-        """(name, picture) of each image, in order."""
+        """(name, encoded picture) of each image, in order."""
         return self.source.read(self.chosen)
 
 
 def find_images(config: DataConfig) -> EncodedImages:
-    """The images of a configuration.
+    """Opens the source of a configuration and chooses its images.
 
     Raises:
-        ValueError: the source cannot be read, or is not what it should be; says where and what to do.
+        ValueError: the source cannot be read or has the wrong form; the message says where and what to do.
     """
     source = open_source(config.source)
     chosen = share(source.labels, config.fraction, config.split_seed)

@@ -1,15 +1,15 @@
-"""One encoded picture to a square of RGB pixels, whatever its format, mode or orientation.
+"""Decodes one encoded picture to a square of RGB pixels, whatever its format, mode or orientation.
 
-| picture | becomes RGB by |
+| property of the picture | conversion |
 |---|---|
-| EXIF orientation | turning and mirroring it as it is meant to be seen |
-| grey | repeating it; of 16 bits the upper 8 |
-| palette, CMYK | Pillow's conversion |
-| transparency (alpha, or a transparent palette colour) | laying it over white |
-| animation | its first frame |
+| EXIF orientation | turned and mirrored to be upright |
+| grey | repeated for three channels; of 16 bits the upper 8 are kept |
+| palette, CMYK | converted by Pillow |
+| transparency (alpha, or a transparent palette colour) | laid over white |
+| animation | the first frame |
 
-Then it is resized to the square with Pillow's bilinear filter, which is antialiased; the aspect ratio is not
-kept and nothing is cut off.
+The picture is then resized to the square with Pillow's antialiased bilinear filter. The aspect ratio is not
+kept, and nothing is cropped.
 """
 
 import io
@@ -17,21 +17,21 @@ import io
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# Pillow knows more, of which some start other programs (EPS: Ghostscript) or are no pictures of one size.
+# Pillow reads more formats, but some start other programs (EPS: Ghostscript) or have no size in pixels.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_SIDE = 20_000  # pixels; larger pictures are refused before they are decoded
 WHITE = (255, 255, 255, 255)
 
 
 class UnreadablePictureError(ValueError):
-    """The picture cannot be used; says why in a few words."""
+    """The picture cannot be decoded; the message gives the reason in a few words."""
 
 
 def decode(encoded: bytes, resolution: int) -> np.ndarray:
-    """The picture as (R, R, 3) uint8.
+    """Decodes a picture to (R, R, 3) uint8, R being `resolution`.
 
     Raises:
-        UnreadablePictureError: no bytes, too large, truncated, or no picture at all.
+        UnreadablePictureError: it is empty, too large, truncated, or no picture.
     """
     if not encoded:
         raise UnreadablePictureError("no bytes")
@@ -48,7 +48,7 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
 
 
 def rgb(picture: Image.Image) -> Image.Image:
-    """The picture in mode RGB, upright, without transparency."""
+    """Converts a picture to RGB, upright and without transparency."""
     try:
         picture = ImageOps.exif_transpose(picture)
     except Exception:  # metadata that does not parse says nothing about the pixels
@@ -62,7 +62,7 @@ def rgb(picture: Image.Image) -> Image.Image:
 
 
 def resized(picture: Image.Image, resolution: int) -> np.ndarray:
-    """An RGB picture as (R, R, 3) uint8."""
+    """Resizes an RGB picture to (R, R, 3) uint8."""
     if picture.size != (resolution, resolution):
         picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
     return np.asarray(picture)

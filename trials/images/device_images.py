@@ -1,4 +1,4 @@
-"""The packed images of one resolution, where a trial's device reads them."""
+"""The packed images of one resolution on a trial's device."""
 
 import warnings
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from trials.images.packed import TrialImages
 
-# A resident set may take this share of the device's free memory; the rest is the training's.
+# Share of the device's free memory that resident images may take; training needs the rest.
 RESIDENT_SHARE = 0.4
 
 
 class ResidentImages:
-    """uint8 images and labels on the device; images that do not fit stay memory-mapped on the host."""
+    """uint8 images and labels on the device; images that do not fit there stay memory-mapped on the host."""
 
     def __init__(self, packed: TrialImages, device: torch.device) -> None:
         images = _tensor(packed.images)

@@ -1,7 +1,7 @@
-"""Labels of images: one class or several for each, their names, and the strata that splits go by.
+"""Labels of images, one or several for each; the names of their classes; strata for splitting.
 
-Labels are int64 (N,), or (N, L) where an image may have several: then padded with -1, L being the most labels
-of an image.
+Labels are int64 (N,), or (N, L) where images may have several, L being the largest number of labels of an
+image; shorter rows are padded with -1.
 """
 
 from collections.abc import Sequence
@@ -12,40 +12,40 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 PADDING = -1
-REST = -1  # the stratum of labels that stand alone
+REST = -1  # the common stratum of images whose own stratum would have no other image
 
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """One file's labels, as it has them: numbers, names, or lists of numbers."""
+    """The label column of one file, in the file's own form: numbers, names, or lists of numbers."""
 
     file: str
     values: pa.ChunkedArray
 
     @property
     def has_names(self) -> bool:
-        """Whether labels are text."""
+        """True if labels are text."""
         kind = self.values.type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
     @property
     def has_lists(self) -> bool:
-        """Whether an image may have several labels, as whole numbers."""
+        """True if labels are lists of whole numbers, several for an image."""
         kind = self.values.type
         is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
         return bool(is_list and pa.types.is_integer(kind.value_type))
 
     @property
     def has_numbers(self) -> bool:
-        """Whether labels are whole numbers."""
+        """True if labels are whole numbers, one for each image."""
         return bool(pa.types.is_integer(self.values.type))
 
     def check(self) -> None:
-        """Refuses what are no labels.
+        """Checks that the column can hold labels.
 
         Raises:
-            ValueError: another type, missing or negative labels; with file and row.
+            ValueError: it has another type, or images without a label; the message names the file.
         """
         if not (self.has_names or self.has_lists or self.has_numbers):
             raise ValueError(
@@ -58,10 +58,10 @@ class LabelColumn:
             )
 
     def names(self) -> np.ndarray:
-        """Names as text, (N,).
+        """The labels as text, (N,).
 
         Raises:
-            ValueError: an empty one.
+            ValueError: a label is empty.
         """
         names = np.asarray(self.values.cast(pa.string()).to_pylist(), dtype=object)
         if len(names) and (names == "").any():
@@ -69,10 +69,10 @@ class LabelColumn:
         return names
 
     def numbers(self) -> np.ndarray:
-        """(N,) or, of lists, (N, L) padded.
+        """The labels as int64 (N,), or (N, L) padded where they are lists.
 
         Raises:
-            ValueError: a negative number, an empty list, or one number twice in a list.
+            ValueError: a label is negative, a list is empty or has a label twice.
         """
         if self.has_lists:
             return self._padded()
@@ -83,18 +83,22 @@ class LabelColumn:
         return labels
 
     def _padded(self) -> np.ndarray:
+        """Lists of numbers as (N, L) int64, computed on whole columns: there may be millions of rows."""
         lengths = pc.list_value_length(self.values).to_numpy().astype(np.int64)
         if len(lengths) and lengths.min() == 0:
             raise ValueError(f"{self.file}, row {int(np.argmin(lengths))}: the list of labels is empty")
+        # All lists in one column, and for each entry the row that it belongs to.
         flat = pc.list_flatten(self.values)
         rows = np.repeat(np.arange(len(lengths)), lengths)
         numbers = flat.to_numpy() if not flat.null_count else flat.fill_null(PADDING).to_numpy()
         if len(numbers) and numbers.min() < 0:
             at = int(np.argmax(numbers < 0))
             raise ValueError(f"{self.file}, row {rows[at]}: a label is {numbers[at]}; labels count from 0")
+        # Scatter the entries into the padded array: `places` is each entry's position within its own list.
         places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         padded = np.full((len(lengths), int(lengths.max(initial=1))), PADDING, np.int64)
         padded[rows, places] = numbers
+        # A label that occurs twice in a list has an equal neighbour once the row is sorted.
         ordered = np.sort(padded, axis=1)
         twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)).any(axis=1)
         if twice.any():
@@ -105,12 +109,13 @@ class LabelColumn:
 def joined(
     columns: Sequence[LabelColumn], *, named: Sequence[str] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The labels of all files, and the classes' names; `named` are those that the files' metadata gives.
+    """The labels of all files as numbers, and the names of the classes.
 
-    Classes of names are the names in order; of numbers without metadata the numbers themselves.
+    Names as labels are numbered in alphabetical order. Numbers get the names of `named`, which the first
+    file's metadata gives, or else the numbers themselves.
 
     Raises:
-        ValueError: files that differ in kind, a label without a name, fewer than two classes.
+        ValueError: the files' labels differ in kind, a label has no name, or fewer than two classes occur.
     """
     for column in columns:
         column.check()
@@ -123,7 +128,7 @@ def joined(
     if columns[0].has_names:
         names = np.concatenate([column.names() for column in columns])
         present, labels = np.unique(names.astype(str), return_inverse=True)
-        return checked(labels.astype(np.int64), tuple(map(str, present)), columns[0].file)
+        return with_two_classes(labels.astype(np.int64), tuple(map(str, present)), columns[0].file)
     labels = _stacked([column.numbers() for column in columns])
     if not labels.size:
         return labels, ()
@@ -133,14 +138,16 @@ def joined(
             f"{columns[0].file}: label {largest}, but its metadata names only {len(named)} classes"
         )
     classes = tuple(map(str, named if named is not None else range(largest + 1)))
-    return checked(labels, classes, columns[0].file)
+    return with_two_classes(labels, classes, columns[0].file)
 
 
-def checked(labels: np.ndarray, classes: tuple[str, ...], source: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The same.
+def with_two_classes(
+    labels: np.ndarray, classes: tuple[str, ...], source: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns labels and classes unchanged, after checking that at least two classes occur.
 
     Raises:
-        ValueError: fewer than two classes occur.
+        ValueError: all images have one label.
     """
     present = np.unique(labels[labels != PADDING])
     if len(labels) and len(present) < 2:
@@ -151,9 +158,10 @@ def checked(labels: np.ndarray, classes: tuple[str, ...], source: str) -> tuple[
 
 
 def strata(labels: np.ndarray) -> np.ndarray:
-    """(N,) what splits are stratified by: the label, or of several the rarest.
+    """The stratum of each image, (N,): its label, or the rarest of its labels.
 
-    Where images have several labels, those whose rarest one no other image shares form one stratum.
+    Where images have several labels, those whose rarest label no other image shares form one stratum, because
+    a stratum of one image cannot be split.
     """
     if labels.ndim == 1:
         return labels
@@ -162,7 +170,7 @@ def strata(labels: np.ndarray) -> np.ndarray:
     rarest = labels[np.arange(len(labels)), rarity.argmin(axis=1)]
     present, sizes = np.unique(rarest, return_counts=True)
     alone = present[sizes < 2]
-    if len(alone) == 1:  # a stratum of one image cannot be split
+    if len(alone) == 1:  # a common stratum would have one image, too: it joins the largest one
         return np.where(rarest == alone[0], present[sizes.argmax()], rarest)
     return np.where(np.isin(rarest, alone), REST, rarest)
 

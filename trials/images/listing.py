@@ -1,9 +1,9 @@
-"""The files of a source: a path, a folder, a glob or any fsspec URL; and which of them are for training."""
+"""Lists the files of an image source (path, folder, glob or fsspec URL) and picks those for training."""
 
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,10 +13,10 @@ import fsspec
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 PARQUET_SUFFIX = ".parquet"
 TRAIN = "train"
-# A search never sees the images of these. The words are those of the Hugging Face hub.
+# Splits that a search must not see, by the names that they have on the Hugging Face hub.
 HELD_OUT = frozenset({"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"})
 SPLITS = HELD_OUT | {TRAIN, "training"}
-# What tells one version of a file from another, in the words of the file systems, best first.
+# Keys under which fsspec's file systems report a file's version, the most reliable first.
 _VERSIONS = (
     "etag",
     "ETag",
@@ -32,22 +32,22 @@ _VERSIONS = (
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file: its path on its file system, below the source's folder, and what changes when it does."""
+    """One file of a source."""
 
-    path: str
-    relative: str
-    size: int
-    version: str
+    path: str  # on its file system
+    relative: str  # to the source's folder
+    size: int  # bytes
+    version: str  # time or etag: changes when the content does
 
     @property
     def suffix(self) -> str:
-        """The end of its name, in small letters."""
+        """The suffix of the file's name in lower case, with the dot."""
         return PurePosixPath(self.relative).suffix.lower()
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All files of a source but the hidden ones, ordered by path."""
+    """All files of a source except hidden ones, sorted by path."""
 
     source: str
     files: tuple[SourceFile, ...]
@@ -55,20 +55,20 @@ class Listing:
     is_folder: bool
 
     def read(self, file: SourceFile) -> bytes:
-        """A file's content."""
+        """The content of a file."""
         with self.filesystem.open(file.path, "rb") as opened:
             return opened.read()
 
     def identity(self, files: Iterable[SourceFile]) -> list[list[Any]]:
-        """What changes when one of these files does."""
+        """JSON values that change when one of these files does: path, size and version of each."""
         return [[self.filesystem.unstrip_protocol(f.path), f.size, f.version] for f in files]
 
 
 def list_files(source: str) -> Listing:
-    """The files of a source.
+    """Lists the files of a source.
 
     Raises:
-        ValueError: there is nothing, it cannot be read, or a package for its protocol is missing.
+        ValueError: there are none, they cannot be read, or a package for the protocol is missing.
     """
     try:
         filesystem, path = fsspec.core.url_to_fs(os.path.expanduser(source))
@@ -116,7 +116,7 @@ def _remote_tree(filesystem: Any, root: str) -> Iterator[SourceFile]:
 
 
 def _local_tree(root: str) -> Iterator[SourceFile]:
-    """Follows links to folders, each folder once: links may lead back."""
+    """All files below a local folder; follows links, but enters no folder twice, because links may loop."""
     seen: set[tuple[int, int]] = set()
     waiting = [""]
     while waiting:
@@ -137,10 +137,10 @@ def _local_tree(root: str) -> Iterator[SourceFile]:
                     yield SourceFile(entry.path, relative, info.st_size, str(info.st_mtime_ns))
 
 
-def _file(path: str, relative: str, info: dict[str, Any]) -> SourceFile:
-    if "ino" in info and stat.S_ISREG(
-        os.stat(path).st_mode
-    ):  # local: fsspec rounds the time to seconds' fractions
+def _file(path: str, relative: str, info: Mapping[str, Any]) -> SourceFile:
+    """A file with the size and version that fsspec reports (`info`)."""
+    # A local file is asked itself: fsspec reports its time as a float, which loses nanoseconds.
+    if "ino" in info and stat.S_ISREG(os.stat(path).st_mode):
         status = os.stat(path)
         return SourceFile(path, relative, status.st_size, str(status.st_mtime_ns))
     version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
@@ -159,20 +159,24 @@ def _first_line(error: BaseException) -> str:
 
 
 def split_name(part: str) -> str | None:
-    """The split in a file's or folder's name: cifar10-train-00000-of-00002.parquet is train."""
+    """The split that a file's or folder's name mentions: cifar10-train-00000-of-00002.parquet is train."""
     words = re.split(r"[^a-z]+", part.lower())
     found = next((word for word in words if word in SPLITS), None)
     return TRAIN if found == "training" else found
 
 
 def training_files(listing: Listing, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
-    """Those of some Parquet files that are for training: of several splits only train.
+    """The Parquet files to train on.
+
+    If any file's path names the train split, only those are taken; otherwise the files that name no split; a
+    file that was named itself is taken whatever its split.
 
     Raises:
-        ValueError: a folder holds test or validation splits and nothing else.
+        ValueError: a folder holds only test or validation splits.
     """
     by_split: dict[str | None, list[SourceFile]] = {}
     for file in files:
+        # The innermost name that mentions a split decides: train/val-00000.parquet is val.
         names = [split_name(part) for part in reversed(PurePosixPath(file.relative).parts)]
         by_split.setdefault(next((name for name in names if name), None), []).append(file)
     if TRAIN in by_split:
@@ -189,12 +193,13 @@ def training_files(listing: Listing, files: Sequence[SourceFile]) -> tuple[Sourc
 
 
 def training_root(listing: Listing, pictures: Sequence[SourceFile]) -> str:
-    """Below which folder the class folders of an image folder lie: train/, or the folder itself ("").
+    """The folder whose subfolders are the classes: the train split's, or the source itself ("").
 
-    A folder that is named like a split counts as one if its pictures lie in folders of their own.
+    A folder with the name of a split counts as a split only if all its pictures lie in subfolders; otherwise
+    it is a class that happens to have this name.
 
     Raises:
-        ValueError: there are test or validation splits and no train.
+        ValueError: there are only test or validation splits.
     """
     parts_of: dict[str, list[tuple[str, ...]]] = {}
     for file in pictures:

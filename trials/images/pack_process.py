@@ -1,11 +1,11 @@
 """A process that decodes pictures into a pack: python -m trials.images.pack_process FILE
 
-Small pictures cost as much in Python as in C, and threads share one interpreter: two were seen to be slower
-than one (CIFAR-10 at 32 px on 2 cores: 7,400 and 10,600 images per second).
+Small pictures take as long in Python as in C, and threads share one interpreter: two threads are slower than
+one (CIFAR-10 at 32 px on 2 cores: 7,400 against 10,600 images per second).
 
-On standard input, again and again: the number of pictures, and for each its position, its length, its bytes
-(numbers as 8 bytes, little-endian). On standard output one line of JSON for each such message: position and
-reason of every picture that could not be read. Ends when its input does.
+Protocol: a message on standard input is the number of pictures and, for each, its position, its length and
+its bytes (numbers as 8 bytes, little-endian). The answer on standard output is one line of JSON: position and
+reason of every picture that could not be read. The process ends when its input does.
 """
 
 import json
@@ -23,14 +23,14 @@ NUMBER = struct.Struct("<Q")
 
 
 def send(stream: IO[bytes], pictures: Iterable[tuple[int, bytes]]) -> None:
-    """Writes one message."""
+    """Writes one message with these (position, bytes)."""
     frames = [part for position, data in pictures for part in (_number(position), _number(len(data)), data)]
     stream.write(_number(len(frames) // 3) + b"".join(frames))
     stream.flush()
 
 
 def main() -> None:
-    """Answers messages until there are no more."""
+    """Answers messages until the input ends."""
     warnings.simplefilter("ignore")  # Pillow's, about odd metadata
     images = np.load(sys.argv[1], mmap_mode="r+", allow_pickle=False)
     stream = sys.stdin.buffer

@@ -1,4 +1,4 @@
-"""Decoding many pictures into one memory-mapped array, on all cores; and what a pack says of itself."""
+"""Decodes many pictures into one memory-mapped array on all cores; the facts stored beside it."""
 
 import json
 import os
@@ -21,30 +21,30 @@ from trials.images import pack_process
 from trials.images.decode import UnreadablePictureError, decode, resized
 from trials.images.sources import Encoded
 
-CHUNK = 512
-TASK = 64  # pictures that are handed over at once
-FEW = 4_000  # fewer are decoded here: starting processes would take longer
+CHUNK = 512  # images of one checksum
+TASK = 64  # pictures handed to a process at once
+MIN_FOR_PROCESSES = 4_000  # pictures; fewer are decoded in this process, as starting others takes longer
 Task = list[tuple[int, str, Encoded]]  # position, name, picture
 
 
 @dataclass(frozen=True)
 class PackFacts:
-    """What belongs to a pack's pixels: the digest of its labels, what could not be read, checksums."""
+    """Facts stored beside a pack's pixels."""
 
-    labels: str
+    labels: str  # digest
     corrupt: list[tuple[int, str]]  # position, and name with the reason
     crc32: list[int]  # of each CHUNK images
 
     def to_json(self) -> str:
-        """The facts as text."""
+        """The facts as JSON text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "PackFacts":
-        """The facts of a text.
+        """Reads the text of `to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError: it holds something else.
+            ValueError, KeyError, TypeError: the text holds something else.
         """
         content = json.loads(text)
         corrupt = [(int(position), str(name)) for position, name in content["corrupt"]]
@@ -52,7 +52,7 @@ class PackFacts:
 
 
 def checksums(images: np.ndarray) -> list[int]:
-    """CRC-32 of each CHUNK images."""
+    """The CRC-32 checksum of every CHUNK images."""
     return [
         zlib.crc32(np.ascontiguousarray(images[i : i + CHUNK]).data) for i in range(0, len(images), CHUNK)
     ]
@@ -61,15 +61,19 @@ def checksums(images: np.ndarray) -> list[int]:
 def fill_pack(
     images: np.memmap, pictures: Iterator[tuple[str, Encoded]], on_progress: Callable[[int, int], None]
 ) -> list[tuple[int, str]]:
-    """Decodes all pictures into images (N, R, R, 3); returns (position, name and reason) of the unreadable.
+    """Decodes all pictures into `images` (N, R, R, 3) uint8.
 
-    Their pixels stay 0. Many pictures are decoded by a process for each core.
+    Many pictures are decoded by one process per core. A thread per process feeds it, because reading files
+    and waiting for answers release Python's lock; the processes write into the memory map themselves.
+
+    Returns:
+        (position, name with the reason) of every unreadable picture; its pixels stay 0.
 
     Raises:
-        ValueError: such a process died.
+        ValueError: a decoding process died.
     """
     tasks = _tasks(pictures)
-    if len(images) < FEW:
+    if len(images) < MIN_FOR_PROCESSES:
         results: Iterable[list[tuple[int, str]]] = (_decode_here(images, task) for task in tasks)
         return _collected(results, len(images), on_progress)
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -77,6 +81,7 @@ def fill_pack(
     processes: list[_Process] = []
 
     def run(task: Task) -> list[tuple[int, str]]:
+        # Each thread of the pool starts its own process with its first task.
         if not hasattr(local, "process"):
             local.process = _Process(str(images.filename))
             processes.append(local.process)
@@ -84,7 +89,8 @@ def fill_pack(
 
     try:
         with ThreadPoolExecutor(workers) as pool:
-            return _collected(_ahead(pool, run, tasks, 2 * workers), len(images), on_progress)
+            # Two tasks per worker: one is decoded while the next is read.
+            return _collected(_pipelined(pool, run, tasks, 2 * workers), len(images), on_progress)
     finally:
         for process in processes:
             process.close()
@@ -96,13 +102,13 @@ def _tasks(pictures: Iterator[tuple[str, Encoded]]) -> Iterator[Task]:
         yield task
 
 
-def _ahead(
+def _pipelined(
     pool: ThreadPoolExecutor,
     run: Callable[[Task], list[tuple[int, str]]],
     tasks: Iterator[Task],
     depth: int,
 ) -> Iterator[list[tuple[int, str]]]:
-    """The results in order, with that many tasks under way: no more than these are in memory."""
+    """The results in order, with `depth` tasks under way, so that only their pictures are in memory."""
     running: deque[Future[list[tuple[int, str]]]] = deque()
     for task in tasks:
         running.append(pool.submit(run, task))
@@ -123,6 +129,7 @@ def _collected(
 
 
 def _decode_here(images: np.ndarray, task: Task) -> list[tuple[int, str]]:
+    """Decodes the pictures of a task in this process."""
     corrupt = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
@@ -142,7 +149,7 @@ class _Process:
 
     def __init__(self, file: str) -> None:
         self._process = subprocess.Popen(
-            # -P: a folder named trials where the user is must not be taken for ours.
+            # -P: a folder named trials in the current directory must not be imported.
             [sys.executable, "-P", "-m", pack_process.__name__, file],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -150,7 +157,7 @@ class _Process:
         )
 
     def decode(self, task: Task) -> list[tuple[int, str]]:
-        """Has the pictures of a task decoded into the file."""
+        """Sends a task's pictures to the process and waits for its answer; returns the unreadable ones."""
         names = {position: name for position, name, _ in task}
         corrupt, pictures = [], []
         for position, name, encoded in task:
@@ -164,6 +171,7 @@ class _Process:
         return sorted(corrupt)
 
     def _answer(self, pictures: list[tuple[int, bytes]]) -> list[tuple[int, str]]:
+        """One message to the process and its answer; an empty answer means that it died."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None, "a pipe was asked for"
         assert stdout is not None, "a pipe was asked for"
@@ -188,12 +196,12 @@ class _Process:
 
 
 def _bytes(name: str, encoded: bytes | Callable[[], bytes]) -> bytes:
-    """The picture's bytes.
+    """The picture's bytes, read now if they were not yet.
 
     Raises:
-        FileNotFoundError: it is not there any more.
-        ValueError: a network or a permission failed, which is no fault of the picture's: left out now and
-            read another time it would change the split.
+        FileNotFoundError: the file is gone.
+        ValueError: a network or a permission failed. The picture is not counted as unreadable then: left out
+            now and read in another run, it would change the split.
     """
     if not callable(encoded):
         return encoded

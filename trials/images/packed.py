@@ -1,8 +1,9 @@
-"""Images decoded once to one memory-mapped array of a resolution, shared by every worker of a host.
+"""Packs: images decoded once to a memory-mapped array at one resolution, shared by all workers of a host.
 
-Packs lie in $XDG_CACHE_HOME or ~/.cache, under training-aware-nas/packs, and can be deleted at any time: they
-are made again. A pack is named by what it was made of (every file's path, size and time or etag, the share of
-images, the resolution), so that a changed source has another one. How pictures become pixels is in `decode`.
+Packs lie in training-aware-nas/packs under $XDG_CACHE_HOME or ~/.cache. They can be deleted at any time and
+are made again when needed. A pack's name is a hash of its contents' origin (path, size and time or etag of
+every file, the share of images, the resolution), so a changed source gets a new pack. `decode` says how
+pictures become pixels.
 """
 
 import hashlib
@@ -21,9 +22,9 @@ from trials.images.pack_writer import PackFacts, checksums, fill_pack
 from trials.images.splits import split_indices
 from trials.log.durable_files import locked
 
-PACKING_VERSION = 2
+PACKING_VERSION = 2  # part of every pack's name: to be raised when decoding changes
 MAX_NAMED = 3  # unreadable pictures named in a message
-FREE_SPACE_MARGIN = 1.1
+FREE_SPACE_MARGIN = 1.1  # times a pack's size that must be free
 IMAGES, META = "images.npy", "meta.json"
 
 OnProgress = Callable[[int, int], None]
@@ -33,20 +34,20 @@ OnProgress = Callable[[int, int], None]
 class TrialImages:
     """A search's images at one resolution, memory-mapped: images (N, R, R, 3) uint8.
 
-    Labels are int64 (N,), or (N, L) padded with -1 where images have several. Unreadable pictures, named in
-    `corrupt`, are in neither split.
+    Labels are int64 (N,), or (N, L) padded with -1 where images have several. `corrupt` names unreadable
+    pictures, which are neither in `train` nor in `minival`.
     """
 
     images: np.ndarray
     labels: np.ndarray
     train: np.ndarray  # indices of the images to train on
-    minival: np.ndarray  # and of those to judge by
+    minival: np.ndarray  # indices of the images to evaluate on
     classes: tuple[str, ...]
     corrupt: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
-        """How many classes the labels count."""
+        """The number of classes."""
         return len(self.classes)
 
 
@@ -58,17 +59,18 @@ def open_images(
     on_progress: OnProgress | None = None,
     verify: bool = False,
 ) -> TrialImages:
-    """The images of a configuration at one resolution, packed now if they are not yet.
+    """Opens the images of a configuration at one resolution, and packs them first if there is no pack yet.
 
-    Several processes may ask at once: one packs, the others wait for it. `verify` reads a pack that is there
-    and makes it again if its bytes have changed.
+    Several processes may ask at once: one packs, the others wait for it. With `verify` an existing pack is
+    compared with its checksums, and made again if they differ.
 
     Raises:
-        ValueError: the source, an image or the disk does not allow it; says where and what to do.
+        ValueError: the source, a picture or the disk does not allow it; the message says what to do.
     """
     found = find_images(config)
     folder = (cache or default_cache()) / _key(found, resolution)
     _make_cache(folder.parent)
+    # Double-checked locking: whoever gets the lock looks again, as another process may have packed meanwhile.
     pack = _valid_pack(folder, found, resolution, verify=verify)
     if pack is None:
         with locked(folder.with_suffix(".lock")):
@@ -86,13 +88,13 @@ def open_images(
 
 
 def default_cache() -> Path:
-    """Where packs lie unless told otherwise."""
+    """The default folder of packs."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "training-aware-nas" / "packs"
 
 
 def corrupt_sentence(names: tuple[str, ...], total: int) -> str:
-    """How many pictures cannot be read, and the first of them."""
+    """A sentence with the number of unreadable pictures and the names of the first ones."""
     more = f", and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return f"{len(names):,} of {total:,} pictures cannot be read: {'; '.join(names[:MAX_NAMED])}{more}"
 
@@ -115,6 +117,7 @@ def _key(found: EncodedImages, resolution: int) -> str:
 
 
 def _make_cache(folder: Path) -> None:
+    """Makes the folder of packs and checks that files can be written in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -132,7 +135,7 @@ def _labels_digest(found: EncodedImages) -> str:
 def _valid_pack(
     folder: Path, found: EncodedImages, resolution: int, *, verify: bool = False
 ) -> tuple[np.ndarray, PackFacts] | None:
-    """The pack's images and what it says of itself, or None where there is no whole pack."""
+    """The images and facts of a complete pack of these images, or None."""
     try:
         facts = PackFacts.from_json((folder / META).read_text())
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
@@ -148,7 +151,7 @@ def _valid_pack(
 def _pack(
     found: EncodedImages, folder: Path, resolution: int, max_corrupt: float, on_progress: OnProgress | None
 ) -> None:
-    """Writes the pack beside its place and renames it there."""
+    """Writes the pack into a temporary folder beside its own and renames that: no reader sees half a pack."""
     _remove_leftovers(folder)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".packing-{folder.name}-"))
     try:
@@ -158,6 +161,7 @@ def _pack(
         images.flush()
         facts = PackFacts(labels=_labels_digest(found), corrupt=corrupt, crc32=checksums(images))
         (temporary / META).write_text(facts.to_json())
+        # On disk before the rename, so that a power cut cannot leave a complete name with missing bytes.
         for name in (IMAGES, META):
             with (temporary / name).open("rb") as file:
                 os.fsync(file.fileno())
@@ -173,16 +177,18 @@ def _pack(
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What killed processes left of this pack; its lock is held."""
+    """Removes temporary folders of processes that were killed while they packed; its lock must be held."""
     for path in folder.parent.glob(f".packing-{folder.name}-*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _allocated(path: Path, count: int, resolution: int) -> np.memmap:
-    """An array on disk whose space is taken: writing into a map on a full disk would kill the process.
+    """An array on disk (count, R, R, 3) uint8 whose space is reserved.
+
+    Without the reservation, writing into a memory map on a full disk would kill the process by a signal.
 
     Raises:
-        ValueError: there is not enough space.
+        ValueError: there is not enough free space.
     """
     needed = count * resolution * resolution * 3
     free = shutil.disk_usage(path.parent).free

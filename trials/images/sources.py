@@ -1,4 +1,4 @@
-"""Images that are not decoded yet: Parquet files, image folders and the built-in digits, all of one shape."""
+"""Sources of encoded images with one interface: Parquet files, image folders and the built-in digits."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trials.images.labels import LabelColumn, checked, joined
+from trials.images.labels import LabelColumn, joined, with_two_classes
 from trials.images.listing import (
     PARQUET_SUFFIX,
     PICTURE_SUFFIXES,
@@ -26,15 +26,15 @@ from trials.images.splits import stratified
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels")
 DIGITS = "digits"
-BATCH = 512
-# An encoded picture, one that is read when it is asked for, or pixels (H, W, 3) uint8.
+BATCH = 512  # Parquet rows read at once
+# An encoded picture, a function that reads one when it is needed, or pixels (H, W, 3) uint8.
 Encoded = bytes | Callable[[], bytes] | np.ndarray
 
 
 class Source(Protocol):
-    """Where images come from.
+    """A source of images.
 
-    `labels` are (N,) or (N, L), see `trials.images.labels`; `identity` is JSON that changes when an
+    `labels` are (N,) or (N, L), see `trials.images.labels`; `identity` holds JSON values that change when an
     image does.
     """
 
@@ -43,14 +43,14 @@ class Source(Protocol):
     identity: list[Any]
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
-        """(name, picture) of each of these positions, which ascend."""
+        """(name, encoded picture) at each of these ascending positions."""
 
 
 def open_source(source: str) -> Source:
-    """What a source names: one of SOURCES, Parquet files or a folder of class folders, on any file system.
+    """Opens a source: a name in SOURCES, Parquet files, or a folder of class folders, on any file system.
 
     Raises:
-        ValueError: it cannot be read, or is not what it should be; says where and what to do.
+        ValueError: the source cannot be read or has the wrong form; the message says where and what to do.
     """
     if source in SOURCES:
         return SOURCES[source]()
@@ -70,7 +70,7 @@ def open_source(source: str) -> Source:
 
 
 class ParquetImages:
-    """Parquet files in the Hugging Face layout: a column of encoded pictures and a column of labels."""
+    """Images in Parquet files of the Hugging Face layout, with a column of pictures and one of labels."""
 
     def __init__(self, listing: Listing, files: Sequence[SourceFile]) -> None:
         self._listing, self._files = listing, files
@@ -87,7 +87,7 @@ class ParquetImages:
         self.identity = listing.identity(files)
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
-        """Row group by row group; what is not wanted is skipped."""
+        """Reads the files in order and opens only those that hold wanted positions."""
         ends = np.cumsum(self._rows)
         for file, start, end in zip(self._files, ends - self._rows, ends, strict=True):
             wanted = positions[(positions >= start) & (positions < end)] - start
@@ -118,12 +118,17 @@ class _Parquet:
         self._opened.close()
 
     def labels(self) -> LabelColumn:
-        """The column of labels; refuses a file without one, or without images."""
-        self._image_column()
+        """The column of labels.
+
+        Raises:
+            ValueError: the file has no labels, or no images.
+        """
+        self._image_column()  # raises where there are no images
         name = self._label_name()
         return LabelColumn(self.path, self._parquet.read(columns=[name]).column(name))
 
     def read(self, rows: np.ndarray) -> Iterator[tuple[str, Encoded]]:
+        """(name, encoded picture) of these ascending rows, in batches of bounded memory."""
         column = self._image_column()
         position = 0
         for batch in self._parquet.iter_batches(batch_size=BATCH, columns=[column]):
@@ -136,7 +141,10 @@ class _Parquet:
             position += len(batch)
 
     def class_names(self) -> list[str] | None:
-        """Names from the file's metadata, of labels that are numbers; None where there are none."""
+        """Names of numbered classes from the file's metadata; None where it has none.
+
+        They stand under `class_names`, or where the Hugging Face library writes them.
+        """
         metadata = self._schema.metadata or {}
         try:
             if b"class_names" in metadata:
@@ -175,9 +183,9 @@ class _Parquet:
 
 
 class FolderImages:
-    """FOLDER/CLASS/…/picture, or FOLDER/train/CLASS/…/picture; classes are the folders' names in order.
+    """Images in FOLDER/CLASS/…/picture or FOLDER/train/CLASS/…/picture; classes in alphabetical order.
 
-    Files that are no pictures, hidden ones and folders without pictures are ignored.
+    Hidden files, files that are no pictures, and folders without pictures are ignored.
     """
 
     def __init__(self, listing: Listing, pictures: Sequence[SourceFile]) -> None:
@@ -193,18 +201,20 @@ class FolderImages:
         self._listing, self._files = listing, inside
         names = np.array([parts[0] for parts in classes_of])
         classes, labels = np.unique(names, return_inverse=True)
-        self.labels, self.classes = checked(labels.astype(np.int64), tuple(map(str, classes)), listing.source)
+        self.labels, self.classes = with_two_classes(
+            labels.astype(np.int64), tuple(map(str, classes)), listing.source
+        )
         self.identity = listing.identity(inside)
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
-        """Each picture is read when it is decoded, so that several are on their way at once."""
+        """(name, function that reads the file); several files can so be read at once by those who decode."""
         for position in positions.tolist():
-            yield self._files[position].relative, _Later(self._listing, self._files[position])
+            yield self._files[position].relative, _FileReader(self._listing, self._files[position])
 
 
 @dataclass(frozen=True)
-class _Later:
-    """A picture's bytes, read when they are asked for."""
+class _FileReader:
+    """Reads one file when it is called; a picklable closure."""
 
     listing: Listing
     file: SourceFile
@@ -216,11 +226,11 @@ class _Later:
 # ---------------------------------------------------------------------- digits
 
 DIGITS_TEST_SHARE = 0.2
-_TEST = 2  # the stream of randomness that holds a test split of the digits out
+_TEST = 2  # stream of randomness of the digits' test split; `splits` has the others
 
 
 class Digits:
-    """scikit-learn's 8 x 8 digits, but a fifth that is held out as a test split."""
+    """scikit-learn's 8 x 8 digits without a fifth, which is held out as their test split."""
 
     def __init__(self) -> None:
         self._pixels, self.labels = _digits()
@@ -228,13 +238,13 @@ class Digits:
         self.identity: list[Any] = [DIGITS]
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
-        """Pixels, (8, 8, 3) uint8."""
+        """(name, pixels (8, 8, 3) uint8) at each position."""
         yield from ((f"digit {i}", self._pixels[i]) for i in positions.tolist())
 
 
 @lru_cache(maxsize=1)
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """(N, 8, 8, 3) uint8 and (N,) int64."""
+    """Pixels (N, 8, 8, 3) uint8, scaled to 0-255, and labels (N,) int64, without the test split."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -245,4 +255,4 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(grey[..., None], 3, axis=3), labels[rest]
 
 
-SOURCES: dict[str, Callable[[], Source]] = {DIGITS: Digits}  # those that are named rather than found
+SOURCES: dict[str, Callable[[], Source]] = {DIGITS: Digits}  # sources that have a name and need no file

@@ -1,17 +1,20 @@
-"""Which images a search trains on and which it judges by: seeded, stratified shares."""
+"""Divides images into train and minival, and takes shares of them: seeded and stratified by class."""
 
 import numpy as np
 
 from trials.images.labels import strata
 
-SPLIT, FRACTION = 0, 1  # streams of randomness
+SPLIT, FRACTION = 0, 1  # streams of randomness drawn from one seed
 
 
 def split_indices(labels: np.ndarray, *, minival: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Stratified indices of train and minival, ascending; every class keeps its share to within one image.
+    """Indices of train and of minival, ascending; every class has the same share of both, to one image.
+
+    Args:
+        minival: share of the images, 0-1; None: see `minival_size`.
 
     Raises:
-        ValueError: too few images for one of each class on both sides.
+        ValueError: there are too few images for one of each class in both.
     """
     total = len(labels)
     labels = strata(labels)
@@ -33,12 +36,12 @@ def split_indices(labels: np.ndarray, *, minival: float | None, seed: int) -> tu
 
 
 def minival_size(images: int) -> int:
-    """The default number of minival images: 10 %, at most 5,000 unless that were less than 2 %."""
+    """The default number of minival images: 10 %, but at most 5,000 unless that is less than 2 %."""
     return max(round(0.02 * images), min(5_000, round(0.1 * images)))
 
 
 def share(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Positions, ascending, of a stratified share of the images."""
+    """Positions, ascending, of a share (0-1) of the images, stratified by class."""
     if fraction == 1.0:
         return np.arange(len(labels))
     size = max(round(fraction * len(labels)), 1)
@@ -46,16 +49,19 @@ def share(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def stratified(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """`size` positions: shares rounded down, the rest to the largest remainders, at least one a class."""
+    """`size` random positions, with every class in proportion to its number (largest remainder method)."""
     present, counts = np.unique(labels, return_counts=True)
+    # Step 1: every class gets its exact share rounded down; the rest goes to the largest remainders.
     exact = counts * (size / len(labels))
     quota = np.floor(exact).astype(int)
     for i in np.argsort(quota - exact, kind="stable")[: size - int(quota.sum())]:
         quota[i] += 1
+    # Step 2: no class is left out if there are enough images; the largest quotas pay for it.
     if size >= len(present):
         for i in np.flatnonzero(quota == 0):
             quota[i] += 1
             quota[np.argmax(quota)] -= 1
+    # Step 3: draw each class's quota without replacement.
     drawn = [
         rng.permutation(np.flatnonzero(labels == label))[:number]
         for label, number in zip(present, quota, strict=True)

@@ -164,7 +164,7 @@ def test_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch: pytest.M
     (root / "cow" / "3.png").write_bytes(b"junk")
     config = DataConfig(source=str(root), minival=0.2)
     here = open_images(config, resolution=12, cache=tmp_path / "a")
-    monkeypatch.setattr(pack_writer, "FEW", 0)
+    monkeypatch.setattr(pack_writer, "MIN_FOR_PROCESSES", 0)
     there = open_images(config, resolution=12, cache=tmp_path / "b")
     assert np.array_equal(here.images, there.images)
     assert here.corrupt == there.corrupt == ("cow/3.png (not a picture)",)
@@ -185,7 +185,7 @@ def test_a_file_system_that_fails_stops_the_packing(
 ) -> None:
     """A picture that cannot be fetched now may be fetched later: leaving it out would change the split."""
     root = write_folder(tmp_path / "animals")
-    monkeypatch.setattr(pack_writer, "FEW", few)
+    monkeypatch.setattr(pack_writer, "MIN_FOR_PROCESSES", few)
     (root / "cat" / "0.png").unlink()
     (root / "cat" / "0.png").symlink_to("/proc/self/mem")  # opens, and fails when it is read
     with pytest.raises(ValueError, match=r"cat/0\.png: cannot be read now"):
