@@ -1,1 +1,1 @@
-"""Augmentation of whole batches on the device."""
+"""Augmentation of whole batches of images on the device."""

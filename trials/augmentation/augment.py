@@ -1,4 +1,4 @@
-"""Augmentation in batches on the device, each image with draws of its own."""
+"""Crop, flip and cutout in batches on the device, and the random draws of every image."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,19 +7,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-FILL = 128  # mid grey, the official code's
+FILL = 128  # mid grey, as in the official code
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, the odd constant of splitmix64, as a signed number
-_MIX_1, _MIX_2 = -4658895280553007687, -7723592293110705685  # 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+# splitmix64's multipliers 0xBF58476D1CE4E5B9 and 0x94D049BB133111EB, likewise as signed numbers.
+_MIX_1, _MIX_2 = -4658895280553007687, -7723592293110705685
 
 
 def keyed_uniform(seed: int, epoch: int, samples: Tensor, draws: int) -> Tensor:
-    """Uniform numbers in [0, 1) that depend on (seed, epoch, sample, draw) alone.
+    """Uniform numbers in [0, 1) that depend on (seed, epoch, sample, number of the draw) alone.
 
-    An image's draws are so the same in any batch, order, resumed run or number of devices.
+    So an image gets the same draws in any batch, in any order, after resuming, and on any number of devices.
 
     Args:
-        samples: (B,) int64, the images' indices; the result lies on their device.
-        draws: how many numbers for each image.
+        samples: (B,) int64, indices of the images; the result is on their device.
+        draws: how many numbers each image needs.
 
     Returns:
         (B, draws) float32.
@@ -28,33 +29,35 @@ def keyed_uniform(seed: int, epoch: int, samples: Tensor, draws: int) -> Tensor:
 
 
 def draw_key(seed: int, epoch: int) -> Tensor:
-    """What an epoch's draws begin with: 0-dim int64, on the host."""
-    return _mixed(torch.tensor(seed, dtype=torch.int64) * _GOLDEN + epoch)
+    """The key of an epoch's draws: 0-dim int64 on the host."""
+    return _splitmix64(torch.tensor(seed, dtype=torch.int64) * _GOLDEN + epoch)
 
 
 def uniform_from_key(key: Tensor, samples: Tensor, draws: int) -> Tensor:
-    """As `keyed_uniform`, from a key that lies on the device: nothing is copied, so a graph can hold it.
+    """The numbers of `keyed_uniform` from a key on the device; without copies, so a CUDA graph can hold it.
 
-    The hash is splitmix64's finaliser (Steele et al. 2014) over a counter.
+    A counter-based generator: a counter per image and draw is hashed with splitmix64's finaliser (Steele et
+    al. 2014) twice, and the upper 24 bits become a float32.
     """
     counters = samples[:, None] * draws + torch.arange(draws, device=samples.device)  # (B, draws)
-    hashed = _mixed(_mixed(counters * _GOLDEN + key))
-    return _shifted(hashed, 40).to(torch.float32) * 2.0**-24
+    hashed = _splitmix64(_splitmix64(counters * _GOLDEN + key))
+    return _logical_shift(hashed, 40).to(torch.float32) * 2.0**-24
 
 
-def _shifted(value: Tensor, bits: int) -> Tensor:
-    """A logical shift to the right; torch's is arithmetic on signed numbers."""
+def _logical_shift(value: Tensor, bits: int) -> Tensor:
+    """Shifts to the right and fills with zeros; torch's own shift of signed numbers copies the sign."""
     return (value >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _mixed(value: Tensor) -> Tensor:
-    value = (value ^ _shifted(value, 30)) * _MIX_1
-    value = (value ^ _shifted(value, 27)) * _MIX_2
-    return value ^ _shifted(value, 31)
+def _splitmix64(value: Tensor) -> Tensor:
+    """splitmix64's finaliser, a bijective hash of int64."""
+    value = (value ^ _logical_shift(value, 30)) * _MIX_1
+    value = (value ^ _logical_shift(value, 27)) * _MIX_2
+    return value ^ _logical_shift(value, 31)
 
 
 def crop_and_flip(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool) -> Tensor:
-    """Pads each side with mid grey, crops back at a random place, and mirrors every second image.
+    """Pads with mid grey, crops back to the old size at a random place, and mirrors half of the images.
 
     Args:
         images: (B, H, W, 3) uint8.
@@ -65,7 +68,8 @@ def crop_and_flip(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool)
     """
     count, height, width, _ = images.shape
     device = images.device
-    places = 2 * padding + 1
+    places = 2 * padding + 1  # possible places of the crop along a side
+    # Crop and flip only choose rows and columns; one gather at the end moves the pixels.
     columns = torch.arange(width, device=device).expand(count, width)
     if flip:
         mirrored = (uniforms[:, 2] < 0.5)[:, None]
@@ -79,13 +83,13 @@ def crop_and_flip(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool)
 
 
 def _pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(B, H', W', 3): of images (B, H, W, 3) the pixels at rows (B, H') and columns (B, W')."""
+    """Gathers from images (B, H, W, 3) the pixels at rows (B, H') and columns (B, W'): (B, H', W', 3)."""
     count, height, width, channels = images.shape
     first = torch.arange(count, device=images.device)[:, None] * (height * width)
-    # Half as many bytes as int64, which is most of the work at larger sides.
+    # Indices are most of the memory traffic at larger sides, so int32 where it suffices.
     whole = torch.int32 if count * height * width < 2**31 else torch.int64
     places = (first + rows * width).to(whole)[:, :, None] + columns.to(whole)[:, None, :]  # (B, H', W')
-    # Whole pixels by one index: on a CPU three times as fast as indexing with rows and columns.
+    # One flat index for each pixel: on a CPU three times as fast as indexing with rows and columns.
     return images.reshape(-1, channels).index_select(0, places.flatten()).view(*places.shape, channels)
 
 
@@ -97,24 +101,27 @@ def random_resized_crop(
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     flip: bool = False,
 ) -> Tensor:
-    """Crops a part of each image and brings it back to the image's size by bilinear interpolation.
+    """Crops a part of each image and resizes it to the image's size, bilinearly (Szegedy et al. 2015).
 
-    The part's share of the area is uniform in `scale`, the logarithm of its width / height in `ratio` as far
-    as such a part fits into the image (others draw again until one fits, which makes large parts rarer).
+    The part's share of the area is uniform in `scale`; the logarithm of its width / height is uniform in
+    `ratio`, as far as a part of that area fits into the image. (Other implementations draw both again until
+    the part fits, which makes large parts rarer.)
 
     Args:
         images: (B, H, W, 3) uint8.
-        uniforms: (B, 5) in [0, 1): area, shape, row, column and mirroring.
+        uniforms: (B, 5) in [0, 1): area, aspect ratio, row, column and mirroring.
 
     Returns:
         (B, H, W, 3) uint8.
     """
     height, width = images.shape[1:3]
+    # Step 1: for every row and column of the result, the (fractional) row and column of the image to sample.
     share_y, share_x = _crop_shares(uniforms, height=height, width=width, scale=scale, ratio=ratio)
     rows = _positions(height, share_y, uniforms[:, 2])  # (B, H)
     columns = _positions(width, share_x, uniforms[:, 3])  # (B, W)
     if flip:
         columns = torch.where((uniforms[:, 4] < 0.5)[:, None], columns.flip(1), columns)
+    # Step 2: bilinear interpolation is separable: first along columns, then along rows.
     same = torch.arange(height, device=images.device).expand(len(images), height)
     stretched = _between(partial(_pixels, images, same), columns, width, (-1, 1, width, 1))
     stretched = _between(partial(_lines, stretched), rows, height, (-1, height, 1, 1))
@@ -124,7 +131,13 @@ def random_resized_crop(
 def _between(
     pick: Callable[[Tensor], Tensor], positions: Tensor, side: int, shape: tuple[int, ...]
 ) -> Tensor:
-    """float32: what `pick` finds at whole positions, interpolated at positions (B, side) between them."""
+    """Linear interpolation along one side, as float32.
+
+    Args:
+        pick: gathers pixels at whole positions (B, side).
+        positions: (B, side) in [0, side - 1], not whole in general.
+        shape: for broadcasting a weight per position over the pixels.
+    """
     lower = positions.long()  # positions are not negative
     weights = (positions - lower).view(shape)
     start, end = pick(lower).float(), pick((lower + 1).clamp(max=side - 1)).float()
@@ -134,7 +147,7 @@ def _between(
 
 
 def _lines(images: Tensor, rows: Tensor) -> Tensor:
-    """(B, H', W, 3): of images (B, H, W, 3) the rows (B, H')."""
+    """Gathers from images (B, H, W, 3) the rows (B, H'): (B, H', W, 3)."""
     count, height, width, channels = images.shape
     places = rows + torch.arange(count, device=images.device)[:, None] * height
     lines = images.reshape(count * height, width * channels).index_select(0, places.flatten())
@@ -144,23 +157,27 @@ def _lines(images: Tensor, rows: Tensor) -> Tensor:
 def _crop_shares(
     uniforms: Tensor, *, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[Tensor, Tensor]:
-    """(B,) each: the part's height and width, as shares of the image's."""
+    """Height and width of the cropped part as shares of the image's, (B,) each."""
     area = scale[0] + (scale[1] - scale[0]) * uniforms[:, 0]
-    # As a share of the image's own width / height, a part of this area fits between `area` and 1 / `area`.
+    # Relative to the image's own width / height, aspect ratios from `area` to 1 / `area` fit into the image.
     low, high = ((area * 0 + bound * height / width).clamp(area, 1 / area).log() for bound in ratio)
     shape = (low + (high - low) * uniforms[:, 1]).exp()
     return (area / shape).sqrt().clamp(max=1), (area * shape).sqrt().clamp(max=1)
 
 
 def _positions(side: int, share: Tensor, start: Tensor) -> Tensor:
-    """(B, side): where in the image the centres of the stretched part's pixels lie, from 0 to side - 1."""
+    """Positions in the image to sample for each pixel of the result, (B, side) in [0, side - 1].
+
+    They are pixel centres, the half-pixel convention. `share` (B,) is the part's share of the side, `start`
+    (B,) in [0, 1) its place among all that are possible.
+    """
     steps = torch.arange(side, device=share.device) + 0.5
     first = start * (1 - share) * side
     return (first[:, None] + steps * share[:, None] - 0.5).clamp(0, side - 1)
 
 
 def cutout(images: Tensor, uniforms: Tensor, *, share: float) -> Tensor:
-    """Covers a square with mid grey (DeVries and Taylor 2017); where it reaches over the edge it is cut.
+    """Covers a random square with mid grey (DeVries and Taylor 2017); it may reach over the image's edge.
 
     Args:
         images: (B, H, W, 3) uint8.
@@ -173,24 +190,27 @@ def cutout(images: Tensor, uniforms: Tensor, *, share: float) -> Tensor:
 
 
 def boxes(uniforms: Tensor, *, height: int, width: int, half_y: Tensor, half_x: Tensor) -> Tensor:
-    """(B, H, W, 1) whether a pixel lies in a box around a random place of its image.
+    """A mask (B, H, W, 1) of the pixels in a box with a random centre in each image.
 
     Args:
         uniforms: (B, 2) in [0, 1): row and column of the centre.
         half_y, half_x: (B,) or 0-dim, half of the box's height and width in pixels; 0 covers nothing.
     """
-    rows = _near(uniforms[:, 0], height, half_y)
-    columns = _near(uniforms[:, 1], width, half_x)
+    rows = _interval(uniforms[:, 0], height, half_y)
+    columns = _interval(uniforms[:, 1], width, half_x)
     return (rows[:, :, None] & columns[:, None, :])[..., None]
 
 
-def _near(uniforms: Tensor, side: int, half: Tensor) -> Tensor:
-    """(B, side) whether a row or column is in [centre - half, centre + half)."""
+def _interval(uniforms: Tensor, side: int, half: Tensor) -> Tensor:
+    """A mask (B, side) of the rows or columns in [centre - half, centre + half)."""
     offsets = torch.arange(side, device=uniforms.device) - (uniforms * side).floor()[:, None]
     half = half.reshape(-1, 1)
     return (offsets >= -half) & (offsets < half)
 
 
 def to_input(images: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in channels_last, as (x - 128) / 128 (official code)."""
+    """Network input from images: (B, H, W, 3) uint8 to (B, 3, H, W) float32 in channels_last.
+
+    Pixels become (x - 128) / 128, as in the official code.
+    """
     return images.permute(0, 3, 1, 2).to(torch.float32).sub_(128).div_(128)

@@ -1,4 +1,4 @@
-"""All augmentation of one training stage, applied to a batch on its device."""
+"""The augmentation of one training stage, applied to a batch on its device."""
 
 from dataclasses import dataclass
 
@@ -11,29 +11,30 @@ from trials.augmentation.randaugment import DRAWS_PER_LAYER, rand_augment
 from trials.recipe import Recipe, TrainingStage
 
 RAND_AUGMENT_LAYERS = 2
-# The columns of an image's draws. All are always drawn, so that one augmentation's do not depend on whether
-# another is in use.
+# Columns of an image's draws. All are always drawn, so that switching one augmentation on or off leaves the
+# draws of the others as they are.
 _RESIZED = slice(0, 5)
 _CUTOUT = slice(5, 7)
 _RATIO, _BOX = 7, slice(8, 10)
 _RAND_AUGMENT = slice(10, 10 + RAND_AUGMENT_LAYERS * DRAWS_PER_LAYER)
-_FURTHER_KEY = 0x5DEECE66D  # sets these draws apart from those of crop and flip, which are older
+_FURTHER_KEY = 0x5DEECE66D  # makes these draws independent of those of the padded crop, which came first
 
 
 @dataclass(frozen=True)
 class AugmentedBatch:
-    """What a training step takes; a mixed image has a partner's labels too."""
+    """An augmented batch for a training step; mixed images have the labels of two images."""
 
     images: Tensor  # (B, H, W, 3) uint8
     labels: Tensor  # (B,) or (B, L)
-    partners: Tensor | None = None  # as labels
-    weights: Tensor | None = None  # (B,) of the image's own labels
+    partners: Tensor | None = None  # labels of the images that were mixed in, of the same shape
+    weights: Tensor | None = None  # (B,) weight of the image's own labels, 0-1
 
 
 class Augmentation:
-    """A training stage's augmentation; its strengths, and the epoch's draws, are tensors on the device.
+    """The augmentation of a training stage: crop and flip, RandAugment, cutout, then mixup and CutMix.
 
-    A call is a function of tensors alone and waits for nothing, so that a CUDA graph can hold it.
+    Strengths and the epoch's key of draws are tensors on the device, and a call never waits for the device,
+    so that a CUDA graph can hold it.
     """
 
     def __init__(self, recipe: Recipe, stage: TrainingStage, device: torch.device) -> None:
@@ -46,11 +47,17 @@ class Augmentation:
         self._keys = torch.zeros(2, dtype=torch.int64, device=device)
 
     def start_epoch(self, *, seed: int, epoch: int) -> None:
-        """From here on draws are those of (seed, epoch)."""
+        """Sets the draws of all calls from here on to those of (seed, epoch)."""
         self._keys.copy_(torch.stack([draw_key(seed, epoch), draw_key(seed ^ _FURTHER_KEY, epoch)]))
 
     def __call__(self, images: Tensor, labels: Tensor, samples: Tensor) -> AugmentedBatch:
-        """Augments images (B, H, W, 3) uint8 of the data set's indices `samples` (B,), all on one device."""
+        """Augments a batch on the device.
+
+        Args:
+            images: (B, H, W, 3) uint8.
+            labels: (B,) or (B, L).
+            samples: (B,) indices of the images in the data set, from which their draws follow.
+        """
         recipe, stage = self.recipe, self.stage
         draws = torch.empty(0, device=images.device)
         if self._needs_further_draws():
@@ -58,8 +65,8 @@ class Augmentation:
         if recipe.crop == "resized":
             images = random_resized_crop(images, draws[:, _RESIZED], flip=recipe.flip)
         elif self._padding or recipe.flip:
-            older = uniform_from_key(self._keys[0], samples, 3)
-            images = crop_and_flip(images, older, padding=self._padding, flip=recipe.flip)
+            crop_draws = uniform_from_key(self._keys[0], samples, 3)
+            images = crop_and_flip(images, crop_draws, padding=self._padding, flip=recipe.flip)
         if stage.randaugment:
             images = rand_augment(
                 images, draws[:, _RAND_AUGMENT], magnitude=self.magnitude, layers=RAND_AUGMENT_LAYERS
@@ -75,9 +82,14 @@ class Augmentation:
         return self.recipe.crop == "resized" or any(strengths)
 
     def _mixed(self, images: Tensor, labels: Tensor, draws: Tensor) -> AugmentedBatch:
-        """With mixup and cutmix both, the first half of the batch has the one and the second the other."""
+        """Mixes each image with its partner, the image opposite in its part of the batch.
+
+        If both mixup and CutMix are used, the first half of the batch gets mixup and the second CutMix, as in
+        the official code.
+        """
         count, stage = len(images), self.stage
         mixups = count // 2 if stage.mixup and stage.cutmix else (count if stage.mixup else 0)
+        # The two parts are mixed separately: partners never cross the border between them.
         blended, blended_weights = mixup(
             images[:mixups], beta_ratios(draws[:mixups, _RATIO], self.mixup_table)
         )

@@ -1,7 +1,8 @@
-"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019): each image with the one opposite in its batch.
+"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019) of each image with its partner in the batch.
 
-The partner of an image is that of the reversed batch, as in the official code. Where that code weighs the
-labels of CutMix by the mean over the batch, here each image has its own box's share (a marked deviation).
+An image's partner stands at the same place of the reversed batch, as in the official code. A deviation: the
+official code weights CutMix's labels by the boxes' mean area over the batch; here each image has the weight
+of its own box.
 """
 
 import numpy as np
@@ -12,14 +13,15 @@ from trials.augmentation.augment import boxes
 
 TABLE_STEPS = 2048
 _INTEGRATION_STEPS = 1 << 15
-STRONGEST = 4.0  # up to this alpha the table's error in a ratio stays below 0.002
+STRONGEST = 4.0  # largest alpha, up to which the table's error in a ratio stays below 0.002
 
 
 def beta_table(alpha: float) -> Tensor:
-    """Beta(alpha, alpha) as (TABLE_STEPS + 1,) float32, for `beta_ratios`; of alpha 0 all ones: no mixing.
+    """Quantiles of Beta(alpha, alpha) for `beta_ratios`, (TABLE_STEPS + 1,) float32; all 1 for alpha 0.
 
-    It holds quantiles: a change of alpha is a copy of another table into the same memory. Their steps become
-    finer towards 0 and 1, where the distribution is steep.
+    Inverse transform sampling from a table turns an image's own uniform numbers into draws with one look-up,
+    and another alpha is a copy of another table. Quantiles lie closer towards 0 and 1, where the distribution
+    function is steep.
 
     Raises:
         ValueError: alpha is negative or above STRONGEST.
@@ -28,33 +30,36 @@ def beta_table(alpha: float) -> Tensor:
         raise ValueError(f"alpha of a Beta distribution is {alpha:g}; it must be from 0 to {STRONGEST:g}")
     if alpha == 0:
         return torch.ones(TABLE_STEPS + 1)
-    # With v = x ** alpha the density x ** (alpha - 1) * (1 - x) ** (alpha - 1) loses its pole at 0.
+    # Step 1: the distribution function on [0, 1/2], by the trapezoidal rule. The substitution v = x ** alpha
+    # removes the pole that the density x ** (alpha - 1) * (1 - x) ** (alpha - 1) has at 0 for alpha < 1.
     v = np.linspace(0, 0.5**alpha, _INTEGRATION_STEPS + 1)
     density = (1 - v ** (1 / alpha)) ** (alpha - 1)
     cumulative = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    tail = np.linspace(0, 1, TABLE_STEPS // 2 + 1) ** 2  # twice the probability, from 0 to 1 / 2
+    # Step 2: its inverse at probabilities whose spacing shrinks towards 0; `tail` is twice the probability.
+    tail = np.linspace(0, 1, TABLE_STEPS // 2 + 1) ** 2
     lower = np.interp(tail, cumulative / cumulative[-1], v) ** (1 / alpha)
+    # Step 3: the upper half by symmetry.
     return torch.from_numpy(np.concatenate([lower, 1 - lower[-2::-1]])).float()
 
 
 def beta_ratios(uniforms: Tensor, table: Tensor) -> Tensor:
     """Draws (B,) from the distribution of a `beta_table`, one for each uniform number (B,) in [0, 1)."""
-    tail = torch.minimum(uniforms, 1 - uniforms) * 2  # twice the probability
+    # The square root undoes the squared spacing of the table, from either end.
+    tail = torch.minimum(uniforms, 1 - uniforms) * 2
     places = torch.where(uniforms < 0.5, tail.sqrt(), 2 - tail.sqrt()) * (TABLE_STEPS // 2)
     lower = places.long().clamp(0, TABLE_STEPS - 1)
     return torch.lerp(table[lower], table[lower + 1], places - lower)
 
 
 def mixup(images: Tensor, ratios: Tensor) -> tuple[Tensor, Tensor]:
-    """Each image mixed with its partner, of which it keeps the larger part.
+    """Blends each image with its partner; the image itself keeps the larger weight.
 
     Args:
         images: (B, H, W, 3), uint8 (the result is rounded) or floating.
-        ratios: (B,) in [0, 1]: the share of the one or the other image.
+        ratios: (B,) in [0, 1]: the weight of either image.
 
     Returns:
-        The mixed images and the weights (B,) of their own labels; their partners' are those of the reversed
-        batch.
+        The mixed images, and the weights (B,) of their own labels; the rest is their partners'.
     """
     weights = torch.maximum(ratios, 1 - ratios)
     own = images if images.is_floating_point() else images.float()
@@ -63,17 +68,17 @@ def mixup(images: Tensor, ratios: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cutmix(images: Tensor, ratios: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """A box of each image replaced by the same box of its partner.
+    """Replaces a box of each image by the same box of its partner.
 
     Args:
         images: (B, H, W, 3) of any type.
-        ratios: (B,) in [0, 1]: the share that an image keeps, where its box is not cut at the edge.
+        ratios: (B,) in [0, 1]: the share of its area that an image keeps, if the box lies inside it.
         uniforms: (B, 2) in [0, 1): row and column of the box's centre.
 
     Returns:
-        As of `mixup`; a weight is the share of pixels that an image has kept.
+        The mixed images, and the shares (B,) of pixels that they have kept: the weights of their own labels.
     """
     height, width = images.shape[1:3]
-    half = (1 - ratios).clamp(min=0).sqrt() / 2  # of the side
+    half = (1 - ratios).clamp(min=0).sqrt() / 2  # half of the box's side, as a share of the image's
     inside = boxes(uniforms, height=height, width=width, half_y=half * height, half_x=half * width)
     return torch.where(inside, images.flip(0), images), 1 - inside.float().mean((1, 2, 3))
