@@ -30,8 +30,8 @@ CORE = CORES[0]
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunTrial:
     """A worker on a core of its own, that tells of all that happens."""
-    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", 0.01)
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_BEATS", 0.0)
+    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", 0.01)
+    monkeypatch.setattr(train, "SECONDS_BETWEEN_HEARTBEATS", 0.0)
     setup = WorkerSetup(data=DIGITS, reference=SMALL, locks=tmp_path / "locks")
     return start_worker(Slot(index=0, core=CORE), setup=setup)
 

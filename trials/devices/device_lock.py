@@ -30,7 +30,7 @@ OnWait = Callable[[float], object]
 
 PLACES = 8  # who comes when all are taken waits for the last one, in no order
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two looks at a place that is taken
-SECONDS_BETWEEN_BEATS = 0.5
+SECONDS_BETWEEN_HEARTBEATS = 0.5
 SECONDS_BETWEEN_LOOKS = 0.001  # of a trainer: a look takes place 0 for a moment, in which no timer gets it
 PATIENCE_SECONDS = 600.0  # a holder that was stopped, or hangs, must not stop everybody else
 
@@ -110,7 +110,7 @@ class DeviceLock:
         What was held before is given up first. Whoever stops early leaves the queue.
         """
         self.release()
-        started = last_beat = now = time.monotonic()
+        started = last_heartbeat = now = time.monotonic()
         pause = FIRST_PAUSE
         try:
             with closing(self._walk(role)) as walk:
@@ -118,8 +118,8 @@ class DeviceLock:
                     if now - started > self._patience:
                         _warn(f"waited {self._patience:.0f} s for the device, which somebody holds")
                         break
-                    if now - last_beat > SECONDS_BETWEEN_BEATS:
-                        last_beat = now
+                    if now - last_heartbeat > SECONDS_BETWEEN_HEARTBEATS:
+                        last_heartbeat = now
                         yield now - started
                     time.sleep(pause)
                     pause = min(1.5 * pause, LONGEST_PAUSE)

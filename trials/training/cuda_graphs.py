@@ -1,8 +1,8 @@
-"""Work on the device's tensors as CUDA graphs: recorded once, from then on launched as a whole.
+"""CUDA graphs: work on tensors that is captured once and from then on launched as a whole.
 
-A small network's step on small images is some thousand kernels, which take longer to launch one by one than
-to compute. A graph repeats them with the same addresses, so that everything that changes from call to call
-has to lie in tensors that stay where they are.
+A training step of a small network on small images launches about a thousand kernels, which takes longer than
+computing them. A graph launches all of them at once, on the same addresses. So everything that changes from
+call to call must lie in tensors that stay in place.
 """
 
 import warnings
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from trials.devices.device import is_out_of_memory
 
-WARM_UP_CALLS = 3  # on a side stream: kernels' plans are built, which a recording may not do
+WARM_UP_CALLS = 3  # before a capture, which allows neither cuDNN's choice of kernels nor lazy initialisation
 
 Work = Callable[..., None]
-Record = Callable[[Callable[[], None]], Callable[[], object]]  # some work in, what repeats it out
+Record = Callable[[Callable[[], None]], Callable[[], object]]  # from some work to a function that repeats it
 
 
 class CudaRecorder:
-    """Records graphs of one device. All lie in one pool of memory: only one of them runs at a time."""
+    """Captures graphs on one device. They share a memory pool, because only one of them runs at a time."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -29,7 +29,8 @@ class CudaRecorder:
         self._stream = torch.cuda.Stream(device)
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], object]:
-        """What repeats the work. The work itself is done WARM_UP_CALLS times."""
+        """Captures the work and returns a function that repeats it. Runs the work WARM_UP_CALLS times."""
+        # Step 1: warm up on a side stream, as PyTorch's notes on CUDA graphs prescribe.
         current = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -37,15 +38,17 @@ class CudaRecorder:
                 work()
         current.wait_stream(self._stream)
         torch.cuda.synchronize(self.device)
-        torch.cuda.empty_cache()  # the graph's pool cannot take what the warm-up has left in the ordinary one
+        # Step 2: release what the warm-up has cached; the graph's own memory pool could not use it.
+        torch.cuda.empty_cache()
+        # Step 3: capture. Errors are checked for this thread alone, because another thread may pin memory or
+        # read the device's clock meanwhile.
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self._stream):
-            # Of this thread alone: another one may pin memory or read the device's clock meanwhile.
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
                 work()
             except BaseException:
-                with suppress(RuntimeError):  # says only that the recording is incomplete
+                with suppress(RuntimeError):  # says only that the capture is incomplete
                     graph.capture_end()
                 raise
             graph.capture_end()
@@ -54,14 +57,16 @@ class CudaRecorder:
 
 
 class GraphedCalls:
-    """Calls of a function of tensors; the first shapes it sees are recorded, others run as they are.
+    """Calls of a function of tensors through a CUDA graph, captured for the shapes of the first call.
+
+    Calls with other shapes run without the graph.
 
     Args:
         work: takes tensors on the device, returns nothing and never waits for the device. It may draw from
             torch's default generator, whose state may be set between calls.
-        changes: the tensors that the work changes. They keep their places; recording leaves them, and the
-            generator, as they were.
-        record: None, and every call runs as it is.
+        changes: the tensors that the work changes, which must stay in place. Capturing restores them and the
+            generator.
+        record: captures some work, as a CudaRecorder; None: every call runs without a graph.
     """
 
     def __init__(self, work: Work, *, changes: Sequence[Tensor], record: Record | None) -> None:
@@ -70,12 +75,13 @@ class GraphedCalls:
         self._inputs: tuple[Tensor, ...] = ()
 
     def __call__(self, *inputs: Tensor) -> None:
-        """One call; a recording that fails (of an operation that cannot be recorded) is given up for good."""
+        """One call. If the work contains an operation that cannot be captured, it never is."""
         if self._record is not None and self._replay is None:
             self._try_to_record(self._record, inputs)
         if self._replay is None or not self._fits(inputs):
             self._work(*inputs)
             return
+        # The graph reads its inputs from fixed addresses, so the given tensors are copied there first.
         for kept, given in zip(self._inputs, inputs, strict=True):
             kept.copy_(given)
         self._replay()
@@ -84,6 +90,7 @@ class GraphedCalls:
         return [(t.shape, t.dtype) for t in inputs] == [(t.shape, t.dtype) for t in self._inputs]
 
     def _try_to_record(self, record: Record, inputs: tuple[Tensor, ...]) -> None:
+        """Captures the work on copies of the inputs, and restores what the warm-up calls have changed."""
         fixed = tuple(tensor.clone() for tensor in inputs)
         device = fixed[0].device
         kept = [tensor.detach().clone() for tensor in self._changes]

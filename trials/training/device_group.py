@@ -1,4 +1,4 @@
-"""The devices that take each training step together: what they sum, agree on, and divide among them."""
+"""Data-parallel training on several devices: their reductions, and each one's share of a batch."""
 
 from typing import Any
 
@@ -6,22 +6,21 @@ import torch
 from torch import Tensor
 from torch.distributed import ReduceOp
 
-PAIRINGS = (4, 2, 1)  # into how many pieces a device's share of a batch is laid, the most that fit
+PAIRINGS = (4, 2, 1)  # possible numbers of pieces of a device's share of a batch; the largest that divides it
 
 
 class PeerLostError(RuntimeError):
-    """Another device of the group is gone; the group has to begin again at its last state."""
+    """Another device of the group is gone; training has to resume from the last checkpoint."""
 
 
 class DeviceGroup:
-    """This process's place among `size` devices, each with a process of its own; ALONE is a group of one.
+    """This process's rank among `size` devices with a process each; ALONE is a group of one device.
 
-    Every method is called by all of the group, in one order. Sums come out bit by bit the same everywhere.
+    All processes must call the same methods in the same order. Results of sums are bitwise equal on all.
 
     Args:
-        processes: torch's ProcessGroup of them, gloo for CPUs and nccl for GPUs, or one of its backends
-            (another class); None: this device alone.
-        device: where what is exchanged has to lie.
+        processes: torch's ProcessGroup, or its backend: gloo for CPUs, nccl for GPUs; None: one device alone.
+        device: the device on which exchanged tensors must lie.
     """
 
     def __init__(self, processes: Any = None, device: torch.device | None = None) -> None:
@@ -32,11 +31,11 @@ class DeviceGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes files."""
+        """True for the process that writes files."""
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> None:
-        """Adds the tensors of all devices up, in place. On CUDA a graph can hold it."""
+        """Sums a tensor over all devices, in place. A CUDA graph can hold it."""
         if self._processes is not None:
             self._reduce(tensor, ReduceOp.SUM)
 
@@ -49,19 +48,19 @@ class DeviceGroup:
         return float(tensor)
 
     def gathered(self, value: float) -> list[float]:
-        """The values of all devices, in their order."""
+        """The values of all devices, by rank."""
         values = torch.zeros(self.size, dtype=torch.float64, device=self.device)
         values[self.rank] = value
         self.sum(values)
         return values.tolist()
 
     def text_of_first(self, text: str) -> str:
-        """The first device's text."""
+        """The text of the first device, on every device."""
         if self._processes is None:
             return text
         data = text.encode() if self.is_first else b""
         length = int(self.largest(len(data)))
-        # Whatever the others would say is zero here: the sum is the first one's.
+        # A broadcast as a sum, in which the other devices contribute zeros: one operation for all purposes.
         values = torch.zeros(length, dtype=torch.int32)
         values[: len(data)] = torch.tensor(list(data), dtype=torch.int32)
         values = values.to(self.device)
@@ -69,7 +68,7 @@ class DeviceGroup:
         return bytes(values.tolist()).decode()
 
     def copy_first(self, tensor: Tensor) -> None:
-        """Overwrites a tensor by the first device's."""
+        """Overwrites a tensor by that of the first device (a broadcast)."""
         if self._processes is None:
             return
         if not self.is_first:
@@ -88,17 +87,18 @@ ALONE = DeviceGroup()
 
 
 def share_of_batch(batch_size: int, *, rank: int = 0, size: int, pairing: int = 1) -> Tensor:
-    """Positions (L,) in a batch that are device `rank`'s: those of all `size` are the whole batch.
+    """Positions (L,) in a batch that device `rank` of `size` trains on; all shares together are the batch.
 
-    Mixing takes the image opposite in the batch for a partner (of a batch that is half mixup and half
-    cutmix, opposite in its half). An image and its partner lie in the same share, again opposite each other,
-    so that mixing a share is mixing the batch.
+    Mixup and CutMix mix each image with the one opposite in the batch or, if half of a batch gets each, in
+    its half (`augment_batch`). A share is chosen such that the partner of every image is in it, too, and
+    opposite in the share: mixing a share is then the same as mixing the whole batch.
 
     Args:
-        pairing: what the share must at least be divisible by: 1, of a mixed batch 2, with both kinds 4.
+        pairing: number that the share's size must be divisible by: 1 without mixing, 2 with one kind, 4 with
+            both.
 
     Raises:
-        ValueError: the batch cannot be divided so.
+        ValueError: the batch cannot be divided in this way.
     """
     if size == 1:
         return torch.arange(batch_size)
@@ -108,6 +108,9 @@ def share_of_batch(batch_size: int, *, rank: int = 0, size: int, pairing: int = 
             f"a batch of {batch_size} images cannot be divided among {size} devices{mixed}; choose a "
             f"recipe.batch_size that is a multiple of {size * pairing}"
         )
+    # A share consists of as many pieces as its size allows: 1 (a run of images), 2 (with the opposite run),
+    # or 4 (both, in either half of the batch). `length` is the size of a piece, `part` the size of the batch
+    # or half within which opposites are found.
     share = batch_size // size
     pieces = next(number for number in PAIRINGS if share % number == 0)
     length, part = share // pieces, batch_size // max(pieces // 2, 1)

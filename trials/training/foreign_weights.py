@@ -1,9 +1,9 @@
-"""Published weights of timm and torchvision, as files, for networks of ours.
+"""Loads published weights of timm and torchvision from files into our networks.
 
-Two things are not in such a file and are put into the tensors, so that the network takes the images that all
-of ours take: another constant of batch norm goes into the running variances, and the scale and shift of the
-pixels into the stem. Where a network is evaluated both are exact, but for the rim of an image: ours pads
-with a grey of 128, theirs with the mean of their pixels.
+Their networks differ in two settings that are no tensors, and that are folded into the tensors here, so that
+all networks take the same images: batch norm's constant goes into the running variances, and the
+normalisation of pixels into the stem. In evaluation mode both are exact, except at the border of an image:
+our zero padding is a grey of 128, theirs the mean of their pixels.
 """
 
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import BATCH_NORM_EPSILON, Network, build_network
 from search_spaces.settings.yaml_files import ConfigError
 
-SHOWN = 3  # names in a message
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # the better weights first
-PIXELS = {  # mean and deviation of pixels of 0-1, by channel
+SHOWN = 3  # names of tensors in a message
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")  # averaged weights are preferred
+PIXELS = {  # mean and standard deviation of the channels, for pixels from 0 to 1
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a file of torch.save, by their names.
+    """The tensors of a .safetensors file, or of a state dict written by torch.save, by name.
 
     Raises:
-        ConfigError: it cannot be read, or holds something else.
+        ConfigError: the file cannot be read, or holds something else.
     """
     try:
         if path.suffix == ".safetensors":
@@ -63,7 +63,9 @@ def _no_weights(path: Path, error: Exception) -> ConfigError:
 
 
 def foreign_network(imported: Imported, library: str, state: Mapping[str, Tensor], *, name: str) -> Network:
-    """Our network with the tensors of another library's state dict; `name` is the file's, for messages.
+    """Our network with the tensors of another library's state dict, in evaluation mode.
+
+    `name` is the file's, for messages.
 
     Raises:
         ConfigError: the tensors are not those of this network.
@@ -72,6 +74,7 @@ def foreign_network(imported: Imported, library: str, state: Mapping[str, Tensor
         raise ConfigError(
             f"--weights: {library}'s weights are TensorFlow checkpoints; timm's tf_ ones are the same"
         )
+    # Step 1: check names, number of classes and shapes, before memory is spent on a network.
     architecture = imported.architecture
     names = foreign_names(architecture, library)
     _refuse_other_names(state, set(names.values()), name=name)
@@ -82,16 +85,18 @@ def foreign_network(imported: Imported, library: str, state: Mapping[str, Tensor
     with torch.device("meta"):
         network = build_network(architecture, num_classes=classes)
     _refuse_other_shapes(network, names, tensors, name=name)
-    _take_epsilon(tensors, imported.epsilon)
+    # Step 2: fold the library's conventions into the tensors.
+    _fold_epsilon(tensors, imported.epsilon)
     if imported.pixels != "ours":
-        _take_pixels(tensors, *PIXELS[imported.pixels])
+        _fold_pixels(tensors, *PIXELS[imported.pixels])
+    # Step 3: load them.
     network = build_network(architecture, num_classes=classes)
     network.load_state_dict(tensors, strict=False)  # counters of batches are not in the file
     return network.eval()
 
 
 def foreign_state(network: Network, architecture: Architecture, library: str) -> dict[str, Tensor]:
-    """Our tensors under another library's names."""
+    """A network's tensors under another library's names, for a state dict of that library."""
     own = network.state_dict()
     return {theirs: own[ours] for ours, theirs in foreign_names(architecture, library).items()}
 
@@ -108,7 +113,7 @@ def _refuse_other_names(state: Mapping[str, Tensor], expected: set[str], *, name
 def _refuse_other_shapes(
     network: Network, names: Mapping[str, str], tensors: Mapping[str, Tensor], *, name: str
 ) -> None:
-    own: dict[str, Any] = network.state_dict()
+    own: Mapping[str, Tensor] = network.state_dict()
     for ours, tensor in tensors.items():
         if tensor.shape != own[ours].shape:
             raise ConfigError(
@@ -117,15 +122,19 @@ def _refuse_other_shapes(
             )
 
 
-def _take_epsilon(tensors: dict[str, Tensor], epsilon: float) -> None:
-    """Variances that with our constant give what theirs give with theirs."""
+def _fold_epsilon(tensors: dict[str, Tensor], epsilon: float) -> None:
+    """Shifts running variances such that variance + our constant is the old variance + theirs."""
     if epsilon != BATCH_NORM_EPSILON:
         for key in [key for key in tensors if key.endswith("running_var")]:
             tensors[key] = tensors[key] + (epsilon - BATCH_NORM_EPSILON)
 
 
-def _take_pixels(tensors: dict[str, Tensor], mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:
-    """A stem for images of (x - 128) / 128 in the place of one for (x / 255 - mean) / deviation."""
+def _fold_pixels(tensors: dict[str, Tensor], mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:
+    """Changes the stem from pixels of (x / 255 - mean) / deviation to pixels of p = (x - 128) / 128.
+
+    (x / 255 - mean) / deviation = p * (128 / 255) / deviation + (128 / 255 - mean) / deviation. The factor
+    scales the convolution's weights; the constant shifts its output, which batch norm's running mean absorbs.
+    """
     means = torch.tensor(mean, dtype=torch.float64).view(1, 3, 1, 1)
     deviations = torch.tensor(deviation, dtype=torch.float64).view(1, 3, 1, 1)
     weight = tensors["stem.0.weight"].double()  # (C, 3, 3, 3)

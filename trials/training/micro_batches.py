@@ -1,4 +1,4 @@
-"""Steps on batches that do not fit in the device's memory: computed in parts, with their gradients added."""
+"""Micro-batches: a batch that does not fit in the device's memory is computed in parts, summing gradients."""
 
 import torch
 
@@ -6,18 +6,18 @@ from trials.devices.device import is_out_of_memory
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 
-FEWEST_IMAGES = 16  # in a part: batch norm sees no more than these
-CHECKED = ("cuda",)  # devices that say when their memory is full; a CPU's process is ended
+FEWEST_IMAGES = 16  # in a micro-batch, because batch norm's statistics are those of a micro-batch
+CHECKED = ("cuda",)  # devices that raise when memory is full; on a CPU the kernel would kill the process
 
 
 def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_classes: int) -> int:
-    """Doubles the step's micro-batches until it can be taken on such a batch; returns their number.
+    """Doubles the step's micro-batches until a batch of this size fits in memory; returns their number.
 
-    The step's tensors and torch's generators are left as they were. The devices of a group take as many
-    parts as the one with the least memory needs.
+    The step's tensors and torch's generators are restored. All devices of a group use the number that the
+    device with the least memory needs.
 
     Raises:
-        torch.OutOfMemoryError: not even parts of FEWEST_IMAGES images fit.
+        torch.OutOfMemoryError: not even micro-batches of FEWEST_IMAGES images fit.
     """
     if step.device.type not in CHECKED:
         return step.micro_batches
@@ -43,7 +43,7 @@ def _fits(step: TrainingStep, batch: SyntheticBatch) -> bool:
         smallest = len(batch.images) / (2 * step.micro_batches) < FEWEST_IMAGES
         if smallest or not is_out_of_memory(error):
             raise
-    # Only here, after the error and what its frames held are gone, is the memory free.
+    # Not within the except block: there the traceback still holds the tensors of the failed step.
     if step.device.type == "cuda":
         torch.cuda.empty_cache()
     return False

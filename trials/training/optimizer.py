@@ -1,8 +1,7 @@
 """RMSProp as TensorFlow defines it, weight averaging and learning rates, on flat vectors.
 
-All parameters of a network lie in one vector, and so do their gradients: a step is a dozen operations on long
-vectors instead of several per parameter, can be captured in a CUDA graph, and can be reduced between devices
-as it is.
+All parameters of a network lie in one vector, and so do their gradients. A step is then a dozen operations on
+long vectors instead of several per parameter, and devices exchange gradients in one reduction.
 """
 
 import math
@@ -16,35 +15,38 @@ from torch import Tensor, nn
 from trials.recipe import Recipe
 
 STAIRCASE_FACTOR, STAIRCASE_EPOCHS = 0.97, 2.4  # EfficientNetV2, section 5.1
-CPU_PIECE = 1 << 15  # entries; five vectors of them lie in 640 KiB, a core's second-level cache
+CPU_PIECE = 1 << 15  # entries updated at once on a CPU; five vectors of them take 640 KiB of the L2 cache
 
 
 class FlatParameters:
     """A network's trainable parameters as one vector; the network's own tensors become views of it.
 
     Attributes:
-        values, grads: (n,) float32; the `decayed` first entries are those that weight decay applies to (all
-        but the
-            affine of norms and biases, that is, all parameters of more than one dimension).
-        statistics: (m,) float32, the floating-point buffers that a state dict holds (batch-norm means and
-        variances).
-        grads_and_statistics: (n + m,), the one behind the other, so that devices exchange both at once.
+        values, grads: (n,) float32.
+        decayed: the number of entries, from the first, that weight decay applies to: those of all parameters
+            with more than one dimension, that is, without biases and the affine part of norms.
+        statistics: (m,) float32, the floating-point buffers that a state dict holds: batch-norm means and
+            variances.
+        grads_and_statistics: (n + m,), both in one vector, so that devices exchange them in one reduction.
     """
 
     def __init__(self, network: nn.Module) -> None:
+        # Step 1: copy all values into one vector, those with weight decay first (the sort is stable).
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        ordered = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)  # stable: decayed ones first
+        ordered = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)
         self.decayed = sum(parameter.numel() for parameter in ordered if parameter.dim() > 1)
         self.values = _flattened(ordered)
+        # Step 2: one vector for gradients and statistics; buffers outside the state dict (drop rates) stay.
         kept = set(network.state_dict())
         buffers = [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
         count, others = self.values.numel(), sum(buffer.numel() for buffer in buffers)
         self.grads_and_statistics = torch.zeros(count + others, device=self.values.device)
         self.grads = self.grads_and_statistics[:count]
         self.statistics = self.grads_and_statistics[count:]
+        # Step 3: make parameters, gradients and buffers views of these vectors, with the strides that they
+        # had, so that a channels_last weight stays channels_last.
         offset = 0
         for parameter in ordered:
-            # The same strides as before, so that a channels_last weight stays channels_last.
             size, stride = parameter.size(), parameter.stride()
             parameter.data = self.values.as_strided(size, stride, offset)
             parameter.grad = self.grads.as_strided(size, stride, offset)
@@ -62,7 +64,7 @@ class FlatParameters:
 
 
 def _flattened(tensors: list[Tensor] | list[nn.Parameter]) -> Tensor:
-    """One float32 vector with each tensor's elements in the order in which they lie in memory."""
+    """One float32 vector of all tensors' elements, each tensor's in the order that they have in memory."""
     flat = torch.empty(
         sum(tensor.numel() for tensor in tensors), dtype=torch.float32, device=tensors[0].device
     )
@@ -78,7 +80,7 @@ def _flattened(tensors: list[Tensor] | list[nn.Parameter]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Part:
-    """The same entries of each vector."""
+    """Views of the same range of entries of every vector of the optimizer."""
 
     values: Tensor
     grads: Tensor
@@ -89,11 +91,15 @@ class _Part:
 
 
 class RMSProp:
-    """TensorFlow's RMSProp, which the paper's learning rates assume; torch's differs in all three points.
+    """RMSProp as in TensorFlow, which the paper's learning rates assume.
 
-    The mean square starts at 1, epsilon stands inside the square root, and the learning rate inside the
-    momentum: g += wd * w (coupled L2);  s = rho * s + (1 - rho) * g^2;  m = mu * m + lr * g / sqrt(s + eps);
-    w -= m.
+        g = g + weight_decay * w                       (coupled L2, not for biases and norms)
+        s = decay * s + (1 - decay) * g^2              (s starts at 1)
+        m = momentum * m + lr * g / sqrt(s + epsilon)
+        w = w - m
+
+    torch's RMSprop differs in three points: s starts at 0, epsilon is added after the square root, and the
+    learning rate multiplies m instead of g, so that a new rate applies to old gradients at once.
     """
 
     def __init__(
@@ -113,7 +119,10 @@ class RMSProp:
         self._parts = list(self._parts_of_vectors())
 
     def _parts_of_vectors(self) -> Iterator[_Part]:
-        """The whole vectors on CUDA; on CPU pieces that stay in the core's cache between operations."""
+        """Ranges that are updated one after the other: one or two on CUDA, many small ones on a CPU.
+
+        On a CPU, a range is small enough to stay in the core's cache during its dozen operations.
+        """
         flat = self.parameters
         total = flat.values.numel()
         piece = CPU_PIECE if flat.values.device.type == "cpu" else total
@@ -132,7 +141,7 @@ class RMSProp:
 
     @torch.no_grad()
     def step(self, learning_rate: Tensor) -> None:
-        """One update with a learning rate () on the device. Uses up the gradients."""
+        """One update in place; the learning rate is a 0-dim tensor on the device. Changes the gradients."""
         for part in self._parts:
             if part.weight_decay:
                 part.grads.add_(part.values, alpha=part.weight_decay)
@@ -154,10 +163,10 @@ class RMSProp:
 
 
 class WeightAverage:
-    """Exponential moving average of weights and batch-norm statistics, with TensorFlow's ramp.
+    """Exponential moving average (EMA) of weights and batch-norm statistics, with TensorFlow's ramp.
 
-    The decay of update t (from 0) is min(decay, (1 + t) / (10 + t)), so that short trainings are averaged as
-    well.
+    average = d * average + (1 - d) * value. The decay d of update t (from 0) is min(decay, (1 + t) / (10 +
+    t)): with a constant decay of 0.9999 a short training would hardly leave its initial weights.
     """
 
     def __init__(self, parameters: FlatParameters, *, decay: float) -> None:
@@ -169,7 +178,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Takes the network's present weights in. Waits for nothing."""
+        """Adds the network's present weights to the average. Does not wait for the device."""
         decay = ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
         self.values.lerp_(self.parameters.values, 1 - decay)
         self.statistics.lerp_(self.parameters.statistics, 1 - decay)
@@ -177,7 +186,7 @@ class WeightAverage:
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Within the block the network has the averaged weights and statistics."""
+        """Gives the network the averaged weights and statistics within the block."""
         self._swap()
         try:
             yield
@@ -207,10 +216,10 @@ class WeightAverage:
 
 
 def learning_rate_at(step: int, *, recipe: Recipe, steps_per_epoch: int, total_steps: int) -> float:
-    """The learning rate of a step (from 0).
+    """The learning rate of a step (counted from 0), as in the official code.
 
-    Warm-up rises linearly from 0 and only replaces the schedule, which counts from step 0 (official code):
-    with the staircase the rate falls when warm-up ends. The cosine ends at 0.
+    During warm-up the rate rises linearly from 0 to the peak. The schedule counts from step 0, not from the
+    end of warm-up: the staircase may have taken steps down by then. The cosine ends at 0.
     """
     peak = recipe.peak_learning_rate()
     warm_up = recipe.warmup_epochs * steps_per_epoch

@@ -1,4 +1,8 @@
-"""Which training stage each step has: one after the other, or drawn from the seed and the epoch alone."""
+"""The training stage, and so the resolution, of every step: progressive, or drawn at random.
+
+Progressive learning is Algorithm 1 of the paper (`Recipe.training_stages`); random resolutions are the
+alternatives of section 6.3. Draws depend on the seed and the epoch alone.
+"""
 
 from collections.abc import Sequence
 
@@ -6,16 +10,16 @@ import numpy as np
 
 from trials.recipe import Recipe, TrainingStage
 
-PERIOD = 8  # epochs for which `random_epochs` keeps a size (EfficientNetV2, section 6.3)
-SIZES = 3  # the stream of randomness, beside those of trials.training.train
+PERIOD = 8  # epochs for which `random_epochs` keeps a resolution (EfficientNetV2, section 6.3)
+SIZES = 3  # stream of randomness of the resolutions; trials.training.train has the others
 
 
 def stages_of_epoch(
     recipe: Recipe, stages: Sequence[TrainingStage], *, epoch: int, steps: int, seed: int
 ) -> list[TrainingStage]:
-    """The stage of each of an epoch's steps; `stages` are the recipe's for all epochs, `epoch` is from 0.
+    """The training stage of each step of an epoch (counted from 0); `stages` are all of the recipe's.
 
-    Any epoch can be drawn alone, so that a training that is resumed has the sizes that it would have had.
+    Each epoch is drawn independently, so that resuming a training does not change its resolutions.
     """
     if recipe.resolution_schedule == "random_batch":
         drawn = np.random.default_rng([seed, SIZES, epoch]).integers(len(stages), size=steps)
@@ -27,7 +31,7 @@ def stages_of_epoch(
 
 
 def evaluation_stage(recipe: Recipe, stages: Sequence[TrainingStage], *, epoch: int) -> TrainingStage:
-    """The stage at whose size an epoch is judged: its own or, where sizes are drawn, always the largest."""
+    """The stage whose resolution an epoch is evaluated at: its own, or the largest where they are drawn."""
     if recipe.draws_sizes:
         return stages[-1]
     return next(stage for stage in stages if epoch < stage.first_epoch + stage.epochs)

@@ -1,4 +1,4 @@
-"""One training step: the same in trials, in full training and in timing."""
+"""The training step, which is the same in trials, in full training and while timing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,11 +23,12 @@ from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_n
 class TrainingStep:
     """Forward, loss, backward, RMSProp and weight averaging on one batch that lies on the device.
 
-    Everything that changes from step to step is a tensor on the device, and nothing is read back: the losses
-    and correct answers add up in `totals` until somebody asks, once per epoch.
+    Everything that changes from step to step is a tensor on the device, and nothing is read back, so that the
+    host can run ahead and a CUDA graph can hold the step. Losses and correct answers add up in `totals`,
+    which is read once per epoch.
 
-    With a group, each of its devices takes the step with its share of the batch: the gradient is that of the
-    whole batch, and weights, averages and statistics stay the same everywhere.
+    With a group, each of its devices takes the step on its share of the batch. The gradient is that of the
+    whole batch, and weights, averages and statistics stay equal on all devices.
     """
 
     def __init__(
@@ -60,21 +61,29 @@ class TrainingStep:
         )
         self.learning_rate = torch.zeros((), device=device)
         self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
-        self.micro_batches = 1  # parts in which a batch is computed; batch norm sees each part alone
+        self.micro_batches = 1  # parts that a batch is computed in; batch norm sees each part alone
         self._record: Record | None = CudaRecorder(device) if cuda_graphs and device.type == "cuda" else None
 
     def graphed(self, work: Work, *, changes: Sequence[Tensor] | None = None) -> GraphedCalls:
-        """The work as a CUDA graph where that is possible; it changes this step's tensors, or the given."""
+        """Calls of `work` through a CUDA graph where that is possible, else as they are.
+
+        `changes` are the tensors that the work changes; default: those that a step changes.
+        """
         changed = self._changing() if changes is None else changes
         return GraphedCalls(work, changes=changed, record=self._record)
 
     def __call__(
         self, images: Tensor, labels: Tensor, partners: Tensor | None = None, weights: Tensor | None = None
     ) -> None:
-        """One step on images (B, H, W, 3) uint8 and labels (B,) int64, or (B, L) padded with -1.
+        """Takes one step.
 
-        Of mixed images `partners`, like labels, are the other image's, `weights` (B,) the share of the own.
+        Args:
+            images: (B, H, W, 3) uint8.
+            labels: (B,) int64, or (B, L) padded with -1.
+            partners: labels of the images that were mixed in, of the same shape; None: none were.
+            weights: (B,) weight of each image's own labels, 0-1.
         """
+        # Step 1: gradients of the batch, at once or as the sum over micro-batches.
         self.network.train()
         self.parameters.zero_grad()
         if self.micro_batches == 1:
@@ -83,20 +92,21 @@ class TrainingStep:
             parts = [_parts(tensor, self.micro_batches) for tensor in (images, labels, partners, weights)]
             for part in zip(*parts, strict=True):
                 self._add_gradients(*part, share=len(part[0]) / (len(images) * self.group.size))
+        # Step 2: sum over the devices, then the same update on each of them.
         self._exchange()
         self.optimizer.step(self.learning_rate)
         if self.average is not None:
             self.average.update()
 
     def _exchange(self) -> None:
-        """The gradients' sum over the group's devices, and the mean of their batch-norm statistics."""
+        """Sums gradients over the group's devices and averages batch-norm statistics, in one reduction."""
         if self.group.size > 1:
             self.group.sum(self.parameters.grads_and_statistics)
             self.parameters.statistics /= self.group.size
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Within the block steps are this device's alone: nobody waits for it, nor it for anybody."""
+        """Takes steps on this device alone within the block, without exchanging anything with the group."""
         group = self.group
         try:
             self._join(ALONE)
@@ -105,6 +115,7 @@ class TrainingStep:
             self._join(group)
 
     def _join(self, group: DeviceGroup) -> None:
+        """Sets the group of the step and of its synchronised batch norms."""
         self.group = group
         for module in self.network.modules():
             if isinstance(module, SyncBatchNorm2d):
@@ -113,7 +124,7 @@ class TrainingStep:
     def _add_gradients(
         self, images: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None, *, share: float
     ) -> None:
-        """Adds `share` of these images' mean gradient."""
+        """Adds `share` (0-1) times the gradient of these images' mean loss."""
         with autocast(self.precision, self.device):
             logits = self.network(to_input(images))  # (B, K)
         loss = self._loss(logits.float(), labels, partners, weights)
@@ -131,13 +142,14 @@ class TrainingStep:
         return mixed_cross_entropy(logits, labels, partners, weights, label_smoothing=self.label_smoothing)
 
     def read_totals(self) -> tuple[float, float]:
-        """Mean loss and accuracy (0-1) of the group's images since the last reading. Waits for the device."""
+        """Mean loss and accuracy (0-1) of the group's images since the last call. Waits for the device."""
         self.group.sum(self.totals)
         losses, correct, images = self.totals.tolist()
         self.totals.zero_()
         return losses / images, correct / images
 
     def _state(self) -> dict[str, Tensor]:
+        """The tensors that a step changes, by name; not copies."""
         state = {"values": self.parameters.values, "statistics": self.parameters.statistics}
         state |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         if self.average is not None:
@@ -152,7 +164,7 @@ class TrainingStep:
         return {name: tensor.detach().clone() for name, tensor in self._state().items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Copies a state back into place, and forgets the totals."""
+        """Copies a state back into place and resets the totals."""
         with torch.no_grad():
             self.parameters.values.copy_(state["values"])
             self.parameters.statistics.copy_(state["statistics"])
@@ -162,7 +174,7 @@ class TrainingStep:
         self.totals.zero_()
 
     def copy_first(self) -> None:
-        """Takes over the state of the group's first device."""
+        """Replaces this device's state by that of the group's first device."""
         for tensor in self._state().values():
             self.group.copy_first(tensor)
 
@@ -174,7 +186,7 @@ def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
 def build_step(
     architecture: Architecture, recipe: Recipe, *, num_classes: int, device: torch.device, precision: str
 ) -> TrainingStep:
-    """The training step of the recipe's network, its weights fresh from torch's current seed."""
+    """The training step of a new network for the recipe, with weights from torch's current seed."""
     network = network_for(architecture, recipe, num_classes=num_classes)
     return TrainingStep(network, recipe, device=device, precision=precision)
 
@@ -187,9 +199,11 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def evaluate(
     network: nn.Module, images: Tensor, labels: Tensor, *, device: torch.device, precision: str
 ) -> Tensor:
-    """Of a batch (B, H, W, 3) uint8: sums of losses, correct answers, answers among the first five; (3,).
+    """Evaluates a batch (B, H, W, 3) uint8 in evaluation mode.
 
-    Of an image with several labels any one of them is correct.
+    Returns:
+        (3,): sum of losses, number of correct predictions, number of images with a label among the five
+        highest logits. Of an image's several labels any one counts as correct.
     """
     network.eval()
     with autocast(precision, device):

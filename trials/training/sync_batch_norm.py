@@ -1,4 +1,4 @@
-"""Batch norm over the batches of all devices: their sums are reduced, on gloo as on nccl, and in graphs."""
+"""Synchronised batch norm: statistics over the images of all devices, on gloo, nccl and in CUDA graphs."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from trials.training.device_group import DeviceGroup
 
 
 class SyncBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose mean and variance while training are those of all devices' images together.
+    """Batch norm whose mean and variance in training are those of all devices' images together.
 
-    Every device must have as many images. Judging is plain batch norm.
+    Every device must have the same number of images. Evaluation is plain batch norm.
     """
 
     def __init__(self, plain: nn.BatchNorm2d, group: DeviceGroup) -> None:
@@ -31,6 +31,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.momentum is not None
         output, mean, variance = _Normalise.apply(input, self.weight, self.bias, self.eps, self.group)
+        # Running statistics as torch's: the variance is the unbiased one, n / (n - 1) times the batch's.
         images = input.numel() // input.shape[1] * self.group.size
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
@@ -39,7 +40,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
 
 def synchronise_batch_norm(network: nn.Module, group: DeviceGroup) -> None:
-    """Replaces every batch norm by one over the group; parameters, buffers and their names stay."""
+    """Replaces every batch norm by a synchronised one; parameters, buffers and their names stay."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.BatchNorm2d:
@@ -53,12 +54,19 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, epsilon: float, group: DeviceGroup
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (N, C, H, W) of any floating type; also returns the group's mean and variance (C,)."""
+        """Normalises features (N, C, H, W) of any floating type.
+
+        Returns:
+            The result, and the group's mean and variance, (C,) each.
+        """
+        # Step 1: this device's variance and mean.
         own = torch.stack(torch.var_mean(_exact(features), dim=(0, 2, 3), correction=0))  # (2, C)
-        # A row for each device, so that the sum adds zeros alone: all have the same, and nothing cancels.
+        # Step 2: gather all devices' by summing rows that are 0 elsewhere. That is exact and the same on all
+        # devices; sums of squares would lose digits by cancellation.
         rows = own.new_zeros(group.size, *own.shape)
         rows[group.rank] = own
         group.sum(rows)
+        # Step 3: the mean of means, and the variance within devices plus that between their means.
         mean = rows[:, 1].mean(0)
         variance = rows[:, 0].mean(0) + (rows[:, 1] - mean).square().mean(0)
         output = functional.batch_norm(features, mean, variance, weight, bias, training=False, eps=epsilon)
@@ -70,6 +78,11 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of features, weight and bias, with statistics that depend on all features.
+
+        With x^ the normalised features and g the output's gradient:
+            dx = weight / sqrt(variance + eps) * (g - mean(g) - x^ * mean(g * x^)), means over all devices.
+        """
         features, weight, mean, scale = ctx.saved_tensors
         gradient = _exact(gradients[0])
         normal = (_exact(features) - _wide(mean)) * _wide(scale)
@@ -78,12 +91,12 @@ class _Normalise(torch.autograd.Function):
         ctx.group.sum(means)
         means /= features.numel() // features.shape[1] * ctx.group.size
         inner = gradient - _wide(means[0]) - normal * _wide(means[1])
-        # Of weight and bias each device has its own images' share, which the step adds up.
+        # Gradients of weight and bias are those of this device's images; the training step sums them.
         return (inner * _wide(weight * scale)).to(features.dtype), own[1], own[0], None, None
 
 
 def _exact(tensor: Tensor) -> Tensor:
-    """float32, or float64 where it is that."""
+    """The tensor in float32, or in float64 if it is already."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 

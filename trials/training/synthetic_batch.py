@@ -1,4 +1,4 @@
-"""Synthetic batches, for timing a step and for finding out whether one fits in memory."""
+"""Synthetic batches for timing a training step and for testing whether it fits in memory."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SyntheticBatch:
-    """A fixed synthetic batch on the device: images (B, H, W, 3) uint8 and labels (B,)."""
+    """A synthetic batch on the device: images (B, H, W, 3) uint8 and labels (B,)."""
 
     images: Tensor
     labels: Tensor
@@ -17,7 +17,7 @@ class SyntheticBatch:
     def random(
         cls, *, batch_size: int, resolution: int, num_classes: int, device: torch.device
     ) -> "SyntheticBatch":
-        """Random pixels and labels, the same at every call."""
+        """A batch of random pixels and labels, the same at every call."""
         generator = torch.Generator().manual_seed(0)
         shape = (batch_size, resolution, resolution, 3)
         return cls(

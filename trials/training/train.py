@@ -1,4 +1,4 @@
-"""The one training loop, of ten-epoch trials and of full training."""
+"""The training loop of ten-epoch trials and of full training."""
 
 import math
 import time
@@ -20,20 +20,20 @@ from trials.training.resolution_schedule import evaluation_stage, stages_of_epoc
 from trials.training.step import TrainingStep, evaluate
 from trials.trial import EpochResult, Phase
 
-# Streams of randomness that are drawn from one seed.
+# Independent streams of randomness that one seed gives: initial weights, order of images, dropped branches.
 WEIGHTS, ORDER, DROPS = 0, 1, 2
 
-SECONDS_BETWEEN_BEATS = 0.5
-QUEUE = 2  # steps
+SECONDS_BETWEEN_HEARTBEATS = 0.5
+BUSY_STEPS = 2  # steps of work still queued on a GPU by which it counts as never having waited for images
 
 
 class NonFiniteLossError(RuntimeError):
-    """The training diverged: its loss is not a number, or infinite."""
+    """The training diverged: its loss is infinite or not a number."""
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """Where a training stands, while it runs."""
+    """A sign of life of a running training, and how far it is."""
 
     phase: Phase
     epoch: int  # from 1
@@ -42,7 +42,7 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """One epoch's figures, without the trial's name. Accuracies are 0-1."""
+    """The figures of one epoch. Accuracies are 0-1; `_raw` is without weight averaging."""
 
     epoch: int  # from 1
     train_loss: float
@@ -55,17 +55,17 @@ class EpochEnd:
     resolution: int
     train_seconds: float
     evaluate_seconds: float
-    data_seconds: float = 0.0  # of train_seconds, in which the device had to wait for images
+    data_seconds: float = 0.0  # the part of train_seconds in which the device waited for images
 
     def result(self, *, trial_id: int, attempt: int) -> EpochResult:
-        """The event of this epoch's end."""
+        """These figures as an event of a trial."""
         others = ("minival_accuracy_top5", "data_seconds")
         fields = {name: value for name, value in vars(self).items() if name not in others}
         return EpochResult(trial_id=trial_id, attempt=attempt, **fields)
 
 
 def derived_seed(seed: int, stream: int, *, epoch: int = 0, rank: int = 0) -> int:
-    """A seed of its own for each stream, epoch and device, so that any epoch can be run again alone."""
+    """An independent seed for each stream, epoch and device, so that any epoch can be repeated alone."""
     key = [seed, stream, epoch, *([rank] if rank else [])]
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
@@ -79,11 +79,12 @@ def train(
     seed: int,
     first_epoch: int = 0,
 ) -> Iterator[Heartbeat | EpochEnd]:
-    """Trains for `epochs` epochs and yields each one's end, with beats in between.
+    """Trains for `epochs` epochs in all; yields each epoch's figures, and heartbeats in between.
 
-    Data order, augmentation and drops depend on (seed, epoch) and, for augmentation, the image alone: a step
-    that is loaded with the state after `first_epoch` epochs goes on from there as if it had never stopped.
-    Each device of the step's group takes its share of every batch; only drops depend on their number.
+    Data order, augmentation and drops depend only on (seed, epoch) and, for augmentation, the image. So a
+    step that was loaded with the state after `first_epoch` epochs continues as if it had never stopped. Each
+    device of the step's group trains on its share of every batch; of the random numbers only drops depend on
+    the number of devices.
 
     Raises:
         NonFiniteLossError: the mean training loss of an epoch is not finite.
@@ -94,14 +95,17 @@ def train(
 
 
 class StageCalls:
-    """What is done with each batch of a training stage, on CUDA as one graph each."""
+    """The two functions called with each batch of a training stage, to train and to evaluate.
+
+    On CUDA each becomes a graph, with the augmentation in it.
+    """
 
     def __init__(
         self, step: TrainingStep, recipe: Recipe, stage: TrainingStage, images: ResidentImages
     ) -> None:
         self.step, self.images = step, images
         self.augment = Augmentation(recipe, stage, step.device)
-        self.sums = torch.zeros(3, device=step.device)  # of losses, correct answers, among the first five
+        self.sums = torch.zeros(3, device=step.device)  # of losses, correct and top-5 correct predictions
         self.train = step.graphed(self._train)
         self.evaluate = step.graphed(self._evaluate, changes=[self.sums])
 
@@ -115,15 +119,17 @@ class StageCalls:
 
 
 class _Trained(NamedTuple):
-    loss: float  # the mean
-    accuracy: float
-    learning_rate: float  # the last
-    seconds: float  # without those in which a beat was taken
-    waited: float  # seconds of it, for images
+    """Figures of the steps of one epoch."""
+
+    loss: float  # mean
+    accuracy: float  # 0-1
+    learning_rate: float  # of the last step
+    seconds: float  # without the time in which the caller handled heartbeats
+    waited: float  # the part of `seconds` in which the device waited for images
 
 
 class _Training:
-    """What all epochs of a training share."""
+    """The state that the epochs of one training share."""
 
     def __init__(
         self,
@@ -141,19 +147,22 @@ class _Training:
         self._strengths_of: TrainingStage | None = None
 
     def epoch(self, epoch: int) -> Iterator[Heartbeat | EpochEnd]:
-        """One epoch (from 0): its steps, then what minival says of it."""
+        """One epoch (counted from 0): its training steps, then its evaluation on minival."""
+        # Step 1: the epoch's random state and order of images, which follow from (seed, epoch) alone.
         step, group = self.step, self.step.group
         started = time.perf_counter()
         torch.manual_seed(derived_seed(self.seed, DROPS, epoch=epoch, rank=group.rank))
-        judging = evaluation_stage(self.recipe, self.stages, epoch=epoch)
-        images = self.images_at(judging.resolution)
+        evaluation = evaluation_stage(self.recipe, self.stages, epoch=epoch)
+        images = self.images_at(evaluation.resolution)
         indices = self._order(images, epoch)  # (steps, this device's images of each)
-        trained = yield from self._steps(epoch, judging, indices, started)
+        # Step 2: train.
+        trained = yield from self._steps(epoch, evaluation, indices, started)
         if not math.isfinite(trained.loss):
             raise NonFiniteLossError(f"the training loss of epoch {epoch + 1} is {trained.loss}")
+        # Step 3: evaluate the weights as they are and, if there are any, the averaged ones.
         yield Heartbeat("evaluating", epoch + 1, 1.0)
         resumed = time.perf_counter()
-        calls, batch_size = self._calls_of(judging), indices.shape[1]
+        calls, batch_size = self._calls_of(evaluation), indices.shape[1]
         raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
         minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
         if step.average is not None:
@@ -168,14 +177,18 @@ class _Training:
             minival_accuracy_raw=raw_accuracy,
             minival_accuracy_top5=top5,
             learning_rate=trained.learning_rate,
-            resolution=judging.resolution,
+            resolution=evaluation.resolution,
             train_seconds=trained.seconds,
             evaluate_seconds=time.perf_counter() - resumed,
             data_seconds=trained.waited,
         )
 
     def _order(self, images: ResidentImages, epoch: int) -> Tensor:
-        """(steps, share) indices of images; a last batch that is not full waits for the next shuffle."""
+        """This device's images of each step, as indices (steps, share of a batch).
+
+        All devices shuffle alike and take their shares. The images of an incomplete last batch are left out;
+        the next epoch's shuffle leaves out others.
+        """
         order = torch.Generator().manual_seed(derived_seed(self.seed, ORDER, epoch=epoch))
         shuffled = images.train[torch.randperm(len(images.train), generator=order)]
         batch_size = min(self.recipe.batch_size, len(shuffled))
@@ -185,15 +198,17 @@ class _Training:
         return shuffled[: steps * batch_size].view(steps, batch_size)[:, share]
 
     def _steps(
-        self, epoch: int, judging: TrainingStage, indices: Tensor, started: float
+        self, epoch: int, evaluation: TrainingStage, indices: Tensor, started: float
     ) -> Generator[Heartbeat, None, _Trained]:
-        """An epoch's steps; `started`: when it began."""
-        steps, last_beat, rate, waited = len(indices), started, 0.0, 0.0
+        """Trains the steps of an epoch, which began at `started` on the performance counter."""
+        steps, last_heartbeat, rate, waited = len(indices), started, 0.0, 0.0
         plan = stages_of_epoch(self.recipe, self.stages, epoch=epoch, steps=steps, seed=self.seed)
-        self._prepare({stage.index: stage for stage in (*plan, judging)}, epoch)
+        self._prepare({stage.index: stage for stage in (*plan, evaluation)}, epoch)
+        # Step 1: the stage, and so the resolution, of every step is known ahead; images can be prefetched.
         source = batches_of([
             (self._calls_of(stage).images, own) for stage, own in zip(plan, indices, strict=True)
         ])  # fmt: skip
+        # Step 2: launch the steps. The host runs ahead of a GPU, and measures how long it waits for images.
         for i, stage in enumerate(plan):
             asked = time.perf_counter()
             batch = next(source)
@@ -207,20 +222,24 @@ class _Training:
             self.step.learning_rate.fill_(rate)
             self._set_strengths(stage)
             self._calls_of(stage).train(batch.images, batch.labels, batch.samples)
-            if time.perf_counter() - last_beat > SECONDS_BETWEEN_BEATS:
+            if time.perf_counter() - last_heartbeat > SECONDS_BETWEEN_HEARTBEATS:
                 paused = time.perf_counter()
                 yield Heartbeat("training", epoch + 1, (i + 1) / steps)
-                last_beat = time.perf_counter()
-                started += last_beat - paused  # whoever takes the beat may wait for the device
+                last_heartbeat = time.perf_counter()
+                started += last_heartbeat - paused  # the caller may have waited for the device meanwhile
+        # Step 3: wait for the device.
         launched = time.perf_counter()
         loss, accuracy = self.step.read_totals()
-        # A GPU that still has a queue of steps was not waiting for what the host waited for.
-        if time.perf_counter() - launched > QUEUE * (launched - started) / steps:
+        # A GPU that still had steps queued when the host was done has not waited for images.
+        if time.perf_counter() - launched > BUSY_STEPS * (launched - started) / steps:
             waited = 0.0
         return _Trained(loss, accuracy, rate, time.perf_counter() - started, waited)
 
     def _prepare(self, needed: dict[int, TrainingStage], epoch: int) -> None:
-        """The needed stages' calls with this epoch's draws; where sizes are drawn, others stay for later."""
+        """Prepares the needed stages for an epoch's draws, and drops the others with their memory.
+
+        Where resolutions are drawn at random, the others are kept: they may come back in the next epoch.
+        """
         if not self.recipe.draws_sizes:
             self._calls = {index: calls for index, calls in self._calls.items() if index in needed}
         for stage in needed.values():
@@ -241,9 +260,9 @@ class _Training:
 
 
 def _evaluate_minival(calls: StageCalls, *, batch_size: int) -> tuple[float, float, float]:
-    """Mean loss, accuracy and top-5 accuracy (0-1) on minival, of the weights as they are now.
+    """Mean loss, accuracy and top-5 accuracy (0-1) of the network's present weights on minival.
 
-    Each device judges by a share of the images; the sums are those of all.
+    Each device evaluates a share of the images; their sums are added.
     """
     calls.sums.zero_()
     group = calls.step.group

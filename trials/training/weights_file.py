@@ -1,4 +1,4 @@
-"""Weights as safetensors, with the architecture they belong to and a checksum in the file itself."""
+"""Weights as safetensors files that also hold the architecture and a checksum."""
 
 import hashlib
 import json
@@ -19,19 +19,19 @@ from trials.log.durable_files import DurableFiles
 
 FORMAT = "training-aware-nas/1"
 HEADER_BYTES = 8  # a safetensors file begins with its header's length, little-endian
-MAX_HEADER = 100_000_000
+MAX_HEADER = 100_000_000  # bytes, the limit of the format
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a weights file holds: tensors by name, on the CPU, and what they are."""
+    """The contents of a weights file: an architecture, tensors by name on the CPU, and facts about them."""
 
     architecture: Architecture
     tensors: dict[str, Tensor]
-    facts: dict[str, Any]  # num_classes, classes, resolution, accuracy, epoch, ...
+    facts: dict[str, Any]  # JSON: num_classes, classes, resolution, accuracy, epoch, …
 
     def network(self) -> Network:
-        """The network with these weights."""
+        """Builds the network and loads the weights into it."""
         network = build_network(self.architecture, num_classes=self.facts["num_classes"])
         network.load_state_dict(self.tensors, strict=True)  # counters of batches may be missing
         return network
@@ -39,16 +39,16 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What of some weights fitted into a network."""
+    """Names of the tensors that were, or were not, loaded into a network."""
 
     loaded: tuple[str, ...]
-    other_shape: tuple[str, ...]  # in both, but not of one shape: a head of other classes, say
-    missing: tuple[str, ...]  # that the network has and the weights have not
-    unused: tuple[str, ...]
+    other_shape: tuple[str, ...]  # in both, but with different shapes: a classifier of other classes, say
+    missing: tuple[str, ...]  # only in the network
+    unused: tuple[str, ...]  # only in the file
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Writes tensors and JSON facts, atomically and durably, with a checksum over both."""
+    """Writes tensors and JSON facts atomically and durably, with a checksum of both."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(dict(facts), sort_keys=True)
     metadata = {"format": FORMAT, "facts": text, "sha256": _digest(plain, text)}
@@ -56,10 +56,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of a file of `save_tensors`.
+    """Reads the tensors and facts of a file that `save_tensors` wrote.
 
     Raises:
-        ConfigError: it cannot be read, is something else, or is not as it was written.
+        ConfigError: the file cannot be read, is of another kind, or is damaged.
     """
     try:
         data = path.read_bytes()
@@ -78,16 +78,16 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_weights(path: Path, network: nn.Module, architecture: Architecture, **facts: Any) -> None:
-    """Writes a network's parameters and statistics with its architecture."""
+    """Writes a network's parameters and batch-norm statistics with its architecture and JSON facts."""
     mapping = to_mapping(architecture.without_provenance())
     save_tensors(path, _state_of(network), {"architecture": mapping, **facts})
 
 
 def load_weights(path: Path) -> WeightsFile:
-    """A file of `save_weights`.
+    """Reads a file that `save_weights` wrote.
 
     Raises:
-        ConfigError: as `load_tensors`, or the file holds no network.
+        ConfigError: as `load_tensors`, or the file is a checkpoint.
     """
     tensors, facts = load_tensors(path)
     if "architecture" not in facts or not isinstance(facts.get("num_classes"), int):
@@ -97,7 +97,7 @@ def load_weights(path: Path) -> WeightsFile:
 
 
 def load_by_name(network: nn.Module, tensors: Mapping[str, Tensor]) -> Fitted:
-    """Copies the tensors whose name and shape fit; the others of the network stay as they are."""
+    """Copies the tensors whose names and shapes fit; the network's other tensors keep their values."""
     own = _state_of(network)
     fitting = {name: tensor for name, tensor in tensors.items() if name in own}
     loaded = {name: tensor for name, tensor in fitting.items() if tensor.shape == own[name].shape}
@@ -111,11 +111,12 @@ def load_by_name(network: nn.Module, tensors: Mapping[str, Tensor]) -> Fitted:
 
 
 def _state_of(network: nn.Module) -> dict[str, Tensor]:
-    """Without batch norm's counters of batches, which nothing reads."""
+    """The network's floating-point tensors; batch norm's counters of batches are of no use."""
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
 
 
 def _metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file, which the library does not return from bytes."""
     length = int.from_bytes(data[:HEADER_BYTES], "little")
     if length > min(len(data), MAX_HEADER):
         raise ValueError("no header")
@@ -126,6 +127,7 @@ def _metadata(data: bytes) -> dict[str, str]:
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 of the facts and of every tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

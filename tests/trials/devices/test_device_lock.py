@@ -246,7 +246,7 @@ def test_timing_inside_training_interrupts_it(stage: Stage) -> None:
 
 
 def test_waiting_is_told_while_it_lasts_and_counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", 0.02)
+    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", 0.02)
     told: list[float] = []
     with stage.lock().timing():
         waiting = stage.lock()
@@ -265,7 +265,7 @@ def test_waiting_is_told_while_it_lasts_and_counted(stage: Stage, monkeypatch: p
 
 
 def test_a_callback_that_raises_leaves_the_queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", 0.01)
+    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", 0.01)
 
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
