@@ -29,7 +29,13 @@ from trials.devices.device import available_slots, claim, device_info
 from trials.recipe import Ramp, Recipe
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, PartedNetwork, WholeNetwork, read_table, write_table
-from trials.timing.block_times import Bench, BlockMeasurement, covering, drawn_networks, table_conditions
+from trials.timing.block_times import (
+    BlockMeasurement,
+    ReferenceTimer,
+    covering,
+    drawn_networks,
+    table_conditions,
+)
 from trials.timing.precision import resolve_precision
 
 MUST_ERROR, MUST_TAU, MUST_TIMES = 0.05, 0.95, 3.0
@@ -70,7 +76,7 @@ def measure_piece(wanted: BlockMeasurement, folder: Path, networks: int, seconds
     """Goes on measuring for so long; None if it is not done then."""
     parted, whole, table_seconds = measured_so_far(wanted, folder)
     started = time.perf_counter()
-    bench = Bench(wanted, None)
+    timer = ReferenceTimer(wanted, None)
     shown, drawn = covering(wanted), drawn_networks(wanted, wanted.whole_networks + networks)
     while len(parted) < len(shown) or len(whole) < len(drawn):
         if time.perf_counter() - started > seconds:
@@ -78,9 +84,9 @@ def measure_piece(wanted: BlockMeasurement, folder: Path, networks: int, seconds
             return None
         before = time.perf_counter()
         if len(parted) < len(shown):
-            parted.append(bench.parted(shown[len(parted)]))
+            parted.append(timer.parted(shown[len(parted)]))
         else:
-            whole.append(bench.whole(drawn[len(whole)]))
+            whole.append(timer.whole(drawn[len(whole)]))
         if len(whole) <= wanted.whole_networks:
             table_seconds += time.perf_counter() - before
         write_table(_table(wanted, parted, whole, table_seconds), folder / STATE)

@@ -1,10 +1,11 @@
-"""Two pieces of work timed in turn, so that drifts of the clock, the heat or the neighbours cancel.
+"""Times two pieces of work in turn (R C R C … R), so that drifts of clock, heat and load cancel in the ratio.
 
-Why so: 14 networks of 13 to 700 ms a step, 4 or 5 visits each, on one core of a virtual machine. The time of
-the reference alone drifts by up to 8 % from visit to visit, and single steps scatter by 2 to 8 %, with a long
-upper tail. Many short chunks tell more than few long ones (scatter over visits: 8 rounds of 25 ms, 0.4 s,
-0.5 %; 6 rounds of 125 ms, 1.6 s, 0.7 %). Ratios to single neighbours tell more than to the mean of both, in
-which one slow chunk of the reference spoils two ratios (4 rounds: 1.4 and 2.0 %).
+The constants come from 14 networks of 13 to 700 ms a step, measured 4 or 5 times each on one core of a
+virtual machine. The time of the reference alone drifts by up to 8 % between measurements, and single steps
+scatter by 2 to 8 %, with a long upper tail; hence medians. Many short chunks are better than few long ones
+(scatter of the ratio: 0.5 % with 8 rounds of 25 ms, which take 0.4 s; 0.7 % with 6 rounds of 125 ms, 1.6 s).
+Dividing by each neighbour is better than by the mean of both, in which one slow chunk of the reference spoils
+two ratios (with 4 rounds 1.4 and 2.0 %).
 """
 
 import math
@@ -14,14 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROUNDS = 40  # at most; in quiet about 10 are enough, beside a busy core 20 to 40
-EARLIEST_END = 8  # rounds; of 5 the scatter was now and then small by luck, and the ratio 4 % off
+ROUNDS = 40  # at most; on a quiet machine about 10 are enough, beside a busy core 20 to 40
+EARLIEST_END = 8  # rounds; after 5 the scatter was sometimes small by chance, and the ratio 4 % off
 FEWEST_ROUNDS = 1
-SLOW = 0.1  # of the time allowed: one call that takes more is its own warm-up and its own estimate
+SLOW_CALL = 0.1  # share of the time allowed; a call that takes more is not repeated to warm up
 CHUNK_SECONDS = 0.025  # or one call
-SURE = 0.005  # standard error of the ratio at which no more rounds are made
-DOUBTFUL = 0.015  # beyond it the ratio is flagged: two standard errors are 3 %
-OF_MEDIAN = 1.2533 * 1.4826  # standard error of a median of n, from their median deviation: times 1 / √n
+TARGET_ERROR = 0.005  # relative standard error of the ratio at which timing ends
+UNCERTAIN_ERROR = 0.015  # above it the ratio is flagged: two standard errors are then 3 %
+# Standard error of the median of n normal values, from their median absolute deviation (MAD), times √n: the
+# standard deviation is 1.4826 MAD, and a median's error √(π / 2) = 1.2533 times that of the mean.
+MEDIAN_ERROR = 1.2533 * 1.4826
 
 Work = Callable[[], object]
 Clock = Callable[[], float]
@@ -29,15 +32,15 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Alternated:
-    """Seconds of one call of each in every chunk, R C R C … R, and what the measurement cost."""
+    """Seconds per call in each chunk of reference and candidate (R C R C … R), and the total cost."""
 
-    reference_seconds: tuple[float, ...]  # one more than candidate_seconds; none where it was timed alone
+    reference_seconds: tuple[float, ...]  # one more than candidate_seconds; empty without a reference
     candidate_seconds: tuple[float, ...]
     cost_seconds: float  # warm-up included
 
     @property
     def ratios(self) -> list[float]:
-        """Each candidate chunk over each of the two reference chunks beside it; timed alone: 1."""
+        """Each candidate chunk over either of its two neighbours; 1 for each round without a reference."""
         reference = self.reference_seconds
         if not reference:
             return [1.0] * self.rounds
@@ -45,45 +48,48 @@ class Alternated:
 
     @property
     def ratio(self) -> float:
-        """The candidate's time over the reference's: the median of the rounds' ratios."""
+        """The candidate's time over the reference's: the median of all ratios."""
         return statistics.median(self.ratios)
 
     @property
     def spread(self) -> float:
-        """Of the ratios, (p90 - p10) / median; of the seconds where it was timed alone."""
+        """(p90 - p10) / median of the ratios, or of the seconds without a reference."""
         p10, p90 = np.percentile(self._scattered, [10, 90])
         return float((p90 - p10) / statistics.median(self._scattered))
 
     @property
     def error(self) -> float:
-        """The median's standard error, over the median; from the median deviation, which a tail leaves be."""
+        """Relative standard error of the median, from the median absolute deviation: robust to the tail.
+
+        Two ratios of a round share a chunk, so the number of independent values is that of rounds.
+        """
         median = statistics.median(self._scattered)
         deviation = statistics.median(abs(value - median) for value in self._scattered)
-        return OF_MEDIAN * deviation / median / math.sqrt(self.rounds)
+        return MEDIAN_ERROR * deviation / median / math.sqrt(self.rounds)
 
     @property
     def flag(self) -> str | None:
-        """Why these values should be doubted; None if they should not."""
-        return f"uncertain by {2 * self.error:.0%}" if self.error > DOUBTFUL else None
+        """The reason why the result is uncertain; None if it is not."""
+        return f"uncertain by {2 * self.error:.0%}" if self.error > UNCERTAIN_ERROR else None
 
     @property
     def rounds(self) -> int:
-        """How often both were timed."""
+        """The number of rounds, each with one chunk of the candidate."""
         return len(self.candidate_seconds)
 
     @property
     def candidate_median(self) -> float:
-        """Seconds of the candidate's step."""
+        """Median seconds of a call of the candidate."""
         return statistics.median(self.candidate_seconds)
 
     @property
     def reference_median(self) -> float:
-        """Seconds of the reference's step."""
+        """Median seconds of a call of the reference, or of the candidate if there is none."""
         return statistics.median(self.reference_seconds or self.candidate_seconds)
 
     @property
     def candidate_p10_p90(self) -> tuple[float, float]:
-        """Seconds that a tenth, and that nine tenths, of the candidate's steps stay below."""
+        """The 10th and the 90th percentile of the candidate's seconds per call."""
         p10, p90 = np.percentile(self.candidate_seconds, [10, 90])
         return float(p10), float(p90)
 
@@ -102,36 +108,45 @@ def alternate(
     fewest_rounds: int = FEWEST_ROUNDS,
     on_round: Callable[[float], None] | None = None,
 ) -> Alternated:
-    """Times chunks of both in turn, after a warm-up, until the median of their ratios is sure.
+    """Times chunks of both in turn, after a warm-up, until the median of their ratios is certain enough.
 
-    Without a reference the candidate is timed alone. `max_seconds`, or the time of `max_calls` calls of the
-    candidate where that is more, makes slow work take fewer rounds (at least `fewest_rounds`) and less
-    warm-up, and is exceeded only where even these take longer.
+    Without a reference the candidate is timed alone. The time allowed is `max_seconds`, or that of
+    `max_calls` calls of the candidate if that is more. It is exceeded only if the warm-up and
+    `fewest_rounds` rounds take longer.
+
+    Args:
+        clock: seconds, as `trials.devices.device.clock_of`.
+        on_round: called after every round with the share (0-1) of the rounds that are done.
     """
     works = (candidate,) if reference is None else (candidate, reference)
     started = clock()
-    once = {work: seconds_per_call(work, 1, clock) for work in works}  # builds plans, grows the allocator
+    # Step 1: warm up. The first call chooses kernels and grows the allocator; only if it is fast, a second
+    # one gives a better estimate of a call's time.
+    once = {work: seconds_per_call(work, 1, clock) for work in works}
 
-    def most() -> float:
+    def allowed() -> float:
         return math.inf if max_seconds is None else max(max_seconds, max_calls * once[candidate])
 
     for work, seconds in once.items():
-        if seconds <= SLOW * most():
+        if seconds <= SLOW_CALL * allowed():
             once[work] = seconds_per_call(work, 1, clock)
+    # Step 2: as many calls a chunk as fill CHUNK_SECONDS.
     calls = {work: max(1, round(CHUNK_SECONDS / max(seconds, 1e-6))) for work, seconds in once.items()}
-    of_round = sum(calls[work] * once[work] for work in works)
+    round_seconds = sum(calls[work] * once[work] for work in works)
 
     def chunk(work: Work | None) -> list[float]:
         return [] if work is None else [seconds_per_call(work, calls[work], clock)]
 
+    # Step 3: chunks in turn, beginning and ending with the reference, so that every candidate chunk has two
+    # neighbours. The end: certain enough, or the time allowed would not suffice for another round.
     reference_seconds, candidate_seconds = chunk(reference), []
     for done in range(1, ROUNDS + 1):
         candidate_seconds += chunk(candidate)
         reference_seconds += chunk(reference)
         spent = clock() - started
         result = Alternated(tuple(reference_seconds), tuple(candidate_seconds), spent)
-        sure = done >= EARLIEST_END and result.error <= SURE
-        ends = sure or done == ROUNDS or (done >= fewest_rounds and spent + of_round > most())
+        certain = done >= EARLIEST_END and result.error <= TARGET_ERROR
+        ends = certain or done == ROUNDS or (done >= fewest_rounds and spent + round_seconds > allowed())
         if on_round is not None:
             on_round(1.0 if ends else done / ROUNDS)
         if ends:
@@ -140,7 +155,7 @@ def alternate(
 
 
 def seconds_per_call(work: Work, calls: int, clock: Clock) -> float:
-    """The mean over that many calls in a row."""
+    """Mean seconds of a call, over `calls` calls in a row."""
     before = clock()
     for _ in range(calls):
         work()

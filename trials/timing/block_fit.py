@@ -1,8 +1,10 @@
-"""From a table of block times to the step time of any architecture of its space, with an error bar.
+"""Predicts the step time of any architecture of a space from a table of block times, with an error bar.
 
-The parts of a network's step add up to it, so the sum of its blocks' times, measured inside other networks,
-is a prediction already. A few corrections, fitted on networks that were measured as wholes, take away what is
-left in common: what a network costs whatever it is made of, and how sums of one kind of block are off.
+1. `part_times`: the time of each block is the median over the networks in which it was measured.
+2. `summed`: the sum of its parts is a first prediction of a network's step time.
+3. `fit_corrections`: ridge regression on the networks that were measured as wholes corrects what these sums
+   have in common: a constant per network, and the errors of some kinds of parts.
+4. `Corrections.relative_error`: the error bar from leave-one-out residuals and the fit's own uncertainty.
 """
 
 import statistics
@@ -22,13 +24,13 @@ from trials.timing.block_table import BlockTable
 Array = npt.NDArray[np.float64]
 Predictor = Callable[[Architecture], tuple[float, float]]
 
-FEWEST_WHOLE = 4  # networks, to correct anything
-RIDGES = (1.0, 3.0, 10.0, 100.0, 1e6)  # the last leaves the sums as they are
+FEWEST_WHOLE = 4  # networks measured as wholes that a fit needs
+RIDGES = (1.0, 3.0, 10.0, 100.0, 1e6)  # strengths of the penalty to choose from; the last corrects nothing
 
 
 @dataclass(frozen=True)
 class BlockTime:
-    """What a block takes in a network, in units of the reference network's step; of so many measurements."""
+    """A block's median time inside networks, in units of the reference network's step."""
 
     forward: float
     backward: float
@@ -36,41 +38,45 @@ class BlockTime:
 
     @property
     def ratio(self) -> float:
-        """Of both passes, to the reference network's step."""
+        """Forward and backward together, over the reference network's step."""
         return self.forward + self.backward
 
 
 @dataclass(frozen=True)
 class PartTimes:
-    """What a network's step is summed up from: medians over the networks in which a part was measured."""
+    """Times of all parts from which steps are summed: medians over the networks that contain a part."""
 
     stem: float
     top: float
-    update: tuple[float, float]  # what every step costs, and per parameter
+    update: tuple[float, float]  # constant, and per parameter
     blocks: Mapping[PlacedBlock, BlockTime]
 
 
 @dataclass(frozen=True)
 class Corrections:
-    """A prediction's relative correction is `coefficients` times its features, less `shift` over `scale`.
+    """A linear model of relative corrections: 1 + coefficients · (1, (features - shift) / scale).
 
     Attributes:
-        leave_one_out: relative errors of the measured networks, each predicted without itself.
-        spread: of the features, (X'X + ridge)^-1: how much the coefficients may be off.
+        spread: (X'X + ridge I)^-1, which is proportional to the covariance of the coefficients.
+        leave_one_out: relative errors of the k measured networks, each predicted by a fit without it.
     """
 
-    shift: Array  # (f,)
-    scale: Array  # (f,)
+    shift: Array  # (f,) means of the features
+    scale: Array  # (f,) their standard deviations
     coefficients: Array  # (1 + f,)
     spread: Array  # (1 + f, 1 + f)
     leave_one_out: Array  # (k,)
 
     def factor(self, features: Array) -> float:
-        """What the sum of the parts has to be multiplied by."""
+        """The factor that corrects the sum of an architecture's parts."""
         return 1.0 + float(self._row(features) @ self.coefficients)
 
     def relative_error(self, features: Array) -> float:
-        """Standard error of a prediction over the prediction."""
+        """Relative standard error of a prediction, √(e² (1 + x' (X'X + ridge I)^-1 x)).
+
+        e is the root mean square of the leave-one-out errors; the second term grows with the distance of x
+        from the measured networks.
+        """
         row = self._row(features)
         error = float(np.sqrt(np.mean(self.leave_one_out**2)))
         return error * float(np.sqrt(1.0 + row @ self.spread @ row))
@@ -80,7 +86,7 @@ class Corrections:
 
 
 def part_times(table: BlockTable) -> PartTimes:
-    """The table's entries."""
+    """The times of all parts in a table."""
     seen: dict[PlacedBlock, list[tuple[float, float]]] = defaultdict(list)
     resolution = table.conditions.resolution
     for network in table.parted:
@@ -103,12 +109,14 @@ def _block_time(times: list[tuple[float, float]]) -> BlockTime:
 
 
 def _update_line(table: BlockTable) -> tuple[float, float]:
-    """The update against parameters: a line by least squares; neither part is below 0."""
+    """The update's time as a line over the number of parameters: (constant, slope), neither below 0."""
+    # Least squares on the networks that were measured in parts.
     params = np.array([float(_params(network.architecture, table)) for network in table.parted])
     taken = np.array([network.parts.update for network in table.parted])
     centred = params - params.mean()
     per_parameter = max(0.0, float(centred @ taken / (centred @ centred))) if centred.any() else 0.0
     constant = float(taken.mean() - per_parameter * params.mean())
+    # A negative constant is noise: the line then goes through the origin instead.
     if constant < 0:
         return 0.0, float(taken.sum() / params.sum())
     return constant, per_parameter
@@ -120,12 +128,13 @@ def _params(architecture: Architecture, table: BlockTable) -> int:
 
 
 def summed(architecture: Architecture, times: PartTimes, table: BlockTable) -> tuple[float, Array]:
-    """The sum of an architecture's parts, and what its correction is made of: shares of the sum.
+    """The sum of an architecture's parts, and the features of its correction, (4,).
 
-    They are: what is the same in every network, Fused-MBConv blocks, repeated blocks, the update.
+    The features are, as shares of the sum: a constant time, Fused-MBConv blocks, blocks with a residual
+    connection, and the update.
 
     Raises:
-        ValueError: the table has no time of one of its blocks.
+        ValueError: the table has no time for one of the blocks.
     """
     constant, per_parameter = times.update
     update = constant + per_parameter * _params(architecture, table)
@@ -145,24 +154,28 @@ def summed(architecture: Architecture, times: PartTimes, table: BlockTable) -> t
 
 
 def fit_corrections(sums: Array, features: Array, measured: Array) -> Corrections:
-    """Ridge regression of measured / sum - 1 on standardised features; leave-one-out picks the ridge.
+    """Ridge regression of measured / sum - 1 on standardised features.
+
+    The strength of the penalty is chosen from RIDGES by the mean squared leave-one-out error.
 
     Args:
-        sums: of the parts, of networks that were measured as wholes; (k,).
-        features: of the same; (k, f).
-        measured: their step time ratios; (k,).
+        sums: (k,) sums of parts of the networks that were measured as wholes.
+        features: (k, f) their features.
+        measured: (k,) their measured step time ratios.
 
     Raises:
-        ValueError: fewer networks than FEWEST_WHOLE.
+        ValueError: there are fewer networks than FEWEST_WHOLE.
     """
     if len(measured) < FEWEST_WHOLE:
         raise ValueError(
             f"the table has {len(measured)} networks measured as wholes; the fit needs {FEWEST_WHOLE}"
         )
+    # Step 1: standardise, so that the penalty treats all features alike; a constant feature stays 0.
     scale = features.std(axis=0)
     scale[scale < 1e-9] = 1.0
     shift = features.mean(axis=0)
     rows = np.column_stack([np.ones(len(sums)), (features - shift) / scale])
+    # Step 2: fit with every penalty, and keep the fit that predicts left-out networks best.
     target = measured / sums - 1.0
     fits = [_ridge(rows, target, sums, measured, ridge) for ridge in RIDGES]
     coefficients, spread, errors = min(fits, key=lambda fit: float(np.mean(fit[2] ** 2)))
@@ -172,7 +185,11 @@ def fit_corrections(sums: Array, features: Array, measured: Array) -> Correction
 def _ridge(
     rows: Array, target: Array, sums: Array, measured: Array, ridge: float
 ) -> tuple[Array, Array, Array]:
-    """Coefficients, (X'X + ridge)^-1, and leave-one-out errors relative to what was measured."""
+    """A ridge fit: coefficients, (X'X + ridge I)^-1, and relative leave-one-out errors.
+
+    The latter need no further fits: without itself, the residual of network i is its residual / (1 - h_i),
+    with the leverage h_i = x_i' (X'X + ridge I)^-1 x_i.
+    """
     spread = np.linalg.inv(rows.T @ rows + ridge * np.eye(rows.shape[1])).astype(np.float64)
     coefficients = spread @ rows.T @ target
     leverage = np.einsum("ki,ij,kj->k", rows, spread, rows)
@@ -182,7 +199,7 @@ def _ridge(
 
 @dataclass(frozen=True)
 class Fit:
-    """A table ready to predict."""
+    """A fitted table, which predicts step times."""
 
     table: BlockTable
     times: PartTimes
@@ -190,11 +207,11 @@ class Fit:
 
     @property
     def error(self) -> float:
-        """Mean relative error of the measured networks, each predicted without itself."""
+        """Mean absolute relative error of the measured networks, each predicted by a fit without it."""
         return float(np.mean(np.abs(self.corrections.leave_one_out)))
 
     def predict(self, architecture: Architecture) -> tuple[float, float]:
-        """The step time ratio and its standard error.
+        """The predicted step time ratio and its standard error.
 
         Raises:
             ValueError: the architecture is not in the table's space.
@@ -205,7 +222,9 @@ class Fit:
 
 
 def fit_table(table: BlockTable) -> Fit:
-    """The table's entries and corrections.
+    """Fits the corrections of a table.
+
+    Networks whose timing is flagged as uncertain are left out, if enough others remain.
 
     Raises:
         ValueError: too few networks were measured as wholes.
@@ -224,5 +243,5 @@ def fit_table(table: BlockTable) -> Fit:
 
 
 def predictor(table: BlockTable) -> Predictor:
-    """A function from an architecture of the table's space to its step time ratio and the standard error."""
+    """A function from an architecture of the table's space to its step time ratio and standard error."""
     return partial(Fit.predict, fit_table(table))

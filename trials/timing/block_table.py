@@ -1,4 +1,4 @@
-"""Measured times of all blocks of a space under fixed conditions: what is kept, and in which file."""
+"""Tables of measured block times: their contents, conditions and files."""
 
 import hashlib
 import json
@@ -20,18 +20,18 @@ MAX_BYTES = 64 << 20
 
 @checked_dataclass(frozen=True, config=STRICT)
 class StepParts:
-    """Times of a training step's parts, in units of the reference network's step.
+    """Times of a training step's parts, in units of the reference network's whole step.
 
-    `top` is head, classifier and loss, both ways; `update` is the optimizer with all else that grows with the
-    parameters, and what a step costs besides.
+    `stem` and `top` (head, classifier and loss) are forward and backward together. `update` is the optimizer,
+    zeroing of gradients and all other time outside of the network.
     """
 
     stem: float
     forward: tuple[float, ...]  # of each block
-    backward: tuple[float, ...]
+    backward: tuple[float, ...]  # of each block
     top: float
     update: float
-    reference_seconds: float = Field(gt=0)  # of its step
+    reference_seconds: float = Field(gt=0)  # of the reference network's step
 
     @property
     def ratio(self) -> float:
@@ -41,7 +41,7 @@ class StepParts:
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
 class TableConditions:
-    """Under which conditions a table's times hold; where one of them differs, so do the times."""
+    """The conditions under which the times of a table hold; if one of them differs, so do the times."""
 
     space_id: str
     device_name: str
@@ -54,7 +54,7 @@ class TableConditions:
     torch: str
 
     def differences(self, other: "TableConditions") -> Iterator[str]:
-        """What differs, as sentences: these conditions are the table's."""
+        """A sentence for each condition that differs; `self` are the table's conditions."""
         for name, value in vars(self).items():
             if value != getattr(other, name, value):
                 yield f"{name}: the table has {value!r}, here it is {getattr(other, name)!r}"
@@ -62,7 +62,7 @@ class TableConditions:
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
 class PartedNetwork:
-    """A network whose step was measured in parts."""
+    """A network whose step was timed part by part."""
 
     architecture: Architecture
     parts: StepParts
@@ -70,7 +70,7 @@ class PartedNetwork:
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
 class WholeNetwork:
-    """A network whose step time was measured as a trial measures it."""
+    """A network whose step was timed as a whole, as in a trial."""
 
     architecture: Architecture
     step_time_ratio: float = Field(gt=0)
@@ -80,10 +80,11 @@ class WholeNetwork:
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
 class BlockTable:
-    """Networks that contain every block of the space, in parts, and others of it as wholes.
+    """Measured times of a space's blocks.
 
-    The first tell what each block takes inside a network, the second how far their sums are off. `provenance`
-    says when, where and with what this was measured.
+    `parted` networks together contain every block; they give each block's time inside a network. `whole`
+    networks show how far sums of such times are off. `provenance` says when, where and with which versions
+    this was measured.
     """
 
     format: Literal[1] = 1
@@ -101,12 +102,12 @@ class BlockTable:
 
     @property
     def reference_seconds(self) -> float:
-        """Of the reference network's step, the mean over all measurements."""
+        """Seconds of the reference network's step, the mean over all measurements."""
         return sum(network.parts.reference_seconds for network in self.parted) / len(self.parted)
 
 
 def space_id(space: SearchSpace) -> str:
-    """16 hexadecimal digits: equal for spaces of the same networks and reference, whatever their limits."""
+    """16 hexadecimal digits, equal for spaces with the same options and reference, whatever their limits."""
     mapping = to_mapping(space)
     mapping.pop("limits", None)
     mapping["reference"] = space.reference.architecture_id
@@ -114,15 +115,15 @@ def space_id(space: SearchSpace) -> str:
 
 
 def table_text(table: BlockTable) -> str:
-    """The table as JSON; reads back to an equal table."""
+    """The table as JSON text, which reads back to an equal table."""
     return json.dumps(to_mapping(table), indent=1) + "\n"
 
 
 def write_table(table: BlockTable, path: Path) -> None:
-    """Writes the file as a whole.
+    """Writes the table to a file, atomically.
 
     Raises:
-        ConfigError: it cannot be written there.
+        ConfigError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,10 +133,10 @@ def write_table(table: BlockTable, path: Path) -> None:
 
 
 def read_table(path: Path) -> BlockTable:
-    """The table of a file.
+    """Reads the table of a file.
 
     Raises:
-        ConfigError: there is none, or it is no table of ours.
+        ConfigError: there is no such file, or it holds no table of block times.
     """
     how = "; build one with nas measure --table SPACE"
     try:
@@ -156,14 +157,14 @@ def read_table(path: Path) -> BlockTable:
 
 
 def check_table(table: BlockTable, wanted: TableConditions, *, name: str, rebuild: str) -> None:
-    """Refuses a table of another space, device or conditions.
+    """Checks that a table was measured under the wanted conditions.
 
     Args:
-        name: what the table is called in the message.
+        name: the table's name in the message.
         rebuild: the command that builds the right one.
 
     Raises:
-        ConfigError: with all that differs, and the command.
+        ConfigError: it was not; the message lists all differences and the command.
     """
     if found := list(table.conditions.differences(wanted)):
         raise ConfigError(
@@ -174,6 +175,6 @@ def check_table(table: BlockTable, wanted: TableConditions, *, name: str, rebuil
 
 
 def default_table_path(conditions: TableConditions) -> Path:
-    """Where the table of these conditions lies unless told otherwise."""
+    """The default file of the table for these conditions."""
     digest = hashlib.sha256(json.dumps(vars(conditions), sort_keys=True).encode()).hexdigest()[:24]
     return default_cache().parent / "block_times" / f"{digest}.json"

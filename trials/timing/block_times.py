@@ -1,7 +1,7 @@
-"""Measures what a space's blocks take in a training step, so that any of its networks can be predicted.
+"""Measures the times of all blocks of a space, from which the step time of any of its networks is predicted.
 
-A few networks that together contain every block are run in parts, inside the real step; some uniformly drawn
-ones are then measured as a trial measures them, and tell how far sums of parts are off.
+A few networks that together contain every block are timed part by part, inside the real training step. Some
+uniformly drawn networks are then timed as wholes, as a trial does; they show how far sums of parts are off.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 
-COVERS = 2  # times that each block is measured, in other networks
-WHOLE_NETWORKS = 10  # two more parameters of the fit would want ten more
-WHOLE_SECONDS = 20.0  # of each, about; beside other work its ratio would take 40 rounds to be surer
-DRAWS = 1000  # for one more distinct network, before a small space is drawn from again
+COVERS = 2  # sets of networks that contain every block
+WHOLE_NETWORKS = 10  # networks timed as wholes; two more parameters of the fit would need ten more
+WHOLE_SECONDS = 20.0  # for each of them, about
+DRAWS = 1000  # attempts to find one more distinct network; then a small space is drawn from again
 
 OnProgress = Callable[[int, int], None]
 Clock = Callable[[], float]
@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, kw_only=True)
 class BlockMeasurement:
-    """What is to be measured, and where: all that `measure_block_times` needs besides its progress."""
+    """The settings of a measurement of block times."""
 
     space: SearchSpace
     conditions: TableConditions
@@ -55,7 +55,7 @@ def table_conditions(
     resolution: int,
     num_classes: int,
 ) -> TableConditions:
-    """The conditions under which a table's times hold, for steps by this recipe."""
+    """The conditions under which the times of a table hold, for steps by this recipe."""
     return TableConditions(
         space_id=space_id(space),
         device_name=device_name,
@@ -76,9 +76,9 @@ def measure_block_times(
     clock: Clock | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> BlockTable:
-    """Measures all blocks of the space; minutes. The caller sees to threads, and to quiet on a GPU.
+    """Measures all blocks of the space, which takes minutes; torch's generators are restored.
 
-    Random generators are left as they were.
+    The caller sets the number of threads, and makes sure that nobody else uses a GPU.
 
     Raises:
         ValueError: a network of the space does not work at the resolution.
@@ -86,16 +86,16 @@ def measure_block_times(
     check_resolution(wanted.space.reference, wanted.conditions.resolution)
     state = torch.get_rng_state()
     try:
-        bench = Bench(wanted, clock)
-        shown, drawn = covering(wanted), drawn_networks(wanted, wanted.whole_networks)
-        total = len(shown) + len(drawn)
+        timer = ReferenceTimer(wanted, clock)
+        covers, drawn = covering(wanted), drawn_networks(wanted, wanted.whole_networks)
+        total = len(covers) + len(drawn)
         parted, whole = [], []
         on_progress(0, total)
-        for architecture in shown:
-            parted.append(bench.parted(architecture))
+        for architecture in covers:
+            parted.append(timer.parted(architecture))
             on_progress(len(parted), total)
         for architecture in drawn:
-            whole.append(bench.whole(architecture))
+            whole.append(timer.whole(architecture))
             on_progress(len(parted) + len(whole), total)
     finally:
         torch.set_rng_state(state)
@@ -108,8 +108,8 @@ def measure_block_times(
     )
 
 
-class Bench:
-    """The reference network and the batch, which stay; beside them one network after another is measured."""
+class ReferenceTimer:
+    """Times networks relative to the reference network, which is built only once, on one batch."""
 
     def __init__(self, wanted: BlockMeasurement, clock: Clock | None) -> None:
         self.wanted = wanted
@@ -135,18 +135,18 @@ class Bench:
         )
 
     def parted(self, architecture: Architecture) -> PartedNetwork:
-        """One network's step in parts."""
+        """Times the parts of a network's step."""
         step = self._step(architecture)
         parts = measure_step_parts(
             step, self.reference, self.batch, clock=self.clock, warm_reference=self.warm_reference
         )
         self.warm_reference = True
         del step
-        give_back_freed_memory()  # as before a trial: the next network finds the memory it would find there
+        give_back_freed_memory()  # as between trials, so that the next network finds memory in the same state
         return PartedNetwork(architecture=architecture, parts=parts)
 
     def whole(self, architecture: Architecture) -> WholeNetwork:
-        """One network's step as in a trial."""
+        """Times a network's step as a whole, as in a trial."""
         step = self._step(architecture)
         measured = measure_step_time(
             step,
@@ -167,14 +167,14 @@ class Bench:
 
 
 def covering(wanted: BlockMeasurement) -> list[Architecture]:
-    """The networks whose steps are measured in parts: each block is in `covers` of them at least."""
+    """The networks to be timed part by part; every block is in at least `covers` of them."""
     rngs = [np.random.default_rng([wanted.seed, 0, cover]) for cover in range(wanted.covers)]
     resolution = wanted.conditions.resolution
     return [a for rng in rngs for a in covering_networks(wanted.space, resolution=resolution, rng=rng)]
 
 
 def drawn_networks(wanted: BlockMeasurement, number: int) -> list[Architecture]:
-    """Uniform draws, different as long as there are enough; fewer are the beginning of more."""
+    """Uniformly drawn networks, distinct if the space has enough; a smaller number gives the first ones."""
     conditions, space = wanted.conditions, wanted.space
     choices = space.choice_space(num_classes=conditions.num_classes, resolution=conditions.resolution)
     rng = np.random.default_rng([wanted.seed, 1])

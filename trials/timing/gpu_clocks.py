@@ -1,8 +1,8 @@
-"""A GPU's clock and why it is held back, sampled through NVML while a step is timed.
+"""Samples a GPU's clock, and the reasons why it is throttled, through NVML while a step is timed.
 
-A clock that moves moves both networks of an alternating measurement, but not by the same factor: memory-bound
-work hardly notices. Such a timing is flagged. Without the package nvidia-ml-py, a driver, or the right to ask
-it, nothing is sampled and nothing is said.
+A change of the clock changes the times of both networks of an alternating measurement, but not by the same
+factor, because memory-bound work hardly depends on it. Such a timing is flagged. Without the package
+nvidia-ml-py, a driver, or the permission to ask it, nothing is sampled or flagged.
 """
 
 import statistics
@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-STEADY = 0.02  # of the clock, between its slowest and its fastest sample
-# NVML's nvmlClocksEventReasons: those that say that the device could not do what it does in quiet.
+STEADY = 0.02  # largest relative difference between the slowest and the fastest sample of a steady clock
+# Bits of NVML's nvmlClocksEventReasons for throttling: the device was slower than it usually is.
 HELD_BACK = {
     0x08: "hardware slowdown",
     0x20: "thermal slowdown (software)",
@@ -26,14 +26,14 @@ HELD_BACK = {
 
 @dataclass
 class Clocks:
-    """What was sampled of one device; nothing where there is no `read`."""
+    """Samples of one device's clock; none where there is no `read`."""
 
     read: Callable[[], tuple[float, int]] | None = None  # SM clock in MHz, bits of HELD_BACK and others
     mhz: list[float] = field(default_factory=list)
     reasons: int = 0
 
     def sample(self, _: float = 0.0) -> None:
-        """Between two rounds; takes a fraction of a millisecond."""
+        """Takes a sample; to be called between two rounds. Takes a fraction of a millisecond."""
         if self.read is None:
             return
         clock, reasons = self.read()
@@ -42,12 +42,12 @@ class Clocks:
 
     @property
     def median_mhz(self) -> float | None:
-        """The middle of the sampled clocks; None where nothing was sampled."""
+        """The median of the samples; None where there are none."""
         return statistics.median(self.mhz) if self.mhz else None
 
     @property
     def flag(self) -> str | None:
-        """Why a timing meanwhile should be doubted; None if nothing says so."""
+        """The reasons why a timing in this time is uncertain; None if there are none."""
         found = [text for bit, text in HELD_BACK.items() if self.reasons & bit]
         if self.mhz and max(self.mhz) > (1 + STEADY) * min(self.mhz):
             found.append(f"clock between {min(self.mhz):.0f} and {max(self.mhz):.0f} MHz")
@@ -56,7 +56,7 @@ class Clocks:
 
 @contextmanager
 def watched_clocks(device: torch.device) -> Iterator[Clocks]:
-    """Clocks to be sampled inside; they stay empty on a CPU."""
+    """Clocks to sample from within the block; on a CPU they never have samples."""
     nvml = _nvml() if device.type == "cuda" else None
     if nvml is None:
         yield Clocks()
@@ -68,7 +68,7 @@ def watched_clocks(device: torch.device) -> Iterator[Clocks]:
 
 
 def driver_version() -> str | None:
-    """Of the NVIDIA driver; None where nobody tells."""
+    """The version of the NVIDIA driver; None where it is unknown."""
     nvml = _nvml()
     if nvml is None:
         return None
@@ -81,7 +81,7 @@ def driver_version() -> str | None:
 
 
 def _nvml() -> Any:
-    """The library, begun; None where it is missing or refuses."""
+    """The NVML module, initialised; None where it is missing or fails to initialise."""
     nvml = _import_nvml()
     if nvml is None:
         return None
@@ -101,7 +101,7 @@ def _import_nvml() -> ModuleType | None:
 
 
 def _reader(nvml: Any, device: torch.device) -> Callable[[], tuple[float, int]] | None:
-    """Reads clock and reasons of a device; None where the driver does not tell of it."""
+    """A function that reads a device's clock and throttling reasons; None where the driver refuses."""
     uuid = str(torch.cuda.get_device_properties(device).uuid)
 
     def read() -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""The inference time of a network, as its ratio to a reference network, measured alternately."""
+"""The inference time of a network, measured in turn with a reference network."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,13 +22,13 @@ def measure_inference_time(
     clock: Callable[[], float] | None = None,
     max_seconds: float | None = None,
 ) -> InferenceTime:
-    """Seconds of one forward pass on a batch of ready float input that lies on the device.
+    """Times one forward pass on a batch of normalised float input that lies on the device.
 
-    As `measure_step_time` does: chunks in turn with the reference (if there is one), the median of the
-    ratios, the thread's CPU time on CPU; on CUDA passes follow each other without waiting, and the chunk ends
-    when the device is done. Normalising the images and copying them to the device are no part of it, nor is
-    anything folded or compiled. Networks are timed in evaluation mode, batch norm with its running
-    statistics, and are left in the mode they were in.
+    Chunks of passes alternate with the reference's, and the median of the ratios counts, as in
+    `measure_step_time`. On a CPU the thread's CPU time is measured; on CUDA passes are launched without
+    waiting in between, and a chunk ends when the device is done. Not included are normalising images and
+    copying them to the device; nothing is folded or compiled. Networks are timed in evaluation mode and left
+    in the mode that they had.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn((batch_size, 3, resolution, resolution), generator=generator)
@@ -69,7 +69,10 @@ def _forward(
 
 @contextmanager
 def _evaluating(network: nn.Module | None) -> Iterator[None]:
-    """Each module's own mode is put back: a part of a network may be frozen."""
+    """Puts a network into evaluation mode within the block.
+
+    Afterwards each module gets back its own mode: parts of a network may be frozen.
+    """
     modes = {} if network is None else {module: module.training for module in network.modules()}
     for module in modes:
         module.training = False

@@ -1,8 +1,8 @@
-"""In which precision a trial computes, where its recipe leaves that open.
+"""Chooses the precision of trials whose recipe says `auto`.
 
-On CUDA bf16 autocast. On CPU bf16 pays where the processor multiplies it in hardware, and costs where it does
-not: a short probe decides, once for a processor, a torch and a reference network, so that every worker and
-every resumed run decides alike.
+On CUDA it is bf16 autocast. On a CPU, bf16 is faster only where the processor multiplies it in hardware. A
+short measurement decides, once for each processor model, version of torch and reference network; its result
+is stored, so that all workers and resumed runs decide alike.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ from trials.timing.alternating import alternate
 from trials.training.step import build_step
 from trials.training.synthetic_batch import SyntheticBatch
 
-PROBE_IMAGES = 32  # the batch hardly matters to the ratio
+PROBE_IMAGES = 32  # batch size, which hardly matters to the ratio
 PROBE_CLASSES = 10
 PROBE_SECONDS = 4.0
-WORTH_IT = 0.95  # bf16 must take at most so much of fp32's time
+MAX_RATIO = 0.95  # largest share of fp32's time at which bf16 is chosen
 
 
 def resolve_precision(
@@ -37,7 +37,10 @@ def resolve_precision(
     resolution: int,
     probe: Callable[[Architecture, int], float] | None = None,
 ) -> str:
-    """The precision that is asked for or, of `auto`, the faster one for training the reference network."""
+    """The recipe's precision or, for `auto`, the one that trains the reference network faster.
+
+    `probe` measures the time of bf16 over that of fp32; default: `step_time_of_bf16`.
+    """
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -48,11 +51,12 @@ def resolve_precision(
     if (known := _read(file)) is not None:
         return known
     file.parent.mkdir(parents=True, exist_ok=True)
-    with locked(file.with_suffix(".lock")):  # workers that start together agree
+    # Only one of the workers that start together measures; the others wait and read its result.
+    with locked(file.with_suffix(".lock")):
         if (known := _read(file)) is not None:
             return known
         ratio = (probe or step_time_of_bf16)(reference, resolution)
-        precision = "bf16" if ratio < WORTH_IT else "fp32"
+        precision = "bf16" if ratio < MAX_RATIO else "fp32"
         facts = {"of": key, "bf16_over_fp32": ratio, "precision": precision}
         DurableFiles().write(file, json.dumps(facts, indent=1).encode())
     return precision
@@ -67,10 +71,10 @@ def _read(file: Path) -> str | None:
 
 
 def step_time_of_bf16(reference: Architecture, resolution: int) -> float:
-    """Seconds of the reference's training step in bf16 autocast over those in fp32, on this core."""
+    """Time of the reference's training step in bf16 autocast over that in fp32, on this core."""
     device = torch.device("cpu")
     recipe = Recipe(epochs=1, batch_size=PROBE_IMAGES, resolution=Ramp(resolution, resolution))
-    random_state = torch.get_rng_state()  # a trial begins as if nobody had probed
+    random_state = torch.get_rng_state()  # restored below, so that a trial is the same with or without probe
     steps = {
         precision: build_step(
             reference, recipe, num_classes=PROBE_CLASSES, device=device, precision=precision

@@ -1,7 +1,8 @@
-"""The memory that a training step takes: python -m trials.timing.step_memory, with JSON on standard input.
+"""Measures the memory of a training step; as a program: python -m trials.timing.step_memory < request.json
 
-CUDA counts what it hands out. A CPU does not: there a process of its own takes two steps, and its largest
-resident set, less what it held before the network was built, is the step's. Only Linux tells that.
+On CUDA, torch counts the memory that it allocates. On a CPU nobody does: a process of its own takes two
+steps, and the step's memory is its peak resident set minus that before the network was built. Only Linux
+reports the peak.
 """
 
 import json
@@ -10,7 +11,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -22,12 +22,12 @@ from trials.recipe import Ramp, Recipe
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 
-STEPS = 2  # the second was seen to take up to 12 % more than the first, a third 3 % more than that
+STEPS = 2  # the second needs up to 12 % more memory than the first, a third only 3 % more than that
 STATUS = Path("/proc/self/status")
 
 
 def step_recipe(*, batch_size: int, resolution: int) -> Recipe:
-    """A recipe for taking single steps: a trial's optimizer and averaging at their defaults."""
+    """A recipe for single steps, with the default optimizer and averaging."""
     return Recipe(epochs=1, batch_size=batch_size, resolution=Ramp(resolution, resolution))
 
 
@@ -40,9 +40,13 @@ def step_memory(
     precision: str,
     device: torch.device,
 ) -> int | None:
-    """Bytes that two training steps of a fresh network take; None where the system does not tell.
+    """Peak memory in bytes of two training steps of a new network; None where the system does not report it.
 
-    Torch's random generators are left as they were. Raises as `cpu_step_memory` and as torch.
+    Torch's random generators are restored.
+
+    Raises:
+        torch.OutOfMemoryError, MemoryError: the steps do not fit in memory.
+        RuntimeError: as `cpu_step_memory`.
     """
     if device.type == "cpu":
         return cpu_step_memory(
@@ -65,11 +69,11 @@ def step_memory(
 def cpu_step_memory(
     architecture: Architecture, *, num_classes: int, batch_size: int, resolution: int, precision: str
 ) -> int | None:
-    """Bytes by which a process grows for two training steps; None where the system does not tell.
+    """Bytes by which a new process grows in two training steps; None where the system does not report it.
 
     Raises:
-        MemoryError: this machine has not that much left.
-        RuntimeError: the process failed in another way; with its last words.
+        MemoryError: this machine has less memory left.
+        RuntimeError: the process failed in another way; the message ends with its error output.
     """
     if sys.platform != "linux":
         return None
@@ -81,12 +85,8 @@ def cpu_step_memory(
         "precision": precision,
     }
     done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "trials.timing.step_memory",
-        ],  # -P: not a folder named trials where the user is
+        # -P: a folder named trials in the current directory must not be imported.
+        [sys.executable, "-P", "-m", "trials.timing.step_memory"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -103,7 +103,7 @@ def cpu_step_memory(
 
 
 def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, *, held: int) -> int:
-    """The most bytes that are allocated during two steps, less those `held` before the step was made."""
+    """Peak of the bytes allocated during two steps, minus those `held` before the step was built."""
     reset_peak_memory(step.device)
     for _ in range(STEPS):
         step(batch.images, batch.labels)
@@ -112,13 +112,14 @@ def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, *, held: int) ->
 
 
 def main() -> None:
-    """Takes the steps and prints how many bytes they took, or that they did not fit."""
+    """Takes the steps and prints how many bytes they took, or that they did not fit in memory."""
     request = json.loads(sys.stdin.read())
+    architecture = from_mapping(Architecture, request.pop("architecture"), name="standard input")
     taken: int | None = None
     refused: str | None = None
     try:
         with bounded_memory():
-            taken = _bytes_of_steps(**request)
+            taken = _bytes_of_steps(architecture, **request)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -127,20 +128,21 @@ def main() -> None:
 
 
 def _bytes_of_steps(
+    architecture: Architecture,
     *,
-    architecture: dict[str, Any],
     num_classes: int,
     batch_size: int,
     resolution: int,
     precision: str,
 ) -> int | None:
+    """The growth of this process; None where the system does not report it."""
+    # As a worker of a search: one thread, and freed memory is kept.
     torch.set_num_threads(1)
     keep_freed_memory()
     device = torch.device("cpu")
     before = _resident_bytes()
-    described = from_mapping(Architecture, architecture, name="standard input")
     recipe = step_recipe(batch_size=batch_size, resolution=resolution)
-    step = build_step(described, recipe, num_classes=num_classes, device=device, precision=precision)
+    step = build_step(architecture, recipe, num_classes=num_classes, device=device, precision=precision)
     batch = SyntheticBatch.random(
         batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
     )
@@ -151,10 +153,10 @@ def _bytes_of_steps(
 
 
 def _resident_bytes() -> int | None:
-    """What this process holds now, after which the kernel's record of the most begins anew.
+    """The resident set of this process in bytes; also resets the kernel's record of its peak.
 
-    getrusage would not do: a child's record begins with what its parent held. None where the system does not
-    let the record be reset.
+    None where the system does not allow the reset. getrusage does not help: a child's peak begins with its
+    parent's resident set.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")

@@ -1,7 +1,7 @@
-"""One real training step, divided: what its stem, each of its blocks, its top and its update take.
+"""Times the parts of a real training step: its stem, each of its blocks, its top and its update.
 
-A block that is timed by itself finds other caches and another allocator's state than in a network. Here the
-step is the real one, and marks are set where one part ends and the next begins; so the parts add up to it.
+A block that is timed by itself finds other caches and another state of the allocator than in a network. Here
+the whole step runs, with time marks between its parts, so that the parts add up to the step.
 """
 
 import statistics
@@ -24,11 +24,11 @@ from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 
 WARM_UP_CALLS = 2
-CHUNK_SECONDS = 0.1  # of the reference, beside each round of the candidate
+CHUNK_SECONDS = 0.1  # of either network in each round
 ROUNDS = 3
-STEPS_A_ROUND = 2  # at least
+MIN_STEPS = 2  # of the candidate in each round
 
-Marks = list[float]
+Marks = list[float]  # seconds, ascending
 
 
 def measure_step_parts(
@@ -39,14 +39,19 @@ def measure_step_parts(
     clock: Callable[[], float] | None = None,
     warm_reference: bool = False,
 ) -> StepParts:
-    """Each part's median over steps that are taken in turn with the reference's; both stay as they were.
+    """The median time of each part, over steps taken in turn with the reference's.
 
-    Single steps are 5 to 60 % too long now and then, mostly in one part: medians of parts do not see it, the
-    median of whole steps may. `warm_reference`: it has taken steps on this batch before.
+    Single steps are sometimes 5 to 60 % too long, mostly in one part. That does not change medians of parts,
+    but may change the median of whole steps. The state of both steps is restored.
+
+    Args:
+        clock: seconds, for tests; default: the device's.
+        warm_reference: the reference has taken steps on this batch before, and needs no warm-up.
     """
     device_clock = clock or clock_of(candidate.device)
     run_reference = partial(reference, batch.images, batch.labels)
     with undisturbed(candidate, reference), marked(candidate, clock) as (step, calls):
+        # Step 1: warm up both.
         warm_up = 0 if warm_reference else WARM_UP_CALLS
         for work, times in (
             (run_reference, warm_up),
@@ -54,28 +59,31 @@ def measure_step_parts(
         ):
             for _ in range(times):
                 seconds_per_call(work, 1, device_clock)
+        # Step 2: chunks in turn, beginning and ending with the reference.
         seconds = [_chunk(run_reference, device_clock, fewest=1)]
         for _ in range(ROUNDS):
-            _chunk(partial(step, batch.images, batch.labels), device_clock, fewest=STEPS_A_ROUND)
+            _chunk(partial(step, batch.images, batch.labels), device_clock, fewest=MIN_STEPS)
             seconds.append(_chunk(run_reference, device_clock, fewest=1))
+        # Step 3: medians of all parts and of the reference's chunks; only now are CUDA's events read.
         parts = medians_of([read() for read in calls[WARM_UP_CALLS:]])
     return _step_parts(parts, statistics.median(seconds))
 
 
 def _chunk(work: Callable[[], object], clock: Callable[[], float], *, fewest: int) -> float:
-    """Seconds of a call, the mean over as many as fill a chunk."""
+    """Mean seconds of a call, over as many calls as fill a chunk and at least `fewest`."""
     first = seconds_per_call(work, 1, clock)
     more = max(fewest, round(CHUNK_SECONDS / max(first, 1e-6))) - 1
     return (first + more * seconds_per_call(work, more, clock)) / (1 + more) if more else first
 
 
 def medians_of(calls: Sequence[Marks]) -> list[float]:
-    """Of each stretch between two marks, its median over the calls."""
+    """The median over the calls of each interval between two neighbouring marks."""
     stretches = [[end - begin for begin, end in pairwise(marks)] for marks in calls]
     return [statistics.median(column) for column in zip(*stretches, strict=True)]
 
 
 def _step_parts(stretches: list[float], reference_seconds: float) -> StepParts:
+    """The intervals between the marks of `marked`, sorted by part and divided by the reference's step."""
     before, stem, *parts, stem_backward, update = (seconds / reference_seconds for seconds in stretches)
     blocks = len(parts) // 2
     return StepParts(
@@ -92,17 +100,21 @@ def _step_parts(stretches: list[float], reference_seconds: float) -> StepParts:
 def marked(
     step: TrainingStep, clock: Callable[[], float] | None = None
 ) -> Iterator[tuple[Callable[[Tensor, Tensor], None], list[Callable[[], Marks]]]]:
-    """The step with marks, and for every call of it what reads its 2 N + 6 marks of N blocks (seconds).
+    """The step with time marks between its parts.
 
-    They are where begin: all, the stem, block 1 to N, the top, backward of block N to 1, of the stem, the
-    update; and the end.
+    For N blocks there are 2 N + 6 marks, in this order: the beginnings of the step, the stem, block 1 to N
+    and the top; the beginnings of backward of block N to 1 and of the stem, and of the update; the end.
+
+    Yields:
+        A function that takes a step, and a list to which every call of it adds a function that reads the
+        call's marks.
     """
     times = _Times(step.device, clock)
     calls: list[Callable[[], Marks]] = []
 
     def mark_output(module: nn.Module, inputs: Any, output: Tensor) -> None:
         times.mark()
-        output.register_hook(times.mark)  # called as soon as all of this tensor's gradient is there
+        output.register_hook(times.mark)  # called as soon as this tensor's gradient is complete
 
     def mark_input(module: nn.Module, inputs: Any) -> None:
         times.mark()
@@ -115,7 +127,8 @@ def marked(
 
     stem = step.network.stem
     blocks = [module for module in step.network.modules() if isinstance(module, (MBConv, FusedMBConv))]
-    first_weight = next(stem.parameters())  # its gradient is the last one of the backward pass
+    # The gradient of the stem's first weight is the last one that the backward pass computes.
+    first_weight = next(stem.parameters())
     handles = [stem.register_forward_pre_hook(mark_input)]
     handles += [module.register_forward_hook(mark_output) for module in (stem, *blocks)]
     handles.append(first_weight.register_post_accumulate_grad_hook(times.mark))
@@ -127,7 +140,7 @@ def marked(
 
 
 class _Times:
-    """Marks of one call: the clock's readings; on CUDA events on the stream, which wait for nothing."""
+    """Marks of one call: readings of the clock, or on CUDA events in the stream, which do not wait."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float] | None) -> None:
         self.on_cuda = device.type == "cuda" and clock is None
@@ -147,7 +160,7 @@ class _Times:
             self.marks.append(self.clock())
 
     def reader(self) -> Callable[[], Marks]:
-        """What returns this call's times; on CUDA to be called when the device has done the work."""
+        """A function that returns this call's times; on CUDA it must be called after the device is done."""
         marks, self.marks = self.marks, []
         if not self.on_cuda:
             return lambda: marks

@@ -1,4 +1,4 @@
-"""The step time S of a network, as its ratio to the space's reference network, measured alternately."""
+"""The training step time S of a network, measured in turn with the space's reference network."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,14 +25,20 @@ def measure_step_time(
     on_round: Callable[[float], None] | None = None,
     reference_batch: SyntheticBatch | None = None,
 ) -> StepTime:
-    """Seconds of the real training step (forward, loss, backward, update) on data that lies on the device.
+    """Times the real training step (forward, loss, backward, update) on a batch that lies on the device.
 
-    Chunks of steps alternate R C R C ... R between reference and candidate; each candidate chunk is divided
-    by both of its neighbours, so that drifts of the clock cancel, and the median of these ratios counts. The
-    limits are those of `alternate`. Without a reference the candidate is timed alone, and its ratio is 1.
-    Runs at learning rate 0, and puts both steps' state and torch's generators back: a network trains the same
-    whether it was timed or not. `reference_batch` is the reference's own where its images have another size;
-    default: the candidate's.
+    Chunks of steps alternate R C R C … R between reference and candidate. Each candidate chunk is divided by
+    both of its neighbours, so that drifts of the clock cancel, and the median of these ratios is the result
+    (`alternate`, whose limits `max_seconds`, `max_calls` and `fewest_rounds` are). Without a reference the
+    candidate is timed alone, and its ratio is 1.
+
+    Steps run at learning rate 0, and the state of both and of torch's generators is restored: a network
+    trains the same whether it was timed or not.
+
+    Args:
+        clock: seconds; default: the device's, see `clock_of`.
+        on_round: called after every round with the share (0-1) of the rounds that are done.
+        reference_batch: the reference's own batch, where its images have another size; default: `batch`.
     """
     steps = [candidate] if reference is None else [candidate, reference]
     batches = [batch, reference_batch or batch]
@@ -71,10 +77,7 @@ def measure_step_time(
 
 @contextmanager
 def undisturbed(*steps: TrainingStep) -> Iterator[None]:
-    """Inside, steps run at learning rate 0; afterwards all that they changed is as it was.
-
-    That is their tensors, and torch's random generators.
-    """
+    """Runs steps at learning rate 0 within the block, and restores their tensors and torch's generators."""
     kept = [(step, step.state()) for step in steps]
     cuda = [step.device for step in steps[:1] if step.device.type == "cuda"]
     with torch.random.fork_rng(devices=cuda):

@@ -1,4 +1,4 @@
-"""Step time and inference time as a trial measures them: against the run's reference, at a bounded cost."""
+"""Step time and inference time as a trial measures them: relative to the reference, at a limited cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,18 +13,19 @@ from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import InferenceTime, StepTime, Timing
 
-# Measuring step time costs so many seconds or so much of the trial, whichever is more; but has its rounds.
+# Measuring step time takes at most TIMING_SECONDS, or TIMING_SHARE of the trial if that is more, but at least
+# TIMING_ROUNDS rounds.
 TIMING_SECONDS = 1.0
 TIMING_SHARE = 0.05
 TIMING_ROUNDS = 3
 
-# A reference network's step by recipe, precision, classes, resolution and batch size.
+# From recipe, precision, number of classes, resolution and batch size to the reference network's step.
 ReferenceStep = Callable[[Recipe, str, int, int, int], TrainingStep]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTiming:
-    """The conditions under which one trial is timed; those that `timing` leaves open are the trial's own."""
+    """The conditions under which one trial is timed; where `timing` has None, the trial's own conditions."""
 
     timing: Timing
     recipe: Recipe
@@ -36,7 +37,7 @@ class TrialTiming:
     reference_step: ReferenceStep
 
     def step_time(self, step: TrainingStep, *, steps: int) -> StepTime:
-        """The step against the reference's; costs a share of the trial's `steps` at most."""
+        """Times the step relative to the reference's; the trial will train `steps` steps."""
         batch = SyntheticBatch.random(
             batch_size=self._batch_size,
             resolution=self._resolution,
@@ -66,7 +67,7 @@ class TrialTiming:
         )
 
     def inference_time(self, step: TrainingStep) -> InferenceTime:
-        """A forward pass of `timing.inference_batch_size` images against the reference's."""
+        """Times a forward pass of `timing.inference_batch_size` images relative to the reference's."""
         return measure_inference_time(
             step.network,
             self._reference().network,
