@@ -1,1 +1,1 @@
-"""Which device a process uses, and whose turn it is."""
+"""Devices: their names, memory and clocks, and their exclusive use while timing."""

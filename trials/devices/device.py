@@ -1,4 +1,4 @@
-"""The device a trial runs on: its name, its precision, its memory and its clock."""
+"""The device that a trial runs on: slot, name, autocast, memory and clock."""
 
 import ctypes
 import os
@@ -17,16 +17,16 @@ from trials.devices.lock_files import FOLDER
 from trials.devices.memory_bound import KIB, available_bytes, kib_of
 from trials.trial import DeviceInfo, Slot
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT_BYTES = 1 << 30
-PLENTY = 0.5  # times what this process holds
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
+KEPT_BYTES = 1 << 30  # blocks up to this size come from the heap, which is trimmed only beyond it
+PLENTY = 0.5  # share of this process's memory that is plenty if the machine has as much left
 
 
 def claim(slot: Slot) -> torch.device:
-    """Makes this process the slot's worker: one thread and, where the slot names one, one core on CPU.
+    """Makes this process the slot's worker; on a CPU with one thread, on the slot's core if it names one.
 
-    Two one-thread trials on two cores do a third more work than one two-thread trial, and a second spinning
-    OpenMP team on the same cores slows both many times over.
+    Two trials of one thread on two cores do a third more work than one trial of two threads; and two teams
+    of spinning OpenMP threads on the same cores slow each other down many times.
     """
     device = torch.device(slot.device)
     if device.type == "cpu":
@@ -40,9 +40,9 @@ def claim(slot: Slot) -> torch.device:
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc to keep what is freed; whether it is there to be told.
+    """Tells glibc to keep freed memory for later use; returns false where there is no glibc.
 
-    By default every large activation is a fresh mapping, whose pages the kernel zeroes one by one.
+    By default every large activation is a new memory mapping, whose pages the kernel zeroes one by one.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -52,9 +52,9 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Returns what glibc kept to the system, unless the machine has plenty left.
+    """Returns freed memory that glibc kept to the system, unless the machine has plenty left.
 
-    The next network may be a small one, but getting as much memory again costs a trial up to seconds.
+    The next network may need less, but to get the memory back from the system takes a trial up to seconds.
     """
     held, left = kib_of(Path("/proc/self/status"), "VmRSS"), available_bytes()
     if held is not None and left is not None and left > PLENTY * held * KIB:
@@ -71,21 +71,21 @@ def available_cores() -> list[int]:
 
 
 def use_all_cores() -> None:
-    """For work that has a CPU to itself: a thread on each core, or as many as OMP_NUM_THREADS asks for."""
+    """Sets one thread per core, or OMP_NUM_THREADS, for work that has the CPU to itself."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     torch.set_num_threads(int(asked) if asked.isdigit() and int(asked) else len(available_cores()))
     keep_freed_memory()
 
 
 def available_slots() -> list[Slot]:
-    """This machine's slots: one per CUDA device, else one per core, each on a core of its own."""
+    """This machine's slots: one per CUDA device or, without any, one per core."""
     if gpus := torch.cuda.device_count():
         return [Slot(index=i, device=f"cuda:{i}") for i in range(gpus)]
     return [Slot(index=i, core=core) for i, core in enumerate(available_cores())]
 
 
 def device_info(slot: Slot) -> DeviceInfo:
-    """Name and identity of the slot's device, and the host's name."""
+    """Model and id of the slot's device, and the host's name."""
     host = socket.gethostname()
     device = torch.device(slot.device)
     if device.type == "cuda":
@@ -101,7 +101,7 @@ def this_device() -> str:
 
 
 def lock_of(device: torch.device, *, folder: Path = FOLDER) -> DeviceLock:
-    """The lock of a GPU, or of the one core to which this process is bound; else it excludes nobody."""
+    """The lock of a GPU, or of the core that this process is bound to; without either it locks nothing."""
     if device.type == "cuda":
         uuid = str(torch.cuda.get_device_properties(device).uuid)
         return DeviceLock(uuid, folder=folder, synchronise=partial(torch.cuda.synchronize, device))
@@ -110,7 +110,7 @@ def lock_of(device: torch.device, *, folder: Path = FOLDER) -> DeviceLock:
 
 
 def cpu_name() -> str:
-    """The processor's model name as the system gives it."""
+    """The processor's model name as the system reports it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -121,19 +121,22 @@ def cpu_name() -> str:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which the forward pass runs; bf16 needs no gradient scaler."""
+    """The autocast context of a forward pass, empty for fp32; bf16 needs no gradient scaler."""
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether that is what an error says; torch's CPU allocator has no exception class of its own."""
+    """True if an error means that memory ran out; torch's CPU allocator raises a plain RuntimeError."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def clock_of(device: torch.device) -> Callable[[], float]:
-    """Seconds of work: the thread's CPU time on CPU (neighbours do not count), synchronised time on CUDA."""
+    """A clock in seconds: wall time after synchronising on CUDA; on a CPU the thread's CPU time.
+
+    The latter does not run while other processes use the core.
+    """
     if device.type == "cpu":
         return time.thread_time
 
@@ -145,11 +148,11 @@ def clock_of(device: torch.device) -> Callable[[], float]:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Starts a new peak-memory measurement where the device has one."""
+    """Starts a new measurement of peak memory, on devices that support it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes at most allocated since the reset; None on CPU, which does not tell."""
+    """Peak of the bytes allocated since the last reset; None on a CPU, which has no such record."""
     return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None

@@ -1,15 +1,16 @@
-"""Exclusive use of a device while timing, between all processes of a host, also of other runs and users.
+"""Exclusive use of a device for timing, among all processes of a host, including other runs and users.
 
-Trainers share a device, timers have it alone. Both join one queue of numbered places; each place is a file,
-held with a kernel lock by whoever stands in it:
+Trainers share a device; timers use it exclusively. It is a readers-writer lock with a turnstile: everybody
+joins one queue of numbered places, and each place is a file that the process in it holds a kernel lock on:
 
-    place 7 → … → place 1 → place 0 → device
+    place 7 → … → place 1 → place 0 (the turnstile) → device
 
-Everybody takes the next place before leaving the own one, so nobody overtakes and nobody starves. Timers hold
-place 0 and the device exclusively, trainers hold both shared: several pass at a time. A trainer that has the
-device finds place 0 taken exclusively only while a timer waits there, and then gives way. Places are taken in
-one direction and nobody who has the device waits for anything, so there is no circle of waiting; and the
-kernel frees the place of whoever dies.
+A process takes the next place before it leaves its own, so nobody overtakes and nobody starves. Timers lock
+place 0 and the device exclusively; trainers lock both shared, so that several pass at a time. A training
+process finds place 0 locked exclusively only if a timer waits there for the device, and then gives way.
+
+There is no deadlock: places are taken in one direction, and whoever has the device waits for nothing. The
+kernel releases the locks of a process that dies.
 """
 
 import hashlib
@@ -28,18 +29,23 @@ from trials.devices.lock_files import FOLDER, NoLocksError, is_locked, try_lock,
 Role = Literal["training", "timing"]
 OnWait = Callable[[float], object]
 
-PLACES = 8  # who comes when all are taken waits for the last one, in no order
-FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two looks at a place that is taken
+PLACES = 8  # processes that find all of them taken compete for the last one, in no order
+FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two attempts to take a place; they grow
 SECONDS_BETWEEN_HEARTBEATS = 0.5
-SECONDS_BETWEEN_LOOKS = 0.001  # of a trainer: a look takes place 0 for a moment, in which no timer gets it
-PATIENCE_SECONDS = 600.0  # a holder that was stopped, or hangs, must not stop everybody else
+# Between two looks of a trainer at place 0: a look locks the place for a moment, which delays timers.
+SECONDS_BETWEEN_LOOKS = 0.001
+PATIENCE_SECONDS = 600.0  # then a process goes ahead without the lock, as its holder seems to hang
 
 
 class DeviceLock:
-    """One device, as one process uses it: not at all, for training, or for timing.
+    """One process's lock of one device, held for training (shared), for timing (exclusive), or not at all.
 
-    Use one object in a process for a device; two wait for each other. `synchronise` waits for the device's
-    own queue of work and is called before it is handed over. Without a `device_id` nothing is excluded.
+    A process must use one object per device, because two would wait for each other.
+
+    Args:
+        device_id: identifies the device on this host; None: nothing is locked.
+        synchronise: waits until the device has done the work queued by this process; called before release.
+        patience_seconds: the longest wait, after which a warning is given and the device used without a lock.
     """
 
     def __init__(
@@ -51,25 +57,27 @@ class DeviceLock:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.role: Role | None = None
-        self.waited_seconds = 0.0  # in all
+        self.waited_seconds = 0.0  # in total
         self._files = () if device_id is None else _files(device_id, folder)
         self._synchronise = synchronise
         self._patience = patience_seconds
-        self._place: int | None = None  # descriptors: where it stands, or the device
-        self._front: int | None = None  # place 0, open and not locked, while it trains
+        # File descriptors: of the place in the queue or the device that is held; and while training, of
+        # place 0, open but not locked, to look for waiting timers.
+        self._place: int | None = None
+        self._front: int | None = None
         self._next_look = 0.0
         _LOCKS.add(self)
 
     @property
     def is_exclusive(self) -> bool:
-        """Whether nobody else can use the device now."""
+        """True while no other process can use the device."""
         return self.role == "timing" and self._place is not None
 
     @contextmanager
     def timing(self, on_wait: OnWait = lambda seconds: None) -> Iterator[float]:
-        """Has the device alone for the block; the value is the seconds waited for that.
+        """Uses the device exclusively for the block; yields the seconds waited for it.
 
-        Inside `training` the training is interrupted: it gives the device up, and waits for it afterwards.
+        Inside a `training` block, training gives up the device and waits for it again afterwards.
         """
         if self.role == "timing":
             yield 0.0
@@ -85,7 +93,7 @@ class DeviceLock:
 
     @contextmanager
     def training(self, on_wait: OnWait = lambda seconds: None) -> Iterator["DeviceLock"]:
-        """Shares the device with other trainers for the block, which calls `give_way` every few steps."""
+        """Shares the device with other trainers for the block, which must call `give_way` every few steps."""
         assert self.role is None, f"training inside {self.role}"
         self._acquire("training", on_wait)
         try:
@@ -94,20 +102,20 @@ class DeviceLock:
             self.release()
 
     def give_way(self, on_wait: OnWait = lambda seconds: None) -> float:
-        """Lets those go first who wait for the device, if any; the seconds that took."""
+        """Lets waiting timers use the device first; returns the seconds waited, 0 if there are none."""
         return self._acquire("training", on_wait) if self.is_wanted() else 0.0
 
     def is_wanted(self) -> bool:
-        """Whether a timer waits for the device that this trainer holds. Takes microseconds."""
+        """True if a timer waits for the device that this trainer holds. Takes microseconds."""
         if self._front is None or (now := time.monotonic()) < self._next_look:
             return False
         self._next_look = now + SECONDS_BETWEEN_LOOKS
         return is_locked(self._front)
 
     def queue(self, role: Role) -> Generator[float, None, None]:
-        """Waits until the device is held in this role; meanwhile yields the seconds waited, now and then.
+        """Waits until the device is held in this role; meanwhile yields the seconds waited as heartbeats.
 
-        What was held before is given up first. Whoever stops early leaves the queue.
+        Whatever was held is released first. Closing the generator early leaves the queue.
         """
         self.release()
         started = last_heartbeat = now = time.monotonic()
@@ -115,6 +123,7 @@ class DeviceLock:
         try:
             with closing(self._walk(role)) as walk:
                 for _ in walk:
+                    # The next place is taken: give up, send a heartbeat, or wait a little longer than before.
                     if now - started > self._patience:
                         _warn(f"waited {self._patience:.0f} s for the device, which somebody holds")
                         break
@@ -132,13 +141,14 @@ class DeviceLock:
         self.role = role
 
     def _walk(self, role: Role) -> Generator[None, None, None]:
-        """Goes from the last place to the device; yields whenever the next one is taken."""
+        """Walks the queue from the last place to the device; yields whenever the next place is taken."""
         arrived = False
         try:
             for number, file in enumerate(self._files):
-                is_shared = role == "training" and number >= len(self._files) - 2
+                is_shared = role == "training" and number >= len(self._files) - 2  # place 0 and the device
                 while (taken := try_lock(file, shared=is_shared)) is None:
                     yield
+                # Only now, with the next place taken, leave the old one.
                 left, self._place = self._place, taken
                 if left is not None:
                     self._leave(left, keeps_open=role == "training" and file is self._files[-1])
@@ -148,6 +158,7 @@ class DeviceLock:
                 self._close()
 
     def _leave(self, descriptor: int, *, keeps_open: bool) -> None:
+        """Unlocks a place; a trainer keeps place 0 open, to look whether timers wait in it."""
         if keeps_open:
             unlock(descriptor)
             self._front = descriptor
@@ -155,6 +166,7 @@ class DeviceLock:
             os.close(descriptor)
 
     def _acquire(self, role: Role, on_wait: OnWait) -> float:
+        """Waits for the device in a role and returns the seconds waited."""
         before = self.waited_seconds
         with closing(self.queue(role)) as queue:  # whatever on_wait raises, the place is free at once
             for seconds in queue:
@@ -162,7 +174,7 @@ class DeviceLock:
         return self.waited_seconds - before
 
     def release(self) -> None:
-        """Gives up what is held, if anything; a trainer's queued work is done by then."""
+        """Releases whatever is held, after a trainer's queued work is done."""
         try:
             if self.role == "training":
                 self._synchronise()
@@ -178,7 +190,8 @@ class DeviceLock:
 
 
 def core_id(core: int) -> str:
-    """Identifies one core of this machine, whatever its containers call themselves."""
+    """An id of a core of this machine that is the same in all of its containers."""
+    # Containers have host names of their own, but share the kernel and so the id of its boot.
     try:
         machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -187,7 +200,7 @@ def core_id(core: int) -> str:
 
 
 def _files(device_id: str, folder: Path) -> tuple[Path, ...]:
-    """The files of the places, the last place first, and then the device's."""
+    """The files of a device's queue in walking order: from the last place to place 0, then the device."""
     name = hashlib.sha256(device_id.encode()).hexdigest()[:24]
     return tuple(
         folder / f"{name}.{end}" for end in (*(f"place{i}" for i in reversed(range(PLACES))), "device")
@@ -199,14 +212,14 @@ _warned: set[str] = set()
 
 
 def _warn(reason: str) -> None:
-    """Says once what is amiss."""
+    """Warns once for each reason that timing may not be exclusive."""
     if reason not in _warned:
         _warned.add(reason)
         warnings.warn(f"others may use the device while it is timed: {reason}", RuntimeWarning, stacklevel=2)
 
 
 def _forget() -> None:
-    """In a forked process: the parent's locks are not held on by its children."""
+    """Drops the parent's locks in a forked child, whose copies of the descriptors would keep them locked."""
     for lock in _LOCKS:
         lock.role = None
         lock._close()

@@ -1,4 +1,4 @@
-"""Kernel locks on files in a folder that all users of a host share."""
+"""Kernel locks (flock) on files in a folder that all users of a host share."""
 
 import errno
 import os
@@ -13,23 +13,23 @@ try:
 except ImportError:  # no POSIX system
     fcntl = None  # type: ignore[assignment]
 
-# Not what TMPDIR says: that differs between users and batch jobs, and they are to meet here.
+# Not TMPDIR: it differs between users and batch jobs, and all of them must find the same files.
 FOLDER = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / "nas-device-locks"
-OPENING_ATTEMPTS = 50  # of a file that somebody is creating or removing at this moment
+OPENING_ATTEMPTS = 50  # to open a file that another process is creating or removing at the moment
 SECONDS_BETWEEN_ATTEMPTS = 0.002
 
 
 class NoLocksError(OSError):
-    """This system, or this folder, has no locks for us."""
+    """The system or the folder does not support file locks."""
 
 
 def try_lock(path: Path, *, shared: bool) -> int | None:
-    """A descriptor that holds the lock of the file until it is closed; None if somebody else holds it.
+    """A descriptor that holds the file's lock until it is closed; None if another process holds it.
 
-    The file is created if need be. The kernel closes the descriptor of whoever dies.
+    The file is created if necessary. When a process dies, the kernel closes its descriptors.
 
     Raises:
-        NoLocksError: locks are not to be had there.
+        NoLocksError: the system or the folder does not support locks.
     """
     if fcntl is None:
         raise NoLocksError("this system has no file locks")
@@ -49,7 +49,7 @@ def try_lock(path: Path, *, shared: bool) -> int | None:
 
 
 def is_locked(descriptor: int) -> bool:
-    """Whether somebody else holds the lock of a file, which this open descriptor does not, exclusively."""
+    """True if another process holds the file's lock exclusively; this descriptor must not hold it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -59,12 +59,12 @@ def is_locked(descriptor: int) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Lets go of the lock and keeps the file open."""
+    """Releases the lock and keeps the file open."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _is_still_there(descriptor: int, path: Path) -> bool:
-    """Whether the others would open the same file: one that was removed excludes nobody."""
+    """True if the path still leads to the open file: the lock of a removed file excludes nobody."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:
@@ -72,13 +72,16 @@ def _is_still_there(descriptor: int, path: Path) -> bool:
 
 
 def _touch(descriptor: int) -> None:
-    """What cleans temporary folders takes files that nobody has used for days."""
+    """Marks the file as used, because cleaners of /tmp remove files that were unused for days."""
     with suppress(OSError):  # another user's file that we may only read
         os.utime(descriptor)
 
 
 def _opened(path: Path) -> int:
-    """A descriptor of a plain file that no symbolic link led to, whoever it belongs to."""
+    """A descriptor of a regular file, whoever owns it; symbolic links are refused.
+
+    Otherwise another user could link the file's name to a file of ours.
+    """
     for _ in range(OPENING_ATTEMPTS):
         try:
             folder = _opened_folder(path.parent)
@@ -87,7 +90,7 @@ def _opened(path: Path) -> int:
             finally:
                 os.close(folder)
         except (FileNotFoundError, FileExistsError, PermissionError) as error:
-            # Somebody is creating or removing it; or it is none of our business, which the last attempt says.
+            # Another process is creating or removing it; if there is another reason, the last attempt raises.
             last = error
             time.sleep(SECONDS_BETWEEN_ATTEMPTS)
         except OSError as error:
@@ -100,7 +103,7 @@ def _opened(path: Path) -> int:
 def _opened_folder(path: Path) -> int:
     try:
         path.mkdir(mode=0o777)
-        path.chmod(0o1777)  # for everyone, whatever the umask says; each may remove their own files only
+        path.chmod(0o1777)  # writable for everyone, whatever the umask; each may remove only their own files
     except FileExistsError:
         pass
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -115,7 +118,7 @@ def _opened_in(folder: int, name: str) -> int:
         descriptor = os.open(name, os.O_RDONLY | flags, dir_fd=folder)  # enough for the kernel's lock
     except FileNotFoundError:
         descriptor = os.open(name, os.O_RDWR | flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
-        os.fchmod(descriptor, 0o666)  # whatever the umask says
+        os.fchmod(descriptor, 0o666)  # whatever the umask
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NoLocksError(errno.EINVAL, "this is no plain file")

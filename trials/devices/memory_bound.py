@@ -1,15 +1,15 @@
-"""The memory that this machine has left, and a bound on what a process takes of it (Linux only)."""
+"""The memory that this machine has left, and a limit on how much of it a process takes (Linux only)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SHARE = 0.9  # of what is left: the rest is for whoever else works here
+SHARE = 0.9  # of the memory left that a process may take; the rest is for others
 KIB = 1024
 
 
 def available_bytes() -> int | None:
-    """What can still be allocated without swapping: the machine's, or less where a container is limited."""
+    """Bytes that can still be allocated without swapping, within the container's limit; None if unknown."""
     available = kib_of(Path("/proc/meminfo"), "MemAvailable")
     if available is None:
         return None
@@ -17,7 +17,7 @@ def available_bytes() -> int | None:
 
 
 def _left_in_container() -> Iterator[int]:
-    """What the limit of a control group leaves, version 2 and version 1; cached files make room."""
+    """Bytes left below the limit of a control group (version 2, version 1); file caches count as free."""
     for folder, limit, usage, cached in (
         ("", "memory.max", "memory.current", "inactive_file"),
         ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -34,9 +34,10 @@ def _left_in_container() -> Iterator[int]:
 
 @contextmanager
 def bounded_memory(share: float = SHARE) -> Iterator[None]:
-    """Inside, allocating more than that share of what is left raises; else the kernel would end processes.
+    """Limits this process's allocations within the block to a share (0-1) of the memory that is left.
 
-    An allocation that is refused is a MemoryError, or torch's RuntimeError (`is_out_of_memory` knows both).
+    Beyond it, allocating raises MemoryError or torch's RuntimeError (`is_out_of_memory` recognises both).
+    Without a limit the kernel would kill processes.
     """
     held, left = kib_of(Path("/proc/self/status"), "VmData"), available_bytes()
     if held is None or left is None:
@@ -56,7 +57,7 @@ def bounded_memory(share: float = SHARE) -> Iterator[None]:
 
 
 def kib_of(path: Path, name: str) -> int | None:
-    """The KiB that a file of /proc gives under that name; None where there is no such file or name."""
+    """The number of KiB under a name in a file of /proc; None where there is no such file or name."""
     try:
         lines = path.read_text().splitlines()
     except OSError:

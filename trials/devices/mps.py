@@ -1,22 +1,22 @@
-"""CUDA's multi-process service: where it runs, processes on one GPU compute at once, elsewhere in turns.
+"""Detects CUDA's multi-process service (MPS), with which processes on one GPU compute at the same time.
 
-A process uses it of itself, by the folder of its pipes; all that is to do is to say whether it is there.
+Without it they compute in turns. CUDA uses the service by itself wherever it finds the folder of its pipes.
 """
 
 import os
 from pathlib import Path
 
-FOLDER = "/tmp/nvidia-mps"  # unless the variable names another
+FOLDER = "/tmp/nvidia-mps"  # the default, where VARIABLE is not set
 VARIABLE = "CUDA_MPS_PIPE_DIRECTORY"
 START = "nvidia-cuda-mps-control -d"
 
 
 def mps_runs() -> bool:
-    """Whether its control daemon lives on this host, as this process would find it."""
+    """True if the service's control daemon runs on this host and this process would find it."""
     pid_file = Path(os.environ.get(VARIABLE) or FOLDER) / "nvidia-cuda-mps-control.pid"
     try:
         os.kill(int(pid_file.read_text()), 0)
-    except PermissionError:  # it lives, and is somebody else's
+    except PermissionError:  # it runs, for another user
         return True
     except (OSError, ValueError, OverflowError):
         return False

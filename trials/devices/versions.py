@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def installed_version(package: str) -> str | None:
-    """None where it is not installed."""
+    """The version of a package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
