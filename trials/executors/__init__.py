@@ -1,1 +1,1 @@
-"""Ways to run trials: functions of one shape, exchangeable for each other."""
+"""Executors: interchangeable functions that run trials in this process, on Ray, or in simulated time."""

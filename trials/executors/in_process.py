@@ -10,18 +10,18 @@ from trials.trial import Event, Execute, Progress, Slot, StartWorker, TimingPart
 
 
 def in_process(*, device: str | None = None, timing_device: str | None = None) -> Execute:
-    """Execute on `device` (default: the first CUDA device if there is one, else the CPU).
+    """An executor on `device` (default: the first CUDA device if there is one, else the CPU).
 
-    Step time counts on the model `timing_device` alone, of which the device must then be (None: on any).
+    With `timing_device`, the model on which step time counts, the device must be of that model.
     """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         slot = Slot(index=0, device=device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
-        # No core is claimed on CPU: this process is the caller's.
+        # The slot names no core: the process belongs to the caller and must not be bound to one.
         run_trial = start_worker(slot)
         check_devices([getattr(run_trial, "device_name", None)], timing_device)
         for trial in trials:
-            # One trial at a time: whenever the next is asked for, none is in flight.
+            # A None asks to wait for a trial in flight, and there is none between two trials.
             assert trial is not None, "told to wait with nothing in flight"
             for event in run_trial(trial):
                 assert not isinstance(event, TimingPart), "only whole trials are run"

@@ -1,4 +1,4 @@
-"""Runs trials on persistent Ray actors, one per device slot, on this machine or on a cluster."""
+"""Runs trials on persistent Ray actors, one for each device slot of this machine or of a cluster."""
 
 import os
 import re
@@ -13,7 +13,9 @@ from trials.executors.ray_pool import STALL_SECONDS, Pool, WorkersError
 from trials.trial import Event, Execute, Notice, Slot, StartWorker, Trial
 
 CONNECT_SECONDS = 5.0
-_Slots = tuple[list[Slot], Callable[[], list[Slot]] | None]  # and how to ask for those that have joined
+# The slots now, and a function that gives all slots including those of nodes that joined later (None: a local
+# Ray, which does not grow).
+_Slots = tuple[list[Slot], Callable[[], list[Slot]] | None]
 
 
 def ray_actors(
@@ -24,11 +26,15 @@ def ray_actors(
     per_device: int = 1,
     stall_seconds: float = STALL_SECONDS,
 ) -> Execute:
-    """Execute on `workers` actors of a local Ray, or of the cluster at `address`.
+    """An executor on `workers` actors (default: one per slot) of a local Ray, or of the cluster at `address`.
 
-    A slot is a whole GPU where there are any, else a core; or one of `per_device` on each, which give way to
-    one another while step time is measured. `workers` defaults to all slots. Trials are timed on devices of
-    the model `timing_device` alone (None: all devices must be of one model; ANY: on any).
+    A slot is a GPU or, without any, a core; with `per_device` slots on each, workers give way to one another
+    while step time is measured.
+
+    Args:
+        timing_device: the model on which step time counts and is measured; None: all devices must be of one
+            model; ANY: any.
+        stall_seconds: as for `Pool`.
     """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
@@ -52,23 +58,23 @@ def ray_actors(
 def connected(
     address: str | None, workers: int | None, per_device: int, *, option: str = "--workers"
 ) -> Iterator[_Slots]:
-    """The slots of a cluster that is joined, or of a local Ray that ends with the block.
+    """Connects to a Ray cluster, or starts a local Ray that ends with the block; yields its slots.
 
-    `option`: what the user asked for `workers` with.
+    `option` is the command-line option that `workers` came from, for messages.
     """
 
     def cluster_slots() -> list[Slot]:
-        """Those that there are now, of the `workers` that were asked for."""
+        """The slots that the cluster has now, at most `workers`."""
         return _cluster_slots(ray.cluster_resources(), per_device)[:workers]
 
     if address is None:
-        # Read when ray is first imported, here and in the processes that it starts: a local Ray then listens
-        # on the loopback interface alone. A cluster that is joined must be reachable, so it is left as it is.
+        # With this, a local Ray listens on the loopback interface alone. Ray reads it when it is first
+        # imported, here and in its own processes. A cluster must be reachable, so there it is not set.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
     from ray.exceptions import RayError
 
-    if ray.is_initialized():  # the caller's own Ray, as in a notebook: used, and left running
+    if ray.is_initialized():  # the caller's own Ray, as in a notebook, is used and left running
         yield _enough(cluster_slots(), workers), cluster_slots
     elif address is not None:
         _check_reachable(address)
@@ -84,7 +90,7 @@ def connected(
         slots = _local_slots(workers, per_device, option)
         with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
             ray.init(
-                address="local",  # never a stranger's Ray that happens to run here
+                address="local",  # a new one, never another user's Ray that happens to run here
                 num_cpus=len(slots),
                 num_gpus=len(slots) if slots[0].device.startswith("cuda") else 0,
                 include_dashboard=False,
@@ -99,9 +105,13 @@ def connected(
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself tries an address that nobody listens at for minutes."""
+    """Checks that somebody listens at the address, because Ray itself would try for minutes.
+
+    Raises:
+        WorkersError: nobody does.
+    """
     match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
-    if match is None:  # auto, local, or a name of Ray's own: it answers at once
+    if match is None:  # "auto" or another name that Ray itself resolves at once
         return
     try:
         socket.create_connection((match[1], int(match[2])), timeout=CONNECT_SECONDS).close()
@@ -113,29 +123,35 @@ def _check_reachable(address: str) -> None:
 
 
 def _local_slots(workers: int | None, per_device: int, option: str = "--workers") -> list[Slot]:
+    """The first `workers` slots of this machine, `per_device` on each device."""
     devices = available_slots()
     kind = "GPU" if devices and devices[0].device.startswith("cuda") else "core"
-    # A first worker on each device before a second one on any.
+    # Every device gets its first worker before any gets a second.
     slots = [replace(slot, index=i) for i, slot in enumerate(devices * per_device)]
     chosen = slots[: _checked(workers, len(devices), per_device, kind, option)]
-    # Ray shows each actor its own GPU alone, which it sees as the first.
+    # Ray hides all other GPUs from an actor, so that its own is the first.
     return [replace(slot, device="cuda:0") if kind == "GPU" else slot for slot in chosen]
 
 
 def _cluster_slots(resources: Mapping[str, float], per_device: int) -> list[Slot]:
-    """Slots of a cluster. No core is claimed: actors of several nodes share the numbers."""
+    """Slots of a cluster; they name no cores, because Ray and not this process chooses their nodes."""
     if gpus := int(resources.get("GPU", 0)):
         return [Slot(index=i, device="cuda:0") for i in range(gpus * per_device)]
     return [Slot(index=i) for i in range(int(resources.get("CPU", 0)))]
 
 
 def _enough(slots: list[Slot], workers: int | None) -> list[Slot]:
-    """Of a cluster that may still grow, at least one."""
+    """At most `workers` slots of a cluster, which may have fewer now and grow later, but must have one."""
     _checked(None, len(slots), 1, "GPU or core")
     return slots[:workers]
 
 
 def _checked(workers: int | None, devices: int, per_device: int, kind: str, option: str = "--workers") -> int:
+    """The number of workers, by default one for each slot.
+
+    Raises:
+        WorkersError: there are not enough slots.
+    """
     available = devices * per_device
     if workers is not None and workers > available:
         each = "one" if per_device == 1 else f"1/{per_device} of one"

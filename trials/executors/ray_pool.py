@@ -1,4 +1,4 @@
-"""Ray actors that run trials: they may die, hang or wear out, and others may join meanwhile."""
+"""A pool of Ray actors that run trials; actors may die, hang or wear out, and others may join."""
 
 import math
 import time
@@ -21,30 +21,33 @@ from trials.trial import (
     WorkerJoined,
 )
 
-STALL_SECONDS = 300.0  # without a sign of life; building, recording a graph and decoding give none
-START_SECONDS = 120.0  # for which the first trial waits for slow workers
-SECONDS_BETWEEN_LOOKS = 3.0  # at a cluster's resources
-SECONDS_BETWEEN_NOTICES = 60.0  # that there is nobody to run trials
-FAILED_STARTS = 3  # in a row; then a slot is given up
+STALL_SECONDS = 300.0  # without an event; building, capturing a graph and decoding images yield none
+START_SECONDS = 120.0  # that the first trial waits at most until all workers have started
+SECONDS_BETWEEN_LOOKS = 3.0  # at the cluster's resources
+SECONDS_BETWEEN_NOTICES = 60.0  # that no worker can run trials
+FAILED_STARTS = 3  # in a row, after which a slot is given up
 POLL_SECONDS = 1.0
 
 
 class WorkersError(RuntimeError):
-    """No workers: no cluster at that address, too few slots, or a worker that does not start."""
+    """There are no workers: no cluster at the address, too few slots, or a worker that does not start."""
 
 
 @dataclass
 class _Member:
-    """One slot's actor and what it is doing."""
+    """The actor of one slot and its state: starting, free, running a trial, or checked for wear.
+
+    `ready`, `stream` and `checked` are Ray references to results that will come.
+    """
 
     slot: Slot
     actor: Any
-    ready: Any  # where its WorkerInfo will be; None once it has been taken
-    info: WorkerInfo | None = None
-    stream: Any = None  # of the events of `trial`
+    ready: Any  # its WorkerInfo; None once it has arrived
+    info: WorkerInfo | None = None  # None while it starts, and for a worker that is not used
+    stream: Any = None  # of events, while it runs a trial
     trial: Trial | None = None
-    heard: float = 0.0  # monotonic seconds
-    checked: Any = None  # where it will say whether it is worn out
+    heard: float = 0.0  # monotonic time of its last event
+    checked: Any = None  # the reason to replace it, or None, after a trial
     failed_starts: int = 0
 
     @property
@@ -57,14 +60,14 @@ class _Member:
 
 
 class Pool:
-    """Keeps an actor on every slot and gives trials to those that are free.
+    """Keeps an actor on every slot, and gives trials to those that are free.
 
     Args:
-        slots: those to begin with.
-        more_slots: asked every few seconds for all slots that there are by now; None: they stay the same.
-        share: of a GPU, for each actor.
-        timing_device: as TimingPlaces' `counts`.
-        stall_seconds: an actor that gives no sign of life for so long while it runs a trial is killed.
+        slots: the slots to begin with.
+        more_slots: called every few seconds for all slots that there are by now; None: slots never change.
+        share: share of a GPU that each actor reserves, 0-1.
+        timing_device: the model on which step time counts, as for `TimingPlaces`.
+        stall_seconds: an actor that yields no event for this long during a trial is killed.
     """
 
     def __init__(
@@ -83,25 +86,27 @@ class Pool:
         self._timing_device = timing_device
         self._stall_seconds = stall_seconds
         self._members = {slot.index: self._started(slot) for slot in slots}
-        # Slots whose actor does not start, time and again: tried anew when nodes have come or gone.
+        # Slots whose actors failed to start several times; tried again when nodes have joined or left.
         self._given_up: set[int] = set()
         self._offered = len(slots)
-        self._looked = self._noticed = time.monotonic()
+        self._last_look = self._last_notice = time.monotonic()
 
     def events(self, trials: Iterable[Trial | None]) -> Iterator[Event]:
-        """The events of all trials, as they come.
+        """Runs all trials and yields their events as they come.
 
         Raises:
             WorkersError: no worker starts.
-            WrongDeviceError: their devices do not suit one ranking of step times.
+            WrongDeviceError: the workers' step times could not be compared.
         """
         import ray
 
         places = TimingPlaces(trials, self._timing_device)
         yield from self._first_workers(places)
+        # The loop: give trials to free workers, wait for the next result of any of them, handle it; then look
+        # for workers that hang and for nodes that have joined.
         while True:
             self._dispatch(places)
-            if not self._busy() and places.is_done:
+            if not self._is_busy() and places.is_done:
                 return
             waitables = [each for member in self._members.values() for each in member.waitables]
             assert waitables, "told to wait with nothing in flight"
@@ -109,13 +114,15 @@ class Pool:
             for each in found:
                 member = next(m for m in self._members.values() if any(each is w for w in m.waitables))
                 yield from self._handle(member, each, places)
-            yield from self._killed_for_silence(places)
-            yield from self._grown(places)
+            yield from self._kill_stalled(places)
+            yield from self._start_on_new_slots(places)
 
     def _started(self, slot: Slot, failed_starts: int = 0) -> _Member:
+        """Starts an actor on a slot; does not wait for it."""
         import ray
 
         gpus = self._share if slot.device.startswith("cuda") else 0
+        # Ray must not retry by itself: the search counts attempts, and records every one.
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
         actor = ray.remote(**options)(RayWorker).remote(self._start_worker, slot)
         return _Member(slot=slot, actor=actor, ready=actor.ready.remote(), failed_starts=failed_starts)
@@ -123,13 +130,16 @@ class Pool:
     def _replace(self, member: _Member, *, failed_starts: int = 0) -> None:
         self._members[member.slot.index] = self._started(member.slot, failed_starts)
 
-    def _busy(self) -> bool:
+    def _is_busy(self) -> bool:
         return any(member.trial is not None for member in self._members.values())
 
-    # ------------------------------------------------------------------ who is there
+    # ------------------------------------------------------------------ workers that start and join
 
     def _first_workers(self, places: TimingPlaces) -> Iterator[Event]:
-        """Waits until all have started, or for some time until one has; their devices are compared first."""
+        """Waits until all workers have started, or START_SECONDS; then compares their devices.
+
+        Workers that start later are compared when they join.
+        """
         import ray
 
         waiting = [member.ready for member in self._members.values()]
@@ -146,13 +156,13 @@ class Pool:
                 known.append((member, info))
         check_devices([info.device_name for _, info in known], self._timing_device)
         for member, info in known:
-            yield from self._joins(member, info, places)
+            yield from self._join(member, info, places)
 
     def _info(self, member: _Member) -> WorkerInfo | None:
-        """What a first worker says of itself; None if it was killed before it could.
+        """The info of a worker that is among the first; None if its process was killed before it had any.
 
         Raises:
-            WorkersError: it failed to start.
+            WorkersError: the worker raised an exception while it started.
         """
         import ray
         from ray.exceptions import RayActorError, RayTaskError
@@ -168,7 +178,8 @@ class Pool:
             reason = cause(error)
         raise WorkersError(f"worker {member.slot.index} did not start: {reason}")
 
-    def _joins(self, member: _Member, info: WorkerInfo, places: TimingPlaces) -> Iterator[Event]:
+    def _join(self, member: _Member, info: WorkerInfo, places: TimingPlaces) -> Iterator[Event]:
+        """Makes a started worker free for trials, unless its device's step times could not be compared."""
         member.ready = None
         if refusal := places.join(member.slot.index, info.device_name):
             yield Notice(f"worker {member.slot.index} on {info.host} is not used: {refusal}")
@@ -177,7 +188,11 @@ class Pool:
         yield WorkerJoined(slot=member.slot.index, info=info)
 
     def _started_later(self, member: _Member, places: TimingPlaces) -> Iterator[Event]:
-        """A replacement, or one on a node that has joined: that it fails does not end the search."""
+        """Handles the start of a replacement, or of a worker on a new node.
+
+        If it fails it is started again, FAILED_STARTS times in all; unlike among the first workers, this does
+        not end the search as long as others are left.
+        """
         import ray
         from ray.exceptions import RayActorError, RayTaskError
 
@@ -194,14 +209,15 @@ class Pool:
             if not self._members:
                 raise WorkersError(f"no worker is left; the last one said: {cause(error)}") from error
             return
-        yield from self._joins(member, info, places)
+        yield from self._join(member, info, places)
 
-    def _grown(self, places: TimingPlaces) -> Iterator[Event]:
-        """Starts actors on slots that have joined the cluster, and says so while nobody can run trials."""
+    def _start_on_new_slots(self, places: TimingPlaces) -> Iterator[Event]:
+        """Starts actors on slots of new nodes; notes now and then that no worker can run trials."""
         now = time.monotonic()
-        if self._more_slots is not None and now - self._looked > SECONDS_BETWEEN_LOOKS:
-            self._looked = now
+        if self._more_slots is not None and now - self._last_look > SECONDS_BETWEEN_LOOKS:
+            self._last_look = now
             slots = self._more_slots()
+            # A changed number of slots means other nodes, where actors may start that failed before.
             if len(slots) != self._offered:
                 self._offered = len(slots)
                 self._given_up.clear()
@@ -209,14 +225,15 @@ class Pool:
                 if slot.index not in self._members and slot.index not in self._given_up:
                     self._members[slot.index] = self._started(slot)
         if any(member.info is not None for member in self._members.values()):
-            self._noticed = now
-        elif now - self._noticed > SECONDS_BETWEEN_NOTICES:
-            self._noticed = now
+            self._last_notice = now
+        elif now - self._last_notice > SECONDS_BETWEEN_NOTICES:
+            self._last_notice = now
             yield Notice("no worker is there to run trials; waiting for a node to join, or to come back")
 
-    # ------------------------------------------------------------------ what they do
+    # ------------------------------------------------------------------ trials
 
     def _dispatch(self, places: TimingPlaces) -> None:
+        """Gives each free worker a trial, if there is one for it."""
         for member in self._members.values():
             if not member.is_free:
                 continue
@@ -225,9 +242,10 @@ class Pool:
                 member.stream = member.actor.run.options(num_returns="streaming").remote(trial)
                 member.trial, member.heard = trial, time.monotonic()
             elif places.are_alike:
-                return
+                return  # no trial for one worker means none for any; do not ask for the others
 
     def _handle(self, member: _Member, each: Any, places: TimingPlaces) -> Iterator[Event]:
+        """Handles a result that has arrived: a start, the check after a trial, or a trial's next event."""
         if each is member.ready:
             yield from self._started_later(member, places)
         elif each is member.checked:
@@ -236,20 +254,21 @@ class Pool:
             yield from self._next_event(member, places)
 
     def _next_event(self, member: _Member, places: TimingPlaces) -> Iterator[Event]:
+        """Takes the next event of a worker's trial, or finds that the trial or the worker has ended."""
         import ray
         from ray.exceptions import RayActorError, RayTaskError
 
         assert member.trial is not None, "events are of a trial"
         try:
             event: Event | TimingPart = ray.get(next(member.stream))
-        except StopIteration:
+        except StopIteration:  # the trial is done; before the next one, ask whether the worker is worn out
             member.stream = member.trial = None
             member.checked = member.actor.worn_out.remote()
             return
-        except RayActorError as error:
+        except RayActorError as error:  # the worker's process is gone
             yield self._lost(member, places, cause(error), preempted=bool(error.preempted))
             return
-        except RayTaskError as error:
+        except RayTaskError as error:  # the trial raised; its worker lives
             places.ended(member.trial)
             yield TrialResult(trial=member.trial, status="crashed", failure_kind="bug", error=cause(error))
             member.stream = member.trial = None
@@ -263,6 +282,7 @@ class Pool:
         yield replace(event, slot=member.slot.index) if isinstance(event, Progress) else event
 
     def _after_check(self, member: _Member, places: TimingPlaces) -> Iterator[Event]:
+        """Frees a worker after a trial, or replaces it if it is worn out or does not answer."""
         import ray
         from ray.exceptions import RayActorError, RayTaskError
 
@@ -280,12 +300,12 @@ class Pool:
     def _lost(
         self, member: _Member, places: TimingPlaces, reason: str, *, preempted: bool = False
     ) -> TrialResult:
-        """The result of a trial whose worker is gone; another one is started in its place."""
+        """Starts another worker in the place of a lost one; returns the crashed result of its trial."""
         trial = member.trial
         assert trial is not None, "who runs nothing loses nothing"
         places.ended(trial)
         places.leave(member.slot.index)
-        self._kill(member)  # it may only have been out of reach for a moment
+        self._kill(member)  # it may still live, out of reach for a moment, and must not use the device
         self._replace(member)
         where = member.info.host if member.info else "an unknown host"
         return TrialResult(
@@ -295,8 +315,8 @@ class Pool:
             error=f"worker {member.slot.index} on {where} died while it ran trial {trial.trial_id}: {reason}",
         )
 
-    def _killed_for_silence(self, places: TimingPlaces) -> Iterator[Event]:
-        """Ends workers that run a trial and have given no sign of life for long."""
+    def _kill_stalled(self, places: TimingPlaces) -> Iterator[Event]:
+        """Kills workers whose trial has yielded no event for too long."""
         now = time.monotonic()
         for member in list(self._members.values()):
             if member.trial is None or now - member.heard < self._stall_seconds:
@@ -305,16 +325,17 @@ class Pool:
             yield self._lost(member, places, f"it gave no sign of life for {silent} s")
 
     def _kill(self, member: _Member) -> None:
-        """Also a process that is stopped, and so would not obey."""
+        """Kills a worker's process, even if it is stopped (SIGSTOP) and does not react to Ray."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         ray.kill(member.actor)
+        # A task on the worker's own node sends SIGKILL, which a stopped process cannot ignore.
         if member.info is not None:
             there = NodeAffinitySchedulingStrategy(node_id=member.info.node_id, soft=False)
             ray.remote(kill_process).options(num_cpus=0, scheduling_strategy=there).remote(member.info.pid)
 
 
 def cause(error: Exception) -> str:
-    """What a remote error says, in a line or as its traceback."""
+    """The message of a remote error: that of the original exception, if Ray knows it."""
     return str(getattr(error, "cause", None) or error)

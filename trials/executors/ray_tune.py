@@ -1,8 +1,9 @@
-"""Runs trials through Ray Tune, so that its callbacks (TensorBoard, MLflow, W&B and one's own) see them.
+"""Runs trials through Ray Tune, so that Tune's callbacks (TensorBoard, MLflow, W&B, your own) see them.
 
-Tune only places and watches trials. Its persistence, schedulers and retries are off: what is recorded, learnt
-and run again is the search's. Its loop runs in a thread; trials go to it, and events come back, by queues.
-An exception in that thread is kept and raised in the search's own: Tune itself would swallow it.
+Tune only places trials on workers and watches them. Its persistence, schedulers and retries are switched off:
+recording, learning and retrying are the search's. Tune's loop runs in a thread of its own; trials go to it
+and events come back through queues. An exception in that thread is stored and raised again in the search's
+thread, because Tune would swallow it.
 """
 
 import os
@@ -33,7 +34,7 @@ from trials.trial import (
     TrialResult,
 )
 
-EVENTS = "events"  # of a Tune result
+EVENTS = "events"  # key of a trial's events in a Tune result
 POLL_SECONDS = 0.2
 SWITCHED_OFF = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -49,10 +50,10 @@ def ray_tune(
     callbacks: Sequence[Any] = (),
     folder: Path | None = None,
 ) -> Execute:
-    """Execute through Ray Tune on `workers` actors that are used again, with Tune's `callbacks`.
+    """An executor through Ray Tune on `workers` reused actors, with Tune's `callbacks`.
 
-    Their files go to `folder` (default: a temporary one). Each epoch is one result of a Tune trial, named by
-    the number and attempt of the trial.
+    Tune's files go to `folder` (default: a temporary one). Each epoch is one result of a Tune trial, whose
+    name has the number and the attempt of the trial.
     """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
@@ -66,7 +67,14 @@ def ray_tune(
 
 
 class _TuneThread:
-    """A Tuner that runs beside the search, and the queues between them."""
+    """Tune's loop in a thread, and the queues that connect it to the search.
+
+    Attributes:
+        given: trials for Tune to run.
+        coming: events of trials for the search.
+        ends: set when the search is over and Tune shall end.
+        failure: the first exception of our own code in Tune's thread.
+    """
 
     def __init__(
         self, start_worker: StartWorker, slots: list[Slot], callbacks: Sequence[Any], folder: Path
@@ -75,17 +83,18 @@ class _TuneThread:
         self.given: queue.Queue[Trial] = queue.Queue()
         self.coming: queue.Queue[Event] = queue.Queue()
         self.ends = threading.Event()
-        self.latched: BaseException | None = None
+        self.failure: BaseException | None = None
         self._thread = threading.Thread(
             target=self._fit, args=(start_worker, slots, callbacks, folder), name="ray-tune", daemon=True
         )
 
     def events(self, trials: Iterable[Trial | None]) -> Iterator[Event]:
-        """The events of all trials; as many are in flight as there are workers."""
+        """Runs all trials and yields their events; as many are in flight as there are workers."""
         source, in_flight, exhausted = iter(trials), 0, False
         self._thread.start()
         try:
             while not exhausted or in_flight:
+                # Fill the workers, until there are no more trials or the search wants to wait for an event.
                 while in_flight < self._workers and not exhausted:
                     trial = next(source, self)
                     exhausted = trial is self
@@ -103,40 +112,42 @@ class _TuneThread:
         finally:
             self.ends.set()
             self._thread.join(timeout=60)
-        self._raise_latched()
+        self._raise_failure()
 
     def _next(self) -> Event | None:
+        """The next event; None if there is none for a moment."""
         try:
             return self.coming.get(timeout=POLL_SECONDS)
         except queue.Empty:
-            self._raise_latched()
+            self._raise_failure()
             if not self._thread.is_alive():
                 raise RuntimeError("Ray Tune ended before the search") from None
             return None
 
-    def _raise_latched(self) -> None:
-        if self.latched is not None:
-            raise self.latched
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure
 
     def _fit(
         self, start_worker: StartWorker, slots: list[Slot], callbacks: Sequence[Any], folder: Path
     ) -> None:
+        """Runs Tune; the thread's function."""
         try:
             os.environ.update(SWITCHED_OFF)
             self._tuner(start_worker, slots, callbacks, folder).fit()
         except BaseException as error:
-            self.latched = self.latched or error
+            self.failure = self.failure or error
 
     def _tuner(
         self, start_worker: StartWorker, slots: list[Slot], callbacks: Sequence[Any], folder: Path
     ) -> Any:
-        """A fresh one: nothing of an earlier run is read."""
+        """A new Tuner, which reads nothing of an earlier run."""
         gpus = 1 if slots[0].device.startswith("cuda") else 0
         trainable = tune.with_resources(_trainable(start_worker, slots[0].device), {"cpu": 1, "gpu": gpus})
         return tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=_Given(self),
+                search_alg=_TrialSource(self),
                 num_samples=-1,
                 max_concurrent_trials=self._workers,
                 reuse_actors=True,
@@ -146,23 +157,26 @@ class _TuneThread:
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=str(folder),
-                stop=_Latched(self),
+                stop=_StopOnFailure(self),
                 failure_config=tune.FailureConfig(max_failures=0),
-                callbacks=[_Recorder(self), *callbacks],
+                callbacks=[_EventForwarder(self), *callbacks],
                 verbose=0,
             ),
         )
 
 
-class _Given(Searcher):
-    """Hands over what the search has asked for. Tune pickles it: there is nothing in it to keep."""
+class _TrialSource(Searcher):
+    """Gives Tune the trials of the search, in the role of a Tune search algorithm.
+
+    Tune pickles it to save its state; there is none, and the thread cannot be pickled.
+    """
 
     def __init__(self, thread: _TuneThread) -> None:
         super().__init__(metric="accuracy", mode="max")
         self._thread = thread
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's configuration, FINISHED, or None for later."""
+        """The configuration of the next trial; None if there is none yet; FINISHED at the end."""
         try:
             trial = self._thread.given.get(timeout=POLL_SECONDS)
         except queue.Empty:
@@ -170,20 +184,20 @@ class _Given(Searcher):
         return {**_shown(trial), "trial": trial}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """The search learns it from the events."""
+        """Does nothing: the search learns of results from events."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the search's log is the record."""
+        """Does nothing: the search's log is the only record."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: every Tuner is a fresh one."""
+        """Does nothing: every Tuner is new."""
 
 
-class _Latched(Stopper):
-    """Ends Tune where something of ours has raised."""
+class _StopOnFailure(Stopper):
+    """Ends Tune after an exception of our own code."""
 
     def __init__(self, thread: _TuneThread) -> None:
         self._thread = thread
@@ -192,26 +206,26 @@ class _Latched(Stopper):
         return False
 
     def stop_all(self) -> bool:
-        """Whether nothing more should run."""
-        return self._thread.latched is not None
+        """True if no more trials should run."""
+        return self._thread.failure is not None
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class _Recorder(Callback):
-    """Passes events on."""
+class _EventForwarder(Callback):
+    """Passes trials' events on to the search."""
 
     def __init__(self, thread: _TuneThread) -> None:
         self._thread = thread
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
-        """Takes the events out of a result, which other callbacks get without them."""
+        """Takes the events out of a result, so that other callbacks see only its numbers."""
         for event in result.pop(EVENTS, ()):
             self._thread.coming.put(event)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """A trainable never raises for a trial's own fault: its process is gone."""
+        """Reports a lost worker: a trial's own fault does not raise, so the process must be gone."""
         lost: Trial = trial.config["trial"]
         self._thread.coming.put(
             TrialResult(
@@ -227,10 +241,10 @@ class _Recorder(Callback):
 
 
 def _trainable(start_worker: StartWorker, device: str) -> Any:
-    """What Tune starts in its actors: one result for each epoch."""
+    """The class that Tune runs in its actors."""
 
     class Trainable(tune.Trainable):
-        """One worker, used for one trial after another."""
+        """A worker that is reused for one trial after another; one result for each epoch."""
 
         run_trial: RunTrial | None = None
 
@@ -265,7 +279,7 @@ def _name(trial: Any) -> str:
 
 
 def _shown(trial: Trial) -> dict[str, Any]:
-    """What callbacks show of a trial's configuration."""
+    """The part of a trial's configuration that callbacks show."""
     return {
         "trial_id": trial.trial_id,
         "architecture_id": trial.architecture.architecture_id,
@@ -275,7 +289,7 @@ def _shown(trial: Trial) -> dict[str, Any]:
 
 
 def _metrics(event: Event) -> dict[str, Any]:
-    """Numbers that callbacks draw."""
+    """The metrics that callbacks draw."""
     if isinstance(event, EpochResult):
         return {
             "epoch": event.epoch,

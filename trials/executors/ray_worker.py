@@ -1,4 +1,4 @@
-"""The Ray actor that runs trials one after the other, and what it tells of itself."""
+"""The Ray actor that runs trials one after the other, and checks itself for leaks."""
 
 import os
 import socket
@@ -9,12 +9,14 @@ from trials.devices.versions import installed_version
 from trials.trial import Event, RunTrial, Slot, StartWorker, TimingPart, Trial, WorkerInfo
 
 VERSIONS = ("torch", "ray", "numpy", "pyarrow")
-MOST_TRIALS = 1000  # of one process: whatever it leaks is given back by its end
-LEAK_FACTOR, LEAK_BYTES = 1.5, 1 << 30  # device memory between trials, over what it was after the first
+MAX_TRIALS = 1000  # of one process, whose end gives back whatever it leaks
+# A process leaks if between trials it holds more device memory than LEAK_FACTOR times that after its first
+# trial, plus LEAK_BYTES.
+LEAK_FACTOR, LEAK_BYTES = 1.5, 1 << 30
 
 
 class RayWorker:
-    """Starts the slot's worker where Ray has placed it."""
+    """An actor with the worker of one slot, in the process where Ray has placed it."""
 
     def __init__(self, start_worker: StartWorker, slot: Slot) -> None:
         self._run_trial: RunTrial = start_worker(slot)
@@ -22,7 +24,7 @@ class RayWorker:
         self._held_first: int | None = None
 
     def ready(self) -> WorkerInfo:
-        """Makes sure that trials can run here, and says where here is."""
+        """Prepares the worker for trials (decodes images, say); returns host, process and device."""
         import ray
 
         if prepare := getattr(self._run_trial, "prepare", None):
@@ -36,20 +38,20 @@ class RayWorker:
         )
 
     def run(self, trial: Trial) -> Iterator[Event | TimingPart]:
-        """The trial's events."""
-        # Not `yield from`: Ray sends values into its generators, which a trial's events may not take.
+        """Runs a trial and yields its events."""
+        # Not `yield from`: Ray sends values into its generators, which a trial's iterator may not accept.
         for event in self._run_trial(trial):  # noqa: UP028
             yield event
 
     def worn_out(self) -> str | None:
-        """Why this process should be replaced after the trial that it has run; None if it should not."""
+        """The reason why this process should be replaced after a trial; None if it should not."""
         self._trials += 1
         held = self._held_bytes()
         if self._held_first is None:
             self._held_first = held
         if held > LEAK_FACTOR * self._held_first + LEAK_BYTES:
             return f"{held / 1e9:.1f} GB of device memory are held between trials"
-        if self._trials >= MOST_TRIALS:
+        if self._trials >= MAX_TRIALS:
             return f"it has run {self._trials:,} trials"
         return None
 
@@ -59,7 +61,7 @@ class RayWorker:
 
 
 def kill_process(pid: int) -> None:
-    """Ends a process of this host that no longer listens (a stopped one, say)."""
+    """Kills a process of this host, which may no longer react to anything else."""
     import signal
     from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Runs trials in simulated time: any number of workers, events in the order in which they would come."""
+"""Runs trials in simulated time, on any number of workers: a discrete-event simulation."""
 
 import heapq
 import math
@@ -19,21 +19,21 @@ from trials.trial import (
     TrialResult,
 )
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # when simulated time begins
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # of simulated time
 
 T = TypeVar("T")
 E = TypeVar("E")
 
 
 def simulated(*, workers: int = 1) -> Execute:
-    """Execute on so many workers, each trial taking the seconds that its result reports.
+    """An executor on simulated workers; each trial takes the seconds that its result reports.
 
-    Nothing waits: what `run_trial` yields is kept until the simulated clock reaches the trial's end. All
-    events of a trial come then, and its result tells the simulated times of start and end. The same trials
-    give the same events in the same order, whatever the machine does meanwhile.
+    Nothing waits: the events of a trial are kept until the simulated clock reaches its end. All of them come
+    then, and the result has the simulated times of start and end. The same trials give the same events in the
+    same order, whatever the machine does meanwhile.
 
     Raises:
-        ValueError: no workers, or a trial reports a duration that is none.
+        ValueError: there are no workers, or a trial reports a negative or infinite duration.
     """
     if workers < 1:
         raise ValueError(f"workers: {workers} given; at least 1 expected")
@@ -59,18 +59,21 @@ def simulated(*, workers: int = 1) -> Execute:
 def in_simulated_time(
     tasks: Iterable[T | None], run: Callable[[T, int, float], tuple[float, E]], *, workers: int
 ) -> Iterator[E]:
-    """What tasks give, in the order of their simulated ends (of equal ends, in that of their starts).
+    """Runs tasks on simulated workers; yields their results in the order of their simulated ends.
 
-    `run(task, slot, now)` gives the seconds that a task takes and what is yielded when they have passed. Each
-    free worker takes a task before time goes on; a None among them means that nothing is to be run until
-    what was yielded has been handled.
+    Tasks with equal ends come in the order of their starts. A None among the tasks means that nothing is to
+    be started until another result has been handled.
+
+    Args:
+        run: from (task, slot, time now) to the seconds that the task takes and its result.
     """
     source = iter(tasks)
     exhausted = False
     now, started = 0.0, 0
     free = list(range(workers))
-    running: list[tuple[float, int, int, E]] = []  # end, start's number, slot, what it gives
+    running: list[tuple[float, int, int, E]] = []  # a heap of (end, number of the start, slot, result)
     while True:
+        # Step 1: start a task on every free worker, the lowest slot first; time does not pass.
         while free and not exhausted:
             try:
                 task = next(source)
@@ -88,13 +91,14 @@ def in_simulated_time(
         if not running:
             assert exhausted, "told to wait with nothing in flight"
             return
+        # Step 2: advance the clock to the next end.
         now, _, slot, given = heapq.heappop(running)
         heapq.heappush(free, slot)
         yield given
 
 
 def _finished(events: list[Event], slot: int, now: float) -> tuple[float, list[Event]]:
-    """The seconds that a trial took, and its events with the slot and the simulated times in them."""
+    """The seconds that a trial took, and its events with the slot and the simulated times filled in."""
     seconds = sum(_seconds(event) for event in events if isinstance(event, TrialResult))
     return seconds, [_placed(event, slot, now, now + seconds) for event in events]
 
@@ -109,7 +113,7 @@ def _placed(event: Event, slot: int, start: float, end: float) -> Event:
 
 
 def _seconds(result: TrialResult) -> float:
-    """How long the trial held its worker; 0 where nothing is known of it, as of one that crashed at once."""
+    """Seconds that a trial used its worker; 0 where they are unknown, as for one that crashed at once."""
     times = result.times
     if times is None:
         return 0.0

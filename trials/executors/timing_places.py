@@ -1,4 +1,4 @@
-"""Where step time is measured, if only some of the workers' devices are of the model on which it counts."""
+"""Distributes trials to workers when step time counts only on some workers' model of device."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -6,103 +6,111 @@ from dataclasses import replace
 
 from trials.trial import TimingPart, Trial
 
-ANY = "*"  # instead of a model: step times are predicted, or of no account
+ANY = "*"  # instead of a model: step times are predicted or not used, so trials run on any device
 
 
 class WrongDeviceError(RuntimeError):
-    """Step times of these workers' devices would not count, or not all in one ranking."""
+    """No worker's device is of the model on which step time counts, or devices are of several models."""
 
 
 class TimingPlaces:
-    """Gives each free worker something to run: a whole trial, its timing part, or what is left after that.
+    """Gives each free worker a whole trial, the timing part of a trial, or the rest of a trial to run.
 
-    Workers on the model where step time counts run whole trials, and between them the timing parts of trials
-    that train elsewhere, ahead of need: one waits for each of the other workers. Trials whose step time is
-    given, or predicted, run anywhere.
+    Timing workers, on the model where step time counts, run whole trials. In between they run the timing
+    parts of trials that other workers will train, in advance: one trial for each of the other workers. Trials
+    whose step time is known or predicted run on any worker.
     """
 
-    def __init__(self, trials: Iterable[Trial | None], counts: str | None) -> None:
-        """`counts`: the model where step time counts; None: the workers' own, which must be one; ANY: any."""
+    def __init__(self, trials: Iterable[Trial | None], model: str | None) -> None:
+        """`model`: where step time counts; None: the workers' own, which must be equal; ANY: any model."""
         self._trials: Iterator[Trial | None] = iter(trials)
-        self._counts = counts
-        self._may_train_elsewhere = counts is not None
-        self._elsewhere: set[int] = set()
-        self._untimed: deque[Trial] = deque()
-        self._timed: deque[Trial] = deque()
-        self._in_timing = 0
+        self._model = model
+        self._others_may_train = model is not None
+        self._others: set[int] = set()  # workers on other models
+        # A trial for one of the others is first to be timed, then timed now, then to be trained.
+        self._to_time: deque[Trial] = deque()
+        self._timing_now = 0
+        self._to_train: deque[Trial] = deque()
         self._exhausted = False
 
     def join(self, worker: int, device_name: str | None) -> str | None:
-        """A worker on that model (None: it does not tell) will ask for trials; or why it must not."""
-        if self._counts == ANY or device_name is None:
+        """Registers a worker; returns the reason if it must not be given trials, else None.
+
+        `device_name` is the model of its device; None if it does not say.
+        """
+        if self._model == ANY or device_name is None:
             return None
-        if self._counts is None:
-            self._counts = device_name
-        self._elsewhere.discard(worker)
-        if device_name == self._counts:
+        if self._model is None:
+            self._model = device_name
+        self._others.discard(worker)
+        if device_name == self._model:
             return None
-        if not self._may_train_elsewhere:
+        if not self._others_may_train:
             return (
-                f"its device is a {device_name}, and step time is measured on {self._counts}; "
+                f"its device is a {device_name}, and step time is measured on {self._model}; "
                 "timing.device says where it counts"
             )
-        self._elsewhere.add(worker)
+        self._others.add(worker)
         return None
 
     def leave(self, worker: int) -> None:
-        """A worker asks for no more trials."""
-        self._elsewhere.discard(worker)
+        """Removes a worker, which will ask for no more trials."""
+        self._others.discard(worker)
 
     @property
     def are_alike(self) -> bool:
-        """Whether it is the same which worker asks."""
-        return not self._elsewhere
+        """True if all workers get the same trials, because none is on another model."""
+        return not self._others
 
     @property
     def is_done(self) -> bool:
-        """Whether there are no more trials, and none waits for a worker."""
-        return self._exhausted and not self._untimed and not self._timed
+        """True if there are no more trials, and none waits for a worker."""
+        return self._exhausted and not self._to_time and not self._to_train
 
     def next_for(self, worker: int) -> Trial | None:
-        """What a free worker is to run; None while there is nothing for it."""
-        return self._elsewhere_next() if worker in self._elsewhere else self._timing_next()
+        """The trial, or part of one, that a free worker is to run; None while there is none for it."""
+        return self._next_for_others() if worker in self._others else self._next_for_timing()
 
-    def _elsewhere_next(self) -> Trial | None:
-        while not self._timed:
-            if self._ahead >= len(self._elsewhere):
+    def _next_for_others(self) -> Trial | None:
+        """A timed trial; while there is none, draws trials to be timed, or one that needs no timing."""
+        while not self._to_train:
+            if self._drawn_for_others >= len(self._others):
                 return None
             trial = self._draw()
             if trial is None:
                 return None
             if not _needs_timing(trial):
                 return trial
-            self._untimed.append(trial)
-        return self._timed.popleft()
+            self._to_time.append(trial)
+        return self._to_train.popleft()
 
-    def _timing_next(self) -> Trial | None:
-        if self._timed and not self._elsewhere:  # for which they were timed are gone
-            return self._timed.popleft()
-        if not self._untimed and self._ahead >= len(self._elsewhere):
-            return self._draw()
-        trial = self._untimed.popleft() if self._untimed else self._draw()
+    def _next_for_timing(self) -> Trial | None:
+        """The next trial of a worker on the timing model."""
+        # The workers that timed trials were meant for are gone.
+        if self._to_train and not self._others:
+            return self._to_train.popleft()
+        if not self._to_time and self._drawn_for_others >= len(self._others):
+            return self._draw()  # enough trials are under way for the others: a whole trial
+        # Time one more trial for the others.
+        trial = self._to_time.popleft() if self._to_time else self._draw()
         if trial is None or not _needs_timing(trial):
             return trial
-        self._in_timing += 1
+        self._timing_now += 1
         return replace(trial, is_timing_part=True)
 
     def timed(self, part: TimingPart) -> None:
-        """A timing part is done: the rest of its trial waits for one of the other workers."""
-        self._in_timing -= 1
-        self._timed.append(part.rest)
+        """Records that a timing part is done; the rest of its trial waits for one of the other workers."""
+        self._timing_now -= 1
+        self._to_train.append(part.rest)
 
     def ended(self, trial: Trial) -> None:
-        """What was running has ended without a rest to run."""
-        self._in_timing -= trial.is_timing_part
+        """Records that a trial has ended; after a timing part, that nothing is left to train."""
+        self._timing_now -= trial.is_timing_part
 
     @property
-    def _ahead(self) -> int:
-        """Trials that were drawn for the other workers and do not train yet."""
-        return len(self._untimed) + len(self._timed) + self._in_timing
+    def _drawn_for_others(self) -> int:
+        """The number of trials that were drawn for the other workers and do not train yet."""
+        return len(self._to_time) + len(self._to_train) + self._timing_now
 
     def _draw(self) -> Trial | None:
         if self._exhausted:
@@ -118,25 +126,25 @@ def _needs_timing(trial: Trial) -> bool:
     return trial.step_time is None or (trial.needs_inference_time and trial.inference_time is None)
 
 
-def check_devices(names: Iterable[str | None], counts: str | None) -> None:
-    """Refuses workers whose step times would not count, or not all in one ranking.
+def check_devices(names: Iterable[str | None], model: str | None) -> None:
+    """Checks that workers' step times can be measured and compared.
 
     Raises:
-        WrongDeviceError: no device is of the model `counts`; or that is None and there are several models.
+        WrongDeviceError: no device is of the model `model`; or that is None and the devices are of several.
     """
-    if counts == ANY:
+    if model == ANY:
         return
     found = Counter(name for name in names if name is not None)
     known = ", ".join(f"{number} x {name}" for name, number in sorted(found.items()))
-    if counts is None and len(found) > 1:
+    if model is None and len(found) > 1:
         raise WrongDeviceError(
             f"the workers' devices are of several models: {known}. Step time on one of them says little "
             "about another: say where it counts with --set 'timing.device=MODEL' (trials train on all of "
             "them), or give workers of one model"
         )
-    if counts is not None and found and counts not in found:
+    if model is not None and found and model not in found:
         raise WrongDeviceError(
-            f"step time counts on '{counts}', and no worker's device is one (there are {known}). Search "
+            f"step time counts on '{model}', and no worker's device is one (there are {known}). Search "
             "where there is one, join a Ray cluster that has one with --ray-address, or predict: step_time: "
             "predicted, with a step_time_table that nas measure --table made on such a device"
         )
