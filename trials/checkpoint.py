@@ -1,6 +1,6 @@
-"""A training's state after each epoch, in a folder that all workers reach.
+"""Checkpoints of trials, written after each epoch into a folder that all workers reach.
 
-A lost worker costs one epoch, and a longer trial goes on where a shorter one ended.
+With them a lost worker costs one epoch, and a longer trial continues where a shorter one ended.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from trials.trial import Trial
 
 
 class TrialCheckpoint:
-    """The file of one training: its tensors, and the epochs that are done.
+    """The checkpoint file of one training: its tensors, and the figures of its epochs so far.
 
-    Its name tells the same training apart from every other, so that runs may share a folder; a trial and
-    those that continue it, which have its seed, share a file. What is damaged, or was computed in another
-    precision, is not used.
+    The file's name is a hash of everything that determines the training, so that runs may share a folder. A
+    trial and those that continue it have the same seed and share a file. A checkpoint that is damaged, or
+    was computed in another precision, is not used.
     """
 
     def __init__(self, folder: Path, trial: Trial, data: DataConfig) -> None:
@@ -37,13 +37,13 @@ class TrialCheckpoint:
         self.path = folder / f"training-{digest}.safetensors"
 
     def save(self, step: TrainingStep, ends: Sequence[EpochEnd]) -> None:
-        """Replaces what was kept before; durable when it returns."""
+        """Replaces the checkpoint; durable when it returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         facts = {"precision": step.precision, "ends": [vars(end) for end in ends]}
         save_tensors(self.path, step.state(), facts)
 
     def restore(self, step: TrainingStep) -> list[EpochEnd]:
-        """Puts the step where the kept epochs had left it, and returns these; none leaves it as it is."""
+        """Loads the checkpoint into the step and returns its epochs; without a valid one, returns none."""
         try:
             tensors, facts = load_tensors(self.path)
             ends = [EpochEnd(**end) for end in facts["ends"]]

@@ -1,4 +1,4 @@
-"""Why a trial did not complete: its own faults by their kinds, and bugs with their traceback."""
+"""Classifies the exception that ended a trial: a fault of its own, by kind, or a bug, with its traceback."""
 
 import traceback
 
@@ -8,11 +8,11 @@ from trials.trial import FailureKind
 
 
 class InvalidNetworkError(ValueError):
-    """This architecture cannot be built, or not for images of this size."""
+    """The architecture cannot be built, or not for images of this size."""
 
 
 class OverLimitError(ValueError):
-    """Something that was measured before training is beyond the search's limit."""
+    """A quantity that was measured before training is above the search's limit."""
 
 
 class TrialTimeoutError(RuntimeError):
@@ -28,7 +28,7 @@ KINDS: dict[type[Exception], FailureKind] = {
 
 
 def failure_of(error: Exception) -> tuple[FailureKind, str]:
-    """The kind of a failure, and what to write down: a line, of a bug its traceback."""
+    """The kind of a failure, and the text to record: one line, or the traceback of a bug."""
     kind = next((kind for of, kind in KINDS.items() if isinstance(error, of)), None)
     if kind is None and is_out_of_memory(error):
         kind = "out_of_memory"

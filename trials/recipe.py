@@ -1,4 +1,4 @@
-"""How a network is trained: one recipe for ten-epoch trials and for full progressive training alike."""
+"""Training recipes, for ten-epoch trials and for full progressive training alike."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from search_spaces.networks.architecture import STRICT
 
 Precision = Literal["auto", "fp32", "bf16"]
-# Algorithm 1; one size for each batch or for eight epochs, drawn; the final size all along.
+# The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
 ResolutionSchedule = Literal["progressive", "random_batch", "random_epochs", "constant"]
 RANDOM = ("random_batch", "random_epochs")
 SMALLEST, LARGEST = 8, 2048  # pixels
@@ -17,7 +17,10 @@ SMALLEST, LARGEST = 8, 2048  # pixels
 
 @dataclass(frozen=True, config=STRICT)
 class Ramp:
-    """A value that goes from `start` in the first training stage to `end` in the last (Algorithm 1)."""
+    """A value that changes linearly from `start` in the first training stage to `end` in the last one.
+
+    (EfficientNetV2, Algorithm 1.)
+    """
 
     start: float = Field(ge=0)
     end: float = Field(ge=0)
@@ -29,7 +32,7 @@ class Ramp:
         return self.start + (self.end - self.start) * index / (stages - 1)
 
     def between(self, share: float) -> float:
-        """The value at a share, 0 to 1, of the way."""
+        """The value at a share (0-1) of the way from start to end."""
         return self.start + (self.end - self.start) * share
 
 
@@ -44,25 +47,26 @@ RampOrNumber = Annotated[Ramp, BeforeValidator(_ramp_from_number)]  # YAML: 32, 
 
 @dataclass(frozen=True)
 class TrainingStage:
-    """A part of a training with one resolution and constant strengths of regularisation."""
+    """A part of a training with one resolution and constant strengths of regularisation (Algorithm 1)."""
 
     index: int
     first_epoch: int  # from 0
     epochs: int
     resolution: int  # pixels
     dropout: float
-    randaugment: float = 0.0  # magnitude, on the official scale of 10; 0: none
+    randaugment: float = 0.0  # magnitude on the official scale, mostly 0 to 10; 0: none
     mixup: float = 0.0  # alpha of the Beta distribution; 0: none
     cutmix: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Recipe:
-    """Epochs, batch, optimizer, schedule, regularisation, precision; RMSProp as TensorFlow defines it.
+    """The settings of a training: epochs, batch, optimizer, schedule, regularisation and precision.
 
-    The learning rate is given for 256 images and grows with the batch: peak = learning_rate * batch_size /
-    256 (official code: 0.016). Defaults are the paper's where it states them (section 5.1); the batch-norm
-    momentum is torch's (1 - TensorFlow's): 0.1 for short trials, 0.01 for the paper's full training.
+    The optimizer is RMSProp as in TensorFlow. The learning rate is that of 256 images and scales with the
+    batch: peak = learning_rate * batch_size / 256 (official code: 0.016). Defaults are the paper's where it
+    states them (section 5.1). Batch-norm momentum is torch's (1 - TensorFlow's): 0.1 for short trials, 0.01
+    for the paper's full training.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "recipes"
@@ -70,10 +74,10 @@ class Recipe:
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=2, le=65_536)
     resolution: RampOrNumber
-    min_steps: int = Field(default=0, ge=0)  # full training goes on for as many whole epochs as give these
+    min_steps: int = Field(default=0, ge=0)  # full training has as many epochs as these steps need, if more
     num_training_stages: int = Field(default=1, ge=1, le=64)
     resolution_schedule: ResolutionSchedule = "progressive"
-    resolutions: tuple[int, ...] = ()  # to draw from; (): the sizes of Algorithm 1's stages
+    resolutions: tuple[int, ...] = ()  # to draw from; (): those of Algorithm 1's stages
     regularization: Literal["adaptive", "fixed"] = "adaptive"  # fixed: every ramp but resolution's at its end
     learning_rate: float = Field(default=0.016, gt=0, le=100)  # per 256 images
     schedule: Literal["cosine", "exponential_staircase", "constant"] = "cosine"
@@ -85,20 +89,18 @@ class Recipe:
     averaging_decay: float = Field(default=0.0, ge=0, lt=1)  # exponential moving average of weights; 0: none
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     dropout: RampOrNumber = Ramp(0.0, 0.0)
-    stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate that the last block approaches
+    stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate; block i of N has i / N of it
     batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
-    sync_batch_norm: bool = False  # of several devices: over all their images; else over each one's own
-    crop_padding: float = Field(
-        default=0.125, ge=0, le=0.5
-    )  # of the side, on every edge, before the random crop
-    crop: Literal["pad", "resized"] = (
-        "pad"  # resized: of 5 to 100 % of the area, brought back to the full side
-    )
+    sync_batch_norm: bool = False  # on several devices: statistics over all their images, not each one's own
+    # pad: a random crop after padding every edge by this share of the side; resized: a random part of 5 to
+    # 100 % of the area, resized to the full side.
+    crop_padding: float = Field(default=0.125, ge=0, le=0.5)
+    crop: Literal["pad", "resized"] = "pad"
     flip: bool = True
-    randaugment: RampOrNumber = Ramp(0.0, 0.0)  # magnitude of two layers, 0 to 10 and beyond; 0: none
-    mixup: RampOrNumber = Ramp(0.0, 0.0)  # alpha; with cutmix too, each has half of a batch
+    randaugment: RampOrNumber = Ramp(0.0, 0.0)  # magnitude of two layers, mostly 0 to 10; 0: none
+    mixup: RampOrNumber = Ramp(0.0, 0.0)  # alpha; together with cutmix each gets half of a batch
     cutmix: RampOrNumber = Ramp(0.0, 0.0)  # alpha
-    cutout: float = Field(default=0.0, ge=0, le=1)  # side of the grey square, as a share of the image's
+    cutout: float = Field(default=0.0, ge=0, le=1)  # side of the grey square, as share of the image's
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
@@ -133,11 +135,11 @@ class Recipe:
 
     @property
     def draws_sizes(self) -> bool:
-        """Whether images' sizes are drawn, instead of following from the epoch."""
+        """True if resolutions are drawn at random instead of following from the epoch."""
         return self.resolution_schedule in RANDOM
 
     def _sizes(self) -> list[int]:
-        """Of each training stage."""
+        """The resolution of each training stage, in pixels."""
         count = self.num_training_stages
         if self.resolution_schedule == "constant":
             return [int(self.resolution.end)] * count
@@ -145,31 +147,36 @@ class Recipe:
         return sorted(set(self.resolutions or grown)) if self.draws_sizes else grown
 
     def peak_learning_rate(self) -> float:
-        """The learning rate after warm-up, scaled linearly with the batch."""
+        """The learning rate after warm-up, which scales linearly with the batch."""
         return self.learning_rate * self.batch_size / 256
 
     @property
     def is_extensible(self) -> bool:
-        """Whether a short training is the beginning of every longer one: nothing in it knows its length."""
+        """True if a short training equals the beginning of a longer one: nothing depends on its length."""
         return self.schedule != "cosine" and self.num_training_stages == 1
 
     def pairing(self) -> int:
-        """What a device's share of a batch must be divisible by, so that each image's partner lies in it."""
+        """The number that a device's share of a batch must be divisible by to contain all images' partners.
+
+        1 without mixing, 2 with mixup or CutMix, 4 with both (`share_of_batch`).
+        """
         kinds = sum(max(ramp.start, ramp.end) > 0 for ramp in (self.mixup, self.cutmix))
         return 2 * kinds or 1
 
     def epochs_for(self, steps_per_epoch: int) -> int:
-        """The epochs of a full training: `epochs`, or as many as give `min_steps`."""
+        """The epochs of a full training: `epochs`, or as many as `min_steps` steps need, if that is more."""
         return max(self.epochs, -(-self.min_steps // max(steps_per_epoch, 1)))
 
     def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
-        """Algorithm 1: parts as equal as whole epochs allow; resolutions truncated.
+        """The training stages of progressive learning (EfficientNetV2, Algorithm 1).
 
-        Where sizes are drawn (see trials.training.resolution_schedule) these are the settings to draw from,
-        one for each size from the smallest, with the epochs that fall to it on average.
+        Stages are as equal as whole epochs allow; resolutions are truncated to whole pixels. Where
+        resolutions are drawn at random (`trials.training.resolution_schedule`), these are the settings to
+        draw from: one for each resolution, from the smallest, with the epochs that it gets on average.
         """
         sizes = self._sizes()
         count, total = len(sizes), epochs or self.epochs
+        # Stage i begins at epoch ceil(total * i / count).
         bounds = [-(-total * i // count) for i in range(count + 1)]
         return tuple(
             TrainingStage(
@@ -186,7 +193,11 @@ class Recipe:
         )
 
     def _strength(self, ramp: Ramp, sizes: list[int], index: int) -> float:
-        """Adaptive: by the stage's number as in Algorithm 1, or, where sizes are drawn, by its size."""
+        """The strength of a regularisation in a stage.
+
+        If adaptive, it follows the stage's number as in Algorithm 1 or, where resolutions are drawn at
+        random, the stage's resolution.
+        """
         if self.regularization == "fixed":
             return ramp.end
         if self.draws_sizes:

@@ -1,4 +1,4 @@
-"""One trial in this process: a Trial in; heartbeats, epochs and one result out."""
+"""Runs one trial in this process: takes a Trial, yields heartbeats, epochs and one result."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -46,6 +45,7 @@ from trials.trial import (
     Progress,
     RunTrial,
     Slot,
+    Status,
     StepTime,
     StopBelow,
     TimingPart,
@@ -54,39 +54,39 @@ from trials.trial import (
     TrialTimes,
 )
 
-STEP_MEMORY = "step_memory_bytes"  # the one limit whose measurement takes a process, and so is made on demand
+STEP_MEMORY = "step_memory_bytes"  # measured only if there is a limit on it, because that takes a process
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
-    """What is the same for all trials of a run, and lives in the worker."""
+    """The settings that all trials of a run share."""
 
     data: DataConfig
     reference: Architecture
-    checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts again
-    resolutions: tuple[int, ...] = ()  # at which trials will want them, in pixels
-    locks: Path = FOLDER  # where all processes of a host meet
+    checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts from scratch
+    resolutions: tuple[int, ...] = ()  # of the images that trials will need, in pixels
+    locks: Path = FOLDER  # of devices, the same for all processes of a host
 
 
 def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
-    """Claims the slot's device for this process and returns what runs trials on it."""
+    """Claims the slot's device for this process; returns the function that runs trials on it."""
     return _Worker(slot, setup)
 
 
 class _Worker:
-    """The device, the mapped images and the reference networks: paid for once, used by every trial."""
+    """The device, images and reference networks of a process, which all of its trials use."""
 
     @property
     def device_name(self) -> str:
-        """Model of the device."""
+        """The model of the device."""
         return self.info.device_name
 
     def held_bytes(self) -> int:
-        """Of device memory, by this process; 0 on a CPU."""
+        """Bytes of device memory that this process has allocated; 0 on a CPU."""
         return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else 0
 
     def prepare(self) -> None:
-        """Opens the images, and decodes them where no process of this host has done so yet."""
+        """Opens the images, and decodes them first if no process of this host has done so yet."""
         for resolution in self.setup.resolutions:
             self.images_at(resolution)
 
@@ -114,47 +114,48 @@ class _Worker:
     def new_step(
         self, architecture: Architecture, recipe: Recipe, *, precision: str, num_classes: int
     ) -> TrainingStep:
-        """A network with fresh weights from torch's current seed, and what trains it."""
+        """The training step of a network with new weights from torch's current seed."""
         return build_step(
             architecture, recipe, num_classes=num_classes, device=self.device, precision=precision
         )
 
     def precision(self, recipe: Recipe) -> str:
-        """In which this device computes trials of a recipe."""
+        """The precision in which this device computes trials of a recipe."""
         resolution = recipe.training_stages()[-1].resolution
         return resolve_precision(
             recipe.precision, self.device, reference=self.setup.reference, resolution=resolution
         )
 
     def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
-        """The trial's events. Its own faults end it as infeasible; anything else unexpected as a crash."""
-        work = _Work(trial, self)
+        """Runs a trial. Its own faults end it as infeasible; any other exception as crashed."""
+        run = _TrialRun(trial, self)
         try:
-            yield from work.events()
+            yield from run.events()
             return
         except Exception as error:
             kind, text = failure_of(error)
         finally:
-            work.step = None
+            run.step = None
             self.lock.release()
             give_back_freed_memory()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        yield work.failed(kind, text)
+        yield run.failed(kind, text)
 
 
-class _Work:
-    """One trial's progress through its phases, and what is known of it so far."""
+class _TrialRun:
+    """One trial on its way through building, timing and training, and all that is known of it so far."""
 
     def __init__(self, trial: Trial, worker: _Worker) -> None:
         self.trial = trial
         self.worker = worker
         self.step: TrainingStep | None = None
         self.counts: Counts | None = None
+        self.reference: Counts | None = None
         self.step_time: StepTime | None = trial.step_time
         self.inference_time: InferenceTime | None = trial.inference_time
         self.ends: list[EpochEnd] = []
-        self.inherited = 0  # of these, from the trial that this one continues
+        self.inherited = 0  # number of these epochs that the continued trial has trained
         self.precision = worker.precision(trial.recipe)
         self.started_at = datetime.now(UTC)
         self.started = time.monotonic()
@@ -163,66 +164,20 @@ class _Work:
         self.waited_before = worker.lock.waited_seconds
 
     def events(self) -> Iterator[Event | TimingPart]:
-        """Build, count, time, check limits, train and evaluate, in this order."""
+        """Builds and counts the network, times it, checks limits, trains and evaluates it, in this order."""
         trial, worker = self.trial, self.worker
         reset_peak_memory(worker.device)
-        yield from self._wait_for("training")  # building, too, uses the device
+        yield from self._wait_for("training")  # building uses the device, too
         yield self._progress("building")
-        before = time.perf_counter()
-        resolution = trial.recipe.training_stages(trial.epochs)[-1].resolution
-        images = worker.images_at(resolution)
-        num_classes = len(images.classes)
-        try:
-            for stage in trial.recipe.training_stages(trial.epochs):
-                check_resolution(trial.architecture, stage.resolution)
-            self.counts = count(trial.architecture, num_classes=num_classes, resolution=resolution)
-        except ValueError as error:
-            raise InvalidNetworkError(str(error)) from error
-        reference = count(worker.setup.reference, num_classes=num_classes, resolution=resolution)
-        torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
-        self.step = worker.new_step(
-            trial.architecture, trial.recipe, precision=self.precision, num_classes=num_classes
-        )
-        self.micro_batches = fit_in_memory(
-            self.step,
-            batch_size=trial.recipe.batch_size,
-            resolution=max(stage.resolution for stage in trial.recipe.training_stages(trial.epochs)),
-            num_classes=num_classes,
-        )
-        self.build_seconds = time.perf_counter() - before
-        needs_inference_time = trial.needs_inference_time and self.inference_time is None
-        if self.step_time is None or needs_inference_time:
-            yield from self._wait_for("timing")
-        if self.step_time is None:
-            yield self._progress("timing")
-            before = time.perf_counter()
-            steps = trial.epochs * (len(images.train) // trial.recipe.batch_size)
-            self.step_time = self._timing(num_classes, resolution).step_time(self.step, steps=steps)
-            self.step_time = replace(self.step_time, is_exclusive=worker.lock.is_exclusive)
-            self.timing_seconds = time.perf_counter() - before
-        if needs_inference_time:
-            yield self._progress("timing", fraction=0.5)
-            before = time.perf_counter()
-            self.inference_time = self._timing(num_classes, resolution).inference_time(self.step)
-            self.timing_seconds += time.perf_counter() - before
-        self._check_limits(num_classes)
-        before_training = Measurement(
-            accuracy=0.0,
-            accuracy_raw=0.0,
-            accuracy_top5=0.0,
-            minival_images=len(images.minival),
-            step_time=self.step_time,
-            inference_time=self.inference_time,
-            params=self.counts.params,
-            macs=self.counts.macs,
-            reference_params=reference.params,
-            reference_macs=reference.macs,
-            peak_memory_bytes=None,
-        )
-        if trial.stop_below is not None and (bound := _bound(trial.stop_below, before_training)):
-            yield TrialResult(trial=trial, status="stopped", measurement=bound, **self._known())
+        images, step = self._build()
+        yield from self._measure_times(step, images)
+        self._check_limits(len(images.classes))
+        before_training = self._measured_before_training(images)
+        if trial.stop_below is not None and (best := _best_possible(trial.stop_below, before_training)):
+            yield self._result("stopped", measurement=best)
             return
         if trial.is_timing_part:
+            assert self.step_time is not None, "a timing part has been timed"
             yield TimingPart(
                 trial=trial,
                 step_time=self.step_time,
@@ -230,7 +185,7 @@ class _Work:
                 times=self._times(),
             )
             return
-        yield from self._train(self.step)
+        yield from self._train(step)
         last = self.ends[-1]
         measurement = replace(
             before_training,
@@ -239,25 +194,93 @@ class _Work:
             accuracy_top5=last.minival_accuracy_top5,
             peak_memory_bytes=peak_memory(worker.device),
         )
-        yield TrialResult(trial=trial, status="completed", measurement=measurement, **self._known())
+        yield self._result("completed", measurement=measurement)
+
+    def _build(self) -> tuple[ResidentImages, TrainingStep]:
+        """The images at the last training stage's resolution, and the network ready to train."""
+        trial, worker = self.trial, self.worker
+        before = time.perf_counter()
+        stages = trial.recipe.training_stages(trial.epochs)
+        images = worker.images_at(stages[-1].resolution)
+        num_classes = len(images.classes)
+        try:
+            for stage in stages:
+                check_resolution(trial.architecture, stage.resolution)
+            self.counts = count(trial.architecture, num_classes=num_classes, resolution=images.resolution)
+        except ValueError as error:
+            raise InvalidNetworkError(str(error)) from error
+        self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
+        torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
+        self.step = worker.new_step(
+            trial.architecture, trial.recipe, precision=self.precision, num_classes=num_classes
+        )
+        self.micro_batches = fit_in_memory(
+            self.step,
+            batch_size=trial.recipe.batch_size,
+            resolution=max(stage.resolution for stage in stages),
+            num_classes=num_classes,
+        )
+        self.build_seconds = time.perf_counter() - before
+        return images, self.step
+
+    def _measure_times(self, step: TrainingStep, images: ResidentImages) -> Iterator[Event]:
+        """Measures step time and inference time, where needed, with exclusive use of the device."""
+        trial, worker = self.trial, self.worker
+        needs_inference_time = trial.needs_inference_time and self.inference_time is None
+        if self.step_time is None or needs_inference_time:
+            yield from self._wait_for("timing")
+        if self.step_time is None:
+            yield self._progress("timing")
+            before = time.perf_counter()
+            steps = trial.epochs * (len(images.train) // trial.recipe.batch_size)
+            measured = self._timing(images).step_time(step, steps=steps)
+            self.step_time = replace(measured, is_exclusive=worker.lock.is_exclusive)
+            self.timing_seconds = time.perf_counter() - before
+        if needs_inference_time:
+            yield self._progress("timing", fraction=0.5)
+            before = time.perf_counter()
+            self.inference_time = self._timing(images).inference_time(step)
+            self.timing_seconds += time.perf_counter() - before
+
+    def _measured_before_training(self, images: ResidentImages) -> Measurement:
+        """The measurement of a trial that has not trained yet, with an accuracy of 0."""
+        assert self.counts is not None, "the network has been counted"
+        assert self.reference is not None, "the reference network has been counted"
+        assert self.step_time is not None, "the network has been timed"
+        return Measurement(
+            accuracy=0.0,
+            accuracy_raw=0.0,
+            accuracy_top5=0.0,
+            minival_images=len(images.minival),
+            step_time=self.step_time,
+            inference_time=self.inference_time,
+            params=self.counts.params,
+            macs=self.counts.macs,
+            reference_params=self.reference.params,
+            reference_macs=self.reference.macs,
+            peak_memory_bytes=None,
+        )
 
     def _wait_for(self, role: Role) -> Iterator[Event]:
+        """Waits until the device is held in this role; tells meanwhile that the trial waits."""
         for _ in self.worker.lock.queue(role):
             yield self._progress("waiting")
 
     def _train(self, step: TrainingStep) -> Iterator[Event]:
+        """Trains, from the last checkpoint if there is one, and saves one after every epoch."""
         trial, lock = self.trial, self.worker.lock
         if lock.role != "training":
             yield from self._wait_for("training")
         folder = self.worker.setup.checkpoints
         checkpoint = TrialCheckpoint(folder, trial, self.worker.setup.data) if folder else None
-        # What a longer trial has left is more than a shorter one that runs once more needs.
+        # The checkpoint of a longer trial may have more epochs than a shorter one that is repeated needs.
         self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
         self.inherited = min(trial.epochs_before, len(self.ends))
         yield self._progress("training", epoch=min(len(self.ends) + 1, trial.epochs))
+        # Epochs of an earlier attempt of this trial are reported again; those of the continued trial are not.
         for end in self.ends[self.inherited :]:
             yield end.result(trial_id=trial.trial_id, attempt=trial.attempt)
-        for news in train(
+        for event in train(
             step,
             trial.recipe,
             images_at=self.worker.images_at,
@@ -265,39 +288,39 @@ class _Work:
             seed=trial.seed,
             first_epoch=len(self.ends),
         ):
-            if isinstance(news, EpochEnd):
-                self.ends.append(news)
+            if isinstance(event, EpochEnd):
+                self.ends.append(event)
                 if checkpoint:
                     checkpoint.save(step, self.ends)
-                yield news.result(trial_id=trial.trial_id, attempt=trial.attempt)
+                yield event.result(trial_id=trial.trial_id, attempt=trial.attempt)
             else:
                 self._check_time()
-                yield self._progress(news.phase, epoch=news.epoch, fraction=news.fraction)
-                if lock.is_wanted():
+                yield self._progress(event.phase, epoch=event.epoch, fraction=event.fraction)
+                if lock.is_wanted():  # by a trial that is to be timed: it goes first
                     yield from self._wait_for("training")
         lock.release()
 
     def _check_time(self) -> None:
-        """Ends a trial that takes too long. What it has waited for others does not count."""
-        most = self.trial.timeout_seconds
+        """Raises TrialTimeoutError if the trial takes too long, not counting what it waited for others."""
+        limit = self.trial.timeout_seconds
         waited = self.worker.lock.waited_seconds - self.waited_before
-        if most is not None and time.monotonic() - self.started - waited > most:
-            raise TrialTimeoutError(f"it has run for more than {most:g} s, the search's trial_timeout")
+        if limit is not None and time.monotonic() - self.started - waited > limit:
+            raise TrialTimeoutError(f"it has run for more than {limit:g} s, the search's trial_timeout")
 
-    def _timing(self, num_classes: int, resolution: int) -> TrialTiming:
+    def _timing(self, images: ResidentImages) -> TrialTiming:
         return TrialTiming(
             timing=self.trial.timing,
             recipe=self.trial.recipe,
             precision=self.precision,
-            resolution=resolution,
-            num_classes=num_classes,
+            resolution=images.resolution,
+            num_classes=len(images.classes),
             device=self.worker.device,
             device_name=self.worker.device_name,
             reference_step=self.worker.reference_step,
         )
 
     def _measure_step_memory(self, num_classes: int) -> int | None:
-        """Bytes of a training step at the largest resolution; None where the system does not tell."""
+        """Bytes of a training step at the largest resolution; None where the system does not report it."""
         trial = self.trial
         return step_memory(
             trial.architecture,
@@ -309,43 +332,40 @@ class _Work:
         )
 
     def _check_limits(self, num_classes: int) -> None:
-        """Ends a trial before it trains if a measured quantity is beyond its limit."""
-        for name, most in self.trial.limits.items():
+        """Raises OverLimitError if a quantity that is measured before training is above its limit."""
+        for name, limit in self.trial.limits.items():
             measured = getattr(self.step_time, name, None) or getattr(self.inference_time, name, None)
             if name == STEP_MEMORY:
                 measured = self._measure_step_memory(num_classes)
             assert measured is not None or name == STEP_MEMORY, f"a limit on {name} needs its measurement"
-            if measured is not None and measured > most:
-                raise OverLimitError(f"{name} is {measured:.4g}; the limit is {most:.4g}")
+            if measured is not None and measured > limit:
+                raise OverLimitError(f"{name} is {measured:.4g}; the limit is {limit:.4g}")
 
     def failed(self, kind: FailureKind, error: str) -> TrialResult:
-        """The result of a trial that did not get through; a bug is ours, all else its own fault."""
+        """The result of a trial that failed: crashed by a bug of ours, else infeasible by its own fault."""
+        status: Status = "crashed" if kind == "bug" else "infeasible"
+        return replace(self._result(status), failure_kind=kind, error=error)
+
+    def _result(self, status: Status, *, measurement: Measurement | None = None) -> TrialResult:
+        """The trial's result with all that is known by now."""
+        trial = self.trial
         return TrialResult(
-            trial=self.trial,
-            status="crashed" if kind == "bug" else "infeasible",
-            failure_kind=kind,
-            error=error,
-            **self._known(),
+            trial=trial,
+            status=status,
+            measurement=measurement,
+            params=self.counts.params if self.counts else None,
+            macs=self.counts.macs if self.counts else None,
+            step_time=self.step_time,
+            inference_time=self.inference_time,
+            epochs=tuple(end.result(trial_id=trial.trial_id, attempt=trial.attempt) for end in self.ends),
+            device=self.worker.info,
+            precision=self.precision,
+            micro_batches=self.micro_batches,
+            times=self._times(),
         )
 
-    def _known(self) -> dict[str, Any]:
-        ends = self.ends
-        return {
-            "params": self.counts.params if self.counts else None,
-            "macs": self.counts.macs if self.counts else None,
-            "step_time": self.step_time,
-            "inference_time": self.inference_time,
-            "epochs": tuple(
-                end.result(trial_id=self.trial.trial_id, attempt=self.trial.attempt) for end in ends
-            ),
-            "device": self.worker.info,
-            "precision": self.precision,
-            "micro_batches": self.micro_batches,
-            "times": self._times(),
-        }
-
     def _times(self) -> TrialTimes:
-        """This part's, and where the trial was timed by another part, both parts' together."""
+        """The trial's times so far, with those of its timing part if it had one."""
         ends = self.ends[self.inherited :]
         own = TrialTimes(
             started_at=self.started_at.isoformat(),
@@ -356,16 +376,7 @@ class _Work:
             evaluate_seconds=sum(end.evaluate_seconds for end in ends),
             waiting_seconds=self.worker.lock.waited_seconds - self.waited_before,
         )
-        earlier = self.trial.timed
-        if earlier is None:
-            return own
-        return replace(
-            own,
-            started_at=earlier.started_at,
-            build_seconds=earlier.build_seconds + own.build_seconds,
-            timing_seconds=earlier.timing_seconds + own.timing_seconds,
-            waiting_seconds=earlier.waiting_seconds + own.waiting_seconds,
-        )
+        return own if self.trial.timed is None else own.after(self.trial.timed)
 
     def _progress(self, phase: Phase, *, epoch: int = 0, fraction: float = 0.0) -> Progress:
         return Progress(
@@ -378,8 +389,8 @@ class _Work:
         )
 
 
-def _bound(stop: StopBelow, measured: Measurement) -> Measurement | None:
-    """What the trial reaches at the very most, if that is not enough."""
+def _best_possible(stop: StopBelow, measured: Measurement) -> Measurement | None:
+    """The measurement at the highest accuracy that a trial may reach, if even that has too low a reward."""
     best = replace(measured, accuracy=stop.max_accuracy)
     reward = Reward(stop.terms).of(best.accuracy, best.ratio_to_reference)
     return best if reward < stop.reward else None

@@ -1,12 +1,12 @@
-"""What goes to a worker and what comes back: proposals, trials, events and results, as plain data.
+"""Proposals, trials, events and results: the plain data that goes to workers and comes back.
 
-Imports neither torch nor ray: a notebook reads these types on a laptop.
+Imports neither torch nor ray, so that a notebook can use these types on a laptop.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -28,16 +28,17 @@ FailureKind = Literal[
 ]
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
-# What a strategy is told for a quantity that a trial could not measure: finite, and worse than any measured
-# value.
+# The ratio that a strategy is told for a quantity that a trial could not measure: finite, and worse than any
+# measured value.
 UNMEASURED_RATIO = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """A strategy's proposal. `epochs` is the total, also of a trial that continues an earlier one.
+    """A strategy's proposal of a trial.
 
-    `aux` is what the strategy must remember of its own proposal (log-probabilities, say): JSON values only.
+    `epochs` is the total, even if the trial continues an earlier one. `aux` holds what the strategy needs to
+    remember about the proposal (log-probabilities, say) as JSON values, which are recorded with it.
     """
 
     trial_id: int
@@ -50,7 +51,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:
-    """Seconds of one training step, and their ratio to the reference network's, measured alternately."""
+    """Seconds of one training step, and their ratio to the reference network's, measured in turn."""
 
     step_seconds: float  # median
     step_seconds_p10: float
@@ -63,12 +64,12 @@ class StepTime:
     resolution: int
     batch_size: int
     precision: str
-    rounds: int = 0  # how many ratios
-    flag: str | None = None  # why this value should be doubted; None if it should not
+    rounds: int = 0  # of chunks, from which the ratios come
+    flag: str | None = None  # the reason why this value is uncertain; None if it is not
     source: Literal["measured", "predicted"] = "measured"
     step_time_ratio_error: float | None = None  # standard error of the ratio, over the ratio
-    clock_mhz: float | None = None  # of a GPU's processors meanwhile, median; None where nobody tells
-    is_exclusive: bool = False  # whether no other process could use the device (on CPU: the core) meanwhile
+    clock_mhz: float | None = None  # median of a GPU's clock meanwhile; None where it is unknown
+    is_exclusive: bool = False  # true if no other process could use the device (on CPU: the core) meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +91,10 @@ class InferenceTime:
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
 class Timing:
-    """Under which conditions step time and inference time are measured; None takes the trial's own.
+    """The conditions under which step time and inference time are measured; None takes the trial's own.
 
-    `device`: the model of device on which they count, as `nas measure` names it; trials may train elsewhere.
+    `device` is the model of device on which they count, as `nas measure` names it; trials may train
+    elsewhere.
     """
 
     device: str | None = Field(default=None, min_length=1, max_length=200)
@@ -104,16 +106,19 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class StopBelow:
-    """A trial ends before it trains if even `max_accuracy` would not give it this reward."""
+    """A bound on a trial's reward: it is stopped before it trains if even `max_accuracy` gives less."""
 
     reward: float
     max_accuracy: float  # 0-1
-    terms: Mapping[str, float]  # the reward's
+    terms: Mapping[str, float]  # the reward's exponents, by quantity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training to do. `epochs` is the total; the seed decides weights, data order and augmentation."""
+    """One training to do, as a worker gets it.
+
+    `epochs` is the total. The seed determines initial weights, order of images and augmentation.
+    """
 
     trial_id: int
     choices: tuple[int, ...]
@@ -122,27 +127,27 @@ class Trial:
     epochs: int
     seed: int
     attempt: int = 1
-    continues: int | None = None  # the trial whose training it goes on with, with its seed
-    epochs_before: int = 0  # of that one
+    continues: int | None = None  # the id of the trial whose training it continues, with the same seed
+    epochs_before: int = 0  # epochs of that trial
     timing: Timing = field(default_factory=Timing)
-    step_time: StepTime | None = None  # given: not measured again
+    step_time: StepTime | None = None  # if it is known already, it is not measured
     inference_time: InferenceTime | None = None  # likewise
-    timed: "TrialTimes | None" = None  # where these were measured by a part of this trial of its own
-    is_timing_part: bool = False  # ends before it trains, with a TimingPart
-    needs_inference_time: bool = False  # for the reward, or for a limit
+    timed: "TrialTimes | None" = None  # times of this trial's timing part, if it had one
+    is_timing_part: bool = False  # end with a TimingPart instead of training
+    needs_inference_time: bool = False  # for the reward or a limit
     limits: Mapping[str, float] = field(default_factory=dict)  # on what is measured before training, by name
     stop_below: StopBelow | None = None
-    timeout_seconds: float | None = None  # beyond it the trial is infeasible
+    timeout_seconds: float | None = None  # after which the trial is infeasible
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """The heartbeat: where a trial stands. Not stored."""
+    """A heartbeat of a trial: its phase, and how far it is. Not stored."""
 
     trial_id: int
     attempt: int
     phase: Phase
-    epoch: int = 0  # the one under way, from 1; 0 before training
+    epoch: int = 0  # the current one, from 1; 0 before training
     epochs: int = 0
     fraction: float = 0.0  # of the phase (training: of the epoch)
     slot: int | None = None
@@ -150,7 +155,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
-    """One epoch's end. Accuracies are 0-1, on minival; `accuracy_raw` is of the weights without averaging."""
+    """The figures of one epoch. Accuracies are 0-1; `_raw` is without weight averaging."""
 
     trial_id: int
     attempt: int
@@ -168,27 +173,27 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What a trial measured. Ratios are to the space's reference network under the same conditions."""
+    """The quantities that a trial measured. Ratios are to the space's reference network, same conditions."""
 
-    accuracy: float  # minival, 0-1, averaged weights where the recipe has them
+    accuracy: float  # on minival, 0-1, of the averaged weights if the recipe has them
     accuracy_raw: float
     accuracy_top5: float | None
     minival_images: int
     step_time: StepTime
-    inference_time: InferenceTime | None = None  # where it was asked for
+    inference_time: InferenceTime | None = None  # None unless the trial needs it
     params: int  # trainable, with the classifier
-    macs: int  # of one image at the trial's resolution
+    macs: int  # per image, at the trial's resolution
     reference_params: int
     reference_macs: int
-    peak_memory_bytes: int | None  # None where the device does not tell (CPU)
+    peak_memory_bytes: int | None  # None on a CPU, which has no such record
 
     def ratio_to_reference(self, name: str) -> float:
-        """A rewardable quantity over the reference network's (REWARDABLE lists them)."""
+        """A quantity of REWARDABLE, as ratio to the reference network's."""
         return REWARDABLE[name](self)
 
 
 INFERENCE = "inference_time_ratio"
-# What a reward may be made of, by name. A step-time term is named by the ratio itself.
+# The quantities that a reward may use: functions that give their ratio to the reference network's, by name.
 REWARDABLE: dict[str, Callable[[Measurement], float]] = {
     "step_time_ratio": lambda m: m.step_time.step_time_ratio,
     "params": lambda m: m.params / m.reference_params,
@@ -199,7 +204,7 @@ REWARDABLE: dict[str, Callable[[Measurement], float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceInfo:
-    """Where a trial ran."""
+    """The device that a trial ran on."""
 
     device_name: str
     device_id: str
@@ -208,7 +213,7 @@ class DeviceInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTimes:
-    """Where a trial's time went, in seconds; wall clock, started and finished in UTC (ISO 8601)."""
+    """The wall-clock seconds that a trial spent in each phase; its start and end in UTC (ISO 8601)."""
 
     started_at: str
     finished_at: str
@@ -216,12 +221,25 @@ class TrialTimes:
     timing_seconds: float = 0.0
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
-    waiting_seconds: float = 0.0  # for a device that others used; in none of the above
+    waiting_seconds: float = 0.0  # for a device that others used; not part of the above
+
+    def after(self, earlier: Self) -> Self:
+        """The times of a whole trial whose timing part took `earlier`."""
+        return replace(
+            self,
+            started_at=earlier.started_at,
+            build_seconds=earlier.build_seconds + self.build_seconds,
+            timing_seconds=earlier.timing_seconds + self.timing_seconds,
+            waiting_seconds=earlier.waiting_seconds + self.waiting_seconds,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingPart:
-    """The times of a trial that trains elsewhere. Of executors alone: they start the trial again with it."""
+    """The result of a trial's timing part, whose training runs on another worker.
+
+    Only executors see it: they start the rest of the trial with it.
+    """
 
     trial: Trial
     step_time: StepTime
@@ -230,17 +248,17 @@ class TimingPart:
 
     @property
     def trial_id(self) -> int:
-        """The timed trial's."""
+        """The id of the timed trial."""
         return self.trial.trial_id
 
     @property
     def attempt(self) -> int:
-        """The timed trial's."""
+        """The attempt of the timed trial, from 1."""
         return self.trial.attempt
 
     @property
     def rest(self) -> Trial:
-        """What is left of the trial."""
+        """The trial without its timing part: the same with its times given."""
         return replace(
             self.trial,
             is_timing_part=False,
@@ -252,13 +270,13 @@ class TimingPart:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """How a trial ended. `measurement` is None unless it got far enough to have one."""
+    """The end of a trial, and all that is known of it; `measurement` is None if it failed before."""
 
     trial: Trial
     status: Status
     failure_kind: FailureKind | None = None
     measurement: Measurement | None = None
-    params: int | None = None  # known as soon as the network is counted, also of an infeasible trial
+    params: int | None = None  # known once the network is counted, even if the trial is infeasible
     macs: int | None = None
     step_time: StepTime | None = None
     inference_time: InferenceTime | None = None
@@ -267,24 +285,24 @@ class TrialResult:
     times: TrialTimes | None = None
     precision: str | None = None
     micro_batches: int = 1
-    error: str | None = None  # one line for a user; a bug's traceback
+    error: str | None = None  # one line for a user, or the traceback of a bug
 
     @property
     def trial_id(self) -> int:
-        """The trial's."""
+        """The id of the trial."""
         return self.trial.trial_id
 
     @property
     def attempt(self) -> int:
-        """Which attempt at the trial this is."""
+        """The attempt at the trial, from 1."""
         return self.trial.attempt
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerInfo:
-    """Where a worker runs and with what."""
+    """The device, process and package versions of a worker."""
 
-    device_name: str | None  # model; None where it does not tell
+    device_name: str | None  # model; None where it is unknown
     host: str
     pid: int
     node_id: str
@@ -293,7 +311,7 @@ class WorkerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerJoined:
-    """A worker can run trials. Of no trial."""
+    """The event that a worker can run trials; belongs to no trial."""
 
     slot: int
     info: WorkerInfo
@@ -301,20 +319,20 @@ class WorkerJoined:
 
 @dataclass(frozen=True)
 class Notice:
-    """What whoever watches should know of the workers. Of no trial."""
+    """A message about the workers for the user; belongs to no trial."""
 
     text: str
 
 
 Event = Progress | EpochResult | TrialResult | WorkerJoined | Notice
-# Of a timing part the last event is a TimingPart, unless it ended the trial. A callable that has a
-# `device_name` says on which model of device it runs.
+# Runs a trial and yields its events; the last one is its TrialResult, or the TimingPart of a timing part. A
+# callable may have a `device_name`, the model of its device.
 RunTrial = Callable[[Trial], Iterator[Event | TimingPart]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """One place that runs one trial at a time: a device (`cpu`, `cuda:0`), on CPU with a core of its own."""
+    """A place to run one trial at a time: a device (`cpu`, `cuda:0`) and, on a CPU, one of its cores."""
 
     index: int
     device: str = "cpu"
@@ -322,18 +340,18 @@ class Slot:
 
 
 StartWorker = Callable[[Slot], RunTrial]
-# Runs trials wherever it runs them and yields their events as they come. A None among the trials means that
-# nothing is to be run until another event has been handled. Executors never retry.
+# An executor: runs trials on its workers and yields their events as they come. A None among the trials means
+# that no trial may start until another event has been handled. Executors never retry a trial.
 Execute = Callable[[StartWorker, Iterable[Trial | None]], Iterator[Event]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a strategy is told of a trial; every number is finite."""
+    """The outcome of a trial as strategies are told it; every number is finite."""
 
     status: Status
     reward: float
     accuracy: float
     step_time_ratio: float
     params: float  # ratio to the reference
-    curve: tuple[float, ...] = ()  # accuracies after each epoch; empty where they are not known
+    curve: tuple[float, ...] = ()  # accuracy after each epoch; empty if unknown

@@ -14,25 +14,39 @@ class FactorizedSpace(Protocol):
     """The fields and decoding of a SearchSpace, for modules that `SearchSpace` itself imports."""
 
     @property
-    def stem_channels(self) -> int: ...
+    def stem_channels(self) -> int:
+        """The output channels of the stem."""
+        ...
 
     @property
-    def stem_stride(self) -> int: ...
+    def stem_stride(self) -> int:
+        """The stride of the stem."""
+        ...
 
     @property
-    def stages(self) -> tuple[StageChoices, ...]: ...
+    def stages(self) -> tuple[StageChoices, ...]:
+        """The options of each stage."""
+        ...
 
     @property
-    def rows(self) -> tuple[StageRows, ...]: ...
+    def rows(self) -> tuple[StageRows, ...]:
+        """The possible rows of each stage."""
+        ...
 
     @property
-    def padding(self) -> Padding: ...
+    def padding(self) -> Padding:
+        """The padding of all convolutions."""
+        ...
 
     @property
-    def reference(self) -> Architecture: ...
+    def reference(self) -> Architecture:
+        """The reference network."""
+        ...
 
     @property
-    def limits(self) -> Limits: ...
+    def limits(self) -> Limits:
+        """The limits on an architecture's cost."""
+        ...
 
     def decode(self, choices: Sequence[int]) -> Architecture:
         """The architecture that these choices build."""
