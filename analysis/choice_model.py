@@ -4,6 +4,10 @@ A Gaussian process whose covariance is a linear model's over one-hot choices and
 architectures are alike by how many decisions they share, and by how many pairs of decisions), which needs no
 list of features. Scale, noise and the share of the pairs are those of the highest marginal likelihood
 (Rasmussen and Williams 2006, equations 2.30 and 5.12).
+
+The predictor has a process of its own, which may differ: it learns how relevant each decision is, knows costs
+beforehand and draws samples. This one has two hyperparameters, found on a grid from one factorisation, and
+expected values of each row by all others, which judge it.
 """
 
 from collections.abc import Sequence
@@ -13,6 +17,7 @@ import numpy as np
 
 MOST_ROWS = 1_000  # a fit is cubic in the rows; of more, as many at equal distances are taken
 PAIR_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
 NOISES = np.geomspace(1e-4, 10, 26)  # variance of the noise over that of the signal
 
 
@@ -39,9 +44,15 @@ class ChoiceModel:
         return self._mean + float(likeness @ self._weights)
 
 
-def spread_out(count: int) -> np.ndarray:
-    """Which of so many rows a model is fitted to: all, or MOST_ROWS of them."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_ROWS)).round().astype(int))
+def spread_out(count: int, *, most: int = MOST_ROWS) -> np.ndarray:
+    """Which of `count` rows a model is fitted to: all, or `most` of them at equal distances."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def accuracy_logit(accuracies: np.ndarray) -> np.ndarray:
+    """The scale on which accuracies (0-1) are modelled, so that no expected one lies outside 0 and 1."""
+    inside = np.clip(accuracies, ALMOST, 1 - ALMOST)
+    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def fit_choice_model(choices: Sequence[Sequence[int]], values: Sequence[float]) -> ChoiceModel:

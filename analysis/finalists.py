@@ -4,6 +4,7 @@ The trial that made an architecture a finalist is left out: of many noisy reward
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from analysis.rungs import COUNTED, may_win, standing
+from analysis.rungs import COUNTED, longest, may_win, standing
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class Finalist:
 
     @property
     def mean(self) -> float:
-        """Of the repeats' rewards."""
+        """Mean of the repeats' rewards."""
         return float(np.mean(self.rewards))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A finalist among the others."""
+    """A finalist's mean reward with its uncertainty, and the comparison with the next one."""
 
     finalist: Finalist
     standard_error: float | None  # of the mean reward, from the deviation that all finalists share
@@ -64,11 +65,43 @@ def finalists(rows: Iterable[Mapping[str, Any]]) -> list[Finalist]:
     return sorted(found, key=lambda finalist: (-finalist.mean, finalist.trial_id))
 
 
+@dataclass(frozen=True)
+class Repeats:
+    """Numbers of trainings of finalists: those that have ended, and all that a search asks for."""
+
+    ended: int
+    total: int
+
+
+def repeats(
+    rows: Iterable[Mapping[str, Any]], *, count: int, each: int, is_over: bool, are_recommended: bool
+) -> Repeats:
+    """The repeats of a search whose `count` finalists are trained `each` times again, by its rows.
+
+    A repeat that crashed is not tried again, so it has ended.
+
+    Args:
+        is_over: the search asks for no new architecture, so there may be fewer finalists than `count`.
+        are_recommended: its strategy recommends the finalists. Which ones, no row tells: they are taken to be
+            those that were repeated most often.
+    """
+    rows = list(rows)
+    ended = Counter(tuple(row["choices"]) for row in rows if row["purpose"] == "repeat")
+    rewards: dict[tuple[int, ...], float] = {}
+    for row in longest(rows):
+        choices = tuple(row["choices"])
+        rewards[choices] = max(standing(row)[1], rewards.get(choices, 0.0))
+    number = min(count, len(rewards)) if is_over else count
+    best = sorted(rewards, key=lambda choices: (-rewards[choices], choices))
+    done = sorted(ended.values(), reverse=True) if are_recommended else [ended[choices] for choices in best]
+    return Repeats(ended=sum(min(times, each) for times in done[:number]), total=number * each)
+
+
 def standings(ranked: list[Finalist]) -> list[Standing]:
-    """How sure the order of finalists is, by the deviation within all of them together.
+    """Uncertainty of the order of finalists, by the deviation within all of them together.
 
     A few repeats each say little about one architecture's deviation, so it is taken to be the same for all
-    (pooled); intervals and probabilities are Student's. None where nobody was repeated twice.
+    (pooled); intervals and probabilities are Student's. None where no finalist was repeated twice.
     """
     freedom = sum(len(finalist.rewards) - 1 for finalist in ranked)
     if freedom < 1:

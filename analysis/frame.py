@@ -18,8 +18,8 @@ from trials.trial import REWARDABLE, Measurement
 
 RUN = Column("run", pa.string(), "name of the run's folder")
 COLUMNS = {"trials": (RUN, *TRIAL_COLUMNS), "epochs": (RUN, *EPOCH_COLUMNS)}
-KINDS = {"int64": pd.Int64Dtype(), "int16": pd.Int16Dtype(), "bool": pd.BooleanDtype()}
-MUCH = 16 << 20  # bytes of a file that several threads read
+PANDAS_TYPES = {"int64": pd.Int64Dtype(), "int16": pd.Int16Dtype(), "bool": pd.BooleanDtype()}
+LARGE = 16 << 20  # bytes; several threads read a larger file
 GLOB = re.compile(r"[*?\[]")
 
 
@@ -37,12 +37,12 @@ def read_trials(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.
 
 
 def read_epochs(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per trial, attempt and epoch; `run` and what is raised as of `read_trials`."""
+    """One row per trial, attempt and epoch; arguments and errors as in `read_trials`."""
     return _read(run, "epochs", columns)
 
 
 def describe_columns(kind: Literal["trials", "epochs"] = "trials") -> pd.DataFrame:
-    """What each column means: type, unit, meaning; by name."""
+    """Type, unit and meaning of each column, by name."""
     return described(COLUMNS[kind])
 
 
@@ -53,23 +53,23 @@ def described(columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def searched(trials: pd.DataFrame) -> pd.DataFrame:
-    """Completed search and baseline trials: what a search may choose its winner from.
+    """Completed search and baseline trials: those that may win.
 
-    Where a run's trials differ in length, only its longest: others do not compare with them.
+    Where a run's trials differ in length, only the longest: shorter ones do not compare with them.
     """
     return trials[is_searched(trials)]
 
 
 def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
     """The trials of `searched`, the best reward first; the best `count` of them."""
-    # Of a million rows only those that are wanted are copied: most of a row is its architecture.
+    # Copies only the wanted ones of perhaps a million rows: most of a row is its architecture.
     eligible = np.flatnonzero(is_searched(trials))
     order = np.argsort(-floats(trials, "reward")[eligible], kind="stable")
     return trials.take(eligible[order][:count]).reset_index(drop=True)
 
 
 def is_searched(trials: pd.DataFrame) -> np.ndarray:
-    """Which rows (n) are those of `searched`."""
+    """Mask (n) of the rows that `searched` returns."""
     completed = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
     found = np.asarray(completed.to_numpy(dtype=bool, na_value=False))
     if "epochs" not in trials or trials["epochs"].nunique() < 2:  # as in nearly every run
@@ -105,7 +105,7 @@ def reranked(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.DataFrame:
     """The same rows with their rewards under other exponents.
 
     Raises:
-        ValueError: as of `rewards`.
+        ValueError: as in `rewards`.
     """
     return trials.assign(reward=rewards(trials, terms))
 
@@ -142,7 +142,7 @@ def floats(trials: pd.DataFrame, name: str) -> np.ndarray:
 
 def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[str] | None) -> pd.DataFrame:
     wanted = _chosen(kind, columns)
-    # A driver may replace a file at any time, so each is read at once.
+    # A driver may replace a file at any time, so each is read in one go.
     storage, path = fsspec.core.url_to_fs(str(run))
     if GLOB.search(path):
         files = sorted(storage.glob(f"{path.rstrip('/')}/{kind}.parquet"))
@@ -165,14 +165,14 @@ def _chosen(kind: str, names: Sequence[str] | None) -> tuple[Column, ...]:
 
 
 def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
-    """One file in our columns: those that an older version lacks are null, `run` is the folder's name."""
+    """One file in our columns; columns that an older version lacks are null, `run` is the folder's name."""
     try:
-        # A reader was once seen to abort as it ended: Arrow's threads read through a Python file. Its own
-        # buffer is none, and what is small this thread reads by itself.
+        # A process was once seen to abort at its end: Arrow's threads still read through a Python file. So
+        # Arrow reads from a buffer of its own, and small files without threads.
         with pq.ParquetFile(pa.BufferReader(data)) as parquet:
             names = set(parquet.schema_arrow.names)
             wanted = [c.name for c in columns if c.name in names]
-            table = parquet.read(columns=wanted, use_threads=len(data) > MUCH)
+            table = parquet.read(columns=wanted, use_threads=len(data) > LARGE)
         found = []
         for column in columns:
             if column.name == RUN.name:
@@ -199,7 +199,7 @@ def _pandas_type(kind: pa.DataType) -> Any:
         return pd.ArrowDtype(kind)  # a million Python lists would take longer than all the rest
     if pa.types.is_string(kind):
         return pd.StringDtype("pyarrow")
-    return KINDS.get(str(kind))
+    return PANDAS_TYPES.get(str(kind))
 
 
 def _unit_of_name(name: str) -> str:

@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.frame import floats
+from trials.log.schema import WORK
 
-# In the order in which a trial spends them; the rest (waiting for others' timing, say) is other.
-KINDS = ("build", "timing", "train", "evaluate")
-ALL_KINDS = (*KINDS, "other", "idle")
+ALL_KINDS = (*WORK, "other", "idle")  # other: the rest of a trial, as waiting for others to time
 LONG_PAUSE = 120.0  # seconds in which nobody works: the search was stopped, and nothing was idle
 
 
@@ -32,9 +31,9 @@ def work(trials: pd.DataFrame) -> pd.DataFrame:
             "end": end - origin,
         }
     )
-    for kind in KINDS:
+    for kind in WORK:
         frame[kind] = np.nan_to_num(floats(ran, f"{kind}_seconds"))
-    known = frame[list(KINDS)].sum(axis=1)
+    known = frame[list(WORK)].sum(axis=1)
     frame["other"] = np.maximum(frame["end"] - frame["start"] - known, 0.0)
     return frame
 
@@ -46,7 +45,7 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
     more than LONG_PAUSE in which nobody works.
     """
     found = work(trials)
-    spent = found.groupby("worker")[[*KINDS, "other"]].sum()
+    spent = found.groupby("worker")[[*WORK, "other"]].sum()
     busy = spent.sum(axis=1)
     open_seconds = wall_seconds(found)
     spent["idle"] = np.maximum(open_seconds - busy, 0.0)
@@ -57,7 +56,7 @@ def ledger(trials: pd.DataFrame) -> pd.DataFrame:
 def by_purpose(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials and device-seconds by purpose and status (without idle time)."""
     found = work(trials)
-    found["seconds"] = found[[*KINDS, "other"]].sum(axis=1)
+    found["seconds"] = found[[*WORK, "other"]].sum(axis=1)
     groups = found.groupby(["purpose", "status"])
     return groups.agg(trials=("trial_id", "size"), seconds=("seconds", "sum")).reset_index()
 

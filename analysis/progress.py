@@ -8,15 +8,15 @@ import pandas as pd
 from analysis.frame import floats, is_searched, searched
 from analysis.pareto import OBJECTIVES, hypervolume
 from analysis.rungs import COUNTED, SEARCHED
+from trials.log.schema import WORK_SECONDS
 
-SPENT = ("build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds")
-USED = ("trial_id", "tell_seq", "purpose", "status", "reward", "epochs", *SPENT)
+USED = ("trial_id", "tell_seq", "purpose", "status", "reward", "epochs", *WORK_SECONDS)
 BAND = (0.1, 0.5, 0.9)
 
 
 def device_seconds(trials: pd.DataFrame) -> np.ndarray:
     """Seconds that each trial held its device; 0 of a cached one."""
-    spent = np.nansum([floats(trials, name) for name in SPENT], axis=0)
+    spent = np.nansum([floats(trials, name) for name in WORK_SECONDS], axis=0)
     return np.where((trials["status"] == "cached").to_numpy(dtype=bool, na_value=False), 0.0, spent)
 
 

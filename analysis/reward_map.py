@@ -1,4 +1,4 @@
-"""Which architecture wins under which exponents, and how sure that is."""
+"""The winner as a function of the reward's exponents, and how certain it is."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ AXES = ("step_time_ratio", "params")
 
 @dataclass(frozen=True)
 class Candidates:
-    """What can win: completed trials with all quantities, as logarithms; (trials) each."""
+    """Completed trials that may win, their quantities as logarithms; (trials) each."""
 
     trial_id: np.ndarray
     log_accuracy: np.ndarray
-    log_costs: np.ndarray  # (trials, 2): of step time and of parameters over the reference's
-    deviation: np.ndarray  # of log accuracy, from one training to the next
+    log_costs: np.ndarray  # (trials, 2): ratios of step time and of parameters to the reference's
+    deviation: np.ndarray  # standard deviation of log accuracy between trainings
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RewardMap:
     Attributes:
         step_exponents, size_exponents: (w) and (v), the exponents of step time and of parameters.
         winner: (w, v), the winning trial's number.
-        stability: (w, v), how often it still wins when accuracies vary as they do between trainings.
+        stability: (w, v), the share of redraws in which it still wins (accuracies vary between trainings).
     """
 
     step_exponents: np.ndarray
@@ -40,8 +40,8 @@ class RewardMap:
 def candidates(trials: pd.DataFrame) -> Candidates:
     """Completed search and baseline trials with an accuracy above 0.
 
-    An accuracy varies by minival's finite size, or by as much as repeats of one architecture (finalists) do,
-    whichever is more.
+    The deviation of an accuracy is the larger one of two: the sampling error of minival's images, and the
+    deviation between repeats of one architecture (finalists).
     """
     rows = searched(trials)
     accuracy = floats(rows, "accuracy")
@@ -59,7 +59,7 @@ def candidates(trials: pd.DataFrame) -> Candidates:
 
 
 def seed_deviation(trials: pd.DataFrame) -> float:
-    """Deviation of accuracy between trainings of one architecture, pooled over repeats; 0 if unknown."""
+    """Standard deviation of accuracy between trainings of an architecture, of all repeats; 0 if unknown."""
     repeats = trials[(trials.purpose == "repeat") & (trials.status == "completed")]
     groups = [floats(group, "accuracy") for _, group in repeats.groupby("architecture_id")]
     freedom = sum(len(group) - 1 for group in groups)
@@ -75,6 +75,7 @@ def reward_map(
     exponents = np.stack([w.ravel(), v.ravel()])  # (2, cells)
     gains = found.log_costs @ exponents  # (trials, cells)
     chosen = (found.log_accuracy[:, None] + gains).argmax(axis=0)
+    # Redraws need only the trials that can win at all, which are few of thousands.
     kept = _contenders(found, gains)
     drawn = np.random.default_rng(seed).normal(size=(DRAWS, len(kept))) * found.deviation[kept]
     wins = np.zeros(len(chosen))
@@ -90,7 +91,7 @@ def reward_map(
 
 
 def _contenders(found: Candidates, gains: np.ndarray) -> np.ndarray:
-    """Who can win anywhere on the grid when accuracies are up to 4 deviations off."""
+    """Trials that can win anywhere on the grid when accuracies are off by up to 4 deviations."""
     rewards = found.log_accuracy[:, None] + gains
     reach = 4 * found.deviation[:, None]
     can_win = (rewards + reach >= (rewards - reach).max(axis=0)).any(axis=1)
@@ -99,7 +100,7 @@ def _contenders(found: Candidates, gains: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Range:
-    """Of one exponent, between which the winner stays the same, and who takes over beyond."""
+    """The interval of one exponent in which the winner stays the same, and the winners beyond it."""
 
     low: float  # -inf: no other ever wins
     high: float
@@ -108,10 +109,10 @@ class Range:
 
 
 def winner_range(found: Candidates, exponents: tuple[float, float], *, of: int = 0) -> Range:
-    """How far one exponent (0: step time's, 1: parameters') may move before another trial wins."""
+    """The interval in which one exponent (0: step time's, 1: parameters') may move without another winner."""
     rewards = found.log_accuracy + found.log_costs @ np.asarray(exponents)
     best = int(rewards.argmax())
-    # The lead over a rival is linear in the exponent: lead + slope * (new - old).
+    # The lead over a rival, in log reward, is linear in the exponent: lead + slope * (new - old).
     lead = rewards[best] - rewards
     slope = found.log_costs[best, of] - found.log_costs[:, of]
     with np.errstate(divide="ignore", invalid="ignore"):

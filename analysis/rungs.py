@@ -1,24 +1,26 @@
-"""Trials of several lengths: which of them compare, and whether short ones rank as long ones do."""
+"""Which trials count, win and compare: by their ends, their purposes and their lengths."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
+from trials.log.rows import device_seconds
 
 COUNTED = frozenset({"completed", "stopped", "infeasible"})  # statuses, by the budget
 SEARCHED = frozenset({"search", "baseline"})  # purposes; repeats and audits come after the search
 
+Unit = Literal["trials", "epochs", "device_seconds"]  # of a budget
 Row = Mapping[str, Any]
 R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True)
 class RungAgreement:
-    """How far the rewards after fewer epochs rank architectures as those after all epochs do.
+    """Agreement of the ranking after fewer epochs with that after all epochs.
 
     Attributes:
         tau: Kendall's tau-b over `count` trials that went through both.
@@ -34,46 +36,63 @@ class RungAgreement:
 
 @dataclass(frozen=True)
 class Savings:
-    """The epochs that were trained, and what as many architectures would have taken in whole trainings."""
+    """The epochs trained, and those that whole trainings of as many architectures would have taken."""
 
     architectures: int
     epochs: int
     whole: int
 
 
+def is_counted(row: Row) -> bool:
+    """True of a row that counts in the budget."""
+    return row["status"] in COUNTED and row["purpose"] in SEARCHED
+
+
+def spent(rows: Iterable[Row], unit: Unit, by_id: Mapping[int, Row]) -> float:
+    """The part of a budget that these rows used; `by_id` has the trials that they continue."""
+    counted = filter(is_counted, rows)
+    if unit == "trials":
+        return sum(1 for _ in counted)
+    if unit == "epochs":
+        return sum(own_epochs(row, by_id) for row in counted)
+    return sum(map(device_seconds, counted))
+
+
 def may_win(row: Row) -> bool:
-    """Whether the best of a search may be this trial: a completed one that neither repeats nor audits."""
+    """True of a row that may be the best of a search: completed, and neither a repeat nor an audit."""
     return row["status"] == "completed" and row["purpose"] in SEARCHED
 
 
 def standing(row: Row) -> tuple[int, float]:
-    """What the best trial is sought by: only trainings of the same length compare, and longer ones count."""
-    return int(row.get("epochs") or 0), float(row["reward"] or 0.0)
+    """The sort key of the best trial: longer trainings first, for only those of one length compare."""
+    reward = row["reward"]
+    is_known = reward is not None and reward == reward  # a frame's missing reward is NaN
+    return int(row.get("epochs") or 0), float(reward) if is_known else 0.0
 
 
 def longest(rows: Iterable[R]) -> list[R]:
-    """Completed search and baseline trials, of the longest training that one of them had."""
+    """The completed search and baseline trials of the longest training among them."""
     searched = list(filter(may_win, rows))
     epochs = max((row.get("epochs") or 0 for row in searched), default=0)
     return [row for row in searched if (row.get("epochs") or 0) == epochs]
 
 
 def own_epochs(row: Row, rows: Mapping[int, Row]) -> int:
-    """The epochs of a trial without those of the one that it continues; `rows` by trial."""
+    """The epochs of a trial without those of the trial that it continues; `rows` by trial."""
     before = row.get("continues")
     continued = None if before is None else rows.get(before)
     return int(row["epochs"]) - (int(continued["epochs"]) if continued else 0)
 
 
 def rung_epochs(rows: Iterable[Row]) -> list[int]:
-    """How long completed search and baseline trials trained, ascending."""
+    """Lengths of completed search and baseline trials in epochs, ascending."""
     return sorted({int(row["epochs"]) for row in filter(may_win, rows)})
 
 
 def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreement]:
-    """For each rung below the highest, of its trials that were trained in full, by their curves.
+    """Agreement of each rung below the highest, by the curves of trials that were trained in full.
 
-    The baseline's trials are a fair sample; where there are fewer than `fewest`, promoted ones are taken too.
+    The baseline's trials are a fair sample; where there are fewer than `fewest`, promoted ones are used too.
     """
     rows = list(filter(may_win, rows))
     *shorter, longest = rung_epochs(rows) or [0]
@@ -93,7 +112,7 @@ def rung_agreement(rows: Iterable[Row], *, fewest: int = 3) -> list[RungAgreemen
 
 
 def savings(rows: Iterable[Row]) -> Savings | None:
-    """What short trials saved; None where all were of one length."""
+    """Epochs that short trials saved; None where all trials had one length."""
     rows = list(rows)
     lengths = rung_epochs(rows)
     if len(lengths) < 2:
@@ -106,7 +125,7 @@ def savings(rows: Iterable[Row]) -> Savings | None:
 
 
 def rung_sentences(rows: Iterable[Row]) -> list[str]:
-    """What short trials saved, and how far their ranking can be trusted; nothing where there were none."""
+    """Sentences about the savings of short trials and about their ranking; none where all had one length."""
     rows = list(rows)
     saved = savings(rows)
     if saved is None:

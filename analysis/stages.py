@@ -17,7 +17,7 @@ STAGE_COLUMNS = (
     Column("run", _TEXT, "name of the run's folder"),
     Column("trial_id", _INT, "number of the trial in its run, from 0"),
     Column("stage", _INT, "from 1, as in the paper's tables without the stem"),
-    Column("op", _TEXT, "mbconv or fused_mbconv"),
+    Column("op", _TEXT, "as in the YAML: mbconv, fused_mbconv, or an op of the user's own"),
     Column("kernel_size", _INT, "of the depthwise, or of the fused convolution", "px"),
     Column("stride", _INT, "of the first layer"),
     Column("expansion_ratio", _INT, "expanded over input channels"),

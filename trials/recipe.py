@@ -22,6 +22,8 @@ class Ramp:
     (EfficientNetV2, Algorithm 1.)
     """
 
+    EXPECTED: ClassVar[str] = "a number, or a mapping with the keys start and end"
+
     start: float = Field(ge=0)
     end: float = Field(ge=0)
 

@@ -1,4 +1,4 @@
-"""The search's objective: one number from what was measured of a trial, now or as its row recorded it."""
+"""The search's objective: one number from the measurements of a trial, live or from its row."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -32,7 +32,7 @@ class Reward:
         check_names(self.terms)
 
     def __call__(self, result: TrialResult) -> float | None:
-        """At least 0; 0 if infeasible; None if crashed, which says nothing about the architecture."""
+        """The reward of a result: 0 if infeasible; None if crashed, which is not the architecture's fault."""
         if result.status == "crashed":
             return None
         if result.status == "infeasible" or result.measurement is None:
@@ -107,7 +107,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def recorded_reward(terms: Mapping[str, float], *, where: object) -> Reward:
-    """The reward of a run that is read, to compute what it did not record.
+    """The reward by a run's terms, for what the run did not record.
 
     Raises:
         ConfigError: this process does not know one of its terms; `where` it was read is said.

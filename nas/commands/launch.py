@@ -14,6 +14,7 @@ from nas.search.config import SearchConfig, read_search_config
 from nas.search.loggers import Loggers
 from nas.search.search import SearchResult, search
 from nas.search.stopping import StopRequest
+from search_spaces.settings.overrides import Override
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.devices.device import available_slots, device_info
 from trials.devices.mps import START, mps_runs
@@ -32,7 +33,7 @@ def launch_search(
     file: str,
     folder: Path,
     *,
-    overrides: Sequence[str],
+    overrides: Sequence[str | Override],
     workers: int | None,
     ray_address: str | None,
     in_process: bool,
@@ -63,7 +64,7 @@ def launch_search(
     images = packed_images(config, console)
     size = config.space.num_architectures or config.space.size
     console.print(
-        f"searching  {size:,} architectures; {config.strategy['name']}, {where}\n"
+        f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
         f"           {Path(config.data.source).name}: {len(images.train):,} images at "
         f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
         highlight=False,

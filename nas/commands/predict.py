@@ -21,13 +21,13 @@ def predict(
 ) -> None:
     """Say what the pictures of a folder are."""
     from nas.training.prediction import predict_folder, write_predictions
+    from search_spaces.settings.output_files import refuse_existing
     from search_spaces.settings.yaml_files import ConfigError
     from trials.training.weights_file import load_weights
 
     if output.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"{output}: a name that ends in .parquet or .csv is expected")
-    if output.exists() and not force:
-        raise ConfigError(f"{output}: this file exists; choose another name, or replace it with --force")
+    refuse_existing(output, force=force)
     loaded = load_weights(weights)
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("predicting", total=None)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from search_spaces.settings.overrides import Override
 
 
 def search(
@@ -89,5 +90,6 @@ def search(
     show(as_json, lambda: summary_figures(result), lambda: summary_screen(result))
 
 
-def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str]:
-    return [*(set_ or []), *([f"initial={json.dumps(init)}"] if init else [])]
+def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str | Override]:
+    typed = " ".join(f"--init {source}" for source in init or [])
+    return [*(set_ or []), *([Override("initial", json.dumps(init), typed)] if init else [])]

@@ -25,6 +25,7 @@ from trials.devices.memory_bound import bounded_memory
 from trials.images.batches import batches
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages
+from trials.log.schema import WORK_SECONDS
 from trials.recipe import TrainingStage
 from trials.timing.block_fit import Fit
 from trials.timing.precision import resolve_precision
@@ -63,7 +64,7 @@ class TrialCost:
     @property
     def seconds(self) -> float:
         """Of the whole trial."""
-        return self.build_seconds + self.timing_seconds + self.train_seconds + self.evaluate_seconds
+        return float(sum(getattr(self, name) for name in WORK_SECONDS))
 
 
 class TrialBench:

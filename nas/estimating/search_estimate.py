@@ -13,16 +13,17 @@ from analysis.seed_curves import student_t
 from nas.estimating.estimated_trials import ImageCounts, TrialBench, TrialCost, drawn_costs, trial_bench
 from nas.search.config import SearchConfig, check_networks, read_search_config
 from nas.search.predicted_step_time import open_prediction, searched_space
+from search_spaces.settings.overrides import Override
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, is_out_of_memory
 from trials.images.config import find_images
 from trials.images.splits import minival_size, split_indices
+from trials.log.schema import WORK_SECONDS
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import default_table_path, read_table
 from trials.timing.block_times import table_conditions
 
 HOUR = 3600.0
-PARTS = ("build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds")
 ASSUMED = ("devices", "images", "classes")
 DEFAULT_CLASSES = 1000
 
@@ -56,7 +57,7 @@ def read_assumptions(words: Sequence[str]) -> dict[str, list[int]]:
 def estimate_on_console(
     file: str,
     *,
-    overrides: Sequence[str],
+    overrides: Sequence[str | Override],
     workers: int | None,
     in_process: bool,
     per_device: int,
@@ -211,9 +212,9 @@ def estimate_figures(
                 "smallest": min(getattr(cost, name) for cost in costs),
                 "largest": max(getattr(cost, name) for cost in costs),
             }
-            for name in (*PARTS, "seconds")
+            for name in (*WORK_SECONDS, "seconds")
         },
-        "strategy": config.strategy["name"],
+        "strategy": config.strategy.name,
         "bound_stopping": config.bound_stopping is not None,
         "rungs": list(config.rungs),
         "trials": trials,

@@ -8,7 +8,7 @@ import torch
 
 from nas.interchange.library_check import library_check
 from nas.interchange.onnx_export import write_onnx
-from nas.results.export import exported_row, refuse_existing, write_text
+from nas.results.export import exported_row, write_text
 from nas.search.best_file import architecture_of, best_yaml, classes_of
 from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
@@ -17,6 +17,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import Network, build_network, check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
 from trials.training.weights_file import WeightsFile, load_weights, save_weights
 

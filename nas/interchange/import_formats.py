@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 
 from nas.interchange.library_check import library_check
-from nas.results.export import refuse_existing, write_text
+from nas.results.export import write_text
 from search_spaces.interchange.files import read_foreign, to_text
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
 from trials.training.foreign_weights import foreign_network, read_state
 from trials.training.weights_file import load_weights, save_weights

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from search_spaces.interchange.tensor_names import foreign_names
 from search_spaces.interchange.timm_strings import to_timm
 from search_spaces.interchange.torchvision_settings import to_torchvision
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import BATCH_NORM_EPSILON, Network, build_network
+from trials.training.foreign_weights import foreign_state
 
 N = TypeVar("N", bound=nn.Module)
 TOLERANCE = 1e-4  # of the largest output, at least of 1; rounding in a hundred blocks stays below
@@ -62,8 +62,7 @@ def largest_difference(library: str, architecture: Architecture, ours: Network, 
     Raises:
         AssertionError: they have other parameters.
     """
-    own = ours.state_dict()
-    tensors = {theirs: own[name] for name, theirs in foreign_names(architecture, library).items()}
+    tensors = foreign_state(ours, architecture, library)
     counts = [sum(p.numel() for p in network.parameters()) for network in (ours, other)]
     assert counts[0] == counts[1], f"{library}: {counts[1]} parameters, ours {counts[0]}"
     left = other.load_state_dict(tensors, strict=False)

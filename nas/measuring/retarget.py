@@ -1,4 +1,4 @@
-"""The step time of a run's trials on another device: measured again there, nothing is trained again."""
+"""Step times of a run's best trials on another device: measured there, without training again."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ class Retargeted:
 
 
 def slug(device_name: str) -> str:
-    """A device model's name as a file's."""
+    """A device model's name as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")[:60] or "device"
 
 
@@ -52,8 +52,8 @@ def retarget(
 ) -> Retargeted:
     """Measures the step times of a run's `top` best trials on this machine's first device.
 
-    Batch, resolution and precision are those of the search's `timing`, else the trials'. What has been
-    measured under these conditions before is not measured again, so that a stopped measurement goes on.
+    Batch, resolution and precision are those of the search's `timing`, else the trials'. A trial that was
+    measured under these conditions before is skipped, so that a stopped measurement goes on.
 
     Raises:
         ConfigError: no run, none of its trials has completed, or a reward that cannot be computed here.
@@ -65,14 +65,14 @@ def retarget(
     reward = recorded_reward(config.reward, where=run)
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)
-    bench = ReferenceTimer(config, device, num_classes=classes_of(rows[0]))
+    timer = _ReferenceTimer(config, device, num_classes=classes_of(rows[0]))
     file = run / FOLDER / f"{slug(info.device_name)}.parquet"
-    known = {row["trial_id"]: row for row in _read(file) if bench.has_conditions_of(row)}
+    known = {row["trial_id"]: row for row in _read(file) if timer.has_conditions_of(row)}
     for done, row in enumerate(rows):
         on_progress(done, len(rows))
         if row["trial_id"] in known:
             continue
-        measured = bench.measure(architecture_of(row))
+        measured = timer.measure(architecture_of(row))
         known[row["trial_id"]] = {
             "trial_id": row["trial_id"],
             "architecture_id": row["architecture_id"],
@@ -88,7 +88,7 @@ def retarget(
 
 
 def retargeted(run: Path, device: str) -> list[Row]:
-    """A run's rows with the rewards they have on a device where they were measured before.
+    """A run's rows with their rewards on a device where they were measured before.
 
     Raises:
         ConfigError: no run, nothing was measured on such a device, or a reward that cannot be computed here.
@@ -108,7 +108,7 @@ def retargeted(run: Path, device: str) -> list[Row]:
 
 
 def compared(rows: list[Row], measured: Mapping[int, Row], reward: Reward) -> list[Row]:
-    """Each row's figures before and now, the best new reward first; None where it did not fit into memory."""
+    """Figures of each row before and now, the best new reward first; None where memory was too small."""
     found = []
     for row in rows:
         now = measured[row["trial_id"]]
@@ -151,8 +151,8 @@ def _read(file: Path) -> list[Row]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-class ReferenceTimer:
-    """The reference network of a run and its conditions, on this device."""
+class _ReferenceTimer:
+    """Measures step times beside a run's reference network, under the run's conditions, on this device."""
 
     def __init__(self, config: SearchConfig, device: torch.device, *, num_classes: int) -> None:
         timing, recipe = config.timing, config.recipe
@@ -171,7 +171,7 @@ class ReferenceTimer:
         )
 
     def has_conditions_of(self, row: Row) -> bool:
-        """Whether a row was measured as this bench measures."""
+        """True of a row that was measured under these conditions."""
         return [row[name] for name in CONDITIONS] == [self.resolution, self.batch_size, self.precision]
 
     def _step(self, architecture: Architecture) -> TrainingStep:
@@ -185,7 +185,7 @@ class ReferenceTimer:
         )
 
     def measure(self, architecture: Architecture) -> Row:
-        """The columns of a step time; None where the network does not fit into memory."""
+        """Columns of a step time; None where the network does not fit into memory."""
         conditions = dict(zip(CONDITIONS, (self.resolution, self.batch_size, self.precision), strict=True))
         try:
             with self.lock.timing():

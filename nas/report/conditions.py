@@ -31,7 +31,7 @@ def searched_section(facts: RunFacts) -> Markup:
     """The space, the images, the strategy, the reward and the budget."""
     config, trials = facts.config, facts.trials
     size = config.space.num_architectures or config.space.size
-    settings = ", ".join(f"{key} {value}" for key, value in config.strategy_settings().items())
+    settings = ", ".join(f"{key} {value}" for key, value in config.strategy.written.items() if key != "name")
     ended = ", ".join(f"{count:,} {status}" for status, count in trials["status"].value_counts().items())
     purposes = ", ".join(
         f"{count:,} {purpose}" for purpose, count in trials["purpose"].value_counts().items()
@@ -40,7 +40,7 @@ def searched_section(facts: RunFacts) -> Markup:
     lines: list[tuple[str, Any]] = [
         ("space", f"{size:,} architectures of {len(config.space.stages)} stages"),
         ("images", config.data.source),
-        ("strategy", config.strategy["name"] + (f" ({settings})" if settings else "")),
+        ("strategy", config.strategy.name + (f" ({settings})" if settings else "")),
         ("reward", formula_markup(facts.terms)),
         ("a trial", f"{config.recipe.epochs} epochs, batch size {config.recipe.batch_size}"),
         ("budget", budget),

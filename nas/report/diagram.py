@@ -2,12 +2,11 @@
 
 from nas.report.axes import WIDTH, picture
 from nas.report.markup import Markup, join, tag
-from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.architecture import Architecture, Stage, op_name
 
 ROW = 34.0
 COLUMNS = {"op": 28.0, "kernel": 114.0, "expansion": 156.0, "channels": 202.0, "layers": 262.0}
 NAMES = {"op": "op", "kernel": "kernel", "expansion": "exp.", "channels": "chan.", "layers": "layers"}
-OP_NAMES = {"mbconv": "MBConv", "fused_mbconv": "Fused"}
 BLOCK = 15.0  # side of a block's square, where they fit
 Cells = dict[str, str]
 
@@ -34,7 +33,7 @@ def _cells(stage: Stage) -> Cells:
     if not stage.layers:
         return {"op": "absent"}
     return {
-        "op": OP_NAMES.get(stage.op, stage.op),
+        "op": op_name(stage.op),
         "kernel": f"{stage.kernel_size}×{stage.kernel_size}",
         "expansion": f"e{stage.expansion_ratio}",
         "channels": str(stage.channels),

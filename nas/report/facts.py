@@ -1,8 +1,8 @@
-"""What a report is written from: a run's configuration, rows and environment, read once."""
+"""The facts of a report: a run's configuration, rows and environment, read once."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from analysis.finalists import Standing, finalists, standings
 from analysis.frame import ranked, read_trials, reranked
 from analysis.numbers import short_count
 from nas.report.markup import Markup, join, tag
-from nas.results.winner import winner_id
+from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
 from nas.simulation.compare_strategies import parsed_terms
-from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.architecture import Architecture, Stage, op_name
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
@@ -23,7 +23,6 @@ from trials.reward import SHIPPED
 from trials.trial import REWARDABLE
 
 TERM_NAMES = {"step_time_ratio": "step time", "params": "parameters", "macs": "MACs"}
-OPS = {"mbconv": "MB", "fused_mbconv": "Fused"}
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,12 @@ class RunFacts:
 
     @property
     def name(self) -> str:
-        """The run's, as its folder is called."""
+        """The name of the run's folder."""
         return self.folder.resolve().name
 
     @property
     def architecture(self) -> Architecture | None:
-        """The winner's."""
+        """The winner's architecture."""
         return architecture_from_json(str(self.winner["architecture"])) if self.winner else None
 
 
@@ -88,7 +87,7 @@ def run_config(run: Path) -> SearchConfig:
 
 
 def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: str | None = None) -> RunFacts:
-    """The facts of a run; with some exponents replaced, and with the step times of another device.
+    """The facts of a run, on request with other exponents or with the step times of another device.
 
     Raises:
         ConfigError: no run, nothing finished, a damaged file, nothing measured on that device, or a term of
@@ -106,18 +105,18 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         changed.append(f"reward {formula(used)}")
     if changed:
         trials = _reranked(run, trials, used)
-    facts = RunFacts(
+    rows = records(trials)
+    return RunFacts(
         folder=run,
         config=config,
         trials=trials,
         audits=_audits(run),
         environments=_environments(run),
-        standings=tuple(standings(finalists(records(trials)))),
+        standings=tuple(standings(finalists(rows))),
         terms=used,
         changed=", ".join(changed) or None,
-        winner=None,
+        winner=_best_row(trials) if changed else _winner_row(run, trials, rows),
     )
-    return replace(facts, winner=_winner(facts))
 
 
 def _reranked(run: Path, trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.DataFrame:
@@ -157,7 +156,7 @@ def _audits(run: Path) -> pd.DataFrame:
 
 
 def _environments(run: Path) -> tuple[dict[str, Any], ...]:
-    """What each start of a driver wrote down of its machine; a damaged one is left out."""
+    """Descriptions of the machine, one for each start of a driver; damaged ones are left out."""
     found = []
     for path in sorted((run / "environment").glob("*.json")):
         try:
@@ -179,18 +178,21 @@ def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
     return changed[changed["step_time_ratio"].notna()]
 
 
-def _winner(facts: RunFacts) -> dict[str, Any] | None:
-    """As the search chose, which writes it into best.yaml; under another trade-off the best reward."""
-    best = ranked(facts.trials, 1)
-    chosen = facts.standings[0].finalist.trial_id if facts.standings else winner_id(facts.folder)
-    if facts.changed is None and chosen is not None:
-        found = facts.trials[(facts.trials["trial_id"] == chosen) & (facts.trials["status"] == "completed")]
-        best = found if len(found) else best
-    return next(iter(plain_rows(best)), None)
+def _best_row(trials: pd.DataFrame) -> dict[str, Any] | None:
+    """The trial of the best reward: the finalists were chosen by another trade-off."""
+    return next(iter(plain_rows(ranked(trials, 1))), None)
+
+
+def _winner_row(run: Path, trials: pd.DataFrame, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    chosen = run_winner(run, rows)
+    if chosen is None:
+        return None
+    (row,) = plain_rows(trials[trials["trial_id"] == chosen.trial_id])
+    return row
 
 
 def records(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """What finalists are judged by, as plain rows."""
+    """Plain rows of the columns that decide the winner."""
     names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs"]
     return plain_rows(trials.loc[trials["choices"].notna(), names])
 
@@ -223,7 +225,7 @@ def stage_words(stage: Stage) -> str:
     """A stage in a few characters: Fused k3 e4 48 ×2."""
     if not stage.layers:
         return "absent"
-    op, squeeze = OPS.get(stage.op, stage.op), " se" if stage.se_ratio else ""
+    op, squeeze = op_name(stage.op), " se" if stage.se_ratio else ""
     return (
         f"{op} k{stage.kernel_size} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
         f"{squeeze} ×{stage.layers}"
@@ -237,7 +239,7 @@ def architecture_words(text: Any) -> str:
 
 
 def tooltip(row: Mapping[str, Any]) -> str:
-    """What is told of a trial where a picture shows it."""
+    """Figures of a trial, for the place where a picture shows it."""
     return (
         f"trial {row['trial_id']}: accuracy {row['accuracy']:.4f}, step time {row['step_time_ratio']:.2f}x, "
         f"{short_count(int(row['params']))} parameters, reward {row['reward']:.4f}"

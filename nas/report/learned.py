@@ -23,6 +23,7 @@ from nas.report.axes import (
 )
 from nas.report.facts import RunFacts
 from nas.report.markup import Markup, details, figure, join, table, tag
+from search_spaces.networks.architecture import op_name
 
 STRONGEST = 12
 ROW = 21.0
@@ -39,7 +40,6 @@ FIELD_NAMES = {
     "stem_channels": "stem channels",
     "head_channels": "head channels",
 }
-OPS = {"fused_mbconv": "Fused-MBConv", "mbconv": "MBConv"}
 
 
 def learned_section(facts: RunFacts) -> Markup:
@@ -49,7 +49,7 @@ def learned_section(facts: RunFacts) -> Markup:
         return tag("p", "Too few trials have completed to say what they teach.")
     frequencies, effects = choice_frequencies(found), marginal_effects(found)
     pictures = []
-    if (frequencies["field"] == "op").any():
+    if _fused_rows(frequencies).any():
         pictures.append(
             figure(
                 _fused_picture(frequencies),
@@ -72,8 +72,12 @@ def learned_section(facts: RunFacts) -> Markup:
     return join([tag("div", *pictures, class_="figures"), _all_choices(frequencies, effects)])
 
 
+def _fused_rows(frequencies: pd.DataFrame) -> pd.Series:
+    return (frequencies["field"] == "op") & (frequencies["option"] == "fused_mbconv")
+
+
 def _fused_picture(frequencies: pd.DataFrame) -> Markup:
-    rows = frequencies[(frequencies["field"] == "op") & (frequencies["option"] == "fused_mbconv")]
+    rows = frequencies[_fused_rows(frequencies)]
     height = TOP + BOTTOM + 28.0 * len(rows)
     x = Scale(0.0, 1.0, LEFT + 16, WIDTH - RIGHT)
     parts = [x_axis(x, "share of Fused-MBConv (0-1)", height=height, left=LEFT + 16)]
@@ -113,7 +117,7 @@ def _effects_picture(effects: pd.DataFrame) -> Markup:
 
 def option_words(row: Any) -> str:
     """An option as a person says it: stage 3 kernel 5."""
-    option = OPS.get(str(row["option"]), f"{row['option']:g}" if _is_number(row["option"]) else row["option"])
+    option = f"{row['option']:g}" if _is_number(row["option"]) else op_name(str(row["option"]))
     place = f"stage {row['stage']} " if row["stage"] else ""
     field = "" if row["field"] == "op" else FIELD_NAMES.get(row["field"], row["field"]) + " "
     return f"{place}{field}{option}"

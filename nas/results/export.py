@@ -1,45 +1,31 @@
-"""A trial's architecture as YAML, with where it comes from."""
+"""A trial's architecture as YAML, with its provenance."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.finalists import Finalist, finalists
+from analysis.finalists import Finalist
 from analysis.pareto import pareto_front
-from analysis.rungs import may_win, standing
-from nas.results.winner import winner_id
+from nas.results.winner import run_winner
 from nas.search.best_file import best_yaml
+from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.store import recorded_trials
 
 
-def export_trial(run: Path, *, trial: int | None, output: Path | None, force: bool) -> str:
-    """The YAML text of a trial of a run (default: the winner), also written to `output` if given.
-
-    Raises:
-        ConfigError: `run` is no run, it has no such completed trial, or `output` exists and `force` is not
-        given.
-    """
-    refuse_existing(output, force=force)
-    row, repeats = exported_row(run, trial=trial)
-    text = best_yaml(row, run=run, repeats=repeats)
-    if output is not None:
-        write_text(output, text)
-    return text
-
-
 def exported_row(run: Path, *, trial: int | None) -> tuple[Mapping[str, Any], Finalist | None]:
-    """The row of a trial of a run, by default the winner's with what its repeats said.
+    """The row of a trial of a run, by default the winner's, and the winner's repeats.
 
     Raises:
         ConfigError: `run` is no run, or it has no such completed trial.
     """
     rows = {row["trial_id"]: row for row in recorded_trials(run)}
-    ranked = finalists(rows.values())
-    if trial is None and ranked:
-        return rows[ranked[0].trial_id], ranked[0]
-    trial = _completed_winner(run, rows) if trial is None else trial
-    return chosen_row(rows, trial=trial, run=run), None
+    if trial is not None:
+        return chosen_row(rows, trial=trial, run=run), None
+    chosen = run_winner(run, rows.values())
+    if chosen is None:
+        raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
+    return rows[chosen.trial_id], chosen.repeats
 
 
 def write_text(output: Path, text: str) -> None:
@@ -55,16 +41,6 @@ def write_text(output: Path, text: str) -> None:
         raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
 
 
-def refuse_existing(output: Path | None, *, force: bool) -> None:
-    """Refuses to replace a file unasked.
-
-    Raises:
-        ConfigError: `output` exists and `force` is not given.
-    """
-    if output is not None and output.exists() and not force:
-        raise ConfigError(f"{output}: this file exists; choose another name, or replace it with --force")
-
-
 def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     """Writes the run's Pareto front of accuracy, step time and parameters, one YAML file for each trial.
 
@@ -75,8 +51,7 @@ def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     if not rows:
         raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
     files = {folder / f"trial-{row['trial_id']:05d}.yaml": row for row in rows}
-    if existing := [path for path in files if path.exists() and not force]:
-        raise ConfigError(f"{existing[0]}: this file exists; choose another folder, or add --force")
+    refuse_existing(*files, force=force)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, row in files.items():
@@ -86,29 +61,17 @@ def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     return list(files)
 
 
-def _completed_winner(run: Path, rows: Mapping[int, Mapping[str, Any]]) -> int | None:
-    winner = winner_id(run)
-    return winner if winner is not None and rows.get(winner, {}).get("status") == "completed" else None
-
-
-def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int | None, run: Path) -> Mapping[str, Any]:
-    """The given trial's row, or that of the best completed one by reward.
+def chosen_row(rows: Mapping[int, Mapping[str, Any]], *, trial: int, run: Path) -> Mapping[str, Any]:
+    """The row of a completed trial, also of one that an equal trial answered.
 
     Raises:
-        ConfigError: there is no such trial, or none that has completed.
+        ConfigError: there is no such trial, or it has not completed.
     """
-    completed = [row for row in rows.values() if row["status"] in ("completed", "cached")]
-    completed = [row for row in completed if row["accuracy"] is not None]
-    if trial is None:
-        best = max(filter(may_win, completed), key=standing, default=None)
-        if best is None:
-            raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
-        return best
     row = rows.get(trial)
     if row is None:
         known = f"trials are 0 to {max(rows)}" if rows else "it has no finished trial"
         raise ConfigError(f"{run}: there is no finished trial {trial}; {known}")
-    if row not in completed:
+    if row["status"] not in ("completed", "cached") or row["accuracy"] is None:
         raise ConfigError(
             f"{run}: trial {trial} is {row['status']}"
             + (f" ({row['failure_kind']})" if row.get("failure_kind") else "")

@@ -2,37 +2,41 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.finalists import finalists
-from analysis.rungs import SEARCHED, longest, may_win, own_epochs, standing
-from nas.results.winner import winner_id
-from nas.search.config import Budget, Finalists, SearchConfig
-from nas.search.run_record import device_seconds
-from nas.search.trial_queue import MAX_REPEATS, is_counted
-from nas.strategies.strategy import STRATEGIES, Recommends
-from search_spaces.choices.space import SearchSpace
+from analysis.finalists import Repeats, repeats
+from analysis.rungs import SEARCHED, is_counted, own_epochs, spent
+from nas.results.winner import run_winner
+from nas.search.config import Budget, SearchConfig
+from nas.search.trial_queue import MAX_REPEATS
+from nas.strategies.strategy import Recommends
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.rows import seconds_by_work
 from trials.log.run_reader import RunLog, read_run
+from trials.log.schema import WORK
 
 State = Literal["running", "finished", "stopped"]
-KINDS = ("train", "timing", "evaluate", "build")
 PACED_TRIALS = 40  # the last ones, by which the time left is told
 MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
 BEST = ("trial_id", "reward", "accuracy", "step_time_ratio", "params", "architecture_id")
 
 
 @dataclass(frozen=True)
-class Spent:
-    """How much of the budget is used, in the budget's own unit."""
+class Remaining:
+    """What a search has still to do.
 
-    unit: str
-    spent: float
-    total: float
+    Attributes:
+        budget: what is left of it, in its own unit; 0 once the search asks for nothing new.
+        repeats: trainings of finalists that are to end.
+        repeat_epochs: the epochs of each.
+    """
+
+    budget: float
+    repeats: int = 0
+    repeat_epochs: int = 0
 
 
 def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
@@ -47,12 +51,22 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
     rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
-    spent = _spent(config.budget, rows, log.trials)
+    budget = config.budget
+    used = spent(rows, budget.unit, log.trials)
+    is_over = used >= budget.total or _is_exhausted(config, log, rows)
+    again = _repeats(config, rows, is_over=is_over)
+    to_do = Remaining(
+        budget=0.0 if is_over else budget.total - used,
+        repeats=again.total - again.ended,
+        repeat_epochs=config.recipe.epochs,
+    )
     state: State = "running" if log.driver else "stopped"
-    if not log.driver and not log.in_flight and _has_ended(config, spent, rows):
+    if not log.driver and not log.in_flight and is_over and not to_do.repeats:
         state = "finished"
     now = now or datetime.now(UTC)
-    best = _best(run, rows)
+    chosen = run_winner(run, rows)
+    best = log.trials[chosen.trial_id] if chosen else None
+    seconds = [seconds_by_work(row) for row in rows]
     baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
     return {
         "run": str(run),
@@ -63,91 +77,70 @@ def run_status(run: Path, *, now: datetime | None = None) -> dict[str, Any]:
         "status": dict(Counter(row["status"] for row in rows)),
         "purpose": dict(Counter(row["purpose"] for row in rows)),
         "failure_kind": dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
-        "budget": {"unit": spent.unit, "spent": spent.spent, "total": spent.total},
+        "budget": {"unit": budget.unit.replace("_", "-"), "spent": used, "total": budget.total},
+        "repeats": vars(again) if config.finalists else None,
         "best": {name: best[name] for name in BEST} if best else None,
         "baseline_median_reward": statistics.median(baseline) if baseline else None,
         "baseline_trials": len(baseline),
-        "device_seconds": {
-            kind: sum(r.get(f"{kind}_seconds") or 0.0 for r in rows if r["status"] != "cached")
-            for kind in KINDS
-        },
-        "seconds_left": seconds_left(config.budget, log, spent, now) if log.driver else None,
+        "device_seconds": {kind: sum(each[kind] for each in seconds) for kind in WORK},
+        "seconds_left": seconds_left(budget, log, to_do, now) if log.driver else None,
         "unreadable": list(log.unreadable),
     }
 
 
-def _best(run: Path, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """As `nas export` chooses: by the finalists' repeats, else as best.yaml says, else by reward."""
-    eligible = [row for row in rows if may_win(row)]
-    ranked = finalists(rows)
-    chosen = ranked[0].trial_id if ranked else winner_id(run)
-    named = next((row for row in eligible if row["trial_id"] == chosen), None)
-    return named or max(eligible, key=standing, default=None)
+def _repeats(config: SearchConfig, rows: list[dict[str, Any]], *, is_over: bool) -> Repeats:
+    if config.finalists is None:
+        return Repeats(0, 0)
+    return repeats(
+        rows,
+        count=config.finalists.count,
+        each=config.finalists.repeats,
+        is_over=is_over,
+        are_recommended=issubclass(config.strategy.kind, Recommends),
+    )
 
 
-def _has_ended(config: SearchConfig, spent: Spent, rows: list[dict[str, Any]]) -> bool:
-    """Whether the search would ask for nothing more, when nothing is in flight."""
-    if spent.spent < spent.total and not _is_exhausted(config.space, rows):
-        return False
-    return config.finalists is None or _are_repeated(config, config.finalists, rows)
-
-
-def _are_repeated(config: SearchConfig, wanted: Finalists, rows: list[dict[str, Any]]) -> bool:
-    """Whether each finalist was asked for as often as it should be; a repeat that crashed is not tried again.
-
-    Which ones a strategy recommends, no row tells: of these it is enough that so many were repeated.
-    """
-    rewards: dict[tuple[int, ...], float] = {}
-    for row in longest(rows):
-        choices = tuple(row["choices"])
-        rewards[choices] = max(standing(row)[1], rewards.get(choices, 0.0))
-    best = sorted(rewards, key=lambda choices: (-rewards[choices], choices))[: wanted.count]
-    asked = Counter(tuple(row["choices"]) for row in rows if row["purpose"] == "repeat")
-    repeated = {choices for choices, count in asked.items() if count >= wanted.repeats}
-    if issubclass(STRATEGIES[config.strategy["name"]], Recommends):
-        return len(repeated) >= len(best)
-    return repeated.issuperset(best)
-
-
-def _is_exhausted(space: SearchSpace, rows: list[dict[str, Any]]) -> bool:
+def _is_exhausted(config: SearchConfig, log: RunLog, rows: list[dict[str, Any]]) -> bool:
     """Whether the space ran out before the budget, as far as that can be told at once."""
+    if log.driver:  # it asks for repeats as soon as there is nothing new to ask for
+        return bool(log.in_flight) and all(row["purpose"] == "repeat" for row in log.in_flight.values())
+    if log.in_flight:
+        return False
     last = [row["status"] for row in rows if row["purpose"] in SEARCHED][-MAX_REPEATS:]
     if last == ["cached"] * MAX_REPEATS:  # then a search takes any unseen architecture, and there was none
         return True
     # In its baseline a search finds so without a row that says it.
     tried = {tuple(row["choices"]) for row in rows if is_counted(row)}
-    return space.size <= MOST_COUNTED and len(tried) >= space.distinct_size
+    return config.space.size <= MOST_COUNTED and len(tried) >= config.space.distinct_size
 
 
-def _spent(budget: Budget, rows: list[dict[str, Any]], by_id: Mapping[int, Mapping[str, Any]]) -> Spent:
-    counted = [row for row in rows if is_counted(row)]
-    if budget.trials is not None:
-        return Spent("trials", len(counted), budget.trials)
-    if budget.epochs is not None:
-        return Spent("epochs", sum(own_epochs(row, by_id) for row in counted), budget.epochs)
-    assert budget.device_seconds is not None, "a budget has one of three"
-    return Spent("device-seconds", sum(map(device_seconds, counted)), budget.device_seconds)
+def seconds_left(budget: Budget, log: RunLog, to_do: Remaining, now: datetime) -> float | None:
+    """The time that a search still takes; None before this driver's first trial has ended.
 
-
-def seconds_left(budget: Budget, log: RunLog, spent: Spent, now: datetime) -> float | None:
-    """By the median pace of this driver's last trials; None before its first.
-
-    As many trials as run at once end in the time of one, so paces are taken over that many ends.
+    It goes by the median pace of the last trials. As many trials as run at once end in the time of one, so
+    paces are taken over that many ends.
     """
     started, at_once = log.driver_started_at, max(len(log.in_flight), 1)
     if started is None:
         return None
-    new = [row for row in log.trials.values() if is_counted(row) and row["finished_at"]]
-    new = sorted((r for r in new if r["finished_at"] > started), key=lambda row: row["finished_at"])
-    new = new[-PACED_TRIALS:]
+    # Repeats have a pace, too: a driver that goes on with finalists alone has no other trials.
+    ran = [row for row in log.trials.values() if is_counted(row) or row["purpose"] == "repeat"]
+    new = [row for row in ran if row["finished_at"] and row["finished_at"] > started]
+    new = sorted(new, key=lambda row: row["finished_at"])[-PACED_TRIALS:]
     if not new:
         return None
     ends = [(row["finished_at"] - started).total_seconds() for row in new]
     paces = [(later - ends[i]) / at_once for i, later in enumerate(ends[at_once:])]
     pace = statistics.median(paces) if paces else ends[-1] / len(ends)
-    per_trial = _spent(budget, new, log.trials).spent / len(new)
-    if not per_trial:
-        return None
-    trials_left = max(spent.total - spent.spent, 0.0) / per_trial
+    trials_left = 0.0
+    if to_do.budget:
+        counted = list(filter(is_counted, new))
+        per_trial = spent(counted, budget.unit, log.trials) / max(len(counted), 1)
+        if not per_trial:
+            return None
+        trials_left = to_do.budget / per_trial
+    if to_do.repeats:  # each a whole training, where trials may be shorter
+        epochs = statistics.mean(own_epochs(row, log.trials) for row in new)
+        trials_left += to_do.repeats * to_do.repeat_epochs / max(epochs, 1)
     waited = min((now - started).total_seconds() - ends[-1], pace)
     return max(pace * trials_left - waited, 0.0)

@@ -4,9 +4,8 @@ import statistics
 from typing import Any
 
 from analysis.finalists import Standing
-from analysis.rungs import RungAgreement, rung_agreement, savings
+from analysis.rungs import RungAgreement, is_counted, rung_agreement, savings
 from nas.search.search import SearchResult
-from nas.search.trial_queue import is_counted
 
 
 def summary_figures(result: SearchResult) -> dict[str, Any]:

@@ -1,13 +1,21 @@
-"""Which trial a search chose as its winner, as its best.yaml says."""
+"""The winner of a run directory, by its rows and by what the search wrote into best.yaml."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from analysis.rungs import Row
+from analysis.winner import Winner, winner
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 
 
-def winner_id(run: Path) -> int | None:
-    """The trial that best.yaml names, which may have been chosen by more than its reward; None if unknown."""
+def run_winner(run: Path, rows: Iterable[Row]) -> Winner | None:
+    """The trial of a run that wins; None before the first completed one."""
+    return winner(rows, recommended=recorded_best(run))
+
+
+def recorded_best(run: Path) -> int | None:
+    """The trial that best.yaml names, which the strategy may have recommended; None if it names none."""
     try:
         found = (read_yaml(Architecture, run / "best.yaml").provenance or {}).get("trial_id")
     except (ConfigError, OSError):

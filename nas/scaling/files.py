@@ -9,6 +9,7 @@ from rich.console import Console
 from analysis.numbers import short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Request, Scaled, scale
+from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
 
 FROM_BASE = ("run", "trial_id")  # of a searched base's own provenance; its accuracy is not the members'
@@ -105,8 +106,7 @@ def write_family(result: Scaled, folder: Path, *, force: bool) -> list[Path]:
     stem = result.request.stem
     files = {folder / f"{stem}-{member.name}.yaml": member for member in result.members}
     picture = folder / f"{stem}-{_picture_name(result)}.png"
-    if existing := [path for path in (*files, picture) if path.exists() and not force]:
-        raise ConfigError(f"{existing[0]}: this file exists; choose another folder, or add --force")
+    refuse_existing(*files, picture, force=force)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, member in files.items():

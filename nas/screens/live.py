@@ -14,12 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import duration, short_count
-from analysis.rungs import may_win, own_epochs, standing
+from analysis.rungs import is_counted, may_win, spent, standing
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
-from nas.search.run_record import device_seconds
-from nas.search.trial_queue import is_counted
 from trials.trial import EpochResult, Notice, Progress
 
 CURVE_WIDTH = 32  # of 80 columns
@@ -92,9 +90,7 @@ class LiveView(AbstractContextManager["LiveView"]):
 
     def _count(self, row: Mapping[str, Any]) -> None:
         self._rows[row["trial_id"]] = {"epochs": row["epochs"]}
-        if is_counted(row):
-            epochs = own_epochs(row, self._rows) if self._budget.epochs else 0
-            self._spent += 1 if self._budget.trials else epochs or device_seconds(row)
+        self._spent += spent([row], self._budget.unit, self._rows)
         better = self._best is None or standing(row) > standing(self._best)
         if may_win(row) and better:
             self._best = row
@@ -117,13 +113,8 @@ class LiveView(AbstractContextManager["LiveView"]):
             return f"{head}  stopped: its reward would be {row['reward']:.4f} at most"
         return f"{head}  {row['status']}: {row['failure_kind']}"
 
-    def _total(self) -> float:
-        budget = self._budget
-        return float(budget.trials or budget.epochs or budget.device_seconds or 0)
-
     def _screen(self) -> RenderableType:
-        total = self._total()
-        unit = "trials" if self._budget.trials else "epochs" if self._budget.epochs else "device-seconds"
+        total, unit = self._budget.total, self._budget.unit.replace("_", "-")
         summary = f"{self._spent:,.0f}/{total:,.0f} {unit}"
         if self._best is not None:
             summary += f"  best reward {self._best['reward']:.4f} (trial {self._best['trial_id']})"

@@ -7,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from search_spaces.networks.architecture import op_name
+
 Figures = Mapping[str, Any]
-SHORT_OPS = {"mbconv": "mbconv", "fused_mbconv": "fused"}
 
 
 def table_screen(figures: Figures) -> RenderableType:
@@ -36,7 +37,7 @@ def _stage_table(options: list[Figures]) -> Table:
         table.add_column(header, justify="right")
     for option in options:
         table.add_row(
-            SHORT_OPS.get(option["op"], option["op"]),
+            op_name(option["op"]),
             str(option["kernel_size"]),
             str(option["expansion_ratio"]),
             f"{option['se_ratio']:g}" if option["se_ratio"] else "-",

@@ -49,8 +49,12 @@ def _state(figures: Mapping[str, Any]) -> str:
 
 
 def _progress(figures: Mapping[str, Any]) -> str:
-    budget = figures["budget"]
+    budget, again = figures["budget"], figures["repeats"]
     text = f"{budget['spent']:,.0f}/{budget['total']:,.0f} {budget['unit']}"
+    if budget["spent"] > budget["total"]:  # it was lowered
+        text = f"{budget['spent']:,.0f} {budget['unit']}, more than the budget of {budget['total']:,.0f}"
+    if again and again["ended"] < again["total"] and (again["ended"] or budget["spent"] >= budget["total"]):
+        text += f"   {again['ended']}/{again['total']} repeats of finalists"
     counts = [f"{count} {status}" for status, count in sorted(figures["status"].items())]
     text += f"   {', '.join(counts) or 'no trial has ended'}"
     if figures["failure_kind"]:

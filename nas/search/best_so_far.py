@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.finalists import finalists
 from analysis.rungs import may_win, standing
+from analysis.winner import best_trial_of, winner
 from nas.search.best_file import best_yaml
 from nas.search.trial_queue import TrialQueue
 from trials.log.store import RunStore
@@ -34,16 +34,11 @@ class BestSoFar:
             self._store.write_text("best.yaml", best_yaml(row, run=self._store.folder))
 
     def choose_winner(self, queue: TrialQueue) -> None:
-        """Of repeated finalists the winner is the one with the highest mean, and best.yaml says so.
-
-        Without repeats it is what the strategy recommends, if it does; else the highest reward.
-        """
+        """The winner of a search that has ended; best.yaml names it for whoever reads the run."""
         rows = self._store.trials.values()
-        if ranked := finalists(rows):
-            self.row = self._store.trials[ranked[0].trial_id]
-            text = best_yaml(self.row, run=self._store.folder, repeats=ranked[0])
+        recommended = [best_trial_of(choices, rows) for choices in queue.recommended(1)]
+        chosen = winner(rows, recommended=next(iter(recommended), None))
+        if chosen is not None:
+            self.row = self._store.trials[chosen.trial_id]
+            text = best_yaml(self.row, run=self._store.folder, repeats=chosen.repeats)
             self._store.write_text("best.yaml", text)
-        elif recommended := queue.recommended(1):
-            mine = [row for row in rows if tuple(row["choices"]) == recommended[0] and may_win(row)]
-            self.row = max(mine, key=standing)
-            self._store.write_text("best.yaml", best_yaml(self.row, run=self._store.folder))

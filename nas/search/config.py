@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
-from nas.strategies.strategy import build_strategy, promoting
+from analysis.rungs import Unit
+from nas.strategies.strategy import MAX_TRIALS, PromotingSettings, StrategyConfig
+from nas.strategies.table import read_strategy
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
+from search_spaces.settings.overrides import Override
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
@@ -24,7 +27,7 @@ from trials.trial import Timing
 class Budget:
     """When a search ends; exactly one is given. Crashed and cached trials do not count."""
 
-    trials: int | None = Field(default=None, ge=1, le=10_000_000)
+    trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     epochs: int | None = Field(default=None, ge=1)
     device_seconds: float | None = Field(default=None, gt=0)
 
@@ -33,6 +36,18 @@ class Budget:
         if len(given) != 1:
             found = " and ".join(given) or "none"
             raise ValueError(f"give one of trials, epochs and device_seconds; found {found}")
+
+    @property
+    def unit(self) -> Unit:
+        """What is counted."""
+        units: tuple[Unit, ...] = get_args(Unit)
+        return next(unit for unit in units if getattr(self, unit) is not None)
+
+    @property
+    def total(self) -> float:
+        """How much a search may spend, in this unit."""
+        total: float = getattr(self, self.unit)
+        return total
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -61,10 +76,6 @@ class BoundStopping:
     max_accuracy: float = Field(default=1.0, gt=0, le=1)
 
 
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SearchConfig:
     """A search: what is searched, on which images, how a trial trains, what counts, for how long.
@@ -83,7 +94,7 @@ class SearchConfig:
     space: SearchSpace
     data: DataConfig
     recipe: Recipe
-    strategy: Annotated[dict[str, Any], BeforeValidator(_named)]  # name, and its settings
+    strategy: Annotated[StrategyConfig, PlainValidator(read_strategy)]
     reward: dict[str, float]  # measured quantity: exponent
     timing: Timing = Timing()
     checkpoint_dir: str | None = Field(default=None, min_length=1)
@@ -101,8 +112,6 @@ class SearchConfig:
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.strategy.get("name"), str):
-            raise ValueError("strategy needs a name, as in {name: evolution, population: 50}")
         if self.budget.trials is not None and self.baseline > self.budget.trials:
             raise ValueError(
                 f"baseline is {self.baseline}, but the budget is only {self.budget.trials} trials; "
@@ -127,21 +136,15 @@ class SearchConfig:
         """The epochs that trials may have, ascending, where the strategy promotes them; else nothing.
 
         Raises:
-            ValueError: the strategy, or one of its settings, is none.
+            ValueError: the recipe's epochs are too few for the strategy's settings.
         """
-        strategy = build_strategy(
-            self.strategy["name"],
-            self.space.choice_space(),
-            seed=self.seed,
-            epochs=self.recipe.epochs,
-            settings=self.strategy_settings(),
-        )
-        found = promoting(strategy)
-        return found.rungs if found else ()
-
-    def strategy_settings(self) -> dict[str, Any]:
-        """The strategy's settings without its name."""
-        return {key: value for key, value in self.strategy.items() if key != "name"}
+        settings = self.strategy.settings
+        if not isinstance(settings, PromotingSettings):
+            return ()
+        try:
+            return settings.rungs(self.recipe.epochs)
+        except ValueError as error:
+            raise ValueError(f"strategy.{error}") from error
 
 
 def _check_rungs(config: SearchConfig) -> None:
@@ -150,7 +153,7 @@ def _check_rungs(config: SearchConfig) -> None:
     Raises:
         ValueError: it is not given.
     """
-    recipe, name = config.recipe, config.strategy["name"]
+    recipe, name = config.recipe, config.strategy.name
     words = " and ".join(map(str, config.rungs))
     if not recipe.is_extensible:
         found, needed = f"recipe.schedule is {recipe.schedule}", "recipe.schedule=constant"
@@ -178,7 +181,7 @@ def _check_rungs(config: SearchConfig) -> None:
         )
 
 
-def read_search_config(source: str | Path, *, overrides: Sequence[str] = ()) -> SearchConfig:
+def read_search_config(source: str | Path, *, overrides: Sequence[str | Override] = ()) -> SearchConfig:
     """Reads a search file to search with it, with `key.path=value` overrides.
 
     Raises:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from ray.tune.search import Searcher
 
-from nas.strategies.strategy import Strategy, build_strategy
+from nas.strategies.strategy import Strategy
+from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.log.durable_files import DurableFiles
 from trials.trial import Ask, Outcome, Status

@@ -3,29 +3,25 @@
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig
 from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder
-from nas.search.run_record import device_seconds
 from nas.search.search_reward import SearchReward
 from nas.search.strategy_guard import GuardedStrategy
 from nas.search.trial_builder import TrialBuilder
 from nas.search.trial_queue import TrialQueue, trial_seed
 from nas.search.warm_start import warm_start
-from nas.strategies.strategy import build_strategy, promoting
+from nas.strategies.strategy import promoting
 from search_spaces.choices.choice_space import ChoiceSpace
-from trials.log.rows import ask_from_row, outcome_of
+from trials.log.rows import ask_from_row, device_seconds, outcome_of
 from trials.log.store import RunStore
 from trials.trial import Ask
 
 
 def queue_of(config: SearchConfig, space: ChoiceSpace, store: RunStore) -> tuple[TrialQueue, KeptCheckpoints]:
     """The queue of a search that has not begun, warm-started where asked for; and its checkpoints."""
-    name = config.strategy["name"]
-    strategy = build_strategy(
-        name, space, seed=config.seed, epochs=config.recipe.epochs, settings=config.strategy_settings()
-    )
+    strategy = config.strategy.build(space, seed=config.seed, epochs=config.recipe.epochs)
     halving = promoting(strategy)
     queue = TrialQueue(
         space,
-        GuardedStrategy(strategy, space, name=name, run=store.folder),
+        GuardedStrategy(strategy, space, name=config.strategy.name, run=store.folder),
         seed=config.seed,
         epochs=config.recipe.epochs,
         baseline=config.baseline,

@@ -46,7 +46,7 @@ class RunRecord:
         row = ask_row(
             ask,
             architecture=self._config.space.decode(ask.choices),
-            strategy=self._config.strategy["name"],
+            strategy=self._config.strategy.name,
             seed=self._seed_of(ask),
             asked_at=datetime.now(UTC),
         )
@@ -91,9 +91,3 @@ class RunRecord:
     def refresh_views(self) -> None:
         """Brings trials.parquet and epochs.parquet up to date, now and then."""
         self._store.refresh_views()
-
-
-def device_seconds(row: Mapping[str, Any]) -> float:
-    """Seconds that a trial held its device."""
-    names = ("build_seconds", "timing_seconds", "train_seconds", "evaluate_seconds")
-    return float(sum(row.get(name) or 0.0 for name in names))

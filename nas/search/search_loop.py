@@ -8,10 +8,10 @@ from nas.search.attempts import Attempts
 from nas.search.crash_limit import CrashLimit
 from nas.search.instructions import AnswerFrom, CrashLike, Instruction, Queue, RecordAsk, Run
 from nas.search.kept_checkpoints import KeptCheckpoints
-from nas.search.run_record import RunRecord, device_seconds
+from nas.search.run_record import RunRecord
 from nas.search.stopping import StopRequest
 from nas.search.strategy_guard import SearchFailedError
-from trials.log.rows import outcome_of
+from trials.log.rows import device_seconds, outcome_of
 from trials.trial import Ask, EpochResult, Event, Notice, Trial, TrialResult, WorkerJoined
 
 

@@ -1,4 +1,4 @@
-"""Rewards of results and of recorded rows; one that cannot be computed stops the search."""
+"""Rewards of results and of recorded rows; a reward that cannot be computed stops the search."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from trials.trial import TrialResult
 
 
 class SearchReward:
-    """The reward of a search, with its faults: a term may divide by zero, or be the user's own.
+    """The reward of a search, also of terms that may fail: they divide, and may be the user's own.
 
     Raises:
         ConfigError: this process does not know one of the terms.
@@ -22,9 +22,9 @@ class SearchReward:
         self._run = run
 
     def of_result(self, result: TrialResult) -> float | None:
-        """The reward of a result; None if the trial crashed, or if the reward is at fault.
+        """The reward of a result; None if the trial crashed, or if the reward cannot be computed.
 
-        A fault does not stop the search here: what the trial measured is recorded first.
+        This does not stop the search yet: first the measurements are recorded.
         """
         try:
             reward = self._reward(result)
@@ -33,10 +33,10 @@ class SearchReward:
         return reward if reward is not None and math.isfinite(reward) else None
 
     def rewarded(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A recorded row with its reward, which is computed again where it was at fault.
+        """A recorded row with its reward, which is computed again where it is missing.
 
         Raises:
-            SearchFailedError: it still is.
+            SearchFailedError: it cannot be computed.
         """
         if row["reward"] is not None or row["status"] == "crashed":
             return row

@@ -1,13 +1,12 @@
 """The queue of a search's trials: what is asked next, what runs, what is answered, what counts."""
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from analysis.rungs import COUNTED, SEARCHED
+from analysis.rungs import COUNTED
 from nas.search.config import Budget, Finalists
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, AnswerFrom, CrashLike, Instruction, RecordAsk, Wait
@@ -19,11 +18,6 @@ MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform 
 UNSEEN_DRAWS = 2_000  # uniform draws that must all have been seen before a space counts as exhausted
 STOP_BELOW = "stop_below"  # in an ask's aux: the best reward when it was made, which its trial has to beat
 DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
-
-
-def is_counted(row: Mapping[str, Any]) -> bool:
-    """Whether a row counts in the budget."""
-    return row["status"] in COUNTED and row["purpose"] in SEARCHED
 
 
 class TrialQueue:

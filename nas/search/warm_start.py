@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.rungs import is_counted
 from nas.search.config import SearchConfig
 from nas.search.same_search import differences
-from nas.search.trial_queue import is_counted
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
 from trials.log.parts import DamagedPartError
 from trials.log.rows import ask_from_row, outcome_from_row
@@ -13,7 +13,7 @@ from trials.log.store import RunStore, recorded_trials
 from trials.reward import recorded_reward
 from trials.trial import Ask, Outcome
 
-FILE = "warm_start.parquet"  # in the run directory: a copy, so that the run needs the earlier one no more
+FILE = "warm_start.parquet"  # in the run directory: a copy, so that the earlier run is not needed again
 SAME = ("space", "data", "recipe", "timing")  # what rows must share to be compared
 
 
@@ -41,7 +41,7 @@ def check_warm_start(config: SearchConfig) -> None:
 
 
 def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome]]:
-    """What an earlier run found, in the order in which it did, with rewards by this search's terms.
+    """Asks and outcomes of an earlier run in their order, with rewards by this search's terms.
 
     The earlier rows are copied into the run directory when it begins. Asks have negative numbers.
 
@@ -52,7 +52,7 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
     if config.warm_start is None:
         return []
     if not (store.folder / FILE).is_file():
-        check_warm_start(config)  # of a run that goes on it may be another than it was
+        check_warm_start(config)  # the earlier run may have changed since this one began
         store.write_bytes(FILE, (Path(config.warm_start) / "trials.parquet").read_bytes())
     try:
         rows = sorted(store.rows_of(FILE), key=lambda row: row["tell_seq"])
@@ -61,7 +61,7 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
             f"{store.folder / FILE}: damaged ({error}); remove this file: it is copied again from "
             f"{config.warm_start}, as that run is now"
         ) from None
-    # Of a stopped trial only a bound is known, by the terms of the earlier run.
+    # A stopped trial has only a bound, and that is by the terms of the earlier run.
     told = [row for row in rows if is_counted(row) and row["status"] != "stopped"]
     reward = recorded_reward(config.reward, where="warm_start")
     try:

@@ -14,7 +14,8 @@ from analysis.public_tables import public_table_path
 from analysis.seed_curves import draw_curves, interval
 from nas.simulation.outcome_table import ROLES, known_outcomes, read_table, row_named
 from nas.simulation.simulate import KnownOutcomes, StrategyCurves, simulate_seeds
-from nas.strategies.strategy import STRATEGIES, Strategy, build_strategy
+from nas.strategies.strategy import Strategy
+from nas.strategies.table import STRATEGIES, build_strategy
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError, parse_yaml
 from trials.log.store import RunStore
@@ -168,7 +169,7 @@ def _read_run(run: Path, terms: dict[str, float] | None, trials: int | None) -> 
         "model": {"rows": modelled.rows, "kendall_tau": modelled.tau, "noise": modelled.noise},
     }
     baseline = min(modelled.config.baseline, trials)
-    strategy = modelled.config.strategy["name"]
+    strategy = modelled.config.strategy.name
     return Simulated(modelled.known, modelled.reward, baseline, trials, figures, searched_with=strategy)
 
 

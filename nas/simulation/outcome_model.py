@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from analysis.choice_model import ChoiceModel, fit_choice_model, kendall_tau, spread_out
+from analysis.choice_model import ChoiceModel, accuracy_logit, fit_choice_model, kendall_tau, spread_out
+from analysis.rungs import is_counted
 from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig
-from nas.search.run_record import device_seconds
-from nas.search.trial_queue import is_counted
 from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.networks.counting import Counts, count
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.rows import device_seconds
 from trials.log.run_reader import read_run
 from trials.reward import SHIPPED, Reward, recorded_ratio, recorded_reward
 from trials.trial import INFERENCE, REWARDABLE, Outcome
 
 FEWEST_ROWS = 12
 DERIVE_NOISE = 3  # keeps the noise of a training apart from other randomness of the same trial
-ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _models(rows: list[dict[str, Any]], *, timed: bool) -> dict[str, ChoiceModel
 
 @dataclass(frozen=True)
 class ModelledReward:
-    """A reward of what models expect: ratios by name, from which a term of the user's own is computed."""
+    """The reward of modelled ratios, from which a term of the user's own is computed."""
 
     reward: Reward
     reference: Counts
@@ -201,7 +200,7 @@ def _curve(rows: list[dict[str, Any]], last: ChoiceModel) -> Callable[[Choices, 
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """From 0 to 1; 0 where one of them is constant."""
+    """Correlation, cut to 0 to 1; 0 where one of them is constant."""
     scale = float(first.std() * second.std())
     if not scale:
         return 0.0
@@ -214,7 +213,7 @@ def _taus(
     models: dict[str, ChoiceModel],
     known: Callable[[Choices], dict[str, float]],
 ) -> dict[str, float]:
-    """Of each quantity, and of the reward, between the values measured and those expected by all others."""
+    """Kendall's tau between measured and leave-one-out values, of each quantity and of the reward."""
     expected = {name: np.exp(models[name].left_out) for name in models if name != "accuracy"}
     expected["accuracy"] = np.array([_accuracy(logit) for logit in models["accuracy"].left_out])
     measured = {name: [row[name] for row in rows] for name in expected if name != "seconds"}
@@ -230,8 +229,7 @@ def _taus(
 
 
 def _logit(accuracy: float) -> float:
-    inside = min(max(accuracy, ALMOST), 1 - ALMOST)
-    return math.log(inside / (1 - inside))
+    return float(accuracy_logit(np.array(accuracy)))
 
 
 def _accuracy(logit: float) -> float:

@@ -1,13 +1,41 @@
 """Regularized evolution (Real et al. 2019, arXiv 1802.01548): tournaments, mutation, ageing."""
 
 from collections import deque
+from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from nas.strategies.strategy import MAX_TRIALS, SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
 NEIGHBOUR_DRAWS = 3  # parents tried for an unseen neighbour before a seen one is accepted
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class EvolutionSettings:
+    """Sizes of the population and of its tournaments.
+
+    The defaults suit hundreds of trials (the paper has 100 and 25, for 20,000): on a table of 6,561 real
+    networks and on made-up spaces of 30 decisions they were the best of six pairs, or not measurably worse
+    (42 seeds; 50, 100, 200 and 500 trials; 1 and 16 in flight).
+
+    Attributes:
+        population: how many of the last told trials live; until as many have been told, asks are uniform.
+        tournament: how many of them are drawn, of which the best by reward becomes the parent.
+    """
+
+    population: int = Field(default=20, ge=1, le=MAX_TRIALS)
+    tournament: int = Field(default=10, ge=1)
+
+    def __post_init__(self) -> None:
+        if self.tournament > self.population:
+            raise ValueError(
+                f"tournament is {self.tournament}, but the population is only {self.population}; lower "
+                "tournament, or raise population"
+            )
 
 
 class Evolution:
@@ -15,37 +43,25 @@ class Evolution:
 
     Differs from the paper: it is asynchronous (ageing goes by the order of tells), a mutation is a uniform
     draw among the neighbours, and architectures that were asked before are avoided while a parent has others.
-    The defaults suit hundreds of trials (the paper has 100 and 25, for 20,000): on a table of 6,561 real
-    networks and on made-up spaces of 30 decisions they were the best of six pairs, or not measurably worse
-    (42 seeds; 50, 100, 200 and 500 trials; 1 and 16 in flight).
-
-    Args:
-        population: how many of the last told trials live; until as many have been told, asks are uniform.
-        tournament: how many of them are drawn, of which the best by reward becomes the parent.
     """
 
-    def __init__(
-        self, space: ChoiceSpace, seed: int, *, epochs: int, population: int = 20, tournament: int = 10
-    ) -> None:
-        if population < 1:
-            raise ValueError(f"population: {population} given; at least 1 expected")
-        if not 1 <= tournament <= population:
-            raise ValueError(f"tournament: {tournament} given; 1 to the population of {population} expected")
-        self._space, self._seed, self._epochs = space, seed, epochs
-        self._tournament = tournament
-        self._living: deque[tuple[float, int, Choices]] = deque(maxlen=population)  # reward, trial, choices
-        self._population = population
+    Settings: ClassVar[type[EvolutionSettings]] = EvolutionSettings
+
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: EvolutionSettings) -> None:
+        self._space, self._seed, self._epochs, self._settings = space, seed, epochs, settings
+        # Reward, trial, choices.
+        self._living: deque[tuple[float, int, Choices]] = deque(maxlen=settings.population)
         self._seen: set[Choices] = set()
 
     def ask(self, trial_id: int) -> Ask:
         """A neighbour of a tournament's winner, or a uniform draw while the population grows."""
         rng = np.random.default_rng([self._seed, trial_id])
-        if len(self._living) < self._population:
+        if len(self._living) < self._settings.population:
             return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
         child: Choices | None = None
         parent = -1
         for _ in range(NEIGHBOUR_DRAWS):
-            drawn = rng.choice(len(self._living), size=self._tournament, replace=False)
+            drawn = rng.choice(len(self._living), size=self._settings.tournament, replace=False)
             # Of equal rewards the younger wins.
             _, parent, choices = max((self._living[i] for i in drawn), key=lambda member: member[:2])
             neighbours = self._space.neighbours(choices)

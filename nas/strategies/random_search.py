@@ -1,15 +1,26 @@
 """Random search: every architecture of the space alike, as the EfficientNetV2 paper also did."""
 
-import numpy as np
+from typing import ClassVar
 
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.trial import Ask, Outcome
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class RandomSearchSettings:
+    """None: there is nothing to set."""
 
 
 class RandomSearch:
     """Uniform over distinct architectures within the limits; learns nothing."""
 
-    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int) -> None:
+    Settings: ClassVar[type[RandomSearchSettings]] = RandomSearchSettings
+
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: RandomSearchSettings) -> None:
         self._space, self._seed, self._epochs = space, seed, epochs
 
     def ask(self, trial_id: int) -> Ask:

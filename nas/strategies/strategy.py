@@ -1,29 +1,28 @@
-"""What a search strategy is, and the strategies by name."""
+"""Search strategies: their protocols, and one that was chosen with its settings."""
 
-import difflib
-import inspect
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from nas.strategies.evolution import Evolution
-from nas.strategies.optuna.nsga2 import Nsga2
-from nas.strategies.optuna.tpe import Tpe
-from nas.strategies.policy_gradient.policy_gradient import PolicyGradient
-from nas.strategies.predictor.predictor import Predictor
-from nas.strategies.random_search import RandomSearch
-from nas.strategies.successive_halving import SuccessiveHalving
+from pydantic import ConfigDict
+
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from search_spaces.networks.architecture import STRICT
 from trials.trial import Ask, Outcome
+
+# Of all settings, also where Python gives them: text and true are no numbers, and 2.0 is no whole number.
+SETTINGS: ConfigDict = {**STRICT, "strict": True}
+MAX_TRIALS = 10_000_000  # of a budget; a larger number of trials in a setting is a typing error
 
 
 class Strategy(Protocol):
     """Proposes choices; sees a ChoiceSpace and outcomes, nothing else.
 
-    Built from `(space, seed, *, epochs, **settings)`. A search calls `ask`, writes the ask down, and feeds it
-    back by `asked`; when the trial has ended it writes the row down and calls `told`, or `withdrawn` if it
-    crashed for good. These three are the only changes of state, are fed with recorded rows in recorded order,
-    live and on resume alike, and so rebuild a strategy exactly. `ask` changes nothing, and draws from a
-    generator made anew of (seed, trial id). Asks may be in flight together, and be told in any order.
+    A search calls `ask`, writes the ask down, and feeds it back by `asked`; when the trial has ended it
+    writes the row down and calls `told`, or `withdrawn` if it crashed for good. These three are the only
+    changes of state, are fed with recorded rows in recorded order, live and on resume alike, and so rebuild a
+    strategy exactly. `ask` changes nothing, and draws from a generator made anew of (seed, trial id). Asks
+    may be in flight together, and be told in any order.
     """
 
     def ask(self, trial_id: int) -> Ask:
@@ -43,6 +42,43 @@ class Strategy(Protocol):
         ...
 
 
+class StrategyKind(Strategy, Protocol):
+    """A strategy as the table of strategies holds it: how it is built, and from which settings.
+
+    `Settings` is a frozen dataclass (pydantic's, with `config=SETTINGS`) whose fields all have defaults.
+    """
+
+    Settings: ClassVar[type[Any]]
+
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class StrategyConfig:
+    """A strategy by its name, with its settings.
+
+    Attributes:
+        settings: of the class `kind.Settings`.
+        written: name and settings as they were given, without the defaults of others; a run's search.yaml
+            holds it.
+    """
+
+    WRITTEN_AS: ClassVar[str] = "a strategy's name, or a mapping of its name and its settings"
+
+    name: str
+    kind: type[StrategyKind]
+    settings: Any
+    written: Mapping[str, Any]
+
+    def build(self, space: ChoiceSpace, *, seed: int, epochs: int) -> Strategy:
+        """The strategy, for trials of up to `epochs` epochs.
+
+        Raises:
+            ValueError: its settings do not suit so many epochs.
+        """
+        return self.kind(space, seed, epochs=epochs, settings=self.settings)
+
+
 @runtime_checkable
 class Recommends(Protocol):
     """A strategy that knows better than by the luckiest result which architecture to recommend."""
@@ -52,7 +88,7 @@ class Recommends(Protocol):
         ...
 
     def leaders(self, count: int) -> list[Choices]:
-        """So many told ones, expected to be the best, the best first; fewer while it knows fewer."""
+        """The `count` told ones expected to be the best, the best first; fewer while it knows fewer."""
         ...
 
 
@@ -70,56 +106,19 @@ class Promotes(Protocol):
         ...
 
 
-STRATEGIES: dict[str, Any] = {
-    "random_search": RandomSearch,
-    "evolution": Evolution,
-    "policy_gradient": PolicyGradient,
-    "predictor": Predictor,
-    "tpe": Tpe,
-    "nsga2": Nsga2,
-    "successive_halving": SuccessiveHalving,
-}
-GIVEN = ("space", "seed", "epochs", "build")  # to a strategy, beside its settings
+@runtime_checkable
+class PromotingSettings(Protocol):
+    """Settings of a strategy that promotes."""
 
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs that trials may have where a whole training has `epochs`, ascending.
 
-def build_strategy(
-    name: str, space: ChoiceSpace, *, seed: int, epochs: int, settings: Mapping[str, Any]
-) -> Strategy:
-    """A strategy by name.
-
-    Raises:
-        ValueError: no such strategy, no such setting, or a value that it refuses.
-    """
-    if name not in STRATEGIES:
-        known = f"strategies are {', '.join(STRATEGIES)}"
-        raise ValueError(f"strategy.name: '{name}' is not a strategy; {known}{_suggestion(name, STRATEGIES)}")
-    kind = STRATEGIES[name]
-    parameters = inspect.signature(kind).parameters
-    known_settings = [key for key in parameters if key not in GIVEN]
-    for key, value in settings.items():
-        if key not in known_settings:
-            known = (
-                f"its settings are {', '.join(known_settings)}" if known_settings else "it has no settings"
-            )
-            raise ValueError(
-                f"strategy.{key}: {name} has no such setting; {known}{_suggestion(key, known_settings)}"
-            )
-        expected = parameters[key].annotation
-        if expected is int and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ValueError(f"strategy.{key}: {value!r} given; a whole number expected")
-    builder = {"build": build_strategy} if "build" in parameters else {}  # of one that has another beneath
-    try:
-        strategy: Strategy = kind(space, seed, epochs=epochs, **builder, **settings)
-    except ValueError as error:
-        raise ValueError(f"strategy.{error}") from error
-    return strategy
+        Raises:
+            ValueError: there is no rung below the whole training.
+        """
+        ...
 
 
 def promoting(strategy: Strategy) -> Promotes | None:
     """The strategy, if its trials differ in epochs."""
     return strategy if isinstance(strategy, Promotes) else None
-
-
-def _suggestion(found: str, names: Any) -> str:
-    close = difflib.get_close_matches(found, list(names), n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""

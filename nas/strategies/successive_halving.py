@@ -1,19 +1,61 @@
 """Asynchronous successive halving (ASHA; Li et al. 2018, arXiv 1810.05934): the best train longer, early."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import ClassVar
 
+from pydantic import Field, InstanceOf, field_validator
+from pydantic.dataclasses import dataclass
+
+from nas.strategies.evolution import Evolution, EvolutionSettings
+from nas.strategies.strategy import SETTINGS, PromotingSettings, StrategyConfig
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
-
-if TYPE_CHECKING:
-    from nas.strategies.strategy import Strategy
 
 SLACK = 16  # trials of a rung beyond its promoted share whose checkpoints are kept: ranks move
 
 Entry = tuple[float, int]  # what a rung is ordered by: the best reward first, then the earliest trial
+EVOLUTION = StrategyConfig(
+    name="evolution", kind=Evolution, settings=EvolutionSettings(), written={"name": "evolution"}
+)
+
+
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class SuccessiveHalvingSettings:
+    """The strategy beneath, and the lengths of trials.
+
+    Attributes:
+        over: the strategy beneath.
+        eta: of how many trials of a rung one is promoted; the epochs of a rung are so many times fewer than
+            those of the next.
+        min_epochs: the first rung has at least so many.
+    """
+
+    over: InstanceOf[StrategyConfig] = EVOLUTION
+    eta: int = Field(default=3, ge=2)
+    min_epochs: int = Field(default=2, ge=1)
+
+    @field_validator("over")
+    @classmethod
+    def _does_not_promote(cls, over: StrategyConfig) -> StrategyConfig:
+        if isinstance(over.settings, PromotingSettings):
+            raise ValueError(f"{over.name} given; another strategy expected beneath it")
+        return over
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs of each rung, ascending, where a whole training has `epochs`.
+
+        Raises:
+            ValueError: there is no rung below the whole training.
+        """
+        found = rungs_of(epochs, eta=self.eta, min_epochs=self.min_epochs)
+        if len(found) < 2:
+            raise ValueError(
+                f"min_epochs: {self.min_epochs} given; with {epochs} epochs and eta {self.eta} there is no "
+                f"shorter rung: at most {max(round(epochs / self.eta), 1)} expected, and recipe.epochs of 2 "
+                "or more"
+            )
+        return found
 
 
 class SuccessiveHalving:
@@ -23,37 +65,16 @@ class SuccessiveHalving:
     highest rung that has one; else it takes a new proposal of the strategy beneath. That one is told of all
     trials as they were at the first rung, for accuracies after different epochs do not compare. Trials that
     were longer from the start (the baseline) count in every rung by their curves.
-
-    Args:
-        over: the strategy beneath, by its name or with its settings.
-        eta: of how many trials of a rung one is promoted; the epochs of a rung are so many times fewer than
-            those of the next.
-        min_epochs: the first rung has at least so many.
     """
 
+    Settings: ClassVar[type[SuccessiveHalvingSettings]] = SuccessiveHalvingSettings
+
     def __init__(
-        self,
-        space: ChoiceSpace,
-        seed: int,
-        *,
-        epochs: int,
-        build: "Callable[..., Strategy]",
-        over: Any = "evolution",
-        eta: int = 3,
-        min_epochs: int = 2,
+        self, space: ChoiceSpace, seed: int, *, epochs: int, settings: SuccessiveHalvingSettings
     ) -> None:
-        if eta < 2:
-            raise ValueError(f"eta: {eta} given; at least 2 expected")
-        if min_epochs < 1:
-            raise ValueError(f"min_epochs: {min_epochs} given; at least 1 expected")
-        self.rungs = rungs_of(epochs, eta=eta, min_epochs=min_epochs)
-        if len(self.rungs) < 2:
-            raise ValueError(
-                f"min_epochs: {min_epochs} given; with {epochs} epochs and eta {eta} there is no shorter "
-                f"rung: at most {max(round(epochs / eta), 1)} expected, and recipe.epochs of 2 or more"
-            )
-        self._eta = eta
-        self._beneath = _strategy_beneath(over, space, seed, epochs=self.rungs[0], build=build)
+        self.rungs = settings.rungs(epochs)
+        self._eta = settings.eta
+        self._beneath = settings.over.build(space, seed=seed, epochs=self.rungs[0])
         self._standings: list[list[Entry]] = [[] for _ in self.rungs]  # of all trials known at a rung, sorted
         self._waiting: list[list[Entry]] = [[] for _ in self.rungs]  # those not promoted, sorted
         self._choices: dict[int, Choices] = {}  # by trial
@@ -178,20 +199,3 @@ def at_epochs(outcome: Outcome, epochs: int, *, of: int) -> Outcome | None:
         reward=outcome.reward * accuracy / outcome.accuracy,
         curve=outcome.curve[:epochs],
     )
-
-
-def _strategy_beneath(
-    over: Any, space: ChoiceSpace, seed: int, *, epochs: int, build: "Callable[..., Strategy]"
-) -> "Strategy":
-    settings = {"name": over} if isinstance(over, str) else over
-    if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
-        raise ValueError(
-            f"over: {over!r} given; a strategy expected, as in {{name: evolution, population: 20}}"
-        )
-    if settings["name"] == "successive_halving":
-        raise ValueError("over.name: successive_halving given; another strategy expected beneath it")
-    others = {key: value for key, value in settings.items() if key != "name"}
-    try:
-        return build(settings["name"], space, seed=seed, epochs=epochs, settings=others)
-    except ValueError as error:
-        raise ValueError(f"over.{str(error).removeprefix('strategy.')}") from error

@@ -26,12 +26,6 @@ def placed_blocks(architecture: Architecture, resolution: int) -> Iterator[Place
         side = math.ceil(side / block.stride)
 
 
-def space_blocks(space: SearchSpace, resolution: int) -> tuple[PlacedBlock, ...]:
-    """Every block that a network of the space can contain, each once, stage by stage."""
-    stages = stage_options(space, resolution)
-    return tuple(dict.fromkeys(block for options in stages for option in options for block in option.blocks))
-
-
 @dataclass(frozen=True)
 class StageOption:
     """A form that a stage can take for one number of input channels, and its distinct blocks."""

@@ -6,10 +6,10 @@ from typing import Self
 
 import numpy as np
 
+from search_spaces.choices.rejection import MAX_REJECTIONS, first_accepted
+
 Choices = tuple[int, ...]
 Draw = Callable[[np.random.Generator], Choices]
-
-MAX_REJECTIONS = 10_000
 
 
 class ChoiceSpace:
@@ -97,13 +97,15 @@ class ChoiceSpace:
             return self._draw(rng)
         if self._rows is not None:
             return self._rows[int(rng.integers(len(self._rows)))]
-        for _ in range(MAX_REJECTIONS):
-            choices = tuple(int(i) for i in rng.integers(self.num_options)) if self.num_options else ()
-            if self.canonical(choices) == choices and self.is_allowed(choices):
-                return choices
-        raise ValueError(
-            f"{MAX_REJECTIONS:,} random architectures were all outside the limits; widen limits or space"
+        found = first_accepted(
+            lambda: tuple(int(i) for i in rng.integers(self.num_options)) if self.num_options else (),
+            lambda choices: self.canonical(choices) == choices and self.is_allowed(choices),
         )
+        if found is None:
+            raise ValueError(
+                f"{MAX_REJECTIONS:,} random architectures were all outside the limits; widen limits or space"
+            )
+        return found
 
     def neighbours(self, choices: Choices) -> list[Choices]:
         """All allowed choices that differ from these in one decision, in canonical form, each once."""

@@ -7,12 +7,12 @@ import numpy as np
 
 from search_spaces.choices.choice_space import Choices
 from search_spaces.choices.costs import SpaceCosts
+from search_spaces.choices.rejection import first_accepted
 from search_spaces.choices.stage_rows import StageRows
 from search_spaces.networks.counting import Figures
 
 BINS = {1: 8192, 2: 192}  # bins into which each limit's budget is divided, by the number of limits
 MAX_LISTED = 20_000  # candidates that are listed and checked one by one instead of being drawn
-MAX_REJECTIONS = 10_000
 MAX_ROWS = 100_000
 
 
@@ -64,11 +64,10 @@ class ChoicesWithinLimits:
         """
         if self._listed is not None:
             return self._listed[int(rng.integers(len(self._listed)))]
-        for _ in range(MAX_REJECTIONS):
-            choices = self._candidate(rng)
-            if self._costs.within_limits(choices):
-                return choices
-        raise ValueError(nothing_fits(self._costs))
+        found = first_accepted(lambda: self._candidate(rng), self._costs.within_limits)
+        if found is None:
+            raise ValueError(nothing_fits(self._costs))
+        return found
 
     def _candidate(self, rng: np.random.Generator) -> Choices:
         """Draws uniformly from the counted choices, stage by stage."""

@@ -8,13 +8,13 @@ import numpy as np
 from search_spaces.choices.choice_space import Choices, Draw
 from search_spaces.choices.costs import SpaceCosts
 from search_spaces.choices.factorized import FactorizedSpace
+from search_spaces.choices.rejection import MAX_REJECTIONS, first_accepted
 from search_spaces.networks.architecture import Architecture
 
 # From an architecture to its predicted step time ratio and a lower bound of that ratio. Only architectures
 # whose lower bound is above the limit are refused, so that the prediction's error refuses none wrongly.
 StepTimeEstimate = Callable[[Architecture], tuple[float, float]]
 
-MAX_REJECTIONS = 10_000
 CACHED_ESTIMATES = 1 << 16
 
 
@@ -43,14 +43,13 @@ class PredictedCosts:
         Raises:
             ValueError: 10,000 draws found none.
         """
-        for _ in range(MAX_REJECTIONS):
-            choices = self._draw(rng)
-            if self._is_fast_enough(choices):
-                return choices
-        raise ValueError(
-            f"limits: of {MAX_REJECTIONS:,} random architectures none has a predicted step_time_ratio within "
-            f"{self._limit:g}; raise it"
-        )
+        found = first_accepted(lambda: self._draw(rng), self._is_fast_enough)
+        if found is None:
+            raise ValueError(
+                f"limits: of {MAX_REJECTIONS:,} random architectures none has a predicted step_time_ratio "
+                f"within {self._limit:g}; raise it"
+            )
+        return found
 
     def _is_fast_enough(self, choices: Choices) -> bool:
         return self._limit is None or self._estimate(choices)[1] <= self._limit

@@ -8,11 +8,11 @@ import numpy as np
 from search_spaces.choices.choice_space import Choices
 from search_spaces.choices.costs import SpaceCosts
 from search_spaces.choices.limited_sampling import ChoicesWithinLimits
+from search_spaces.choices.rejection import MAX_REJECTIONS, first_accepted
 from search_spaces.choices.stage_rows import StageRows
 
 TRIED = 512  # draws that estimate the share of the space within the limits
 MIN_SHARE = 0.05  # of the space within the limits, from which rejection sampling is fast enough
-MAX_REJECTIONS = 10_000
 
 
 class UniformDraw:
@@ -49,11 +49,15 @@ class UniformDraw:
             ValueError: no architecture of the space is within its limits.
         """
         plain = self._costs is None or self.share_within_limits >= MIN_SHARE
-        for _ in range(MAX_REJECTIONS):
-            choices = self._plain(rng) if plain else self._within_limits.draw(rng)
-            if (not plain or self._is_allowed(choices)) and self._is_representative(choices):
-                return choices
-        raise ValueError(f"{MAX_REJECTIONS:,} random choices all build networks that smaller choices build")
+        found = first_accepted(
+            lambda: self._plain(rng) if plain else self._within_limits.draw(rng),
+            lambda choices: (not plain or self._is_allowed(choices)) and self._is_representative(choices),
+        )
+        if found is None:
+            raise ValueError(
+                f"{MAX_REJECTIONS:,} random choices all build networks that smaller choices build"
+            )
+        return found
 
     @cached_property
     def share_within_limits(self) -> float:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from search_spaces.networks.architecture import Architecture, Block, Stage
+from search_spaces.networks.blocks import own_ops
 from search_spaces.networks.rounding import Rule, round_channels
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 
@@ -112,7 +113,10 @@ def refuse_other_kind(architecture: Architecture, *, who: str) -> None:
     Raises:
         ConfigError: it has other ops than MBConv and Fused-MBConv, or a stem of stride 1.
     """
-    others = sorted({stage.op for stage in architecture.stages} - {"mbconv", "fused_mbconv"})
+    ops = {stage.op for stage in architecture.stages}
+    if own := own_ops(ops):
+        raise ConfigError(f"{', '.join(own)}: an op of your own here, which {who} does not have")
+    others = sorted(ops - {"mbconv", "fused_mbconv"})
     if architecture.kind is not None or others:
         found = architecture.kind or ", ".join(others)
         raise ConfigError(f"{found}: of {who}'s networks only EfficientNets can be written and read")

@@ -18,14 +18,8 @@ from search_spaces.networks.architecture import Architecture, Padding
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import BATCH_NORM_EPSILON
 from search_spaces.settings.messages import suggestion
-from search_spaces.settings.yaml_files import (
-    MAX_BYTES,
-    ConfigError,
-    from_mapping,
-    parse_yaml,
-    read_yaml,
-    to_mapping,
-)
+from search_spaces.settings.parsing import text_of_file
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml, to_mapping
 
 # Batch norm's constant: TensorFlow's, which timm and torchvision use for some of their networks; and torch's.
 CODE_EPSILON, TORCH_EPSILON = 1e-3, 1e-5
@@ -119,13 +113,9 @@ def _spellings(stem: str) -> list[str]:
 
 def _text_of(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path.name}: {path.stat().st_size:,} bytes; below {MAX_BYTES:,} are expected")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name}: not a text file (byte {error.start} is not UTF-8)") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        return text_of_file(path)
+    except ValueError as error:
+        raise ConfigError(f"{path.name}: {error}") from None
 
 
 def _check_round_trip(format_name: str, architecture: Architecture, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from search_spaces.interchange.block_tokens import refuse_other_kind
 from search_spaces.networks.architecture import Architecture, Block
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -23,7 +24,11 @@ def foreign_names(architecture: Architecture, library: str) -> dict[str, str]:
     """The name in `library` ("timm" or "torchvision") of each of our tensors.
 
     Batch norm's counters of batches are left out; nothing reads them.
+
+    Raises:
+        ConfigError: the library does not have such blocks.
     """
+    refuse_other_kind(architecture, who=library)
     name_ends, name_block = LIBRARIES[library]
     stem, head, classifier = name_ends(sum(stage.layers > 0 for stage in architecture.stages))
     names = dict(_normalised("stem", *stem))

@@ -1,8 +1,11 @@
-"""MBConv and Fused-MBConv, with squeeze-excite and stochastic depth.
+"""MBConv and Fused-MBConv with squeeze-excite, and the table of all ops.
 
 Semantics are the official EfficientNetV2 code's: an MBConv of expansion 1 has no expansion convolution, a
 Fused-MBConv of expansion 1 is one convolution, and squeeze widths follow from the block's input channels.
 """
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,45 +13,8 @@ from torch.nn import functional
 
 from search_spaces.networks.architecture import Block, Padding
 from search_spaces.networks.convolution import Convolution
-
-
-class StochasticDepth(nn.Module):
-    """Drops the residual branch of whole samples in training; the rest is divided by its keep probability.
-
-    The rate is a tensor, so that it can change without rebuilding the module, also inside a CUDA graph.
-    (Huang et al. 2016, "Deep Networks with Stochastic Depth".)
-    """
-
-    drop_rate: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("drop_rate", torch.zeros(()), persistent=False)
-
-    def forward(self, branch: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
-        if not self.training:
-            return branch
-        draws = torch.rand(branch.shape[0], 1, 1, 1, device=branch.device)
-        kept = (draws >= self.drop_rate) / (1 - self.drop_rate)  # (N, 1, 1, 1)
-        return branch * kept.to(branch.dtype)
-
-
-class Dropout(nn.Module):
-    """Dropout whose rate is a tensor, so that it can change inside a CUDA graph."""
-
-    drop_rate: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("drop_rate", torch.zeros(()), persistent=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C) to the same shape."""
-        if not self.training:
-            return features
-        kept = (torch.rand_like(features, dtype=torch.float32) >= self.drop_rate) / (1 - self.drop_rate)
-        return features * kept.to(features.dtype)
+from search_spaces.networks.dropping import StochasticDepth
+from search_spaces.networks.resnet import Bottleneck
 
 
 class SqueezeExcite(nn.Module):
@@ -152,4 +118,25 @@ class FusedMBConv(nn.Module):
         return features + self.drop(branch) if self.has_residual else branch
 
 
-BLOCKS: dict[str, type[MBConv] | type[FusedMBConv]] = {"mbconv": MBConv, "fused_mbconv": FusedMBConv}
+class BuildBlock(Protocol):
+    """An op: its class, which builds blocks that take (N, C, H, W) to (N, O, ceil(H / s), ceil(W / s))."""
+
+    def __call__(
+        self, block: Block, *, padding: Padding, momentum: float, epsilon: float, droppable: bool
+    ) -> nn.Module:
+        """The module; where `droppable`, a residual branch ends in a StochasticDepth."""
+        ...
+
+    def __hash__(self) -> int:
+        """A block's figures are kept by its op."""
+        ...
+
+
+# All ops by name. What is put here is built, counted, timed and trained from then on.
+BLOCKS: dict[str, BuildBlock] = {"mbconv": MBConv, "fused_mbconv": FusedMBConv, "bottleneck": Bottleneck}
+SHIPPED: Mapping[str, BuildBlock] = dict(BLOCKS)
+
+
+def own_ops(ops: Iterable[str]) -> list[str]:
+    """The user's own ops among these, sorted: new names, and shipped names with another class."""
+    return sorted({op for op in ops if op not in SHIPPED or BLOCKS[op] is not SHIPPED[op]})

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_spaces.networks.architecture import Architecture, Block, Kind, Padding, Stage
+from search_spaces.networks.blocks import BLOCKS, BuildBlock
 from search_spaces.networks.network import build_head, build_stem
-from search_spaces.networks.resnet import ALL_BLOCKS
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,20 @@ def side_after_stem(architecture: Architecture, resolution: int) -> int:
     return math.ceil(side / 2) if architecture.kind == "resnet" else side
 
 
-@lru_cache(maxsize=100_000)
 def count_stage(stage: Stage, *, in_channels: int, side: int, padding: Padding) -> Figures:
     """Counts of one stage whose input has `in_channels` channels and a side of `side` pixels."""
+    return _stage(stage, in_channels, side, padding, BLOCKS[stage.op])
+
+
+@lru_cache(maxsize=100_000)
+def _stage(stage: Stage, in_channels: int, side: int, padding: Padding, build: BuildBlock) -> Figures:
+    """Counts of one stage; `build` is part of the cache's key, because an op may be replaced meanwhile."""
     if not stage.layers:
         return Figures(0, 0, 0)
-    first = _block(stage.block(in_channels), side, padding)
+    first = _block(stage.block(in_channels), side, padding, build)
     if stage.layers == 1:
         return first
-    others = _block(stage.block(stage.channels, first=False), math.ceil(side / stage.stride), padding)
+    others = _block(stage.block(stage.channels, first=False), math.ceil(side / stage.stride), padding, build)
     return first + others * (stage.layers - 1)
 
 
@@ -133,11 +138,9 @@ def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 @lru_cache(maxsize=100_000)
-def _block(block: Block, side: int, padding: Padding) -> Figures:
-    def build() -> nn.Module:
-        return ALL_BLOCKS[block.op](block, padding=padding, momentum=0.1, epsilon=1e-3, droppable=False)
-
-    return count_module(_on_meta(build), 1, block.in_channels, side, side)
+def _block(block: Block, side: int, padding: Padding, build: BuildBlock) -> Figures:
+    module = _on_meta(lambda: build(block, padding=padding, momentum=0.1, epsilon=1e-3, droppable=False))
+    return count_module(module, 1, block.in_channels, side, side)
 
 
 @lru_cache(maxsize=10_000)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Architecture, Kind, Padding
-from search_spaces.networks.blocks import Dropout, StochasticDepth, normalised
+from search_spaces.networks.blocks import BLOCKS, normalised
 from search_spaces.networks.convolution import Convolution
-from search_spaces.networks.resnet import ALL_BLOCKS, resnet_stem
+from search_spaces.networks.dropping import Dropout, StochasticDepth
+from search_spaces.networks.resnet import resnet_stem
 
 BATCH_NORM_EPSILON = 1e-3
 
@@ -38,7 +39,7 @@ class Network(nn.Module):
             epsilon=epsilon,
         )
         built = iter(
-            ALL_BLOCKS[block.op](
+            BLOCKS[block.op](
                 block,
                 padding=architecture.padding,
                 momentum=momentum,
@@ -71,6 +72,10 @@ class Network(nn.Module):
         features = self.head(features).mean((2, 3))  # (N, head_channels)
         return cast(Tensor, self.classifier(self.dropout(features)))  # (N, K)
 
+    def blocks(self) -> list[nn.Module]:
+        """The blocks of all stages, in the order in which they compute."""
+        return [block for stage in self.stages.children() for block in stage.children()]
+
     @torch.no_grad()
     def set_strengths(self, *, dropout: float, stochastic_depth: float) -> None:
         """Sets the drop rates in place, in [0, 1).
@@ -85,10 +90,11 @@ class Network(nn.Module):
             self.dropout.drop_rate.fill_(dropout)
         elif dropout > 0:
             raise ValueError(f"dropout {dropout:g}: this network was built without dropout (a rate of 0)")
-        blocks = [module for module in self.modules() if isinstance(module, tuple(ALL_BLOCKS.values()))]
+        blocks = self.blocks()
         for i, block in enumerate(blocks):
-            if isinstance(block.drop, StochasticDepth):
-                block.drop.drop_rate.fill_(stochastic_depth * i / len(blocks))
+            for part in block.modules():
+                if isinstance(part, StochasticDepth):
+                    part.drop_rate.fill_(stochastic_depth * i / len(blocks))
 
 
 def build_stem(

@@ -1,17 +1,14 @@
-"""ResNet-50 and ResNet-152 for the paper's comparison: bottleneck block and stem; and the table of all ops.
+"""ResNet-50 and ResNet-152 for the paper's comparison: the bottleneck block and the stem.
 
 This is ResNet v1.5: the 3x3 convolution has the stride, not the first 1x1 (He et al. 2016 had it there). No
 search space offers the bottleneck.
 """
 
-from collections import ChainMap
-from collections.abc import Mapping
-
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Block, Padding
-from search_spaces.networks.blocks import BLOCKS, FusedMBConv, MBConv, StochasticDepth
 from search_spaces.networks.convolution import Convolution
+from search_spaces.networks.dropping import StochasticDepth
 
 STEM_KERNEL = 7
 
@@ -63,10 +60,3 @@ def resnet_stem(channels: int, *, momentum: float, epsilon: float) -> nn.Sequent
         nn.ReLU(inplace=True),
         nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
     )
-
-
-# A view of both tables, so that an op which somebody adds to BLOCKS later is found here as well.
-ALL_BLOCKS: Mapping[str, type[MBConv] | type[FusedMBConv] | type[Bottleneck]] = ChainMap(
-    {"bottleneck": Bottleneck},
-    BLOCKS,  # type: ignore[arg-type]
-)

@@ -1,79 +1,161 @@
-"""What is said of a mapping that is not right: one line per place, in the words of the file."""
+"""Complaints about a mapping that is not right: one sentence per place, in the words of the file."""
 
-import dataclasses
 import difflib
+import math
 import re
-import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-MAX_PROBLEMS = 10
+from search_spaces.settings.kinds import fields_of, is_union, item_kind, kind_at, plain, value_kind, words_for
+from search_spaces.settings.number_hint import number_hint
+from search_spaces.settings.parsing import Location
+
+T = TypeVar("T")
+
 MAX_SHOWN = 80
+MAX_KEYS = 20
+MAX_DEPTH = 3  # of keys, where one is looked for that stands in another place
+PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+|\[\d+\])*): ")  # with which a message may begin
 
 
-def problems(cls: type, mapping: Any, error: ValidationError, name: str) -> list[str]:
-    """One line per place; of a union's several complaints about one place the most telling."""
-    by_place: dict[str, str] = {}
+class Complaint(NamedTuple):
+    """A mistake at a place of a mapping."""
+
+    location: Location
+    sentence: str
+
+
+def checked(cls: type[T], mapping: Any) -> tuple[T | None, list[Complaint]]:
+    """The object of `cls` that a mapping describes, or everything that keeps it from being one.
+
+    Of a union's several complaints about one place the most telling is kept.
+    """
+    if found := [*_not_finite(mapping)][:1] or [*_not_numbers(cls, mapping)]:
+        return None, found
+    try:
+        return TypeAdapter(cls).validate_python(mapping), []
+    except ValidationError as error:
+        return None, [Complaint(*item) for item in complaints(cls, mapping, error).items()]
+
+
+def complaints(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
+    """A sentence for each place of which pydantic complains."""
+    # pydantic's details, as one sentence for each place
+    sentences: dict[Location, str] = {}
     for detail in error.errors(include_url=False):
-        location = _within(mapping, detail)
-        place = place_of(location)
-        sentence = _sentence(cls, location, detail)
-        if place not in by_place or (detail["type"] == "value_error" and "expected" in by_place[place]):
-            by_place[place] = sentence
-    # A complaint about a whole value is noise beside one about a part of it.
-    places = [p for p in by_place if not any(q != p and q.startswith((f"{p}.", f"{p}[")) for q in by_place)]
-    lines = [
-        f"{name}: {place}: {by_place[place]}" if place else f"{name}: {by_place[place]}" for place in places
-    ]
-    if len(lines) > MAX_PROBLEMS:
-        lines = [*lines[:MAX_PROBLEMS], f"{name}: and {len(lines) - MAX_PROBLEMS} more problems"]
-    return lines
+        place, sentence = _complaint(cls, mapping, detail)
+        more_telling = detail["type"] == "value_error" and "expected" in sentences.get(place, "")
+        if place not in sentences or more_telling:
+            sentences[place] = sentence
+    # One sentence about a mapping of another kind, instead of one for each of its keys and ours
+    for whole in {place[:-1] for place in sentences if place}:
+        if other := _other_kind(cls, mapping, whole):
+            sentences = {place: said for place, said in sentences.items() if place[:-1] != whole or not place}
+            sentences[whole] = other
+    # A complaint about a whole value is noise beside one about a part of it
+    wholes = {place[:length] for place in sentences for length in range(1, len(place))}
+    return {place: sentence for place, sentence in sentences.items() if place not in wholes}
 
 
-def not_numbers(kind: Any, value: Any, location: tuple[Any, ...] = ()) -> Iterator[str]:
-    """One line for each true, false or text where only a number belongs; pydantic would make it one."""
-    if isinstance(value, (bool, str)):
-        kinds = {_plain(part) for part in typing.get_args(kind)} if _is_union(kind) else {kind}
-        if kinds & {int, float} and type(value) not in kinds:
-            given = str(value).lower() if isinstance(value, bool) else shown(value)
-            yield f"{place_of(location)}: {given} given; expected {_words(kind)}"
-    elif isinstance(value, dict):
+def _not_finite(value: Any, location: Location = ()) -> Iterator[Complaint]:
+    if isinstance(value, dict):
         for key, item in value.items():
-            yield from not_numbers(_value_kind(kind, key), item, (*location, key))
+            yield from _not_finite(item, (*location, key))
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            yield from not_numbers(item_kind(kind), item, (*location, i))
+            yield from _not_finite(item, (*location, i))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Complaint(location, f"{value} is not a number that can be used here; give a finite one")
 
 
-def _value_kind(kind: Any, key: Any) -> Any:
-    """What belongs behind a key of a dataclass or of a dict[..., ...]; None where that is not known."""
-    if typing.get_origin(kind) is dict:
-        return _plain(typing.get_args(kind)[1])
-    return fields_of(kind).get(key)
+def _not_numbers(kind: Any, value: Any, location: Location = ()) -> Iterator[Complaint]:
+    """Each true, false or text where only a number belongs; pydantic would make it one."""
+    if isinstance(value, (bool, str)):
+        kinds = {plain(part) for part in typing.get_args(kind)} if is_union(kind) else {kind}
+        if kinds & {int, float} and type(value) not in kinds:
+            yield Complaint(location, _another_given(value, words_for(kind)))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _not_numbers(value_kind(kind, key), item, (*location, key))
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _not_numbers(item_kind(kind), item, (*location, i))
 
 
-def _is_union(kind: Any) -> bool:
-    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+def _complaint(cls: type, mapping: Any, detail: ErrorDetails) -> Complaint:
+    location = _within(mapping, detail)
+    if detail["type"] != "value_error":
+        return Complaint(location, _sentence(cls, mapping, location, detail))
+    return _narrowed(cls, mapping, location, str(detail.get("ctx", {}).get("error", detail["msg"])))
 
 
-def _within(mapping: Any, detail: ErrorDetails) -> tuple[int | str, ...]:
+def _narrowed(cls: type, mapping: Any, location: Location, message: str) -> Complaint:
+    """A check of several fields may say in which one the mistake is: "layers: …", "strategy.rows: …"."""
+    match = PATH.match(message)
+    if not match:
+        return Complaint(location, message)
+    value, place = _value_at(mapping, location), location
+    steps = steps_of(match[1])
+    for i, step in enumerate(steps):
+        is_last = i == len(steps) - 1
+        if _holds(value, step):
+            value = value[step]
+        elif is_last and isinstance(value, dict) and (i or step in fields_of(kind_at(cls, place))):
+            pass  # a key that is not given, and has its default
+        elif i and not isinstance(value, (dict, list, tuple)):
+            break  # a shorthand for the mapping that the message speaks of
+        else:
+            return Complaint(location, message)
+        place = (*place, step)
+    return Complaint(place, message[match.end() :])
+
+
+def _holds(value: Any, step: int | str) -> bool:
+    if isinstance(value, (list, tuple)):
+        return isinstance(step, int) and step < len(value)
+    return isinstance(value, dict) and step in value
+
+
+def _value_at(mapping: Any, location: Location) -> Any:
+    for step in location:
+        mapping = mapping[step] if _holds(mapping, step) else None
+    return mapping
+
+
+def _other_kind(cls: type, mapping: Any, location: Location) -> str | None:
+    """A sentence about a mapping none of whose keys is known, and few of them close to one that is."""
+    kind, value = kind_at(cls, location), _value_at(mapping, location)
+    fields = fields_of(kind)
+    if not fields or not isinstance(value, dict) or len(value) < 2 or value.keys() & fields.keys():
+        return None
+    if sum(bool(suggestion(str(key), fields)) for key in value) > len(value) / 2:
+        return None
+    keys = ", ".join(place_of((str(key),)) or "''" for key in list(value)[:MAX_KEYS])
+    return f"a mapping with the keys {keys} given; expected {words_for(kind)}"
+
+
+def _within(mapping: Any, detail: ErrorDetails) -> Location:
     """pydantic's location without the steps that name members of a union rather than keys."""
-    location: list[int | str] = []
+    location: Location = ()
     value = mapping
     missing = detail["type"] in ("missing", "missing_argument")
     for i, step in enumerate(detail["loc"]):
-        last = i == len(detail["loc"]) - 1
-        if isinstance(value, dict) and (step in value or (last and missing)):
-            location.append(step)
-            value = value.get(step)
-        elif isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value):
-            location.append(step)
-            value = value[step]
-    return tuple(location)
+        is_last = i == len(detail["loc"]) - 1
+        if _holds(value, step):
+            location, value = (*location, step), value[step]
+        elif is_last and missing and isinstance(value, dict):
+            location = (*location, step)
+    return location
+
+
+def steps_of(place: str) -> Location:
+    """The keys and indices of a path: the reverse of `place_of`."""
+    steps = re.findall(r"[^.\[\]]+", place)
+    return tuple(int(step) if re.fullmatch("[0-9]{1,9}", step) else step for step in steps)
 
 
 def place_of(location: Iterable[Any]) -> str:
@@ -89,79 +171,91 @@ def place_of(location: Iterable[Any]) -> str:
     return text
 
 
-def _sentence(cls: type, location: Sequence[int | str], detail: ErrorDetails) -> str:
+def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails) -> str:
     kind, context, found = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind in ("missing", "missing_argument"):
-        return f"missing; expected {_words(_kind_at(cls, location))}"
+        return f"missing; expected {words_for(kind_at(cls, location))}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        fields = fields_of(_kind_at(cls, location[:-1]))
-        return f"{shown(location[-1])} is not a key here; {known_keys(str(location[-1]), fields)}"
-    if kind == "literal_error":
+        return _unknown_key(cls, mapping, location)
+    expected = words_for(kind_at(cls, location))
+    if kind == "literal_error" and (isinstance(found, str) or " or " not in expected):
         options = re.findall(r"'([^']*)'|(\d+)", context.get("expected", ""))
         names = sorted(a or b for a, b in options)
         if location and "op" in (location[-1], location[-2] if len(location) > 1 else None):
             return f"{shown(found)} is not an op; ops are {', '.join(names)}{suggestion(str(found), names)}"
         return f"{shown(found)} is not one of {', '.join(names)}{suggestion(str(found), names)}"
-    if kind == "value_error":
-        return str(context.get("error", detail["msg"]))
     bounds = {
         "greater_than": "above {gt}",
         "greater_than_equal": "at least {ge}",
         "less_than": "below {lt}",
         "less_than_equal": "at most {le}",
+        "finite_number": "finite",
     }
     if kind in bounds:
         return f"{shown(found)} is out of range; it must be {bounds[kind].format(**context)}"
     if kind == "string_too_short":
-        return "is empty text; something is expected here"
+        return "empty text given; something is expected here"
     if kind in ("too_short", "too_long"):
         bound = context.get("min_length", context.get("max_length"))
         few = "at least" if kind == "too_short" else "at most"
         return f"{context.get('actual_length', 0)} given; {few} {bound} expected"
-    return f"{shown(found)} given; expected {_words(_kind_at(cls, location))}"
+    return _another_given(found, expected)
+
+
+def _another_given(found: Any, expected: str) -> str:
+    hint = ""
+    if isinstance(found, str) and "number" in expected:
+        hint = number_hint(found, is_whole="whole number" in expected)
+    return f"{shown(found)} given; expected {expected}{hint}"
+
+
+def _unknown_key(cls: type, mapping: Any, location: Location) -> str:
+    key, fields = str(location[-1]), fields_of(kind_at(cls, location[:-1]))
+    beside, found = _value_at(mapping, location[:-1]), _value_at(mapping, location)
+    if re.search(r"\w:\S", key) and found is None:
+        return f"{shown(key)} is a key without a value; a space is missing behind the ':'"
+    if len(beside) == 1 and isinstance(found, dict) and found and found.keys() <= fields.keys():
+        return f"{shown(key)} is not a key here; what stands in it is expected here, without '{key}:'"
+    keys = known_keys(key, fields)
+    if elsewhere := [f"'{place_of(place)}'" for place in _places_of_key(cls, key)]:
+        keys = f"keys are {', '.join(fields)} (did you mean {' or '.join(elsewhere)}?)"
+    return f"{shown(key)} is not a key here; {keys}"
+
+
+def _places_of_key(kind: Any, key: str, location: Location = ()) -> Iterator[Location]:
+    """Where a key of this name belongs, outside of lists."""
+    if len(location) < MAX_DEPTH:
+        for name, inner in fields_of(kind).items():
+            if name == key:
+                yield (*location, name)
+            yield from _places_of_key(inner, key, (*location, name))
 
 
 def shown(found: Any) -> str:
-    """A value as messages quote it: printable, in one line, not too long."""
+    """A value as messages quote it: as in a file, printable, in one line, not too long."""
     if found is None:
         return "nothing"
-    text = f"'{found}'" if isinstance(found, str) and found.isprintable() else repr(found)
+    if isinstance(found, str):
+        text = f"'{found}'" if found.isprintable() else repr(found)
+    else:
+        text = _in_yaml(found)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
-def _kind_at(cls: Any, location: Iterable[int | str]) -> Any:
-    kind = cls
-    for step in location:
-        kind = item_kind(kind) if isinstance(step, int) else _value_kind(kind, step)
-    return kind
-
-
-def _words(kind: Any) -> str:
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        keys = ", ".join(fields_of(kind))
-        named = " or the name of a file that holds it" if hasattr(kind, "SHIPPED") else ""
-        return f"a mapping with the keys {keys}{named}"
-    origin = typing.get_origin(kind)
-    if origin is typing.Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(kind)))
-    if origin in (tuple, list):
-        return f"a list, each item {_words(item_kind(kind))}"
-    if origin is dict or kind is dict:
-        return "a mapping"
-    if _is_union(kind):
-        return " or ".join(dict.fromkeys(_words(_plain(part)) for part in typing.get_args(kind)))
-    names = {
-        int: "a whole number",
-        float: "a number",
-        str: "text",
-        bool: "true or false",
-        type(None): "nothing",
-    }
-    return names.get(kind, "another kind of value")
+def _in_yaml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_in_yaml(key)}: {_in_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_in_yaml, value)) + "]"
+    if isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
+        return value
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def known_keys(found: str, fields: Iterable[str]) -> str:
-    """The end of a message about a key that is none: those that are, and the one that may be meant."""
+    """The end of a message about an unknown key: the known ones, and the one that may be meant."""
     names = list(fields)
     return f"keys are {', '.join(names)}{suggestion(found, names)}"
 
@@ -174,27 +268,3 @@ def suggestion(found: str, known: Iterable[str]) -> str:
     if not close and len(word) > 2:
         close = [name for name in names if name.startswith(word)]  # "step" is far from "step_time_ratio"
     return f" (did you mean '{names[close[0]]}'?)" if close else ""
-
-
-def fields_of(kind: Any) -> dict[str, Any]:
-    """Field names and the class (or annotation) of each, of a dataclass; empty for anything else."""
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        return {}
-    hints = typing.get_type_hints(kind)
-    return {field.name: _plain(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
-
-
-def _plain(hint: Any) -> Any:
-    """The dataclass within an optional or annotated hint, else the hint."""
-    if _is_union(hint):
-        inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-        return _plain(inner[0]) if len(inner) == 1 else hint
-    if typing.get_origin(hint) is typing.Annotated:
-        return _plain(typing.get_args(hint)[0])
-    return hint
-
-
-def item_kind(kind: Any) -> Any:
-    """What the items of a list or tuple are; None where that is not known."""
-    arguments = typing.get_args(kind)
-    return _plain(arguments[0]) if arguments else None

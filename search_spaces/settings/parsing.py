@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from search_spaces.settings.problems import explained
 
+MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_DIGITS = 40  # of a whole number; beyond thousands of them Python refuses to read one at all
 TAG = "tag:yaml.org,2002:"
@@ -20,7 +22,7 @@ Location = tuple[int | str, ...]  # keys and indices, from the outermost in
 
 @dataclass(frozen=True)
 class PlainYaml:
-    """What a text holds: mappings, lists, numbers, text; and the line (from 1) of every key and item."""
+    """The values of a text (mappings, lists, numbers, text) and the line, from 1, of every key and item."""
 
     value: Any
     lines: Mapping[Location, int]
@@ -47,8 +49,27 @@ def plain_values(text: str) -> PlainYaml:
     return PlainYaml(None if node is None else _value(node, (), lines), lines)
 
 
+def text_of_file(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: it is too large, not in UTF-8, or cannot be read; the message does not name it.
+    """
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"{size:,} bytes; below {MAX_BYTES:,} are expected")
+        content = path.read_bytes()
+        return content.decode("utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"the byte 0x{content[error.start]:02X} in line {line} is not UTF-8"
+        raise ValueError(f"not a text file ({found}); save it as UTF-8") from None
+
+
 def is_plain_text(word: str) -> bool:
-    """Whether a word is text without quotes, rather than a number, true, false or nothing, or refused."""
+    """True if a word without quotes is text, rather than a number, true, false or nothing, or refused."""
     resolved = _Loader("").resolve(yaml.ScalarNode, word, (True, False))
     return bool(resolved == f"{TAG}str") and word[:1] not in QUOTES and not SPACES.search(word)
 
@@ -121,7 +142,11 @@ def _key(node: yaml.Node) -> str:
         raise ValueError(f"{_place(node)}: merge keys (<<) are not used here; write the keys out")
     key = _scalar(node)
     if not isinstance(key, str):
-        raise ValueError(f"{_place(node)}: the key {node.value or 'is empty'} is not text; put it in quotes")
+        word = f"'{node.value}'" if node.value else "nothing"
+        raise ValueError(
+            f"{_place(node)}: {word} stands where a key is expected; a list is written in [], and a key that "
+            "is a number in quotes"
+        )
     if node.style is None and (bracket := re.search(r"[\[\]{}]", key)):
         raise ValueError(f"{_place(node)}: a ':' is missing before the '{bracket[0]}' in '{key}'")
     return key

@@ -1,4 +1,4 @@
-"""What PyYAML finds wrong with a text, in words by which one can mend it."""
+"""PyYAML's complaints about a text, in words by which one can mend it."""
 
 import re
 from typing import Any
@@ -22,6 +22,7 @@ def explained(error: yaml.YAMLError, text: str) -> str:
     end: Any = error.problem_mark
     start: Any = error.context_mark or end
     problem, context = error.problem or "", error.context or ""
+    # The first that fits: special cases stand before general ones.
     for words, mark, meaning in (
         (r"'\\t' that cannot start", end, "a tab where spaces are expected; indent with spaces"),
         (
@@ -53,6 +54,8 @@ def explained(error: yaml.YAMLError, text: str) -> str:
 
 def _second_colon(lines: list[str], line: int, column: int) -> str:
     """A ':' behind something that has a value already: in the same line, or because of a line above."""
+    if item := re.match(r"\s*-(?=[^\s-])", lines[line]):
+        return _at(line + 1, item.end(), "a space is missing behind this '-'")
     if re.search(r":\s", lines[line][:column]):
         meaning = "a second ':' in this line; put text that holds ': ' in quotes, or a mapping in {}"
         return _at(line + 1, column + 1, meaning)

@@ -1,7 +1,6 @@
 """Strict YAML to frozen dataclasses: unknown keys, wrong types and odd files are refused by place."""
 
 import dataclasses
-import math
 import os
 import re
 import tempfile
@@ -10,24 +9,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
-from search_spaces.settings.messages import (
-    MAX_PROBLEMS,
-    fields_of,
-    item_kind,
-    known_keys,
-    not_numbers,
-    place_of,
-    problems,
-    shown,
-    suggestion,
-)
-from search_spaces.settings.parsing import is_plain_text, plain_values
+from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind
+from search_spaces.settings.messages import Complaint, checked, shown, suggestion
+from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
+from search_spaces.settings.overrides import Override, override_of, replaced, value_of
+from search_spaces.settings.parsing import Location, PlainYaml, is_plain_text, plain_values, text_of_file
 
 T = TypeVar("T")
 
-MAX_BYTES = 1 << 20
+MAX_PROBLEMS = 10
+SHIPPED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KINDS = {
     type(None): "nothing",
     list: "a list",
@@ -45,19 +37,21 @@ class ConfigError(ValueError):
 # ---------------------------------------------------------------------- reading
 
 
-def read_yaml(cls: type[T], source: str | Path, *, overrides: Sequence[str] = ()) -> T:
+def read_yaml(cls: type[T], source: str | Path, *, overrides: Sequence[str | Override] = ()) -> T:
     """An object of `cls` from a YAML file, or from the shipped file of that name.
 
     A string where a mapping of a shipped kind (`cls.SHIPPED`) is expected names the file that holds it:
-    beside the file that names it, then among the shipped ones. `overrides` are `key.path=value`, checked like
-    the file.
+    beside the file that names it, then among the shipped ones; never a file that is being read. `overrides`
+    are `key.path=value`, checked like the file.
 
     Raises:
-        ConfigError: every problem, up to ten, each with file and path.
+        ConfigError: every problem, up to ten, each with the file or the override that holds it and its path.
     """
-    path = _locate(cls, str(source), folder=None, where=str(source))
-    mapping = _load(path)
-    return from_mapping(cls, mapping, name=path.name, folder=path.parent, overrides=overrides)
+    path = _located(cls, [Path(source)], str(source), Origin(str(source)))
+    origin = Origin(path.name, folder=path.parent, reading=(path,))
+    parsed = _parsed(path, origin)
+    _check_mapping(parsed.value, origin, cls)
+    return _made(cls, parsed.value, dataclasses.replace(origin, lines=parsed.lines), overrides)
 
 
 def from_mapping(
@@ -66,62 +60,14 @@ def from_mapping(
     *,
     name: str,
     folder: Path | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Override] = (),
 ) -> T:
-    """An object of `cls` from plain values; `name` stands for the file in messages."""
-    mapping = _with_named_files(cls, mapping, name=name, folder=folder)
-    for override in overrides:
-        mapping = _overridden(cls, mapping, override)
-    _refuse_non_finite(mapping, name)
-    if found := list(not_numbers(cls, mapping)):
-        raise ConfigError("\n".join(f"{name}: {line}" for line in found[:MAX_PROBLEMS]))
-    try:
-        return TypeAdapter(cls).validate_python(mapping)
-    except ValidationError as error:
-        raise ConfigError("\n".join(problems(cls, mapping, error, name))) from None
+    """An object of `cls` from plain values; `name` stands for the file in messages.
 
-
-def _locate(cls: type, source: str, *, folder: Path | None, where: str) -> Path:
-    shipped: Path | None = getattr(cls, "SHIPPED", None)
-    candidates = [Path(source)] if folder is None else [folder / source, folder / f"{source}.yaml"]
-    if shipped is not None and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", source):
-        candidates.append(shipped / f"{source}.yaml")
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    if Path(source).is_dir():
-        raise ConfigError(f"{where}: this is a folder; a YAML file is expected")
-    message = f"{where}: there is no such file"
-    if shipped is not None:
-        names = sorted(path.stem for path in shipped.glob("*.yaml"))
-        message += f", and no shipped one of that name; shipped are {', '.join(names)}"
-        message += suggestion(Path(source).stem, names)
-    raise ConfigError(message)
-
-
-def _load(path: Path, *, where: str = "") -> Any:
-    """The file's mapping; messages begin with `where` it was named, if a file named it."""
-    name = f"{where}{path.name}"
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(
-                f"{name}: {path.stat().st_size:,} bytes; a YAML file of ours is below {MAX_BYTES:,}"
-            )
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: not a text file (byte {error.start} is not UTF-8)") from None
-    except OSError as error:
-        raise ConfigError(f"{where}{path}: cannot be read: {error.strerror}") from None
-    return parse_yaml(text, name=name)
-
-
-def peek_yaml(path: Path) -> dict[str, Any]:
-    """A first look at what kind of file this is; empty where `read_yaml` will say what is wrong with it."""
-    try:
-        found: dict[str, Any] = _load(path)
-    except ConfigError:
-        return {}
-    return found
+    Raises:
+        ConfigError: as `read_yaml`.
+    """
+    return _made(cls, mapping, Origin(name, folder=folder or Path()), overrides)
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
@@ -134,86 +80,177 @@ def parse_yaml(text: str, *, name: str) -> Any:
         value = plain_values(text).value
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
-    if not isinstance(value, dict):
-        found = KINDS.get(type(value), type(value).__name__)
-        raise ConfigError(f"{name}: holds {found}; a mapping (key: value lines) is expected")
+    _check_mapping(value, Origin(name))
     return value
 
 
-def _refuse_non_finite(value: Any, name: str, location: tuple[Any, ...] = ()) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_non_finite(item, name, (*location, key))
-    elif isinstance(value, (list, tuple)):
-        for i, item in enumerate(value):
-            _refuse_non_finite(item, name, (*location, i))
-    elif isinstance(value, float) and not math.isfinite(value):
-        place = f"{place_of(location)}: " if location else ""
-        raise ConfigError(f"{name}: {place}{value} is not a number that can be used here; give a finite one")
-
-
-# ---------------------------------------------------------------------- names of files, overrides
-
-
-def _with_named_files(cls: type, mapping: Any, *, name: str, folder: Path | None) -> Any:
-    """The mapping with files' contents in the place of their names, where `cls` expects a shipped kind."""
-    if not isinstance(mapping, dict):
-        return mapping
-    result = dict(mapping)
-    for key, kind in fields_of(cls).items():
-        if key not in result:
-            continue
-        value, item = result[key], item_kind(kind)
-        if hasattr(kind, "SHIPPED"):
-            result[key] = _with_named_file(kind, value, key, name=name, folder=folder)
-        elif hasattr(item, "SHIPPED") and isinstance(value, (list, tuple)):
-            result[key] = [
-                _with_named_file(item, part, f"{key}[{i}]", name=name, folder=folder)
-                for i, part in enumerate(value)
-            ]
-    return result
-
-
-def _with_named_file(kind: type, value: Any, key: str, *, name: str, folder: Path | None) -> Any:
-    if not isinstance(value, str):
-        return _with_named_files(kind, value, name=name, folder=folder)
-    path = _locate(kind, value, folder=folder or Path(), where=f"{name}: {key}: {shown(value)}")
-    where = f"{name}: {key}: "
-    return _with_named_files(kind, _load(path, where=where), name=where + path.name, folder=path.parent)
-
-
-def _overridden(cls: type, mapping: Any, override: str) -> Any:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {override}: expected key.path=value, as in --set budget.trials=100")
+def peek_yaml(path: Path) -> dict[str, Any]:
+    """A first look at what kind of file this is; empty where `read_yaml` will say what is wrong with it."""
     try:
-        value = plain_values(text).value
+        found = _parsed(path, Origin(path.name)).value
+    except ConfigError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _made(cls: type[T], mapping: Any, origin: Origin, overrides: Sequence[str | Override]) -> T:
+    # Names of files become their contents, and each part's origin is kept.
+    origins: Origins = {(): origin}
+    written = _Written(cls, _with_named_files(cls, mapping, (), origins), origins)
+    # Overrides come in the order in which they were typed, over what files say.
+    given = [_override(words) for words in overrides]
+    whole, owners = _overridden(written, given)
+    # The whole is checked at once, and every complaint goes to the origin of its place.
+    made, found = checked(cls, whole)
+    if made is None:
+        raise ConfigError("\n".join(_lines(found, owners, written, given)))
+    return made
+
+
+@dataclasses.dataclass(frozen=True)
+class _Written:
+    """The files' content, before any override."""
+
+    cls: type
+    mapping: Any
+    origins: Origins
+
+
+def _lines(
+    found: Sequence[Complaint], owners: Origins, written: _Written, given: Sequence[Override]
+) -> list[str]:
+    """A line for each complaint, which begins with the file or the options that it is about."""
+    by_files = _complaints(written, [], found)
+    by_others = [_complaints(written, [*given[:i], *given[i + 1 :]], found) for i in range(len(given))]
+    lines = []
+    for complaint in found[:MAX_PROBLEMS]:
+        owner = origin_of(owners, complaint.location)
+        reasons: list[str] = []
+        if not owner.is_option and complaint not in by_files:
+            naming = {outer.name for outer in owner.led_here}
+            reasons = [typed for typed in _reasons(complaint, given, by_others) if typed not in naming]
+        lines.append(said_of(owner, *complaint, because_of=reasons))
+    if len(found) > MAX_PROBLEMS:
+        lines.append(f"{written.origins[()].name}: and {len(found) - MAX_PROBLEMS} more problems")
+    return lines
+
+
+def _reasons(
+    complaint: Complaint, given: Sequence[Override], by_others: Sequence[Sequence[Complaint]]
+) -> list[str]:
+    """The options without which a file would be right; `by_others` is what is wrong without each one."""
+    place = complaint.location
+    mends = [all(rest.location != place for rest in others) for others in by_others]
+    changes = [complaint not in others for others in by_others]
+    # Where no option alone mends the place, those that change what is said; where none does, all of them.
+    chosen = next((each for each in (mends, changes) if any(each)), [True] * len(given))
+    return [override.typed for override, is_one in zip(given, chosen, strict=True) if is_one]
+
+
+def _complaints(
+    written: _Written, given: Sequence[Override], found: Sequence[Complaint]
+) -> Sequence[Complaint]:
+    """Everything that would be wrong with these overrides alone; `found` where they need another one."""
+    try:
+        return checked(written.cls, _overridden(written, given)[0])[1]
+    except ConfigError:
+        return found
+
+
+# ---------------------------------------------------------------------- files
+
+
+def _located(kind: type, candidates: list[Path], written: str, origin: Origin, at: Location = ()) -> Path:
+    """The first of the candidates that is a file, else the shipped file of that name."""
+    shipped: Path | None = getattr(kind, "SHIPPED", None)
+    if shipped is not None and SHIPPED_NAME.fullmatch(written):
+        candidates = [*candidates, shipped / f"{written}.yaml"]
+    files = [path for path in candidates if os.path.isfile(path)]
+    # A file that is being read cannot be meant: tiny.yaml with "space: tiny" names the shipped space.
+    being_read = [path for path in files if any(path.samefile(other) for other in origin.reading)]
+    for path in files:
+        if path not in being_read:
+            return path
+    word = f"{shown(written)}: " if at else ""
+    if being_read:
+        names = [path.name for path in (*origin.reading, being_read[0])]
+        circle = f"{names[0]} names {', which names '.join(names[1:])}"
+        raise ConfigError(said_of(origin, at, f"{word}this is a circle: {circle}; name another file"))
+    if os.path.isdir(candidates[0]):
+        raise ConfigError(said_of(origin, at, f"{word}this is a folder; a YAML file is expected"))
+    sentence = f"{word}there is no such file"
+    if shipped is not None:
+        names = sorted(path.stem for path in shipped.glob("*.yaml"))
+        sentence += f", and no shipped one of that name; shipped are {', '.join(names)}"
+        sentence += suggestion(Path(written).stem, names)
+    raise ConfigError(said_of(origin, at, sentence))
+
+
+def _parsed(path: Path, origin: Origin) -> PlainYaml:
+    """The plain values of a file; `origin` stands for it in messages."""
+    try:
+        return plain_values(text_of_file(path))
     except ValueError as error:
-        raise ConfigError(f"--set {override}: the value: {error}") from None
-    steps = [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", key)]
-    result = _set(cls, mapping, steps, value, f"--set {key}")
-    # What is typed is meant from where it is typed; the file's own names have been read before.
-    return _with_named_files(cls, result, name="--set", folder=Path())
+        raise ConfigError(said_of(origin, origin.at, str(error))) from None
 
 
-def _set(kind: Any, container: Any, steps: list[str | int], value: Any, where: str) -> Any:
-    if not steps:
-        return value
-    step, rest = steps[0], steps[1:]
-    if isinstance(container, (list, tuple)):
-        if not isinstance(step, int) or step >= len(container):
-            raise ConfigError(f"{where}: there is no item {step}; items are 0 to {len(container) - 1}")
-        items = list(container)
-        items[step] = _set(item_kind(kind), items[step], rest, value, where)
-        return items
-    if not isinstance(container, dict | None):
-        raise ConfigError(f"{where}: '{step}' is inside a plain value ({container!r})")
-    fields = fields_of(kind)
-    if fields and step not in fields:
-        raise ConfigError(f"{where}: '{step}' is not a key here; {known_keys(str(step), fields)}")
-    inner = dict(container or {})
-    inner[step] = _set(fields.get(str(step)), inner.get(step), rest, value, where)
-    return inner
+def _check_mapping(value: Any, origin: Origin, kind: Any = None) -> None:
+    if not isinstance(value, dict):
+        found = KINDS.get(type(value), type(value).__name__)
+        keys = f", with the keys {', '.join(fields_of(kind))}" if fields_of(kind) else ""
+        sentence = f"holds {found}; a mapping (key: value lines) is expected{keys}"
+        raise ConfigError(said_of(origin, origin.at, sentence))
+
+
+def _with_named_files(kind: Any, value: Any, at: Location, origins: Origins) -> Any:
+    """The value with files' contents in the place of their names, where a shipped kind is expected.
+
+    Enters each file that is read into `origins`.
+    """
+    if at and hasattr(kind, "SHIPPED") and isinstance(value, str):
+        origin = origin_of(origins, at)
+        beside = [origin.folder / value, origin.folder / f"{value}.yaml"]
+        path = _located(kind, beside, value, origin, at)
+        file = origin.file(path, value, at)
+        parsed = _parsed(path, file)
+        _check_mapping(parsed.value, file, kind)
+        origins[at] = dataclasses.replace(file, lines=parsed.lines)
+        value = parsed.value
+    if isinstance(value, dict) and fields_of(kind):
+        return {
+            key: _with_named_files(value_kind(kind, key), item, (*at, key), origins)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)) and (inner := item_kind(kind)) is not None:
+        return [_with_named_files(inner, item, (*at, i), origins) for i, item in enumerate(value)]
+    return value
+
+
+# ---------------------------------------------------------------------- overrides
+
+
+def _override(words: str | Override) -> Override:
+    try:
+        return override_of(words)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _overridden(written: _Written, given: Sequence[Override]) -> tuple[Any, Origins]:
+    """The mapping with the overrides' values, and the origin of each part of it."""
+    whole, owners = written.mapping, written.origins
+    for override in given:
+        at = override.location
+        own: Origins = {at: written.origins[()].option(override.typed, at)}
+        try:
+            value = _with_named_files(kind_at(written.cls, at), value_of(override), at, own)
+            whole = replaced(written.cls, whole, at, value)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"{override.typed}: {error}") from None
+        owners = {place: owner for place, owner in owners.items() if place[: len(at)] != at} | own
+    return whole, owners
 
 
 # ---------------------------------------------------------------------- writing
@@ -221,6 +258,8 @@ def _set(kind: Any, container: Any, steps: list[str | int], value: Any, where: s
 
 def to_mapping(value: Any) -> Any:
     """Plain values (mappings, lists, numbers, text) of a dataclass; fields that are None are left out."""
+    if hasattr(value, "WRITTEN_AS"):
+        return to_mapping(value.written)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         items = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: to_mapping(item) for name, item in items if item is not None}
@@ -246,6 +285,7 @@ def write_yaml(value: Any, path: Path, *, header: str = "") -> None:
 
 
 def _block(mapping: dict[str, Any], indent: str) -> str:
+    """A line for each key: short values behind it, long mappings and lists of mappings below it."""
     text = ""
     for key, value in mapping.items():
         written = _flow(key)
@@ -259,11 +299,12 @@ def _block(mapping: dict[str, Any], indent: str) -> str:
 
 
 def _aligned(rows: list[dict[str, Any]]) -> list[str]:
-    """Flow mappings whose values stand below each other, where all rows have the same keys."""
+    """A line for each mapping; where all have the same keys, their values stand below each other."""
     cells = [{key: _flow(value) for key, value in row.items()} for row in rows]
     if any(list(row) != list(cells[0]) for row in cells):
         return ["{" + ", ".join(f"{key}: {value}" for key, value in row.items()) + "}" for row in cells]
     widths = {key: max(len(row[key]) for row in cells) for key in cells[0]}
+    # Numbers are aligned to the right; text is followed by its comma, then by spaces.
     lines = []
     for row, original in zip(cells, rows, strict=True):
         parts = []
@@ -279,6 +320,7 @@ def _aligned(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _flow(value: Any) -> str:
+    """A value in one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):

@@ -14,13 +14,16 @@ from analysis.frame import is_searched, ranked, read_trials, searched
 from analysis.intervals import difference, mean, resampled, share
 from analysis.ledger import ALL_KINDS, by_purpose, ledger, pauses, utilisation, work
 from analysis.pareto import hypervolume, non_dominated
-from analysis.progress import SPENT, front_volume, progress, random_band
+from analysis.progress import device_seconds as seconds_of_frame
+from analysis.progress import front_volume, progress, random_band
 from analysis.proxy_audit import proxy_audit
 from analysis.reward_map import candidates, reward_map, winner_range
 from analysis.run_comparison import compare_groups, compare_runs, winners_agree
-from analysis.rungs import may_win
+from analysis.rungs import is_counted, may_win, own_epochs, spent
+from analysis.winner import Winner, winner
 from nas.results.export import chosen_row
-from nas.search.trial_queue import is_counted
+from trials.log.rows import device_seconds, seconds_by_work
+from trials.log.schema import WORK, WORK_SECONDS
 from trials.trial import Purpose, Status
 
 
@@ -34,12 +37,12 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 # ---------------------------------------------------------------- what counts
 
 
-def test_rows_and_frames_agree_on_what_may_win_and_what_counts() -> None:
+def test_rows_and_frames_agree_on_which_trials_may_win_and_which_count() -> None:
     rows = [
         {"trial_id": i, "tell_seq": i, "status": status, "purpose": purpose, "reward": 0.5, "epochs": 4}
         for i, (status, purpose) in enumerate(product(get_args(Status), get_args(Purpose)))
     ]
-    frame = pd.DataFrame(rows).assign(**dict.fromkeys(SPENT, 1.0))
+    frame = pd.DataFrame(rows).assign(**dict.fromkeys(WORK_SECONDS, 1.0))
     found = [row for row in rows if may_win(row)]
     assert [(row["status"], row["purpose"]) for row in found] == [
         ("completed", "search"),
@@ -47,24 +50,37 @@ def test_rows_and_frames_agree_on_what_may_win_and_what_counts() -> None:
     ]
     assert list(is_searched(frame)) == [may_win(row) for row in rows]
     counted = [row["trial_id"] for row in rows if is_counted(row)]
-    assert len(counted) == 6
+    assert len(counted) == spent(rows, "trials", {}) == 6
     assert list(progress(frame)["trial_id"]) == counted
     assert len(random_band(frame)) == 3
+
+
+def test_a_budget_of_epochs_counts_those_of_a_continued_trial_once() -> None:
+    row = {"status": "completed", "purpose": "search", "train_seconds": 2.0}
+    rows = {
+        0: {**row, "trial_id": 0, "epochs": 2, "continues": None},
+        1: {**row, "trial_id": 1, "epochs": 6, "continues": 0},
+        2: {**row, "trial_id": 2, "epochs": 6, "continues": None, "purpose": "repeat"},
+    }
+    assert [own_epochs(each, rows) for each in rows.values()] == [2, 4, 6]
+    assert spent(rows.values(), "epochs", rows) == 6
+    assert spent(rows.values(), "device_seconds", rows) == 4.0
 
 
 def test_a_cached_row_wins_nothing_but_can_be_exported_by_its_number() -> None:
     rows: dict[int, dict[str, Any]] = {
         i: {"trial_id": i, "status": status, "purpose": "search", "reward": reward, "accuracy": reward}
+        | {"choices": (i,)}
         for i, (status, reward) in enumerate([("cached", 0.9), ("completed", 0.5)])
     }
-    assert chosen_row(rows, trial=None, run=Path("run"))["trial_id"] == 1
+    assert winner(rows.values(), recommended=0) == winner(rows.values(), recommended=None) == Winner(1)
     assert chosen_row(rows, trial=0, run=Path("run"))["trial_id"] == 0
 
 
 # ---------------------------------------------------------------- fronts
 
 
-def test_the_front_is_what_comparing_all_pairs_finds() -> None:
+def test_pareto_front_is_what_comparing_all_pairs_finds() -> None:
     rng = np.random.default_rng(0)
     for columns in (2, 3):
         points = rng.integers(0, 6, size=(80, columns)).astype(float)  # many are equal
@@ -77,7 +93,7 @@ def test_the_front_is_what_comparing_all_pairs_finds() -> None:
         assert list(non_dominated(points)) == expected
 
 
-def test_hypervolumes_of_boxes_and_of_random_points() -> None:
+def test_hypervolume_of_boxes_is_exact_and_of_random_points_agrees_with_sampling() -> None:
     assert hypervolume(np.array([[2.0, 3.0], [3.0, 1.0]]), [0, 0]) == pytest.approx(7)
     assert hypervolume(np.array([[1.0, 1.0, 1.0], [2.0, 0.5, 0.5]]), [0, 0, 0]) == pytest.approx(1.25)
     assert hypervolume(np.array([[1.0, -1.0]]), [0, 0]) == 0
@@ -87,7 +103,7 @@ def test_hypervolumes_of_boxes_and_of_random_points() -> None:
     assert hypervolume(points, [0, 0, 0]) == pytest.approx(covered, abs=0.01)
 
 
-def test_a_front_of_many_points_takes_a_moment() -> None:
+def test_pareto_front_of_200_000_points_is_found() -> None:
     points = np.random.default_rng(2).random((200_000, 3))
     assert 20 < len(non_dominated(points)) < 2_000
 
@@ -95,7 +111,7 @@ def test_a_front_of_many_points_takes_a_moment() -> None:
 # ---------------------------------------------------------------- intervals
 
 
-def test_intervals_hold_the_truth_about_95_times_in_100() -> None:
+def test_confidence_intervals_hold_the_true_value_about_95_times_in_100() -> None:
     rng = np.random.default_rng(3)
     held = np.zeros(3)
     for _ in range(400):
@@ -119,7 +135,7 @@ def test_a_share_has_wilsons_interval() -> None:
 # ---------------------------------------------------------------- progress
 
 
-def test_progress_counts_what_the_budget_counts_and_never_falls(trials: pd.DataFrame) -> None:
+def test_progress_counts_trials_of_the_budget_and_its_best_never_falls(trials: pd.DataFrame) -> None:
     curve = progress(trials)
     assert list(curve["trials"]) == list(range(1, 301))
     assert curve["best"].is_monotonic_increasing
@@ -127,7 +143,7 @@ def test_progress_counts_what_the_budget_counts_and_never_falls(trials: pd.DataF
     assert curve["best"].iloc[-1] == searched(trials)["reward"].max()
 
 
-def test_the_random_band_is_what_drawing_the_best_of_n_gives(trials: pd.DataFrame) -> None:
+def test_random_search_band_is_what_drawing_the_best_of_n_gives(trials: pd.DataFrame) -> None:
     band = random_band(trials)
     found = trials.loc[trials.purpose == "baseline", "reward"].to_numpy()
     drawn = np.random.default_rng(0).choice(found, size=(20_000, 5)).max(axis=1)
@@ -147,7 +163,7 @@ def test_a_run_without_baseline_or_trials_has_empty_curves(trials: pd.DataFrame)
 # ---------------------------------------------------------------- what was learned
 
 
-def test_an_effect_that_was_put_in_is_found_though_choices_go_together(trials: pd.DataFrame) -> None:
+def test_effect_of_an_op_is_found_though_choices_are_correlated(trials: pd.DataFrame) -> None:
     rows = searched(trials).reset_index(drop=True)
     found = decisions(rows)
     key = next(key for key in found.values if key[1] == "op")
@@ -162,14 +178,14 @@ def test_an_effect_that_was_put_in_is_found_though_choices_go_together(trials: p
     assert (others["effect"].abs() < 0.003).all()
 
 
-def test_frequencies_add_up_within_each_decision(trials: pd.DataFrame) -> None:
+def test_choice_frequencies_add_up_to_1_within_each_decision(trials: pd.DataFrame) -> None:
     table = choice_frequencies(decisions(trials))
     sums = table.groupby(["stage", "field"])[["share", "top_share"]].sum()
     assert np.allclose(sums, 1)
     assert (table["top_low"] <= table["top_share"]).all()
 
 
-def test_too_few_trials_compare_plain_means_and_none_gives_nothing(trials: pd.DataFrame) -> None:
+def test_effects_of_few_trials_are_plain_means_and_of_no_trials_empty(trials: pd.DataFrame) -> None:
     few = marginal_effects(decisions(trials[:12]))
     assert not few["adjusted"].any()
     assert marginal_effects(decisions(trials[:0])).empty
@@ -179,7 +195,7 @@ def test_too_few_trials_compare_plain_means_and_none_gives_nothing(trials: pd.Da
 # ---------------------------------------------------------------- other exponents
 
 
-def test_the_map_has_the_winner_of_every_trade_off(trials: pd.DataFrame) -> None:
+def test_reward_map_has_the_winner_of_every_trade_off(trials: pd.DataFrame) -> None:
     found = candidates(trials)
     grid = reward_map(found, np.array([-0.5, -0.07, 0.0]), np.array([-0.05, 0.0]))
     assert grid.winner.shape == grid.stability.shape == (3, 2)
@@ -190,7 +206,7 @@ def test_the_map_has_the_winner_of_every_trade_off(trials: pd.DataFrame) -> None
     assert (grid.stability <= 1).all()
 
 
-def test_the_winner_changes_at_the_ends_of_its_range(trials: pd.DataFrame) -> None:
+def test_winner_changes_at_the_ends_of_its_range_of_exponents(trials: pd.DataFrame) -> None:
     found = candidates(trials)
     reach = winner_range(found, (-0.07, -0.05))
     best = ranked(trials).iloc[0]["trial_id"]
@@ -208,7 +224,7 @@ def test_the_winner_changes_at_the_ends_of_its_range(trials: pd.DataFrame) -> No
 # ---------------------------------------------------------------- device-seconds
 
 
-def test_the_ledger_adds_up_to_the_workers_time(trials: pd.DataFrame) -> None:
+def test_ledger_of_device_seconds_adds_up_to_the_workers_time(trials: pd.DataFrame) -> None:
     spent, found = ledger(trials), work(trials)
     assert list(spent.columns) == [*ALL_KINDS, "total"]
     assert len(spent) == 4
@@ -217,7 +233,16 @@ def test_the_ledger_adds_up_to_the_workers_time(trials: pd.DataFrame) -> None:
     assert by_purpose(trials)["trials"].sum() == len(trials)
 
 
-def test_a_stopped_search_was_not_idle(trials: pd.DataFrame) -> None:
+def test_rows_and_frames_agree_on_the_seconds_of_each_kind_of_work() -> None:
+    row = {"trial_id": 0, "status": "completed", "build_seconds": 1.0, "timing_seconds": 2.0}
+    row |= {"train_seconds": 4.0, "evaluate_seconds": None, "waiting_seconds": 16.0}
+    rows = [row, {**row, "status": "cached"}, {**row, "status": "crashed", "train_seconds": 8.0}]
+    assert [device_seconds(each) for each in rows] == [7.0, 0.0, 11.0]
+    assert seconds_by_work(row) == dict(zip(WORK, (1.0, 2.0, 4.0, 0.0), strict=True))
+    assert list(seconds_of_frame(pd.DataFrame(rows))) == [7.0, 0.0, 11.0]
+
+
+def test_time_between_stop_and_continuation_of_a_search_is_not_idle_time(trials: pd.DataFrame) -> None:
     later = trials["started_at"] > trials["started_at"].median()
     moved = trials.copy()
     for name in ("started_at", "finished_at"):
@@ -230,7 +255,7 @@ def test_a_stopped_search_was_not_idle(trials: pd.DataFrame) -> None:
 # ---------------------------------------------------------------- audits, several runs
 
 
-def test_an_audit_of_rewards_in_the_same_order_is_perfect(trials: pd.DataFrame) -> None:
+def test_audit_that_ranks_as_the_search_did_has_tau_1_and_no_regret(trials: pd.DataFrame) -> None:
     sample = searched(trials).drop_duplicates("architecture_id")[:25]
     longer = sample.assign(purpose="audit", epochs=40, accuracy=sample["accuracy"] * 1.1)
     audit = proxy_audit(trials, longer)

@@ -13,7 +13,8 @@ from test_search import identity, run
 
 from analysis.finalists import Finalist, finalists, standings
 from nas.report.facts import read_facts
-from nas.results.export import export_trial
+from nas.results.export import exported_row
+from nas.search.best_file import best_yaml
 from nas.search.config import SearchConfig
 from nas.search.search import SearchResult, search
 from search_spaces.networks.architecture import Architecture
@@ -50,7 +51,7 @@ def test_finalists_are_ranked_by_their_repeats_alone() -> None:
     assert (second.trial_id, second.rewards) == (1, (0.7, 0.0))
 
 
-def test_intervals_hold_the_true_mean_in_95_of_100_cases() -> None:
+def test_intervals_of_finalists_hold_the_true_mean_in_95_of_100_cases() -> None:
     rng = np.random.default_rng(0)
     held, better, cases = 0, [], 400
     for _ in range(cases):
@@ -69,7 +70,7 @@ def test_intervals_hold_the_true_mean_in_95_of_100_cases() -> None:
     assert np.quantile(better, [0.25, 0.75]) == pytest.approx([0.25, 0.75], abs=0.07)  # equals: uniform
 
 
-def test_one_repeat_each_gives_means_and_claims_nothing() -> None:
+def test_finalists_with_one_repeat_each_have_means_and_no_intervals() -> None:
     found = standings([Finalist(0, 1.0, (0.9,), (0.9,)), Finalist(1, 1.0, (0.8,), (0.8,))])
     assert [(s.low, s.better_than_next) for s in found] == [(None, None)] * 2
 
@@ -81,7 +82,7 @@ def repeats_of(result: SearchResult) -> list[dict[str, Any]]:
     return [row for row in result.rows if row["purpose"] == "repeat"]
 
 
-def test_the_best_are_repeated_beyond_the_budget_with_other_seeds(
+def test_best_architectures_are_repeated_beyond_the_budget_with_other_seeds(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     result = run(make_config(finalists=TWO), tmp_path / "run")
@@ -111,6 +112,11 @@ def lucky(slot: Slot) -> RunTrial:
     return run_trial
 
 
+def exported(run: Path) -> str:
+    row, repeats = exported_row(run, trial=None)
+    return best_yaml(row, run=run, repeats=repeats)
+
+
 @pytest.mark.parametrize("repeated", [False, True])
 def test_a_strategy_that_recommends_chooses_by_what_it_expects_not_by_luck(
     repeated: bool, make_config: MakeConfig, tmp_path: Path
@@ -130,7 +136,7 @@ def test_a_strategy_that_recommends_chooses_by_what_it_expects_not_by_luck(
     assert result.best is not None
     assert result.best["trial_id"] != 0
     text = (tmp_path / "run" / "best.yaml").read_text()
-    assert export_trial(tmp_path / "run", trial=None, output=None, force=False) == text
+    assert exported(tmp_path / "run") == text
     winner = read_facts(tmp_path / "run").winner
     assert winner is not None
     assert winner["trial_id"] == result.best["trial_id"]
@@ -147,8 +153,7 @@ def test_best_yaml_is_the_winner_by_mean_and_export_agrees(make_config: MakeConf
     assert best.architecture_id == result.best["architecture_id"]
     assert best.provenance is not None
     assert len(best.provenance["repeated_rewards"]) == 3
-    text = export_trial(tmp_path / "run", trial=None, output=None, force=False)
-    assert text == (tmp_path / "run" / "best.yaml").read_text()
+    assert exported(tmp_path / "run") == (tmp_path / "run" / "best.yaml").read_text()
 
 
 def test_a_search_stopped_among_the_repeats_goes_on_with_them(
@@ -176,7 +181,7 @@ def test_a_search_stopped_among_the_repeats_goes_on_with_them(
     assert continued.standings == whole.standings
 
 
-def test_a_larger_budget_searches_on_and_repeats_only_new_finalists(
+def test_larger_budget_searches_on_and_repeats_only_new_finalists(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     run(make_config(finalists=TWO), tmp_path / "run")
@@ -231,7 +236,9 @@ def asked(result: SearchResult) -> list[tuple[int, tuple[int, ...]]]:
     return sorted((row["trial_id"], tuple(row["choices"])) for row in result.rows)
 
 
-def test_with_a_fixed_lag_the_workers_do_not_matter(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_with_a_fixed_lag_the_number_of_workers_changes_no_ask(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = make_config(order={"fixed_lag": 4}, budget={"trials": 40})
     results = [simulated_search(config, tmp_path / f"{n}", n) for n in (1, 2, 4)]
     assert asked(results[0]) == asked(results[1]) == asked(results[2])
@@ -240,7 +247,7 @@ def test_with_a_fixed_lag_the_workers_do_not_matter(make_config: MakeConfig, tmp
     assert orders[0] != orders[1]
 
 
-def test_a_lag_longer_than_the_search_is_the_strategy_without_news(
+def test_strategy_with_a_lag_longer_than_the_search_hears_of_no_trial(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     result = simulated_search(make_config(order={"fixed_lag": 1000}), tmp_path / "run", 3)

@@ -20,7 +20,7 @@ def table() -> pd.DataFrame:
     return read_public_table("small_cifar10")
 
 
-def test_it_holds_every_network_of_its_space_once(table: pd.DataFrame) -> None:
+def test_public_table_holds_every_network_of_its_space_once(table: pd.DataFrame) -> None:
     space = read_yaml(SearchSpace, "small")
     assert len(table) == 128
     every = product(*(range(number) for number in space.choice_space().num_options))
@@ -29,7 +29,7 @@ def test_it_holds_every_network_of_its_space_once(table: pd.DataFrame) -> None:
         assert space.decode(tuple(choices)).architecture_id == name
 
 
-def test_what_it_says_of_networks_is_so(table: pd.DataFrame) -> None:
+def test_public_table_has_the_counts_and_stages_of_its_networks(table: pd.DataFrame) -> None:
     space = read_yaml(SearchSpace, "small")
     for row in table.itertuples():
         architecture = space.decode(tuple(row.choices))  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def test_what_it_says_of_networks_is_so(table: pd.DataFrame) -> None:
             assert getattr(row, f"stage{i}_expansion_ratio") == stage.expansion_ratio
 
 
-def test_what_was_measured_is_there_and_in_its_range(table: pd.DataFrame) -> None:
+def test_measured_columns_of_a_public_table_are_complete_and_in_their_range(table: pd.DataFrame) -> None:
     assert not table.drop(columns="timing_flag").isna().any().any()
     assert table.timing_flag.isna().mean() > 0.9
     for name in ("accuracy", "accuracy_1"):
@@ -53,7 +53,7 @@ def test_what_was_measured_is_there_and_in_its_range(table: pd.DataFrame) -> Non
 
 
 @pytest.mark.parametrize("name", public_tables())
-def test_it_is_small_and_its_columns_are_explained(name: str) -> None:
+def test_public_table_is_small_and_its_columns_are_explained(name: str) -> None:
     assert (TABLES / f"{name}.parquet").stat().st_size < 2_000_000
     explained = (TABLES / "README.md").read_text()
     assert f"`{name}`" in explained
@@ -62,7 +62,7 @@ def test_it_is_small_and_its_columns_are_explained(name: str) -> None:
     assert missing == []
 
 
-def test_strategies_are_compared_on_it_by_name(nas: Nas) -> None:
+def test_strategies_are_compared_on_a_public_table_by_its_name(nas: Nas) -> None:
     code, out, err = nas(
         "simulate", "small_cifar10", "--strategies", "random_search", "--trials", 40, "--json"
     )
@@ -72,6 +72,6 @@ def test_strategies_are_compared_on_it_by_name(nas: Nas) -> None:
     assert figures["columns"]["step_time"] == ["step_time_ratio"]
 
 
-def test_a_name_that_none_has_is_refused_with_those_that_are_there() -> None:
+def test_unknown_name_of_a_public_table_is_refused_with_those_there_are() -> None:
     with pytest.raises(FileNotFoundError, match="small_cifar10"):
         read_public_table("../small_cifar10")

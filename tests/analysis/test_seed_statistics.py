@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from test_simulate_command import PNG
 
-from analysis.choice_model import fit_choice_model, kendall_tau
+from analysis.choice_model import accuracy_logit, fit_choice_model, kendall_tau, spread_out
 from analysis.seed_curves import draw_curves, interval, student_t
 
 
-def test_a_model_learns_sums_and_pairs_of_effects() -> None:
+def test_choice_model_learns_sums_and_pairs_of_effects() -> None:
     rng = np.random.default_rng(0)
     effects = [rng.normal(size=4) for _ in range(8)]
     pair = rng.normal(size=(4, 4))
@@ -26,7 +26,7 @@ def test_a_model_learns_sums_and_pairs_of_effects() -> None:
     assert kendall_tau(model.left_out.tolist(), [value(row) for row in rows]) == pytest.approx(tau, abs=0.08)
 
 
-def test_what_a_model_expects_of_a_row_by_all_others_is_a_fit_without_it() -> None:
+def test_left_out_prediction_of_a_choice_model_is_that_of_a_fit_without_the_row() -> None:
     rng = np.random.default_rng(1)
     rows = rng.integers(3, size=(30, 5)).tolist()
     values = [sum(row) + rng.normal() for row in rows]
@@ -36,13 +36,25 @@ def test_what_a_model_expects_of_a_row_by_all_others_is_a_fit_without_it() -> No
 
 
 @pytest.mark.parametrize("rows", [[[]] * 15, [[0]] * 15, [[i % 2] for i in range(15)]])
-def test_a_model_of_hardly_any_decision(rows: list[list[int]]) -> None:
+def test_choice_model_of_one_decision_or_none_predicts_the_mean(rows: list[list[int]]) -> None:
     model = fit_choice_model(rows, [0.1 * i for i in range(15)])
     assert model(rows[0]) == pytest.approx(0.7, abs=0.3)
     assert fit_choice_model(rows, [0.5] * 15)(rows[0]) == 0.5
 
 
-def test_kendall_tau_of_known_rankings() -> None:
+def test_a_model_of_many_rows_is_fitted_to_some_at_equal_distances() -> None:
+    assert spread_out(5, most=10).tolist() == [0, 1, 2, 3, 4]
+    assert spread_out(101, most=6).tolist() == [0, 20, 40, 60, 80, 100]
+
+
+def test_the_logit_of_an_accuracy_is_finite_and_grows_with_it() -> None:
+    logits = accuracy_logit(np.array([0.0, 0.25, 0.5, 0.75, 1.0]))
+    assert np.isfinite(logits).all()
+    assert (np.diff(logits) > 0).all()
+    assert logits[1:4] == pytest.approx([-np.log(3), 0.0, np.log(3)])
+
+
+def test_kendall_tau_of_known_rankings_is_exact() -> None:
     assert kendall_tau([1, 2, 3], [1, 2, 3]) == 1
     assert kendall_tau([1, 2, 3], [3, 2, 1]) == -1
     assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(2 / 3)
@@ -50,7 +62,7 @@ def test_kendall_tau_of_known_rankings() -> None:
     assert np.isnan(kendall_tau([1, 1], [1, 2]))
 
 
-def test_intervals_are_student_s() -> None:
+def test_intervals_over_seeds_are_students() -> None:
     assert student_t(19) == pytest.approx(2.093, abs=1e-3)
     assert student_t(11) == pytest.approx(2.201, abs=1e-3)
     assert student_t(199) == pytest.approx(1.972, abs=1e-3)

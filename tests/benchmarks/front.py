@@ -34,7 +34,7 @@ from rich.table import Table
 from analysis.pareto import hypervolume
 from analysis.seed_curves import interval
 from nas.simulation.simulate import KnownOutcomes, SimulatedEnd, simulate_search
-from nas.strategies.strategy import build_strategy
+from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import Choices
 
 PEER = "optuna_nsga2"

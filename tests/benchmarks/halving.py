@@ -35,7 +35,7 @@ import numpy as np
 from analysis.choice_model import kendall_tau
 from analysis.intervals import resampled
 from nas.simulation.simulate import KnownOutcomes, recommended, simulate_search
-from nas.strategies.strategy import build_strategy
+from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture

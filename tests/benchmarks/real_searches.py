@@ -22,7 +22,7 @@ from analysis.finalists import finalists, standings
 from analysis.seed_curves import COLOURS, interval
 from nas.commands.launch import launch_search
 from nas.search.config import read_search_config
-from nas.search.run_record import device_seconds
+from trials.log.rows import device_seconds
 
 # Of populations and batches for a hundred trials rather than a thousand.
 EVOLUTION = {"population": 25, "tournament": 5}

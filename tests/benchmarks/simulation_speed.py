@@ -17,7 +17,7 @@ from itertools import product
 from engine_overhead import configuration, start_nothing
 
 from nas.simulation.simulate import EPOCHS, KnownOutcomes, simulate_search
-from nas.strategies.strategy import STRATEGIES, build_strategy
+from nas.strategies.table import STRATEGIES, build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import simulated
 from trials.trial import Outcome, Trial, TrialResult

@@ -43,7 +43,7 @@ from scipy import stats
 
 from analysis.seed_curves import draw_curves, interval
 from nas.simulation.simulate import StrategyCurves, simulate_seeds
-from nas.strategies.strategy import STRATEGIES, build_strategy
+from nas.strategies.table import STRATEGIES, build_strategy
 
 OURS = [name for name in STRATEGIES if name != "successive_halving"]  # of whole trials; it has halving.py
 RANDOM = "random_search"

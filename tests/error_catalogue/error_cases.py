@@ -70,6 +70,10 @@ def _binary(folder: Path) -> None:
     (folder / "mine.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\x00\xff")
 
 
+def _utf_16(folder: Path) -> None:
+    (folder / "mine.yaml").write_text(SEARCH, encoding="utf-16")
+
+
 def _huge(folder: Path) -> None:
     (folder / "mine.yaml").write_text("# " + "x" * (1 << 20) + "\n" + SEARCH)
 
@@ -102,6 +106,35 @@ FILES = (
         ("search", "mine.yaml"),
         {"mine.yaml": SEARCH.replace("tiny", "space"), "space.yaml": SPACE.replace("[3, 5]", "[3, 7]")},
     ),
+    Case(
+        "a broken reference of a space file, named by a search file",
+        ("search", "mine.yaml"),
+        {
+            "mine.yaml": SEARCH.replace("tiny", "space"),
+            "space.yaml": SPACE.replace("efficientnet-b0", "net"),
+            "net.yaml": ARCHITECTURE.replace("mbconv", "mbcnov"),
+        },
+    ),
+    Case(
+        "a broken space file, named by an option",
+        ("search", "quick", "--set", "space=space.yaml"),
+        {"space.yaml": SPACE.replace("[3, 5]", "[3, 7]")},
+    ),
+    Case(
+        "two files that name each other",
+        ("search", "mine.yaml"),
+        {
+            "mine.yaml": SEARCH.replace("tiny", "space"),
+            "space.yaml": SPACE.replace("efficientnet-b0", "mine"),
+        },
+    ),
+    in_search("a colon that is missing", SEARCH.replace("baseline:", "baseline")),
+    in_search("a percent sign", SEARCH.replace("-0.07", "-7%")),
+    in_search("leading zeros", SEARCH.replace("trials: 12", "trials: 012")),
+    in_search("typographic quotes", SEARCH.replace("digits}", "“digits”}")),
+    in_search("a key in the wrong place", SEARCH.replace("budget: {trials: 12}", "trials: 12")),
+    in_search("a space for a search", SPACE),
+    Case("a file in UTF-16", ("search", "mine.yaml"), prepare=_utf_16),
 )
 
 SEARCHES = (
@@ -155,6 +188,7 @@ SEARCHES = (
     set_to("two budgets", "budget.epochs=5"),
     set_to("no budget", "budget={}"),
     set_to("a baseline beyond the budget", "baseline=13"),
+    set_to("a budget below the file's baseline", "budget.trials=3", "seed=1"),
     set_to("a share of minival of 1", "data.minival=1"),
     set_to("a negative seed", "seed=-1"),
     set_to("true for a number", "recipe.epochs=true"),

@@ -26,7 +26,7 @@ for title, code in json.load(sys.stdin):
 """
 
 
-def test_the_examples_are_those_that_people_ask_for() -> None:
+def test_api_document_shows_every_extension_point_in_at_most_12_lines() -> None:
     titles = [title for title, _ in EXAMPLES]
     asked = ["op", "strategy", "data source", "reward", "executor"]
     assert [title for title in titles if title.startswith("An own")] == [f"An own {word}" for word in asked]
@@ -34,7 +34,7 @@ def test_the_examples_are_those_that_people_ask_for() -> None:
     assert max(lengths) <= 12, lengths
 
 
-def test_the_examples_run(tmp_path: Path) -> None:
+def test_examples_of_the_api_document_run_one_after_the_other(tmp_path: Path) -> None:
     """One after the other in a process of their own: they change what it knows."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment["PYTHONPATH"] = str(REPOSITORY)
@@ -53,7 +53,7 @@ def test_the_examples_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("package", "name"), LISTED, ids=lambda value: value)
-def test_names_that_are_listed_are_there(package: str, name: str) -> None:
+def test_names_listed_in_the_api_document_exist_and_are_documented(package: str, name: str) -> None:
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         try:

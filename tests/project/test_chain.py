@@ -21,7 +21,9 @@ def nas(*words: object) -> Any:
     return json.loads(found.stdout) if "--json" in words else found.stdout
 
 
-def test_from_images_to_predictions(digits_search_file: Path, tmp_path: Path) -> None:
+def test_winner_of_a_search_is_exported_scaled_trained_evaluated_and_used(
+    digits_search_file: Path, tmp_path: Path
+) -> None:
     run, family, training = tmp_path / "run", tmp_path / "family", tmp_path / "training"
     found = nas("search", digits_search_file, "--run", run, "--in-process", "--json")
     assert found["accuracy"] > 0.1

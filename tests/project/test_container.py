@@ -44,7 +44,7 @@ def values(name: str, among: list[tuple[str, str]]) -> list[str]:
 KNOWN = {"ARG", "FROM", "ENV", "RUN", "WORKDIR", "COPY", "LABEL", "USER", "ENTRYPOINT", "CMD"}
 
 
-def test_the_dockerfile_keeps_the_rules() -> None:
+def test_dockerfile_pins_its_images_and_hides_no_failing_command() -> None:
     assert {name for name, _ in instructions()} <= KNOWN  # no ADD, no MAINTAINER
     built, final = stages()
     for base in (values("FROM", built)[0], values("FROM", final)[0]):
@@ -62,7 +62,7 @@ def test_the_dockerfile_keeps_the_rules() -> None:
     assert "PIP_NO_CACHE_DIR=1" in values("ENV", built)[0]
 
 
-def test_the_image_runs_nas_and_not_as_root() -> None:
+def test_container_runs_nas_and_not_as_root() -> None:
     final = stages()[-1]
     assert values("USER", final) == ["nas"]
     names = [name for name, _ in final]
@@ -72,7 +72,7 @@ def test_the_image_runs_nas_and_not_as_root() -> None:
     assert json.loads(values("CMD", final)[0]) == ["--help"]
 
 
-def test_there_is_a_variant_for_cpus_and_one_for_gpus() -> None:
+def test_container_has_a_variant_for_cpus_and_one_for_gpus() -> None:
     built = stages()[0]
     assert "DEVICE=cpu" in values("ARG", built)
     (chooses,) = [command for command in values("RUN", built) if "$DEVICE" in command]
@@ -91,7 +91,7 @@ def test_there_is_a_variant_for_cpus_and_one_for_gpus() -> None:
     assert "nvidia-ml-py>=12.535" in extras  # the same as the extra's
 
 
-def test_requirements_are_those_of_the_project(tmp_path: Path) -> None:
+def test_container_installs_the_projects_own_requirements(tmp_path: Path) -> None:
     import tomllib
 
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
@@ -124,7 +124,7 @@ def is_sent(path: str) -> bool:
     return sent
 
 
-def test_what_is_copied_is_sent_and_nothing_else() -> None:
+def test_build_context_has_what_the_dockerfile_copies_and_nothing_private() -> None:
     assert all((REPOSITORY / name).exists() and is_sent(name) for name in copied())
     assert is_sent("nas/searches/quick.yaml")
     for name in (
@@ -140,7 +140,7 @@ def test_what_is_copied_is_sent_and_nothing_else() -> None:
 @pytest.mark.skipif(
     find_spec("setuptools") is None or find_spec("pip") is None, reason="nothing to build with"
 )
-def test_what_is_copied_is_enough_to_install_and_run(tmp_path: Path) -> None:
+def test_files_copied_into_the_container_are_enough_to_install_and_run(tmp_path: Path) -> None:
     context, target = tmp_path / "src", tmp_path / "installed"
     context.mkdir()
     for name in copied():
@@ -183,7 +183,7 @@ def test_what_is_copied_is_enough_to_install_and_run(tmp_path: Path) -> None:
 HOOKS: dict[str, Any] = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())
 
 
-def test_hooks_are_local_and_name_what_is_there() -> None:
+def test_pre_commit_hooks_are_local_and_name_files_that_exist() -> None:
     (repository,) = HOOKS["repos"]
     assert repository["repo"] == "local"
     hooks = repository["hooks"]

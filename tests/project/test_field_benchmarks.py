@@ -14,7 +14,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
-def test_a_front_is_measured_for_ours_and_for_the_peer() -> None:
+def test_front_benchmark_measures_a_strategy_of_ours_against_the_peer() -> None:
     import front
 
     volumes = {}
@@ -27,7 +27,7 @@ def test_a_front_is_measured_for_ours_and_for_the_peer() -> None:
     assert 0 < early <= late
 
 
-def test_halving_saves_epochs_where_curves_do_not_cross() -> None:
+def test_halving_benchmark_finds_saved_epochs_where_curves_do_not_cross() -> None:
     import halving
 
     assert halving.architecture_of((1, 1, 0, 1, 2)).stages[1].kernel_size == 5

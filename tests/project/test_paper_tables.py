@@ -28,7 +28,7 @@ def module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return __import__(name)
 
 
-def test_the_readme_lists_every_command() -> None:
+def test_readme_of_the_papers_tables_lists_every_command() -> None:
     text = (PAPER / "README.md").read_text()
     assert len(COMMANDS) == 8
     assert all(f"`{command}.py`" in text for command in COMMANDS)
@@ -60,7 +60,7 @@ def run_at_toy_size(
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in TRAINING])
-def test_commands_that_time_run_at_toy_size(
+def test_commands_of_the_papers_tables_that_time_run_at_toy_size(
     command: str,
     tmp_path: Path,
     as_a_worker: None,
@@ -73,7 +73,7 @@ def test_commands_that_time_run_at_toy_size(
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("command", TRAINING)
-def test_commands_that_train_run_at_toy_size(
+def test_commands_of_the_papers_tables_that_train_run_at_toy_size(
     command: str,
     tmp_path: Path,
     as_a_worker: None,
@@ -93,7 +93,7 @@ def test_the_cells_of_table_13_differ_in_regularization_alone(monkeypatch: pytes
     assert vars(fixed.training_stages()[-1]) == pytest.approx(vars(adaptive.training_stages()[-1]))
 
 
-def test_both_ways_of_table_12_end_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baseline_of_table_12_is_the_progressive_recipes_last_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     trainings = module("paper_trainings", monkeypatch)
     progressive = read_yaml(Recipe, "cifar10")
     baseline = trainings.at_its_end(progressive)
@@ -103,7 +103,7 @@ def test_both_ways_of_table_12_end_alike(monkeypatch: pytest.MonkeyPatch) -> Non
         assert getattr(only, name) == pytest.approx(getattr(last, name))
 
 
-def test_time_at_equal_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_12_compares_times_at_equal_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     trainings = module("paper_trainings", monkeypatch)
     training = trainings.Training(seconds=(10.0, 20.0, 30.0), accuracies=(0.5, 0.7, 0.6))
     assert training.accuracy == 0.6
@@ -117,7 +117,7 @@ def test_time_at_equal_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "accuracy: -50.00" in lines[2]  # both reach 0.7: at 10 and at 20 seconds
 
 
-def test_the_interaction_of_table_5(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interaction_of_size_and_magnitude_in_table_5_is_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
     command = module("table5_magnitude", monkeypatch)
     paper = TABLES["table5"]["rows"]
     trainings = module("paper_trainings", monkeypatch)
@@ -149,7 +149,7 @@ def test_rewards_of_table_3_are_the_fact_sheets() -> None:
         assert rewards == pytest.approx(expected, abs=1e-6)
 
 
-def test_printed_sizes_agree_with_the_networks_counted() -> None:
+def test_sizes_that_the_paper_prints_agree_with_the_networks_counted() -> None:
     """To what the paper rounds to, and the other counts of V2-S, V2-L and B0 that the fact sheet explains."""
     printed = {
         name: row["params"]
@@ -169,14 +169,16 @@ def test_differences_of_table_13_are_the_fact_sheets() -> None:
     assert gains == pytest.approx([0.8, 0.7])
 
 
-def test_timm_is_optional(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_networks_of_timm_are_left_out_where_timm_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     candidates = module("candidates", monkeypatch)
     monkeypatch.setattr(candidates, "timm_module", lambda: None)
     assert candidates.timm_candidates(["nfnet-f0", "resnet50"]) == []
     assert "timm does not import" in capsys.readouterr().out
 
 
-def test_a_training_of_a_recipe_that_is_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_of_table_5_train_by_a_recipe_of_constant_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cells of Table 5 differ in size and magnitude alone."""
     trainings = module("paper_trainings", monkeypatch)
 
@@ -205,7 +207,7 @@ def test_a_training_of_a_recipe_that_is_constant(monkeypatch: pytest.MonkeyPatch
         ("table5_magnitude", ("nowhere.parquet",), "nowhere.parquet: there is no such file"),
     ],
 )
-def test_what_cannot_be_trained_is_said_before_anything_is(
+def test_impossible_trainings_of_the_papers_tables_are_refused_before_any(
     command: str,
     words: tuple[str, ...],
     what: str,

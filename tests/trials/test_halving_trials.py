@@ -78,7 +78,7 @@ def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_miss
     assert not (folder / FOLDER).exists()
 
 
-def test_files_are_kept_for_trials_in_flight_and_those_that_may_go_on(
+def test_states_are_kept_for_trials_in_flight_and_those_that_may_be_promoted(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = real_config(make_config)
@@ -108,7 +108,9 @@ def test_files_are_kept_for_trials_in_flight_and_those_that_may_go_on(
     assert tmp_path.exists()
 
 
-def test_the_schedule_must_not_know_its_end(make_config: MakeConfig, nas: Nas) -> None:
+def test_halving_refuses_a_learning_rate_schedule_that_knows_its_end(
+    make_config: MakeConfig, nas: Nas
+) -> None:
     with pytest.raises(ConfigError, match=r"add --set recipe\.schedule=constant"):
         halving_config(
             make_config, recipe={"epochs": 9, "batch_size": 64, "resolution": 16, "averaging_decay": 0.9}
@@ -118,7 +120,9 @@ def test_the_schedule_must_not_know_its_end(make_config: MakeConfig, nas: Nas) -
     assert "recipe.schedule is cosine" in error
 
 
-def test_the_screen_and_the_report_say_what_halving_saved(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_screen_and_report_of_a_search_say_what_halving_saved(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     result = search(halving_config(make_config), run, execute=simulated(), start=learning_worker)
     screen = Console(width=80, record=True, file=io.StringIO())
@@ -132,7 +136,7 @@ def test_the_screen_and_the_report_say_what_halving_saved(make_config: MakeConfi
     assert figures["epochs_saved"]["epochs"] < figures["epochs_saved"]["whole"]
 
 
-def test_a_run_with_curves_can_be_simulated_and_one_without_is_refused(
+def test_halving_is_simulated_from_runs_with_extensible_curves_alone(
     make_config: MakeConfig, tmp_path: Path, nas: Nas
 ) -> None:
     start = with_real_params(learning_worker)

@@ -18,7 +18,7 @@ from trials.trial import Timing
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 
-def test_a_trial_measures_it_where_it_is_asked_for() -> None:
+def test_trial_measures_inference_time_where_it_is_asked_for() -> None:
     _, without = run(make_trial())
     assert without.inference_time is None
     timing = Timing(inference_batch_size=2)
@@ -69,7 +69,9 @@ def test_a_trial_beyond_a_measured_limit_is_infeasible_before_it_trains() -> Non
     assert within.status == "completed"
 
 
-def test_a_search_measures_what_its_reward_and_limits_need(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_search_measures_inference_time_where_its_reward_or_limits_need_it(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     plain = make_config()
     assert not needs_inference_time(plain)
     rewarded = make_config(reward={"inference_time_ratio": -0.07})

@@ -42,7 +42,7 @@ def test_one_training_stage_has_the_final_strengths() -> None:
     assert (stage.resolution, stage.dropout, stage.epochs, stage.first_epoch) == (32, 0.2, 8, 0)
 
 
-def test_fewer_epochs_than_the_recipe_has_are_divided_alike() -> None:
+def test_fewer_epochs_than_the_recipes_are_divided_among_all_stages() -> None:
     stages = recipe(epochs=40, num_training_stages=4).training_stages(10)
     assert [stage.epochs for stage in stages] == [3, 2, 3, 2]
 
@@ -51,7 +51,7 @@ def test_peak_learning_rate_grows_with_the_batch() -> None:
     assert recipe(learning_rate=0.016, batch_size=4096).peak_learning_rate() == pytest.approx(0.256)
 
 
-def test_a_plain_number_is_a_ramp_that_stays() -> None:
+def test_plain_number_in_a_recipe_is_a_constant_ramp() -> None:
     assert recipe(resolution=64).resolution == Ramp(64, 64)
 
 

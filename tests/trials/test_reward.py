@@ -36,12 +36,12 @@ def result(trial: Trial, *, accuracy: float, step: float, params: float) -> Tria
     ("step", "params", "expected"),
     [(2, 1, 0.762110), (1, 2, 0.772749), (2, 2, 0.736150), (0.5, 1, 0.839773), (1, 1, 0.8)],
 )
-def test_worked_examples(trial: Trial, step: float, params: float, expected: float) -> None:
+def test_reward_of_worked_examples(trial: Trial, step: float, params: float, expected: float) -> None:
     reward = PAPER(result(trial, accuracy=0.8, step=step, params=params))
     assert reward == pytest.approx(expected, abs=1e-6)
 
 
-def test_break_even_of_twice_the_step_time_and_of_twice_the_parameters(trial: Trial) -> None:
+def test_reward_breaks_even_at_known_accuracies_for_twice_the_step_time_or_size(trial: Trial) -> None:
     base = PAPER(result(trial, accuracy=0.8, step=1, params=1))
     assert PAPER(result(trial, accuracy=0.8 * 1.049717, step=2, params=1)) == pytest.approx(base, abs=1e-6)
     assert PAPER(result(trial, accuracy=0.8 * 1.035265, step=1, params=2)) == pytest.approx(base, abs=1e-6)
@@ -57,7 +57,7 @@ TABLE_3 = {
 
 
 @pytest.mark.parametrize(("device", "base"), [(0, 262), (1, 155)])
-def test_table_3_of_the_paper(trial: Trial, device: int, base: float) -> None:
+def test_rewards_of_the_papers_table_3_rank_its_networks(trial: Trial, device: int, base: float) -> None:
     rewards = {}
     for name, (accuracy, params, *columns) in TABLE_3.items():
         measured = result(trial, accuracy=accuracy, step=base / columns[device], params=params / 19.3)
@@ -89,12 +89,12 @@ def test_rescaling_step_time_or_parameters_never_changes_a_ranking(
         assert max(ratios) == pytest.approx(min(ratios))
 
 
-def test_infeasible_is_zero_and_crashed_is_unknown(trial: Trial) -> None:
+def test_reward_of_infeasible_trials_is_zero_and_of_crashed_ones_unknown(trial: Trial) -> None:
     assert PAPER(TrialResult(trial=trial, status="infeasible", failure_kind="out_of_memory")) == 0.0
     assert PAPER(TrialResult(trial=trial, status="crashed", failure_kind="bug")) is None
 
 
-def test_other_quantities_may_be_terms_and_none_is_accuracy_alone(trial: Trial) -> None:
+def test_reward_may_have_other_terms_and_without_any_is_the_accuracy(trial: Trial) -> None:
     measured = result(trial, accuracy=0.5, step=3, params=3)
     assert Reward({})(measured) == 0.5
     assert Reward({"macs": -1.0})(measured) == 0.5  # the fake's macs equal the reference's
@@ -110,6 +110,6 @@ def test_other_quantities_may_be_terms_and_none_is_accuracy_alone(trial: Trial) 
         ({"params": -100.0}, "between -10 and 10"),
     ],
 )
-def test_wrong_terms_are_refused(terms: dict[str, float], words: str) -> None:
+def test_wrong_terms_of_a_reward_are_refused(terms: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Reward(terms)

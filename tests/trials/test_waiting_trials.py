@@ -9,11 +9,10 @@ import pytest
 import torch
 from test_train import DIGITS, RECIPE, SMALL, make_trial
 
-from nas.search.run_record import device_seconds
 from trials.devices import device_lock
 from trials.devices.device import available_cores, lock_of
 from trials.devices.device_lock import DeviceLock, core_id
-from trials.log.rows import trial_row
+from trials.log.rows import device_seconds, trial_row
 from trials.log.schema import TRIAL_SCHEMA
 from trials.run_trial import WorkerSetup, start_worker
 from trials.training import train
@@ -75,7 +74,7 @@ def test_a_trial_waits_for_its_turn_to_be_timed_and_says_so(worker: RunTrial, ne
     assert {"waiting_seconds", "timing_exclusive", "step_time_ratio_error"} <= set(TRIAL_SCHEMA.names)
 
 
-def test_a_trial_that_trains_gives_way_and_goes_on_as_if_nothing_had_been(
+def test_training_trial_gives_way_to_a_timer_and_keeps_its_losses(
     worker: RunTrial, neighbour: DeviceLock
 ) -> None:
     undisturbed, alone = rest(worker(make_trial()))
@@ -95,12 +94,10 @@ def test_a_trial_that_trains_gives_way_and_goes_on_as_if_nothing_had_been(
     assert [e.train_loss for e in disturbed] == [e.train_loss for e in undisturbed][-len(disturbed) :]
     assert result.epochs[-1].train_loss == alone.epochs[-1].train_loss
     assert result.times is not None
-    assert result.times.waiting_seconds > alone.times.waiting_seconds
+    assert result.times.waiting_seconds > 0.01
 
 
-def test_waiting_is_no_part_of_training_or_of_what_a_trial_costs(
-    worker: RunTrial, neighbour: DeviceLock
-) -> None:
+def test_waiting_for_the_device_is_no_part_of_a_trials_cost(worker: RunTrial, neighbour: DeviceLock) -> None:
     events = worker(replace(make_trial(), recipe=replace(RECIPE, epochs=1), epochs=1))
     for phase in ("training", "evaluating"):
         until(events, phase)
@@ -119,21 +116,29 @@ def test_waiting_is_no_part_of_training_or_of_what_a_trial_costs(
     assert device_seconds(row) + row["waiting_seconds"] <= whole.total_seconds()
 
 
+def has_the_device_at_once(lock: DeviceLock) -> bool:
+    for _ in lock.queue("timing"):
+        return False  # it waits for somebody
+    has_it = lock.is_exclusive
+    lock.release()
+    return has_it
+
+
 @pytest.mark.parametrize("phase", ["timing", "training"])
-def test_a_trial_that_ends_in_any_way_lets_go(worker: RunTrial, neighbour: DeviceLock, phase: str) -> None:
+def test_trial_that_ends_in_any_way_frees_the_device(
+    worker: RunTrial, neighbour: DeviceLock, phase: str
+) -> None:
     events = worker(make_trial())
     until(events, phase)
     events.close()  # type: ignore[attr-defined]
-    with neighbour.timing() as waited:
-        assert waited < 1.0
+    assert has_the_device_at_once(neighbour)
     *_, over = worker(replace(make_trial(), limits={"step_time_ratio": 0.01}))
     assert isinstance(over, TrialResult)
     assert over.status == "infeasible"
-    with neighbour.timing() as waited:
-        assert waited < 1.0
+    assert has_the_device_at_once(neighbour)
 
 
-def test_a_process_that_may_use_several_cores_excludes_nobody(tmp_path: Path) -> None:
+def test_process_that_may_use_several_cores_excludes_nobody_from_timing(tmp_path: Path) -> None:
     for cores, exclusive in ((CORES, len(CORES) == 1), (CORES[:1], True)):
         os.sched_setaffinity(0, cores)
         lock = lock_of(torch.device("cpu"), folder=tmp_path / "locks")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from trials.log.schema import WORK_SECONDS
 from trials.trial import (
     Event,
     Execute,
@@ -117,7 +118,7 @@ def _seconds(result: TrialResult) -> float:
     times = result.times
     if times is None:
         return 0.0
-    return times.build_seconds + times.timing_seconds + times.train_seconds + times.evaluate_seconds
+    return float(sum(getattr(times, name) for name in WORK_SECONDS))
 
 
 def _clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a trial measured, read from the row that it left: the attributes of a Measurement."""
+"""Measurements read from recorded rows: the same attributes as those of a Measurement."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -9,11 +9,12 @@ from typing import Any
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
+from trials.log.schema import WORK, WORK_SECONDS
 from trials.trial import UNMEASURED_RATIO, Ask, InferenceTime, Outcome, StepTime, TrialResult
 
 MAX_ERROR = 2_000  # characters
 
-# Of an equal trial's row: what a cached row repeats. Its durations are not spent again.
+# The columns that a cached row repeats of the equal trial's. Durations are not: they were not spent again.
 REPEATED = (
     "reward", "accuracy", "accuracy_raw", "accuracy_top5", "minival_images", "step_seconds",
     "step_seconds_p10", "step_seconds_p90", "step_time_ratio", "step_time_ratio_spread",
@@ -30,7 +31,7 @@ REPEATED = (
 def ask_row(
     ask: Ask, *, architecture: Architecture, strategy: str, seed: int, asked_at: datetime
 ) -> dict[str, Any]:
-    """An ask's row, but for its place in the order, which the store gives it."""
+    """The row of an ask. Its place in the order is missing: the store adds it."""
     return {
         "trial_id": ask.trial_id,
         "purpose": ask.purpose,
@@ -49,7 +50,7 @@ def ask_row(
 def trial_row(
     asked: Mapping[str, Any], result: TrialResult, *, reward: float | None, environment_id: str
 ) -> dict[str, Any]:
-    """The row of a trial that has ended: its ask's columns and all that was measured."""
+    """The row of a trial that has ended: the columns of its ask, and everything measured."""
     recipe = result.trial.recipe
     row: dict[str, Any] = {
         **asked,
@@ -70,7 +71,7 @@ def trial_row(
     }
     if result.measurement is not None:
         measured = result.measurement
-        if result.status == "completed":  # of a stopped one only a bound is known
+        if result.status == "completed":  # a stopped trial has only a bound
             row |= {name: getattr(measured, name) for name in ACCURACIES}
         row |= {name: getattr(measured, name) for name in COUNTS}
     step_time = result.measurement.step_time if result.measurement else result.step_time
@@ -86,10 +87,7 @@ def trial_row(
         row |= {
             "started_at": datetime.fromisoformat(times.started_at),
             "finished_at": datetime.fromisoformat(times.finished_at),
-            "build_seconds": times.build_seconds,
-            "timing_seconds": times.timing_seconds,
-            "train_seconds": times.train_seconds,
-            "evaluate_seconds": times.evaluate_seconds,
+            **{name: getattr(times, name) for name in WORK_SECONDS},
             "waiting_seconds": times.waiting_seconds,
         }
     return row
@@ -124,7 +122,7 @@ def cached_row(asked: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str
 
 
 def ask_from_row(row: Mapping[str, Any]) -> Ask:
-    """The ask of a row of either kind."""
+    """The ask of an ask's row, or of a trial's."""
     return Ask(
         trial_id=row["trial_id"],
         choices=tuple(row["choices"]),
@@ -140,8 +138,19 @@ def outcome_of(row: Mapping[str, Any]) -> Outcome | None:
     return None if row["status"] == "crashed" else outcome_from_row(row)
 
 
+def device_seconds(row: Mapping[str, Any]) -> float:
+    """Seconds that a row's trial held its device; 0 if it was cached, for it ran nowhere."""
+    return sum(seconds_by_work(row).values())
+
+
+def seconds_by_work(row: Mapping[str, Any]) -> dict[str, float]:
+    """The seconds of a row's trial for each kind of WORK."""
+    ran = row["status"] != "cached"
+    return {kind: float(row.get(f"{kind}_seconds") or 0.0) if ran else 0.0 for kind in WORK}
+
+
 def outcome_from_row(row: Mapping[str, Any]) -> Outcome:
-    """What a strategy is told of a row; what was not measured is told as worse than anything measured."""
+    """The outcome that a strategy is told; a quantity that was not measured is worse than any that was."""
     params = UNMEASURED_RATIO
     if row["params"] and row["reference_params"]:
         params = row["params"] / row["reference_params"]

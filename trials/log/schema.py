@@ -6,6 +6,9 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
+WORK = ("build", "timing", "train", "evaluate")  # what a trial holds its device for, in its order
+WORK_SECONDS = tuple(f"{kind}_seconds" for kind in WORK)  # the columns; waiting for others is in none
+
 _TIME = pa.timestamp("us", tz="UTC")
 _FLOAT, _INT, _TEXT = pa.float64(), pa.int64(), pa.string()
 _CURVE = pa.list_(pa.float64())

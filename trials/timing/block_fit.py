@@ -9,9 +9,8 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,6 @@ from search_spaces.networks.counting import count
 from trials.timing.block_table import BlockTable
 
 Array = npt.NDArray[np.float64]
-Predictor = Callable[[Architecture], tuple[float, float]]
 
 FEWEST_WHOLE = 4  # networks measured as wholes that a fit needs
 RIDGES = (1.0, 3.0, 10.0, 100.0, 1e6)  # strengths of the penalty to choose from; the last corrects nothing
@@ -240,8 +238,3 @@ def fit_table(table: BlockTable) -> Fit:
         np.array([network.step_time_ratio for network in trusted]),
     )
     return Fit(table, times, corrections)
-
-
-def predictor(table: BlockTable) -> Predictor:
-    """A function from an architecture of the table's space to its step time ratio and standard error."""
-    return partial(Fit.predict, fit_table(table))

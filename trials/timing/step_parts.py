@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_spaces.networks.blocks import FusedMBConv, MBConv
 from trials.devices.device import clock_of
 from trials.timing.alternating import seconds_per_call
 from trials.timing.block_table import StepParts
@@ -126,7 +125,7 @@ def marked(
         calls.append(times.reader())
 
     stem = step.network.stem
-    blocks = [module for module in step.network.modules() if isinstance(module, (MBConv, FusedMBConv))]
+    blocks = step.network.blocks()
     # The gradient of the stem's first weight is the last one that the backward pass computes.
     first_weight = next(stem.parameters())
     handles = [stem.register_forward_pre_hook(mark_input)]

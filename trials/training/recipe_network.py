@@ -1,4 +1,4 @@
-"""The network that a recipe trains: one rule of what it must be able to drop."""
+"""The network that a recipe trains: the one rule of what it drops."""
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network, build_network

@@ -1,55 +1,54 @@
 """NSGA-II (Deb et al. 2002) by Optuna: the front of accuracy, step time and parameters, not one reward."""
 
+from typing import ClassVar
+
 import optuna
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from nas.strategies.optuna.optuna_study import OptunaStudy
+from nas.strategies.strategy import MAX_TRIALS, SETTINGS
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.trial import Ask, Outcome
 
 GENERATION = "NSGAIISampler:generation"  # Optuna's attribute of a trial
 
 
-class Nsga2:
-    """Generations whose parents are not dominated, or crowd the front the least; the reward is not looked at.
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class Nsga2Settings:
+    """Settings of Optuna's sampler.
 
-    Trials that it did not propose (the baseline, an earlier run) belong to its first generation.
-
-    Args:
+    Attributes:
         population: trials of a generation.
         crossover_prob: with which a child has two parents.
         swapping_prob: with which each of its decisions is the other parent's.
         mutation_prob: with which a decision is drawn anew; by default once in a child.
     """
 
-    def __init__(
-        self,
-        space: ChoiceSpace,
-        seed: int,
-        *,
-        epochs: int,
-        population: int = 50,
-        crossover_prob: float = 0.9,
-        swapping_prob: float = 0.5,
-        mutation_prob: float | None = None,
-    ) -> None:
-        if population < 2:
-            raise ValueError(f"population: {population} given; at least 2 expected")
-        given = {
-            "crossover_prob": crossover_prob, "swapping_prob": swapping_prob, "mutation_prob": mutation_prob
-        }  # fmt: skip
-        for name, value in given.items():
-            if value is not None and (isinstance(value, bool) or not 0 <= value <= 1):
-                raise ValueError(f"{name}: {value!r} given; a probability from 0 to 1 expected")
+    population: int = Field(default=50, ge=2, le=MAX_TRIALS)
+    crossover_prob: float = Field(default=0.9, ge=0, le=1)
+    swapping_prob: float = Field(default=0.5, ge=0, le=1)
+    mutation_prob: float | None = Field(default=None, ge=0, le=1)
 
+
+class Nsga2:
+    """Generations whose parents are not dominated, or crowd the front the least; the reward is not looked at.
+
+    Trials that it did not propose (the baseline, an earlier run) belong to its first generation.
+    """
+
+    Settings: ClassVar[type[Nsga2Settings]] = Nsga2Settings
+
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: Nsga2Settings) -> None:
         def make_sampler(seed: int) -> optuna.samplers.NSGAIISampler:
             # Named one by one: defaults have changed between versions. Those left out are deprecated or
             # experimental.
             return optuna.samplers.NSGAIISampler(
-                population_size=population,
-                mutation_prob=mutation_prob,
-                crossover=optuna.samplers.nsgaii.UniformCrossover(swapping_prob),
-                crossover_prob=crossover_prob,
-                swapping_prob=swapping_prob,
+                population_size=settings.population,
+                mutation_prob=settings.mutation_prob,
+                crossover=optuna.samplers.nsgaii.UniformCrossover(settings.swapping_prob),
+                crossover_prob=settings.crossover_prob,
+                swapping_prob=settings.swapping_prob,
                 seed=seed,
             )
 

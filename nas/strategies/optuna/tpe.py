@@ -1,46 +1,48 @@
 """The tree-structured Parzen estimator (Bergstra et al. 2011) by Optuna, in memory, rebuilt from the log."""
 
+from typing import ClassVar
+
 import optuna
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from nas.strategies.optuna.optuna_study import OptunaStudy
+from nas.strategies.strategy import MAX_TRIALS, SETTINGS
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.trial import Ask, Outcome
 
+MAX_CANDIDATES = 1_000_000  # their probabilities are in memory at once
 
-class Tpe:
-    """Models the choices of good and of other trials, and proposes where their ratio is the highest.
 
-    Args:
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class TpeSettings:
+    """Settings of Optuna's sampler.
+
+    Attributes:
         startup: how many trials must have been told before it models; until then asks are uniform over
             tuples of choices, of which some may be equal.
         candidates: draws, of which the one with the best ratio is proposed.
         multivariate: whether decisions are modelled together, not each on its own.
     """
 
-    def __init__(
-        self,
-        space: ChoiceSpace,
-        seed: int,
-        *,
-        epochs: int,
-        startup: int = 10,
-        candidates: int = 24,
-        multivariate: bool = True,
-    ) -> None:
-        if startup < 1:
-            raise ValueError(f"startup: {startup} given; at least 1 expected")
-        if candidates < 1:
-            raise ValueError(f"candidates: {candidates} given; at least 1 expected")
-        if not isinstance(multivariate, bool):
-            raise ValueError(f"multivariate: {multivariate!r} given; true or false expected")
+    startup: int = Field(default=10, ge=1, le=MAX_TRIALS)
+    candidates: int = Field(default=24, ge=1, le=MAX_CANDIDATES)
+    multivariate: bool = True
 
+
+class Tpe:
+    """Models the choices of good and of other trials, and proposes where their ratio is the highest."""
+
+    Settings: ClassVar[type[TpeSettings]] = TpeSettings
+
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: TpeSettings) -> None:
         def make_sampler(seed: int) -> optuna.samplers.TPESampler:
             # Named one by one: Optuna 5 changed defaults. Those left out are deprecated.
             return optuna.samplers.TPESampler(
-                n_startup_trials=startup,
-                n_ei_candidates=candidates,
+                n_startup_trials=settings.startup,
+                n_ei_candidates=settings.candidates,
                 seed=seed,
-                multivariate=multivariate,
+                multivariate=settings.multivariate,
                 group=False,
                 constant_liar=True,
             )

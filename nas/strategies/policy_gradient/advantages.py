@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nas.strategies.robust_floor import robust_floor
+
 RECENT = 100  # rewards by which floor and spread are judged
-FLOOR = 3.0  # robust standard deviations below the median
-ROBUST = 1.4826  # times the median absolute deviation: a normal distribution's standard deviation
 
 
 class RewardScale:
@@ -42,8 +42,6 @@ class RewardScale:
 
     def _floor(self) -> float:
         recent = np.array(self._recent)
-        median = float(np.median(recent))
-        deviation = ROBUST * float(np.median(np.abs(recent - median)))
-        lowest = float(recent.min())
-        # More than half of the rewards equal: there is no robust deviation.
-        return max(lowest, median - FLOOR * deviation) if deviation > 0 else lowest
+        floor, lowest = robust_floor(recent), float(recent.min())
+        # More than half of the rewards equal: the floor is their median, below which all would be alike.
+        return max(lowest, floor) if floor < np.median(recent) else lowest

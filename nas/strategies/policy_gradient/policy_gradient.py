@@ -4,22 +4,23 @@ The controller of NASNet (Zoph et al. 2018, arXiv 1707.07012, appendix A.2), whi
 also used; PPO is of Schulman et al. 2017 (arXiv 1707.06347).
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 from torch import Tensor
 
 from nas.strategies.policy_gradient.advantages import RewardScale
 from nas.strategies.policy_gradient.controller import Controller, IndependentController, LstmController
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
-
-Algorithm = Literal["ppo", "reinforce"]
-ControllerName = Literal["lstm", "independent"]
 
 DERIVE_WEIGHTS = 2**63  # keeps the first weights' randomness apart from that of asks, whose word is the trial
 # Proposals of one ask, of which the first that is within the limits and new is taken: the policy's own, then
@@ -30,57 +31,50 @@ UNIFORM_DRAWS = 16  # where all proposals are beyond the limits
 MAX_WEIGHT = 2.0  # of one decision, where REINFORCE is told late
 MAX_RATIO = 10.0  # PPO does not bound a bad choice that has become likely since; Adam would not get over it
 
+# What takes the place of the defaults. NASNet's numbers are made for 20,000 trials: within hundreds they
+# hardly learn. The paper gives neither the clip range nor the gradient steps per update.
+PRESETS: dict[str, dict[str, float]] = {
+    "default": {},
+    "nasnet": {
+        "learning_rate": 3.5e-4, "entropy_weight": 1e-5, "baseline_decay": 0.95, "batch": 20, "hidden": 100
+    },
+}  # fmt: skip
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How the controller learns.
 
-    Raises:
-        ValueError: a value of another kind, or out of range.
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class PolicyGradientSettings:
+    """The policy, and how it learns.
+
+    Attributes:
+        preset: `nasnet` is the paper's numbers. Other settings that are given replace the preset's; None is
+            the preset's.
     """
 
-    algorithm: Algorithm = "ppo"
-    controller: ControllerName = "lstm"
-    learning_rate: float = 3.5e-3  # Adam's
-    entropy_weight: float = 0.01  # of the policy's entropy in nats, next to advantages of about 1
-    clip: float = 0.2  # PPO: how far a decision's probability ratio is followed beyond 1
-    baseline_decay: float = 0.95  # per told trial, of the moving average of rewards
-    batch: int = 10  # told trials per update
-    ppo_epochs: int = 4  # gradient steps per update; REINFORCE takes one
-    hidden: int = 100  # units of the LSTM
+    preset: Literal["default", "nasnet"] = "default"
+    algorithm: Literal["ppo", "reinforce"] = "ppo"
+    controller: Literal["lstm", "independent"] = "lstm"
+    learning_rate: float = Field(default=3.5e-3, ge=1e-8, le=10)  # Adam's
+    # Of the policy's entropy in nats, next to advantages of about 1.
+    entropy_weight: float = Field(default=0.01, ge=0, le=100)
+    # PPO: how far a decision's probability ratio is followed beyond 1.
+    clip: float = Field(default=0.2, ge=1e-3, le=10)
+    # Of the moving average of rewards, per told trial.
+    baseline_decay: float = Field(default=0.95, ge=0, le=1)
+    batch: int = Field(default=10, ge=1, le=10_000)  # told trials per update
+    ppo_epochs: int = Field(default=4, ge=1, le=1_000)  # gradient steps per update; REINFORCE takes one
+    hidden: int = Field(default=100, ge=1, le=1_024)  # units of the LSTM
 
-    def __post_init__(self) -> None:
-        for name, known in (("algorithm", get_args(Algorithm)), ("controller", get_args(ControllerName))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: {getattr(self, name)!r} given; one of {', '.join(known)} expected")
-        for name, (low, high) in RANGES.items():
-            value, whole = getattr(self, name), type(getattr(Settings, name)) is int
-            kinds: tuple[type, ...] = (int,) if whole else (int, float)
-            of_kind = isinstance(value, kinds) and not isinstance(value, bool)
-            if not of_kind or not low <= value <= high:
-                kind = "whole number" if whole else "number"
-                raise ValueError(f"{name}: {value!r} given; a {kind} from {low:,} to {high:,} expected")
-
-
-RANGES: dict[str, tuple[float, float]] = {
-    "learning_rate": (1e-8, 10.0),
-    "entropy_weight": (0.0, 100.0),
-    "clip": (1e-3, 10.0),
-    "baseline_decay": (0.0, 1.0),
-    "batch": (1, 10_000),
-    "ppo_epochs": (1, 1_000),
-    "hidden": (1, 1_024),
-}
-
-# NASNet's numbers, made for 20,000 trials: within hundreds they hardly learn. The paper gives neither the
-# clip range nor the gradient steps per update.
-PRESETS = {
-    "default": Settings(),
-    "nasnet": Settings(learning_rate=3.5e-4, entropy_weight=1e-5, baseline_decay=0.95, batch=20, hidden=100),
-}
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: ArgsKwargs) -> ArgsKwargs:
+        kwargs = given.kwargs or {}
+        values = {name: value for name, value in kwargs.items() if value is not None or name == "preset"}
+        preset = values.get("preset", "default")
+        defaults = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+        return ArgsKwargs(given.args, {**defaults, **values})
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Told:
     """A trial that waits for the next update."""
 
@@ -99,36 +93,14 @@ class PolicyGradient:
     the same network are told apart for learning (`drawn` in aux), not in `choices`. Asks of others (the
     baseline, an earlier run) teach as if the present policy had drawn them; outcomes of equal trials
     (`cached`) teach too.
-
-    Args:
-        preset: `default`, or `nasnet` with the paper's numbers; the other settings replace its values, see
-            Settings.
     """
 
+    Settings: ClassVar[type[PolicyGradientSettings]] = PolicyGradientSettings
+
     def __init__(
-        self,
-        space: ChoiceSpace,
-        seed: int,
-        *,
-        epochs: int,
-        preset: str = "default",
-        algorithm: Algorithm | None = None,
-        controller: ControllerName | None = None,
-        learning_rate: float | None = None,
-        entropy_weight: float | None = None,
-        clip: float | None = None,
-        baseline_decay: float | None = None,
-        batch: int | None = None,
-        ppo_epochs: int | None = None,
-        hidden: int | None = None,
+        self, space: ChoiceSpace, seed: int, *, epochs: int, settings: PolicyGradientSettings
     ) -> None:
-        given = {
-            "algorithm": algorithm, "controller": controller, "learning_rate": learning_rate,
-            "entropy_weight": entropy_weight, "clip": clip, "baseline_decay": baseline_decay, "batch": batch,
-            "ppo_epochs": ppo_epochs, "hidden": hidden,
-        }  # fmt: skip
-        self._settings = _settings(preset, given)
-        self._space, self._seed, self._epochs = space, seed, epochs
+        self._space, self._seed, self._epochs, self._settings = space, seed, epochs, settings
         self._open = [i for i, count in enumerate(space.num_options) if count > 1]
         self._scale = RewardScale(self._settings.baseline_decay)
         self._waiting: list[_Told] = []
@@ -234,7 +206,7 @@ class PolicyGradient:
 
 
 def policy_loss(
-    log_probs: Tensor, tokens: Tensor, old: Tensor, advantages: Tensor, settings: Settings
+    log_probs: Tensor, tokens: Tensor, old: Tensor, advantages: Tensor, settings: PolicyGradientSettings
 ) -> Tensor:
     """What an update makes smaller: minus the mean over trials of objective and weighted entropy.
 
@@ -264,13 +236,7 @@ def taken(log_probs: Tensor, tokens: Tensor) -> Tensor:
     return log_probs.gather(2, tokens.T[..., None])[..., 0].T
 
 
-def _settings(preset: str, given: dict[str, Any]) -> Settings:
-    if preset not in list(PRESETS):
-        raise ValueError(f"preset: {preset!r} given; one of {', '.join(PRESETS)} expected")
-    return replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})
-
-
-def _controller(settings: Settings, num_options: Sequence[int], seed: int) -> Controller:
+def _controller(settings: PolicyGradientSettings, num_options: Sequence[int], seed: int) -> Controller:
     if settings.controller == "independent":
         return IndependentController(num_options)
     rng = np.random.default_rng([seed, DERIVE_WEIGHTS])

@@ -1,8 +1,11 @@
 """Model-based search: what told trials say of all others, and the best of what may be true of them."""
 
 from array import array
+from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from nas.strategies.predictor.gaussian_process import OneHot
 from nas.strategies.predictor.local_search import Climb, RewardEffects
@@ -13,6 +16,7 @@ from nas.strategies.predictor.reward_model import (
     Told,
     fit_reward,
 )
+from nas.strategies.strategy import MAX_TRIALS, SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome
 
@@ -28,6 +32,28 @@ GROWTH = 1.2  # hyperparameters are learned again with so many times the trials
 DERIVE_KNOWN = 2**63  # keeps the draws that describe the space apart from asks, whose word is the trial
 
 
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
+class PredictorSettings:
+    """When the model begins, how bold its proposals are, and how much it is fitted to.
+
+    Attributes:
+        initial: how many trials must have been told before the model proposes; until then asks are uniform.
+        temperature: 0 asks for the best by what is expected, 1 for the best of a posterior sample.
+        rows: most trials the model is fitted to; of more, the first quarter of these and the latest.
+    """
+
+    initial: int = Field(default=10, ge=2, le=MAX_TRIALS)
+    temperature: float = Field(default=0.3, ge=0, le=10)
+    rows: int = Field(default=1_000, ge=2, le=MAX_TRIALS)
+
+    def __post_init__(self) -> None:
+        if self.rows < self.initial:
+            raise ValueError(
+                f"rows is {self.rows}, but the model begins with the {self.initial} trials of initial; raise "
+                "rows, or lower initial"
+            )
+
+
 class Predictor:
     """Fits a model of the reward to all trials told, and asks for the best of one function that may be true.
 
@@ -35,31 +61,12 @@ class Predictor:
     without noise, also from what is known before training. An ask draws a function of the posterior, its
     uncertainty scaled by `temperature` (Thompson sampling), and climbs on it from the leaders, their
     crossings and fresh draws. Trials under way count as if they had given what is expected of them.
-
-    Args:
-        initial: how many trials must have been told before the model proposes; until then asks are uniform.
-        temperature: 0 asks for the best by what is expected, 1 for the best of a posterior sample.
-        rows: most trials the model is fitted to; of more, the first quarter of these and the latest.
     """
 
-    def __init__(
-        self,
-        space: ChoiceSpace,
-        seed: int,
-        *,
-        epochs: int,
-        initial: int = 10,
-        temperature: float = 0.3,
-        rows: int = 1_000,
-    ) -> None:
-        if initial < 2:
-            raise ValueError(f"initial: {initial} given; at least 2 expected")
-        if isinstance(temperature, bool) or not 0 <= temperature <= 10:
-            raise ValueError(f"temperature: {temperature!r} given; a number from 0 to 10 expected")
-        if rows < initial:
-            raise ValueError(f"rows: {rows} given; at least the {initial} of initial expected")
-        self._space, self._seed, self._epochs = space, seed, epochs
-        self._initial, self._temperature, self._most_rows = initial, temperature, rows
+    Settings: ClassVar[type[PredictorSettings]] = PredictorSettings
+
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: PredictorSettings) -> None:
+        self._space, self._seed, self._epochs, self._settings = space, seed, epochs, settings
         self._one_hot = OneHot(space.num_options)
         self._told: list[Choices] = []
         self._accuracy, self._reward = array("d"), array("d")
@@ -76,7 +83,7 @@ class Predictor:
         """The best new one of a function that may be true, or a uniform draw while little is told."""
         rng = np.random.default_rng([self._seed, trial_id])
         choices = None
-        if len(self._told) >= self._initial and self._one_hot.table.shape[1] and any(self._reward):
+        if len(self._told) >= self._settings.initial and self._one_hot.table.shape[1] and any(self._reward):
             choices = self._proposal(rng)
         if choices is None:
             choices = self._fresh(rng)
@@ -94,7 +101,7 @@ class Predictor:
         pending = list(dict.fromkeys(self._pending.values()))
         reward = model.sample(
             rng,
-            temperature=self._temperature,
+            temperature=self._settings.temperature,
             pending=np.array(pending, dtype=np.int64).reshape(len(pending), len(self._space.num_options)),
             extras=known.of(pending),
         )
@@ -149,10 +156,11 @@ class Predictor:
         return np.concatenate([self._of_first(block), np.arange(block, count)])
 
     def _of_first(self, count: int) -> np.ndarray:
-        if count <= self._most_rows:
+        most = self._settings.rows
+        if count <= most:
             return np.arange(count)
-        early = self._most_rows // 4
-        return np.concatenate([np.arange(early), np.arange(count - self._most_rows + early, count)])
+        early = most // 4
+        return np.concatenate([np.arange(early), np.arange(count - most + early, count)])
 
     def _fitted(self) -> RewardModel:
         count = len(self._told)
@@ -182,7 +190,7 @@ class Predictor:
         return self._hyper[1]
 
     def _learned_at(self, told: int) -> int:
-        count = min(self._initial, told)
+        count = min(self._settings.initial, told)
         while (more := int(np.ceil(count * GROWTH))) <= told:
             count = more
         return count

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.choice_model import ALMOST, accuracy_logit, spread_out
 from nas.strategies.predictor.gaussian_process import (
     ChoiceProcess,
     Effects,
@@ -20,17 +21,15 @@ from nas.strategies.predictor.gaussian_process import (
     fit_hyperparameters,
 )
 from nas.strategies.predictor.local_search import RewardEffects, log_reward
+from nas.strategies.robust_floor import robust_floor
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 
 SURROGATE_ROWS = 200  # uniform architectures by which what is known becomes a function of choices
 FIT_ROWS = 200  # of which hyperparameters are learned, at most: that is cubic in them
 COST_ROWS = 400  # the latest of those that tell the cost factor: without noise, few are enough
-ALMOST = 1e-4  # accuracies of 0 and 1 have no logit
-FLOOR = 3.0  # robust standard deviations below the median: how bad is all the same
 MOST_CACHED = 20_000  # architectures whose known quantities are kept: counting a network takes milliseconds
 OWN = 0.5  # of what options and pairs do not explain of an accuracy: the network's own share, not chance
 HOPELESS = 0.9  # of the best reward, where nothing is expected to be the best any more
-ROBUST = 1.4826  # times the median absolute deviation: a normal distribution's standard deviation
 EXACT = Prior(
     noise=1e-4,
     noise_spread=2.0,
@@ -166,7 +165,7 @@ class RewardModel:
 
 def fit_reward(one_hot: OneHot, told: Told, extras: np.ndarray) -> RewardHyperparameters:
     """The most probable hyperparameters of these trials, or of FIT_ROWS of them."""
-    some = np.unique(np.linspace(0, len(told.rows) - 1, FIT_ROWS).round().astype(int))
+    some = spread_out(len(told.rows), most=FIT_ROWS)
     told, extras = told.take(some), extras[some]
     priced, log_costs = priced_rows(told)
     varies = len(log_costs) > 1 and float(np.ptp(log_costs)) > 1e-9
@@ -181,26 +180,18 @@ def fit_reward(one_hot: OneHot, told: Told, extras: np.ndarray) -> RewardHyperpa
 
 
 def logits(told: Told) -> np.ndarray:
-    """Of the accuracies, none below the floor: how bad a failure was is of no interest, and misleads.
+    """Of the accuracies, none below a floor.
 
-    The floor is FLOOR robust standard deviations below the median, and so low that no cost factor that was
-    told would bring it near the best reward.
+    It is the robust floor, or so low that no cost factor that was told would bring it near the best reward.
     """
-    values = _logit(told.accuracy)
+    values = accuracy_logit(told.accuracy)
     feasible = values[told.reward > 0]
     if not len(feasible):
         return np.zeros(len(values))
     _, log_costs = priced_rows(told)
     hopeless = HOPELESS * told.reward.max() / np.exp(log_costs.max(initial=0.0))
-    median = float(np.median(feasible))
-    deviation = ROBUST * float(np.median(np.abs(feasible - median)))
-    floor = min(median - FLOOR * deviation, float(_logit(np.array(hopeless))))
+    floor = min(robust_floor(feasible), float(accuracy_logit(np.array(hopeless))))
     return np.maximum(values, floor)
-
-
-def _logit(accuracy: np.ndarray) -> np.ndarray:
-    inside = np.clip(accuracy, ALMOST, 1 - ALMOST)
-    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def priced_rows(told: Told) -> tuple[np.ndarray, np.ndarray]:

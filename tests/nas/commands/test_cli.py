@@ -2,14 +2,15 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from companion import Companion, Told
 from conftest import Nas
 
 from analysis.frame import ranked
@@ -26,14 +27,14 @@ def typed(*arguments: object, timeout: float = 800) -> subprocess.CompletedProce
     )
 
 
-def options_of(command: str) -> set[str]:
-    lines = typed(command, "--help").stdout.split("Options:")[1].splitlines()
-    words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
-    return {word for word in words if word.startswith("-")}
-
-
-def test_the_permitted_options() -> None:
+def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     """What to run is in the YAML; flags say where and how. A new flag needs a reason and a line here."""
+
+    def options_of(command: str) -> set[str]:
+        lines = nas(command, "--help")[1].split("Options:")[1].splitlines()
+        words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
+        return {word for word in words if word.startswith("-")}
+
     assert options_of("search") == {
         "--run", "--workers", "--per-device", "--ray-address", "--in-process", "--log", "--set", "--init",
         "--grace", "--disk-wait", "--estimate", "--assume", "--json", "--help",
@@ -86,7 +87,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
+def test_finished_run_has_its_trials_epochs_and_best_architecture(finished_run: Path) -> None:
     frame = pd.read_parquet(finished_run / "trials.parquet")
     assert (frame.status == "completed").sum() == 5
     assert (frame.purpose == "repeat").sum() == 1
@@ -101,9 +102,11 @@ def test_a_finished_run_is_what_notebooks_expect(finished_run: Path) -> None:
     }  # fmt: skip
 
 
-def test_export_and_describe_agree_with_the_row(finished_run: Path, nas: Nas, tmp_path: Path) -> None:
+def test_exported_architecture_is_described_as_in_its_row(
+    finished_run: Path, nas: Nas, tmp_path: Path
+) -> None:
     winner = tmp_path / "winner.yaml"
-    assert typed("export", finished_run, "-o", winner).returncode == 0
+    assert nas("export", finished_run, "-o", winner)[0] == 0
     frame = pd.read_parquet(finished_run / "trials.parquet")
     best = ranked(frame).iloc[0]
     described = json.loads(nas("describe", winner, "--json")[1])
@@ -127,22 +130,38 @@ def test_export_never_replaces_a_file_unasked(finished_run: Path, nas: Nas, tmp_
     assert nas("export", finished_run, "-o", target, "--force")[0] == 0
 
 
-def test_a_killed_search_continues_with_the_same_command(digits_search_file: Path, tmp_path: Path) -> None:
+def type_and_wait_after_each_row(told: Told, *words: object) -> None:
+    """The command, which waits whenever it has recorded a trial."""
+    from nas.cli import main
+    from trials.log.store import RunStore
+
+    record = RunStore.record_trial
+
+    def record_and_wait(store: RunStore, row: Mapping[str, Any]) -> dict[str, Any]:
+        recorded = record(store, row)
+        told.say("row")
+        told.wait()
+        return recorded
+
+    RunStore.record_trial = record_and_wait  # type: ignore[method-assign]
+    sys.argv = ["nas", *map(str, words)]
+    main()
+
+
+@pytest.mark.usefixtures("as_a_worker")
+def test_a_killed_search_continues_with_the_same_command(
+    digits_search_file: Path, nas: Nas, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     arguments = ["search", digits_search_file, "--run", folder, "--in-process", "--set", "budget.trials=3"]
-    command = [*COMMAND, *map(str, arguments)]
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = Companion(type_and_wait_after_each_row, *arguments)
+    driver.says("row")
+    driver.kill()
     rows = folder / "log" / "trials"
-    deadline = time.monotonic() + 600
-    while not list(rows.glob("t*.parquet")) and time.monotonic() < deadline:
-        assert driver.poll() is None
-        time.sleep(0.02)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
     before = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
-    assert 1 <= len(before) < 3
-    done = typed(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
+    assert len(before) == 1
+    code, _, said = nas(*arguments, "--json")
+    assert code == 0, said
     after = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
     assert before.items() <= after.items()
     frame = pd.read_parquet(folder / "trials.parquet")
@@ -164,7 +183,7 @@ def test_a_killed_search_continues_with_the_same_command(digits_search_file: Pat
         (("search", "quick", "--set", "recipe=proxy_digit"), "proxy_digits"),
         (("search", "quick", "--set", "seed"), "key.path=value"),
         (("search", "quick", "--set", "baseline=13"), "only 12 trials"),
-        (("search", "quick", "--set", "timing.resolution=4"), "timing.resolution: 4 is out of range"),
+        (("search", "quick", "--set", "timing.resolution=4"), "--set timing.resolution=4: 4 is out of range"),
         (
             ("search", "efficientnetv2", "--set", "data.source=digits", "--set", "recipe.resolution=16"),
             "32 px",
@@ -178,7 +197,7 @@ def test_a_killed_search_continues_with_the_same_command(digits_search_file: Pat
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
 )
-def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
+def test_wrong_input_exits_with_2_and_a_sentence_and_leaves_no_run(
     arguments: tuple[str, ...], words: str, nas: Nas, tmp_path: Path
 ) -> None:
     extra = ("--run", tmp_path / "run") if arguments[0] == "search" else ()
@@ -188,7 +207,7 @@ def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_process_of_its_own_says_a_sentence_without_a_traceback(tmp_path: Path) -> None:
+def test_wrong_input_in_a_process_of_its_own_prints_no_traceback(tmp_path: Path) -> None:
     done = typed("search", "quick", "--set", "space.stages[1].op=fusd_mbconv", "--run", tmp_path / "run")
     assert done.returncode == 2
     assert "did you mean 'fused_mbconv'" in done.stderr
@@ -202,7 +221,7 @@ def test_export_of_an_unknown_trial_names_the_known_ones(finished_run: Path, nas
     assert "trials are 0 to" in said
 
 
-def test_a_locked_run_is_exit_code_75(finished_run: Path, nas: Nas) -> None:
+def test_search_of_a_locked_run_exits_with_75(finished_run: Path, nas: Nas) -> None:
     from trials.log.store import RunStore
 
     with RunStore(finished_run):

@@ -81,7 +81,7 @@ def test_a_training_that_does_not_fit_into_memory_says_what_to_make_smaller(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_says_what_goes_on_and_that_does(
+def test_training_on_a_full_disk_says_what_to_type_and_that_goes_on(
     nas: Nas, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     with monkeypatch.context() as patch:
@@ -97,7 +97,7 @@ def test_a_full_disk_says_what_goes_on_and_that_does(
     assert "resumed after epoch 1 of 3" in out
 
 
-def test_another_refusal_of_the_disk_is_not_called_a_full_one(
+def test_input_output_error_of_a_training_is_not_called_a_full_disk(
     nas: Nas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_at(monkeypatch, "epoch-000001", OSError(errno.EIO, "Input/output error"))
@@ -108,7 +108,7 @@ def test_another_refusal_of_the_disk_is_not_called_a_full_one(
 # ---------------------------------------------------------------- Ctrl-C
 
 
-def test_repeats_that_are_stopped_go_on_by_the_same_command(
+def test_stopped_repeats_of_a_training_go_on_by_the_same_command(
     nas: Nas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     whole = nas(*WORDS, "--run", "whole", "--repeats", "2")
@@ -128,7 +128,7 @@ def test_repeats_that_are_stopped_go_on_by_the_same_command(
     assert mean == re.findall(r"mean minival accuracy .*", whole[1])
 
 
-def test_what_is_typed_to_go_on_names_devices_and_cluster(tmp_path: Path) -> None:
+def test_command_that_continues_a_training_names_devices_and_cluster(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     for repeats in (1, 2):  # nothing has been written yet, or each has a folder of its own
@@ -143,7 +143,7 @@ def test_what_is_typed_to_go_on_names_devices_and_cluster(tmp_path: Path) -> Non
 # ---------------------------------------------------------------- what it costs, what it is judged by
 
 
-def test_device_hours_are_those_of_all_devices() -> None:
+def test_device_hours_of_a_training_are_those_of_all_its_devices() -> None:
     stage = StageEstimate(RECIPE.training_stages()[0], 0.1, train_seconds=3500.0, evaluate_seconds=100.0)
     for devices in (1, 2, 8):
         begun = TrainingBegun(
@@ -154,7 +154,7 @@ def test_device_hours_are_those_of_all_devices() -> None:
         assert f"({devices}.00 device-hours)" in _beginning(begun)
 
 
-def test_two_images_of_a_class_are_enough_to_judge_by(tmp_path: Path) -> None:
+def test_two_images_of_a_class_are_enough_to_evaluate_weights(tmp_path: Path) -> None:
     """A tenth of them, as trials hold out, would be too few for one of each class."""
     classes = tuple("0123456789")
     source = str(write_folder(tmp_path / "few", per_class=2, classes=classes))

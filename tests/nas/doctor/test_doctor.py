@@ -109,7 +109,7 @@ def test_governors_heat_and_slow_or_coarse_clocks_are_noted(
     ]
 
 
-def test_the_smallest_step_of_a_clock_is_found() -> None:
+def test_smallest_step_of_a_clock_is_found_though_readings_are_interrupted() -> None:
     readings = (i // 5 * 1e-4 + i // 25 * 7e-4 for i in itertools.count())  # now and then somebody interrupts
     assert clock_tick(readings.__next__) == pytest.approx(1e-4)
 
@@ -121,7 +121,7 @@ def stat(number: int, name: str, user: int, system: int) -> str:
     return f"{number} ({name}) S 1 1 1 0 -1 0 0 0 0 0 {user} {system} 0 0 20 0 1 0 0 0 0"
 
 
-def test_what_others_do_is_seen_and_what_this_process_does_is_left_out(tmp_path: Path) -> None:
+def test_load_of_other_processes_is_seen_without_that_of_this_one(tmp_path: Path) -> None:
     names = {"proc/7/stat": (7, "own"), "proc/8/stat": (8, "a (odd) name"), "proc/9/stat": (9, "idle")}
     before = {path: stat(*named, 100, 0) for path, named in names.items()}
     before["proc/stat"] = "cpu  1000 0 0 3000 0 0 0 0 0 0\ncpu0 500 0 0 1500 0 0 0 0 0 0"
@@ -144,19 +144,19 @@ def test_what_others_do_is_seen_and_what_this_process_does_is_left_out(tmp_path:
     ("busy", "stolen", "level"),
     [(0.05, 0, "fine"), (0.5, 0, "note"), (1.5, 0, "hinders"), (0, 0.06, "note"), (0, 0.5, "hinders")],
 )
-def test_neighbours_hinder_by_how_much_they_take(busy: float, stolen: float, level: str) -> None:
+def test_neighbours_are_noted_or_hinder_by_how_much_they_take(busy: float, stolen: float, level: str) -> None:
     found = neighbour_finding(machine.Neighbours(busy, stolen, (("python", busy),)), cores=2)
     assert found.level == level
     assert bool(found.advice) == (level != "fine")
 
 
-def test_work_that_varies_is_noted() -> None:
+def test_equal_work_of_varying_duration_is_noted() -> None:
     assert spread_finding([0.003] * 60).level == "fine"
     assert spread_finding([0.003] * 40 + [0.0033] * 20).level == "note"
     assert spread_finding([0.003] * 40 + [0.006] * 20).level == "hinders"
 
 
-def test_on_gpus_the_cores_only_deserve_notes(tmp_path: Path) -> None:
+def test_findings_on_cores_are_mere_notes_where_gpus_are_timed(tmp_path: Path) -> None:
     root = computer(tmp_path, {"sys/fs/cgroup/cpu.max": "100000 100000"})
     assert next(timing_findings([0, 1], on_gpus=False, root=root)).level == "hinders"
     assert next(timing_findings([0, 1], on_gpus=True, root=root)).level == "note"
@@ -165,7 +165,7 @@ def test_on_gpus_the_cores_only_deserve_notes(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- room, devices, data
 
 
-def test_little_memory_and_little_disk_are_said() -> None:
+def test_little_memory_and_little_disk_are_found() -> None:
     assert levels(memory_finding(n << 30, workers=2) for n in (1, 3, 8)) == ["hinders", "note", "fine"]
     assert memory_finding(3 << 30, workers=2).advice.startswith("nas search … --workers 1")
     assert memory_finding(None, workers=2).level == "fine"
@@ -183,7 +183,7 @@ def test_a_driver_without_a_torch_for_it_hinders(tmp_path: Path) -> None:
     assert levels(device_findings(root=root)) == ["fine", "hinders"]
 
 
-def test_a_port_where_ray_would_be_is_seen() -> None:
+def test_port_where_ray_listens_is_found() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         (found,) = port_findings(port)
@@ -191,7 +191,7 @@ def test_a_port_where_ray_would_be_is_seen() -> None:
     assert list(port_findings(port)) == []
 
 
-def test_images_are_tried(tmp_path: Path) -> None:
+def test_images_of_a_source_are_tried_and_faults_found(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     found = data_finding(str(folder))
     assert (found.level, "images of 3 classes" in found.text) == ("fine", True)
@@ -212,7 +212,7 @@ FINDINGS = [
 ]
 
 
-def test_the_screen_fits_80_columns_and_keeps_topics_together() -> None:
+def test_doctor_screen_fits_80_columns_and_keeps_topics_together() -> None:
     console = Console(file=io.StringIO(), width=80, highlight=False)
     console.print(doctor_screen(FINDINGS))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -221,13 +221,13 @@ def test_the_screen_fits_80_columns_and_keeps_topics_together() -> None:
     assert lines[-1].startswith("1 thing to mend before a search; timings are worth a second look")
 
 
-def test_the_verdict_tells_searches_from_timings() -> None:
+def test_verdict_on_a_machine_tells_searches_from_timings() -> None:
     assert verdict(FINDINGS[:1]) == "searches run here; timings can be trusted here"
     assert verdict([Finding("timing", "hinders", "x")]) == "searches run here; do not trust timings here"
     assert doctor_figures(FINDINGS)["hinders"] == 1
 
 
-def test_this_machine_is_looked_at(nas: Nas, one_ray: None) -> None:
+def test_doctor_command_looks_at_every_topic_of_this_machine(nas: Nas, one_ray: None) -> None:
     code, printed, _ = nas("doctor", "nowhere", "--json")
     figures = json.loads(printed)
     topics = {finding["topic"] for finding in figures["findings"]}

@@ -44,7 +44,7 @@ def summed(config: SearchConfig, bench: TrialBench, costs: list[TrialCost], **mo
     return estimate_figures(config, bench, costs, **given)
 
 
-def test_the_sums(moments: None, quick: SearchConfig) -> None:
+def test_estimate_sums_trials_repeats_and_devices(moments: None, quick: SearchConfig) -> None:
     with trial_bench(quick, IMAGES) as bench:
         figures = summed(quick, bench, costs_of(90.0, 110.0), devices=[64])
     assert figures["trial"]["seconds"]["mean"] == 100
@@ -63,7 +63,9 @@ def test_the_sums(moments: None, quick: SearchConfig) -> None:
 @pytest.mark.parametrize(
     ("budget", "trials"), [("{epochs: 60}", 8), ("{device_seconds: 3600}", 36)], ids=["epochs", "seconds"]
 )
-def test_other_budgets(moments: None, budget: str, trials: float) -> None:
+def test_estimate_counts_trials_of_budgets_in_epochs_and_seconds(
+    moments: None, budget: str, trials: float
+) -> None:
     config = read_search_config(
         "quick", overrides=[f"budget={budget}", "recipe.resolution=16", "recipe.precision=fp32"]
     )
@@ -73,7 +75,9 @@ def test_other_budgets(moments: None, budget: str, trials: float) -> None:
     assert figures["search_device_hours"] == pytest.approx(trials * 100 / 3600)
 
 
-def test_a_trial_costs_its_steps_its_evaluation_and_its_timing(moments: None, quick: SearchConfig) -> None:
+def test_estimated_cost_of_a_trial_is_its_steps_evaluation_and_timing(
+    moments: None, quick: SearchConfig
+) -> None:
     """A pass takes 10 ms for each image: training one, judging by raw and by averaged weights two."""
     with passes_that_take(lambda network, images: 0.01 * images), trial_bench(quick, IMAGES) as bench:
         cost = bench.reference
@@ -109,7 +113,7 @@ def test_a_batch_too_large_for_a_cpu_is_timed_in_part(
         assert bench.reference.step_seconds > 0
 
 
-def test_a_table_of_block_times_stands_for_timing(moments: None, quick: SearchConfig) -> None:
+def test_estimate_by_a_block_table_times_only_the_reference(moments: None, quick: SearchConfig) -> None:
     table = made_up_table(quick.space, factor=1.0)
     with trial_bench(quick, IMAGES) as bench:
         space = quick.space.choice_space()
@@ -122,7 +126,9 @@ def test_a_table_of_block_times_stands_for_timing(moments: None, quick: SearchCo
         assert costs[0].train_seconds == pytest.approx(ratio * bench.reference.train_seconds)
 
 
-def test_the_cached_table_of_this_device_is_found(moments: None, nas: Nas, quick: SearchConfig) -> None:
+def test_estimate_finds_the_cached_block_table_of_this_device(
+    moments: None, nas: Nas, quick: SearchConfig
+) -> None:
     with trial_bench(quick, IMAGES) as bench:
         conditions = {
             "device_name": bench.device_name, "resolution": 16, "num_classes": 10,
@@ -140,7 +146,9 @@ def test_the_cached_table_of_this_device_is_found(moments: None, nas: Nas, quick
     assert json.loads(out)["step_times"] == "a table of block times"
 
 
-def test_the_command_prints_a_table_and_writes_nothing(moments: None, nas: Nas, tmp_path: Path) -> None:
+def test_search_with_estimate_prints_a_table_and_writes_nothing(
+    moments: None, nas: Nas, tmp_path: Path
+) -> None:
     words = ("search", "quick", "--set", "recipe.resolution=16", "--set", "recipe.precision=fp32")
     code, out, err = nas(*words, "--estimate", "--assume", "devices=64", "--workers", "1")
     assert (code, err) == (0, "")
@@ -150,7 +158,7 @@ def test_the_command_prints_a_table_and_writes_nothing(moments: None, nas: Nas, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_images_they_can_be_assumed(moments: None, nas: Nas) -> None:
+def test_estimate_without_images_says_how_to_assume_them(moments: None, nas: Nas) -> None:
     code, _, err = nas("search", "efficientnetv2", "--estimate")
     assert code == 2
     assert "--set data.source=PATH" in err
@@ -163,18 +171,18 @@ def test_without_the_images_they_can_be_assumed(moments: None, nas: Nas) -> None
 @pytest.mark.parametrize(
     "word", ["devices", "devices=0", "devices=1.5", "cores=2", "classes=10", "images=-4"]
 )
-def test_wrong_assumptions(word: str) -> None:
+def test_wrong_assumptions_of_an_estimate_are_refused(word: str) -> None:
     with pytest.raises(ConfigError, match="--assume"):
         read_assumptions([word])
 
 
-def test_assumptions_go_with_an_estimate(nas: Nas) -> None:
+def test_assumptions_without_an_estimate_are_refused(nas: Nas) -> None:
     code, _, err = nas("search", "quick", "--assume", "devices=2")
     assert code == 2
     assert "--estimate" in err
 
 
-def test_the_papers_search_is_the_papers() -> None:
+def test_shipped_search_of_the_paper_has_its_space_recipe_and_reward() -> None:
     paper = read_search_config("efficientnetv2")
     assert paper.budget.trials == 1000
     assert (paper.recipe.epochs, paper.recipe.training_stages()[-1].resolution) == (10, 192)
@@ -195,7 +203,7 @@ ONE_PERCENT = (
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-def test_one_percent_of_the_papers_search_runs_and_costs_what_was_said(nas: Nas, tmp_path: Path) -> None:
+def test_one_percent_of_the_papers_search_costs_what_was_estimated(nas: Nas, tmp_path: Path) -> None:
     """A pass takes seconds by the network's weights and its images, on clocks that nothing else moves."""
     with passes_that_take(lambda network, images: 1e-9 * images * number_of_weights(network)):
         code, out, err = nas(*ONE_PERCENT, "--estimate", "--json", "--in-process")

@@ -37,7 +37,9 @@ def trained(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("project", ["timm", "torchvision"])
-def test_an_architecture_goes_there_and_comes_back(nas: Nas, tmp_path: Path, project: str) -> None:
+def test_architecture_exported_to_a_project_and_imported_is_the_same(
+    nas: Nas, tmp_path: Path, project: str
+) -> None:
     write_yaml(SMALL, tmp_path / "net.yaml")
     code, _, said = nas("export", "net.yaml", "--format", project, "-o", "net.json")
     assert code == 0, said
@@ -57,7 +59,7 @@ def test_a_published_name_is_exported_and_imported_to_standard_output(nas: Nas) 
     assert "padding: same" in printed
 
 
-def test_what_cannot_be_expressed_ends_with_the_reason_and_no_file(nas: Nas, tmp_path: Path) -> None:
+def test_export_that_a_project_cannot_express_says_why_and_writes_no_file(nas: Nas, tmp_path: Path) -> None:
     stages = (replace(SMALL.stages[1], se_ratio=0.25),)
     write_yaml(replace(SMALL, stages=stages), tmp_path / "net.yaml")
     code, _, said = nas("export", "net.yaml", "--format", "torchvision", "-o", "net.json")
@@ -65,7 +67,7 @@ def test_what_cannot_be_expressed_ends_with_the_reason_and_no_file(nas: Nas, tmp
     assert "stage 1: torchvision has no squeeze-excite in a Fused-MBConv" in said
 
 
-def test_weights_go_with_their_architecture(nas: Nas, tmp_path: Path, trained: Path) -> None:
+def test_exported_weights_hold_their_architecture(nas: Nas, tmp_path: Path, trained: Path) -> None:
     code, _, said = nas("export", trained, "--format", "torch", "-o", "w.safetensors")
     assert code == 0, said
     assert "the same outputs" in said
@@ -77,7 +79,9 @@ def test_weights_go_with_their_architecture(nas: Nas, tmp_path: Path, trained: P
     assert nas("export", "w.safetensors")[1].count("op:") == 5
 
 
-def test_an_architecture_alone_gets_fresh_weights_and_is_told_so(nas: Nas, tmp_path: Path) -> None:
+def test_export_of_weights_for_an_architecture_alone_says_that_they_are_fresh(
+    nas: Nas, tmp_path: Path
+) -> None:
     write_yaml(replace(SMALL, provenance={"num_classes": 7}), tmp_path / "net.yaml")
     assert "fresh weights" in nas("export", "net.yaml", "--format", "torch", "-o", "a.safetensors")[2]
     nas("export", "net.yaml", "--format", "torch", "-o", "b.safetensors")

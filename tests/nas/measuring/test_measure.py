@@ -58,7 +58,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> dict
         return measure_on_console(sources, **CONDITIONS, console=Console(file=io.StringIO()))
 
 
-def test_figures_are_those_of_the_networks(figures: dict[str, Any]) -> None:
+def test_measured_figures_are_those_of_each_network(figures: dict[str, Any]) -> None:
     small, wide = figures["networks"]
     assert (small["name"], wide["name"]) == ("small", "wide")
     ratio = wide["params"] / small["params"]
@@ -89,7 +89,9 @@ def shown(figures: dict[str, Any]) -> str:
     return console.export_text()
 
 
-def test_the_screen_fits_80_columns_and_says_how_many_rounds(figures: dict[str, Any]) -> None:
+def test_screen_of_measured_networks_fits_80_columns_and_says_how_many_rounds(
+    figures: dict[str, Any],
+) -> None:
     large = {"params": 207_600_000, "macs": 16_123_456_789, "activations": 1_028_704_123}
     networks = [
         {**n, "name": n["name"] * 12, **large} for n in (*figures["networks"], figures["networks"][1])
@@ -102,20 +104,20 @@ def test_the_screen_fits_80_columns_and_says_how_many_rounds(figures: dict[str, 
     assert "one thread, fp32, 16 px, 10 classes" in text.splitlines()[0]
 
 
-def test_more_than_three_networks_go_below_each_other(figures: dict[str, Any]) -> None:
+def test_more_than_three_measured_networks_are_shown_below_each_other(figures: dict[str, Any]) -> None:
     text = shown({**figures, "networks": figures["networks"] * 2})
     assert text.count("parameters") == 2
     assert text.count("small") == 3  # two columns, and the note on ratios
 
 
-def test_names_are_told_apart_by_their_beginnings_and_ends() -> None:
+def test_shortened_names_of_networks_keep_beginnings_and_ends() -> None:
     names = ["flowers-2026-11-21-a", "flowers-2026-11-21-b", "trees-2026-11-21-aaaaaa"]
     assert len({shortened(name) for name in names}) == 3
     assert {len(shortened(name)) for name in names} == {MAX_NAME}
     assert shortened("short") == "short"
 
 
-def test_measuring_leaves_threads_and_cores_as_they_are() -> None:
+def test_preparing_to_measure_leaves_the_number_of_threads_as_it_was() -> None:
     torch.set_num_threads(2)
     try:
         networks = read_networks(["efficientnet-b0"])
@@ -126,7 +128,7 @@ def test_measuring_leaves_threads_and_cores_as_they_are() -> None:
 
 
 @pytest.mark.skipif(available_bytes() is None, reason="only Linux tells")
-def test_a_batch_beyond_the_memory_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_batch_beyond_the_memory_is_said_and_inference_is_still_measured(tmp_path: Path) -> None:
     """The step needs 1.5 GB; allowed are 0.3 and what earlier tests left. Inference needs little."""
     write_yaml(SMALL, tmp_path / "small.yaml")
     networks = read_networks([str(tmp_path / "small.yaml")])
@@ -145,7 +147,7 @@ def test_a_batch_beyond_the_memory_is_said_and_the_rest_goes_on(tmp_path: Path) 
 
 
 @pytest.mark.skipif(available_bytes() is None, reason="only Linux tells")
-def test_memory_beyond_the_bound_is_refused_and_the_bound_ends() -> None:
+def test_allocation_beyond_a_memory_bound_is_refused_only_inside_it() -> None:
     def take() -> int:
         # More than earlier tests can have left in the allocator; never touched, so that it takes nothing.
         return torch.empty(8 << 30, dtype=torch.uint8).numel()
@@ -165,7 +167,7 @@ def test_ratios_to_a_network_that_did_not_fit_are_unknown() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
-def test_memory_grows_with_the_batch() -> None:
+def test_measured_memory_of_a_step_grows_with_the_batch() -> None:
     small, large = (
         cpu_step_memory(WIDE, num_classes=10, batch_size=batch, resolution=32, precision="fp32")
         for batch in (8, 128)
@@ -177,7 +179,7 @@ def test_memory_grows_with_the_batch() -> None:
     assert large > 2 * small
 
 
-def test_what_does_not_fit_is_said_and_what_breaks_is_raised() -> None:
+def test_out_of_memory_becomes_a_figure_and_other_errors_are_raised() -> None:
     def fail(error: Exception) -> Any:
         raise error
 
@@ -191,7 +193,7 @@ def test_what_does_not_fit_is_said_and_what_breaks_is_raised() -> None:
 
 
 @pytest.mark.parametrize("value", ["abc", "[1]", "true", "1.5", "-3", "0", "99999999"])
-def test_odd_provenance_is_refused_with_its_place(value: str, tmp_path: Path) -> None:
+def test_odd_numbers_in_a_files_provenance_are_refused_by_place(value: str, tmp_path: Path) -> None:
     write_yaml(SMALL, tmp_path / "a.yaml")
     text = (tmp_path / "a.yaml").read_text()
     (tmp_path / "a.yaml").write_text(f"{text}provenance: {{resolution: {value}}}\n")
@@ -204,7 +206,7 @@ def test_odd_provenance_is_refused_with_its_place(value: str, tmp_path: Path) ->
     assert given.resolution == 32
 
 
-def test_conditions_come_from_the_provenance_of_the_first(tmp_path: Path) -> None:
+def test_conditions_of_measuring_come_from_the_first_files_provenance(tmp_path: Path) -> None:
     write_yaml(replace(SMALL, provenance={"num_classes": 7, "resolution": 48}), tmp_path / "a.yaml")
     networks = read_networks([str(tmp_path / "a.yaml")])
     found = conditions_for(networks, num_classes=None, resolution=None, batch_size=None, precision="fp32")
@@ -214,7 +216,7 @@ def test_conditions_come_from_the_provenance_of_the_first(tmp_path: Path) -> Non
     assert (found.num_classes, found.resolution) == (1000, 224)
 
 
-def test_every_network_must_work_at_the_resolution() -> None:
+def test_resolution_too_small_for_one_of_the_measured_networks_is_refused() -> None:
     assert read_yaml(Architecture, "efficientnet-b0").total_stride == 32
     networks = read_networks(["efficientnetv2-s", "efficientnet-b0"])
     with pytest.raises(ConfigError, match="efficientnetv2-s: images of 16 px are too small"):

@@ -5,18 +5,17 @@ import json
 from pathlib import Path
 
 import pytest
-from block_tables import CLASSES, RESOLUTION, made_up_table, small_space
+from block_tables import CLASSES, RESOLUTION, made_up_table, small_space, space_blocks
 from rich.console import Console
 
 from nas.measuring.measure_table import table_figures, table_request
 from nas.screens.measure_table import table_screen
-from search_spaces.choices.block_cover import space_blocks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
 from trials.timing.block_fit import fit_table
 
 
-def test_a_search_file_says_under_which_conditions(tmp_path: Path) -> None:
+def test_table_of_a_search_file_is_measured_under_its_conditions(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "space: tiny\n"
         "data: {source: digits}\n"
@@ -40,7 +39,7 @@ def test_a_search_file_says_under_which_conditions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar", "small"])
-def test_the_screen_shows_every_stage_and_fits_80_columns(name: str) -> None:
+def test_screen_of_a_block_table_shows_every_stage_in_80_columns(name: str) -> None:
     space = small_space() if name == "small" else read_yaml(SearchSpace, name)
     fit = fit_table(made_up_table(space, factor=1.02))
     figures = table_figures(fit, path=Path("table.json"), seconds=420.0)

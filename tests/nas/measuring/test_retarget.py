@@ -45,7 +45,7 @@ def finished(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_the_best_are_measured_once_and_a_stopped_measurement_goes_on(finished: Path) -> None:
+def test_best_of_a_run_are_measured_once_and_more_are_only_added(finished: Path) -> None:
     seen: list[tuple[int, int]] = []
     first = retarget(finished, top=2, on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(0, 2), (1, 2), (2, 2)]
@@ -59,7 +59,7 @@ def test_the_best_are_measured_once_and_a_stopped_measurement_goes_on(finished: 
     assert kept.step_seconds.tolist() == frame.step_seconds.tolist()
 
 
-def test_rewards_take_the_new_step_times_and_keep_all_else(finished: Path) -> None:
+def test_rewards_on_another_device_change_by_the_step_time_alone(finished: Path) -> None:
     rows = recorded_trials(finished)[:2]
     measured = {
         row["trial_id"]: {"step_time_ratio": 0.5 + i, "timing_flag": None} for i, row in enumerate(rows)
@@ -69,7 +69,7 @@ def test_rewards_take_the_new_step_times_and_keep_all_else(finished: Path) -> No
         assert line["reward"] == pytest.approx(line["reward_before"] * factor)
 
 
-def test_a_network_that_does_not_fit_there_ranks_last_and_has_no_reward(finished: Path) -> None:
+def test_network_that_does_not_fit_on_another_device_ranks_last_without_reward(finished: Path) -> None:
     rows = recorded_trials(finished)[:2]
     measured = {row["trial_id"]: {"step_time_ratio": 1.0, "timing_flag": None} for row in rows}
     measured[rows[0]["trial_id"]] = {"step_time_ratio": None, "timing_flag": "out of memory"}
@@ -87,7 +87,7 @@ def test_export_ranks_by_a_device_that_was_measured(finished: Path) -> None:
         retargeted(finished, "nvidia-h200")
 
 
-def test_the_command_shows_both_and_prints_json(finished: Path) -> None:
+def test_measure_command_on_a_run_shows_both_rewards_and_prints_json(finished: Path) -> None:
     shown = CliRunner().invoke(app, ["measure", "--run", str(finished), "--top", "2"])
     assert shown.exit_code == 0, shown.output
     assert "reward before" in shown.stdout

@@ -64,7 +64,9 @@ def browse(page: Path, width: int, folder: Path, *words: str) -> str:
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_words_neither_overlap_nor_stick_out(report: Path, tmp_path: Path, width: int) -> None:
+def test_words_of_the_report_neither_overlap_nor_stick_out_of_the_page(
+    report: Path, tmp_path: Path, width: int
+) -> None:
     looked = tmp_path / "looked.html"
     looked.write_text(report.read_text().replace("</body>", LOOK))
     dumped = browse(looked, width, tmp_path, "--dump-dom")
@@ -78,7 +80,7 @@ def test_words_neither_overlap_nor_stick_out(report: Path, tmp_path: Path, width
 
 
 @pytest.mark.parametrize(("scheme", "is_dark"), [(0, True), (1, False)])
-def test_it_is_light_or_dark_as_the_reader_prefers(
+def test_report_is_light_or_dark_as_the_reader_prefers(
     report: Path, tmp_path: Path, scheme: int, is_dark: bool
 ) -> None:
     picture = tmp_path / "page.png"

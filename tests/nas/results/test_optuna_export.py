@@ -19,7 +19,7 @@ def run(tmp_path: Path, make_config: MakeConfig) -> Path:
     return folder
 
 
-def test_every_row_is_a_trial_with_its_options_reward_and_curve(run: Path, nas: Nas) -> None:
+def test_exported_study_has_a_trial_with_options_reward_and_curve_for_every_row(run: Path, nas: Nas) -> None:
     code, out, err = nas("export", run, "--optuna", "sqlite:///studies.db")
     assert (code, err) == (0, "")
     assert "as the study mine" in out
@@ -36,7 +36,7 @@ def test_every_row_is_a_trial_with_its_options_reward_and_curve(run: Path, nas: 
     assert "1. kernel_size" in study.best_params or "2. kernel_size" in study.best_params
 
 
-def test_a_study_is_replaced_only_if_asked(run: Path, nas: Nas) -> None:
+def test_optuna_study_is_replaced_only_if_asked(run: Path, nas: Nas) -> None:
     address = "sqlite:///studies.db"
     assert nas("export", run, "--optuna", address)[0] == 0
     code, _, err = nas("export", run, "--optuna", address)
@@ -56,7 +56,7 @@ def test_a_study_is_replaced_only_if_asked(run: Path, nas: Nas) -> None:
         ("sqlite:///text.db", "cannot be used"),
     ],
 )
-def test_an_address_that_cannot_be_used_leaves_nothing(
+def test_unusable_address_of_a_study_is_refused_and_leaves_nothing(
     run: Path, nas: Nas, tmp_path: Path, address: str, words: str
 ) -> None:
     (tmp_path / "text.db").write_text("no database, but text" * 100)
@@ -68,12 +68,12 @@ def test_an_address_that_cannot_be_used_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_run_that_is_none_makes_no_database(nas: Nas, tmp_path: Path) -> None:
+def test_folder_that_is_no_run_makes_no_optuna_database(nas: Nas, tmp_path: Path) -> None:
     assert nas("export", "nowhere", "--optuna", "sqlite:///studies.db")[0] == 2
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_trial_is_no_study(run: Path, nas: Nas) -> None:
+def test_exporting_one_trial_as_a_study_is_refused(run: Path, nas: Nas) -> None:
     code, _, err = nas("export", run, "--optuna", "sqlite:///studies.db", "--trial", 1)
     assert code == 2
     assert "leave out --trial" in err

@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return runs
 
 
-def test_each_run_has_a_line_that_fits_and_the_newest_comes_first(folder: Path) -> None:
+def test_list_of_runs_has_a_line_for_each_in_80_columns(folder: Path) -> None:
     assert holds_runs(folder)
     assert not holds_runs(folder / "first")
     assert not holds_runs(folder / "notes")
@@ -41,7 +41,7 @@ def test_each_run_has_a_line_that_fits_and_the_newest_comes_first(folder: Path) 
     assert "…" in lines[2]
 
 
-def test_the_command_lists_a_folder_and_watches_one_run(
+def test_status_command_lists_a_folder_of_runs_and_watches_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder.parent)

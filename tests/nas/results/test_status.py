@@ -2,12 +2,14 @@
 
 import fcntl
 import io
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +24,7 @@ from test_finalists import lucky
 from test_search import EIGHT
 
 from nas.results.export import exported_row
-from nas.results.status import Spent, run_status, seconds_left
+from nas.results.status import Remaining, run_status, seconds_left
 from nas.screens.status import status_screen, watch
 from nas.search.config import Budget, Finalists, SearchConfig
 from nas.search.search import search
@@ -30,14 +32,14 @@ from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.executors.in_process import in_process
 from trials.log.run_reader import RunLog, read_run
 from trials.log.store import RunStore
-from trials.trial import Event, TrialResult
+from trials.trial import Event, RunTrial, Slot, StartWorker, Trial, TrialResult
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run(config: Any, folder: Path, *, until: int | None = None) -> None:
+def run(config: Any, folder: Path, *, until: int | None = None, start: StartWorker = formula_worker) -> None:
     """A search of formula trials; stopped after that many rows, with more in flight."""
 
     def stop(news: object) -> None:
@@ -46,10 +48,10 @@ def run(config: Any, folder: Path, *, until: int | None = None) -> None:
 
     execute = in_process(device="cpu")
     if until is None:
-        search(config, folder, execute=execute, start=formula_worker)
+        search(config, folder, execute=execute, start=start)
     else:
         with pytest.raises(KeyboardInterrupt):
-            search(config, folder, execute=execute, start=formula_worker, on_event=stop)
+            search(config, folder, execute=execute, start=start, on_event=stop)
 
 
 def shown(figures: dict[str, Any]) -> str:
@@ -58,7 +60,9 @@ def shown(figures: dict[str, Any]) -> str:
     return console.export_text()
 
 
-def test_a_finished_run(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_a_finished_run_counts_its_trials_and_writes_nothing(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     before = contents(folder)
@@ -78,7 +82,7 @@ def test_a_finished_run(make_config: MakeConfig, tmp_path: Path) -> None:
     assert f"nas export {folder}"[:60] in screen.replace("\n", "")
 
 
-def test_a_stopped_run_says_how_to_continue(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_a_stopped_run_says_how_to_continue(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder, until=5)
     figures = run_status(folder)
@@ -88,19 +92,20 @@ def test_a_stopped_run_says_how_to_continue(make_config: MakeConfig, tmp_path: P
     assert "(continues)" in shown(figures)
 
 
-def test_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder, until=4)
     code = (
-        "import sys, time; from pathlib import Path; from trials.log.store import RunStore\n"
-        "with RunStore(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+        "import sys; from pathlib import Path; from trials.log.store import RunStore\n"
+        "with RunStore(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", code, str(folder)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     figures = run_status(folder)
     holder.kill()
-    holder.wait()
+    holder.communicate()
     assert figures["state"] == "running"
     assert figures["driver"].startswith(f"process {holder.pid} on")
     assert run_status(folder)["state"] == "stopped"
@@ -120,12 +125,13 @@ def log_of_ends(*seconds: float, in_flight: int, **columns: Any) -> RunLog:
     return RunLog(trials, asks, (), "somebody", START)
 
 
-def left(log: RunLog, now: float, *, budget: Budget | None = None) -> float | None:
-    budget = budget or Budget(trials=10)
-    return seconds_left(budget, log, Spent("", 4.0, 10.0), START + timedelta(seconds=now))
+def left(log: RunLog, now: float, *, budget: Budget | None = None, repeats: int = 0) -> float | None:
+    """With 6 of 10 left in the budget; of finalists alone if there are repeats."""
+    to_do = Remaining(budget=0.0 if repeats else 6.0, repeats=repeats, repeat_epochs=2)
+    return seconds_left(budget or Budget(trials=10), log, to_do, START + timedelta(seconds=now))
 
 
-def test_the_time_left_goes_by_the_median_pace_of_the_last_trials() -> None:
+def test_time_left_of_a_run_goes_by_the_median_pace_of_its_last_trials() -> None:
     """One worker: a first trial after a long start, then one every 20 s but for a slow one."""
     log = log_of_ends(100, 120, 220, 240, 260, in_flight=1)
     assert left(log, 260) == pytest.approx(6 * 20)
@@ -133,13 +139,13 @@ def test_the_time_left_goes_by_the_median_pace_of_the_last_trials() -> None:
     assert left(log, 1000) == pytest.approx(5 * 20)  # the one under way takes longer, but is one
 
 
-def test_trials_that_end_together_do_not_disturb_the_pace() -> None:
+def test_trials_that_end_together_do_not_disturb_the_time_left() -> None:
     """Two workers in step: two trials every 20 s."""
     log = log_of_ends(20, 20, 40, 40, 60, 60, in_flight=2)
     assert left(log, 60) == pytest.approx(6 * 10)
 
 
-def test_the_time_left_in_other_units_and_when_nothing_is_known() -> None:
+def test_time_left_is_known_for_epochs_and_unknown_without_durations() -> None:
     log = log_of_ends(10, 20, 30, in_flight=1)
     assert left(log, 30, budget=Budget(epochs=10)) == pytest.approx(3 * 10)  # 6 epochs, 2 a trial
     assert left(log, 30, budget=Budget(device_seconds=10)) is None  # no durations in these rows
@@ -148,7 +154,18 @@ def test_the_time_left_in_other_units_and_when_nothing_is_known() -> None:
     assert left(log_of_ends(30, in_flight=1), 30) == pytest.approx(6 * 30)
 
 
-def test_infeasible_trials_and_their_reasons_are_counted(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_the_time_left_includes_the_finalists_repeats() -> None:
+    log = log_of_ends(10, 20, 30, in_flight=1)
+    assert left(log, 30, repeats=4) == pytest.approx(4 * 10)
+    whole = Remaining(budget=6.0, repeats=4, repeat_epochs=2)
+    assert seconds_left(Budget(trials=10), log, whole, START + timedelta(seconds=30)) == pytest.approx(100)
+    longer = Remaining(budget=0.0, repeats=4, repeat_epochs=6)  # trials had a third of a whole training
+    assert seconds_left(Budget(trials=10), log, longer, START + timedelta(seconds=30)) == pytest.approx(120)
+    repeating = log_of_ends(10, 20, 30, in_flight=1, purpose="repeat")  # all that this driver has done
+    assert left(repeating, 30, repeats=2) == pytest.approx(2 * 10)
+
+
+def test_status_counts_infeasible_trials_and_their_reasons(make_config: MakeConfig, tmp_path: Path) -> None:
     def start(slot: object) -> Any:
         def run_trial(trial: Any) -> Any:
             events: list[Event] = [formula_result(trial, accuracy=0.5)]
@@ -164,7 +181,7 @@ def test_infeasible_trials_and_their_reasons_are_counted(make_config: MakeConfig
     assert figures["failure_kind"] == {"over_limit": 6}
 
 
-def test_damaged_parts_are_named_and_left_alone(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_names_damaged_parts_and_leaves_them_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     part = folder / "log" / "trials" / "t00000003.parquet"
@@ -176,7 +193,7 @@ def test_damaged_parts_are_named_and_left_alone(make_config: MakeConfig, tmp_pat
     assert contents(folder) == before
 
 
-def test_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     for name in ("nowhere", "empty", "file"):
@@ -188,7 +205,7 @@ def test_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> N
         run_status(tmp_path / "run")
 
 
-def test_a_run_that_has_only_begun_reads(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_of_a_run_that_has_only_begun_is_shown(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     begun = tmp_path / "begun"
@@ -200,7 +217,7 @@ def test_a_run_that_has_only_begun_reads(make_config: MakeConfig, tmp_path: Path
 
 
 @pytest.mark.parametrize("view", ["older", "missing", "damaged"])
-def test_rows_are_those_of_the_log_whatever_the_view_holds(
+def test_rows_that_status_reads_are_the_logs_whatever_the_view_holds(
     make_config: MakeConfig, tmp_path: Path, view: str
 ) -> None:
     folder = tmp_path / "run"
@@ -218,7 +235,9 @@ def test_rows_are_those_of_the_log_whatever_the_view_holds(
     assert (log.in_flight, log.unreadable, log.asked) == ({}, (), len(trials))
 
 
-def test_a_view_that_is_whole_spares_reading_the_parts(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_status_reads_a_view_that_is_whole_instead_of_the_parts(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     written = (folder / "trials.parquet").stat().st_mtime
@@ -228,20 +247,29 @@ def test_a_view_that_is_whole_spares_reading_the_parts(make_config: MakeConfig, 
     assert run_status(folder)["unreadable"] == []
 
 
-def test_watching_shows_each_look_and_ends_with_the_driver(
-    make_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def letting_go_at_sleep(number: int, handle: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sleeps any more; whoever would for that many times finds the lock let go."""
+    sleeps = itertools.count(1)
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(sleeps) == number and os.close(handle))
+
+
+def test_watching_a_run_shows_each_look_and_ends_with_the_driver(
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder, until=4)
     handle = os.open(folder / "lock", os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    threading.Timer(3.0, os.close, [handle]).start()
+    letting_go_at_sleep(2, handle, monkeypatch)
     watch(folder, Console(), as_json=True)
     states = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
-    assert (states[0], states[-1]) == ("running", "stopped")
+    assert states == ["running", "running", "stopped"]
 
 
-def test_ctrl_c_ends_watching_without_an_error(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_ctrl_c_ends_watching_a_run_without_an_error(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder, until=4)
     with RunStore(folder):
@@ -259,12 +287,14 @@ def test_ctrl_c_ends_watching_without_an_error(make_config: MakeConfig, tmp_path
         assert watching.wait(timeout=300) == 0
 
 
-def test_a_driver_waits_out_who_only_asks(tmp_path: Path, make_config: MakeConfig) -> None:
+def test_driver_waits_until_nobody_asks_for_the_runs_lock(
+    tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "run"
     run(make_config(), folder)
     handle = os.open(folder / "lock", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_SH)
-    threading.Timer(0.06, os.close, [handle]).start()
+    letting_go_at_sleep(1, handle, monkeypatch)
     with RunStore(folder) as store:
         assert len(store.trials) >= 12
 
@@ -295,7 +325,63 @@ def test_a_run_is_finished_when_each_finalist_has_its_repeats(
         assert run_status(folder)["state"] == "stopped"
 
 
-def test_a_larger_budget_has_finalists_of_its_own(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_a_budget_that_was_lowered_leaves_the_finalists_to_come(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    finalists = {"count": 2, "repeats": 2}
+    run(make_config(finalists=finalists), folder, until=7)
+    lowered = make_config(finalists=finalists, budget={"trials": 6})
+    rewrite(folder, lowered)
+    figures = run_status(folder)
+    assert figures["budget"] == {"unit": "trials", "spent": 7, "total": 6}
+    assert (figures["state"], figures["repeats"]) == ("stopped", {"ended": 0, "total": 4})
+    assert "7 trials, more than the budget of 6   0/4 repeats of finalists   7 completed" in " ".join(
+        shown(figures).split("\n")
+    )
+    run(lowered, folder, until=9)
+    figures = run_status(folder)
+    assert (figures["state"], figures["repeats"]["total"]) == ("stopped", 4)
+    assert 0 < figures["repeats"]["ended"] < 4
+    run(lowered, folder)
+    figures = run_status(folder)
+    assert (figures["state"], figures["repeats"]) == ("finished", {"ended": 4, "total": 4})
+    assert "repeats" not in shown(figures)
+
+
+def test_a_running_search_tells_the_time_that_its_finalists_take(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """The seventh of twelve trainings has ended, one every 10 s."""
+
+    def start(slot: Slot) -> RunTrial:
+        inner = formula_worker(slot)
+
+        def run_trial(trial: Trial) -> Iterator[Event]:
+            for event in inner(trial):
+                if isinstance(event, TrialResult):
+                    assert event.times is not None
+                    end = START + timedelta(seconds=10 * (trial.trial_id + 1))
+                    event = replace(event, times=replace(event.times, finished_at=end.isoformat()))
+                yield event
+
+        return run_trial
+
+    folder = tmp_path / "run"
+    config = make_config(finalists={"count": 2, "repeats": 3}, budget={"trials": 6})
+    run(config, folder, until=7, start=start)
+    began = START.timestamp()
+    os.utime(folder / "environment" / "0001.json", (began, began))
+    with RunStore(folder):
+        figures = run_status(folder, now=START + timedelta(seconds=70))
+    assert (figures["state"], figures["repeats"]) == ("running", {"ended": 1, "total": 6})
+    assert figures["seconds_left"] == pytest.approx(5 * 10)
+    assert "6/6 trials   1/6 repeats of finalists" in shown(figures)
+
+
+def test_run_with_a_larger_budget_is_finished_when_its_own_finalists_are(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     one = {"count": 1, "repeats": 1}
     run(make_config(finalists=one), folder)
@@ -310,7 +396,9 @@ def test_a_larger_budget_has_finalists_of_its_own(make_config: MakeConfig, tmp_p
     assert (small["state"], figures["state"]) == ("finished", "finished")
 
 
-def test_finalists_that_a_strategy_recommends_are_counted(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_run_is_finished_when_finalists_that_the_strategy_recommends_are(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = make_config(
         strategy={"name": "predictor", "initial": 8},
         reward={"params": -0.001},  # else what a network costs decides more than luck
@@ -326,7 +414,7 @@ def test_finalists_that_a_strategy_recommends_are_counted(make_config: MakeConfi
     assert run_status(tmp_path / "run")["state"] == "stopped"
 
 
-def test_a_lucky_repeat_is_not_the_best(tmp_path: Path) -> None:
+def test_lucky_repeat_is_not_the_best_trial_in_status(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     rows = write_run(folder, 60)
     lucky_one = next(row for row in rows if row["purpose"] == "repeat")
@@ -340,7 +428,7 @@ def test_a_lucky_repeat_is_not_the_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recommended", [False, True])
-def test_the_best_is_what_the_search_chose(
+def test_best_trial_in_status_is_the_one_that_the_search_chose(
     recommended: bool, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     strategy = {"name": "predictor", "initial": 8} if recommended else {"name": "random_search"}

@@ -144,14 +144,14 @@ def test_large_v2_networks_have_the_published_layers_and_all_channels_but_those_
         assert member.architecture == published
 
 
-def test_what_was_set_by_hand_is_said_for_its_own_base_only() -> None:
+def test_channels_that_were_set_by_hand_are_noted_for_their_own_base_only() -> None:
     own = scaled_quietly(source="efficientnetv2-b0", like=("efficientnetv2-s", "efficientnetv2-l"))
     (note,) = own.notes
     assert "stage 4: 128, not 136; stage 6: 256, not 272" in note
     assert not scaled_quietly(source="efficientnet-b0", like=("efficientnetv2-s",)).notes
 
 
-def test_rounding_may_be_chosen_against_the_published_networks_own() -> None:
+def test_rounding_may_be_chosen_other_than_the_published_networks() -> None:
     like = ("efficientnetv2-b3",)
     by_v2 = scaled_quietly(source="efficientnetv2-b0", like=like).members[0].architecture
     by_v1 = scaled_quietly(source="efficientnetv2-b0", like=like, rounding="v1").members[0].architecture
@@ -178,7 +178,9 @@ def test_factors_on_every_dimension_give_the_published_network() -> None:
         (4, 2.07, 1.46, 392), (5, 2.49, 1.61, 451), (6, 2.99, 1.77, 518),
     ],
 )  # fmt: skip
-def test_the_formula_gives_the_papers_factors(phi: float, depth: float, width: float, pixels: int) -> None:
+def test_compound_scaling_formula_gives_the_papers_factors(
+    phi: float, depth: float, width: float, pixels: int
+) -> None:
     member = by_formula(base_of("efficientnet-b0"), phi, PAPER, Rules(heuristics="v1"))
     assert round(member.coefficients.depth, 2) == depth
     assert round(member.coefficients.width, 2) == width
@@ -186,7 +188,7 @@ def test_the_formula_gives_the_papers_factors(phi: float, depth: float, width: f
     assert PAPER.macs_factor == pytest.approx(1.92027)
 
 
-def test_the_base_is_its_member_at_phi_0() -> None:
+def test_base_of_a_family_is_its_member_at_phi_0() -> None:
     for base in (base_of("efficientnetv2-b0"), base_of("efficientnet-b3"), small_base()):
         assert by_formula(base, 0, PAPER, Rules()).builds_the_same(base)
 
@@ -207,7 +209,7 @@ def test_a_smaller_member_has_fewer_channels_and_smaller_images() -> None:
     assert member.inference_resolution == round(224 / 1.15**2)
 
 
-def test_factors_may_be_overridden_one_by_one() -> None:
+def test_scaling_factors_may_be_overridden_one_by_one() -> None:
     base = base_of("efficientnet-b0")
     deeper = by_formula(base, 1, Formula(alpha=2, beta=1, gamma=1), Rules())
     assert channels_of(deeper.architecture) == channels_of(base.architecture)
@@ -226,7 +228,7 @@ def test_channels_stay_as_they_are_where_only_depth_is_scaled() -> None:
 # ---------------------------------------------------------------------- V2's heuristics
 
 
-def test_inference_is_bounded_and_training_about_a_fifth_smaller() -> None:
+def test_inference_size_is_bounded_and_training_size_about_a_fifth_smaller() -> None:
     base = base_of("efficientnetv2-b0")
     for phi in (1, 2, 3, 4):
         member = by_formula(base, phi, PAPER, Rules())
@@ -246,14 +248,14 @@ def test_training_sizes_are_multiples_that_suit_the_image(inference: int, traini
     assert trained_at(inference) == training
 
 
-def test_a_base_above_the_bound_keeps_its_size() -> None:
+def test_base_with_images_above_the_bound_keeps_their_size() -> None:
     base = base_of("efficientnetv2-xl")
     member = by_formula(base, 1, PAPER, Rules())
     assert (base.inference_resolution, member.inference_resolution) == (512, 512)
     assert member.is_capped
 
 
-def test_stem_and_head_stay_if_asked() -> None:
+def test_stem_and_head_stay_unscaled_if_asked() -> None:
     base = base_of("efficientnetv2-b0")
     fixed = by_formula(base, 3, PAPER, Rules(ends="fixed")).architecture
     free = by_formula(base, 3, PAPER, Rules()).architecture
@@ -262,7 +264,7 @@ def test_stem_and_head_stay_if_asked() -> None:
     assert fixed.stages == free.stages
 
 
-def test_late_layers_are_those_of_v2_m() -> None:
+def test_late_layers_of_scaled_v2_s_are_those_of_v2_m() -> None:
     base = base_of("efficientnetv2-b0")
     depth = Coefficients(depth=2.2)
     plain = by_coefficients(base, depth, Rules()).architecture
@@ -279,7 +281,7 @@ def test_late_layers_fill_a_last_stage_of_stride_1_that_is_there_already() -> No
     assert len(late.stages) == 7
 
 
-def test_late_layers_of_a_network_without_stride() -> None:
+def test_late_layers_of_a_network_without_stride_go_into_an_added_last_stage() -> None:
     stages = tuple(replace(stage, stride=1) for stage in SMALL.stages)
     base = replace(small_base(), architecture=replace(SMALL, stages=stages))
     late = by_coefficients(base, Coefficients(depth=2), Rules(late_layers=True)).architecture
@@ -331,7 +333,7 @@ def test_an_odd_training_resolution_in_a_file_is_refused(value: str, tmp_path: P
         (lambda base: like_published(base, "resnet", Rules()), "there are efficientnet-b0, "),
     ],
 )
-def test_what_cannot_be_scaled_is_said(make: Any, words: str) -> None:
+def test_impossible_scalings_are_refused_with_advice(make: Any, words: str) -> None:
     large = replace(base_of("efficientnetv2-s"), training_resolution=384)
     wide = tuple(replace(stage, channels=1200) for stage in large.architecture.stages)
     base = replace(large, architecture=replace(large.architecture, stages=wide))
@@ -342,7 +344,7 @@ def test_what_cannot_be_scaled_is_said(make: Any, words: str) -> None:
 # ---------------------------------------------------------------------- the grid
 
 
-def test_the_grid_holds_the_papers_choice_and_only_what_doubles_the_macs() -> None:
+def test_grid_of_coefficients_holds_the_papers_and_only_those_that_double_the_macs() -> None:
     formulas = grid_formulas()
     assert PAPER in formulas
     assert all(1.9 <= formula.macs_factor <= 2.1 for formula in formulas)
@@ -359,6 +361,6 @@ def test_grid_members_differ_and_the_nearest_to_doubling_come_first() -> None:
     assert all(member.phi == 1 and member.name.startswith("a") for member in members)
 
 
-def test_the_grid_leaves_out_what_the_bound_holds_back() -> None:
+def test_grid_leaves_out_members_whose_images_reach_the_bound() -> None:
     base = replace(small_base(), inference_resolution=470)
     assert all(member.inference_resolution < CAP for member in grid_members(base, Rules()))

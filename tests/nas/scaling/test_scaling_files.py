@@ -28,7 +28,7 @@ def winner(tmp_path: Path) -> Path:
     return path
 
 
-def test_files_hold_the_members_and_where_they_come_from(winner: Path, tmp_path: Path) -> None:
+def test_files_of_a_family_hold_members_and_provenance(winner: Path, tmp_path: Path) -> None:
     request = Request(source=str(winner), phis=(2, -0.5), like=("efficientnet-b3",))
     result, files = scale_into(tmp_path / "a" / "family", request, force=False, console=QUIET)
     names = ["winner-phi-0.5.yaml", "winner-phi2.yaml", "winner-like-efficientnet-b3.yaml"]
@@ -60,7 +60,9 @@ def test_a_written_member_can_be_scaled_again(winner: Path, tmp_path: Path) -> N
     assert again.num_classes == 10
 
 
-def test_families_lie_side_by_side_and_nothing_is_replaced_unasked(winner: Path, tmp_path: Path) -> None:
+def test_files_of_two_families_lie_side_by_side_and_none_is_replaced_unasked(
+    winner: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "family"
     first = Request(source=str(winner), phis=(1, 2))
     scale_into(folder, first, force=False, console=QUIET)
@@ -84,7 +86,7 @@ def test_the_picture_is_a_png_of_some_size(winner: Path, tmp_path: Path) -> None
     assert len(colours) > 50
 
 
-def test_the_screen_fits_80_columns(winner: Path) -> None:
+def test_screen_of_a_family_fits_80_columns(winner: Path) -> None:
     like = tuple(name for name in PUBLISHED if PUBLISHED[name].width)
     result = scaled_quietly(source="efficientnetv2-b0", like=like, phis=(-1, 2.123456, 8))
     text = screen_of(result, [])
@@ -98,7 +100,7 @@ def test_the_screen_fits_80_columns(winner: Path) -> None:
     assert "more; -o FOLDER writes all of them" in grid
 
 
-def test_figures_are_one_json_object(winner: Path) -> None:
+def test_figures_of_a_family_are_one_json_object(winner: Path) -> None:
     result = scaled_quietly(source=str(winner), phis=(1, 1, 2))
     figures = json.loads(json.dumps(family_figures(result, [])))
     assert [member["name"] for member in figures["members"]] == ["phi1", "phi2"]
@@ -107,7 +109,7 @@ def test_figures_are_one_json_object(winner: Path) -> None:
     assert figures["members"][0]["step_seconds"] is None
 
 
-def test_nothing_asked_for_is_said(winner: Path) -> None:
+def test_scaling_without_members_or_of_a_space_is_refused(winner: Path) -> None:
     with pytest.raises(ConfigError, match="say which members: --phi 1"):
         scaled_quietly(source=str(winner))
     with pytest.raises(ConfigError, match="this is a space; nas scale takes an architecture"):
@@ -118,7 +120,7 @@ def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-def test_the_command_scales_shows_and_writes(winner: Path, tmp_path: Path) -> None:
+def test_scale_command_shows_and_writes_a_family(winner: Path, tmp_path: Path) -> None:
     folder = tmp_path / "family"
     done = nas("scale", winner, "--phi", 1, "--phi", -1, "--params", "40e3", "-o", folder, "--json")
     assert done.returncode == 0, done.stderr
@@ -130,7 +132,7 @@ def test_the_command_scales_shows_and_writes(winner: Path, tmp_path: Path) -> No
     assert within["binds"] == ["params"]
 
 
-def test_the_permitted_options_of_scale() -> None:
+def test_scale_command_has_the_permitted_options_and_no_others() -> None:
     """Factors, budgets and rules; a new flag needs a reason and a line here."""
     lines = nas("scale", "--help").stdout.split("Options:")[1].splitlines()
     words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()

@@ -68,7 +68,7 @@ def next_larger(member: Member, formula: Formula = PAPER) -> Member:
 
 @pytest.mark.parametrize("quantity", ["params", "macs"])
 @pytest.mark.parametrize("share", [0.6, 1.0, 1.7, 3.1])
-def test_the_member_is_the_largest_within_the_budget(quantity: str, share: float) -> None:
+def test_solver_finds_the_largest_member_within_the_budget(quantity: str, share: float) -> None:
     limit = share * getattr(BASE, quantity)
     found = solved(Budget(**{quantity: limit}))
     assert getattr(found.member, quantity) <= limit
@@ -83,7 +83,7 @@ def test_the_tighter_of_two_limits_binds() -> None:
     assert solved(replace(tight, params=50.0 * BASE.params, macs=1.5 * BASE.macs)).binds == ("macs",)
 
 
-def test_a_budget_of_exactly_a_member_gives_that_member() -> None:
+def test_budget_of_exactly_a_members_macs_gives_that_member() -> None:
     target = by_formula(BASE, 1.5, PAPER, RULES)
     assert solved(Budget(macs=target.macs)).member.macs == target.macs
 
@@ -95,21 +95,21 @@ def test_phi_has_no_more_decimals_than_its_member_needs() -> None:
     assert found.name == f"phi{found.phi:g}"
 
 
-def test_only_what_the_formula_scales_is_scaled() -> None:
+def test_solver_scales_only_what_the_formula_scales() -> None:
     found = solved(Budget(macs=3 * BASE.macs), formula=Formula(alpha=2, beta=1, gamma=1)).member
     assert found.inference_resolution == BASE.inference_resolution
     assert found.architecture.stem_channels == BASE.architecture.stem_channels
     assert found.layers > BASE.layers
 
 
-def test_a_budget_that_nothing_meets_says_what_the_smallest_has() -> None:
+def test_budget_that_no_member_meets_says_what_the_smallest_has() -> None:
     with pytest.raises(ConfigError, match=r"--params 100: no member .* smallest \(phi -.* has .* parameters"):
         solved(Budget(params=100))
     with pytest.raises(ConfigError, match=r"--step-time-ratio 0.001: no member"):
         solved(Budget(step_time_ratio=1e-3), Clock())
 
 
-def test_a_budget_that_nothing_exceeds_gives_the_largest_there_is() -> None:
+def test_budget_that_no_member_exceeds_gives_the_largest_there_is() -> None:
     found = solved(Budget(params=1e15))
     assert found.binds == ()
     assert found.member.params > 50 * BASE.params
@@ -139,7 +139,7 @@ def test_step_times_proportional_to_macs_need_three_measurements() -> None:
 
 @pytest.mark.parametrize("power", [0.4, 0.7, 1.3])
 @pytest.mark.parametrize("ratio", [0.8, 2.0, 4.0])
-def test_other_step_times_are_found_by_measuring_more(power: float, ratio: float) -> None:
+def test_step_times_not_proportional_to_macs_need_a_few_measurements_more(power: float, ratio: float) -> None:
     clock = Clock(lambda macs: 0.3 + (macs / BASE.training_macs) ** power)
     found = solved(Budget(step_time_ratio=ratio), clock)
     assert found.step is not None
@@ -149,7 +149,7 @@ def test_other_step_times_are_found_by_measuring_more(power: float, ratio: float
     assert len(clock.calls) <= 1 + MAX_MEASUREMENTS + 1
 
 
-def test_the_final_member_is_always_measured_itself() -> None:
+def test_member_that_the_solver_returns_was_measured_itself() -> None:
     clock = Clock(lambda macs: 1e-9 * macs**1.1)
     found = solved(Budget(step_time_ratio=3, params=1e9), clock)
     assert any(call.builds_the_same(found.member) for call in clock.calls)
@@ -162,7 +162,7 @@ def test_a_counted_limit_may_bind_where_step_times_are_measured() -> None:
     assert found.step is not None
 
 
-def test_larger_members_that_are_faster_are_said_and_not_trusted() -> None:
+def test_larger_members_with_shorter_step_times_are_noted_and_not_trusted() -> None:
     small, large = (by_formula(BASE, phi, PAPER, RULES) for phi in (1, 2))
     ratios = {"base": 1.0, "phi1": 2.5, "phi2": 2.0}
     table = StepTable(BASE, lambda member: Step(seconds=ratios[member.name], ratio=ratios[member.name]))
@@ -174,7 +174,7 @@ def test_larger_members_that_are_faster_are_said_and_not_trusted() -> None:
     assert "do not grow with size between phi1 (2.50x) and phi2 (2.00x)" in note
 
 
-def test_predictions_pass_through_what_was_measured_and_never_fall() -> None:
+def test_predicted_step_times_pass_through_measured_ones_and_never_fall() -> None:
     table = StepTable(BASE, Clock(lambda macs: 0.5 + macs / BASE.training_macs))
     members = [by_formula(BASE, phi / 2, PAPER, RULES) for phi in range(-3, 7)]
     for member in members[::4]:
@@ -185,7 +185,7 @@ def test_predictions_pass_through_what_was_measured_and_never_fall() -> None:
         assert table.predicted_ratio(member) == pytest.approx(table.of(member).ratio)
 
 
-def test_hours_are_steps_times_their_seconds() -> None:
+def test_hours_of_a_budget_are_steps_times_their_seconds() -> None:
     training = Training(epochs=10, images=1001, batch_size=100)
     assert training.hours(3.6) == pytest.approx(10 * 11 * 3.6 / 3600)
     clock = Clock()
@@ -202,7 +202,7 @@ def test_hours_are_steps_times_their_seconds() -> None:
 # ---------------------------------------------------------------------- what is asked
 
 
-def test_one_limit_may_have_several_values() -> None:
+def test_one_limit_of_a_budget_may_have_several_values() -> None:
     found = budgets_of({"params": [1e6, 2e6], "macs": [5e6]}, epochs=None, images=None)
     assert found == (Budget(params=1e6, macs=5e6), Budget(params=2e6, macs=5e6))
     assert budgets_of({"params": None}, epochs=None, images=None) == ()

@@ -19,7 +19,7 @@ def row(trial_id: int, **changes: Any) -> dict[str, Any]:
     return {"trial_id": trial_id, **values, "params": 14_358_406, "reward": 0.5, "epochs": 10, **changes}
 
 
-def test_a_line_per_trial_fits_80_columns_and_marks_the_best() -> None:
+def test_line_per_trial_fits_80_columns_and_marks_the_best_so_far() -> None:
     out = io.StringIO()
     view = LiveView(Console(file=out, width=80), Budget(trials=9))
     with view:
@@ -36,7 +36,7 @@ def test_a_line_per_trial_fits_80_columns_and_marks_the_best() -> None:
     assert "14.4 M params" in lines[1]
 
 
-def test_the_screen_shows_budget_best_and_workers() -> None:
+def test_live_screen_shows_budget_best_and_workers() -> None:
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True)
     view = LiveView(console, Budget(trials=4))
@@ -57,18 +57,18 @@ def test_the_screen_shows_budget_best_and_workers() -> None:
 @pytest.mark.parametrize(
     ("number", "text"), [(999, "999"), (27_166, "27.2 k"), (4_283_096, "4.28 M"), (215_147_800, "215 M")]
 )
-def test_counts_to_three_figures(number: int, text: str) -> None:
+def test_large_counts_are_shown_with_three_figures(number: int, text: str) -> None:
     assert short_count(number) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12_000, "3 h 20 min"), (7_199, "2 h 0 min")]
 )
-def test_durations_as_a_person_says_them(seconds: float, text: str) -> None:
+def test_durations_are_shown_in_seconds_minutes_and_hours(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_a_line_of_blocks_goes_from_the_lowest_to_the_highest_and_ends_with_the_last() -> None:
+def test_sparkline_goes_from_the_lowest_to_the_highest_value_and_ends_with_the_last() -> None:
     assert sparkline([], width=8) == ""
     assert sparkline([0.3], width=8) == "▁"
     assert sparkline([0.1, 0.1, 0.5, 0.8], width=8) == "▁▁▅█"
@@ -91,7 +91,7 @@ def test_devices_are_busy_while_their_trials_neither_wait_nor_have_ended() -> No
     assert use.share == pytest.approx(30 / 80)
 
 
-def test_the_screen_shows_the_curve_and_fits_80_columns() -> None:
+def test_live_screen_shows_the_curve_of_rewards_in_80_columns() -> None:
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, color_system=None)
     view = LiveView(console, Budget(trials=1000))
@@ -103,7 +103,7 @@ def test_the_screen_shows_the_curve_and_fits_80_columns() -> None:
     assert {"▁", "█"} <= set(curve)
 
 
-def test_many_workers_are_counted_by_what_they_do() -> None:
+def test_live_screen_counts_many_workers_by_what_they_do() -> None:
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, color_system=None)
     view = LiveView(console, Budget(trials=1000))

@@ -31,7 +31,7 @@ def audited(run: Path, *, trials: int = 5, epochs: int = 8, start: Any = formula
     return audit(plan, execute=in_process(device="cpu"), start=start)
 
 
-def test_the_sample_spans_all_rewards_and_holds_the_best() -> None:
+def test_audit_sample_spans_all_rewards_and_holds_the_best() -> None:
     rows = [{"reward": i / 100, "trial_id": i} for i in range(100)]
     sample = stratified(rows, 10, seed=0)
     rewards = [row["reward"] for row in sample]
@@ -60,7 +60,9 @@ def test_audits_are_longer_trainings_apart_from_the_run(make_config: MakeConfig,
     assert run_status(run / "audit")["status"] == {"completed": 5}
 
 
-def test_more_are_added_and_a_stopped_audit_goes_on(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_stopped_audit_goes_on_and_a_larger_one_only_adds_trainings(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     run = searched(make_config(), tmp_path / "run")
 
     def stopping(slot: Slot) -> RunTrial:
@@ -85,7 +87,7 @@ def test_more_are_added_and_a_stopped_audit_goes_on(make_config: MakeConfig, tmp
     assert len(plan_audit(run, trials=7, epochs=8).sample) == 0
 
 
-def test_a_lost_worker_is_tried_again_and_a_crash_is_recorded(
+def test_audit_repeats_the_training_of_a_lost_worker_and_records_a_crash(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     run = searched(make_config(), tmp_path / "run")
@@ -114,7 +116,7 @@ def test_a_lost_worker_is_tried_again_and_a_crash_is_recorded(
     assert sum(isinstance(item, AuditTrained) for item in news) == 5
 
 
-def test_what_cannot_be_audited_is_refused_and_leaves_nothing(
+def test_impossible_audits_are_refused_and_leave_nothing_behind(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     run = searched(make_config(), tmp_path / "run")
@@ -136,7 +138,9 @@ def test_what_cannot_be_audited_is_refused_and_leaves_nothing(
         plan_audit(run, trials=5, epochs=9)
 
 
-def test_the_screen_fits_and_says_how_sure_it_is(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_audit_screen_fits_80_columns_and_has_the_interval_of_tau(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     run = searched(make_config(), tmp_path / "run")
     figures = audit_figures(Path("runs/flowers"), audited(run, trials=8))
     assert figures["architectures"] == 8

@@ -32,7 +32,7 @@ def test_a_trial_that_cannot_reach_the_reward_is_stopped_before_it_trains() -> N
     assert measured.accuracy == 0.9
 
 
-def test_a_trial_that_may_still_reach_it_trains_as_if_nobody_had_asked() -> None:
+def test_trial_that_may_still_reach_the_reward_trains_as_without_a_bound() -> None:
     plain, _ = run(make_trial(architecture=SMALL))
     stop = StopBelow(reward=0.5, max_accuracy=1.0, terms=TERMS)
     ends, result = run(replace(make_trial(architecture=SMALL), stop_below=stop))
@@ -55,7 +55,7 @@ def stopping_search(make_config: MakeConfig, tmp_path: Path) -> SearchResult:
     return search(config, tmp_path / "run", execute=in_process(device="cpu"))
 
 
-def test_stopped_rows_count_hold_their_bound_and_are_never_the_best(stopping_search: SearchResult) -> None:
+def test_stopped_trials_count_have_their_bound_as_reward_and_never_win(stopping_search: SearchResult) -> None:
     stopped = [row for row in stopping_search.rows if row["status"] == "stopped"]
     assert stopped
     assert len(stopping_search.rows) == 6 + len(repeats_of(stopping_search))

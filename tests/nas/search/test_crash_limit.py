@@ -35,7 +35,9 @@ def told(story: Story, config: SearchConfig) -> list[str | None]:
         ("..........a...a...a.a.a", "5 of the last 20 trials crashed alike"),
     ],
 )
-def test_the_last_crash_of_these_stops(story: Story, said: str, make_config: MakeConfig) -> None:
+def test_search_stops_at_crashes_in_a_row_or_of_one_kind(
+    story: Story, said: str, make_config: MakeConfig
+) -> None:
     *before, last = told(story, make_config())
     assert before == [None] * len(before)
     assert last == said
@@ -50,5 +52,5 @@ def test_the_last_crash_of_these_stops(story: Story, said: str, make_config: Mak
         "....aa.a",  # three alike, but after the first five
     ],
 )
-def test_these_are_accidents(story: Story, make_config: MakeConfig) -> None:
+def test_few_or_unlike_crashes_do_not_stop_a_search(story: Story, make_config: MakeConfig) -> None:
     assert told(story, make_config()) == [None] * len(story)

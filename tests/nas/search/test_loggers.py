@@ -39,7 +39,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     return told
 
 
-def test_every_trial_is_logged_once(
+def test_every_trial_is_logged_once_to_each_service(
     make_config: MakeConfig, tmp_path: Path, services: dict[str, list[Any]]
 ) -> None:
     names = ["tensorboard", "mlflow", "wandb"]
@@ -69,7 +69,7 @@ def row(trial_id: int, **changes: Any) -> dict[str, Any]:
     return {"trial_id": trial_id, **values, **changes}
 
 
-def test_a_continued_run_goes_on_from_its_best_and_only_what_may_win_is_compared(
+def test_logged_best_reward_goes_on_in_a_continued_run_and_skips_repeats(
     tmp_path: Path, services: dict[str, list[Any]]
 ) -> None:
     with Loggers(["wandb"], tmp_path / "run", {}) as loggers:
@@ -85,7 +85,9 @@ def test_a_continued_run_goes_on_from_its_best_and_only_what_may_win_is_compared
     assert [values["best_reward"] for _, values in services["wandb"]] == [0.7, 0.7, 0.7, 0.8]
 
 
-def test_epochs_of_a_training_are_logged(tmp_path: Path, services: dict[str, list[Any]]) -> None:
+def test_epochs_of_a_training_are_logged_without_numbers_that_are_none(
+    tmp_path: Path, services: dict[str, list[Any]]
+) -> None:
     row = dict.fromkeys(EPOCH_SCALARS, 0.5) | {"epoch": 3, "train_loss": float("nan")}
     with Loggers(["wandb"], tmp_path, {}) as loggers:
         loggers.show(EpochDone(row))

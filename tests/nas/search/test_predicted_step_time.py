@@ -24,7 +24,7 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
 from trials.executors.in_process import in_process
 from trials.log.rows import architecture_from_json
-from trials.timing.block_fit import predictor
+from trials.timing.block_fit import fit_table
 from trials.timing.block_table import BlockTable, read_table, write_table
 from trials.trial import (
     Event,
@@ -71,12 +71,12 @@ def predicting_worker(slot: Slot) -> RunTrial:
     return run_trial
 
 
-def test_predictions_stand_for_measurements(
+def test_rows_of_a_predicted_search_have_predicted_step_times(
     table: BlockTable, table_file: Path, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = make_config(recipe=RECIPE, step_time="predicted", step_time_table=str(table_file))
     result = run(config, tmp_path / "run", predicting_worker)
-    predict = predictor(table)
+    predict = fit_table(table).predict
     for row in result.rows:
         ratio, error = predict(architecture_from_json(row["architecture"]))
         assert row["timing_source"] == "predicted"
@@ -90,7 +90,7 @@ def test_predictions_stand_for_measurements(
     assert result.prediction_error is None
 
 
-def test_a_run_keeps_its_table_and_continues_without_the_file(
+def test_run_keeps_its_block_table_and_continues_without_the_file(
     table: BlockTable, table_file: Path, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = make_config(recipe=RECIPE, step_time_table=str(table_file), budget={"trials": 5})
@@ -107,7 +107,7 @@ def test_a_run_keeps_its_table_and_continues_without_the_file(
 def test_the_limit_on_step_time_holds_before_training(
     table: BlockTable, table_file: Path, make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    predict = predictor(table)
+    predict = fit_table(table).predict
     rng = np.random.default_rng(0)
     choices = TINY.choice_space()
     limit = float(np.median([predict(TINY.decode(choices.sample(rng)))[0] for _ in range(50)]))
@@ -123,7 +123,7 @@ def test_the_limit_on_step_time_holds_before_training(
     assert len(result.rows) >= 20
 
 
-def test_where_trials_measure_only_what_is_surely_too_slow_is_left_out(
+def test_measuring_search_leaves_out_only_what_is_surely_too_slow(
     table: BlockTable, table_file: Path, make_config: MakeConfig
 ) -> None:
     given = {"recipe": RECIPE, "step_time_table": str(table_file)}
@@ -134,7 +134,7 @@ def test_where_trials_measure_only_what_is_surely_too_slow_is_left_out(
     assert measured is not None
     assert predicted is not None
     architecture = TINY.decode(TINY.largest())
-    ratio, error = predictor(table)(architecture)
+    ratio, error = fit_table(table).predict(architecture)
     assert error > 0
     assert predicted.estimate(architecture) == (ratio, ratio)
     assert measured.estimate(architecture) == (ratio, pytest.approx(ratio - 2 * error))
@@ -144,7 +144,7 @@ def test_where_trials_measure_only_what_is_surely_too_slow_is_left_out(
     assert set(space.known(TINY.largest())) == {"params", "macs", "step_time"}
 
 
-def test_the_error_against_measured_networks_is_told(
+def test_search_tells_how_far_predictions_are_from_measurements(
     table_file: Path, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = make_config(recipe=RECIPE, step_time_table=str(table_file))
@@ -160,7 +160,7 @@ def test_the_error_against_measured_networks_is_told(
     assert figures["predicted_step_time_tau"] is None  # what is equal has no order
 
 
-def test_a_limit_that_nothing_meets_is_refused_before_the_run(
+def test_step_time_limit_that_nothing_meets_is_refused_before_the_run(
     table_file: Path, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = make_config(
@@ -183,7 +183,7 @@ def test_a_limit_that_nothing_meets_is_refused_before_the_run(
         ({"space": "cifar"}, "space_id: the table has"),
     ],
 )
-def test_a_table_of_other_conditions_is_refused_before_the_run(
+def test_search_by_a_block_table_of_other_conditions_is_refused(
     change: dict, told: str, table_file: Path, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = make_config(**{"recipe": RECIPE, "step_time_table": str(table_file), **change})
@@ -194,7 +194,7 @@ def test_a_table_of_other_conditions_is_refused_before_the_run(
     assert not (tmp_path / "run").exists()
 
 
-def test_another_device_is_refused_only_where_trials_measure(
+def test_block_table_of_another_device_is_refused_only_where_trials_measure(
     table_file: Path, make_config: MakeConfig
 ) -> None:
     given = {"recipe": {**RECIPE, "precision": "fp32"}, "step_time_table": str(table_file)}
@@ -204,13 +204,15 @@ def test_another_device_is_refused_only_where_trials_measure(
     assert open_prediction(config, None, num_classes=CLASSES, on_this_device=True) is not None
 
 
-def test_predicting_needs_a_table(make_config: MakeConfig) -> None:
+def test_predicted_step_times_without_a_block_table_are_refused(make_config: MakeConfig) -> None:
     with pytest.raises(ConfigError, match="step_time is predicted, but there is no step_time_table"):
         make_config(step_time="predicted")
 
 
 @pytest.mark.nightly
-def test_a_table_is_built_and_a_search_takes_it(tmp_path: Path, as_a_worker: None) -> None:
+def test_measured_block_table_predicts_within_2_percent_and_a_search_takes_it(
+    tmp_path: Path, as_a_worker: None
+) -> None:
     """The tiny space through the command's own function; a convolution takes seconds by its weights."""
     search = (
         "{space: tiny, data: {source: digits}, strategy: random_search, reward: {}, budget: {trials: 20}, "

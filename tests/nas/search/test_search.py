@@ -40,7 +40,9 @@ def run(config: Any, folder: Path, start: Any = formula_worker) -> SearchResult:
     return search(config, folder, execute=in_process(device="cpu"), start=start)
 
 
-def test_budget_counts_trials_and_the_baseline_comes_first(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_search_spends_its_budget_of_trials_and_begins_with_the_baseline(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     result = run(make_config(), tmp_path / "run")
     counted = [row for row in result.rows if row["status"] == "completed"]
     assert len(counted) == 12
@@ -174,7 +176,7 @@ def test_a_trial_that_always_loses_its_worker_crashes_and_is_replaced(
     assert sum(row["status"] == "completed" for row in result.rows) == 12
 
 
-def test_a_bug_stops_the_search_with_its_words_and_the_run_continues(
+def test_bug_stops_the_search_with_its_words_and_the_run_can_be_continued(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -207,14 +209,16 @@ def test_a_search_ends_when_the_space_runs_out(make_config: MakeConfig, tmp_path
     assert len({row["architecture_id"] for row in result.rows if row["status"] == "completed"}) == 8
 
 
-def test_a_foreign_folder_is_refused_and_left_alone(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_search_refuses_a_foreign_folder_and_leaves_it_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear all")
     with pytest.raises(ConfigError, match=str(tmp_path)):
         run(make_config(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_a_run_that_could_not_begin_leaves_nothing_behind(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_search_whose_workers_do_not_start_leaves_no_run_behind(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     def no_workers(slot: Slot) -> RunTrial:
         raise Stop
 

@@ -24,8 +24,8 @@ from analysis.frame import read_trials
 from nas.results.verify import verify_run
 from nas.search.search import SearchResult, search
 from nas.search.strategy_guard import SearchFailedError
-from nas.strategies.random_search import RandomSearch
-from nas.strategies.strategy import STRATEGIES
+from nas.strategies.random_search import RandomSearch, RandomSearchSettings
+from nas.strategies.table import STRATEGIES
 from trials.executors.simulated import simulated
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.durable_files import DurableFiles
@@ -43,7 +43,7 @@ def run(config: Any, folder: Path, start: Any = formula_worker, **options: Any) 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_lets_the_trial_in_flight_end_and_says_how_to_continue(
+def test_signal_lets_the_trial_in_flight_end_and_says_how_to_continue(
     tmp_path: Path, number: int, code: int
 ) -> None:
     process = driver(tmp_path / "run", trials=12, free=2)
@@ -99,7 +99,7 @@ def survive_kills(folder: Path, *, trials: int, kills: int, rng: random.Random) 
     assert verify_run(folder).faults == ()
 
 
-def test_a_killed_driver_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_search_whose_driver_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     survive_kills(tmp_path / "run", trials=24, kills=1, rng=random.Random(3))
     kept = run(config_of(24), tmp_path / "run", open_run=partial(RunStore, segment_size=4))
     assert identity(kept) == identity(run(config_of(24), tmp_path / "whole"))
@@ -114,7 +114,7 @@ def test_a_driver_survives_a_hundred_kills(tmp_path: Path) -> None:
     assert sum(row["status"] == "completed" for row in kept.rows) == 900
 
 
-def test_readers_in_a_loop_never_see_half_a_row(tmp_path: Path) -> None:
+def test_readers_of_a_runs_view_never_see_half_a_row(tmp_path: Path) -> None:
     """Of a file that they are given open; by its path all four open it twice, and may meet two versions."""
     import duckdb
     import polars
@@ -152,7 +152,7 @@ def test_readers_in_a_loop_never_see_half_a_row(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- clocks
 
 
-def test_a_clock_that_jumps_disturbs_no_order(
+def test_clock_that_jumps_changes_no_order_of_a_search(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = time.time_ns
@@ -189,7 +189,7 @@ def a_write(make_config: MakeConfig, tmp_path: Path) -> int:
     return writes[len(writes) // 2]
 
 
-def test_a_full_disk_is_waited_out_with_a_message(
+def test_search_waits_for_space_on_a_full_disk_with_a_message(
     make_config: MakeConfig, tmp_path: Path, a_write: int
 ) -> None:
     said: list[str] = []
@@ -215,7 +215,9 @@ def test_a_disk_that_stays_full_stops_the_search_which_continues(
     assert identity(run(make_config(), folder)) == identity(run(make_config(), tmp_path / "whole"))
 
 
-def test_a_stop_ends_the_wait_for_a_full_disk(make_config: MakeConfig, tmp_path: Path, a_write: int) -> None:
+def test_stopping_a_search_ends_its_wait_for_a_full_disk(
+    make_config: MakeConfig, tmp_path: Path, a_write: int
+) -> None:
     clock = Clock()
     patience = Patience(seconds=600, clock=clock, sleep=clock.sleep, give_up=lambda: clock.now >= 10)
     fault = Fault(a_write, errno.ENOSPC, forever=True)
@@ -231,8 +233,10 @@ def strategy_at_fault(place: str, trial_id: int) -> Any:
     """A strategy whose method `place` is at fault at that trial."""
 
     class AtFault:
-        def __init__(self, space: Any, seed: int, *, epochs: int) -> None:
-            self.inner = RandomSearch(space, seed, epochs=epochs)
+        Settings = RandomSearchSettings
+
+        def __init__(self, space: Any, seed: int, *, epochs: int, settings: RandomSearchSettings) -> None:
+            self.inner = RandomSearch(space, seed, epochs=epochs, settings=settings)
 
         def ask(self, number: int) -> Ask:
             ask = self.inner.ask(number)
@@ -280,6 +284,7 @@ def test_a_strategy_at_fault_stops_the_search_and_nothing_is_trained_again(
             run(config, tmp_path / "run", start)
     assert trained == list(range(6 if place == "told" else 5))
     monkeypatch.setitem(STRATEGIES, "at_fault", strategy_at_fault("nowhere", 5))
+    config = make_config(strategy="at_fault")
     assert len(run(config, tmp_path / "run", start).rows) == 12
     assert trained == list(range(12))
 

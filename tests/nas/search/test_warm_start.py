@@ -18,7 +18,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 
 
-def test_a_strategy_learns_earlier_rows_and_nothing_else_counts_them(
+def test_warm_started_strategy_learns_earlier_rows_that_no_budget_counts(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     run(make_config(), tmp_path / "earlier")
@@ -72,7 +72,7 @@ def test_a_damaged_copy_of_the_earlier_rows_is_refused_and_removed_is_made_again
         ({"timing": {"batch_size": 32}}, "timing.batch_size"),
     ],
 )
-def test_rows_of_other_conditions_are_refused_and_nothing_is_left(
+def test_warm_start_from_rows_of_other_conditions_is_refused_and_leaves_nothing(
     make_config: MakeConfig, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     run(make_config(), tmp_path / "earlier")
@@ -95,7 +95,7 @@ def test_a_warm_start_from_no_run_is_refused(make_config: MakeConfig, tmp_path: 
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=30))
-def test_the_front_is_what_nobody_dominates(points: list[tuple[int, int, int]]) -> None:
+def test_exported_front_is_what_no_other_trial_dominates(points: list[tuple[int, int, int]]) -> None:
     import numpy as np
 
     array = np.array(points, dtype=float)
@@ -107,7 +107,7 @@ def test_the_front_is_what_nobody_dominates(points: list[tuple[int, int, int]]) 
         assert (i in front) == (not dominated and points.index(point) == i)
 
 
-def test_the_front_is_exported_as_files(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_pareto_front_is_exported_as_files(make_config: MakeConfig, tmp_path: Path) -> None:
     result = run(make_config(budget={"trials": 30}), tmp_path / "run")
     front = pareto_front(result.rows)
     accuracies = [row["accuracy"] for row in front]

@@ -55,7 +55,7 @@ def table(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------------- reading tables
 
 
-def test_columns_are_found_by_their_names_and_values_become_indices(tmp_path: Path) -> None:
+def test_columns_of_a_table_are_found_by_name_and_values_become_indices(tmp_path: Path) -> None:
     rows = {"op1": ["b", "a", "a"], "op2": [7, 5, 7], "op10": [True, True, False]}
     path = write(
         tmp_path / "t.parquet",
@@ -80,7 +80,7 @@ def test_columns_are_found_by_their_names_and_values_become_indices(tmp_path: Pa
     assert table.accuracies.tolist() == [pytest.approx([0.9, 0.8, 0.7])]
 
 
-def test_choices_may_be_one_column_of_lists(tmp_path: Path) -> None:
+def test_choices_of_a_table_may_be_one_column_of_lists(tmp_path: Path) -> None:
     columns = columns_of(layer0=None, layer1=None, layer2=None)
     rows = [list(row) for row in product(range(3), repeat=3)]
     listed = read_table(write(tmp_path / "a.parquet", **columns, choices=rows), named={})
@@ -89,7 +89,7 @@ def test_choices_may_be_one_column_of_lists(tmp_path: Path) -> None:
     assert (listed.choices, listed.options) == (plain.choices, plain.options)
 
 
-def test_outcomes_are_the_rows_and_rewards_the_formula_of_ratios_to_medians(table: Path) -> None:
+def test_outcomes_of_a_table_are_its_rows_with_rewards_by_ratios_to_medians(table: Path) -> None:
     read = read_table(table, named={})
     known = known_outcomes(read, PAPER)
     seconds, params = read.quantities["seconds"], read.quantities["params"]
@@ -114,7 +114,7 @@ def test_a_reference_row_multiplies_all_rewards_by_one_constant(table: Path) -> 
     assert factors == pytest.approx([factors[0]] * 27)
 
 
-def test_of_several_runs_a_trial_draws_one_and_their_mean_judges(tmp_path: Path) -> None:
+def test_trial_of_a_table_draws_one_of_several_runs_and_is_judged_by_their_mean(tmp_path: Path) -> None:
     base = np.array(columns_of()["accuracy"])
     path = write(
         tmp_path / "t.parquet", **columns_of(accuracy=None), acc_0=base, acc_1=base + 0.01, acc_2=base - 0.04
@@ -131,7 +131,7 @@ def test_of_several_runs_a_trial_draws_one_and_their_mean_judges(tmp_path: Path)
     assert one.judged(choices) == pytest.approx(base[5])
 
 
-def test_an_incomplete_table_is_a_space_of_its_rows(tmp_path: Path) -> None:
+def test_incomplete_table_is_a_space_of_its_rows(tmp_path: Path) -> None:
     columns = {name: values[:10] for name, values in columns_of().items()}
     known = known_outcomes(read_table(write(tmp_path / "t.parquet", **columns), named={}), PAPER)
     assert known.space.size == 10
@@ -141,7 +141,9 @@ def test_an_incomplete_table_is_a_space_of_its_rows(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- the command on tables
 
 
-def test_strategies_are_compared_and_drawn(nas: Nas, table: Path, tmp_path: Path) -> None:
+def test_simulate_command_compares_strategies_and_draws_their_curves(
+    nas: Nas, table: Path, tmp_path: Path
+) -> None:
     code, out, err = nas("simulate", table, "--seeds", 5, "--workers", 3)
     assert code == 0, err
     assert "random_search" in out
@@ -152,7 +154,9 @@ def test_strategies_are_compared_and_drawn(nas: Nas, table: Path, tmp_path: Path
     assert (tmp_path / "table-simulated.png").read_bytes()[:8] == PNG
 
 
-def test_json_holds_rewards_intervals_and_regrets(nas: Nas, table: Path, tmp_path: Path) -> None:
+def test_json_of_a_simulation_holds_rewards_intervals_and_regrets(
+    nas: Nas, table: Path, tmp_path: Path
+) -> None:
     code, out, err = nas(
         "simulate", table, "--strategies", "evolution,random_search", "--trials", 25, "--seeds", 8, "--json",
         "--set", "evolution.population=5", "--set", "evolution.tournament=2", "-o", tmp_path / "a.png",
@@ -179,14 +183,14 @@ def test_json_holds_rewards_intervals_and_regrets(nas: Nas, table: Path, tmp_pat
     assert again == figures
 
 
-def test_one_seed_has_no_interval(nas: Nas, table: Path) -> None:
+def test_simulation_of_one_seed_has_no_interval(nas: Nas, table: Path) -> None:
     code, out, _ = nas("simulate", table, "--strategies", "random_search", "--seeds", 1, "--reward", "none")
     assert code == 0
     assert "±" not in out
     assert "reward: accuracy\n" in out
 
 
-def test_a_whole_table_leaves_no_regret(nas: Nas, table: Path) -> None:
+def test_simulating_as_many_trials_as_rows_leaves_no_regret(nas: Nas, table: Path) -> None:
     _, out, _ = nas("simulate", table, "--trials", 27, "--seeds", 3, "--json")
     for of in json.loads(out)["strategies"].values():
         assert of["at"]["27"]["regret"] == pytest.approx(0)
@@ -230,7 +234,7 @@ def test_a_whole_table_leaves_no_regret(nas: Nas, table: Path) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
+def test_wrong_input_of_simulate_exits_with_2_and_a_sentence_and_leaves_nothing(
     changes: dict[str, Any], options: tuple[str, ...], words: str, nas: Nas, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "table.parquet", **columns_of(**changes))
@@ -242,7 +246,7 @@ def test_wrong_input_ends_with_code_2_a_sentence_and_nothing_behind(
     assert {path.name for path in tmp_path.iterdir()} == {"table.parquet", "notes.txt"}
 
 
-def test_what_is_no_table_and_no_run_is_refused(nas: Nas, tmp_path: Path) -> None:
+def test_simulating_what_is_no_table_and_no_run_is_refused(nas: Nas, tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("no parquet")
     (tmp_path / "empty").mkdir()
     pq.write_table(pa.table({name: [] for name in columns_of()}), tmp_path / "none.parquet")
@@ -309,7 +313,7 @@ def test_a_run_is_simulated_from_a_model_whose_tau_is_shown(nas: Nas, finished_r
     assert best <= figures["best_reward"]
 
 
-def test_the_model_follows_the_run(finished_run: Path) -> None:
+def test_model_of_a_run_follows_its_accuracies_and_times(finished_run: Path) -> None:
     modelled = modelled_run(finished_run)
     known = modelled.known
     rng = np.random.default_rng(0)
@@ -331,14 +335,18 @@ def test_options_of_tables_are_refused_for_a_run(nas: Nas, finished_run: Path) -
     assert (code, "did not measure inference_time_ratio" in err) == (2, True)
 
 
-def test_a_run_of_a_few_trials_is_no_ground_for_a_model(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_run_of_a_few_trials_is_refused_as_ground_for_a_model(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = make_config(budget={"trials": 5})
     search(config, tmp_path / "run", execute=simulated(), start=formula_worker, num_classes=10)
     with pytest.raises(ConfigError, match="5 completed trials; a model of them needs at least 12"):
         modelled_run(tmp_path / "run")
 
 
-def test_repeats_of_finalists_are_no_trials_of_the_search(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_simulation_does_not_count_repeats_of_finalists_as_trials(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = make_config(
         budget={"trials": 16}, finalists={"count": 2, "repeats": 3}, strategy={"name": "random_search"}
     )
@@ -351,7 +359,7 @@ def test_repeats_of_finalists_are_no_trials_of_the_search(make_config: MakeConfi
 # ---------------------------------------------------------------------- advice
 
 
-def test_advice_is_the_paired_difference_to_what_the_run_was_searched_with() -> None:
+def test_advice_on_strategies_is_the_paired_difference_to_the_runs_own() -> None:
     luck = np.array([0.0, 0.1, 0.2, 0.3])
     rewards = {"a": luck + 0.5, "b": luck + 0.6 + np.array([0, 0.01, 0, 0.01]), "c": luck + 0.55}
     found = advice(rewards, "a")
@@ -365,7 +373,7 @@ def test_advice_is_the_paired_difference_to_what_the_run_was_searched_with() -> 
     assert advice({"a": luck}, "a") is None
 
 
-def test_the_screen_advises_in_one_sentence(nas: Nas, finished_run: Path, table: Path) -> None:
+def test_simulate_screen_advises_in_one_sentence(nas: Nas, finished_run: Path, table: Path) -> None:
     words = ("--trials", 15, "--seeds", 4, "--strategies", "random_search,evolution,predictor")
     code, out, err = nas("simulate", finished_run, *words)
     assert code == 0, err

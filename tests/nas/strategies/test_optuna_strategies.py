@@ -1,15 +1,16 @@
 """TPE and NSGA-II are Optuna's own, whatever is asked in between and wherever the record is replayed."""
 
 import json
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 
-from nas.strategies.optuna.nsga2 import Nsga2
+from nas.strategies.optuna.nsga2 import Nsga2, Nsga2Settings
 from nas.strategies.optuna.optuna_study import AUX
-from nas.strategies.optuna.tpe import Tpe
-from nas.strategies.strategy import build_strategy
+from nas.strategies.optuna.tpe import Tpe, TpeSettings
+from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import UNMEASURED_RATIO, Ask, Outcome, Status
 
@@ -38,9 +39,9 @@ def take(strategy: Tpe | Nsga2, trial_id: int, status: Status = "completed") -> 
     return ask
 
 
-def test_tpe_is_the_sampler_of_optuna() -> None:
+def test_tpe_draws_as_optunas_own_sampler_does() -> None:
     """Seeded for each ask, and told the same, a plain study draws the same."""
-    strategy = Tpe(ChoiceSpace(OPTIONS), 7, epochs=1)
+    strategy = Tpe(ChoiceSpace(OPTIONS), 7, epochs=1, settings=TpeSettings())
     ours = [take(strategy, trial_id).choices for trial_id in range(25)]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     distributions = {
@@ -58,7 +59,7 @@ def test_tpe_is_the_sampler_of_optuna() -> None:
 
 
 def test_nsga2_draws_parents_once_and_its_asks_carry_them() -> None:
-    strategy = Nsga2(ChoiceSpace(OPTIONS), 0, epochs=1, population=5)
+    strategy = Nsga2(ChoiceSpace(OPTIONS), 0, epochs=1, settings=Nsga2Settings(population=5))
     asks = [take(strategy, trial_id) for trial_id in range(20)]
     with_parents = [ask.trial_id for ask in asks if "parents" in ask.aux[AUX]]
     assert with_parents == [5, 10, 15]
@@ -66,9 +67,9 @@ def test_nsga2_draws_parents_once_and_its_asks_carry_them() -> None:
     assert generations == [i // 5 for i in range(20)]
 
 
-def test_trials_of_the_baseline_are_the_first_generation() -> None:
+def test_baseline_trials_are_the_first_generation_of_nsga2() -> None:
     space = ChoiceSpace(OPTIONS)
-    strategy = Nsga2(space, 0, epochs=1, population=5)
+    strategy = Nsga2(space, 0, epochs=1, settings=Nsga2Settings(population=5))
     rng = np.random.default_rng(0)
     for trial_id in range(5):
         ask = Ask(trial_id=trial_id, choices=space.sample(rng), epochs=1, purpose="baseline")
@@ -98,8 +99,8 @@ def test_nsga2_finds_more_of_the_front_than_chance() -> None:
 
 
 @pytest.mark.parametrize("strategy", [Tpe, Nsga2])
-def test_an_unfit_architecture_is_learned_as_bad_and_a_lost_worker_is_not(strategy: type) -> None:
-    made = strategy(ChoiceSpace(OPTIONS), 0, epochs=1)
+def test_optuna_learns_from_infeasible_trials_and_not_from_lost_workers(strategy: Any) -> None:
+    made = strategy(ChoiceSpace(OPTIONS), 0, epochs=1, settings=strategy.Settings())
     take(made, 0, "infeasible")
     lost = made.ask(1)
     made.asked(lost)
@@ -108,35 +109,20 @@ def test_an_unfit_architecture_is_learned_as_bad_and_a_lost_worker_is_not(strate
     assert states == ["COMPLETE", "FAIL"]
 
 
-def test_a_draw_outside_the_limits_is_repaired_and_the_study_knows_what_was_asked() -> None:
+def test_draw_outside_the_limits_is_repaired_and_told_to_the_study_as_asked() -> None:
     space = ChoiceSpace(OPTIONS, is_allowed=lambda choices: sum(choices) <= 3)
-    made = Tpe(space, 0, epochs=1, startup=5)
+    made = Tpe(space, 0, epochs=1, settings=TpeSettings(startup=5))
     asks = [take(made, trial_id) for trial_id in range(20)]
     assert all(space.is_allowed(ask.choices) for ask in asks)
     trials = made._study._study.get_trials()
     assert [tuple(trial.params.values()) for trial in trials] == [ask.choices for ask in asks]
 
 
-def test_equal_choices_are_asked_as_one_and_kept_as_drawn() -> None:
+def test_optuna_strategies_ask_equal_choices_as_one_and_keep_them_as_drawn() -> None:
     space = ChoiceSpace(OPTIONS, canonical=lambda c: (0, 0, 0, *c[3:]) if c[0] == 0 else c)
-    made = Tpe(space, 0, epochs=1)
+    made = Tpe(space, 0, epochs=1, settings=TpeSettings())
     asks = [take(made, trial_id) for trial_id in range(20)]
     drawn = [ask.aux[AUX]["drawn"] for ask in asks if "drawn" in ask.aux[AUX]]
     assert drawn
     assert all(choices[0] == 0 and any(choices[1:3]) for choices in drawn)
     assert json.loads(json.dumps([dict(ask.aux) for ask in asks])) == [dict(ask.aux) for ask in asks]
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "words"),
-    [
-        ("tpe", {"startup": 0}, "strategy.startup: 0 given; at least 1"),
-        ("tpe", {"candidates": 0}, "strategy.candidates: 0 given; at least 1"),
-        ("tpe", {"multivariate": "yes"}, "strategy.multivariate: 'yes' given; true or false"),
-        ("nsga2", {"population": 1}, "strategy.population: 1 given; at least 2"),
-        ("nsga2", {"mutation_prob": 2.0}, "strategy.mutation_prob: 2.0 given; a probability"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(name: str, settings: dict[str, object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        build_strategy(name, ChoiceSpace((3, 3)), seed=0, epochs=1, settings=settings)

@@ -12,14 +12,13 @@ import torch
 from nas.strategies.policy_gradient.advantages import RewardScale
 from nas.strategies.policy_gradient.controller import Controller, IndependentController, LstmController
 from nas.strategies.policy_gradient.policy_gradient import (
-    PRESETS,
     PolicyGradient,
-    Settings,
+    PolicyGradientSettings,
     policy_loss,
     taken,
 )
-from nas.strategies.random_search import RandomSearch
-from nas.strategies.strategy import Strategy, build_strategy
+from nas.strategies.random_search import RandomSearch, RandomSearchSettings
+from nas.strategies.strategy import Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Status
 
@@ -41,6 +40,10 @@ def controllers() -> dict[str, Controller]:
     return {"independent": independent, "lstm": lstm}
 
 
+def build(space: ChoiceSpace, seed: int = 0, **settings: Any) -> PolicyGradient:
+    return PolicyGradient(space, seed, epochs=1, settings=PolicyGradientSettings(**settings))
+
+
 every_controller = pytest.mark.parametrize("name", ["lstm", "independent"])
 
 
@@ -54,14 +57,14 @@ def told(strategy: Strategy, ask: Ask, reward: float, status: Status = "complete
 
 
 @every_controller
-def test_probabilities_of_all_choices_sum_to_one(name: str) -> None:
+def test_controllers_probabilities_of_all_choices_sum_to_one(name: str) -> None:
     log_probs = taken(controllers()[name].log_probs(EVERY), EVERY).sum(1).detach()
     assert float(log_probs.exp().sum()) == pytest.approx(1, abs=1e-5)
     assert float(log_probs.exp().max()) > 2 / len(EVERY)  # not uniform: else this tests little
 
 
 @every_controller
-def test_a_decision_depends_on_those_before_it_only(name: str) -> None:
+def test_controllers_decision_depends_only_on_those_before_it(name: str) -> None:
     log_probs = controllers()[name].log_probs(EVERY)  # (T, B, K)
     for t in range(len(OPTIONS)):
         by_prefix: dict[Choices, torch.Tensor] = {}
@@ -73,7 +76,7 @@ def test_a_decision_depends_on_those_before_it_only(name: str) -> None:
 
 @every_controller
 @torch.no_grad()
-def test_draws_have_the_probabilities_that_they_report(name: str) -> None:
+def test_controllers_draws_have_the_probabilities_that_they_report(name: str) -> None:
     controller = controllers()[name]
     uniforms = torch.from_numpy(np.random.default_rng(0).random((50_000, 3), dtype=np.float32))
     drawn, log_probs = controller.draw(uniforms, torch.zeros(50_000))
@@ -85,7 +88,7 @@ def test_draws_have_the_probabilities_that_they_report(name: str) -> None:
 
 @every_controller
 @torch.no_grad()
-def test_exploring_draws_report_the_mixture_that_they_are_drawn_from(name: str) -> None:
+def test_exploring_draws_report_the_probabilities_of_the_mixture(name: str) -> None:
     controller = controllers()[name]
     uniforms = torch.from_numpy(np.random.default_rng(0).random((200, 3), dtype=np.float32))
     drawn, log_probs = controller.draw(uniforms, torch.full((200,), 0.3))
@@ -95,7 +98,7 @@ def test_exploring_draws_report_the_mixture_that_they_are_drawn_from(name: str) 
     torch.testing.assert_close(log_probs.exp(), (1 / torch.tensor(OPTIONS)).expand(200, -1))
 
 
-def test_the_lstm_begins_nearly_uniform_and_by_its_generator_alone() -> None:
+def test_lstm_controller_begins_nearly_uniform_and_by_its_seed_alone() -> None:
     def log_probs(seed: int) -> torch.Tensor:
         controller = LstmController(OPTIONS, hidden=100, rng=np.random.default_rng(seed))
         assert all(float(weights.detach().abs().max()) <= 0.1 for weights in controller.parameters())
@@ -113,7 +116,11 @@ def test_the_lstm_begins_nearly_uniform_and_by_its_generator_alone() -> None:
 
 
 def textbook_loss(
-    log_probs: torch.Tensor, tokens: torch.Tensor, old: torch.Tensor, gains: torch.Tensor, settings: Settings
+    log_probs: torch.Tensor,
+    tokens: torch.Tensor,
+    old: torch.Tensor,
+    gains: torch.Tensor,
+    settings: PolicyGradientSettings,
 ) -> torch.Tensor:
     """The same as policy_loss, term by term as in the papers."""
     total = torch.zeros(())
@@ -133,9 +140,9 @@ def textbook_loss(
 
 @every_controller
 @pytest.mark.parametrize("algorithm", ["ppo", "reinforce"])
-def test_the_gradient_is_the_textbooks(name: str, algorithm: Any) -> None:
+def test_policy_gradient_is_that_of_the_textbook(name: str, algorithm: Any) -> None:
     controller = controllers()[name]
-    settings = Settings(algorithm=algorithm, entropy_weight=0.3)
+    settings = PolicyGradientSettings(algorithm=algorithm, entropy_weight=0.3)
     generator = torch.Generator().manual_seed(1)
     gains = torch.randn(len(EVERY), generator=generator)
     late = 0.3 * torch.randn(EVERY.shape, generator=generator)  # on both sides of the clip range
@@ -156,10 +163,8 @@ def probability(strategy: PolicyGradient, choices: Choices) -> float:
 
 @every_controller
 @pytest.mark.parametrize("algorithm", ["ppo", "reinforce"])
-def test_what_was_worth_more_becomes_likelier(name: str, algorithm: str) -> None:
-    strategy = PolicyGradient(
-        ChoiceSpace(OPTIONS), 0, epochs=1, algorithm=algorithm, controller=name, learning_rate=0.05, **QUICK
-    )  # type: ignore[arg-type]
+def test_choices_of_higher_reward_become_likelier(name: str, algorithm: str) -> None:
+    strategy = build(ChoiceSpace(OPTIONS), algorithm=algorithm, controller=name, learning_rate=0.05, **QUICK)
     good, bad = (2, 0, 3), (0, 1, 1)
     before = probability(strategy, good), probability(strategy, bad)
     for trial_id in range(8):
@@ -169,9 +174,9 @@ def test_what_was_worth_more_becomes_likelier(name: str, algorithm: str) -> None
     assert probability(strategy, bad) < 0.9 * before[1]
 
 
-def test_a_result_that_comes_late_is_weighted_by_how_likely_its_choices_still_are() -> None:
+def test_late_results_are_weighted_by_how_likely_their_choices_still_are() -> None:
     def moved_by(log_probs: list[float] | None) -> float:
-        strategy = PolicyGradient(ChoiceSpace(OPTIONS), 0, epochs=1, algorithm="reinforce", **QUICK)
+        strategy = build(ChoiceSpace(OPTIONS), algorithm="reinforce", **QUICK)
         aux = {} if log_probs is None else {"log_probs": log_probs}
         before = probability(strategy, (0, 0, 0))
         for trial_id in range(4):
@@ -184,9 +189,9 @@ def test_a_result_that_comes_late_is_weighted_by_how_likely_its_choices_still_ar
     assert moved_by([-1e-3] * 3) < moved_by(None)  # it was certain then; by now it is one of many
 
 
-def test_infeasible_and_cached_trials_teach() -> None:
+def test_policy_learns_from_infeasible_and_cached_trials() -> None:
     for status in ("infeasible", "cached"):
-        strategy = PolicyGradient(ChoiceSpace(OPTIONS), 0, epochs=1, **QUICK)
+        strategy = build(ChoiceSpace(OPTIONS), **QUICK)
         before = probability(strategy, (0, 0, 0))
         for trial_id in range(12):
             worse = trial_id % 2 == 0
@@ -195,7 +200,7 @@ def test_infeasible_and_cached_trials_teach() -> None:
         assert probability(strategy, (0, 0, 0)) < before
 
 
-def test_advantages_are_in_units_of_the_spread_and_infeasible_trials_do_not_set_it() -> None:
+def test_advantages_are_scaled_by_the_spread_of_feasible_rewards() -> None:
     rewards = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97]
     plain = RewardScale(0.95).advantages(rewards)
     assert plain == pytest.approx([(r - 0.935) / np.std(rewards) for r in rewards])
@@ -207,7 +212,7 @@ def test_advantages_are_in_units_of_the_spread_and_infeasible_trials_do_not_set_
     assert outlier[7] - outlier[0] > 0.5 * (plain[7] - plain[0])
 
 
-def test_the_baseline_moves_with_the_rewards() -> None:
+def test_baseline_of_advantages_moves_with_the_rewards() -> None:
     scale = RewardScale(0.5)
     scale.advantages([0.5, 0.7])
     assert sum(scale.advantages([0.8, 1.0])) > 0  # both above what was usual
@@ -216,7 +221,7 @@ def test_the_baseline_moves_with_the_rewards() -> None:
     assert min(last) < 0 < max(last)
 
 
-def test_rewards_that_do_not_differ_teach_nothing() -> None:
+def test_equal_rewards_have_advantages_of_zero() -> None:
     assert RewardScale(0.95).advantages([0.5] * 4) == [0.0] * 4
     assert RewardScale(0.95).advantages([None] * 4) == [0.0] * 4
 
@@ -224,17 +229,17 @@ def test_rewards_that_do_not_differ_teach_nothing() -> None:
 # ---------------------------------------------------------------------- asking
 
 
-def test_asks_keep_the_log_probabilities_that_they_were_drawn_with() -> None:
-    strategy = PolicyGradient(ChoiceSpace((3, 1, 2, 4)), 0, epochs=1, hidden=8)
+def test_asks_of_a_policy_keep_the_log_probabilities_of_their_draw() -> None:
+    strategy = build(ChoiceSpace((3, 1, 2, 4)), hidden=8)
     ask = strategy.ask(0)
     tokens = torch.tensor([[ask.choices[0], *ask.choices[2:]]])  # one option is no decision
     expected = taken(strategy._controller.log_probs(tokens), tokens)[0]
     torch.testing.assert_close(torch.tensor(ask.aux["log_probs"]), expected, atol=2e-6, rtol=0)
 
 
-def test_equal_choices_are_learned_as_they_were_drawn() -> None:
+def test_policy_learns_equal_choices_as_they_were_drawn() -> None:
     space = ChoiceSpace((2, 3, 4), canonical=lambda choices: (0, 0, 0) if choices[0] == 0 else choices)
-    strategy = PolicyGradient(space, 0, epochs=1, hidden=8)
+    strategy = build(space, hidden=8)
     asks = [strategy.ask(trial_id) for trial_id in range(60)]
     merged = [ask for ask in asks if "drawn" in ask.aux]
     assert merged
@@ -242,8 +247,8 @@ def test_equal_choices_are_learned_as_they_were_drawn() -> None:
     assert all(ask.aux["drawn"] != [0, 0, 0] for ask in merged)
 
 
-def test_what_was_asked_is_avoided_also_by_a_policy_that_is_nearly_certain() -> None:
-    strategy = PolicyGradient(ChoiceSpace((3,) * 6), 0, epochs=1, learning_rate=0.03, **QUICK)
+def test_policy_that_is_nearly_certain_still_avoids_what_was_asked() -> None:
+    strategy = build(ChoiceSpace((3,) * 6), learning_rate=0.03, **QUICK)
     asked = []
     for trial_id in range(150):
         ask = strategy.ask(trial_id)
@@ -255,7 +260,7 @@ def test_what_was_asked_is_avoided_also_by_a_policy_that_is_nearly_certain() -> 
 
 
 def test_a_withdrawn_ask_may_be_proposed_again() -> None:
-    strategy = PolicyGradient(ChoiceSpace((4,) * 6), 0, epochs=1, **QUICK)
+    strategy = build(ChoiceSpace((4,) * 6), **QUICK)
     ask = strategy.ask(0)
     strategy.asked(ask)
     assert strategy.ask(0).choices != ask.choices
@@ -263,11 +268,11 @@ def test_a_withdrawn_ask_may_be_proposed_again() -> None:
     assert strategy.ask(0) == ask
 
 
-def test_threads_decide_nothing_and_stay_as_they_are() -> None:
+def test_number_of_threads_changes_no_ask_of_a_policy() -> None:
     asks = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        strategy = PolicyGradient(ChoiceSpace((4,) * 12), 0, epochs=1, batch=8)
+        strategy = build(ChoiceSpace((4,) * 12), batch=8)
         for trial_id in range(24):
             ask = strategy.ask(trial_id)
             strategy.asked(ask)
@@ -315,14 +320,15 @@ def optimum() -> float:
 
 
 @every_controller
-def test_it_comes_much_closer_to_the_optimum_than_random_search(name: Any) -> None:
+def test_policy_gradient_comes_much_closer_to_the_optimum_than_random_search(name: Any) -> None:
     space = ChoiceSpace((4,) * 10)
     rate = {"lstm": None, "independent": 0.05}[name]
     learned, uniform = [], []
     for seed in range(3):
-        strategy = PolicyGradient(space, seed, epochs=1, controller=name, learning_rate=rate, hidden=32)
+        strategy = build(space, seed, controller=name, learning_rate=rate, hidden=32)
         learned.append(optimum() - best_after(strategy, 250))
-        uniform.append(optimum() - best_after(RandomSearch(space, seed, epochs=1), 250))
+        unguided = RandomSearch(space, seed, epochs=1, settings=RandomSearchSettings())
+        uniform.append(optimum() - best_after(unguided, 250))
     assert min(learned) >= -1e-9
     assert max(learned) < min(uniform)
     assert statistics.mean(learned) < 0.4 * statistics.mean(uniform)
@@ -331,32 +337,16 @@ def test_it_comes_much_closer_to_the_optimum_than_random_search(name: Any) -> No
 # ---------------------------------------------------------------------- settings
 
 
-def test_the_preset_is_the_papers_and_can_be_overridden() -> None:
-    strategy = PolicyGradient(ChoiceSpace(OPTIONS), 0, epochs=1, preset="nasnet")
-    assert strategy._settings == PRESETS["nasnet"]
-    settings = PRESETS["nasnet"]
-    assert (settings.learning_rate, settings.entropy_weight) == (3.5e-4, 1e-5)
-    assert (settings.baseline_decay, settings.batch, settings.hidden) == (0.95, 20, 100)
-    strategy = PolicyGradient(ChoiceSpace(OPTIONS), 0, epochs=1, preset="nasnet", learning_rate=1e-3, batch=5)
-    assert strategy._settings == replace(settings, learning_rate=1e-3, batch=5)
+def test_nasnet_preset_has_the_papers_settings_and_can_be_overridden() -> None:
+    paper = PolicyGradientSettings(preset="nasnet")
+    assert (paper.learning_rate, paper.entropy_weight) == (3.5e-4, 1e-5)
+    assert (paper.baseline_decay, paper.batch, paper.hidden) == (0.95, 20, 100)
+    default = PolicyGradientSettings()
+    assert (paper.algorithm, paper.clip, paper.ppo_epochs) == ("ppo", default.clip, default.ppo_epochs)
+    changed = PolicyGradientSettings(preset="nasnet", learning_rate=1e-3, batch=5)
+    assert changed == replace(paper, learning_rate=1e-3, batch=5)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"preset": "mnasnet"}, "strategy.preset: 'mnasnet' given; one of default, nasnet expected"),
-        ({"preset": ["nasnet"]}, "strategy.preset: "),
-        ({"algorithm": "dqn"}, "strategy.algorithm: 'dqn' given; one of ppo, reinforce expected"),
-        ({"controller": 3}, "one of lstm, independent expected"),
-        ({"learning_rate": "high"}, "strategy.learning_rate: 'high' given; a number from"),
-        ({"learning_rate": 0.0}, "strategy.learning_rate: 0.0 given"),
-        ({"learning_rate": float("nan")}, "strategy.learning_rate: nan given"),
-        ({"batch": 2.5}, "strategy.batch: 2.5 given; a whole number from 1 to 10,000 expected"),
-        ({"batch": True}, "strategy.batch: True given"),
-        ({"hidden": 10**9}, "strategy.hidden"),
-        ({"learning_rat": 0.1}, "did you mean 'learning_rate'"),
-    ],
-)
-def test_wrong_settings_are_refused_by_name(settings: dict[str, object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        build_strategy("policy_gradient", ChoiceSpace(OPTIONS), seed=0, epochs=1, settings=settings)
+def test_wrong_settings_of_policy_gradient_are_refused_by_name() -> None:
+    paper = PolicyGradientSettings(preset="nasnet")
+    assert PolicyGradientSettings(preset="nasnet", learning_rate=None, algorithm=None) == paper  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from nas.strategies.predictor.gaussian_process import (
     fit_hyperparameters,
 )
 from nas.strategies.predictor.local_search import Climb, RewardEffects
-from nas.strategies.predictor.predictor import Predictor
+from nas.strategies.predictor.predictor import Predictor, PredictorSettings
 from nas.strategies.predictor.reward_model import KnownCosts, RewardHyperparameters, RewardModel, Told, logits
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Status
@@ -43,7 +43,7 @@ def process(extras: int = 0) -> tuple[ChoiceProcess, OneHot, np.ndarray]:
 # ---------------------------------------------------------------------- the process
 
 
-def test_the_mean_is_that_of_the_covariance_in_the_docstring() -> None:
+def test_mean_of_the_gaussian_process_is_that_of_its_documented_covariance() -> None:
     one_hot, rows, others = OneHot(OPTIONS), drawn_rows(15), drawn_rows(6, seed=5)
     rng = np.random.default_rng(1)
     known, of_others = rng.standard_normal((15, 2)), rng.standard_normal((6, 2))
@@ -64,7 +64,7 @@ def test_the_mean_is_that_of_the_covariance_in_the_docstring() -> None:
     np.testing.assert_allclose(mean.of(one_hot.options(others), of_others), expected, atol=1e-4)
 
 
-def test_samples_spread_around_the_mean_and_less_where_trials_are_under_way() -> None:
+def test_samples_scatter_around_the_mean_and_less_where_trials_are_in_flight() -> None:
     made, one_hot, _ = process()
     others = one_hot.options(drawn_rows(5, seed=7))
     none = np.zeros((5, 0))
@@ -81,7 +81,7 @@ def test_samples_spread_around_the_mean_and_less_where_trials_are_under_way() ->
     assert (samples(believing).std(axis=0) < samples(made).std(axis=0)).all()
 
 
-def test_the_gradient_is_that_of_the_loss() -> None:
+def test_gradient_of_the_hyperparameters_is_that_of_the_loss() -> None:
     rows = drawn_rows(20)
     rng = np.random.default_rng(0)
     fit = _Fit(OneHot(OPTIONS), rows, rng.standard_normal((20, 2)), rng.standard_normal(20), Prior())
@@ -94,7 +94,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
         assert gradient[i] == pytest.approx(slope, rel=1e-3, abs=1e-4)
 
 
-def test_decisions_that_matter_are_told_from_those_that_do_not() -> None:
+def test_fitted_relevances_tell_decisions_that_matter_from_others() -> None:
     options = (3,) * 6
     rows = drawn_rows(80, options)
     values = 2.0 * rows[:, 0] - rows[:, 3] + 0.05 * np.random.default_rng(0).standard_normal(80)
@@ -104,7 +104,7 @@ def test_decisions_that_matter_are_told_from_those_that_do_not() -> None:
     assert found.noise < 0.05
 
 
-def test_a_climb_scores_neighbours_as_the_reward_does_and_finds_the_best() -> None:
+def test_local_search_finds_the_best_unseen_choices() -> None:
     made, one_hot, _ = process()
     flat = Effects(0.3, np.zeros(10), np.zeros((10, 10)), np.zeros(0))
     reward = RewardEffects(made.mean(), flat)
@@ -118,7 +118,7 @@ def test_a_climb_scores_neighbours_as_the_reward_does_and_finds_the_best() -> No
     assert unseen == best[1:2]
 
 
-def test_a_failure_is_no_worse_than_the_floor_and_worse_than_any_cost_makes_good() -> None:
+def test_failed_trial_counts_as_the_floor_of_accuracies() -> None:
     accuracy = np.array([0.9, 0.91, 0.92, 0.93, 0.45, 0.0])
     reward = accuracy * np.array([1.0, 1.0, 1.0, 1.0, 1.3, 0.0])
     found = 1 / (1 + np.exp(-logits(Told(np.zeros((6, 1), dtype=np.int64), accuracy, reward))))
@@ -127,7 +127,7 @@ def test_a_failure_is_no_worse_than_the_floor_and_worse_than_any_cost_makes_good
     assert 1.3 * found[4] < 0.93
 
 
-def test_what_a_space_knows_is_a_function_of_choices() -> None:
+def test_known_costs_of_a_space_are_learned_as_effects_of_choices() -> None:
     space = ChoiceSpace((4, 4, 4), known=lambda choices: {"params": float(np.exp(sum(choices)))})
     one_hot = OneHot(space.num_options)
     known = KnownCosts(space, one_hot, np.random.default_rng(0))
@@ -137,7 +137,7 @@ def test_what_a_space_knows_is_a_function_of_choices() -> None:
     np.testing.assert_allclose(found, known.of(every)[:, 0], atol=0.02)
 
 
-def test_a_process_that_rows_are_added_to_is_that_of_all_rows() -> None:
+def test_gaussian_process_with_rows_added_is_that_of_all_rows() -> None:
     one_hot, rows = OneHot(OPTIONS), drawn_rows(15)
     rng = np.random.default_rng(1)
     known, values = rng.standard_normal((15, 2)), rng.standard_normal(15)
@@ -163,8 +163,8 @@ def tell(strategy: Predictor, trial_id: int, choices: Choices, result: Outcome) 
     strategy.told(ask, result)
 
 
-def test_it_recommends_by_what_is_expected_not_by_the_luckiest_result() -> None:
-    strategy = Predictor(ChoiceSpace((3, 3, 3)), 0, epochs=1)
+def test_predictor_recommends_the_best_expected_not_the_luckiest_result() -> None:
+    strategy = Predictor(ChoiceSpace((3, 3, 3)), 0, epochs=1, settings=PredictorSettings())
     rng = np.random.default_rng(0)
     for trial_id, choices in enumerate(product(range(3), repeat=3)):
         luck = 0.12 if choices == (0, 2, 1) else 0.01 * rng.standard_normal()
@@ -174,9 +174,9 @@ def test_it_recommends_by_what_is_expected_not_by_the_luckiest_result() -> None:
     assert strategy.recommend() == (2, 2, 2)
 
 
-def test_a_network_may_be_better_than_its_options_say() -> None:
+def test_predictor_recommends_a_network_that_is_better_than_its_options_say() -> None:
     """Far beyond what is left of the others, and more so the oftener it was seen."""
-    strategy = Predictor(ChoiceSpace((3, 3, 3)), 0, epochs=1)
+    strategy = Predictor(ChoiceSpace((3, 3, 3)), 0, epochs=1, settings=PredictorSettings())
     rng = np.random.default_rng(0)
     for trial_id, choices in enumerate(product(range(3), repeat=3)):
         own = 0.15 if choices == (2, 2, 1) else 0.01 * rng.standard_normal()
@@ -184,7 +184,7 @@ def test_a_network_may_be_better_than_its_options_say() -> None:
     assert strategy.recommend() == (2, 2, 1)
 
 
-def test_half_of_what_options_do_not_say_of_a_network_is_believed_and_more_of_a_mean() -> None:
+def test_predictor_believes_half_of_a_networks_residual_and_more_of_a_mean() -> None:
     one_hot = OneHot((2, 2))
     rows = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [1, 1], [1, 1]])
     accuracy = np.array([0.5, 0.6, 0.6, 0.72, 0.74, 0.73])
@@ -197,8 +197,8 @@ def test_half_of_what_options_do_not_say_of_a_network_is_believed_and_more_of_a_
     assert model.trained(told, extras) == pytest.approx(-np.log1p(np.exp(-(expected + believed))))
 
 
-def test_it_recommends_nothing_before_it_was_told_anything() -> None:
-    strategy = Predictor(ChoiceSpace((3, 3)), 0, epochs=1)
+def test_predictor_recommends_nothing_before_a_completed_trial() -> None:
+    strategy = Predictor(ChoiceSpace((3, 3)), 0, epochs=1, settings=PredictorSettings())
     assert strategy.recommend() is None
     tell(strategy, 0, (0, 0), outcome(0.0, status="infeasible"))
     assert strategy.recommend() is None
@@ -206,7 +206,7 @@ def test_it_recommends_nothing_before_it_was_told_anything() -> None:
     assert strategy.recommend() == (1, 0)
 
 
-def test_costs_that_are_known_need_few_trials() -> None:
+def test_predictor_finds_the_cheapest_network_in_few_trials_where_costs_are_known() -> None:
     """Accuracy is equal everywhere, and the reward a power of parameters, which the space knows."""
     sizes = np.random.default_rng(3).lognormal(0, 0.5, (10, 4))
 
@@ -214,7 +214,7 @@ def test_costs_that_are_known_need_few_trials() -> None:
         return float(sum(sizes[i, choice] for i, choice in enumerate(choices)))
 
     space = ChoiceSpace((4,) * 10, known=lambda choices: {"params": params(choices)})
-    strategy = Predictor(space, 0, epochs=1)
+    strategy = Predictor(space, 0, epochs=1, settings=PredictorSettings())
     asked = []
     for trial_id in range(18):
         ask = strategy.ask(trial_id)
@@ -223,7 +223,7 @@ def test_costs_that_are_known_need_few_trials() -> None:
     assert min(asked) < 1.02 * float(sizes.min(axis=1).sum())
 
 
-def test_a_noisy_sum_of_effects_and_pairs_is_nearly_maximised_in_sixty_trials() -> None:
+def test_predictor_nearly_maximises_a_noisy_sum_of_effects_in_60_trials() -> None:
     rng = np.random.default_rng(0)
     own, pairs = rng.standard_normal((12, 3)), 0.3 * rng.standard_normal((11, 3, 3))
 
@@ -231,7 +231,7 @@ def test_a_noisy_sum_of_effects_and_pairs_is_nearly_maximised_in_sixty_trials() 
         paired = sum(pairs[i, choices[i], choices[i + 1]] for i in range(11))
         return float(sum(own[i, choice] for i, choice in enumerate(choices)) + paired)
 
-    strategy = Predictor(ChoiceSpace((3,) * 12), 0, epochs=1)
+    strategy = Predictor(ChoiceSpace((3,) * 12), 0, epochs=1, settings=PredictorSettings())
     for trial_id in range(60):
         ask = strategy.ask(trial_id)
         noisy = value(ask.choices) + 0.5 * rng.standard_normal()
@@ -242,10 +242,10 @@ def test_a_noisy_sum_of_effects_and_pairs_is_nearly_maximised_in_sixty_trials() 
     assert value(best) > np.quantile(drawn, 0.999)
 
 
-def test_a_replay_after_many_trials_asks_the_same_to_the_last_digit() -> None:
+def test_replayed_predictor_asks_the_same_after_many_trials() -> None:
     """Live, models grow from ask to ask; a replay makes the last one at once."""
     space = ChoiceSpace((3,) * 8)
-    live, replayed = (Predictor(space, 0, epochs=1, rows=140) for _ in range(2))
+    live, replayed = (Predictor(space, 0, epochs=1, settings=PredictorSettings(rows=140)) for _ in range(2))
     rng = np.random.default_rng(0)
     for trial_id in range(170):
         choices = live.ask(trial_id).choices if trial_id >= 120 else space.sample(rng)
@@ -256,8 +256,8 @@ def test_a_replay_after_many_trials_asks_the_same_to_the_last_digit() -> None:
     assert replayed.leaders(5) == live.leaders(5)
 
 
-def test_many_in_flight_are_different() -> None:
-    strategy = Predictor(ChoiceSpace((3,) * 8), 0, epochs=1)
+def test_predictor_asks_different_trials_while_many_are_in_flight() -> None:
+    strategy = Predictor(ChoiceSpace((3,) * 8), 0, epochs=1, settings=PredictorSettings())
     for trial_id in range(20):
         ask = strategy.ask(trial_id)
         tell(strategy, trial_id, ask.choices, outcome(0.5 + 0.02 * sum(ask.choices)))
@@ -266,16 +266,3 @@ def test_many_in_flight_are_different() -> None:
         asks.append(strategy.ask(trial_id))
         strategy.asked(asks[-1])
     assert len({ask.choices for ask in asks}) == 16
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"initial": 1}, "initial: 1 given; at least 2"),
-        ({"temperature": -1.0}, "temperature: -1.0 given; a number from 0"),
-        ({"rows": 5}, "rows: 5 given; at least the 10"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings: dict[str, float], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        Predictor(ChoiceSpace((3, 3)), 0, epochs=1, **settings)  # type: ignore[arg-type]

@@ -1,13 +1,11 @@
-"""What single strategies do, and how their settings are refused. What all owe: test_strategy_contract.py."""
+"""Regularized evolution's own behaviour; that of all strategies is in test_strategy_contract.py."""
 
 import statistics
 from collections import Counter
 
 import numpy as np
-import pytest
 from test_strategy_contract import SPACE, Driver, build, drive, outcome
 
-from nas.strategies.strategy import build_strategy
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.trial import Ask
 
@@ -41,7 +39,7 @@ def test_evolution_mutates_winners_of_the_last_population_only() -> None:
     assert parents <= set(range(22, 30))
 
 
-def test_evolution_avoids_what_was_asked_while_it_can() -> None:
+def test_evolution_avoids_choices_that_were_asked_while_it_can() -> None:
     driver = Driver(build("evolution", ChoiceSpace((5,) * 12)))
     drive(driver, 200, in_flight=8)
     asked = [ask.choices for ask in driver.asks]
@@ -51,19 +49,3 @@ def test_evolution_avoids_what_was_asked_while_it_can() -> None:
     narrow = Driver(build("evolution", ChoiceSpace((2, 2))))
     drive(narrow, 30)  # everything has been seen: still it proposes
     assert len(narrow.asks) == 30
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "words"),
-    [
-        ("evolutoin", {}, "did you mean 'evolution'"),
-        ("evolution", {"popluation": 3}, "did you mean 'population'"),
-        ("evolution", {"population": 0}, "at least 1"),
-        ("evolution", {"population": 5, "tournament": 6}, "1 to the population of 5"),
-        ("evolution", {"population": 2.5}, "a whole number expected"),
-        ("random_search", {"population": 3}, "it has no settings"),
-    ],
-)
-def test_wrong_settings_are_refused_by_name(name: str, settings: dict[str, object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        build_strategy(name, SPACE, seed=0, epochs=1, settings=settings)

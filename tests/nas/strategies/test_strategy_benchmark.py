@@ -43,7 +43,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return strategies
 
 
-def test_it_runs_on_a_table_and_writes_tables_curves_and_json(tmp_path: Path) -> None:
+def test_strategy_benchmark_runs_on_a_table_and_writes_curves_and_json(tmp_path: Path) -> None:
     rows = list(product(range(3), repeat=4))
     columns = {f"layer{i}": [row[i] for row in rows] for i in range(4)}
     runs = {f"test_acc_{run}": [80.0 + sum(row) + 0.1 * run for row in rows] for run in range(3)}
@@ -72,7 +72,7 @@ def test_it_runs_on_a_table_and_writes_tables_curves_and_json(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_synthetic_spaces_are_large_and_their_best_is_out_of_chance_s_reach(
+def test_synthetic_spaces_are_large_and_chance_does_not_find_their_best(
     seed: int, problems: ModuleType
 ) -> None:
     known = problems.synthetic_problem(seed, "reward")
@@ -117,7 +117,7 @@ def test_plain_evolution_changes_one_decision_of_a_living_winner(peers: ModuleTy
 
 @pytest.mark.parametrize("name", ["optuna_tpe", "optuna_tpe_multivariate"])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_optuna_plays_by_the_rules_of_a_search(
+def test_optuna_in_the_benchmark_is_simulated_by_the_rules_of_a_search(
     name: str, workers: int, peers: ModuleType, problems: ModuleType
 ) -> None:
     known = problems.synthetic_problem(0, "reward")
@@ -130,12 +130,12 @@ def test_optuna_plays_by_the_rules_of_a_search(
     peer.withdrawn(foreign)
 
 
-def test_p_values_are_corrected_by_holm(benchmark: ModuleType) -> None:
+def test_p_values_of_the_benchmark_are_corrected_by_holm(benchmark: ModuleType) -> None:
     assert benchmark.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert benchmark.holm([0.9, 0.9]) == [1.0, 1.0]
 
 
-def test_differences_are_paired_by_seed(benchmark: ModuleType) -> None:
+def test_differences_of_strategies_are_paired_by_seed(benchmark: ModuleType) -> None:
     rng = np.random.default_rng(0)
     theirs = rng.normal(size=50)
     mean, half_width, p = benchmark.paired(theirs, theirs[:40] - 0.1 + 0.01 * rng.normal(size=40))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from nas.strategies.strategy import STRATEGIES, Recommends, Strategy, build_strategy, promoting
+from nas.strategies.strategy import Recommends, Strategy, promoting
+from nas.strategies.table import STRATEGIES, build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import UNMEASURED_RATIO, Ask, Outcome, Status
 
@@ -138,7 +139,9 @@ def drive(driver: Driver, trials: int, *, in_flight: int = 4, seed: int = 0) -> 
 
 @every_strategy
 @every_space
-def test_choices_are_of_the_space_within_its_limits_and_canonical(name: str, space: ChoiceSpace) -> None:
+def test_strategies_ask_canonical_choices_of_the_space_within_its_limits(
+    name: str, space: ChoiceSpace
+) -> None:
     driver = Driver(build(name, space))
     drive(driver, 50)
     for ask in driver.asks:
@@ -167,7 +170,7 @@ def test_an_ask_is_for_the_search_and_survives_the_log(name: str) -> None:
 
 @every_strategy
 @every_space
-def test_asking_changes_nothing(name: str, space: ChoiceSpace) -> None:
+def test_asking_a_strategy_changes_nothing(name: str, space: ChoiceSpace) -> None:
     driver = Driver(build(name, space))
     drive(driver, 30)
     assert driver.strategy.ask(99) == driver.strategy.ask(99)
@@ -177,7 +180,7 @@ def test_asking_changes_nothing(name: str, space: ChoiceSpace) -> None:
 
 
 @every_strategy
-def test_a_seed_decides_all_asks(name: str) -> None:
+def test_seed_decides_all_asks_of_a_strategy(name: str) -> None:
     asks = []
     for seed in (0, 0, 1):
         driver = Driver(build(name, seed=seed))
@@ -203,7 +206,7 @@ def test_a_strategy_rebuilt_from_any_prefix_of_the_record_asks_the_same(
 
 
 @every_strategy
-def test_many_may_be_in_flight_before_the_first_has_ended(name: str) -> None:
+def test_strategies_ask_on_while_60_trials_are_in_flight(name: str) -> None:
     driver = Driver(build(name))
     asks = [driver.ask(trial_id) for trial_id in range(60)]
     for ask in reversed(asks):
@@ -213,7 +216,7 @@ def test_many_may_be_in_flight_before_the_first_has_ended(name: str) -> None:
 
 @every_strategy
 @pytest.mark.parametrize("options", [(), (1,), (1, 1, 1), (2,), (1, 2, 1)])
-def test_spaces_of_hardly_any_architecture(name: str, options: tuple[int, ...]) -> None:
+def test_strategies_search_spaces_of_one_or_two_architectures(name: str, options: tuple[int, ...]) -> None:
     space = ChoiceSpace(options)
     driver = Driver(build(name, space))
     drive(driver, 30)
@@ -222,7 +225,7 @@ def test_spaces_of_hardly_any_architecture(name: str, options: tuple[int, ...]) 
 
 @every_strategy
 @pytest.mark.parametrize("status", ["infeasible", "cached", "crashed"])
-def test_trials_that_all_end_alike_do_no_harm(name: str, status: Status) -> None:
+def test_strategies_ask_on_when_all_trials_fail_or_crash(name: str, status: Status) -> None:
     driver = Driver(build(name))
     for trial_id in range(60):
         ask = driver.ask(trial_id)
@@ -231,7 +234,7 @@ def test_trials_that_all_end_alike_do_no_harm(name: str, status: Status) -> None
 
 
 @every_strategy
-def test_baseline_trials_and_asks_of_other_strategies_are_taken_in(name: str) -> None:
+def test_strategies_take_in_baseline_trials_and_asks_of_others(name: str) -> None:
     driver = Driver(build(name))
     rng = np.random.default_rng(0)
     for trial_id in range(30):
@@ -243,7 +246,7 @@ def test_baseline_trials_and_asks_of_other_strategies_are_taken_in(name: str) ->
 
 
 @every_strategy
-def test_what_it_recommends_was_told_and_the_first_leader_is_it(name: str) -> None:
+def test_recommended_choices_were_completed_and_are_the_first_leader(name: str) -> None:
     strategy = build(name)
     if not isinstance(strategy, Recommends):
         return
@@ -260,7 +263,7 @@ def test_what_it_recommends_was_told_and_the_first_leader_is_it(name: str) -> No
 
 
 @every_strategy
-def test_thousands_of_trials_need_bounded_memory(name: str) -> None:
+def test_strategies_need_bounded_memory_for_thousands_of_trials(name: str) -> None:
     trials = FEWER_TRIALS.get(name, 4_000)
     space = ChoiceSpace((4,) * 30)
     settings = MANY_TRIALS_SETTINGS.get(name, {})

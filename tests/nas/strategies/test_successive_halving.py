@@ -18,9 +18,9 @@ from nas.results.verify import verify_run
 from nas.search.config import SearchConfig
 from nas.search.search import search
 from nas.simulation.simulate import KnownOutcomes, recommended, simulate_search
-from nas.strategies.random_search import RandomSearch
-from nas.strategies.strategy import build_strategy
-from nas.strategies.successive_halving import SLACK, SuccessiveHalving, rungs_of
+from nas.strategies.random_search import RandomSearch, RandomSearchSettings
+from nas.strategies.strategy import StrategyConfig
+from nas.strategies.successive_halving import SLACK, SuccessiveHalving, SuccessiveHalvingSettings, rungs_of
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import simulated
 from trials.trial import Ask, EpochResult, Event, Outcome, RunTrial, Slot, Trial
@@ -31,8 +31,8 @@ SPACE = ChoiceSpace((4,) * 6)
 class Beneath(RandomSearch):
     """Random search that remembers what it is told."""
 
-    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int) -> None:
-        super().__init__(space, seed, epochs=epochs)
+    def __init__(self, space: ChoiceSpace, seed: int, *, epochs: int, settings: RandomSearchSettings) -> None:
+        super().__init__(space, seed, epochs=epochs, settings=settings)
         self.heard: list[tuple[str, int, float | None]] = []
 
     def asked(self, ask: Ask) -> None:
@@ -45,14 +45,12 @@ class Beneath(RandomSearch):
         self.heard.append(("withdrawn", ask.trial_id, None))
 
 
-def halving(epochs: int = 9, **settings: Any) -> tuple[SuccessiveHalving, Beneath]:
-    made: list[Beneath] = []
-
-    def build(name: str, space: ChoiceSpace, *, seed: int, epochs: int, settings: Any) -> Beneath:
-        made.append(Beneath(space, seed, epochs=epochs))
-        return made[0]
-
-    return SuccessiveHalving(SPACE, 0, epochs=epochs, build=build, min_epochs=1, **settings), made[0]
+def halving(epochs: int = 9, *, eta: int = 3) -> tuple[SuccessiveHalving, Beneath]:
+    over = StrategyConfig(name="beneath", kind=Beneath, settings=RandomSearchSettings(), written={})
+    settings = SuccessiveHalvingSettings(over=over, eta=eta, min_epochs=1)
+    strategy = SuccessiveHalving(SPACE, 0, epochs=epochs, settings=settings)
+    assert isinstance(strategy._beneath, Beneath)
+    return strategy, strategy._beneath
 
 
 def outcome(reward: float, curve: tuple[float, ...] = ()) -> Outcome:
@@ -68,14 +66,14 @@ def run_one(strategy: SuccessiveHalving, trial_id: int, reward: float) -> Ask:
     return ask
 
 
-def test_rungs_are_so_many_times_shorter_and_end_with_the_whole_training() -> None:
+def test_rungs_are_eta_times_shorter_and_end_with_the_whole_training() -> None:
     assert rungs_of(9, eta=3, min_epochs=1) == (1, 3, 9)
     assert rungs_of(10, eta=3, min_epochs=2) == (3, 10)
     assert rungs_of(350, eta=4, min_epochs=5) == (5, 22, 88, 350)
     assert rungs_of(1, eta=2, min_epochs=1) == (1,)
 
 
-def test_the_best_of_three_goes_on_and_the_best_of_three_of_those_to_the_end() -> None:
+def test_best_of_three_trials_is_promoted_and_of_three_promoted_the_best_again() -> None:
     strategy, _ = halving()
     asks = [run_one(strategy, i, reward) for i, reward in enumerate([0.3, 0.5, 0.4])]
     assert [ask.epochs for ask in asks] == [1, 1, 1]
@@ -101,7 +99,7 @@ def test_a_trial_is_promoted_once_whatever_becomes_of_it() -> None:
     assert ("withdrawn", 3, None) not in beneath.heard
 
 
-def test_the_strategy_beneath_hears_of_every_trial_as_it_was_at_the_first_rung() -> None:
+def test_strategy_beneath_halving_hears_of_every_trial_at_the_first_rung() -> None:
     strategy, beneath = halving()
     whole = Ask(trial_id=0, choices=(0,) * 6, epochs=9, purpose="baseline")
     curve = tuple(np.linspace(0.1, 0.9, 9).tolist())
@@ -119,7 +117,7 @@ def test_the_strategy_beneath_hears_of_every_trial_as_it_was_at_the_first_rung()
     assert beneath.heard[1][2] == pytest.approx(0.05)
 
 
-def test_whole_trainings_take_their_places_in_every_rung_and_are_not_promoted() -> None:
+def test_whole_trainings_count_in_every_rung_and_are_not_promoted() -> None:
     strategy, _ = halving()
     for trial_id, last in enumerate((0.9, 0.8, 0.7)):
         ask = Ask(trial_id=trial_id, choices=(trial_id,) * 6, epochs=9, purpose="baseline")
@@ -131,7 +129,7 @@ def test_whole_trainings_take_their_places_in_every_rung_and_are_not_promoted() 
     assert strategy.recommend() == (0,) * 6
 
 
-def test_states_are_kept_of_those_that_may_soon_be_promoted() -> None:
+def test_states_are_kept_of_trials_that_may_soon_be_promoted() -> None:
     strategy, _ = halving(eta=4)
     for trial_id in range(200):
         run_one(strategy, trial_id, float(np.random.default_rng(trial_id).random()))
@@ -139,7 +137,7 @@ def test_states_are_kept_of_those_that_may_soon_be_promoted() -> None:
     assert 0 < len(kept) <= SLACK * (len(strategy.rungs) - 1)
 
 
-def test_asks_are_quick_after_thousands_of_trials() -> None:
+def test_halving_keeps_few_states_after_thousands_of_trials() -> None:
     strategy, _ = halving()
     for trial_id in range(3_000):
         run_one(strategy, trial_id, float(np.random.default_rng(trial_id).random()))
@@ -189,7 +187,7 @@ def learning_curve(choices: Choices, seed: int, epochs: int) -> list[float]:
     return [limit * (1 - math.exp(-epoch / (2 + choices[0]))) for epoch in range(1, epochs + 1)]
 
 
-def test_a_search_promotes_and_its_rows_say_so(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_rows_of_a_halving_search_say_what_was_promoted(make_config: MakeConfig, tmp_path: Path) -> None:
     config = halving_config(make_config)
     result = search(config, tmp_path / "run", execute=simulated(), start=learning_worker)
     rows = {row["trial_id"]: row for row in result.rows}
@@ -212,7 +210,9 @@ def test_a_search_promotes_and_its_rows_say_so(make_config: MakeConfig, tmp_path
     assert saved.epochs < saved.whole
 
 
-def test_a_budget_of_epochs_counts_those_that_were_trained(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_halving_budget_of_epochs_counts_those_that_were_trained(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = halving_config(make_config, budget={"epochs": 80}, baseline=2)
     rows = search(config, tmp_path / "run", execute=simulated(), start=learning_worker).rows
     spent = sum(row["train_seconds"] for row in rows if row["status"] == "completed")
@@ -220,7 +220,9 @@ def test_a_budget_of_epochs_counts_those_that_were_trained(make_config: MakeConf
     assert run_status(tmp_path / "run")["budget"]["spent"] == spent
 
 
-def test_the_finalists_are_of_the_highest_rung(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_finalists_of_a_halving_search_are_of_the_highest_rung(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = halving_config(make_config, finalists={"count": 2, "repeats": 2})
     result = search(config, tmp_path / "run", execute=simulated(), start=learning_worker)
     repeats = [row for row in result.rows if row["purpose"] == "repeat"]
@@ -235,7 +237,9 @@ def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: row[name] for name in names} for row in sorted(rows, key=lambda row: row["trial_id"])]
 
 
-def test_a_search_that_was_stopped_anywhere_goes_on_the_same(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_halving_search_that_was_stopped_anywhere_goes_on_the_same(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     config = halving_config(make_config)
     expected = plain(search(config, tmp_path / "run", execute=simulated(), start=learning_worker).rows)
     for stop_at in (5, 9, 17, 26):
@@ -246,7 +250,7 @@ def test_a_search_that_was_stopped_anywhere_goes_on_the_same(make_config: MakeCo
         assert plain(rows) == expected
 
 
-def test_a_search_in_memory_asks_as_one_with_a_log(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_halving_search_in_memory_asks_as_one_with_a_log(make_config: MakeConfig, tmp_path: Path) -> None:
     config = halving_config(make_config, budget={"epochs": 90})
     with_log = search(config, tmp_path / "run", execute=simulated(workers=2), start=learning_worker)
     space = config.space.choice_space()
@@ -266,8 +270,7 @@ def test_a_search_in_memory_asks_as_one_with_a_log(make_config: MakeConfig, tmp_
     known = KnownOutcomes(
         space=space, outcome=told, seconds=lambda c: 9.0, judged=lambda c: 0.0, epochs=9, curve=curve
     )
-    settings = config.strategy_settings()
-    strategy = build_strategy("successive_halving", space, seed=0, epochs=9, settings=settings)
+    strategy = config.strategy.build(space, seed=0, epochs=9)
     ends = simulate_search(known, strategy, seed=0, trials=10, workers=2, baseline=config.baseline)
     rows = sorted(with_log.rows, key=lambda row: row["tell_seq"])
     assert [(e.ask.trial_id, list(e.ask.choices), e.ask.epochs, e.ask.continues) for e in ends] == [
@@ -278,7 +281,7 @@ def test_a_search_in_memory_asks_as_one_with_a_log(make_config: MakeConfig, tmp_
     assert len(recommended(ends, lambda choices: float(sum(choices)), trials=10)) == 10
 
 
-def test_ranks_of_short_and_long_trials_are_compared_on_the_baseline() -> None:
+def test_ranks_after_few_and_all_epochs_are_compared_on_the_baseline() -> None:
     rng = np.random.default_rng(0)
 
     def row(trial_id: int, purpose: str, *, epochs: int = 4) -> dict[str, Any]:

@@ -2,10 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from companion import Companion, Told
 from PIL import Image
 from test_train import SMALL
 from typer.testing import CliRunner
@@ -26,7 +23,7 @@ from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping, yaml_text
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
 from trials.images.config import DataConfig
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.recipe import Ramp, Recipe
@@ -116,7 +113,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, lis
 Whole = tuple[TrainingResult, list[TrainingEvent]]
 
 
-def test_stages_grow_as_algorithm_1_says_and_are_written_down(whole: Whole) -> None:
+def test_training_stages_grow_as_algorithm_1_says_and_are_recorded(whole: Whole) -> None:
     result, news = whole
     metrics = pd.read_parquet(result.folder / "metrics.parquet")
     assert metrics.resolution.tolist() == [8, 8, 16, 16]
@@ -131,7 +128,7 @@ def test_stages_grow_as_algorithm_1_says_and_are_written_down(whole: Whole) -> N
     assert result.estimated_seconds == pytest.approx(sum(e.seconds for e in begun.stages))
 
 
-def test_estimating_changes_nothing_of_the_training(
+def test_estimating_a_training_changes_none_of_its_results(
     whole: Whole, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("nas.training.train.estimate", lambda *arguments, **named: [])
@@ -176,7 +173,7 @@ def flip_a_bit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, lambda path: path.write_bytes(path.read_bytes()[:1000])])
-def test_a_damaged_state_is_noticed_and_the_one_before_is_taken(
+def test_training_goes_on_from_the_state_before_a_damaged_one(
     whole: Whole, tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
     def stop(news: TrainingEvent) -> None:
@@ -199,7 +196,7 @@ def test_two_drivers_do_not_train_in_one_folder(tmp_path: Path) -> None:
         train_fully(CONFIG, tmp_path / "run")
 
 
-def test_another_configuration_is_refused(whole: Whole) -> None:
+def test_training_folder_of_another_configuration_is_refused(whole: Whole) -> None:
     with pytest.raises(ConfigError, match=r"another configuration(.|\n)*seed"):
         train_fully(replace(CONFIG, seed=4), whole[0].folder)
 
@@ -213,7 +210,7 @@ def test_patience_ends_a_training_that_does_not_improve(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sizes", [Ramp(8, 16), Ramp(16, 8)])
-def test_the_best_is_one_of_the_last_size_and_patience_waits_for_it(tmp_path: Path, sizes: Ramp) -> None:
+def test_best_epoch_is_of_the_last_image_size_and_patience_waits_for_it(tmp_path: Path, sizes: Ramp) -> None:
     """What does not learn may be luckier at either size: the first epoch of the last stage counts anyhow."""
     frozen = replace(RECIPE, learning_rate=1e-12, epochs=6, averaging_decay=0.0, warmup_epochs=0.0)
     frozen = replace(frozen, resolution=sizes, batch_norm_momentum=1e-9)
@@ -225,7 +222,7 @@ def test_the_best_is_one_of_the_last_size_and_patience_waits_for_it(tmp_path: Pa
     assert (facts["epoch"], facts["resolution"]) == (4, sizes.end)
 
 
-def test_states_do_not_pile_up(whole: Whole) -> None:
+def test_training_keeps_two_states(whole: Whole) -> None:
     assert len(list((whole[0].folder / "checkpoint").iterdir())) == 2
     assert TrainingFolder(whole[0].folder).newest_state() is not None
 
@@ -277,7 +274,7 @@ def test_a_training_from_weights_begins_where_they_are(whole: Whole, tmp_path: P
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"\xff" * 64])
-def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_no_weights_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
     with pytest.raises(ConfigError, match="not weights"):
         load_weights(tmp_path / "w.safetensors")
@@ -336,7 +333,7 @@ def test_train_evaluate_and_predict_on_the_command_line(tmp_path: Path) -> None:
     assert "resumed" in command("train", "--run", str(run)) or "best:" in command("train", "--run", str(run))
 
 
-def test_repeats_give_mean_and_deviation(tmp_path: Path) -> None:
+def test_repeated_training_gives_mean_and_deviation(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(yaml_text(SMALL, header=""))
     recipe = replace(RECIPE, epochs=1, num_training_stages=1)
     (tmp_path / "recipe.yaml").write_text(yaml_text(recipe, header=""))
@@ -351,27 +348,27 @@ def test_repeats_give_mean_and_deviation(tmp_path: Path) -> None:
     assert seeds == [0, 1]
 
 
-def test_a_killed_training_resumes_to_the_same_curve(whole: Whole, tmp_path: Path) -> None:
-    """The process itself is killed, at whatever it does."""
-    (tmp_path / "training.json").write_text(json.dumps(to_mapping(CONFIG)))
-    script = (
-        "import json, sys, torch\n"
-        "from pathlib import Path\n"
-        "from nas.training.train import train_fully\n"
-        "from nas.training.config import TrainingConfig\n"
-        "from search_spaces.settings.yaml_files import from_mapping\n"
-        "folder = Path(sys.argv[1])\n"
-        "mapping = json.loads((folder / 'training.json').read_text())\n"
-        "train_fully(from_mapping(TrainingConfig, mapping, name='x'), folder / 'run')\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.DEVNULL)
-    states = tmp_path / "run" / "checkpoint"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if states.is_dir() and list(states.glob("epoch-*")):
-            break
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    resumed = train_fully(CONFIG, tmp_path / "run")
-    assert [line[:2] for line in curve(resumed)] == [line[:2] for line in curve(whole[0])]
+def train_and_wait_in_the_third_epoch(told: Told, folder: Path) -> None:
+    epochs = 0
+
+    def wait(news: TrainingEvent) -> None:
+        nonlocal epochs
+        epochs += isinstance(news, EpochDone)
+        if epochs == 2 and not isinstance(news, EpochDone):
+            told.say("third epoch")
+            told.wait()
+
+    torch.set_num_threads(1)
+    train_fully(CONFIG, folder, on_event=wait)
+
+
+def test_a_training_whose_process_was_killed_resumes_to_the_same_curve(whole: Whole, tmp_path: Path) -> None:
+    training = Companion(train_and_wait_in_the_third_epoch, tmp_path / "run")
+    training.says("third epoch")
+    training.kill()
+    news: list[TrainingEvent] = []
+    resumed = train_fully(CONFIG, tmp_path / "run", on_event=news.append)
+    begun = news[0]
+    assert isinstance(begun, TrainingBegun)
+    assert begun.first_epoch == 2
+    assert curve(resumed) == curve(whole[0])

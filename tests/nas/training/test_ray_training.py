@@ -86,7 +86,7 @@ def interrupted(
 Interrupted = tuple[TrainingResult, list[Any]]
 
 
-def test_two_processes_train_to_the_end_though_one_was_killed(interrupted: Interrupted) -> None:
+def test_training_on_two_devices_ends_though_a_process_was_killed(interrupted: Interrupted) -> None:
     result, news = interrupted
     assert [type(item) for item in news if isinstance(item, (TrainingBegun, GroupLost))] == [
         TrainingBegun, GroupLost, TrainingBegun,
@@ -99,7 +99,7 @@ def test_two_processes_train_to_the_end_though_one_was_killed(interrupted: Inter
     assert not (result.folder / SCRATCH).exists()
 
 
-def test_its_curve_is_that_of_two_devices_that_were_left_alone(
+def test_training_whose_process_was_killed_has_the_curve_of_an_undisturbed_one(
     interrupted: Interrupted, two: TrainingConfig, tmp_path: Path
 ) -> None:
     """Bit by bit; those devices are threads here."""
@@ -108,12 +108,12 @@ def test_its_curve_is_that_of_two_devices_that_were_left_alone(
 
 
 @pytest.mark.nightly
-def test_a_killed_process_changes_nothing_of_what_is_dropped(tmp_path: Path) -> None:
+def test_killed_process_changes_no_random_drops_of_a_training(tmp_path: Path) -> None:
     same(killed(DROPPING, tmp_path / "killed")[0], train_on_devices(DROPPING, tmp_path / "run", devices=2))
 
 
 @pytest.mark.nightly
-def test_a_killed_driver_of_two_devices_is_gone_on_with(tmp_path: Path) -> None:
+def test_training_on_two_devices_goes_on_after_its_driver_was_killed(tmp_path: Path) -> None:
     """What it leaves where its processes met is nobody's address any more."""
     write_yaml(CONFIG.architecture, tmp_path / "small.yaml")
     folder = tmp_path / "run"
@@ -145,7 +145,7 @@ def same(found: TrainingResult, expected: TrainingResult) -> None:
         assert all(torch.equal(after[key], before[key]) for key in before)
 
 
-def test_more_devices_than_there_are_are_refused(tmp_path: Path) -> None:
+def test_training_on_more_devices_than_there_are_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WorkersError, match=r"--devices 4: the cluster has only 2 .*--devices 2"):
         train_on_devices(DROPPING, tmp_path / "run", devices=4)
     assert not (tmp_path / "run").exists()
@@ -158,7 +158,7 @@ def test_a_batch_that_devices_cannot_share_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_what_is_lost_and_who_works_is_shown(interrupted: Interrupted) -> None:
+def test_training_screen_shows_devices_and_lost_processes(interrupted: Interrupted) -> None:
     begun = interrupted[1][0]
     console = Console(width=120, record=True, file=io.StringIO())
     with TrainingView(console) as view:

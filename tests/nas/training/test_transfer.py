@@ -49,7 +49,7 @@ def test_pre_training_on_imagenet_21k_has_the_codes_numbers() -> None:
     assert (recipe.weight_decay, recipe.averaging_decay) == (1e-5, 0.9999)
 
 
-def test_imagenet_after_21k_takes_fifteen_epochs_of_cosine() -> None:
+def test_fine_tuning_after_imagenet_21k_takes_fifteen_epochs_of_cosine() -> None:
     recipe = read_yaml(Recipe, "finetune_21k_1k")
     assert (recipe.epochs, recipe.batch_size, recipe.schedule, recipe.warmup_epochs) == (15, 512, "cosine", 1)
     assert recipe.peak_learning_rate() == pytest.approx(0.001)
@@ -68,7 +68,7 @@ def pre_trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResul
         return train_fully(config, folder / "run"), source
 
 
-def test_any_label_of_an_image_counts_when_weights_are_judged(
+def test_evaluation_counts_any_label_of_an_image_as_correct(
     pre_trained: tuple[TrainingResult, Path],
 ) -> None:
     result, source = pre_trained
@@ -80,7 +80,9 @@ def test_any_label_of_an_image_counts_when_weights_are_judged(
     assert judged.confusion.sum() == judged.images
 
 
-def test_weights_of_one_set_help_on_another(pre_trained: tuple[TrainingResult, Path], tmp_path: Path) -> None:
+def test_pre_trained_weights_help_on_another_set_of_images(
+    pre_trained: tuple[TrainingResult, Path], tmp_path: Path
+) -> None:
     """Ten classes instead of twelve: the head starts anew, all else goes on from where it was."""
     best = str(pre_trained[0].folder / "weights" / "best.safetensors")
     scratch = TrainingConfig(

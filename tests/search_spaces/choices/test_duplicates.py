@@ -47,7 +47,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
 
 @settings(max_examples=30, deadline=None)
 @given(space=spaces())
-def test_the_distinct_size_is_the_number_of_identities(space: SearchSpace) -> None:
+def test_distinct_size_of_a_space_is_the_number_of_identities(space: SearchSpace) -> None:
     choices = all_choices(space)
     identities = {space.decode(c).architecture_id for c in choices}
     assert space.distinct_size == len(identities)
@@ -73,7 +73,7 @@ def test_canonical_choices_are_the_smallest_that_build_the_network(
         ("wide", 72**7, 72**5 * 61**2),  # the first and the last stage may be absent
     ],
 )
-def test_sizes_of_shipped_spaces(name: str, size: int, distinct: int) -> None:
+def test_shipped_spaces_have_their_known_sizes(name: str, size: int, distinct: int) -> None:
     space = read_yaml(SearchSpace, name)
     assert (space.size, space.distinct_size) == (size, distinct)
 
@@ -92,7 +92,7 @@ def test_the_papers_space_does_not_contain_efficientnetv2_s() -> None:
         space.encode(published)
 
 
-def test_counting_long_merging_stages_ends_in_time() -> None:
+def test_networks_of_two_long_stages_that_merge_are_counted() -> None:
     stage = {
         "op": ["mbconv", "fused_mbconv"],
         "kernel_size": [3, 5],
@@ -107,7 +107,7 @@ def test_counting_long_merging_stages_ends_in_time() -> None:
     assert space.distinct_size == 12 * 11 * 30 * 30 + 12 * 60
 
 
-def test_what_cannot_be_counted_is_refused() -> None:
+def test_stage_of_too_many_rows_to_count_is_refused_and_still_sampled() -> None:
     stage = {
         "op": "mbconv",
         "kernel_size": 3,

@@ -34,7 +34,7 @@ def within(space: SearchSpace, limits: Limits) -> set[tuple[int, ...]]:
     return found
 
 
-def test_costs_equal_counting_whole_networks() -> None:
+def test_summed_costs_of_choices_equal_counting_whole_networks() -> None:
     rng = np.random.default_rng(0)
     for space in (TINY, PAPER, EQUALS):
         costs = SpaceCosts(space, num_classes=7, resolution=64)
@@ -47,7 +47,7 @@ def test_costs_equal_counting_whole_networks() -> None:
 
 
 @pytest.mark.parametrize(("params", "macs"), [(0.04, 1), (0.3, 0.3), (0.5, 1), (1, 0.1)])
-def test_draws_within_limits_are_uniform_over_distinct_architectures(params: float, macs: float) -> None:
+def test_samples_within_limits_are_uniform_over_distinct_architectures(params: float, macs: float) -> None:
     """Limits at these quantiles of the space: some are met by chance, others only by counting."""
     costs = SpaceCosts(EQUALS, **SMALL)
     figures = [costs.figures(choices) for choices in all_choices(EQUALS)]
@@ -67,7 +67,7 @@ def test_draws_within_limits_are_uniform_over_distinct_architectures(params: flo
     assert all(seen.is_allowed(choices) == (choices in distinct) for choices in map(EQUALS.canonical, counts))
 
 
-def test_few_of_billions_are_found_and_drawn_uniformly() -> None:
+def test_rare_architectures_within_limits_are_sampled_from_billions() -> None:
     """About 484,000 of 78 billion: too few to meet by chance, too many to list."""
     space = replace(PAPER, limits=Limits(params=4_000_000))
     seen, rng = space.choice_space(), np.random.default_rng(0)
@@ -80,18 +80,18 @@ def test_few_of_billions_are_found_and_drawn_uniformly() -> None:
     assert len({draw[:3] for draw in draws}) > 4
 
 
-def test_a_limit_that_only_one_architecture_meets() -> None:
+def test_limit_that_only_one_architecture_meets_samples_that_one() -> None:
     space = replace(PAPER, limits=Limits(params=3_812_956))
     assert space.choice_space().sample(np.random.default_rng(0)) == space.smallest()
 
 
-def test_limits_that_nothing_meets_say_what_the_least_is() -> None:
+def test_limit_that_no_architecture_meets_says_the_least_there_is() -> None:
     space = replace(PAPER, limits=Limits(params=3_812_955))
     with pytest.raises(ValueError, match=r"params at most 3,812,955, the fewest possible are 3,812,956"):
         space.choice_space().sample(np.random.default_rng(0))
 
 
-def test_limits_that_nothing_meets_at_once_are_told_apart() -> None:
+def test_limits_that_no_architecture_meets_at_the_same_time_are_said() -> None:
     """In every stage one row has fewer parameters and the other fewer MACs."""
     costs = SpaceCosts(EQUALS, **SMALL)
     figures = [costs.figures(choices) for choices in all_choices(EQUALS)]
@@ -106,7 +106,7 @@ def test_limits_that_nothing_meets_at_once_are_told_apart() -> None:
             space.choice_space(**SMALL).sample(np.random.default_rng(0))
 
 
-def test_a_draw_depends_on_its_generator_alone() -> None:
+def test_sample_within_limits_depends_on_its_generator_alone() -> None:
     limits = Limits(params=8_000_000)
     first = replace(PAPER, limits=limits).choice_space()
     for i in range(50):
@@ -116,14 +116,14 @@ def test_a_draw_depends_on_its_generator_alone() -> None:
         assert first.sample(np.random.default_rng(i)) == second.sample(np.random.default_rng(i))
 
 
-def test_neighbours_are_within_the_limits() -> None:
+def test_neighbours_of_an_architecture_are_within_the_limits() -> None:
     space = replace(PAPER, limits=Limits(params=5_000_000)).choice_space()
     rng = np.random.default_rng(0)
     for _ in range(5):
         assert all(space.is_allowed(neighbour) for neighbour in space.neighbours(space.sample(rng)))
 
 
-def test_a_search_whose_limits_nothing_meets_is_refused_before_it_starts(tmp_path: Path) -> None:
+def test_search_whose_limits_no_architecture_meets_is_refused_before_it_starts(tmp_path: Path) -> None:
     config = read_search_config("quick", overrides=["space.limits.params=1000"])
     with pytest.raises(ConfigError, match=r"space\.limits: no architecture of the space is within them"):
         check_networks(config, num_classes=10)

@@ -78,7 +78,7 @@ def test_decode_and_encode_are_inverse(name: str, data: st.DataObject) -> None:
     assert space.decode(canonical).architecture_id == space.decode(choices).architecture_id
 
 
-def test_canonical_choices_are_one_for_each_network() -> None:
+def test_each_network_has_one_canonical_tuple_of_choices() -> None:
     by_network: dict[str, set[tuple[int, ...]]] = {}
     for choices in all_choices(EQUALS):
         canonical = EQUALS.canonical(choices)
@@ -91,7 +91,7 @@ def test_canonical_choices_are_one_for_each_network() -> None:
     assert len(by_network) < EQUALS.size
 
 
-def test_samples_are_uniform_over_distinct_architectures() -> None:
+def test_samples_of_a_space_are_uniform_over_distinct_architectures() -> None:
     distinct = {EQUALS.canonical(choices) for choices in all_choices(EQUALS)}
     space, rng = EQUALS.choice_space(), np.random.default_rng(0)
     draws = 60 * len(distinct)
@@ -137,7 +137,7 @@ def test_decode_refuses_wrong_choices() -> None:
         space.decode((2, *[0] * 15))
 
 
-def test_a_space_of_one_architecture() -> None:
+def test_space_of_one_architecture_samples_it_and_has_no_neighbours() -> None:
     space = space_of({"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": 1})
     assert (space.size, space.num_options) == (1, ())
     choices = space.choice_space()
@@ -145,7 +145,7 @@ def test_a_space_of_one_architecture() -> None:
     assert choices.neighbours(()) == []
 
 
-def test_a_table_of_choices_is_a_space() -> None:
+def test_table_of_choices_is_a_space_of_exactly_its_rows() -> None:
     rows = [(0, 0), (0, 1), (2, 1), (2, 1)]
     space = ChoiceSpace.from_table(rows)
     assert space.size == 3
@@ -157,7 +157,7 @@ def test_a_table_of_choices_is_a_space() -> None:
     assert not space.is_allowed((1, 1))
 
 
-def test_limits_hold_and_a_space_without_members_says_so() -> None:
+def test_samples_keep_the_limits_and_a_space_without_members_is_refused() -> None:
     space = ChoiceSpace((4, 4), is_allowed=lambda choices: sum(choices) <= 1)
     rng = np.random.default_rng(0)
     assert {space.sample(rng) for _ in range(100)} == {(0, 0), (0, 1), (1, 0)}
@@ -181,7 +181,7 @@ def test_limits_hold_and_a_space_without_members_says_so() -> None:
         ({"layers": [0, 1]}, "one at least must always be there"),
     ],
 )
-def test_wrong_stages_are_refused_by_place(stage: dict[str, Any], words: str) -> None:
+def test_wrong_stages_of_a_space_are_refused_by_place(stage: dict[str, Any], words: str) -> None:
     whole = {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": [1, 2]}
     with pytest.raises(ConfigError, match=words):
         space_of({**whole, **stage})
@@ -200,7 +200,7 @@ limits: {params: 2e6, macs: 50e6}
 """
 
 
-def test_a_space_of_ten_lines_works_from_where_it_is_typed(
+def test_space_file_of_ten_lines_is_read_from_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine.yaml").write_text(TEN_LINES)

@@ -70,7 +70,7 @@ def written_or_refused(format_name: str, architecture: Architecture) -> tuple[st
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("space_name", SPACES)
-def test_architectures_of_all_spaces_come_back(space_name: str, format_name: str) -> None:
+def test_architectures_of_all_spaces_survive_export_and_import(space_name: str, format_name: str) -> None:
     space = read_yaml(SearchSpace, space_name)
     choice_space, rng = space.choice_space(), np.random.default_rng(7)
     for _ in range(10):
@@ -86,7 +86,7 @@ def test_architectures_of_all_spaces_come_back(space_name: str, format_name: str
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_networks_come_back(name: str, format_name: str) -> None:
+def test_published_networks_survive_export_and_import(name: str, format_name: str) -> None:
     for padding in PADS[format_name]:
         written = replace(read_yaml(Architecture, name), padding=padding)
         back = from_text(format_name, to_text(format_name, written), name="x").architecture
@@ -95,7 +95,7 @@ def test_published_networks_come_back(name: str, format_name: str) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(architecture=architectures, format_name=st.sampled_from(sorted(FORMATS)))
-def test_any_network_comes_back_or_is_refused_with_a_reason(
+def test_any_network_survives_export_and_import_or_is_refused_with_a_reason(
     architecture: Architecture, format_name: str
 ) -> None:
     text, reason = written_or_refused(format_name, architecture)
@@ -105,7 +105,7 @@ def test_any_network_comes_back_or_is_refused_with_a_reason(
     assert from_text(format_name, text, name="x").architecture.architecture_id == architecture.architecture_id
 
 
-def test_the_strings_are_those_of_the_projects() -> None:
+def test_exported_block_strings_are_those_that_the_projects_publish() -> None:
     network = read_yaml(Architecture, "efficientnetv2-s")
     assert json.loads(to_text("timm", network))["arch_def"] == [
         ["cn_r2_k3_s1_e1_c24_skip"], ["er_r4_k3_s2_e4_c48"], ["er_r4_k3_s2_e4_c64"],
@@ -123,7 +123,7 @@ def test_the_strings_are_those_of_the_projects() -> None:
     assert json.loads(to_text("timm", SMALL))["arch_def"][2] == ["ds_r1_k3_s1_e1_c32_se0.25"]
 
 
-def test_what_people_write_by_hand_is_read_too() -> None:
+def test_block_strings_written_by_hand_are_read() -> None:
     text = "stem_size: 16\nnum_features: 64\narch_def: [[er_k3_r1_c24_s2_e4_se0.5], [ds_r1_k3_s1_c24_nsw]]\n"
     found = from_text("timm", text, name="mine.yaml").architecture
     assert found.stages[0].se_ratio == 0.5
@@ -134,7 +134,7 @@ def test_what_people_write_by_hand_is_read_too() -> None:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_every_published_name_is_read(format_name: str) -> None:
+def test_every_published_name_of_a_library_is_read(format_name: str) -> None:
     names = published_names(format_name)
     assert len(names) >= 10
     assert len(set(names)) == len(names)
@@ -159,7 +159,7 @@ def test_every_published_name_is_read(format_name: str) -> None:
         ("automl", "efficientnetv2-b2", "efficientnetv2-b2", "same", 1e-3, "ours"),
     ],
 )
-def test_names_stand_for_networks_and_what_their_weights_expect(
+def test_library_names_stand_for_networks_with_their_epsilon_and_pixels(
     project: str, name: str, ours: str, padding: Padding, epsilon: float, pixels: str
 ) -> None:
     found = read_foreign(project, name)
@@ -167,7 +167,7 @@ def test_names_stand_for_networks_and_what_their_weights_expect(
     assert (found.epsilon, found.pixels) == (epsilon, pixels)
 
 
-def test_the_name_of_a_network_that_is_another_there_is_not_known() -> None:
+def test_name_that_means_another_network_in_a_library_is_not_known() -> None:
     with pytest.raises(ConfigError, match="no network of that name"):
         read_foreign("automl", "efficientnet-b3")  # its code rounds the first stage to 16 channels, not 24
 
@@ -208,7 +208,7 @@ def changed(stage: int, **values: object) -> Architecture:
         ),
     ],
 )
-def test_what_a_format_cannot_express_is_refused_with_the_reason(
+def test_networks_that_a_format_cannot_express_are_refused_with_the_reason(
     format_name: str, architecture: Architecture, reason: str
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
@@ -263,7 +263,7 @@ def test_automl_strings_that_mean_another_block_are_refused(string: str, reason:
         from_text("automl", AUTOML.replace("STRING", string), name="x.json")
 
 
-def test_stages_must_continue_each_other() -> None:
+def test_imported_stage_whose_input_channels_do_not_fit_is_refused() -> None:
     text = '{"feature_size": 64, "blocks_args": ["r1_k3_s1_e4_i16_o24", "r1_k3_s1_e4_i16_o24"]}'
     with pytest.raises(ConfigError, match=r"blocks_args\[1\]: i16, but what is before it has 24 channels"):
         from_text("automl", text, name="x.json")

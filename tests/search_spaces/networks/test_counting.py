@@ -21,7 +21,7 @@ NETWORKS = sorted(EXPECTED["networks"])
 WHOLE = ("efficientnet-b1", "efficientnetv2-b2", "efficientnetv2-l", "resnet50")
 
 
-def test_every_published_network_has_its_golden_counts_and_no_other_has() -> None:
+def test_golden_counts_are_those_of_exactly_the_published_networks() -> None:
     assert sorted(path.stem for path in Architecture.SHIPPED.glob("*.yaml")) == NETWORKS
 
 

@@ -49,7 +49,7 @@ def test_pointwise_convolutions_agree_with_torchs(side: int, bias: bool) -> None
 
 
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
-def test_both_rules_of_padding_take_the_way_for_small_sides(padding: Padding) -> None:
+def test_weight_gradients_of_small_images_agree_with_torchs_in_both_paddings(padding: Padding) -> None:
     convolution = Convolution(4, 4, kernel_size=5, stride=2, groups=4, padding=padding)
     assert is_slow(4, 5)
     images = torch.randn(2, 4, 7, 7, generator=torch.Generator().manual_seed(0))
@@ -70,7 +70,7 @@ def _plain(convolution: Convolution, images: torch.Tensor, padding: Padding) -> 
     return nn.functional.conv2d(images, convolution.weight, stride=2, padding=2, groups=4)
 
 
-def test_the_weight_gradient_is_the_plain_sum() -> None:
+def test_depthwise_weight_gradient_is_that_of_four_plain_loops() -> None:
     """Against four loops, in double precision."""
     images, grad = torch.randn(2, 3, 5, 6, dtype=torch.float64), torch.randn(2, 3, 3, 3, dtype=torch.float64)
     found = weight_gradient(images.float(), grad.float(), kernel_size=5, stride=2, padding=2)
@@ -85,7 +85,7 @@ def test_the_weight_gradient_is_the_plain_sum() -> None:
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_frozen_weight_gets_no_gradient_and_no_work() -> None:
+def test_frozen_depthwise_weight_gets_no_gradient() -> None:
     convolution = Convolution(4, 4, kernel_size=5, groups=4)
     convolution.weight.requires_grad_(False)
     images = torch.randn(2, 4, 4, 4, requires_grad=True)

@@ -28,7 +28,7 @@ def macs_by_fvcore(module: nn.Module, *input_shape: int) -> int:
 @pytest.mark.parametrize(
     "name", ["efficientnetv2-s", "efficientnetv2-b0", "efficientnet-b0", "efficientnet-b4"]
 )
-def test_macs_of_whole_networks_are_fvcores(name: str, side: int) -> None:
+def test_macs_of_whole_networks_agree_with_fvcore(name: str, side: int) -> None:
     architecture = read_yaml(Architecture, name)
     network = build_network(architecture, num_classes=1000)
     expected = count(architecture, num_classes=1000, resolution=side).macs
@@ -54,7 +54,7 @@ def distinct_blocks(channels: int, stage: StageChoices) -> set[Block]:
 
 
 @pytest.mark.parametrize("number", range(1, 8))
-def test_macs_of_every_block_of_the_paper_space_are_fvcores(number: int) -> None:
+def test_macs_of_every_block_of_the_paper_space_agree_with_fvcore(number: int) -> None:
     space = read_yaml(SearchSpace, "paper")
     widths = [space.stem_channels, *(stage.channels[0] for stage in space.stages)]
     blocks = distinct_blocks(widths[number - 1], space.stages[number - 1])

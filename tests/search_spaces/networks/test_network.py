@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from search_spaces.networks.architecture import Architecture, Block, Padding, Stage
-from search_spaces.networks.blocks import BLOCKS, Convolution, Dropout, SqueezeExcite, StochasticDepth
+from search_spaces.networks.architecture import Architecture, Block, Op, Padding, Stage
+from search_spaces.networks.blocks import BLOCKS, SqueezeExcite
+from search_spaces.networks.convolution import Convolution
+from search_spaces.networks.dropping import Dropout, StochasticDepth
 from search_spaces.networks.network import build_network, check_resolution
 from search_spaces.settings.yaml_files import read_yaml
 
@@ -35,12 +38,12 @@ def build(described: Block, padding: str = "symmetric", droppable: bool = False)
     return kind(described, padding=padding, momentum=0.1, epsilon=1e-3, droppable=droppable)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("op", BLOCKS)
+@pytest.mark.parametrize("op", get_args(Op))
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel_size", [3, 5])
 @pytest.mark.parametrize("expansion", [1, 4])
 @pytest.mark.parametrize("squeeze", [0, 2])
-def test_every_block_keeps_its_contract(
+def test_every_block_has_the_right_shape_gradients_and_squeeze(
     op: str, stride: int, kernel_size: int, expansion: int, squeeze: int
 ) -> None:
     described = block(
@@ -74,8 +77,8 @@ def test_blocks_of_expansion_1_leave_out_what_the_official_code_leaves_out() -> 
     assert convolutions(build(block("fused_mbconv", squeeze_channels=0))) == [(3, 32, 1), (1, 8, 1)]
 
 
-@pytest.mark.parametrize("op", BLOCKS)
-def test_the_input_is_added_where_the_shapes_allow_it(op: str) -> None:
+@pytest.mark.parametrize("op", get_args(Op))
+def test_blocks_add_their_input_where_the_shapes_allow_it(op: str) -> None:
     for changes, residual in (({}, True), ({"stride": 2}, False), ({"out_channels": 16}, False)):
         module = build(block(op, **changes)).eval()
         norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -85,7 +88,7 @@ def test_the_input_is_added_where_the_shapes_allow_it(op: str) -> None:
         assert torch.equal(output, features) if residual else not output.any()
 
 
-def test_an_e1_fused_block_is_not_activated_after_the_sum() -> None:
+def test_fused_block_of_expansion_1_is_not_activated_after_the_sum() -> None:
     module = build(block("fused_mbconv", expanded_channels=8, squeeze_channels=0)).eval()
     features = -torch.ones(1, 8, 4, 4) * 5
     assert module(features).min() < -1  # SiLU's minimum is -0.28
@@ -193,14 +196,14 @@ def test_drop_rates_grow_linearly_from_the_first_block() -> None:
     assert network.dropout.drop_rate.item() == 0.5
 
 
-def test_networks_that_drop_nothing_have_no_modules_for_it() -> None:
+def test_networks_that_drop_nothing_have_no_dropping_modules() -> None:
     plain = build_network(SMALL, num_classes=10)
     assert not [m for m in plain.modules() if isinstance(m, (StochasticDepth, Dropout))]
     dropping = build_network(SMALL, num_classes=10, stochastic_depth=0.2, dropout=0.3)
     assert dropping.state_dict().keys() == plain.state_dict().keys()
 
 
-def test_initialisation_is_the_official_codes() -> None:
+def test_weights_are_initialised_as_in_the_official_code() -> None:
     torch.manual_seed(0)
     wide = replace(
         SMALL,
@@ -224,7 +227,7 @@ def test_initialisation_is_the_official_codes() -> None:
     assert network.classifier.weight.abs().max() > 0.095
 
 
-def test_an_absent_stage_leaves_no_trace() -> None:
+def test_stage_of_no_layers_changes_neither_identity_nor_network() -> None:
     absent = Stage(op="mbconv", expansion_ratio=6, channels=99, layers=0)
     longer = replace(SMALL, stages=(*SMALL.stages[:1], absent, *SMALL.stages[1:]))
     assert longer.architecture_id == SMALL.architecture_id
@@ -239,6 +242,6 @@ def test_images_smaller_than_the_total_stride_are_refused() -> None:
         check_resolution(SMALL, 7)
 
 
-def test_a_classifier_needs_two_classes() -> None:
+def test_network_with_fewer_than_two_classes_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         build_network(SMALL, num_classes=1)

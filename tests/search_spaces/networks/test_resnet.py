@@ -12,8 +12,8 @@ from torch import nn
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.networks.blocks import StochasticDepth
 from search_spaces.networks.counting import count, count_module
+from search_spaces.networks.dropping import StochasticDepth
 from search_spaces.networks.network import build_network, check_resolution
 from search_spaces.networks.resnet import Bottleneck
 from search_spaces.settings.yaml_files import (
@@ -37,7 +37,7 @@ SMALL = Architecture(
 )
 
 
-def test_shapes_gradients_and_strides() -> None:
+def test_bottleneck_has_the_right_shapes_gradients_and_strides() -> None:
     torch.manual_seed(0)
     network = build_network(SMALL, num_classes=7)
     images = torch.randn(2, 3, 45, 33)
@@ -51,7 +51,7 @@ def test_shapes_gradients_and_strides() -> None:
     assert [isinstance(b.shortcut, nn.Identity) for b in blocks] == [False, True, False, True]
 
 
-def test_a_block_whose_branch_gives_nothing_passes_its_input_on() -> None:
+def test_bottleneck_whose_branch_gives_nothing_passes_its_input_on() -> None:
     network = build_network(SMALL, num_classes=7).eval()
     block = [m for m in network.modules() if isinstance(m, Bottleneck)][1]
     nn.init.zeros_(block.branch[-1].weight)
@@ -59,14 +59,14 @@ def test_a_block_whose_branch_gives_nothing_passes_its_input_on() -> None:
     assert torch.equal(block(features), features.relu())
 
 
-def test_drop_rates_are_the_networks_as_of_other_blocks() -> None:
+def test_drop_rates_of_bottlenecks_grow_as_those_of_other_blocks() -> None:
     network = build_network(SMALL, num_classes=7, stochastic_depth=0.2)
     rates = [m.drop_rate.item() for m in network.modules() if isinstance(m, StochasticDepth)]
     assert rates == pytest.approx([0.2 * i / 4 for i in (1, 2, 3)])
 
 
 @pytest.mark.parametrize("resolution", [64, 75])
-def test_counting_in_parts_equals_counting_the_whole(resolution: int) -> None:
+def test_counting_a_resnet_in_parts_equals_counting_the_whole(resolution: int) -> None:
     with torch.device("meta"):
         whole = count_module(build_network(SMALL, num_classes=7), 1, 3, resolution, resolution)
     parts = count(SMALL, num_classes=7, resolution=resolution)
@@ -74,7 +74,7 @@ def test_counting_in_parts_equals_counting_the_whole(resolution: int) -> None:
     assert parts.stages[0].out_side == math.ceil(math.ceil(resolution / 2) / 2)
 
 
-def test_the_description_reads_back_and_has_an_identity_of_its_own() -> None:
+def test_resnet_file_reads_back_and_has_an_identity_of_its_own() -> None:
     assert from_mapping(Architecture, parse_yaml(yaml_text(SMALL), name="a"), name="a") == SMALL
     assert SMALL.without_provenance() == SMALL
     deeper = replace(SMALL, stages=(replace(SMALL.stages[0], layers=3), SMALL.stages[1]))
@@ -90,7 +90,7 @@ def test_the_description_reads_back_and_has_an_identity_of_its_own() -> None:
     [{"kind": None}, {"head_channels": 64}, {"stem_stride": 1}, {"padding": "same"}],
     ids=str,
 )
-def test_what_is_no_resnet_is_refused(change: dict[str, object]) -> None:
+def test_architectures_that_are_no_resnet_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="kind: resnet"):
         from_mapping(Architecture, {**to_mapping(SMALL), **change}, name="net.yaml")
 
@@ -102,7 +102,7 @@ def test_no_space_offers_bottlenecks() -> None:
         from_mapping(SearchSpace, mapping, name="space.yaml")
 
 
-def test_weights_read_back(tmp_path: Path) -> None:
+def test_weights_of_a_resnet_read_back_with_the_same_outputs(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build_network(SMALL, num_classes=7).eval()
     path = tmp_path / "weights.safetensors"
@@ -111,7 +111,7 @@ def test_weights_read_back(tmp_path: Path) -> None:
     assert torch.equal(load_weights(path).network().eval()(images), network(images))
 
 
-def test_the_commands_know_them(nas: Nas) -> None:
+def test_describe_and_scale_commands_know_resnets(nas: Nas) -> None:
     code, out, err = nas("describe", "resnet50", "--json")
     assert code == 0, err
     assert json.loads(out)["params"] == 25_557_032

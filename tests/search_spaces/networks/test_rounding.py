@@ -47,7 +47,7 @@ def test_small_v2_networks_are_v2_b0_scaled_by_v2s_rule(name: str) -> None:
     assert scaled(base, width=width, depth=depth, rule="v2") == read_yaml(Architecture, name)
 
 
-def test_the_rules_differ_in_the_first_stage_of_v2_b3() -> None:
+def test_rounding_rules_differ_in_the_first_stage_of_v2_b3() -> None:
     base = read_yaml(Architecture, "efficientnetv2-b0")
     by_v1 = scaled(base, width=1.2, depth=1.4, rule="v1")
     by_v2 = scaled(base, width=1.2, depth=1.4, rule="v2")
@@ -75,7 +75,7 @@ def test_rounded_channels_are_multiples_of_8_next_to_the_given_ones(channels: fl
 
 
 @given(channels=channel_counts)
-def test_v1_never_loses_more_than_a_tenth_and_is_never_below_v2(channels: float) -> None:
+def test_v1_rounding_loses_at_most_a_tenth_and_is_never_below_v2s(channels: float) -> None:
     assert round_channels(channels, "v1") >= 0.9 * channels
     assert round_channels(channels, "v1") - round_channels(channels, "v2") in (0, 8)
 
@@ -87,25 +87,25 @@ def test_more_channels_never_round_to_fewer(first: float, second: float, rule: R
 
 
 @given(tenths=st.integers(1, 100), layers=st.integers(1, 256))
-def test_layers_are_the_ceiling_of_the_exact_product(tenths: int, layers: int) -> None:
+def test_scaled_layers_are_the_ceiling_of_the_exact_product(tenths: int, layers: int) -> None:
     assert round_layers(tenths / 10 * layers) == math.ceil(Fraction(tenths, 10) * layers)
 
 
-def test_a_floats_error_is_no_layer() -> None:
+def test_floating_point_error_adds_no_layer() -> None:
     assert 2.2 * 25 > 55
     assert round_layers(2.2 * 25) == 55
     assert round_layers(55.001) == 56
     assert round_layers(1e-9) == 1
 
 
-def test_the_official_codes_plain_ceiling_agrees_on_every_published_network() -> None:
+def test_layers_agree_with_the_official_codes_ceiling_on_published_networks() -> None:
     for base, published in (("efficientnet-b0", V1), ("efficientnetv2-b0", V2)):
         for stage in read_yaml(Architecture, base).stages:
             for _, depth in published.values():
                 assert round_layers(depth * stage.layers) == math.ceil(depth * stage.layers)
 
 
-def test_scaling_keeps_what_it_does_not_scale() -> None:
+def test_scaling_keeps_kernels_strides_and_other_settings() -> None:
     base = Architecture(
         stem_channels=16,
         stem_stride=1,
@@ -127,7 +127,7 @@ def test_scaling_keeps_what_it_does_not_scale() -> None:
 
 
 @pytest.mark.parametrize("factor", [0, -1.0, math.inf, math.nan])
-def test_factors_that_scale_nothing_are_refused(factor: float) -> None:
+def test_scaling_factors_that_are_not_positive_numbers_are_refused(factor: float) -> None:
     base = read_yaml(Architecture, "efficientnet-b0")
     with pytest.raises(ValueError, match=f"width is {factor}; a finite number above 0"):
         scaled(base, width=factor, depth=1, rule="v1")
@@ -135,7 +135,7 @@ def test_factors_that_scale_nothing_are_refused(factor: float) -> None:
         scaled(base, width=1, depth=factor, rule="v1")
 
 
-def test_unknown_rules_and_networks_beyond_all_bounds_are_refused() -> None:
+def test_unknown_rounding_rules_and_too_large_networks_are_refused() -> None:
     with pytest.raises(ValueError, match="'v3' is not known; rules are v1, v2"):
         round_channels(10, "v3")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="less than or equal to 16384"):

@@ -105,13 +105,15 @@ def check(cls: type, mapping: Any) -> None:
 @pytest.mark.parametrize("cls", WHOLE, ids=lambda cls: cls.__name__)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_any_value_in_any_place_is_taken_or_refused_by_name(cls: type, data: st.DataObject) -> None:
+def test_any_value_in_any_place_of_a_file_is_taken_or_refused_by_place(
+    cls: type, data: st.DataObject
+) -> None:
     path = data.draw(st.sampled_from(list(places(WHOLE[cls]))))
     check(cls, replaced(WHOLE[cls], path, data.draw(VALUES)))
 
 
 @pytest.mark.parametrize("cls", WHOLE, ids=lambda cls: cls.__name__)
-def test_every_key_left_out_is_taken_or_missed_by_name(cls: type) -> None:
+def test_every_key_that_is_left_out_has_a_default_or_is_missed_by_name(cls: type) -> None:
     for path in places(WHOLE[cls]):
         if path and isinstance(path[-1], str):
             mapping = copy.deepcopy(WHOLE[cls])
@@ -141,7 +143,7 @@ def test_every_misspelt_key_is_refused_with_its_correction(cls: type) -> None:
 @given(
     text=st.one_of(st.text(max_size=60), st.sampled_from(["space: tiny\n", "a: &x [*x]\n", "? [a]\n: b\n"]))
 )
-def test_any_text_is_yaml_of_ours_or_refused_by_name(text: str) -> None:
+def test_any_text_is_a_yaml_mapping_or_refused_with_the_files_name(text: str) -> None:
     message = refusal(lambda: parse_yaml(text, name="mine.yaml"))
     if message is None:
         assert isinstance(parse_yaml(text, name="mine.yaml"), dict)
@@ -151,7 +153,7 @@ def test_any_text_is_yaml_of_ours_or_refused_by_name(text: str) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=200))
-def test_any_file_is_read_or_refused_by_name(tmp_path: Path, content: bytes) -> None:
+def test_random_bytes_are_refused_with_the_files_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"^mine\.yaml: "):
@@ -160,7 +162,7 @@ def test_any_file_is_read_or_refused_by_name(tmp_path: Path, content: bytes) -> 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_any_override_is_taken_or_refused_by_name(data: st.DataObject) -> None:
+def test_any_override_is_taken_or_refused_by_place(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from([place for place in places(WHOLE[SearchConfig]) if place]))
     value = data.draw(VALUES)
     text = ".".join(map(str, path)) + "=" + yaml.safe_dump(value, default_flow_style=True).strip()

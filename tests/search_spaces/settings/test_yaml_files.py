@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import PlainValidator
+from pydantic.dataclasses import dataclass
 
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.networks.architecture import Architecture, Stage
@@ -17,6 +20,7 @@ from search_spaces.settings.yaml_files import (
     write_yaml,
     yaml_text,
 )
+from trials.recipe import Recipe
 
 stages = st.builds(
     Stage,
@@ -83,7 +87,7 @@ def test_a_string_names_a_file_beside_then_a_shipped_one(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="recipe: 'mine': there is no such file"):
         read_search_config(search)
     (tmp_path / "mine.yaml").write_text("epochs 3")
-    with pytest.raises(ConfigError, match=r"^s\.yaml: recipe: mine\.yaml: holds text; a mapping"):
+    with pytest.raises(ConfigError, match=r"^mine\.yaml: holds text.*\(named in s\.yaml: recipe\)$"):
         read_search_config(search)
     (tmp_path / "mine.yaml").write_text("{epochs: 3, batch_size: 32, resolution: 16}")
     config = read_search_config(search)
@@ -95,9 +99,10 @@ def test_overrides_reach_into_named_files_and_are_checked_like_the_file() -> Non
         "quick", overrides=["space.stages[0].layers=[1]", "recipe.epochs=3", "seed=7"]
     )
     assert (config.space.stages[0].layers, config.recipe.epochs, config.seed) == ((1,), 3, 7)
-    assert read_search_config("quick", overrides=["strategy={name: random_search}"]).strategy_settings() == {}
+    strategy = read_search_config("quick", overrides=["strategy={name: random_search}"]).strategy
+    assert strategy.written == {"name": "random_search"}
     with pytest.raises(
-        ConfigError, match=r"--set recipe\.epoch: 'epoch' is not a key.*did you mean 'epochs'"
+        ConfigError, match=r"^--set recipe\.epoch=3: 'epoch' is not a key.*did you mean 'epochs'"
     ):
         read_search_config("quick", overrides=["recipe.epoch=3"])
     with pytest.raises(ConfigError, match="items are 0 to 3"):
@@ -161,6 +166,22 @@ GOOD = {
     [
         ({"stem_channels": 0}, "stem_channels: 0 is out of range; it must be at least 1"),
         ({"stem_channels": "eight"}, "stem_channels: 'eight' given; expected a whole number"),
+        ({"stem_channels": True}, "stem_channels: true given; expected a whole number"),
+        ({"stem_channels": "8 px"}, "stem_channels: '8 px' given; expected a whole number; write 8, without"),
+        ({"stem_channels": "1,024"}, "stem_channels: '1,024' given; expected a whole number; write 1024"),
+        (
+            {"stem_channels": "8"},
+            "stem_channels: '8' given; expected a whole number; write 8, without",
+        ),
+        (
+            {"stages": {"op": "mbconv", "layers": [1, True, None, "a b"]}},
+            "stages: {op: mbconv, layers: [1, true, null, 'a b']} given; expected a list",
+        ),
+        (
+            {"stem": {"op": "a"}},
+            "stem: 'stem' is not a key here; keys are stem_channels, stem_stride,",
+        ),
+        ({"padding:same": None}, "padding:same: 'padding:same' is a key without a value; a space is missing"),
         ({"stem_stride": 3}, "stem_stride: 3 is not one of 1, 2"),
         ({"stages": []}, "stages: 0 given; at least 1 expected"),
         ({"stages": 5}, "stages: 5 given; expected a list"),
@@ -179,6 +200,41 @@ def test_messages_name_file_place_finding_and_expectation(changes: dict[str, obj
         from_mapping(Architecture, {**GOOD, **changes}, name="a.yaml")
     assert f"a.yaml: {line}" in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+def test_a_text_is_said_as_the_number_that_it_may_mean() -> None:
+    short = {"epochs": 3, "batch_size": 32, "resolution": 16}
+    for text, written in {"10%": "0.1", "0,5": "0.5", "5k": "5000", ".5 M": "500000"}.items():
+        with pytest.raises(ConfigError, match=f"'{text}' given; expected a number; write {written}$"):
+            from_mapping(Recipe, {**short, "learning_rate": text}, name="r.yaml")
+    with pytest.raises(ConfigError, match="'16px' given; expected a number, or a mapping with the keys"):
+        from_mapping(Recipe, {**short, "resolution": "16px"}, name="r.yaml")
+
+
+def test_a_key_around_the_whole_file_is_one_too_many() -> None:
+    with pytest.raises(ConfigError, match="'net' is not a key here; what stands in it is expected here"):
+        from_mapping(Architecture, {"net": GOOD}, name="a.yaml")
+
+
+def test_a_key_in_the_wrong_place_is_told_its_own(tmp_path: Path) -> None:
+    lines = "space: tiny\ndata: {source: digits, resolution: 16}\nrecipe: proxy_digits\nreward: {}\n"
+    (tmp_path / "s.yaml").write_text(lines + "strategy: random_search\nbaseline: 4\ntrials: 12\n")
+    with pytest.raises(ConfigError) as caught:
+        read_search_config(tmp_path / "s.yaml")
+    said = str(caught.value)
+    assert "trials: 'trials' is not a key here" in said
+    assert "(did you mean 'budget.trials'?) (line 7)" in said
+    assert "(did you mean 'recipe.resolution' or 'timing.resolution'?) (line 2)" in said
+
+
+def test_a_file_of_another_kind_is_one_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(Recipe, GOOD, name="net.yaml")
+    said = str(caught.value)
+    assert said.startswith(
+        "net.yaml: a mapping with the keys stem_channels, head_channels, stages given; expected"
+    )
+    assert len(said.splitlines()) == 1
 
 
 def test_all_problems_are_reported_together() -> None:
@@ -211,3 +267,28 @@ def test_equal_networks_share_an_identity_and_others_do_not() -> None:
         ),
     ]
     assert len({variant.architecture_id for variant in variants}) == len(variants)
+
+
+@dataclass(frozen=True)
+class Shorthand:
+    """A value that files hold as a word."""
+
+    WRITTEN_AS: ClassVar[str] = "a word"
+
+    letters: tuple[str, ...]
+    written: str
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A file with such a value."""
+
+    word: Annotated[Shorthand, PlainValidator(lambda text: Shorthand(tuple(text), text))]
+
+
+def test_a_value_that_files_hold_otherwise_than_by_its_fields_is_written_as_it_was() -> None:
+    made = from_mapping(Holder, {"word": "abc"}, name="h.yaml")
+    assert made.word.letters == ("a", "b", "c")
+    assert yaml_text(made) == "word: abc\n"
+    with pytest.raises(ConfigError, match=r"^h\.yaml: word: missing; expected a word$"):
+        from_mapping(Holder, {}, name="h.yaml")

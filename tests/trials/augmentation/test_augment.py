@@ -16,7 +16,7 @@ from trials.augmentation.augment import (
 )
 
 
-def test_draws_belong_to_the_image_whatever_its_batch_and_order() -> None:
+def test_random_draws_belong_to_the_image_whatever_its_batch_and_order() -> None:
     samples = torch.randperm(500)
     whole = keyed_uniform(3, 5, samples, 3)
     parts = torch.cat([keyed_uniform(3, 5, part, 3) for part in samples.split(7)])
@@ -25,7 +25,7 @@ def test_draws_belong_to_the_image_whatever_its_batch_and_order() -> None:
         assert (whole == other).float().mean() < 0.001
 
 
-def test_draws_are_uniform_and_independent() -> None:
+def test_random_draws_of_images_are_uniform_and_independent() -> None:
     draws = keyed_uniform(0, 0, torch.arange(200_000), 2).numpy()
     assert draws.min() >= 0
     assert draws.max() < 1
@@ -55,7 +55,7 @@ def reference(image: np.ndarray, draws: np.ndarray, padding: int, flip: bool) ->
 
 @pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("padding", [0, 1, 4])
-def test_batches_equal_the_reference_for_each_image(flip: bool, padding: int) -> None:
+def test_batched_crop_and_flip_equal_a_reference_for_each_image(flip: bool, padding: int) -> None:
     images = torch.randint(0, 256, (64, 9, 11, 3), dtype=torch.uint8)
     draws = keyed_uniform(1, 2, torch.arange(64), 3)
     batch = crop_and_flip(images, draws, padding=padding, flip=flip)
@@ -63,7 +63,7 @@ def test_batches_equal_the_reference_for_each_image(flip: bool, padding: int) ->
         assert np.array_equal(batch[i].numpy(), reference(images[i].numpy(), draws[i].numpy(), padding, flip))
 
 
-def test_all_places_and_both_directions_occur_equally_often() -> None:
+def test_all_crop_places_and_both_flips_occur_equally_often() -> None:
     count = 20_000
     image = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
     image[0, 1, 0] = 255
@@ -160,14 +160,14 @@ def test_cutout_covers_a_square_around_a_place_in_the_image(share: float, side: 
     assert images.eq(0).all()
 
 
-def test_boxes_have_sizes_of_their_own() -> None:
+def test_each_image_of_a_batch_has_a_box_of_its_own_size() -> None:
     draws = torch.full((3, 2), 0.5)
     half = torch.tensor([0.0, 2.0, 9.0])
     inside = boxes(draws, height=10, width=8, half_y=half, half_x=half / 2)
     assert inside.sum((1, 2, 3)).tolist() == [0, 4 * 2, 10 * 8]
 
 
-def test_input_is_scaled_as_the_official_code_does() -> None:
+def test_pixels_are_scaled_to_network_input_as_in_the_official_code() -> None:
     images = torch.tensor([0, 128, 255], dtype=torch.uint8).reshape(1, 1, 1, 3)
     scaled = to_input(images)
     assert scaled.shape == (1, 3, 1, 1)

@@ -45,13 +45,13 @@ def train_losses(recipe: Recipe) -> list[float]:
     return [end.train_loss for end in news if isinstance(end, EpochEnd)]
 
 
-def test_without_augmentation_a_batch_stays() -> None:
+def test_batch_stays_as_it_is_without_augmentation() -> None:
     batch = augmented(RECIPE)
     assert batch.images is IMAGES
     assert (batch.partners, batch.weights) == (None, None)
 
 
-def test_crop_and_flip_have_the_draws_they_always_had() -> None:
+def test_crop_and_flip_take_the_first_draws_of_each_image() -> None:
     batch = augmented(replace(RECIPE, flip=True, crop_padding=0.125))
     expected = crop_and_flip(IMAGES, keyed_uniform(3, 1, SAMPLES, 3), padding=2, flip=True)
     assert torch.equal(batch.images, expected)
@@ -80,7 +80,7 @@ def test_an_images_augmentation_does_not_depend_on_its_batch(recipe: Recipe) -> 
     assert not torch.equal(whole, IMAGES)
 
 
-def test_one_augmentation_leaves_anothers_draws_alone() -> None:
+def test_draws_of_cutout_do_not_depend_on_mixup() -> None:
     """Cutout's place is the same whether RandAugment is in use or not, and so on."""
     black = torch.zeros_like(IMAGES)
     cut = replace(RECIPE, cutout=0.25)
@@ -91,7 +91,7 @@ def test_one_augmentation_leaves_anothers_draws_alone() -> None:
     assert torch.equal(mixed.images, own.round().to(torch.uint8))
 
 
-def test_with_both_the_first_half_is_mixed_up_and_the_second_cut() -> None:
+def test_with_mixup_and_cutmix_the_first_half_is_mixed_up_and_the_second_cut() -> None:
     recipe = replace(RECIPE, mixup=Ramp(1, 1), cutmix=Ramp(1, 1))
     steps = (torch.arange(31, dtype=torch.uint8) * 8).view(-1, 1, 1, 1).expand(-1, 16, 16, 3)
     batch = augmented(recipe, steps, torch.arange(31), SAMPLES[:31])
@@ -110,13 +110,13 @@ def test_with_both_the_first_half_is_mixed_up_and_the_second_cut() -> None:
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_one_alone_has_the_whole_batch(name: str) -> None:
+def test_mixup_or_cutmix_alone_mixes_the_whole_batch(name: str) -> None:
     batch = augmented(replace(RECIPE, **{name: Ramp(1, 1)}))
     assert batch.partners is not None
     assert torch.equal(batch.partners, LABELS.flip(0))
 
 
-def test_strengths_of_a_stage_may_be_zero() -> None:
+def test_stage_with_strengths_of_zero_leaves_the_batch_as_it_is() -> None:
     stage = replace(EVERYTHING.training_stages()[0], randaugment=0.0, mixup=0.0, cutmix=0.0)
     recipe = replace(EVERYTHING, crop="pad", cutout=0.0, flip=False)
     batch = stage_augmentation(recipe, stage)(IMAGES, LABELS, SAMPLES)
@@ -124,7 +124,7 @@ def test_strengths_of_a_stage_may_be_zero() -> None:
     assert batch.weights is None
 
 
-def test_a_network_learns_from_all_of_it_and_a_seed_gives_the_same_curve() -> None:
+def test_network_learns_with_all_augmentations_and_a_seed_repeats_its_curve() -> None:
     recipe = replace(EVERYTHING, epochs=6, num_training_stages=2, averaging_decay=0.0)
     losses = train_losses(recipe)
     assert losses == train_losses(recipe)

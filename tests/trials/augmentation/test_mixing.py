@@ -34,7 +34,7 @@ def test_beta_draws_have_the_moments_of_theory(alpha: float) -> None:
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_quantiles_agree_with_those_of_gamma_ratios(alpha: float) -> None:
+def test_quantiles_of_beta_draws_agree_with_those_of_gamma_ratios(alpha: float) -> None:
     """X / (X + Y) of two Gamma(a) is Beta(a, a); Kolmogorov-Smirnov distance of 200,000 draws each."""
     generator = np.random.default_rng(1)
     expected = np.sort(generator.beta(alpha, alpha, 200_000))
@@ -44,14 +44,14 @@ def test_quantiles_agree_with_those_of_gamma_ratios(alpha: float) -> None:
     assert distance < 1.95 * (2 / 200_000) ** 0.5  # exceeded once in 1,000
 
 
-def test_alpha_1_is_uniform_and_2_has_its_known_quantiles() -> None:
+def test_beta_draws_of_alpha_1_are_uniform_and_of_2_have_known_quantiles() -> None:
     uniforms = torch.linspace(0, 1 - 2**-24, 1001)
     assert torch.allclose(beta_ratios(uniforms, beta_table(1.0)), uniforms, atol=1e-3)
     two = beta_ratios(uniforms, beta_table(2.0)).double()
     assert torch.allclose(3 * two**2 - 2 * two**3, uniforms.double(), atol=1e-4)  # the distribution function
 
 
-def test_alpha_0_mixes_nothing() -> None:
+def test_mixing_with_alpha_0_changes_nothing() -> None:
     images = torch.randint(0, 256, (8, 6, 6, 3), dtype=torch.uint8)
     draws = draws_of(8, 3)
     ratios = beta_ratios(draws[:, 0], beta_table(0.0))
@@ -60,14 +60,14 @@ def test_alpha_0_mixes_nothing() -> None:
         assert weights.eq(1).all()
 
 
-def test_alpha_changes_by_copying_another_table_into_place() -> None:
+def test_alpha_of_mixing_changes_by_copying_another_table_into_place() -> None:
     uniforms, table = draws_of(100)[:, 0], beta_table(0.2)
     table.copy_(beta_table(1.0))
     assert torch.equal(beta_ratios(uniforms, table), beta_ratios(uniforms, beta_table(1.0)))
 
 
 @pytest.mark.parametrize("alpha", [-0.1, STRONGEST + 0.1, math.nan])
-def test_impossible_alphas_are_refused(alpha: float) -> None:
+def test_impossible_alphas_of_mixing_are_refused(alpha: float) -> None:
     with pytest.raises(ValueError, match="must be from 0 to 4"):
         beta_table(alpha)
 
@@ -106,7 +106,7 @@ def test_cutmix_weights_are_each_images_own_share_of_pixels() -> None:
         assert rows * columns == (~kept[..., 0]).sum()  # a box
 
 
-def test_a_box_that_the_edge_does_not_cut_has_the_drawn_size() -> None:
+def test_cutmix_box_that_the_edge_does_not_cut_has_the_drawn_size() -> None:
     images, ratios = torch.zeros(101, 100, 80, 3), torch.linspace(0, 1, 101)
     _, weights = cutmix(images, ratios, torch.full((101, 2), 0.5))
     assert (weights - ratios).abs().max() < 0.02  # whole pixels
@@ -116,7 +116,7 @@ def test_a_box_that_the_edge_does_not_cut_has_the_drawn_size() -> None:
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_mixed_loss_is_that_of_the_mixed_target(smoothing: float, several: bool) -> None:
+def test_loss_of_mixed_images_is_that_of_the_mixed_target(smoothing: float, several: bool) -> None:
     torch.manual_seed(0)
     logits, labels, weights = torch.randn(16, 5), torch.randint(0, 5, (16,)), torch.rand(16)
     listed = torch.stack([labels, (labels + 1) % 5 if several else torch.full_like(labels, -1)], dim=1)
@@ -127,7 +127,7 @@ def test_the_mixed_loss_is_that_of_the_mixed_target(smoothing: float, several: b
     assert torch.allclose(loss, functional.cross_entropy(logits, mixed, label_smoothing=smoothing))
 
 
-def test_off_the_cpu_nothing_is_asked_of_the_device() -> None:
+def test_mixing_reads_no_value_from_the_device() -> None:
     images, draws = torch.empty(8, 6, 6, 3, device="meta"), torch.empty(8, 3, device="meta")
     ratios = beta_ratios(draws[:, 0], beta_table(0.2).to("meta"))
     for mixed, weights in (mixup(images, ratios), cutmix(images, ratios, draws[:, 1:])):

@@ -59,7 +59,7 @@ def differences(images: Tensor, expected: list[Image.Image]) -> np.ndarray:
     )
 
 
-def test_there_are_the_papers_sixteen_operations() -> None:
+def test_randaugment_has_the_papers_sixteen_operations() -> None:
     geometric = {"rotate", "shear_x", "shear_y", "translate_x", "translate_y"}
     assert set(OPS) == {*TABLE_OPS, *geometric, "solarize_add", "cutout"}
     assert len(OPS) == 16
@@ -67,7 +67,7 @@ def test_there_are_the_papers_sixteen_operations() -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", TABLE_OPS)
-def test_colours_change_as_in_pillow(name: str, level: float) -> None:
+def test_colour_operations_agree_with_pillow(name: str, level: float) -> None:
     """Tolerance: none, but one grey level in one value of 1,000 for the four blends (a float factor)."""
     images = pictures()
     expected = [TABLE_OPS[name](Image.fromarray(image.numpy()), level) for image in images]
@@ -102,7 +102,7 @@ def moved_by_pillow(name: str, image: Image.Image, level: float) -> Image.Image:
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", ["rotate", "shear_x", "shear_y", "translate_x", "translate_y"])
-def test_pixels_move_as_in_pillow(name: str, level: float, sign: int) -> None:
+def test_operations_that_move_pixels_agree_with_pillow(name: str, level: float, sign: int) -> None:
     """Tolerance: 1 % of the pixels, whose origin lies on the border of two, take the neighbour."""
     images = pictures()
     expected = [moved_by_pillow(name, Image.fromarray(image.numpy()), sign * level) for image in images]
@@ -121,7 +121,7 @@ def test_cutout_covers_a_grey_square_cut_at_the_edge(level: float, half: int) ->
     assert corner.eq(FILL).sum() == 3 * half**2
 
 
-def test_lengths_grow_with_the_side() -> None:
+def test_translations_grow_with_the_images_side() -> None:
     """At level 10 the official code moves by 100 pixels, which would leave nothing of a small image."""
     for side in (32, 224, 448):
         images = torch.zeros(1, side, side, 3, dtype=torch.uint8)
@@ -142,7 +142,7 @@ def test_every_operation_is_drawn_equally_often_in_every_layer() -> None:
     assert ((both - count / 256) ** 2 / (count / 256)).sum() < 255 + 4 * 510**0.5
 
 
-def test_operations_are_seen_as_often_as_they_are_drawn() -> None:
+def test_operations_are_applied_as_often_as_they_are_drawn() -> None:
     """On one picture each operation has a result of its own, so the results can be counted."""
     count, picture = 4000, pictures(16, 16)[3:4]
     draws = keyed_uniform(7, 1, torch.arange(count), DRAWS_PER_LAYER)
@@ -156,7 +156,7 @@ def test_operations_are_seen_as_often_as_they_are_drawn() -> None:
     assert left == pytest.approx(count / 16, abs=5 * (count / 16) ** 0.5)  # Cutout, anywhere
 
 
-def test_an_images_result_does_not_depend_on_its_batch() -> None:
+def test_randaugment_of_an_image_does_not_depend_on_its_batch() -> None:
     images = pictures().repeat(20, 1, 1, 1)
     draws = keyed_uniform(1, 1, torch.arange(len(images)), 2 * DRAWS_PER_LAYER)
     whole = rand_augment(images, draws, magnitude=12.5)
@@ -167,7 +167,7 @@ def test_an_images_result_does_not_depend_on_its_batch() -> None:
     assert torch.equal(whole[::9], torch.cat(alone))
 
 
-def test_layers_follow_one_another() -> None:
+def test_layers_of_randaugment_are_applied_one_after_the_other() -> None:
     images = pictures()
     draws = keyed_uniform(2, 1, torch.arange(len(images)), 3 * DRAWS_PER_LAYER)
     given = images.clone()
@@ -190,7 +190,7 @@ def test_a_magnitude_may_be_a_tensor_that_changes_in_place() -> None:
         assert torch.equal(changed, rand_augment(images, draws, magnitude=level))
 
 
-def test_off_the_cpu_nothing_is_asked_of_the_device() -> None:
+def test_randaugment_reads_no_value_from_the_device() -> None:
     """A meta tensor holds no numbers: whatever read one back, or made a shape of one, would raise."""
     images = pictures().to("meta")
     draws = torch.empty(len(images), 2 * DRAWS_PER_LAYER, device="meta")
@@ -198,7 +198,9 @@ def test_off_the_cpu_nothing_is_asked_of_the_device() -> None:
     assert (changed.shape, changed.dtype) == (images.shape, torch.uint8)
 
 
-def test_computing_every_image_gives_what_picking_the_chosen_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operations_on_all_images_give_what_operations_on_the_chosen_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     images = pictures().repeat(20, 1, 1, 1)
     draws = keyed_uniform(4, 1, torch.arange(len(images)), 2 * DRAWS_PER_LAYER)
     picked = rand_augment(images, draws, magnitude=9)
@@ -207,7 +209,7 @@ def test_computing_every_image_gives_what_picking_the_chosen_gives(monkeypatch: 
 
 
 @pytest.mark.gpu
-def test_cuda_gives_the_cpus_images_from_a_captured_graph() -> None:
+def test_randaugment_on_cuda_in_a_graph_gives_the_cpus_images() -> None:
     images = pictures().repeat(20, 1, 1, 1)
     draws = keyed_uniform(5, 1, torch.arange(len(images)), 2 * DRAWS_PER_LAYER)
     on_device, device_draws = images.cuda(), draws.cuda()

@@ -21,7 +21,7 @@ from trials.devices.lock_files import is_locked
 
 LOCK_PLAYER = REPOSITORY / "tests" / "fixtures" / "lock_player.py"
 DEVICE = "the device"
-FEW_SECONDS = 120.0  # more than enough, also on a busy machine
+HANGS = 600.0  # seconds: what takes longer never ends
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Stage:
 
     def all_end(self) -> None:
         for player in self.players:
-            assert player.wait(FEW_SECONDS) == 0
+            assert player.wait(HANGS) == 0
 
     def lock(self, **settings: float) -> DeviceLock:
         return DeviceLock(DEVICE, folder=self.locks, **settings)  # type: ignore[arg-type]
@@ -91,18 +91,18 @@ def in_thread(work: Callable[[], object]) -> Iterator[None]:
     thread = threading.Thread(target=work)
     thread.start()
     yield
-    thread.join(FEW_SECONDS)
+    thread.join(HANGS)
     assert not thread.is_alive()
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + FEW_SECONDS
+    deadline = time.monotonic() + HANGS
     while not is_true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
-def test_whoever_times_has_the_device_alone_and_trainers_share_it(stage: Stage) -> None:
+def test_timers_have_the_device_alone_and_trainers_share_it(stage: Stage) -> None:
     for _ in range(2):
         stage.play("training", times=40, seconds=0.01)
     for _ in range(3):
@@ -114,12 +114,14 @@ def test_whoever_times_has_the_device_alone_and_trainers_share_it(stage: Stage) 
         assert [h for h in holdings if h.overlaps(timing)] == [timing]
 
 
-def test_trainers_run_beside_each_other(stage: Stage) -> None:
+def test_trainers_share_the_device_without_waiting(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", -1.0)
+    told: list[float] = []
     first, second = stage.lock(), stage.lock()
-    with first.training(), second.training():
+    with first.training(told.append), second.training(told.append):
         assert (first.role, second.role) == ("training", "training")
         assert first.give_way() == 0.0
-    assert first.waited_seconds + second.waited_seconds < 1.0
+    assert told == []  # nobody had to wait
 
 
 def test_more_waiters_than_places_all_get_their_turn(stage: Stage) -> None:
@@ -134,19 +136,24 @@ def test_more_waiters_than_places_all_get_their_turn(stage: Stage) -> None:
     assert not any(a.overlaps(b) for a in timings for b in timings if a is not b)
 
 
-def test_a_killed_holder_lets_go(stage: Stage) -> None:
+def test_device_of_a_killed_holder_is_free(stage: Stage) -> None:
     for role in ("timing", "training"):
-        player = stage.play(role, times=1, seconds=60)
+        player = stage.play(role, times=1, seconds=10 * HANGS)
         says(player, "ready")
         says(player, "held")
-        assert player.poll() is None
-        with in_thread(lambda player=player: (time.sleep(0.1), player.kill())):  # type: ignore[misc]
+
+        def kill_when_somebody_waits(player: subprocess.Popen[str] = player) -> None:
+            wait_until(lambda: is_taken(stage, "place0"))
+            assert player.poll() is None
+            player.kill()
+
+        with in_thread(kill_when_somebody_waits):
             before = time.monotonic()
             with stage.lock().timing() as waited:
-                assert 0.05 < waited <= time.monotonic() - before < FEW_SECONDS
+                assert 0 < waited <= time.monotonic() - before
 
 
-def test_a_killed_waiter_leaves_the_queue(stage: Stage) -> None:
+def test_killed_waiter_leaves_the_queue_for_the_device(stage: Stage) -> None:
     lock, behind = stage.lock(), stage.lock()
     with lock.timing():
         waiting = stage.play("timing", times=1, seconds=0)
@@ -188,7 +195,6 @@ def test_timers_do_not_starve_while_trainers_take_the_device_again_and_again(sta
             assert lock.is_exclusive
     for trainer in trainers:
         assert trainer.poll() is None
-    assert lock.waited_seconds < FEW_SECONDS
 
 
 def test_trainers_do_not_starve_while_timers_take_the_device_again_and_again(stage: Stage) -> None:
@@ -199,10 +205,9 @@ def test_trainers_do_not_starve_while_timers_take_the_device_again_and_again(sta
     with stage.lock().training() as turn:
         for _ in range(3):
             wait_until(lambda: turn.give_way() > 0)
-    assert turn.waited_seconds < FEW_SECONDS
 
 
-def test_who_comes_first_times_first(stage: Stage) -> None:
+def test_timers_get_the_device_in_the_order_of_their_coming(stage: Stage) -> None:
     with stage.lock().timing():
         waiting = []
         for i in range(4):
@@ -233,7 +238,7 @@ def test_a_trainer_gives_way_only_when_somebody_waits_and_finishes_its_work_firs
     assert finished == ["work", "timing", "work"]
 
 
-def test_timing_inside_training_interrupts_it(stage: Stage) -> None:
+def test_timing_inside_training_interrupts_the_training(stage: Stage) -> None:
     lock, other = stage.lock(), stage.lock()
     with lock.training():
         with lock.timing(), lock.timing() as waited:  # timing inside timing is nothing new
@@ -245,26 +250,31 @@ def test_timing_inside_training_interrupts_it(stage: Stage) -> None:
     assert lock.role is None
 
 
-def test_waiting_is_told_while_it_lasts_and_counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_device_is_told_while_it_lasts_and_counted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", 0.02)
+    holder, waiting = stage.lock(), stage.lock()
     told: list[float] = []
-    with stage.lock().timing():
-        waiting = stage.lock()
-        queue = waiting.queue("training")
-        assert next(queue) > 0
-        queue.close()  # it leaves the queue
-        assert waiting.role is None
-        wait_until(lambda: not is_taken(stage, "place0"))
-        player = stage.play("timing", times=1, seconds=0.2)
-        says(player, "ready")
-        wait_until(lambda: is_taken(stage, "place0"))
-    with waiting.training(told.append):
+
+    def let_go_at_the_third(seconds: float) -> None:
+        told.append(seconds)
+        if len(told) == 3:
+            holder.release()
+
+    assert list(holder.queue("timing")) == []
+    queue = waiting.queue("training")
+    assert next(queue) > 0
+    queue.close()  # it leaves the queue
+    assert waiting.role is None
+    assert not is_taken(stage, "place0")
+    with waiting.training(let_go_at_the_third):
         assert told == sorted(told)
-        assert len(told) >= 2
+        assert len(told) == 3
     assert waiting.waited_seconds > told[-1]
 
 
-def test_a_callback_that_raises_leaves_the_queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiter_whose_callback_raises_leaves_the_queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", 0.01)
 
     def interrupt(seconds: float) -> None:
@@ -278,7 +288,9 @@ def test_a_callback_that_raises_leaves_the_queue(stage: Stage, monkeypatch: pyte
     assert waiting.role is None
 
 
-def test_a_holder_that_hangs_stops_nobody_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiters_give_up_on_a_holder_that_hangs_and_warn_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(device_lock, "_warned", set())
     impatient = stage.lock(patience_seconds=0.1)
     with stage.lock().timing():

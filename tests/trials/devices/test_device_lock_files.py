@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from places import REPOSITORY
-from test_device_lock import DEVICE, FEW_SECONDS, Stage, is_taken
+from test_device_lock import DEVICE, HANGS, Stage, is_taken
 from test_device_lock import stage as stage  # a fixture
 
 from trials.devices import device_lock
@@ -19,14 +19,14 @@ from trials.devices.device_lock import PLACES, DeviceLock, core_id
 from trials.devices.lock_files import NoLocksError, try_lock
 
 
-def test_devices_do_not_exclude_each_other(tmp_path: Path) -> None:
+def test_locks_of_two_devices_do_not_exclude_each_other(tmp_path: Path) -> None:
     first, second = (DeviceLock(core_id(core), folder=tmp_path / "locks") for core in (0, 1))
     with first.timing(), second.timing():
         assert first.is_exclusive
         assert second.is_exclusive
 
 
-def test_without_a_device_nothing_is_excluded(tmp_path: Path) -> None:
+def test_lock_without_a_device_excludes_nobody(tmp_path: Path) -> None:
     lock = DeviceLock(None, folder=tmp_path / "locks")
     with lock.timing():
         assert not lock.is_exclusive
@@ -36,7 +36,7 @@ def test_without_a_device_nothing_is_excluded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["no folder", "linked folder", "linked file", "pipe"])
-def test_where_there_are_no_locks_that_is_said_once_and_timing_goes_on(
+def test_unusable_lock_folder_is_warned_of_once_and_timing_goes_on(
     tmp_path: Path, obstacle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device_lock, "_warned", set())
@@ -65,7 +65,7 @@ def test_where_there_are_no_locks_that_is_said_once_and_timing_goes_on(
     assert list(elsewhere.iterdir()) == []
 
 
-def test_locks_are_for_everyone_whatever_the_umask(tmp_path: Path) -> None:
+def test_lock_files_are_open_to_everyone_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         with DeviceLock(DEVICE, folder=tmp_path / "locks").timing():
@@ -78,7 +78,7 @@ def test_locks_are_for_everyone_whatever_the_umask(tmp_path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o666}
 
 
-def test_a_file_that_may_only_be_read_excludes_too(stage: Stage) -> None:
+def test_read_only_lock_files_exclude_too(stage: Stage) -> None:
     with stage.lock().timing():
         pass
     for file in stage.locks.iterdir():
@@ -89,7 +89,7 @@ def test_a_file_that_may_only_be_read_excludes_too(stage: Stage) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root acts for another user")
 @pytest.mark.parametrize("mode", [0o666, 0o644])
-def test_another_user_s_files_exclude_too(mode: int) -> None:
+def test_lock_files_of_another_user_exclude_too(mode: int) -> None:
     code = (
         "import os, sys; from pathlib import Path; from trials.devices.lock_files import try_lock\n"
         "os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
@@ -120,7 +120,7 @@ def test_another_user_s_files_exclude_too(mode: int) -> None:
         os.close(descriptor)
 
 
-def test_files_in_use_are_not_taken_for_old_ones(tmp_path: Path) -> None:
+def test_lock_files_in_use_are_touched_so_that_none_looks_old(tmp_path: Path) -> None:
     lock = DeviceLock(DEVICE, folder=tmp_path / "locks")
     with lock.timing():
         pass
@@ -131,7 +131,7 @@ def test_files_in_use_are_not_taken_for_old_ones(tmp_path: Path) -> None:
     assert all(file.stat().st_mtime > 0 for file in (tmp_path / "locks").iterdir())
 
 
-def test_a_file_that_was_removed_excludes_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_lock_file_excludes_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "locks" / "file"
     held = try_lock(file, shared=False)
     assert held is not None
@@ -151,9 +151,9 @@ def test_a_forked_child_does_not_hold_on_to_its_parent_s_lock(stage: Stage) -> N
         "    child = os.fork()\n"
         "    if child == 0:\n"
         "        assert lock.role is None\n"
-        "        time.sleep(60)\n"
+        "        time.sleep(3600)\n"
         "    print(child, flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(3600)\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code, str(stage.locks)],
@@ -166,7 +166,7 @@ def test_a_forked_child_does_not_hold_on_to_its_parent_s_lock(stage: Stage) -> N
     try:
         parent.kill()
         parent.wait()
-        with stage.lock(patience_seconds=FEW_SECONDS).timing():
+        with stage.lock(patience_seconds=HANGS).timing():
             os.kill(child, 0)  # it lives
             assert is_taken(stage, "device")
     finally:
@@ -174,7 +174,7 @@ def test_a_forked_child_does_not_hold_on_to_its_parent_s_lock(stage: Stage) -> N
         parent.stdout.close()
 
 
-def test_no_locks_at_all_is_an_error_of_one_kind(tmp_path: Path) -> None:
+def test_path_where_no_lock_can_be_is_a_no_locks_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NoLocksError, match="no folder"):
         try_lock(tmp_path / "file" / "lock", shared=True)

@@ -17,12 +17,12 @@ def pid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "nvidia-cuda-mps-control.pid"
 
 
-def test_a_daemon_that_lives_is_found(pid_file: Path) -> None:
+def test_mps_daemon_that_lives_is_found(pid_file: Path) -> None:
     pid_file.write_text(f"{os.getpid()}\n")
     assert mps_runs()
 
 
-def test_a_daemon_that_died_is_not(pid_file: Path) -> None:
+def test_mps_daemon_that_died_is_not_found(pid_file: Path) -> None:
     died = subprocess.Popen([sys.executable, "-c", ""])
     died.wait()
     pid_file.write_text(str(died.pid))
@@ -30,16 +30,16 @@ def test_a_daemon_that_died_is_not(pid_file: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no number", "9" * 30])
-def test_a_file_that_names_no_process_is_not(pid_file: Path, text: str) -> None:
+def test_mps_file_that_names_no_process_is_no_daemon(pid_file: Path, text: str) -> None:
     pid_file.write_text(text)
     assert not mps_runs()
 
 
-def test_without_the_file_there_is_none(pid_file: Path) -> None:
+def test_without_its_file_there_is_no_mps_daemon(pid_file: Path) -> None:
     assert not mps_runs()
 
 
-def test_workers_that_take_turns_are_told_what_would_let_them_compute_at_once(pid_file: Path) -> None:
+def test_workers_that_share_a_gpu_without_mps_are_told_how_to_start_it(pid_file: Path) -> None:
     assert START in shared_gpu_words(2, gpus=1)
     assert shared_gpu_words(1, gpus=1) == shared_gpu_words(2, gpus=0) == ""
     pid_file.write_text(str(os.getpid()))

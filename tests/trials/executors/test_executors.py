@@ -32,7 +32,7 @@ def portable(worker: Any) -> Any:
     return worker
 
 
-def test_executors_give_the_same_rows(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_executors_give_the_same_rows_of_a_search(make_config: MakeConfig, tmp_path: Path) -> None:
     rows = {}
     for name, execute in EXECUTORS.items():
         result = search(make_config(), tmp_path / name, execute=execute, start=portable(formula_worker))
@@ -82,7 +82,7 @@ def raising_worker(slot: Slot) -> RunTrial:
     return run_trial
 
 
-def test_an_exception_in_a_worker_is_a_bug_with_its_words(make_config: MakeConfig) -> None:
+def test_exception_in_a_worker_is_recorded_as_a_bug_with_its_words(make_config: MakeConfig) -> None:
     trial = Trial(
         trial_id=0,
         choices=(),
@@ -108,14 +108,14 @@ def test_a_worker_that_cannot_start_ends_the_search_and_leaves_nothing(
         search(make_config(), tmp_path / "run", execute=ray_actors(workers=1), start=portable(broken_worker))
 
 
-def test_a_cluster_may_have_fewer_slots_than_workers_for_now() -> None:
+def test_cluster_with_fewer_slots_than_workers_begins_with_those_there_are() -> None:
     first, *joined = ray_actors(workers=3)(portable(formula_worker), [])
     assert isinstance(first, Notice)
     assert "2 of 3 workers can start now" in first.text
     assert [type(event) for event in joined] == [WorkerJoined] * 2
 
 
-def test_workers_that_share_devices_are_spread_first() -> None:
+def test_workers_that_share_devices_are_spread_over_all_of_them_first() -> None:
     devices = available_slots()
     slots = _local_slots(None, 2)
     assert [slot.index for slot in slots] == list(range(2 * len(devices)))

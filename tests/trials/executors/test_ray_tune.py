@@ -27,7 +27,7 @@ def _carried(one_ray: None) -> None:
         portable(carried)
 
 
-def test_tune_gives_the_rows_that_one_process_gives_and_its_callbacks_see_the_trials(
+def test_ray_tune_gives_the_rows_of_one_process_and_its_callbacks_see_trials(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     from ray.tune import Callback
@@ -68,7 +68,7 @@ def test_a_trial_whose_worker_dies_is_reported_as_lost(tmp_path: Path) -> None:
     assert [results[i].status for i in (0, 2, 3)] == ["completed"] * 3
 
 
-def test_what_the_search_raises_ends_tune(tmp_path: Path) -> None:
+def test_exception_of_the_search_ends_ray_tune(tmp_path: Path) -> None:
     def asked() -> Iterator[Any]:
         yield from trials(2)
         raise OSError(28, "No space left on device")
@@ -87,7 +87,7 @@ def value(config: dict[str, Any]) -> float:
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-def test_a_strategy_searches_for_somebody_elses_trainable(mode: str, tmp_path: Path) -> None:
+def test_strategy_searches_for_a_trainable_of_ray_tunes_user(mode: str, tmp_path: Path) -> None:
     from ray import tune
 
     searcher = StrategySearcher(
@@ -132,7 +132,7 @@ def test_a_restored_searcher_goes_on_as_it_would_have(strategy: str, tmp_path: P
     assert suggestions(again, names[17:]) == expected[17:]
 
 
-def test_failed_and_unfinished_trials_teach_nothing(tmp_path: Path) -> None:
+def test_searcher_learns_nothing_from_failed_and_unfinished_trials(tmp_path: Path) -> None:
     searcher = StrategySearcher(OPTIONS, "evolution", metric="score", population=2, tournament=1)
     searcher.suggest("a")
     searcher.on_trial_complete("a", {"score": float("nan")})
@@ -146,6 +146,6 @@ def test_failed_and_unfinished_trials_teach_nothing(tmp_path: Path) -> None:
     assert np.isfinite(value(searcher.suggest("d")))
 
 
-def test_options_are_needed() -> None:
+def test_searcher_without_options_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one value"):
         StrategySearcher({"width": []}, metric="score")

@@ -36,7 +36,7 @@ def test_splits_are_disjoint_stratified_and_seeded(counts: list[int], share: flo
     assert np.array_equal(again[1], minival)
 
 
-def test_another_seed_is_another_split() -> None:
+def test_another_seed_gives_another_split() -> None:
     labels = np.arange(1000) % 10
     first, second = (split_indices(labels, minival=None, seed=seed)[1] for seed in (0, 1))
     assert not np.array_equal(first, second)
@@ -57,7 +57,7 @@ def test_digits_are_built_in_and_keep_a_test_split_back() -> None:
 
 
 @pytest.mark.parametrize("kind", ["bytes", "struct", "img"])
-def test_the_hugging_face_layouts_are_read_alike(kind: str, tmp_path: Path) -> None:
+def test_image_columns_of_hugging_face_layouts_are_read_alike(kind: str, tmp_path: Path) -> None:
     plain = open_from(write_parquet(tmp_path / "plain.parquet"))
     images: list[Any] = [encoded(i) for i in range(60)]
     if kind == "struct":
@@ -69,7 +69,7 @@ def test_the_hugging_face_layouts_are_read_alike(kind: str, tmp_path: Path) -> N
     assert np.array_equal(plain.minival, other.minival)
 
 
-def test_a_folder_and_a_glob_are_the_files_in_order(tmp_path: Path) -> None:
+def test_folder_and_glob_are_read_as_their_parquet_files_in_order(tmp_path: Path) -> None:
     write_parquet(tmp_path / "b.parquet", images=[encoded(i) for i in range(30, 60)])
     write_parquet(tmp_path / "a.parquet", images=[encoded(i) for i in range(30)])
     whole = open_from(write_parquet(tmp_path / "whole.other"))
@@ -86,7 +86,7 @@ def test_class_names_come_from_the_metadata(tmp_path: Path) -> None:
     assert open_from(write_parquet(tmp_path / "c.parquet")).classes == ("0", "1", "2")
 
 
-def test_a_fraction_is_a_stratified_part_of_the_source(tmp_path: Path) -> None:
+def test_fraction_of_a_source_is_a_stratified_part_of_it(tmp_path: Path) -> None:
     source = write_parquet(tmp_path / "a.parquet")
     whole, half = open_from(source), open_from(source, fraction=0.5)
     assert len(half.labels) == 30
@@ -113,13 +113,13 @@ PIXELS = [encoded(i) for i in range(30)]
         ({"labels": [0, *[1] * 59]}, "class 0 has a single image"),
     ],
 )
-def test_what_is_wrong_with_a_source_is_said(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_faults_of_a_parquet_source_are_named(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     source = write_parquet(tmp_path / "a.parquet", **changes)
     with pytest.raises(ValueError, match=words):
         open_from(source)
 
 
-def test_missing_empty_and_foreign_sources_are_refused(tmp_path: Path) -> None:
+def test_missing_empty_and_foreign_image_sources_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("no parquet")
     (tmp_path / "empty").mkdir()
     for name, words in (

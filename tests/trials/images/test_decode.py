@@ -20,7 +20,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
 @pytest.mark.parametrize("resolution", [7, 12, 20, 33])
-def test_pixels_are_pillows_bilinear_resize(kind: str, resolution: int) -> None:
+def test_decoded_pixels_are_those_of_pillows_bilinear_resize(kind: str, resolution: int) -> None:
     data = encoded(1, kind=kind)
     expected = Image.open(io.BytesIO(data)).convert("RGB").resize((resolution, resolution), BILINEAR)
     assert np.array_equal(decode(data, resolution), np.asarray(expected))
@@ -38,14 +38,14 @@ def test_grey_palette_and_cmyk_are_converted_as_pillow_does(mode: str) -> None:
     assert np.array_equal(decode(data, 16), expected)
 
 
-def test_sixteen_bits_keep_the_upper_eight() -> None:
+def test_pictures_of_16_bits_keep_the_upper_eight() -> None:
     values = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
     data = saved(Image.fromarray(values))
     assert np.array_equal(decode(data, 16)[..., 0], (values >> 8).astype(np.uint8))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparency_is_laid_over_white(mode: str) -> None:
+def test_transparent_pictures_are_laid_over_white(mode: str) -> None:
     if mode == "P":
         image = Image.new("P", (8, 8), 1)
         image.putpalette([255, 0, 0, 0, 255, 0] + [0] * 756)
@@ -62,7 +62,7 @@ def test_transparency_is_laid_over_white(mode: str) -> None:
     assert (pixels[:, 4:] == right).all()
 
 
-def test_half_transparent_is_half_white() -> None:
+def test_half_transparent_pixels_are_half_white() -> None:
     assert np.abs(decode(saved(Image.new("RGBA", (4, 4), (0, 0, 0, 128))), 4).astype(int) - 127).max() <= 1
 
 
@@ -89,13 +89,13 @@ def test_exif_orientations_are_turned_upright(orientation: int) -> None:
     assert np.array_equal(decode(saved(stored, "PNG", exif=exif), 16), upright)
 
 
-def test_an_animation_gives_its_first_frame() -> None:
+def test_animated_picture_gives_its_first_frame() -> None:
     first, second = Image.new("RGB", (8, 8), (9, 9, 9)), Image.new("RGB", (8, 8), (200, 0, 0))
     data = saved(first, "WEBP", save_all=True, append_images=[second], lossless=True)
     assert (decode(data, 8) == 9).all()
 
 
-def test_one_pixel_is_a_picture() -> None:
+def test_picture_of_one_pixel_is_decoded() -> None:
     assert (decode(saved(Image.new("RGB", (1, 1), (5, 6, 7))), 4) == (5, 6, 7)).all()
 
 
@@ -111,19 +111,19 @@ def test_one_pixel_is_a_picture() -> None:
     ],
     ids=["empty", "text", "cut PNG", "cut JPEG", "too wide", "too many pixels"],
 )
-def test_what_cannot_be_read_says_why(data: bytes, reason: str) -> None:
+def test_unreadable_pictures_are_refused_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadablePictureError, match=reason):
         decode(data, 8)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_metadata_that_does_not_parse_is_ignored() -> None:
+def test_picture_metadata_that_does_not_parse_is_ignored() -> None:
     image = picture(0, (16, 16))
     data = saved(image, "PNG", exif=b"Exif\x00\x00MM\x00*\x00\x00\xff\xff junk")
     assert np.array_equal(decode(data, 16), np.asarray(image))
 
 
-def test_formats_that_start_other_programs_are_no_pictures() -> None:
+def test_image_formats_that_start_other_programs_are_refused() -> None:
     data = saved(picture(0, (16, 16)), "EPS")
     with pytest.raises(UnreadablePictureError, match="not a picture"):
         decode(data, 8)

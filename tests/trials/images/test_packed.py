@@ -20,7 +20,7 @@ def open_from(source: Path, **changes: Any) -> Any:
     return open_images(DataConfig(source=str(source), minival=0.2, **changes), resolution=12)
 
 
-def test_a_changed_source_is_packed_again_and_minival_is_not(tmp_path: Path) -> None:
+def test_changed_source_is_packed_again_and_a_changed_minival_is_not(tmp_path: Path) -> None:
     source = write_parquet(tmp_path / "a.parquet")
     open_from(source)
     packs = set(default_cache().iterdir())
@@ -68,7 +68,7 @@ def test_workers_that_start_together_share_one_pack(tmp_path: Path) -> None:
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
 
 
-def test_a_failed_packing_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_failed_packing_leaves_no_pack_behind(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     source = write_parquet(tmp_path / "a.parquet", images=[*PIXELS, b"junk"])
     with pytest.raises(ValueError, match="cannot be read"):
@@ -81,7 +81,7 @@ def pack_folder(cache: Path) -> Path:
     return folder
 
 
-def test_changed_bytes_are_found_by_the_driver_and_packed_again(tmp_path: Path) -> None:
+def test_changed_bytes_of_a_pack_are_found_when_it_is_verified(tmp_path: Path) -> None:
     cache, config = tmp_path / "cache", DataConfig(source=str(write_parquet(tmp_path / "a.parquet")))
     before = np.array(open_images(config, resolution=12, cache=cache).images)
     file = pack_folder(cache) / "images.npy"
@@ -134,21 +134,21 @@ def test_a_picture_that_vanishes_while_packing_is_unreadable(tmp_path: Path) -> 
     assert pack.corrupt == ("cat/3.png (no bytes)",)
 
 
-def test_progress_ends_at_all(tmp_path: Path) -> None:
+def test_progress_of_packing_ends_at_the_number_of_images(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     config = DataConfig(source=str(write_parquet(tmp_path / "a.parquet")), minival=0.2)
     open_images(config, resolution=12, on_progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (60, 60)
 
 
-def test_a_cache_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+def test_cache_that_cannot_be_written_is_refused_with_advice(tmp_path: Path) -> None:
     config = DataConfig(source=str(write_parquet(tmp_path / "a.parquet")))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match=r"packed images cannot be kept here .* set XDG_CACHE_HOME"):
         open_images(config, resolution=12, cache=tmp_path / "file" / "packs")
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+def test_packing_on_a_full_disk_is_refused_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = DataConfig(source=str(write_parquet(tmp_path / "a.parquet")))
@@ -159,7 +159,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
-def test_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_folder(tmp_path / "animals", per_class=70)
     (root / "cow" / "3.png").write_bytes(b"junk")
     config = DataConfig(source=str(root), minival=0.2)
@@ -170,7 +170,7 @@ def test_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch: pytest.M
     assert here.corrupt == there.corrupt == ("cow/3.png (not a picture)",)
 
 
-def test_a_decoding_process_that_dies_is_a_sentence(
+def test_decoding_process_that_dies_is_reported_with_its_exit_code(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     process = pack_writer._Process(str(tmp_path / "nowhere.npy"))

@@ -40,14 +40,14 @@ def copy_to(filesystem: Any, root: Path, target: str) -> str:
 # ---------------------------------------------------------------------- folders
 
 
-def test_a_folder_of_class_folders_is_a_source(tmp_path: Path) -> None:
+def test_folder_of_class_folders_is_a_source_of_labelled_images(tmp_path: Path) -> None:
     pack = open_from(write_folder(tmp_path / "animals"))
     assert pack.classes == ("cat", "cow", "dog")
     assert np.bincount(pack.labels).tolist() == [12, 12, 12]
     assert len(pack.train) + len(pack.minival) == 36
 
 
-def test_stray_files_are_ignored(tmp_path: Path) -> None:
+def test_stray_files_in_class_folders_are_ignored(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "animals")
     expected = open_from(root)
     for name in ("README.md", ".DS_Store", "cat/Thumbs.db", "cat/notes.txt", ".git/x.png", "empty/list.csv"):
@@ -65,7 +65,7 @@ def test_pictures_below_a_class_folder_belong_to_it(tmp_path: Path) -> None:
     assert np.bincount(open_from(root).labels).tolist() == [13, 12, 12]
 
 
-def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+def test_symbolic_links_to_class_folders_are_followed_once(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "animals")
     os.symlink(root, root / "cat" / "loop")
     elsewhere = write_folder(tmp_path / "elsewhere", classes=("emu",))
@@ -92,7 +92,7 @@ def test_pictures_outside_class_folders_are_refused(make: Any, words: str, tmp_p
         open_from(root)
 
 
-def test_one_class_folder_and_no_picture_are_refused(tmp_path: Path) -> None:
+def test_source_of_one_class_or_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="all images have the label cat"):
         open_from(write_folder(tmp_path / "a", classes=("cat",)))
     (tmp_path / "b" / "cat").mkdir(parents=True)
@@ -104,7 +104,7 @@ def test_one_class_folder_and_no_picture_are_refused(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- held-out splits
 
 
-def test_of_a_folder_with_splits_only_train_is_seen(tmp_path: Path) -> None:
+def test_folder_with_splits_is_read_without_its_test_pictures(tmp_path: Path) -> None:
     write_folder(tmp_path / "set" / "train")
     for split in ("val", "test"):
         write_folder(tmp_path / "set" / split, per_class=3)
@@ -113,7 +113,7 @@ def test_of_a_folder_with_splits_only_train_is_seen(tmp_path: Path) -> None:
     assert np.array_equal(pack.images, open_from(tmp_path / "set" / "train").images)
 
 
-def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
+def test_class_folder_that_is_called_train_is_a_class(tmp_path: Path) -> None:
     assert open_from(write_folder(tmp_path / "rail", classes=("bus", "train"))).classes == ("bus", "train")
 
 
@@ -129,7 +129,7 @@ def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
         ("flowers.parquet", "flowers_evaluation.parquet"),
     ],
 )
-def test_of_parquet_files_of_several_splits_only_train_is_seen(
+def test_parquet_files_of_several_splits_are_read_without_the_held_out_ones(
     names: tuple[str, str], tmp_path: Path
 ) -> None:
     for i, name in enumerate(names):
@@ -154,7 +154,7 @@ def test_only_held_out_splits_are_refused_unless_named(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- labels
 
 
-def test_names_are_labels_in_alphabetical_order_over_all_shards(tmp_path: Path) -> None:
+def test_class_names_become_labels_in_alphabetical_order_over_all_shards(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", count=20, labels=["pear", "fig"] * 10)
     write_parquet(tmp_path / "b.parquet", count=20, labels=["apple", "fig"] * 10)
     pack = open_from(tmp_path)
@@ -162,12 +162,12 @@ def test_names_are_labels_in_alphabetical_order_over_all_shards(tmp_path: Path) 
     assert pack.labels.tolist() == [2, 1] * 10 + [0, 1] * 10
 
 
-def test_dictionary_encoded_names_are_names(tmp_path: Path) -> None:
+def test_dictionary_encoded_class_names_are_read_as_names(tmp_path: Path) -> None:
     labels = pa.array(["b", "a"] * 10).dictionary_encode()
     assert open_from(write_parquet(tmp_path / "a.parquet", count=20, labels=labels)).classes == ("a", "b")
 
 
-def test_lists_are_several_labels(tmp_path: Path) -> None:
+def test_lists_in_a_label_column_are_several_labels(tmp_path: Path) -> None:
     features = {"info": {"features": {"labels": {"feature": {"names": ["x", "y", "z"]}}}}}
     source = write_parquet(
         tmp_path / "a.parquet",
@@ -196,7 +196,7 @@ def test_lists_are_several_labels(tmp_path: Path) -> None:
         (["a"] * 20, "all images have the label a"),
     ],
 )
-def test_what_is_no_label_is_refused_by_row(labels: list[Any], words: str, tmp_path: Path) -> None:
+def test_values_that_are_no_label_are_refused_by_row(labels: list[Any], words: str, tmp_path: Path) -> None:
     source = write_parquet(tmp_path / "a.parquet", count=20, labels=labels)
     with pytest.raises(ValueError, match=words):
         open_from(source)
@@ -212,7 +212,7 @@ def test_shards_with_labels_of_different_kinds_are_refused(tmp_path: Path) -> No
 # ---------------------------------------------------------------------- file systems
 
 
-def test_any_file_system_gives_the_same_images(memory: Any, tmp_path: Path) -> None:
+def test_sources_on_any_file_system_give_the_same_images(memory: Any, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "animals")
     (tmp_path / "shards").mkdir()
     write_parquet(tmp_path / "shards" / "train-0.parquet", count=30)
@@ -227,7 +227,7 @@ def test_any_file_system_gives_the_same_images(memory: Any, tmp_path: Path) -> N
     assert np.array_equal(one.images, open_from("memory://shards/train-0.parquet").images)
 
 
-def test_a_changed_file_elsewhere_is_another_source(memory: Any, tmp_path: Path) -> None:
+def test_remote_file_that_changed_is_another_source(memory: Any, tmp_path: Path) -> None:
     url = copy_to(memory, write_folder(tmp_path / "animals"), "/animals")
     before = find_images(DataConfig(source=url)).identity
     assert find_images(DataConfig(source=url)).identity == before
@@ -239,7 +239,7 @@ def test_a_changed_file_elsewhere_is_another_source(memory: Any, tmp_path: Path)
     ("url", "package"),
     [("s3://bucket/set", "s3fs"), ("gs://bucket/set", "gcsfs"), ("hf://datasets/a/b", "huggingface_hub")],
 )
-def test_a_missing_package_is_named(url: str, package: str) -> None:
+def test_file_system_whose_package_is_missing_is_refused_by_its_name(url: str, package: str) -> None:
     if importlib.util.find_spec(package):
         pytest.skip(f"{package} is installed")
     with pytest.raises(ValueError, match=f"a package is missing: .*{package}"):
@@ -253,6 +253,6 @@ def test_a_missing_package_is_named(url: str, package: str) -> None:
         ("memory://nowhere", "no such file or folder"),
     ],
 )
-def test_urls_that_cannot_be_opened_say_why(source: str, words: str) -> None:
+def test_sources_whose_url_cannot_be_opened_say_why(source: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         open_from(source)

@@ -20,7 +20,7 @@ from formula import formula_worker
 from nas.results.verify import verify_run
 from nas.search.config import SearchConfig
 from nas.search.search import search
-from nas.strategies.strategy import STRATEGIES
+from nas.strategies.table import STRATEGIES
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.executors.simulated import simulated
 from trials.log.disk_wait import LogNotWrittenError, Patience
@@ -142,7 +142,7 @@ def survive(parent: Path, crash: Left, strategy: str, expected: Record) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_crash_at_a_sample_of_steps_loses_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
+def test_crash_at_a_sample_of_disk_steps_loses_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
     undisturbed = whole(strategy)
     crashes = [crash for crash, _ in distinct(undisturbed.crashes)]
     for i, crash in enumerate(random.Random(SEED).sample(crashes, SAMPLE)):
@@ -152,7 +152,7 @@ def test_a_crash_at_a_sample_of_steps_loses_nothing(strategy: str, whole: Any, t
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_crash_at_every_step_loses_nothing(
+def test_crash_at_every_disk_step_loses_nothing(
     strategy: str, whole: Any, tmp_path: Path, record_property: Any
 ) -> None:
     undisturbed = whole(strategy)
@@ -235,14 +235,14 @@ def test_a_second_crash_during_recovery_loses_nothing(strategy: str, whole: Any,
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_many_second_crashes_lose_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
+def test_many_second_crashes_during_recovery_lose_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
     rng = random.Random(SEED + 1)
     for i in range(200):
         check_double_crash(whole(strategy), strategy, tmp_path / str(i), rng)
     print(f"\n{strategy}: 200 double crashes")
 
 
-def test_crashes_end_the_driver_where_they_happen(whole: Any, tmp_path: Path) -> None:
+def test_simulated_crashes_leave_the_disk_as_a_driver_that_dies_there(whole: Any, tmp_path: Path) -> None:
     """What is made from images and what a driver that dies there leaves is the same."""
     undisturbed = whole("evolution")
     for i, at in enumerate(sampled(undisturbed.operations, 5)):

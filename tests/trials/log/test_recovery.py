@@ -158,14 +158,14 @@ def test_ask_and_row_gone_together_are_refused_until_that_is_accepted(
     assert verify_run(parts).faults == ()
 
 
-def test_the_last_trial_is_missed_too(make_config: MakeConfig, parts: Path) -> None:
+def test_lost_last_trial_is_missed_by_the_view(make_config: MakeConfig, parts: Path) -> None:
     """Its number is the last, but the view has seen it."""
     lose_trial(parts, 11)
     with pytest.raises(LostTrialsError, match="these trials: 11"):
         run(make_config(), parts)
 
 
-def test_refused_logs_are_left_as_they_are(make_config: MakeConfig, parts: Path) -> None:
+def test_log_with_lost_trials_is_refused_and_left_as_it_is(make_config: MakeConfig, parts: Path) -> None:
     for kind in ("asks", "trials"):
         truncate(part(parts, kind, 5))
     before = {path: path.read_bytes() for path in (parts / "log").rglob("*.parquet")}
@@ -192,7 +192,9 @@ def test_a_damaged_list_of_repairs_is_moved_aside(make_config: MakeConfig, parts
 
 
 @pytest.mark.parametrize("name", ["search.yaml.bak", "log/trials/notes.txt", "log/asks/t5.parquet"])
-def test_foreign_files_are_left_alone_and_named(make_config: MakeConfig, parts: Path, name: str) -> None:
+def test_foreign_files_in_a_run_are_left_alone_and_named(
+    make_config: MakeConfig, parts: Path, name: str
+) -> None:
     (parts / name).write_text("mine")
     run(make_config(budget={"trials": 13}), parts)
     assert (parts / name).read_text() == "mine"
@@ -201,7 +203,9 @@ def test_foreign_files_are_left_alone_and_named(make_config: MakeConfig, parts: 
     assert any(name in note for note in verdict.notes) == name.startswith("log")
 
 
-def test_links_out_of_the_run_are_not_followed(make_config: MakeConfig, parts: Path, tmp_path: Path) -> None:
+def test_symbolic_links_out_of_a_run_are_not_followed(
+    make_config: MakeConfig, parts: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside.parquet"
     part(parts, "trials", 5).rename(outside)
     part(parts, "trials", 5).symlink_to(outside)
@@ -215,7 +219,7 @@ def test_links_out_of_the_run_are_not_followed(make_config: MakeConfig, parts: P
         run(make_config(), parts)
 
 
-def test_a_row_of_another_trial_does_not_pass(make_config: MakeConfig, parts: Path) -> None:
+def test_row_of_another_trial_in_a_file_is_noticed(make_config: MakeConfig, parts: Path) -> None:
     before = run(make_config(), parts)
     part(parts, "trials", 5).write_bytes(part(parts, "trials", 6).read_bytes())
     assert [fault.invariant for fault in verify_run(parts).faults] == ["files", "I3"]
@@ -245,13 +249,13 @@ def flips_that_pass(folder: Path, count: int) -> int:
     return silent
 
 
-def test_no_flipped_bit_passes(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_no_flipped_bit_of_a_log_passes_unnoticed(make_config: MakeConfig, tmp_path: Path) -> None:
     run(make_config(budget={"trials": 7}), tmp_path / "run", segment_size=4)
     assert flips_that_pass(tmp_path / "run", 30) == 0
 
 
 @pytest.mark.nightly
-def test_none_of_many_flipped_bits_passes(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_none_of_many_flipped_bits_of_a_log_passes_unnoticed(make_config: MakeConfig, tmp_path: Path) -> None:
     run(make_config(budget={"trials": 14}), tmp_path / "run", segment_size=4)
     assert flips_that_pass(tmp_path / "run", 200) == 0
 
@@ -282,7 +286,7 @@ def test_a_lost_row_is_learned_late_where_the_lag_is_fixed(make_config: MakeConf
 # ---------------------------------------------------------------------- the command
 
 
-def test_the_command_says_what_is_wrong_mends_it_and_ends_with_its_code(
+def test_verify_command_names_faults_repairs_them_and_exits_with_its_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = copy_old_run(tmp_path / "run")

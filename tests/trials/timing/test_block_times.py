@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from block_tables import RESOLUTION, made_up_parts, made_up_table, made_up_time, small_space
+from block_tables import RESOLUTION, made_up_parts, made_up_table, made_up_time, small_space, space_blocks
 
-from search_spaces.choices.block_cover import covering_networks, placed_blocks, space_blocks
+from search_spaces.choices.block_cover import covering_networks, placed_blocks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
 from trials.recipe import Ramp, Recipe
-from trials.timing.block_fit import fit_corrections, fit_table, part_times, predictor
+from trials.timing.block_fit import fit_corrections, fit_table, part_times
 from trials.timing.block_table import (
     check_table,
     default_table_path,
@@ -75,7 +75,7 @@ def test_every_block_of_a_space_is_in_a_covering_network(name: str, small: Searc
         space.encode(network)
 
 
-def test_covers_differ_by_chance(tiny: SearchSpace) -> None:
+def test_covering_networks_depend_on_the_seed_alone(tiny: SearchSpace) -> None:
     first, again, other = (
         covering_networks(tiny, resolution=32, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
     )
@@ -83,7 +83,7 @@ def test_covers_differ_by_chance(tiny: SearchSpace) -> None:
     assert first != other
 
 
-def test_a_block_is_told_apart_by_the_side_it_sees() -> None:
+def test_equal_blocks_that_see_images_of_other_sides_are_told_apart() -> None:
     stage = {"op": "mbconv", "expansion_ratio": 4, "channels": 8, "layers": 1}
     network = from_mapping(
         Architecture,
@@ -103,7 +103,7 @@ def test_a_block_is_told_apart_by_the_side_it_sees() -> None:
 # ---------------------------------------------------------------------- one step in parts
 
 
-def test_a_step_is_divided_where_its_parts_begin(small: SearchSpace) -> None:
+def test_time_of_a_step_is_divided_among_stem_blocks_top_and_update(small: SearchSpace) -> None:
     """By a clock of one tick a reading every stretch takes one; the stem and the update have two each."""
     architecture = small.decode(small.largest())
     step, reference = (
@@ -123,7 +123,7 @@ def test_a_step_is_divided_where_its_parts_begin(small: SearchSpace) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_marks_are_gone_afterwards_and_change_nothing(small: SearchSpace) -> None:
+def test_timing_marks_change_no_gradient_and_are_removed_afterwards(small: SearchSpace) -> None:
     step = build_step(small.reference, recipe(), num_classes=3, device=CPU, precision="fp32")
     batch = SyntheticBatch.random(batch_size=2, resolution=16, num_classes=3, device=CPU)
     start = step.state()
@@ -143,7 +143,7 @@ def test_marks_are_gone_afterwards_and_change_nothing(small: SearchSpace) -> Non
     assert len(calls) == 1
 
 
-def test_one_slow_step_does_not_count() -> None:
+def test_one_slow_step_does_not_move_the_medians_of_a_steps_parts() -> None:
     assert medians_of([[0, 1, 3], [0, 1, 3], [0, 1, 90]]) == [1, 2]
 
 
@@ -186,9 +186,9 @@ def test_images_too_small_for_the_space_are_refused(tiny: SearchSpace) -> None:
 # ---------------------------------------------------------------------- predicting
 
 
-def test_a_prediction_is_the_sum_of_the_parts(tiny: SearchSpace) -> None:
+def test_predicted_step_time_is_the_sum_of_the_parts(tiny: SearchSpace) -> None:
     table = made_up_table(tiny)
-    predict = predictor(table)
+    predict = fit_table(table).predict
     architecture = tiny.decode(tiny.largest())
     parts = made_up_parts(architecture)
     by_hand = parts.stem + parts.top + parts.update
@@ -198,7 +198,7 @@ def test_a_prediction_is_the_sum_of_the_parts(tiny: SearchSpace) -> None:
     assert error == pytest.approx(0, abs=1e-9 * ratio)
 
 
-def test_what_wholes_have_in_common_is_corrected(tiny: SearchSpace) -> None:
+def test_prediction_corrects_what_whole_steps_have_in_common(tiny: SearchSpace) -> None:
     fit = fit_table(made_up_table(tiny, whole=20, factor=1.1))
     architecture = tiny.decode(tiny.smallest())
     ratio, error = fit.predict(architecture)
@@ -207,7 +207,7 @@ def test_what_wholes_have_in_common_is_corrected(tiny: SearchSpace) -> None:
     assert fit.error < 0.006  # without its correction 0.09
 
 
-def test_error_bars_are_as_wide_as_the_errors() -> None:
+def test_error_bars_of_predictions_are_as_wide_as_the_noise() -> None:
     """Noise of 3 % in what was measured: leave-one-out finds it, and does not fit it."""
     rng = np.random.default_rng(0)
     sums, features = rng.uniform(0.2, 2, 40), rng.uniform(0, 1, (40, 4))
@@ -218,7 +218,7 @@ def test_error_bars_are_as_wide_as_the_errors() -> None:
     assert fit.relative_error(outside) > fit.relative_error(features[0])
 
 
-def test_leave_one_out_is_what_leaving_one_out_gives() -> None:
+def test_leave_one_out_errors_are_a_third_of_those_without_a_correction() -> None:
     rng = np.random.default_rng(1)
     sums, features = rng.uniform(0.2, 2, 12), rng.uniform(0, 1, (12, 2))
     measured = sums * (1.05 + 0.2 * features[:, 0])
@@ -227,7 +227,7 @@ def test_leave_one_out_is_what_leaving_one_out_gives() -> None:
     assert np.abs(fit.leave_one_out).mean() < np.abs(sums / measured - 1).mean() / 3
 
 
-def test_flagged_wholes_take_no_part_in_the_fit(tiny: SearchSpace) -> None:
+def test_flagged_networks_take_no_part_in_the_fit(tiny: SearchSpace) -> None:
     table = made_up_table(tiny, whole=8)
     wrong = replace(table.whole[0], step_time_ratio=9.0, timing_flag="spread 40%")
     fit = fit_table(replace(table, whole=(wrong, *table.whole[1:])))
@@ -235,13 +235,13 @@ def test_flagged_wholes_take_no_part_in_the_fit(tiny: SearchSpace) -> None:
     assert fit.error < 1e-9
 
 
-def test_a_table_without_wholes_is_refused(tiny: SearchSpace) -> None:
+def test_block_table_with_three_whole_networks_is_too_small_for_the_fit(tiny: SearchSpace) -> None:
     with pytest.raises(ValueError, match="3 networks measured as wholes; the fit needs 4"):
         fit_table(made_up_table(tiny, whole=3))
 
 
-def test_an_architecture_of_another_space_is_refused(tiny: SearchSpace) -> None:
-    predict = predictor(made_up_table(tiny))
+def test_prediction_for_an_architecture_of_another_space_is_refused(tiny: SearchSpace) -> None:
+    predict = fit_table(made_up_table(tiny)).predict
     with pytest.raises(ValueError, match="not in the table's space"):
         predict(read_yaml(Architecture, "efficientnet-b0"))
 
@@ -249,7 +249,7 @@ def test_an_architecture_of_another_space_is_refused(tiny: SearchSpace) -> None:
 # ---------------------------------------------------------------------- the file
 
 
-def test_a_table_reads_back_as_it_was_written(tiny: SearchSpace, tmp_path: Path) -> None:
+def test_block_table_reads_back_as_it_was_written(tiny: SearchSpace, tmp_path: Path) -> None:
     table = made_up_table(tiny, factor=1.05)
     path = tmp_path / "new" / "table.json"
     write_table(table, path)
@@ -257,7 +257,7 @@ def test_a_table_reads_back_as_it_was_written(tiny: SearchSpace, tmp_path: Path)
     assert table_text(read_table(path)) == table_text(table)
     assert [entry.name for entry in path.parent.iterdir()] == ["table.json"]
     architecture = tiny.decode(tiny.smallest())
-    assert predictor(read_table(path))(architecture) == predictor(table)(architecture)
+    assert fit_table(read_table(path)).predict(architecture) == fit_table(table).predict(architecture)
 
 
 @pytest.mark.parametrize(
@@ -269,13 +269,13 @@ def test_a_table_reads_back_as_it_was_written(tiny: SearchSpace, tmp_path: Path)
         ("\x00", "it is not JSON"),
     ],
 )
-def test_what_is_no_table_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_file_that_is_no_block_table_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "table.json").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_table(tmp_path / "table.json")
 
 
-def test_a_missing_or_damaged_table_is_refused(tiny: SearchSpace, tmp_path: Path) -> None:
+def test_missing_or_damaged_block_table_is_refused(tiny: SearchSpace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         read_table(tmp_path / "table.json")
     mapping = json.loads(table_text(made_up_table(tiny)))
@@ -299,7 +299,9 @@ def test_a_missing_or_damaged_table_is_refused(tiny: SearchSpace, tmp_path: Path
         ("space_id", "0123456789abcdef"),
     ],
 )
-def test_a_table_of_other_conditions_is_refused(tiny: SearchSpace, change: str, value: object) -> None:
+def test_block_table_of_other_conditions_is_refused_by_name(
+    tiny: SearchSpace, change: str, value: object
+) -> None:
     table = made_up_table(tiny)
     check_table(table, table.conditions, name="table.json", rebuild="nas measure --table tiny")
     wanted = replace(table.conditions, **{change: value})
@@ -310,7 +312,7 @@ def test_a_table_of_other_conditions_is_refused(tiny: SearchSpace, change: str, 
     assert default_table_path(wanted) != default_table_path(table.conditions)
 
 
-def test_limits_do_not_make_another_space(tiny: SearchSpace) -> None:
+def test_limits_do_not_change_a_spaces_identity(tiny: SearchSpace) -> None:
     limited = replace(tiny, limits=replace(tiny.limits, params=10**6))
     assert space_id(limited) == space_id(tiny)
     assert space_id(replace(tiny, head_channels=256)) != space_id(tiny)

@@ -60,7 +60,7 @@ def _sampled(times: int = 3) -> Clocks:
     return clocks
 
 
-def test_a_steady_clock_is_recorded_and_nothing_is_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steady_gpu_clock_is_recorded_and_not_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver([1980, 1980, 1965, 1980], reasons=0x01)
     _with(monkeypatch, driver)
     clocks = _sampled()
@@ -77,7 +77,7 @@ def test_a_steady_clock_is_recorded_and_nothing_is_flagged(monkeypatch: pytest.M
         ([1980] * 4, 0x08 | 0x04, "hardware slowdown"),
     ],
 )
-def test_a_clock_that_moves_or_is_held_back_is_flagged(
+def test_gpu_clock_that_moves_or_is_held_back_is_flagged(
     clocks: list[float], reasons: int, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _with(monkeypatch, Driver(clocks, reasons))
@@ -87,14 +87,16 @@ def test_a_clock_that_moves_or_is_held_back_is_flagged(
 @pytest.mark.parametrize(
     "refuses", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetCurrentClocksEventReasons"]
 )
-def test_a_driver_that_refuses_leaves_timing_as_it_is(refuses: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_driver_that_refuses_leaves_a_timing_without_clock_or_flag(
+    refuses: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     driver = Driver([1980] * 9, refuses=refuses)
     _with(monkeypatch, driver)
     clocks = _sampled()
     assert (clocks.median_mhz, clocks.flag, driver.open) == (None, None, 0)
 
 
-def test_without_the_package_or_a_gpu_nothing_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_clock_is_not_sampled_without_the_package_or_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     _with(monkeypatch, None)
     assert _sampled().median_mhz is None
     assert driver_version() is None
@@ -104,7 +106,7 @@ def test_without_the_package_or_a_gpu_nothing_is_sampled(monkeypatch: pytest.Mon
     assert clocks.median_mhz is None
 
 
-def test_the_driver_tells_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_drivers_version_is_read_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver([])
     _with(monkeypatch, driver)
     assert driver_version() == "580.1"

@@ -22,7 +22,7 @@ from trials.timing.inference_time import measure_inference_time
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 
-def test_a_drifting_clock_does_not_move_the_ratio() -> None:
+def test_drifting_clock_does_not_move_the_ratio_of_two_times() -> None:
     clock = Clock()
     slower = 1.0
 
@@ -39,7 +39,7 @@ def test_a_drifting_clock_does_not_move_the_ratio() -> None:
     assert timed.flag is None
 
 
-def test_timing_ends_when_the_ratio_is_sure() -> None:
+def test_alternate_timing_ends_when_the_ratio_is_sure() -> None:
     clock = Clock()
     timed = alternate(clock.work(2.0), clock.work(1.0), clock=clock)
     assert (timed.rounds, timed.error, timed.ratio) == (EARLIEST_END, 0.0, 2.0)
@@ -52,7 +52,7 @@ def test_timing_ends_when_the_ratio_is_sure() -> None:
     assert told == [*(done / ROUNDS for done in range(1, slightly.rounds)), 1.0]
 
 
-def test_scatter_takes_all_rounds_and_is_flagged() -> None:
+def test_scattering_times_take_all_rounds_and_are_flagged() -> None:
     clock = Clock()
     timed = alternate(clock.work(1.0, 2.0, 3.0), clock.work(1.0), clock=clock)
     assert timed.rounds == ROUNDS
@@ -60,7 +60,7 @@ def test_scatter_takes_all_rounds_and_is_flagged() -> None:
     assert timed.flag.startswith("uncertain by ")
 
 
-def test_the_error_of_a_ratio_is_what_its_median_scatters_by() -> None:
+def test_error_of_a_timed_ratio_is_what_its_median_scatters_by() -> None:
     """Times with a long upper tail: 4 in 5 near 1, the others up to half as long again."""
     rng = np.random.default_rng(0)
     ratios, errors = [], []
@@ -72,14 +72,14 @@ def test_the_error_of_a_ratio_is_what_its_median_scatters_by() -> None:
     assert float(np.median(errors)) == pytest.approx(float(np.std(ratios)), rel=0.35)
 
 
-def test_a_slow_chunk_of_the_reference_hardly_matters() -> None:
+def test_one_slow_chunk_of_the_reference_does_not_move_the_ratio() -> None:
     seconds = [1.0] * 6
     seconds[2] = 2.0
     assert Alternated(tuple(seconds), (3.0,) * 5, 0.0).ratio == 3.0
     assert Alternated((1.0, 2.0, 1.0), (3.0, 3.0), 0.0).ratios == [3.0, 1.5, 1.5, 3.0]
 
 
-def test_what_comes_later_allows_a_longer_measurement() -> None:
+def test_long_training_allows_a_longer_timing() -> None:
     """Steps of 0.2 s in one second, or in a twentieth of 270 steps: 13.5 of them."""
     for most, rounds in ((0.0, 1), (0.05 * 270, 4)):
         clock = Clock()
@@ -91,7 +91,7 @@ def test_what_comes_later_allows_a_longer_measurement() -> None:
     assert timed.rounds == 3
 
 
-def test_slow_work_takes_fewer_rounds() -> None:
+def test_slow_work_is_timed_in_fewer_rounds() -> None:
     clock = Clock()
     timed = alternate(clock.work(50.0), clock.work(10.0), clock=clock, max_seconds=60.0)
     assert timed.rounds == FEWEST_ROUNDS
@@ -113,14 +113,14 @@ def test_work_without_a_reference_is_timed_alone() -> None:
     assert scattering.flag is not None
 
 
-def test_chunks_of_quick_work_are_long_enough() -> None:
+def test_chunks_of_quick_work_are_filled_with_calls() -> None:
     clock = Clock()
     timed = alternate(clock.work(0.001), clock.work(0.002), clock=clock)
     assert timed.ratio == pytest.approx(0.5)
     assert timed.cost_seconds > 11 * CHUNK_SECONDS * 0.99
 
 
-def test_networks_are_timed_in_evaluation_mode_and_left_as_they_were() -> None:
+def test_inference_is_timed_in_evaluation_mode_and_leaves_networks_as_they_were() -> None:
     candidate, reference = new_step(architecture=WIDE).network, new_step().network
     candidate.train()
     candidate.stem.eval()  # a part may be frozen
@@ -140,7 +140,7 @@ def test_networks_are_timed_in_evaluation_mode_and_left_as_they_were() -> None:
     assert (timed.batch_size, timed.resolution) == (4, 16)
 
 
-def test_a_network_takes_as_long_as_itself() -> None:
+def test_inference_time_of_a_network_over_its_own_is_1() -> None:
     network: nn.Module = new_step().network
     clock = Clock()
     network.register_forward_hook(lambda *_: clock.sleep(0.01))
@@ -150,7 +150,7 @@ def test_a_network_takes_as_long_as_itself() -> None:
     assert timed.inference_time_ratio == pytest.approx(1.0)
 
 
-def test_the_processors_own_clock_gives_positive_seconds_and_their_percentiles_in_order() -> None:
+def test_inference_times_by_the_processors_clock_are_positive_and_ordered() -> None:
     network = new_step().network
     timed = measure_inference_time(
         network, network, batch_size=1, resolution=16, device=CPU, precision="fp32", max_seconds=0.05

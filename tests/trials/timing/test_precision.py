@@ -10,7 +10,7 @@ from clocks import passes_that_take
 from test_train import CPU, SMALL, make_trial, run
 
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.blocks import Convolution
+from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.network import Network
 from trials.images.packed import default_cache
 from trials.timing.precision import resolve_precision, step_time_of_bf16
@@ -44,7 +44,7 @@ def test_the_faster_precision_is_taken_where_it_pays(ratio: float, precision: st
     assert resolved(Probe(ratio)) == precision
 
 
-def test_the_probe_runs_once_for_a_processor_reference_and_resolution() -> None:
+def test_precision_probe_runs_once_for_a_processor_reference_and_resolution() -> None:
     first, later = Probe(0.5), Probe(2.0)
     assert resolved(first) == resolved(later) == "bf16"
     assert (len(first.asked), len(later.asked)) == (1, 0)
@@ -52,7 +52,7 @@ def test_the_probe_runs_once_for_a_processor_reference_and_resolution() -> None:
     assert later.asked == [(SMALL.architecture_id, 24)]
 
 
-def test_what_is_asked_for_is_not_probed() -> None:
+def test_precision_that_is_asked_for_is_not_probed() -> None:
     probe = Probe(0.1)
     assert resolved(probe, "fp32") == "fp32"
     assert resolved(probe, "bf16") == "bf16"
@@ -60,7 +60,7 @@ def test_what_is_asked_for_is_not_probed() -> None:
 
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"precision": "fp8"}', "\x00"])
-def test_a_damaged_record_is_made_again(damage: str) -> None:
+def test_damaged_record_of_a_precision_probe_is_made_again(damage: str) -> None:
     assert resolved(Probe(0.5)) == "bf16"
     (file,) = (default_cache().parent / "precision").glob("*.json")
     assert json.loads(file.read_text())["bf16_over_fp32"] == 0.5
@@ -68,14 +68,14 @@ def test_a_damaged_record_is_made_again(damage: str) -> None:
     assert resolved(Probe(2.0)) == "fp32"
 
 
-def test_the_real_probe_leaves_randomness_alone() -> None:
+def test_precision_probe_leaves_random_generators_alone() -> None:
     torch.manual_seed(7)
     state = torch.get_rng_state()
     assert step_time_of_bf16(SMALL, 16) > 0
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_probe_is_the_ratio_of_a_step_in_bf16_to_one_in_fp32() -> None:
+def test_precision_probe_is_the_ratio_of_a_step_in_bf16_to_one_in_fp32() -> None:
     def seconds(network: Network, images: int) -> float:
         return 0.03 if torch.is_autocast_enabled("cpu") else 0.02
 

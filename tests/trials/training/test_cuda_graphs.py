@@ -43,14 +43,14 @@ def curve(step: TrainingStep, recipe: Recipe, images: ResidentImages) -> list[tu
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, EVERYTHING])
-def test_recorded_calls_train_as_plain_ones(recipe: Recipe) -> None:
+def test_recorded_training_steps_train_as_plain_ones(recipe: Recipe) -> None:
     plain, recorded = new_step(recipe), new_step(recipe)
     recorded._record = repeated
     assert curve(recorded, recipe, digits()) == curve(plain, recipe, digits())
     assert torch.equal(recorded.parameters.values, plain.parameters.values)
 
 
-def test_recording_leaves_tensors_and_generator_as_they_were() -> None:
+def test_recording_a_call_leaves_tensors_and_generator_as_they_were() -> None:
     values, noise = torch.zeros(3), torch.zeros(3)
 
     def work(added: torch.Tensor) -> None:
@@ -66,7 +66,7 @@ def test_recording_leaves_tensors_and_generator_as_they_were() -> None:
     assert torch.equal(noise, expected)
 
 
-def test_other_shapes_than_the_recorded_run_as_they_are() -> None:
+def test_calls_of_other_shapes_than_the_recorded_one_run_unrecorded() -> None:
     sums, recordings = torch.zeros(()), 0
 
     def record(work: Callable[[], None]) -> Callable[[], object]:
@@ -83,7 +83,7 @@ def test_other_shapes_than_the_recorded_run_as_they_are() -> None:
     assert (sums.item(), recordings) == (15, 1)
 
 
-def test_a_recording_that_fails_is_given_up_and_nothing_is_lost() -> None:
+def test_recording_that_fails_is_given_up_with_a_warning_and_no_call_is_lost() -> None:
     value = torch.zeros(())
     attempts = 0
 
@@ -119,7 +119,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hook.remove()
 
 
-def test_gradients_of_micro_batches_are_the_batchs() -> None:
+def test_gradients_of_micro_batches_add_up_to_the_batchs() -> None:
     """Batch norm aside, which here has its running statistics: parts add up to the whole, uneven ones too."""
     images = digits()
     whole, parted = new_step(), new_step()
@@ -137,7 +137,7 @@ def test_gradients_of_micro_batches_are_the_batchs() -> None:
 
 
 @pytest.mark.usefixtures("small_memory")
-def test_micro_batches_double_until_a_step_fits_and_nothing_else_changes() -> None:
+def test_micro_batches_double_until_a_step_fits_into_memory() -> None:
     step, untouched = new_step(EVERYTHING), new_step(EVERYTHING)
     state = torch.get_rng_state()
     assert fit_in_memory(step, batch_size=64, resolution=16, num_classes=10) == 2
@@ -155,7 +155,7 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts_and_the_row_says_so() -> 
 
 
 @pytest.mark.usefixtures("small_memory")
-def test_what_does_not_fit_in_the_smallest_parts_is_infeasible() -> None:
+def test_trial_that_does_not_fit_in_the_smallest_micro_batches_is_infeasible() -> None:
     def refuse(module: torch.nn.Module, inputs: object) -> None:
         if isinstance(module, torch.nn.Conv2d) and module.training:
             raise torch.OutOfMemoryError("no room")
@@ -202,7 +202,7 @@ def test_graphed_and_eager_steps_agree_over_50_steps(recipe: Recipe, precision: 
 
 
 @pytest.mark.gpu
-def test_drops_differ_from_replay_to_replay() -> None:
+def test_random_drops_differ_from_replay_to_replay_of_a_cuda_graph() -> None:
     device = torch.device("cuda:0")
     step = cuda_step(RECIPE, graphs=True)
     drawn = torch.zeros(8, device=device)

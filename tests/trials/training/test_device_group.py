@@ -38,7 +38,7 @@ def on_devices(count: int, work: Callable[[DeviceGroup], Any]) -> list[Any]:
 
     def device(rank: int) -> None:
         try:
-            processes = ProcessGroupGloo(store, rank, count, timedelta(seconds=30))
+            processes = ProcessGroupGloo(store, rank, count, timedelta(seconds=600))
             results[rank] = work(DeviceGroup(processes))
         except Exception as error:
             errors.append(error)
@@ -57,7 +57,9 @@ def on_devices(count: int, work: Callable[[DeviceGroup], Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("batch", "size", "pairing"), [(16, 2, 4), (24, 3, 4), (12, 2, 2), (6, 2, 1)])
-def test_shares_are_the_batch_and_keep_opposite_images_together(batch: int, size: int, pairing: int) -> None:
+def test_devices_shares_make_up_the_batch_and_keep_mixed_images_together(
+    batch: int, size: int, pairing: int
+) -> None:
     shares = [share_of_batch(batch, rank=rank, size=size, pairing=pairing) for rank in range(size)]
     assert sorted(torch.cat(shares).tolist()) == list(range(batch))
     assert len({len(share) for share in shares}) == 1
@@ -71,7 +73,9 @@ def test_shares_are_the_batch_and_keep_opposite_images_together(batch: int, size
 
 
 @pytest.mark.parametrize("mix", [lambda x, r: mixup(x, r), lambda x, r: cutmix(x, r, torch.stack([r, r], 1))])
-def test_mixing_a_share_is_mixing_the_batch(mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
+def test_mixing_a_devices_share_is_mixing_the_batch(
+    mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+) -> None:
     torch.manual_seed(0)
     images, ratios = torch.rand(8, 4, 4, 3), torch.rand(8)
     mixed, weights = mix(images, ratios)
@@ -83,14 +87,14 @@ def test_mixing_a_share_is_mixing_the_batch(mix: Callable[[Tensor, Tensor], tupl
 
 
 @pytest.mark.parametrize(("batch", "pairing", "multiple"), [(63, 1, 2), (62, 2, 4), (60, 4, 8)])
-def test_a_batch_that_cannot_be_divided_is_refused_with_what_can(
+def test_batch_that_devices_cannot_share_is_refused_with_the_right_multiple(
     batch: int, pairing: int, multiple: int
 ) -> None:
     with pytest.raises(ValueError, match=rf"batch of {batch} images .* 2 devices.* multiple of {multiple}\b"):
         share_of_batch(batch, size=2, pairing=pairing)
 
 
-def test_a_group_sums_compares_and_tells() -> None:
+def test_group_of_devices_sums_copies_gathers_and_passes_on_text() -> None:
     def work(group: DeviceGroup) -> list[Any]:
         values = torch.arange(3.0) * (group.rank + 1)
         copied = torch.full((2,), float(group.rank + 5))
@@ -110,11 +114,11 @@ def test_a_group_sums_compares_and_tells() -> None:
     assert (ALONE.largest(2.5), ALONE.gathered(3), ALONE.text_of_first("a")) == (2.5, [3.0], "a")
 
 
-def test_that_another_device_is_gone_is_said() -> None:
+def test_sum_over_devices_raises_when_another_device_is_gone() -> None:
     store = HashStore()
 
     def work(rank: int) -> DeviceGroup:
-        return DeviceGroup(ProcessGroupGloo(store, rank, 2, timedelta(milliseconds=500)))
+        return DeviceGroup(ProcessGroupGloo(store, rank, 2, timedelta(seconds=600)))
 
     other = threading.Thread(target=work, args=(1,))
     other.start()
@@ -164,7 +168,7 @@ def test_batch_norm_over_two_devices_is_that_of_their_images_together() -> None:
         torch.testing.assert_close(first[i], whole[i], rtol=1e-9, atol=1e-12)
 
 
-def test_batch_norm_over_devices_keeps_names_and_judges_as_before() -> None:
+def test_batch_norm_over_devices_keeps_tensor_names_and_evaluation() -> None:
     torch.manual_seed(0)
     network = build_network(SMALL, num_classes=4).eval()
     images = torch.rand(2, 3, 16, 16)
@@ -207,7 +211,7 @@ def trained(recipe: Recipe, group: DeviceGroup = ALONE, *, micro_batches: int = 
     ],
     ids=["plain", "augmented and mixed"],
 )
-def test_two_devices_take_the_steps_of_one_with_the_whole_batch(recipe: Recipe) -> None:
+def test_two_devices_train_as_one_does_with_the_whole_batch(recipe: Recipe) -> None:
     """Nine steps, drops off, batch norm over all: the same to float32's rounding, and equal on both."""
     (state, end), (other, _) = on_devices(2, lambda group: trained(recipe, group))
     expected, whole = trained(recipe)

@@ -46,7 +46,7 @@ PUBLISHED = (  # of each kind of block: names and shapes as the libraries' sourc
 
 
 @pytest.mark.parametrize(("library", "name", "tensor", "shape"), PUBLISHED)
-def test_tensors_have_the_libraries_names_and_shapes(
+def test_exported_tensors_have_the_libraries_names_and_shapes(
     library: str, name: str, tensor: str, shape: tuple[int, ...]
 ) -> None:
     architecture = read_foreign(library, name).architecture
@@ -56,7 +56,7 @@ def test_tensors_have_the_libraries_names_and_shapes(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_every_tensor_of_a_network_has_one_name_there(library: str) -> None:
+def test_every_tensor_of_a_network_has_one_name_in_a_library(library: str) -> None:
     names = foreign_names(SMALL, library)
     own = {name for name in build_network(SMALL, num_classes=7).state_dict() if "num_batches" not in name}
     assert names.keys() == own
@@ -76,7 +76,7 @@ def outputs(network: Network, images: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-5])
-def test_weights_give_the_outputs_that_they_give_there(library: str, epsilon: float) -> None:
+def test_imported_weights_give_the_librarys_outputs(library: str, epsilon: float) -> None:
     there = drawn(epsilon=epsilon)
     state = foreign_state(there, SMALL, library)
     ours = foreign_network(Imported(SMALL, epsilon), library, state, name="w.pth")
@@ -86,7 +86,7 @@ def test_weights_give_the_outputs_that_they_give_there(library: str, epsilon: fl
 
 
 @pytest.mark.parametrize("pixels", PIXELS)
-def test_the_stem_takes_our_pixels_in_the_place_of_theirs(pixels: str) -> None:
+def test_stem_of_imported_weights_is_rescaled_to_our_pixels(pixels: str) -> None:
     there = drawn()
     with torch.no_grad():  # without the outer taps no padding is seen
         kept = there.stem[0].weight[:, :, 1, 1].clone()
@@ -101,7 +101,7 @@ def test_the_stem_takes_our_pixels_in_the_place_of_theirs(pixels: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_files_are_read_also_wrapped_and_of_halves(tmp_path: Path, suffix: str) -> None:
+def test_weight_files_are_read_also_wrapped_and_in_half_precision(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"weights{suffix}"
     state = {
         f"module.{name}": tensor.half() for name, tensor in foreign_state(drawn(), SMALL, "timm").items()
@@ -115,7 +115,7 @@ def test_files_are_read_also_wrapped_and_of_halves(tmp_path: Path, suffix: str) 
     torch.testing.assert_close(outputs(ours, images), outputs(drawn(), images), rtol=0, atol=0.05)
 
 
-def test_other_weights_are_refused_by_name_and_shape() -> None:
+def test_weights_of_another_network_are_refused_by_name_and_shape() -> None:
     state = foreign_state(drawn(), SMALL, "timm")
 
     def refused(changed: dict[str, Tensor], reason: str, library: str = "timm") -> None:
@@ -142,7 +142,7 @@ class Harmful:
 
 
 @pytest.mark.parametrize("kind", ["harmful", "junk", "empty", "number", "list"])
-def test_files_that_are_no_weights_are_refused_and_nothing_in_them_runs(
+def test_files_that_are_no_weights_are_refused_and_no_code_in_them_runs(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

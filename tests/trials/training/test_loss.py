@@ -19,7 +19,7 @@ from trials.trial import EpochResult, Slot, TrialResult
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 
-def test_labels_share_the_target_equally() -> None:
+def test_labels_of_an_image_share_the_target_equally() -> None:
     labels = torch.tensor([[2, -1, -1], [0, 3, -1], [1, 2, 3]])
     target = shared_target(labels, 4)
     third = 1 / 3
@@ -30,7 +30,7 @@ def test_labels_share_the_target_equally() -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_one_label_in_a_list_is_one_label(smoothing: float, reduction: str) -> None:
+def test_loss_of_one_label_in_a_list_is_that_of_one_label(smoothing: float, reduction: str) -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(16, 5), torch.randint(0, 5, (16,))
     alone = cross_entropy(logits, labels, label_smoothing=smoothing, reduction=reduction)
@@ -42,7 +42,7 @@ def test_one_label_in_a_list_is_one_label(smoothing: float, reduction: str) -> N
     assert torch.allclose(alone, listed, rtol=1e-6)
 
 
-def test_the_loss_is_least_where_the_labels_share_the_probability() -> None:
+def test_loss_is_least_where_an_images_labels_share_the_probability() -> None:
     labels = torch.tensor([[0, 1, -1]])
     shared = torch.log(torch.tensor([[0.5, 0.5, 1e-9]]))
     assert cross_entropy(shared, labels).item() == pytest.approx(math.log(2), abs=1e-4)
@@ -50,7 +50,7 @@ def test_the_loss_is_least_where_the_labels_share_the_probability() -> None:
     assert cross_entropy(uneven, labels) > cross_entropy(shared, labels)
 
 
-def test_any_of_an_images_labels_is_correct() -> None:
+def test_prediction_of_any_of_an_images_labels_is_correct() -> None:
     labels = torch.tensor([[0, 3], [2, -1]])
     assert are_correct(torch.tensor([[3, 1], [1, 2]]), labels).tolist() == [[True, False], [False, True]]
     assert are_correct(torch.tensor([[3, 1], [1, 2]]), torch.tensor([3, 2])).tolist() == [
@@ -65,7 +65,7 @@ def digits_with_parity(tmp_path: Path) -> Path:
     return parity_digits(tmp_path / "parity.parquet")
 
 
-def test_a_trial_learns_several_labels(digits_with_parity: Path) -> None:
+def test_trial_learns_images_of_several_labels(digits_with_parity: Path) -> None:
     config = DataConfig(source=str(digits_with_parity), minival=0.2)
     images = open_images(config, resolution=16)
     assert (len(images.classes), images.labels.shape[1]) == (12, 2)

@@ -67,7 +67,7 @@ def reference_step(
         parameter.data = parameter.data - slots["mom"]
 
 
-def test_20_steps_equal_the_written_out_reference() -> None:
+def test_20_steps_of_rmsprop_equal_a_written_out_reference() -> None:
     model, twin = network(), network()
     flat = FlatParameters(model)
     optimizer = RMSProp(flat, decay=0.9, momentum=0.9, epsilon=1e-3, weight_decay=1e-2)
@@ -85,7 +85,7 @@ def test_20_steps_equal_the_written_out_reference() -> None:
         torch.testing.assert_close(own.data, other.data, rtol=1e-4, atol=1e-6)
 
 
-def test_it_is_not_torchs_rmsprop() -> None:
+def test_first_step_of_our_rmsprop_is_far_smaller_than_torchs() -> None:
     model, twin = network(), network()
     optimizer = RMSProp(FlatParameters(model), weight_decay=0.0)
     torchs = torch.optim.RMSprop(twin.parameters(), lr=0.01, alpha=0.9, eps=1e-3, momentum=0.9)
@@ -99,7 +99,7 @@ def test_it_is_not_torchs_rmsprop() -> None:
     assert theirs > 2.5 * ours  # torch's mean square starts at 0, so its first steps are far larger
 
 
-def test_a_state_continues_exactly() -> None:
+def test_optimizer_continues_exactly_from_a_saved_state() -> None:
     model = network()
     flat = FlatParameters(model)
     optimizer, average = RMSProp(flat), WeightAverage(flat, decay=0.99)
@@ -125,7 +125,7 @@ def test_a_state_continues_exactly() -> None:
     assert torch.equal(average.values, first_average)
 
 
-def test_averaging_ramps_as_tensorflow_does() -> None:
+def test_weight_averaging_ramps_up_as_in_tensorflow() -> None:
     flat = FlatParameters(network())
     average = WeightAverage(flat, decay=0.5)
     expected = flat.values.clone()
@@ -137,7 +137,7 @@ def test_averaging_ramps_as_tensorflow_does() -> None:
     torch.testing.assert_close(average.values, expected)
 
 
-def test_swapping_exchanges_weights_and_statistics_and_back() -> None:
+def test_averaged_weights_are_swapped_in_with_statistics_and_back() -> None:
     model = network()
     flat = FlatParameters(model)
     average = WeightAverage(flat, decay=0.5)
@@ -157,7 +157,7 @@ def full_recipe(**changes: object) -> Recipe:
     return Recipe(**{**values, "schedule": "exponential_staircase", "warmup_epochs": 5, **changes})  # type: ignore[arg-type]
 
 
-def test_the_staircase_is_the_papers() -> None:
+def test_staircase_of_learning_rates_is_the_papers() -> None:
     """0.256 at batch 4096, times 0.97 every 2.4 epochs, counted from step 0; warm-up replaces 5 epochs."""
     recipe, steps = full_recipe(), 300
 
@@ -174,7 +174,7 @@ def test_the_staircase_is_the_papers() -> None:
     assert at(7.21) == pytest.approx(0.256 * 0.97**3)
 
 
-def test_the_cosine_ends_at_zero_and_counts_warm_up() -> None:
+def test_cosine_of_learning_rates_ends_at_zero_and_counts_warm_up() -> None:
     recipe = full_recipe(schedule="cosine", epochs=10, warmup_epochs=1)
     rates = [learning_rate_at(i, recipe=recipe, steps_per_epoch=10, total_steps=100) for i in range(100)]
     assert rates[:3] == pytest.approx([0, 0.0256, 0.0512])

@@ -153,7 +153,7 @@ def test_published_networks_have_timms_outputs(others: SimpleNamespace, name: st
     assert largest_difference(architecture, other) <= TOLERANCE
 
 
-def test_the_comparison_sees_another_padding(others: SimpleNamespace) -> None:
+def test_comparison_with_timm_sees_another_padding(others: SimpleNamespace) -> None:
     other = others.create_model("tf_efficientnet_b0", num_classes=NUM_CLASSES, bn_eps=EPSILON)
     assert largest_difference(read_yaml(Architecture, "efficientnet-b0"), other) > 100 * TOLERANCE
 
@@ -209,7 +209,7 @@ def test_published_state_dicts_have_the_names_and_shapes_that_we_read(
     ],
 )
 @torch.no_grad()
-def test_weights_of_published_networks_give_the_outputs_that_they_give_there(
+def test_imported_weights_of_published_networks_give_the_librarys_outputs(
     others: SimpleNamespace, library: str, name: str
 ) -> None:
     torch.manual_seed(0)
@@ -224,7 +224,7 @@ def test_weights_of_published_networks_give_the_outputs_that_they_give_there(
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
-def test_exports_are_compared_with_the_librarys_own_network(others: SimpleNamespace, library: str) -> None:
+def test_exports_are_checked_against_the_librarys_own_network(others: SimpleNamespace, library: str) -> None:
     said = library_check(library, random_architectures(1)[0])
     assert said.startswith(f"{library}'s own network has as many, and outputs within")
 
@@ -248,7 +248,9 @@ def odd_architecture(rng: np.random.Generator) -> Architecture:
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
-def test_what_is_not_refused_is_built_there_as_it_is_meant(others: SimpleNamespace, library: str) -> None:
+def test_networks_that_a_library_does_not_refuse_are_built_there_as_meant(
+    others: SimpleNamespace, library: str
+) -> None:
     rng, expressed = np.random.default_rng(5), 0
     for _ in range(400):
         architecture = odd_architecture(rng)

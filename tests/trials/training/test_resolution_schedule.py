@@ -46,7 +46,7 @@ def recipe(**changes: Any) -> Recipe:
         ("constant", "fixed", [300, 300, 300, 300], [15, 15, 15, 15]),
     ],
 )
-def test_each_schedule_has_its_sizes_and_strengths(
+def test_each_resolution_schedule_has_its_sizes_and_strengths(
     schedule: str, regularization: str, sizes: list[int], magnitudes: list[float]
 ) -> None:
     """Table 13's cells, and the resolution that stays."""
@@ -79,7 +79,7 @@ def test_every_batch_has_a_size_of_its_own_drawn_from_seed_and_epoch() -> None:
     assert drawn(0, 0) != drawn(1, 0)
 
 
-def test_eight_epochs_share_a_size() -> None:
+def test_eight_epochs_share_a_drawn_image_size() -> None:
     drawing = recipe(resolution_schedule="random_epochs")
     stages = drawing.training_stages()
     sizes = [
@@ -95,7 +95,7 @@ def test_eight_epochs_share_a_size() -> None:
     assert len({min(period[0]) for period in periods}) > 1
 
 
-def test_drawn_sizes_are_judged_at_the_largest() -> None:
+def test_trainings_with_drawn_sizes_are_evaluated_at_the_largest() -> None:
     drawing, growing = recipe(resolution_schedule="random_epochs"), recipe()
     assert evaluation_stage(drawing, drawing.training_stages(), epoch=0).resolution == 300
     assert evaluation_stage(growing, growing.training_stages(), epoch=0).resolution == 128
@@ -112,7 +112,7 @@ def test_drawn_sizes_are_judged_at_the_largest() -> None:
         ({"regularization": "adaptiv"}, "adaptive"),
     ],
 )
-def test_wrong_schedules_are_refused_by_name(changes: dict[str, object], words: str) -> None:
+def test_wrong_resolution_schedules_are_refused_by_name(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         from_mapping(Recipe, {"epochs": 8, "batch_size": 64, "resolution": 32, **changes}, name="recipe.yaml")
 
@@ -155,7 +155,7 @@ def test_batches_are_trained_at_the_sizes_and_dropped_at_the_rates_that_were_dra
 
 
 @pytest.mark.parametrize("schedule", ["random_batch", "random_epochs"])
-def test_a_stopped_training_goes_on_with_the_sizes_it_would_have_had(
+def test_stopped_training_goes_on_with_the_image_sizes_it_would_have_had(
     schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)

@@ -68,7 +68,7 @@ def make_trial(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed
     )
 
 
-def test_the_first_loss_is_ln_of_the_number_of_classes() -> None:
+def test_first_loss_is_the_logarithm_of_the_number_of_classes() -> None:
     images = digits()
     step = new_step(replace(RECIPE, label_smoothing=0.0))
     step(*first_images(images, 256))
@@ -76,7 +76,7 @@ def test_the_first_loss_is_ln_of_the_number_of_classes() -> None:
     assert loss == pytest.approx(math.log(10), rel=0.15)
 
 
-def test_64_images_can_be_memorised() -> None:
+def test_network_memorises_64_images() -> None:
     images = digits()
     step = new_step(replace(RECIPE, label_smoothing=0.0))
     batch = first_images(images, 64)
@@ -130,7 +130,7 @@ def test_a_completed_trial_measures_everything() -> None:
     assert result.device is not None
 
 
-def test_the_processors_own_clock_gives_positive_step_times_and_their_percentiles_in_order() -> None:
+def test_step_times_by_the_processors_clock_are_positive_and_ordered() -> None:
     reference, candidate = new_step(), new_step(architecture=WIDE)
     batch = SyntheticBatch.random(batch_size=32, resolution=16, num_classes=10, device=CPU)
     step_time = measure_step_time(candidate, reference, batch)
@@ -158,7 +158,7 @@ def test_step_time_is_the_median_of_ratios_of_neighbouring_chunks() -> None:
     assert step_time.flag is None
 
 
-def test_a_wide_spread_is_flagged() -> None:
+def test_widely_spread_step_times_are_flagged() -> None:
     reference, candidate = new_step(), new_step(architecture=WIDE)
     batch = SyntheticBatch.random(batch_size=8, resolution=16, num_classes=10, device=CPU)
     now, calls = 0.0, 0
@@ -173,7 +173,7 @@ def test_a_wide_spread_is_flagged() -> None:
     assert measure_step_time(candidate, reference, batch, clock=lambda: now).flag is not None
 
 
-def test_timing_restores_weights_statistics_and_optimizer() -> None:
+def test_timing_a_step_restores_weights_statistics_and_optimizer() -> None:
     candidate = new_step()
     images = digits()
     candidate.learning_rate.fill_(0.01)
@@ -186,7 +186,7 @@ def test_timing_restores_weights_statistics_and_optimizer() -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_timing_conditions_of_the_search_are_used() -> None:
+def test_trial_is_timed_under_the_searchs_conditions() -> None:
     _, result = run(replace(make_trial(), timing=Timing(batch_size=8, resolution=24)))
     assert result.step_time is not None
     assert (result.step_time.batch_size, result.step_time.resolution) == (8, 24)
@@ -268,7 +268,7 @@ def test_a_network_too_deep_for_the_images_is_infeasible() -> None:
     assert (result.status, result.failure_kind) == ("infeasible", "invalid_network")
 
 
-def test_averaged_weights_are_what_is_reported() -> None:
+def test_accuracy_of_a_trial_is_that_of_averaged_weights() -> None:
     raw_recipe = replace(RECIPE, averaging_decay=0.0)
     _, averaged = run(make_trial())
     _, raw = run(make_trial(raw_recipe))
@@ -291,7 +291,7 @@ def test_a_trial_runs_on_cuda_and_reports_memory() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
-def test_a_worker_gives_a_trials_memory_back_where_it_may_be_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_gives_a_trials_memory_back_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trials.devices.device.PLENTY", math.inf)
 
     def resident_bytes() -> int:

@@ -1,0 +1,13 @@
+"""A floor under what strategies learn from: how bad a failure was is of no interest, and misleads."""
+
+import numpy as np
+
+DEVIATIONS = 3.0  # robust standard deviations below the median
+NORMAL = 1.4826  # times the median absolute deviation: a normal distribution's standard deviation
+
+
+def robust_floor(values: np.ndarray) -> float:
+    """Three robust standard deviations below the median; the median itself where more than half are equal."""
+    median = float(np.median(values))
+    deviation = NORMAL * float(np.median(np.abs(values - median)))
+    return median - DEVIATIONS * deviation

@@ -1,0 +1,43 @@
+"""Stochastic depth and dropout, whose rates are tensors."""
+
+import torch
+from torch import Tensor, nn
+
+
+class StochasticDepth(nn.Module):
+    """Drops the residual branch of whole samples in training; the rest is divided by its keep probability.
+
+    The rate is a tensor, so that it can change without rebuilding the module, also inside a CUDA graph.
+    (Huang et al. 2016, "Deep Networks with Stochastic Depth".)
+    """
+
+    drop_rate: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("drop_rate", torch.zeros(()), persistent=False)
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        if not self.training:
+            return branch
+        draws = torch.rand(branch.shape[0], 1, 1, 1, device=branch.device)
+        kept = (draws >= self.drop_rate) / (1 - self.drop_rate)  # (N, 1, 1, 1)
+        return branch * kept.to(branch.dtype)
+
+
+class Dropout(nn.Module):
+    """Dropout whose rate is a tensor, for the same reason as in StochasticDepth."""
+
+    drop_rate: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("drop_rate", torch.zeros(()), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C) to the same shape."""
+        if not self.training:
+            return features
+        kept = (torch.rand_like(features, dtype=torch.float32) >= self.drop_rate) / (1 - self.drop_rate)
+        return features * kept.to(features.dtype)

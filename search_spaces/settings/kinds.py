@@ -1,0 +1,92 @@
+"""Annotations of dataclasses: keys, kinds of values, and words for what is expected."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+
+def fields_of(kind: Any) -> Mapping[str, Any]:
+    """Field names and the class (or annotation) of each, of a dataclass; empty for anything else.
+
+    Of a union they are those of its one dataclass. A dataclass that a file does not hold by its fields has
+    none: it has a `written`, which is what the file holds, and a WRITTEN_AS, which says what that is.
+    """
+    members = typing.get_args(kind) if is_union(kind) else (kind,)
+    classes = [each for each in members if isinstance(each, type) and dataclasses.is_dataclass(each)]
+    by_fields = len(classes) == 1 and not hasattr(classes[0], "WRITTEN_AS")
+    return _fields_of(classes[0]) if by_fields else {}
+
+
+@lru_cache
+def _fields_of(kind: Any) -> Mapping[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: plain(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
+
+
+def value_kind(kind: Any, key: Any) -> Any:
+    """The annotation of what stands behind a key of a dataclass or of a dict; None where it is not known."""
+    if typing.get_origin(kind) is dict:
+        return plain(typing.get_args(kind)[1])
+    return fields_of(kind).get(key)
+
+
+def item_kind(kind: Any) -> Any:
+    """The class (or annotation) of a list's or tuple's items; None where it is not known."""
+    arguments = typing.get_args(kind)
+    return plain(arguments[0]) if arguments else None
+
+
+def kind_at(cls: Any, location: Iterable[int | str]) -> Any:
+    """The annotation of what stands at a location of a mapping for `cls`; None where it is not known."""
+    kind = cls
+    for step in location:
+        kind = item_kind(kind) if isinstance(step, int) else value_kind(kind, step)
+    return kind
+
+
+def words_for(kind: Any) -> str:
+    """Words for what is expected where this kind of value belongs; a class may give its own: `EXPECTED`."""
+    for name in ("EXPECTED", "WRITTEN_AS"):
+        if hasattr(kind, name):
+            return str(getattr(kind, name))
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        keys = ", ".join(fields_of(kind))
+        named = " or the name of a file that holds it" if hasattr(kind, "SHIPPED") else ""
+        return f"a mapping with the keys {keys}{named}"
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(kind)))
+    if origin in (tuple, list):
+        return f"a list, each item {words_for(item_kind(kind))}"
+    if origin is dict and plain(typing.get_args(kind)[1]) is float:
+        return "a mapping of names to numbers"
+    if origin is dict or kind is dict:
+        return "a mapping"
+    if is_union(kind):
+        return " or ".join(dict.fromkeys(words_for(plain(part)) for part in typing.get_args(kind)))
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        bool: "true or false",
+        type(None): "nothing",
+    }
+    return names.get(kind, "another kind of value")
+
+
+def plain(hint: Any) -> Any:
+    """The dataclass within an optional or annotated hint, else the hint."""
+    if is_union(hint):
+        inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+        return plain(inner[0]) if len(inner) == 1 else hint
+    if typing.get_origin(hint) is typing.Annotated:
+        return plain(typing.get_args(hint)[0])
+    return hint
+
+
+def is_union(kind: Any) -> bool:
+    """True if an annotation allows several kinds."""
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)

@@ -1,0 +1,30 @@
+"""The number that a text may be meant as: 10%, 32px, 1,000, 5M."""
+
+import re
+
+FACTORS = {"%": 0.01, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%|[A-Za-zµ]*)")
+
+
+def number_hint(text: str, *, is_whole: bool) -> str:
+    """The end of a message about a text, as in "; write 0.1"; empty if no (whole) number is in it."""
+    hint = _hint(text)
+    return "" if is_whole and "." in hint else hint
+
+
+def _hint(text: str) -> str:
+    word = text.strip("'\"“”‘’ ")
+    if re.fullmatch(r"\d+( \d+)+", word):
+        return f"; write [{', '.join(word.split())}]"
+    if re.fullmatch(r"\d{1,3}(,\d{3})+", word):
+        return f"; write {word.replace(',', '')}"
+    plain = re.sub(r"(?<=\d),(?=\d)", ".", word)
+    found = NUMBER.fullmatch(plain)
+    if not found:
+        return ""
+    number, unit = found[1], found[2]
+    if not unit:
+        return f"; write {number}, without quotes" if plain == text else f"; write {number}"
+    if unit in FACTORS:
+        return f"; write {float(number) * FACTORS[unit]:.12g}"
+    return f"; write {number}, without a unit" if unit == "px" else "; a number has no unit here"

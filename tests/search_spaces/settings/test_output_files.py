@@ -1,0 +1,50 @@
+"""Every command that writes where it is told refuses alike to replace a file unasked."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Nas
+from error_cases import ARCHITECTURE
+
+from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.yaml_files import ConfigError
+
+
+def test_a_file_that_exists_is_refused_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
+    there, new = tmp_path / "there.yaml", tmp_path / "new.yaml"
+    there.write_text("mine")
+    refuse_existing(new, None, force=False)
+    refuse_existing(new, there, force=True)
+    with pytest.raises(ConfigError, match=r"there\.yaml: this file exists; choose another -o, or replace it"):
+        refuse_existing(new, there, force=False)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_is_never_replaced_by_a_file(tmp_path: Path, force: bool) -> None:
+    with pytest.raises(ConfigError, match="this is a folder; name a file in it with -o"):
+        refuse_existing(tmp_path, force=force)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (("export", "net.yaml", "-o", "there.json"), "there.json"),
+        (("import", "tf_efficientnet_b0", "--from", "timm", "-o", "there.yaml"), "there.yaml"),
+        (
+            ("import", "tf_efficientnet_b0", "--from", "timm", "--weights", "w.pth", "-o", "w.safetensors"),
+            "w.safetensors",
+        ),
+        (("predict", "w.safetensors", ".", "-o", "there.csv"), "there.csv"),
+        (("scale", "efficientnet-b0", "--phi", "1", "-o", "."), "efficientnet-b0-phi1.yaml"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_every_command_refuses_in_the_same_words(
+    arguments: tuple[str, ...], file: str, nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.yaml").write_text(ARCHITECTURE)
+    (tmp_path / file).write_text("mine")
+    code, _, said = nas(*arguments)
+    assert (code, said) == (2, f"{file}: this file exists; choose another -o, or replace it with --force\n")
+    assert (tmp_path / file).read_text() == "mine"
