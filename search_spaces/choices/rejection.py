@@ -5,11 +5,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MAX_REJECTIONS = 10_000  # what is rarer is refused: nobody waits for it
+MAX_REJECTIONS = 10_000  # draws, after which the search for an accepted one is given up
 
 
 def first_accepted(draw: Callable[[], T], accepts: Callable[[T], bool]) -> T | None:
-    """The first draw that is accepted; None where none of MAX_REJECTIONS is."""
+    """The first draw that is accepted; None if none of MAX_REJECTIONS is."""
     for _ in range(MAX_REJECTIONS):
         drawn = draw()
         if accepts(drawn):

@@ -21,7 +21,9 @@ TIMM_LAYERS = {  # (block type, part of the block): timm's names of the convolut
 
 
 def foreign_names(architecture: Architecture, library: str) -> dict[str, str]:
-    """Their name of each of our tensors, counters of batches aside; `library` is timm or torchvision.
+    """The name in `library` ("timm" or "torchvision") of each of our tensors.
+
+    Batch norm's counters of batches are left out; nothing reads them.
 
     Raises:
         ConfigError: the library does not have such blocks.

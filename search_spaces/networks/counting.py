@@ -86,7 +86,7 @@ def count_stage(stage: Stage, *, in_channels: int, side: int, padding: Padding) 
 
 @lru_cache(maxsize=100_000)
 def _stage(stage: Stage, in_channels: int, side: int, padding: Padding, build: BuildBlock) -> Figures:
-    """The same, remembered also by what builds the blocks: an op may be replaced between two calls."""
+    """Counts of one stage; `build` is part of the cache's key, because an op may be replaced meanwhile."""
     if not stage.layers:
         return Figures(0, 0, 0)
     first = _block(stage.block(in_channels), side, padding, build)

@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 
 class StochasticDepth(nn.Module):
-    """Drops the branch of whole samples while training and divides the others by their survival probability.
+    """Drops the residual branch of whole samples in training; the rest is divided by its keep probability.
 
-    The rate is a tensor, so that it changes without rebuilding the module, also inside a captured graph.
+    The rate is a tensor, so that it can change without rebuilding the module, also inside a CUDA graph.
+    (Huang et al. 2016, "Deep Networks with Stochastic Depth".)
     """
 
     drop_rate: Tensor

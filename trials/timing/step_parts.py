@@ -126,7 +126,8 @@ def marked(
 
     stem = step.network.stem
     blocks = step.network.blocks()
-    first_weight = next(stem.parameters())  # its gradient is the last one of the backward pass
+    # The gradient of the stem's first weight is the last one that the backward pass computes.
+    first_weight = next(stem.parameters())
     handles = [stem.register_forward_pre_hook(mark_input)]
     handles += [module.register_forward_hook(mark_output) for module in (stem, *blocks)]
     handles.append(first_weight.register_post_accumulate_grad_hook(times.mark))

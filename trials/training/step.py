@@ -23,8 +23,9 @@ from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_n
 class TrainingStep:
     """Forward, loss, backward, RMSProp and weight averaging on one batch that lies on the device.
 
-    Everything that changes from step to step is a tensor on the device, and nothing is read back: losses and
-    correct answers add up in `totals`, which is read once per epoch.
+    Everything that changes from step to step is a tensor on the device, and nothing is read back, so that the
+    host can run ahead and a CUDA graph can hold the step. Losses and correct answers add up in `totals`,
+    which is read once per epoch.
 
     With a group, each of its devices takes the step on its share of the batch. The gradient is that of the
     whole batch, and weights, averages and statistics stay equal on all devices.
@@ -76,8 +77,11 @@ class TrainingStep:
     ) -> None:
         """Takes one step.
 
-        Mixed images have two labels: `partners`, shaped as labels, are those of the other image, and
-        `weights` (B,) the share of the first.
+        Args:
+            images: (B, H, W, 3) uint8.
+            labels: (B,) int64, or (B, L) padded with -1.
+            partners: labels of the images that were mixed in, of the same shape; None: none were.
+            weights: (B,) weight of each image's own labels, 0-1.
         """
         # Step 1: gradients of the batch, at once or as the sum over micro-batches.
         self.network.train()
@@ -195,9 +199,11 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def evaluate(
     network: nn.Module, images: Tensor, labels: Tensor, *, device: torch.device, precision: str
 ) -> Tensor:
-    """Sums (3,) over a batch (B, H, W, 3) uint8: losses, correct answers, answers among the first five.
+    """Evaluates a batch (B, H, W, 3) uint8 in evaluation mode.
 
-    An image with several labels has several correct answers.
+    Returns:
+        (3,): sum of losses, number of correct predictions, number of images with a label among the five
+        highest logits. Of an image's several labels any one counts as correct.
     """
     network.eval()
     with autocast(precision, device):

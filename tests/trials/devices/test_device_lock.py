@@ -115,7 +115,7 @@ def test_timers_have_the_device_alone_and_trainers_share_it(stage: Stage) -> Non
 
 
 def test_trainers_share_the_device_without_waiting(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", -1.0)
+    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", -1.0)
     told: list[float] = []
     first, second = stage.lock(), stage.lock()
     with first.training(told.append), second.training(told.append):
@@ -253,7 +253,7 @@ def test_timing_inside_training_interrupts_the_training(stage: Stage) -> None:
 def test_waiting_for_a_device_is_told_while_it_lasts_and_counted(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", 0.02)
+    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", 0.02)
     holder, waiting = stage.lock(), stage.lock()
     told: list[float] = []
 
@@ -275,7 +275,7 @@ def test_waiting_for_a_device_is_told_while_it_lasts_and_counted(
 
 
 def test_waiter_whose_callback_raises_leaves_the_queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_BEATS", 0.01)
+    monkeypatch.setattr(device_lock, "SECONDS_BETWEEN_HEARTBEATS", 0.01)
 
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
