@@ -1,21 +1,12 @@
-"""From the command line's words to a running search: file, images, workers, screen."""
+"""Executor and images of a search, by the words of the command line."""
 
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
-from nas.events import SearchEvent
-from nas.report.page import report_after_search
-from nas.screens.live import LiveView
-from nas.search.config import SearchConfig, read_search_config
-from nas.search.loggers import Loggers
-from nas.search.search import SearchResult, search
-from nas.search.stopping import StopRequest
-from search_spaces.settings.overrides import Override
-from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from nas.search.config import SearchConfig
+from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.mps import START, mps_runs
 from trials.executors.in_process import in_process as execute_in_process
@@ -23,68 +14,9 @@ from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.packed import TrialImages, corrupt_sentence, open_images
-from trials.log.disk_wait import Patience
 from trials.log.run_reader import read_run
 from trials.log.store import RunStore
 from trials.trial import Execute
-
-
-def launch_search(
-    file: str,
-    folder: Path,
-    *,
-    overrides: Sequence[str | Override],
-    workers: int | None,
-    ray_address: str | None,
-    in_process: bool,
-    grace: float = 10.0,
-    disk_wait: float = 600.0,
-    per_device: int = 1,
-    log: Sequence[str] = (),
-    console: Console,
-) -> SearchResult:
-    """Reads the file, opens the images, starts the workers and searches; shows it all on the console.
-
-    Raises:
-        ConfigError: the file, the images, the options or the run directory are not right; nothing was
-        created.
-        SearchStoppedError: SIGINT or SIGTERM came; trials in flight had `grace` seconds to end.
-        LogNotWrittenError: the disk was full for `disk_wait` seconds.
-    """
-    config = read_search_config(file, overrides=overrides)
-    execute, where = executor_of(
-        workers=workers,
-        ray_address=ray_address,
-        in_process=in_process,
-        per_device=per_device,
-        timing_device=timing_device(config, folder),
-        stall_seconds=config.stall_timeout,
-    )
-    loggers = Loggers(log, folder, to_mapping(config))
-    images = packed_images(config, console)
-    size = config.space.num_architectures or config.space.size
-    console.print(
-        f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
-        f"           {Path(config.data.source).name}: {len(images.train):,} images at "
-        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
-        highlight=False,
-        soft_wrap=True,
-    )
-    with (
-        loggers,
-        LiveView(console, config.budget) as view,
-        StopRequest(grace=grace, say=view.say) as stop,
-    ):
-
-        def tell(news: SearchEvent) -> None:
-            view.show(news)
-            loggers.show(news)
-
-        patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
-        open_run = partial(RunStore, patience=patience)
-        result = search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
-    report_after_search(folder, console)
-    return result
 
 
 def timing_device(config: SearchConfig, run: Path) -> str | None:

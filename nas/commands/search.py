@@ -1,9 +1,11 @@
 """The command nas search."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +13,10 @@ from rich.console import Console
 from nas.commands.options import Json
 from nas.commands.output import show
 from search_spaces.settings.overrides import Override
+
+if TYPE_CHECKING:
+    from nas.events import SearchEvent
+    from nas.search.search import SearchResult
 
 
 def search(
@@ -69,7 +75,6 @@ def search(
         return
     if assume:
         raise typer.BadParameter("--assume goes with --estimate")
-    from nas.commands.launch import launch_search
     from nas.results.summary import search_summary
     from nas.screens.summary import summary_screen
 
@@ -89,6 +94,75 @@ def search(
     )
     summary = search_summary(result)
     show(as_json, lambda: summary, lambda: summary_screen(result, summary))
+
+
+def launch_search(
+    file: str,
+    folder: Path,
+    *,
+    overrides: Sequence[str | Override],
+    workers: int | None,
+    ray_address: str | None,
+    in_process: bool,
+    grace: float = 10.0,
+    disk_wait: float = 600.0,
+    per_device: int = 1,
+    log: Sequence[str] = (),
+    console: Console,
+) -> "SearchResult":
+    """Reads the file, opens the images, starts the workers and searches; shows it all on the console.
+
+    Raises:
+        ConfigError: the file, the images, the options or the run directory are not right; nothing was
+        created.
+        SearchStoppedError: SIGINT or SIGTERM came; trials in flight had `grace` seconds to end.
+        LogNotWrittenError: the disk was full for `disk_wait` seconds.
+    """
+    from nas.commands.launch import executor_of, packed_images, timing_device
+    from nas.report.page import report_after_search
+    from nas.screens.live import LiveView
+    from nas.search.config import read_search_config
+    from nas.search.loggers import Loggers
+    from nas.search.search import search as run_search
+    from nas.search.stopping import StopRequest
+    from search_spaces.settings.yaml_files import to_mapping
+    from trials.log.disk_wait import Patience
+    from trials.log.store import RunStore
+
+    config = read_search_config(file, overrides=overrides)
+    execute, where = executor_of(
+        workers=workers,
+        ray_address=ray_address,
+        in_process=in_process,
+        per_device=per_device,
+        timing_device=timing_device(config, folder),
+        stall_seconds=config.stall_timeout,
+    )
+    loggers = Loggers(log, folder, to_mapping(config))
+    images = packed_images(config, console)
+    size = config.space.num_architectures or config.space.size
+    console.print(
+        f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
+        f"           {Path(config.data.source).name}: {len(images.train):,} images at "
+        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with (
+        loggers,
+        LiveView(console, config.budget) as view,
+        StopRequest(grace=grace, say=view.say) as stop,
+    ):
+
+        def tell(event: "SearchEvent") -> None:
+            view.show(event)
+            loggers.show(event)
+
+        patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
+        open_run = partial(RunStore, patience=patience)
+        result = run_search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
+    report_after_search(folder, console)
+    return result
 
 
 def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str | Override]:

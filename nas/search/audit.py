@@ -17,9 +17,8 @@ from nas.search.environment import Environment, describe_environment, record_env
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
 from nas.search.kept_checkpoints import KeptCheckpoints
-from nas.search.run_record import RunRecord
 from nas.search.search import removed_if_never_begun
-from nas.search.search_loop import SearchLoop
+from nas.search.search_loop import RunRecord, SearchLoop
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
 from nas.search.trial_queue import derived_seed

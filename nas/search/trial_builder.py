@@ -2,7 +2,7 @@
 
 from nas.search.config import SearchConfig
 from nas.search.predicted_step_time import Prediction
-from nas.search.run_record import RunRecord
+from nas.search.search_loop import RunRecord
 from nas.search.trial_queue import STOP_BELOW
 from trials.devices.device import this_device
 from trials.log.rows import step_time_from_row

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from analysis.finalists import finalists, standings
 from analysis.seed_curves import COLOURS, interval
-from nas.commands.launch import launch_search
+from nas.commands.search import launch_search
 from nas.search.config import read_search_config
 from trials.log.rows import device_seconds
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.commands.launch import launch_search
+from nas.commands.search import launch_search
 from nas.measuring.retarget import retarget
 from trials.devices.device import available_slots
 
