@@ -1,6 +1,7 @@
 """Packages and their rooms import in one order only, without circles, and the light ones stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -81,6 +82,14 @@ def test_rooms_import_only_those_to_their_left(package: str) -> None:
             if parts[0] == package and len(parts) > 1 and rank[parts[1]] > rank[module.split(".")[1]]:
                 backward.append(f"{module} imports {name}")
     assert not backward
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_the_page_on_architecture_draws_the_rooms_in_their_order(package: str) -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text()
+    drawn = re.search(rf"^    {package}  .*(?:\n {{10,}}◀.*)*", text, re.MULTILINE)
+    assert drawn is not None
+    assert tuple(re.findall(r"\w+", drawn[0])[1:]) == ROOMS[package]
 
 
 def test_no_two_files_import_each_other_in_a_circle() -> None:
