@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trials.log.row_types import TrialRow
 from trials.trial import Event, Trial
@@ -32,16 +31,43 @@ class Retried:
     trial: Trial
 
 
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """One epoch of a full training, a row of its metrics.parquet. Accuracies are 0-1."""
+
+    epoch: int  # from 1
+    train_loss: float
+    train_accuracy: float
+    minival_loss: float
+    minival_accuracy: float
+    minival_accuracy_raw: float  # without averaging of weights
+    minival_accuracy_top5: float
+    learning_rate: float
+    resolution: int  # of the evaluation, pixels
+    train_seconds: float
+    evaluate_seconds: float
+    data_seconds: float  # of train_seconds, in which the device had to wait for images
+    stage: int | None  # from 0; None where batches of the epoch belonged to several
+    train_resolution: float  # mean over the batches, as are the strengths
+    dropout: float
+    randaugment: float
+    mixup: float
+    cutmix: float
+    images_per_second: float  # while training
+    best: bool  # whether its weights were the best so far
+    finished_at: str
+
+
 @dataclass(frozen=True)
 class EpochDone:
-    """News for whoever watches: an epoch is on disk."""
+    """An epoch of a training is on disk."""
 
-    row: dict[str, Any]
+    metrics: EpochMetrics
 
 
 @dataclass(frozen=True)
 class GroupLost:
-    """News for whoever watches: a process of several is gone; they begin again at their last state."""
+    """A process of several is gone; all begin again at their last state."""
 
     reason: str
 

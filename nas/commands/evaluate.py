@@ -1,7 +1,8 @@
 """The command nas evaluate."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,7 +19,7 @@ def evaluate(
         int | None, typer.Option(min=8, max=4096, help="Pixels (default: as trained).")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A PNG of what is taken for what.")
+        Path | None, typer.Option("-o", "--output", help="A PNG of the confusion matrix.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def evaluate(
     show(as_json, evaluation.figures, lambda: evaluation_screen(evaluation, source=data))
 
 
-def _draw(draw: Any, output: Path) -> None:
+def _draw(draw: Callable[[], None], output: Path) -> None:
     from search_spaces.settings.yaml_files import ConfigError
 
     try:

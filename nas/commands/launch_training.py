@@ -1,4 +1,4 @@
-"""From the command line's words to a full training, or several that differ in their seed."""
+"""Launch of a full training from the command line's words, or of several that differ in their seed."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -17,7 +17,8 @@ from nas.training.config import FILE, TrainingConfig
 from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
-from nas.training.train import TrainingEvent, TrainingResult, train_fully
+from nas.training.result import TrainingResult
+from nas.training.train import TrainingEvent, train_fully
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.images.packed import open_images
 
@@ -92,7 +93,7 @@ def launch_training(
 
 
 def how_it_goes_on(folder: Path, *, repeats: int, devices: int, ray_address: str | None) -> str:
-    """What is typed to go on with a training that was stopped, on what it was trained on."""
+    """Command that goes on with a training that was stopped, on the same devices."""
     if repeats > 1 or not (folder / FILE).is_file():  # nothing in this folder itself says what is trained
         return f"the same command with --run {folder}"
     several = f" --devices {devices}" if devices > 1 else ""

@@ -25,6 +25,11 @@ def show(
 
 
 def json_text(figures: object) -> str:
-    """Figures as one line of JSON; a dataclass as an object whose keys are its fields, in their order."""
-    known = asdict(figures) if is_dataclass(figures) and not isinstance(figures, type) else figures
-    return json.dumps(known, default=str)
+    """Figures as JSON: a dataclass is an object whose keys are its fields, in their order."""
+    return json.dumps(figures, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)

@@ -1,6 +1,6 @@
 """The command nas train."""
 
-import json
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from nas.commands.options import Json
+from nas.commands.output import json_text
 
 
 def train(
@@ -40,12 +41,13 @@ def train(
 ) -> None:
     """Train an architecture in full, with progressive learning; started again it resumes."""
     from nas.commands.launch_training import how_it_goes_on, launch_training, training_config
-    from nas.screens.training import repeats_table, started_at, training_figures, training_screen
+    from nas.screens.training import repeats_table, training_screen
+    from nas.training.result import training_figures
     from search_spaces.settings.yaml_files import ConfigError
 
     if architecture is None and run is None:
         raise typer.BadParameter("name an architecture, or a training to resume with --run")
-    folder = run or Path("train") / f"{Path(architecture or '').stem}-{started_at()}"
+    folder = run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
     console = Console(stderr=as_json)
     config = training_config(
         architecture, folder=folder, data=data, recipe=recipe, test=test, init=init, patience=patience,
@@ -64,7 +66,7 @@ def train(
         raise
     if as_json:
         figures = [training_figures(result) for result in results]
-        print(json.dumps(figures[0] if repeats == 1 else figures, default=str))
+        print(json_text(figures[0] if repeats == 1 else figures))
         return
     shown = Console(highlight=False)
     shown.print(training_screen(results[0]) if repeats == 1 else repeats_table(results))

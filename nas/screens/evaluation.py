@@ -1,4 +1,4 @@
-"""What `nas evaluate` shows, and the confusion matrix as a picture."""
+"""The screen of `nas evaluate`, and the confusion matrix as a picture."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ DRAWN = 60  # classes in a picture: beyond these only the most confused
 def evaluation_screen(evaluation: Evaluation, *, source: str) -> RenderableType:
     """Accuracies over all images, and of each class."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("class", "images", "accuracy", "mostly taken for"):
-        table.add_column(name, justify="left" if name in ("class", "mostly taken for") else "right")
+    for name in ("class", "images", "accuracy", "mostly predicted as"):
+        table.add_column(name, justify="left" if name in ("class", "mostly predicted as") else "right")
     ranked = sorted(
         (i for i in range(len(evaluation.classes)) if evaluation.accuracy_of(i) is not None),
         key=lambda i: -(evaluation.accuracy_of(i) or 0.0),
@@ -51,7 +51,7 @@ def _mistaken(evaluation: Evaluation, label: int) -> str:
 
 
 def draw_confusion(evaluation: Evaluation, path: Path, *, title: str) -> None:
-    """Writes a PNG of which class is taken for which, as shares of each class's images."""
+    """Writes a PNG of the classes that are predicted of each class's images, as shares of these."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -70,7 +70,7 @@ def draw_confusion(evaluation: Evaluation, path: Path, *, title: str) -> None:
     names = [classes[i] for i in chosen]
     axis.set_xticks(range(len(chosen)), names, rotation=90)
     axis.set_yticks(range(len(chosen)), names)
-    axis.set_xlabel("taken for")
+    axis.set_xlabel("predicted as")
     axis.set_ylabel("is")
     if len(chosen) <= 20:
         for i in range(len(chosen)):

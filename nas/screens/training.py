@@ -1,21 +1,23 @@
-"""What `nas train` shows: what is going to be done, each epoch, what was reached."""
+"""The screen of `nas train`: its stages when it begins, a line for each epoch, its result."""
 
-import time
+import statistics
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import duration
-from nas.events import EpochDone, GroupLost
-from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult
+from analysis.numbers import duration, percent, precise_duration
+from nas.events import EpochDone, EpochMetrics, GroupLost
+from nas.training.result import TrainingResult
+from nas.training.train import TrainingBegun, TrainingEvent
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Heartbeat
+from trials.training.weights_file import Fitted
 
 DATA_IS_LIMIT = 0.3  # of the time in training
 
@@ -44,16 +46,17 @@ class TrainingView:
         self._bars.stop()
 
     def show(self, news: TrainingEvent | GroupLost) -> None:
-        """One piece of news."""
+        """Shows an event."""
         if isinstance(news, GroupLost):
             text = f"{news.reason}; all begin again after epoch {self._done}"
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         if isinstance(news, TrainingBegun):
             self._begin(news)
         elif isinstance(news, EpochDone):
-            self._done = news.row["epoch"]
-            self._seconds.append(news.row["train_seconds"] + news.row["evaluate_seconds"])
-            self._console.print(_epoch_line(news.row, self._epochs), highlight=False, soft_wrap=True)
+            metrics = news.metrics
+            self._done = metrics.epoch
+            self._seconds.append(metrics.train_seconds + metrics.evaluate_seconds)
+            self._console.print(_epoch_line(metrics, self._epochs), highlight=False, soft_wrap=True)
             self._update(0.0)
         elif isinstance(news, Heartbeat):
             self._update(news.fraction)
@@ -132,7 +135,7 @@ def _beginning(begun: TrainingBegun) -> str:
     return "\n".join(lines)
 
 
-def _unfitted(fitted: Any) -> str:
+def _unfitted(fitted: Fitted) -> str:
     parts = [
         f", {len(names)} {what} ({names[0]})"
         for names, what in (
@@ -145,28 +148,13 @@ def _unfitted(fitted: Any) -> str:
     return "".join(parts)
 
 
-def _epoch_line(row: dict[str, Any], epochs: int) -> str:
+def _epoch_line(metrics: EpochMetrics, epochs: int) -> str:
     return (
-        f"epoch {row['epoch']:>3}/{epochs}  {row['train_resolution']:>3.0f} px  "
-        f"loss {row['train_loss']:.4f}  "
-        f"minival {row['minival_accuracy']:.4f}  {row['images_per_second']:>6,.0f} images/s"
-        f"{' *' if row['best'] else ''}"
+        f"epoch {metrics.epoch:>3}/{epochs}  {metrics.train_resolution:>3.0f} px  "
+        f"loss {metrics.train_loss:.4f}  "
+        f"minival {metrics.minival_accuracy:.4f}  {metrics.images_per_second:>6,.0f} images/s"
+        f"{' *' if metrics.best else ''}"
     )
-
-
-def training_figures(result: TrainingResult) -> dict[str, Any]:
-    """The end of a training as one mapping."""
-    return {
-        "run": str(result.folder),
-        "epochs": len(result.metrics),
-        "best_epoch": result.best_epoch,
-        "accuracy": result.accuracy,
-        "test": result.test.figures() if result.test else None,
-        "seconds": result.seconds,
-        "estimated_seconds": result.estimated_seconds,
-        "stopped_early": result.stopped_early,
-        "weights": str(result.folder / "weights" / "best.safetensors"),
-    }
 
 
 def training_screen(result: TrainingResult) -> RenderableType:
@@ -195,45 +183,37 @@ def training_screen(result: TrainingResult) -> RenderableType:
 
 
 def _limit(result: TrainingResult) -> str:
-    """Whether images or the device were the limit."""
-    waited = sum(row.get("data_seconds") or 0.0 for row in result.metrics)
-    share = waited / max(sum(row["train_seconds"] for row in result.metrics), 1e-9)
-    taken = f"{share:.0%}".replace("%", " %")
+    """A sentence that says what the limit was, images or the device."""
+    waited = sum(metrics.data_seconds for metrics in result.metrics)
+    share = waited / max(sum(metrics.train_seconds for metrics in result.metrics), 1e-9)
     if share < DATA_IS_LIMIT:
-        return f"the device was the limit: {taken} of training waited for images"
+        return f"the device was the limit: {percent(share)} of training waited for images"
     return (
-        f"images were the limit: {taken} of training waited for them; more memory, a faster disk or a "
-        "smaller size help"
+        f"images were the limit: {percent(share)} of training waited for them; more memory, a faster disk or "
+        "a smaller size help"
     )
 
 
 def repeats_table(results: list[TrainingResult]) -> RenderableType:
     """Several trainings that differ in their seed alone."""
-    import statistics
-
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for name in ("run", "best epoch", "minival", "test"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         test = f"{result.test.accuracy:.4f}" if result.test else "-"
         table.add_row(Path(result.folder).name, str(result.best_epoch), f"{result.accuracy:.4f}", test)
-    judged = [result.test.accuracy if result.test else result.accuracy for result in results]
-    deviation = statistics.stdev(judged) if len(judged) > 1 else 0.0
-    what = "test" if results[0].test else "minival"
+    accuracies = [result.final_accuracy for result in results]
+    deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+    split = "test" if results[0].test else "minival"
     mean = Text(
-        f"mean {what} accuracy {statistics.mean(judged):.4f}, standard deviation {deviation:.4f}, "
-        f"n = {len(judged)}",
+        f"mean {split} accuracy {statistics.mean(accuracies):.4f}, standard deviation {deviation:.4f}, "
+        f"n = {len(accuracies)}",
         style="bold",
     )
     return Group(table, mean)
 
 
-def started_at() -> str:
-    """For the name of a training's folder."""
-    return time.strftime("%Y%m%d-%H%M%S")
-
-
 def _against_estimate(seconds: float, estimated: float) -> str:
-    """Both, and how far it was off; short ones with a digit more: 1.4 and 1.5 s would look far apart."""
-    took, was = (f"{value:.1f} s" if value < 10 else duration(value) for value in (seconds, estimated))
+    """Both, and by how much the estimate was off."""
+    took, was = precise_duration(seconds), precise_duration(estimated)
     return f"took {took}; the estimate was {was} ({100 * (seconds / estimated - 1):+.0f} %)"

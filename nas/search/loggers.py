@@ -125,7 +125,7 @@ class Loggers(AbstractContextManager["Loggers"]):
             self._compare_with_best(row)
             self._log(_scalars(row, TRIAL_SCALARS) | {"best_reward": self._best[1]}, row["tell_seq"])
         elif isinstance(news, EpochDone):
-            self._log(_scalars(news.row, EPOCH_SCALARS), news.row["epoch"])
+            self._log(_scalars(vars(news.metrics), EPOCH_SCALARS), news.metrics.epoch)
 
     def _compare_with_best(self, row: TrialRow) -> None:
         if may_win(row):

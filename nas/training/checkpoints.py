@@ -1,12 +1,14 @@
 """The files of a full training: its state after each epoch, its weights, its metrics."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from torch import Tensor
 
+from nas.events import EpochMetrics
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.driver_lock import NAME as LOCK
 from trials.log.durable_files import DurableFiles
@@ -17,12 +19,26 @@ SCRATCH = "ray"  # where processes of several devices meet while they train
 KEPT = 2  # states: the last, and the one before for when the last is damaged
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingProgress:
+    """Figures that a training goes on from, kept with its tensors after an epoch."""
+
+    epoch: int  # how many are done
+    precision: str
+    best_accuracy: float
+    best_epoch: int
+    best_resolution: int  # at which the best accuracy was evaluated
+    seconds: float  # training and evaluating, over all processes so far
+    estimated_seconds: float
+    devices: int
+
+
 class TrainingFolder:
-    """Where a full training keeps what it has reached; nothing in it is ever half-written."""
+    """Folder of a full training: its state, metrics and weights; nothing in it is ever half-written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.metrics: list[dict[str, Any]] = []
+        self.metrics: list[EpochMetrics] = []
         self.damaged: list[Path] = []  # states that could not be used
 
     def create(self) -> None:
@@ -39,34 +55,46 @@ class TrainingFolder:
 
     @staticmethod
     def is_own(paths: Iterable[Path]) -> bool:
-        """Whether a folder holds nothing but what `create` and the lock make."""
+        """True of a folder that holds nothing but what `create` and the lock make."""
         return all(path.name in (STATES, WEIGHTS, LOCK, SCRATCH) for path in paths)
 
     def weights(self, name: str) -> Path:
         """The path of the `best` or the `last` weights."""
         return self.folder / WEIGHTS / f"{name}.safetensors"
 
-    def save_state(self, epoch: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """The state after so many epochs, with the metrics up to there; older states are removed after."""
-        path = self.folder / STATES / f"epoch-{epoch:06d}.safetensors"
-        save_tensors(path, tensors, {**facts, "epoch": epoch, "metrics": self.metrics})
-        DurableFiles().write(
-            self.folder / METRICS, pd.DataFrame(self.metrics).to_parquet(index=False), durable=False
-        )
+    def save_state(self, tensors: Mapping[str, Tensor], progress: TrainingProgress) -> None:
+        """Writes the state and the metrics after an epoch; older states are removed after it."""
+        path = self.folder / STATES / f"epoch-{progress.epoch:06d}.safetensors"
+        metrics = [asdict(epoch) for epoch in self.metrics]
+        save_tensors(path, tensors, {**asdict(progress), "metrics": metrics})
+        frame = pd.DataFrame(metrics)
+        DurableFiles().write(self.folder / METRICS, frame.to_parquet(index=False), durable=False)
         for old in self._states()[:-KEPT]:
             old.unlink(missing_ok=True)
 
-    def newest_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and facts of the newest state that is as it was written; None where there is none."""
+    def newest_state(self) -> tuple[dict[str, Tensor], TrainingProgress] | None:
+        """Tensors and progress of the newest state that is as it was written; None where there is none."""
         for path in reversed(self._states()):
             try:
                 tensors, facts = load_tensors(path)
             except ConfigError:
                 self.damaged.append(path)
                 continue
-            self.metrics = facts["metrics"]
-            return tensors, facts
+            self.metrics = [_metrics(row) for row in facts["metrics"]]
+            return tensors, _progress(facts)
         return None
 
     def _states(self) -> list[Path]:
         return sorted((self.folder / STATES).glob("epoch-*.safetensors"))
+
+
+def _progress(facts: Mapping[str, Any]) -> TrainingProgress:
+    """Progress from a state's file; what earlier versions did not write is filled in."""
+    known = {"best_resolution": 0, "devices": 1, **facts}
+    return TrainingProgress(**{field.name: known[field.name] for field in fields(TrainingProgress)})
+
+
+def _metrics(row: Mapping[str, Any]) -> EpochMetrics:
+    """An epoch from a state's file; what earlier versions did not write is filled in."""
+    known = {"train_resolution": row["resolution"], "data_seconds": 0.0, **row}
+    return EpochMetrics(**{field.name: known[field.name] for field in fields(EpochMetrics)})

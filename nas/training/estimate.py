@@ -1,4 +1,4 @@
-"""What a full training will cost, from a few steps of each of its stages."""
+"""Estimate of what a full training takes, from a few steps of each of its stages."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ROUNDS = 2  # over all stages: what disturbs a stage's few steps is seldom still
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """What one training stage is expected to take."""
+    """Seconds that one training stage is expected to take."""
 
     stage: TrainingStage
     step_seconds: float
@@ -28,7 +28,7 @@ class StageEstimate:
 
     @property
     def seconds(self) -> float:
-        """Of the stage, training and evaluation."""
+        """Seconds of the stage, training and evaluation."""
         return self.train_seconds + self.evaluate_seconds
 
 
@@ -44,9 +44,11 @@ def estimate(
 
     Of the rounds the quickest counts: others' work makes steps slower, nothing makes them faster.
     """
+    # 1. Keep the state of the step and of torch's generators.
     kept = step.state()
     cuda = [step.device] if step.device.type == "cuda" else []
     found: list[list[StageEstimate]] = []
+    # 2. Time all stages, in rounds one after the other.
     with torch.random.fork_rng(devices=cuda):
         for _ in range(ROUNDS):
             found.append(
@@ -55,6 +57,7 @@ def estimate(
                     for stage in recipe.training_stages(epochs)
                 ]
             )
+    # 3. Put the state back; of each stage the quickest round counts.
     step.load(kept)
     return [min(rounds, key=lambda stage: stage.seconds) for rounds in zip(*found, strict=True)]
 
@@ -62,6 +65,7 @@ def estimate(
 def _stage(
     step: TrainingStep, recipe: Recipe, stage: TrainingStage, images: ResidentImages, *, seed: int
 ) -> StageEstimate:
+    # The stage's calls, on a real batch, at a learning rate of zero.
     calls = StageCalls(step, recipe, stage, images)
     step.network.set_strengths(dropout=stage.dropout, stochastic_depth=recipe.stochastic_depth)
     calls.augment.start_epoch(seed=seed, epoch=0)
@@ -74,12 +78,13 @@ def _stage(
     def train_step() -> None:
         calls.train(sample.images, sample.labels, sample.samples)
 
-    judged = next(iter(batches(images, images.minival[: len(share)], batch_size=len(share))))
+    # As many calls as the stage has at most: an estimate takes no longer than the stage.
+    evaluated = next(iter(batches(images, images.minival[: len(share)], batch_size=len(share))))
     steps = len(images.train) // batch_size * stage.epochs
     rounds = 2 if step.average is not None else 1  # raw and averaged weights
-    judgings = -(-len(images.minival) // batch_size) * rounds * stage.epochs
+    evaluations = -(-len(images.minival) // batch_size) * rounds * stage.epochs
     per_step = _seconds(train_step, step, most=steps)
-    per_image = _seconds(lambda: _evaluate(calls, judged), step, most=judgings) / len(judged.images)
+    per_image = _seconds(lambda: _evaluate(calls, evaluated), step, most=evaluations) / len(evaluated.images)
     return StageEstimate(
         stage=stage,
         step_seconds=per_step,

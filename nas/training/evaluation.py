@@ -1,9 +1,8 @@
-"""Trained weights on labelled images: accuracy, top five, each class, what is taken for what."""
+"""Evaluation of trained weights on labelled images: accuracy, top five, each class, confusion."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +20,26 @@ from trials.training.loss import are_correct, cross_entropy
 from trials.training.weights_file import WeightsFile
 
 BATCH = 256
-# Of images that only judge: both sides are judged by, and halves need no more than two images of a class.
+# Split of images that only evaluate: both halves do, and halves need no more than two images of a class.
 MINIVAL = 0.5
 
 
 @dataclass(frozen=True)
+class EvaluationFigures:
+    """An evaluation without its confusion matrix, for --json. Accuracies are 0-1."""
+
+    images: int
+    resolution: int
+    accuracy: float
+    standard_error: float
+    accuracy_top5: float
+    loss: float
+    per_class: dict[str, float | None]  # None of a class without images
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """How weights do on some images. Accuracies are 0-1."""
+    """Results of weights on some images. Accuracies are 0-1."""
 
     images: int
     resolution: int
@@ -35,34 +47,34 @@ class Evaluation:
     accuracy_top5: float
     loss: float
     classes: tuple[str, ...]
-    confusion: np.ndarray  # (K, K) int64: rows are what an image is, columns what it is taken for
+    confusion: np.ndarray  # (K, K) int64: rows are labels, columns predictions
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy, by the number of images alone."""
+        """Standard error of the accuracy, by the number of images alone."""
         return float(np.sqrt(self.accuracy * (1 - self.accuracy) / self.images))
 
     def accuracy_of(self, label: int) -> float | None:
-        """Of the images of one class; None where there are none."""
+        """Accuracy on the images of one class; None where there are none."""
         total = int(self.confusion[label].sum())
         return float(self.confusion[label, label]) / total if total else None
 
-    def figures(self) -> dict[str, Any]:
-        """As JSON values, without the confusion matrix."""
-        return {
-            "images": self.images,
-            "resolution": self.resolution,
-            "accuracy": self.accuracy,
-            "standard_error": self.standard_error,
-            "accuracy_top5": self.accuracy_top5,
-            "loss": self.loss,
-            "per_class": {name: self.accuracy_of(i) for i, name in enumerate(self.classes)},
-        }
+    def figures(self) -> EvaluationFigures:
+        """The evaluation without the confusion matrix."""
+        return EvaluationFigures(
+            images=self.images,
+            resolution=self.resolution,
+            accuracy=self.accuracy,
+            standard_error=self.standard_error,
+            accuracy_top5=self.accuracy_top5,
+            loss=self.loss,
+            per_class={name: self.accuracy_of(i) for i, name in enumerate(self.classes)},
+        )
 
 
 @contextmanager
 def refused_as(option: str) -> Iterator[None]:
-    """Images that cannot be opened in this block are a ConfigError that begins with the option's name."""
+    """Turns an error of opening images into a ConfigError that begins with the option's name."""
     try:
         yield
     except ValueError as error:
@@ -70,13 +82,13 @@ def refused_as(option: str) -> Iterator[None]:
 
 
 def check_labelled(source: str, trained: tuple[str, ...], *, option: str) -> None:
-    """Refuses a source by which weights of these classes could not be judged; no picture is read.
+    """Refuses a source on which weights of these classes could not be evaluated; no picture is read.
 
     Raises:
         ConfigError: the source cannot be read, or its classes are not among those.
     """
     with refused_as(option):
-        found = find_images(_judging(source))
+        found = find_images(_data(source))
         split_indices(found.labels, minival=MINIVAL, seed=0)
     _check_classes(source, found.classes, trained, option=option)
 
@@ -90,7 +102,7 @@ def labelled_images(
         ConfigError: the source cannot be read, or its classes are not those of the weights.
     """
     with refused_as(option):
-        images = open_images(_judging(source), resolution=resolution)
+        images = open_images(_data(source), resolution=resolution)
     trained = tuple(weights.facts.get("classes") or ())
     if images.classes == trained or not trained:
         return images
@@ -100,7 +112,7 @@ def labelled_images(
     return TrialImages(images.images, labels, images.train, images.minival, trained, images.corrupt)
 
 
-def _judging(source: str) -> DataConfig:
+def _data(source: str) -> DataConfig:
     return DataConfig(source=source, minival=MINIVAL, max_corrupt=0.999)
 
 
@@ -120,10 +132,10 @@ def evaluate_images(
     precision: str = "fp32",
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Evaluation:
-    """Judges weights on all readable images (those of both splits).
+    """Evaluates weights on all readable images (those of both splits).
 
-    Of an image with several labels any one of them is correct, and its row in the confusion matrix is the one
-    it is taken for or, where that is none of them, its first.
+    Any label of an image with several is correct. Its row in the confusion matrix is the one that was
+    predicted or, where that is none of its labels, the first.
     """
     device = inference_device()
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -132,7 +144,7 @@ def evaluate_images(
     chosen = torch.from_numpy(np.sort(np.concatenate([images.train, images.minival])))
     classes = weights.facts["num_classes"]
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
-    sums = torch.zeros(2, dtype=torch.float64, device=device)  # losses, answers among the first five
+    sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of top-five hits
     done = 0
     for batch in batches(resident, chosen, batch_size=BATCH):
         with torch.inference_mode(), autocast(precision, device):
@@ -142,6 +154,7 @@ def evaluate_images(
         top = logits.topk(min(5, classes), dim=1).indices
         correct = are_correct(top, labels)  # (B, 5)
         sums[1] += correct.any(1).sum()
+        # One pair of label and prediction for each image, counted as one number.
         rows = torch.where(correct[:, 0], top[:, 0], labels if labels.dim() == 1 else labels[:, 0])
         confusion += torch.bincount(rows * classes + top[:, 0], minlength=classes * classes)
         done += len(labels)

@@ -1,4 +1,4 @@
-"""What ends a full training though the program is right, in words that say what to do then."""
+"""Failures of a full training that a user can do something about, in words that say what."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ class TrainingFailedError(RuntimeError):
 
 @contextmanager
 def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable[[], str]) -> Iterator[None]:
-    """What ends the training of this block says what to do; all else passes as it is.
+    """Turns failures of the training in this block into errors that say what to do; others pass as they are.
 
     Raises:
         TrainingFailedError: its loss is not finite, or the memory is full.

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+
+from nas.events import EpochMetrics
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
 
 
-def draw_training(metrics: Sequence[dict[str, Any]], path: Path, *, title: str) -> None:
+def draw_training(metrics: Sequence[EpochMetrics], path: Path, *, title: str) -> None:
     """Writes a PNG of the epochs so far; stages are set apart by lines."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -16,20 +17,20 @@ def draw_training(metrics: Sequence[dict[str, Any]], path: Path, *, title: str) 
     figure = Figure(figsize=(10, 7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2, sharex=True)
-    epochs = [row["epoch"] for row in metrics]
+    epochs = [each.epoch for each in metrics]
 
     def series(name: str) -> list[float]:
-        return [row[name] for row in metrics]
+        return [getattr(each, name) for each in metrics]
 
     accuracy, loss, stage, speed = axes.flat
     accuracy.plot(epochs, series("train_accuracy"), color="0.6", label="train")
     accuracy.plot(epochs, series("minival_accuracy_raw"), color="C0", alpha=0.5, label="minival, raw weights")
     accuracy.plot(epochs, series("minival_accuracy"), color="C0", label="minival")
-    best = next(row for row in reversed(metrics) if row["best"])  # whose weights were kept
-    accuracy.plot(best["epoch"], best["minival_accuracy"], "o", color="C3")
+    best = next(each for each in reversed(metrics) if each.best)  # whose weights were kept
+    accuracy.plot(best.epoch, best.minival_accuracy, "o", color="C3")
     accuracy.annotate(
-        f"{best['minival_accuracy']:.4f}",
-        (best["epoch"], best["minival_accuracy"]),
+        f"{best.minival_accuracy:.4f}",
+        (best.epoch, best.minival_accuracy),
         textcoords="offset points",
         xytext=(0, -14),
         ha="center",
@@ -39,8 +40,7 @@ def draw_training(metrics: Sequence[dict[str, Any]], path: Path, *, title: str) 
     loss.plot(epochs, series("train_loss"), color="0.6", label="train")
     loss.plot(epochs, series("minival_loss"), color="C0", label="minival")
     loss.set_ylabel("loss")
-    sizes = [row.get("train_resolution", row["resolution"]) for row in metrics]
-    stage.step(epochs, sizes, where="mid", color="C1", label="resolution, px")
+    stage.step(epochs, series("train_resolution"), where="mid", color="C1", label="resolution, px")
     stage.set_ylabel("resolution, px")
     stage.set_ylim(bottom=0)
     strengths = stage.twinx()
@@ -57,8 +57,7 @@ def draw_training(metrics: Sequence[dict[str, Any]], path: Path, *, title: str) 
     speed.plot(epochs, series("images_per_second"), color="C2")
     speed.set_ylabel("images/s while training")
     speed.set_ylim(bottom=0)
-    bounds = [row["epoch"] - 0.5 for before, row in pairwise(metrics)
-              if row["stage"] != before["stage"]]  # fmt: skip
+    bounds = [after.epoch - 0.5 for before, after in pairwise(metrics) if after.stage != before.stage]
     for axis in axes.flat:
         for bound in bounds:
             axis.axvline(bound, color="0.85", zorder=0)

@@ -19,8 +19,9 @@ from nas.events import GroupLost
 from nas.training.checkpoints import SCRATCH
 from nas.training.config import TrainingConfig
 from nas.training.mailbox import Mailbox
+from nas.training.result import TrainingResult
 from nas.training.start import check_start
-from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
+from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from trials.devices.device import available_cores, keep_freed_memory
 from trials.executors.ray_actors import connected
 from trials.executors.ray_pool import WorkersError
@@ -91,6 +92,7 @@ def _until_it_ends(
     on_event: Callable[[TrainingEvent | GroupLost], object],
 ) -> TrainingResult:
     fruitless, furthest = 0, -1
+    # A group is started again and again until one ends by itself. Starts that get no further are counted.
     while True:
         run = _Run(config, folder, slots)
         began_after: int | None = None
@@ -162,7 +164,7 @@ class _Run:
         )
 
     def news(self) -> Generator[TrainingEvent]:
-        """What the first process tells, until the run has ended."""
+        """Events of the first process, until the run has ended."""
         import ray
         from ray.exceptions import RayError
 
@@ -189,7 +191,7 @@ class _Run:
 
 
 def _train(arguments: dict[str, Any]) -> None:
-    """What each process does. Whatever went wrong, if it was not another's death, is told."""
+    """Trains in each process of the group; an error that is not another's death is told to the driver."""
     import ray
 
     board = arguments["board"]
@@ -247,7 +249,7 @@ def _own_group(*, on_gpus: bool, rendezvous: str | None) -> DeviceGroup:
 
 
 def _reason(error: Exception) -> str:
-    """Of what a group was lost, in one line: the process that died, not those that noticed."""
+    """Reason for which a group was lost, in one line: the process that died, not those that noticed."""
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
     died = {rank: each for rank, each in failures.items() if PeerLostError.__name__ not in str(each)}
     for rank, each in (died or failures).items():
@@ -262,7 +264,7 @@ def _is_on_loopback() -> bool:
 
 
 def _environment(*, on_loopback: bool) -> dict[str, str]:
-    """What processes need of this one's environment: the cache of packed images, and the interface."""
+    """Environment that processes take over: the cache of packed images, and the network interface."""
     found = {name: os.environ[name] for name in ("XDG_CACHE_HOME",) if name in os.environ}
     if on_loopback and sys.platform == "linux":
         found |= {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo"}
@@ -271,7 +273,7 @@ def _environment(*, on_loopback: bool) -> dict[str, str]:
 
 @contextmanager
 def _settings(values: Mapping[str, str]) -> Iterator[None]:
-    """Within the block the environment has these, too; what it had before comes first."""
+    """Adds variables to the environment within the block; those that it had before stay."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
     try:

@@ -1,4 +1,4 @@
-"""Whether a full training can begin, or go on, in a folder; and the folder's lock."""
+"""Checks before a full training begins, or goes on, in a folder; and the folder's lock."""
 
 import time
 from collections.abc import Iterator

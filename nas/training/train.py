@@ -1,4 +1,4 @@
-"""Full training of one architecture with progressive learning: resumable, judged by minival."""
+"""Full training of one architecture with progressive learning: resumable, evaluated on minival."""
 
 import json
 import os
@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import torch
 
-from nas.events import EpochDone
+from nas.events import EpochDone, EpochMetrics
 from nas.search.environment import describe_environment
-from nas.training.checkpoints import TrainingFolder
+from nas.training.checkpoints import TrainingFolder, TrainingProgress
 from nas.training.config import FILE, TrainingConfig
 from nas.training.estimate import StageEstimate, estimate
 from nas.training.evaluation import Evaluation, evaluate_images, labelled_images, refused_as
+from nas.training.result import TrainingResult
 from nas.training.start import begin_with, check_start, locked_for
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
@@ -38,12 +38,11 @@ from trials.training.weights_file import Fitted, load_weights, save_weights
 from trials.trial import Slot
 
 RESULT = "result.json"
-STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
 
 
 @dataclass(frozen=True)
 class TrainingBegun:
-    """TrainingEvent for whoever watches: what is going to be done."""
+    """A training begins, or goes on; its stages with their estimates."""
 
     device_name: str
     precision: str
@@ -61,20 +60,6 @@ class TrainingBegun:
 
 
 TrainingEvent = TrainingBegun | Heartbeat | EpochDone
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a full training has reached."""
-
-    folder: Path
-    metrics: list[dict[str, Any]]
-    best_epoch: int  # from 1
-    accuracy: float  # of the best weights on minival
-    test: Evaluation | None
-    seconds: float  # training and evaluating, over all its processes
-    estimated_seconds: float
-    stopped_early: bool
 
 
 def train_fully(
@@ -121,10 +106,12 @@ class _Training:
         group: DeviceGroup,
     ) -> None:
         self.config, self.files, self.on_event, self.group = config, files, on_event, group
+        # The device.
         self.device = group.device if group.size > 1 else torch.device(available_slots()[0].device)
         self.device_name = device_info(Slot(index=group.rank, device=str(self.device))).device_name
         if self.device.type == "cpu" and group.size == 1:
             use_all_cores()
+        # The newest state, if there is one; its precision holds on.
         self.images_at = lru_cache(maxsize=None)(self._images_at)
         recipe = config.recipe
         stages = recipe.training_stages()
@@ -133,15 +120,17 @@ class _Training:
         self._check_same_state()
         # A probe may decide otherwise on another day, or another machine; the curve must not.
         self.precision = group.text_of_first(
-            (self.resumed[1]["precision"] if self.resumed else None)
+            (self.resumed[1].precision if self.resumed else None)
             or resolve_precision(
                 recipe.precision, self.device, reference=config.architecture, resolution=largest
             )
         )
+        # The length of the training, by the images there are.
         images = self.images_at(stages[-1].resolution)
         self.num_classes = num_classes
         batch_size = min(recipe.batch_size, len(images.train))
         self.epochs = recipe.epochs_for(len(images.train) // batch_size)
+        # The network; batches are divided until the largest stage's fits into memory.
         torch.manual_seed(derived_seed(config.seed, WEIGHTS))
         self.fitted: Fitted | None = None
         self.step = TrainingStep(
@@ -150,12 +139,13 @@ class _Training:
         fit_in_memory(
             self.step, batch_size=batch_size // group.size, resolution=largest, num_classes=num_classes
         )
+        # Progress so far.
         self.best_accuracy, self.best_epoch, self.best_resolution = -1.0, 0, 0
         self.devices_before = group.size
         self.seconds, self.estimated_seconds = 0.0, 0.0
 
     def _check_same_state(self) -> None:
-        epochs = self.group.gathered(self.resumed[1]["epoch"] if self.resumed else 0)
+        epochs = self.group.gathered(self.resumed[1].epoch if self.resumed else 0)
         if len(set(epochs)) > 1:
             raise ConfigError(
                 f"{self.files.folder}: devices on different hosts see different states here (after epochs "
@@ -203,14 +193,14 @@ class _Training:
     def _resume(self) -> int:
         if self.resumed is None:
             return 0
-        tensors, facts = self.resumed
+        tensors, progress = self.resumed
         self.resumed = None
         self.step.load({name: tensor.to(self.device) for name, tensor in tensors.items()})
-        self.best_accuracy, self.best_epoch = facts["best_accuracy"], facts["best_epoch"]
-        self.best_resolution = facts.get("best_resolution", 0)
-        self.seconds, self.estimated_seconds = facts["seconds"], facts["estimated_seconds"]
-        self.devices_before = facts.get("devices", 1)
-        return int(facts["epoch"])
+        self.best_accuracy, self.best_epoch = progress.best_accuracy, progress.best_epoch
+        self.best_resolution = progress.best_resolution
+        self.seconds, self.estimated_seconds = progress.seconds, progress.estimated_seconds
+        self.devices_before = progress.devices
+        return progress.epoch
 
     def _estimate(self, first: int) -> tuple[StageEstimate, ...]:
         """Once, when the training begins; a resumed one knows its own figures."""
@@ -227,7 +217,7 @@ class _Training:
         return tuple(stages)
 
     def _epochs(self, first: int) -> bool:
-        """Trains on; whether it ended for want of patience."""
+        """Trains the epochs that are left; True if patience ended them."""
         for news in train(
             self.step,
             self.config.recipe,
@@ -253,56 +243,60 @@ class _Training:
         return patience is not None and is_last and done - self.best_epoch >= patience
 
     def _write(self, end: EpochEnd) -> None:
-        # What small images gave says nothing of large ones: the best is that of the sizes trained last.
+        # Accuracy on small images says nothing of large ones: the best is that of the sizes trained last.
         better = end.resolution != self.best_resolution or end.minival_accuracy > self.best_accuracy
         if better:
             self.best_accuracy, self.best_epoch = end.minival_accuracy, end.epoch
             self.best_resolution = end.resolution
         self.seconds += end.train_seconds + end.evaluate_seconds
-        row = self._row(end, best=better)
-        self.files.metrics.append(row)
+        metrics = self._metrics(end, best=better)
+        self.files.metrics.append(metrics)
         if self.group.is_first:
             self._save(end, best=better)
-        self.on_event(EpochDone(row))
+        self.on_event(EpochDone(metrics))
 
     def _save(self, end: EpochEnd, *, best: bool) -> None:
         if best:
             self._save_weights("best", end)
         if end.epoch == self.epochs:
             self._save_weights("last", end)
-        facts = {
-            "precision": self.precision,
-            "best_accuracy": self.best_accuracy,
-            "best_epoch": self.best_epoch,
-            "best_resolution": self.best_resolution,
-            "seconds": self.seconds,
-            "estimated_seconds": self.estimated_seconds,
-            "devices": self.group.size,
-        }
-        self.files.save_state(end.epoch, self.step.state(), facts)
+        progress = TrainingProgress(
+            epoch=end.epoch,
+            precision=self.precision,
+            best_accuracy=self.best_accuracy,
+            best_epoch=self.best_epoch,
+            best_resolution=self.best_resolution,
+            seconds=self.seconds,
+            estimated_seconds=self.estimated_seconds,
+            devices=self.group.size,
+        )
+        self.files.save_state(self.step.state(), progress)
 
-    def _row(self, end: EpochEnd, *, best: bool) -> dict[str, Any]:
+    def _metrics(self, end: EpochEnd, *, best: bool) -> EpochMetrics:
         images = self.images_at(end.resolution)
         batch_size = min(self.config.recipe.batch_size, len(images.train))
         steps = len(images.train) // batch_size
         plan = stages_of_epoch(
             self.config.recipe, self._stages(), epoch=end.epoch - 1, steps=steps, seed=self.config.seed
         )
-        return {
+        return EpochMetrics(
             **vars(end),
-            "stage": plan[0].index if len({stage.index for stage in plan}) == 1 else None,
-            "train_resolution": mean(stage.resolution for stage in plan),
-            **{name: mean(getattr(stage, name) for stage in plan) for name in STRENGTHS},
-            "images_per_second": steps * batch_size / end.train_seconds,
-            "best": best,
-            "finished_at": datetime.now(UTC).isoformat(),
-        }
+            stage=plan[0].index if len({stage.index for stage in plan}) == 1 else None,
+            train_resolution=mean(stage.resolution for stage in plan),
+            dropout=mean(stage.dropout for stage in plan),
+            randaugment=mean(stage.randaugment for stage in plan),
+            mixup=mean(stage.mixup for stage in plan),
+            cutmix=mean(stage.cutmix for stage in plan),
+            images_per_second=steps * batch_size / end.train_seconds,
+            best=best,
+            finished_at=datetime.now(UTC).isoformat(),
+        )
 
     def _stages(self) -> tuple[TrainingStage, ...]:
         return self.config.recipe.training_stages(self.epochs)
 
     def _save_weights(self, name: str, end: EpochEnd) -> None:
-        """What is judged: the averaged weights where the recipe averages."""
+        """Writes the weights that were evaluated: averaged ones where the recipe averages."""
         average = self.step.average
         averaged: AbstractContextManager[None] = average.swapped() if average else nullcontext()
         with averaged:
@@ -330,7 +324,7 @@ class _Training:
             )
         result = TrainingResult(
             folder=self.files.folder,
-            metrics=self.files.metrics,
+            metrics=tuple(self.files.metrics),
             best_epoch=self.best_epoch,
             accuracy=self.best_accuracy,
             test=test,
@@ -341,8 +335,12 @@ class _Training:
         if not self.group.is_first:
             return result
         facts = {
-            **{k: v for k, v in vars(result).items() if k not in ("folder", "metrics", "test")},
-            "test": test.figures() if test else None,
+            "best_epoch": result.best_epoch,
+            "accuracy": result.accuracy,
+            "seconds": result.seconds,
+            "estimated_seconds": result.estimated_seconds,
+            "stopped_early": result.stopped_early,
+            "test": asdict(test.figures()) if test else None,
             "device_name": self.device_name,
             "devices": self.group.size,
             "precision": self.precision,

@@ -75,11 +75,11 @@ def main() -> None:
             config = TrainingConfig(architecture=architecture, data=data, recipe=recipe, seed=seed)
             result = train_fully(config, folder / "run")
             shutil.rmtree(folder)
-            images = [row["images_per_second"] for row in result.metrics]
+            images = [metrics.images_per_second for metrics in result.metrics]
             found[name].append(
                 {
-                    "seconds": sum(row["train_seconds"] for row in result.metrics),
-                    "accuracy": result.metrics[-1]["minival_accuracy"],
+                    "seconds": sum(metrics.train_seconds for metrics in result.metrics),
+                    "accuracy": result.metrics[-1].minival_accuracy,
                     "best": result.accuracy,
                     "estimate_off": result.seconds / result.estimated_seconds - 1,
                     "images_per_second": images,

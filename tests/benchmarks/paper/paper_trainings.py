@@ -112,11 +112,11 @@ def trained(architecture: Architecture, recipe: Recipe, *, seed: int, arguments:
     nas.training.estimate.SECONDS = 0.0  # its estimate is of no use here
     folder = Path(tempfile.mkdtemp(prefix="paper-"))
     try:
-        rows = train_fully(config, folder / "run").metrics
+        metrics = train_fully(config, folder / "run").metrics
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    seconds = np.cumsum([row["train_seconds"] for row in rows])
-    return Training(tuple(seconds.tolist()), tuple(row["minival_accuracy"] for row in rows))
+    seconds = np.cumsum([epoch.train_seconds for epoch in metrics])
+    return Training(tuple(seconds.tolist()), tuple(epoch.minival_accuracy for epoch in metrics))
 
 
 def shown(values: Sequence[float], *, percent: bool = True) -> str:

@@ -1,6 +1,7 @@
 """TensorBoard, MLflow and W&B get each trial and each epoch once; without --log nothing is loaded."""
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from conftest import MakeConfig
 from formula import formula_worker
 
-from nas.events import Begun, EpochDone, RowWritten
+from nas.events import Begun, EpochDone, EpochMetrics, RowWritten
 from nas.search.loggers import EPOCH_SCALARS, Loggers
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError
@@ -88,9 +89,10 @@ def test_logged_best_reward_goes_on_in_a_continued_run_and_skips_repeats(
 def test_epochs_of_a_training_are_logged_without_numbers_that_are_none(
     tmp_path: Path, services: dict[str, list[Any]]
 ) -> None:
-    row = dict.fromkeys(EPOCH_SCALARS, 0.5) | {"epoch": 3, "train_loss": float("nan")}
+    values = dict.fromkeys((field.name for field in fields(EpochMetrics)), 0.5)
+    metrics = EpochMetrics(**{**values, "epoch": 3, "train_loss": float("nan")})
     with Loggers(["wandb"], tmp_path, {}) as loggers:
-        loggers.show(EpochDone(row))
+        loggers.show(EpochDone(metrics))
     ((step, values),) = services["wandb"]
     assert step == 3
     assert set(values) == set(EPOCH_SCALARS) - {"train_loss"}

@@ -21,7 +21,8 @@ from nas.events import EpochDone
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
-from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
+from nas.training.result import TrainingResult
+from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
 from trials.images.config import DataConfig
@@ -48,7 +49,7 @@ def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def curve(result: TrainingResult) -> list[tuple[Any, ...]]:
     names = ("epoch", "resolution", "train_loss", "minival_loss", "minival_accuracy", "dropout", "mixup")
-    return [tuple(row[name] for name in names) for row in result.metrics]
+    return [tuple(getattr(metrics, name) for name in names) for metrics in result.metrics]
 
 
 # ---------------------------------------------------------------- recipes against the fact sheet
@@ -177,7 +178,7 @@ def test_training_goes_on_from_the_state_before_a_damaged_one(
     whole: Whole, tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
     def stop(news: TrainingEvent) -> None:
-        if isinstance(news, EpochDone) and news.row["epoch"] == 3:
+        if isinstance(news, EpochDone) and news.metrics.epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -217,7 +218,7 @@ def test_best_epoch_is_of_the_last_image_size_and_patience_waits_for_it(tmp_path
     result = train_fully(replace(CONFIG, recipe=frozen, patience=1), tmp_path / "run")
     assert result.stopped_early
     assert (result.best_epoch, len(result.metrics)) == (4, 5)
-    assert [row["epoch"] for row in result.metrics if row["best"]][-1] == 4  # what the picture marks
+    assert [metrics.epoch for metrics in result.metrics if metrics.best][-1] == 4  # what the picture marks
     facts = load_weights(tmp_path / "run" / "weights" / "best.safetensors").facts
     assert (facts["epoch"], facts["resolution"]) == (4, sizes.end)
 

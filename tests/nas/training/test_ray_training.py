@@ -24,7 +24,8 @@ from nas.screens.training import TrainingView
 from nas.training.checkpoints import SCRATCH
 from nas.training.config import TrainingConfig
 from nas.training.ray_training import train_on_devices
-from nas.training.train import TrainingBegun, TrainingResult, train_fully
+from nas.training.result import TrainingResult
+from nas.training.train import TrainingBegun, train_fully
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
 from trials.executors.ray_pool import WorkersError
@@ -70,7 +71,7 @@ def killed(config: TrainingConfig, folder: Path) -> tuple[TrainingResult, list[A
     def kill(item: Any) -> None:
         first = not any(isinstance(each, GroupLost) for each in news)
         news.append(item)
-        if first and isinstance(item, EpochDone) and item.row["epoch"] == 2:
+        if first and isinstance(item, EpochDone) and item.metrics.epoch == 2:
             os.kill(news[0].processes[1], signal.SIGKILL)
 
     return train_on_devices(config, folder, devices=2, on_event=kill), news
@@ -183,5 +184,5 @@ def test_two_gpus_exchange_gradients_inside_their_graphs(tmp_path: Path) -> None
         warnings.simplefilter("error")  # a graph that is not recorded is warned of
         one = train_fully(config, tmp_path / "one")
         two = train_on_devices(config, tmp_path / "two", devices=2)
-    assert two.metrics[0]["train_loss"] == pytest.approx(one.metrics[0]["train_loss"], rel=1e-2)
+    assert two.metrics[0].train_loss == pytest.approx(one.metrics[0].train_loss, rel=1e-2)
     assert two.accuracy == pytest.approx(one.accuracy, abs=0.1)

@@ -9,7 +9,8 @@ from test_full_training import CONFIG
 
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
-from nas.training.train import TrainingBegun, TrainingEvent, TrainingResult, train_fully
+from nas.training.result import TrainingResult
+from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe

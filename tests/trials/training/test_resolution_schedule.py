@@ -166,15 +166,15 @@ def test_stopped_training_goes_on_with_the_image_sizes_it_would_have_had(
     whole = train_fully(config, tmp_path / "whole", on_event=news.append)
 
     def stop(item: TrainingEvent) -> None:
-        if isinstance(item, EpochDone) and item.row["epoch"] == 3:
+        if isinstance(item, EpochDone) and item.metrics.epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_fully(config, tmp_path / "run", on_event=stop)
     resumed = train_fully(config, tmp_path / "run")
     assert curve(resumed) == curve(whole)
-    assert [row["resolution"] for row in whole.metrics] == [16] * 4
-    sizes = [row["train_resolution"] for row in whole.metrics]
+    assert [metrics.resolution for metrics in whole.metrics] == [16] * 4
+    sizes = [metrics.train_resolution for metrics in whole.metrics]
     assert len(set(sizes)) > 1
     assert all(8 <= size <= 16 for size in sizes)
     if schedule == "random_epochs":
