@@ -196,7 +196,7 @@ def _read(file: Path) -> list[TimedAgain]:
     if not file.is_file():
         return []
     names = [field.name for field in fields(TimedAgain)]
-    rows = pd.read_parquet(file, columns=names).to_dict("records")
+    rows = pd.read_parquet(file).reindex(columns=names).to_dict("records")
     return [TimedAgain(**{str(name): _known(value) for name, value in row.items()}) for row in rows]
 
 

@@ -65,7 +65,7 @@ def _utilisation_picture(found: pd.DataFrame, workers: int) -> Markup:
     wall = max(float(found["end"].max()), 1e-3)
     factor, unit = (1 / 3600, "hours") if wall > 7200 else (1 / 60, "minutes") if wall > 180 else (1.0, "s")
     edges = np.linspace(0.0, wall, BINS + 1)
-    x, y = Scale(0.0, wall * factor, LEFT, WIDTH - 78), Scale(0.0, workers, HEIGHT - BOTTOM, TOP, whole=True)
+    x, y = Scale(0.0, wall * factor, LEFT, WIDTH - 94), Scale(0.0, workers, HEIGHT - BOTTOM, TOP, whole=True)
     busy = busy_by_kind(found, edges)
     shown = [kind for kind in COLOURS if busy[kind].sum() > 0.001 * sum(b.sum() for b in busy.values())]
     parts = [x_axis(x, f"time since the first trial, {unit}"), y_axis(y, "workers")]
@@ -77,8 +77,8 @@ def _utilisation_picture(found: pd.DataFrame, workers: int) -> Markup:
     for i, kind in enumerate([*shown, "idle"]):
         height = TOP + 14 + 20 * i
         class_ = f"solid {COLOURS[kind]}" if kind in COLOURS else "ring c0"
-        parts.append(tag("rect", class_=class_, x=WIDTH - 72, y=height - 9, width=10.0, height=10.0, rx=2.0))
-        parts.append(tag("text", NAMES[kind], class_="label", x=WIDTH - 58, y=height))
+        parts.append(tag("rect", class_=class_, x=WIDTH - 88, y=height - 9, width=10.0, height=10.0, rx=2.0))
+        parts.append(tag("text", NAMES[kind], class_="label", x=WIDTH - 74, y=height))
     return picture(*parts, label="what workers did over time")
 
 

@@ -19,10 +19,12 @@ def told_winners(run: Path) -> set[object]:
     """The winner by each that tells one."""
     facts = read_facts(run)
     assert facts.winner is not None
+    best = run_status(run).best
+    assert best is not None
     file = read_yaml(Architecture, run / "best.yaml").provenance or {}
     return {
         exported_row(run, trial=None)[0]["trial_id"],
-        run_status(run)["best"]["trial_id"],
+        best.trial_id,
         facts.winner["trial_id"],
         file["trial_id"],
     }

@@ -95,14 +95,14 @@ def test_states_are_kept_for_trials_in_flight_and_those_that_may_be_promoted(
     files = [TrialCheckpoint(tmp_path, trial, config.data).path for trial in trials]
     for trial, file in zip(trials, files, strict=True):
         file.write_text("state")
-        kept.ended(trial)
-    kept.prune([])
+        kept.begun(trial)
+    kept.prune(set().__contains__)
     assert [file.exists() for file in files] == [True, True, False]
     wanted.clear()
-    kept.prune([replace(trials[0], trial_id=9, continues=0, epochs=4, epochs_before=1)])
+    kept.begun(replace(trials[0], trial_id=9, continues=0, epochs=4, epochs_before=1))
+    kept.prune({9}.__contains__)
     assert [file.exists() for file in files] == [True, False, False]  # the one that goes on has the same file
-    kept.ended(replace(trials[0], trial_id=9, continues=0, epochs=4, epochs_before=1))
-    kept.prune([])
+    kept.prune(set().__contains__)
     assert not any(file.exists() for file in files)
     kept.remove_all()
     assert tmp_path.exists()

@@ -228,7 +228,7 @@ def test_step_times_of_another_device_need_the_term(finished: Path, tmp_path: Pa
     with pytest.MonkeyPatch.context() as patch:
         register(patch)
         (line,) = retargeted(finished, "other")
-        assert line["reward"] == pytest.approx(row["reward"] * (0.5 / row["step_time_ratio"]) ** -0.07)
+        assert line.reward == pytest.approx(row["reward"] * (0.5 / row["step_time_ratio"]) ** -0.07)
 
 
 def test_a_search_file_names_the_file_and_the_term(tmp_path: Path, finished: Path) -> None:

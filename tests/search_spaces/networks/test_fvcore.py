@@ -1,5 +1,8 @@
 """Our multiply-adds (torch's FlopCounterMode, meta device) against fvcore's, traced on real tensors."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -37,7 +40,7 @@ def test_macs_of_whole_networks_agree_with_fvcore(name: str, side: int) -> None:
 
 def distinct_blocks(channels: int, stage: StageChoices) -> set[Block]:
     """Every block that a stage may hold on that many input channels: its first, and those after it."""
-    rows = (
+    rows: Iterator[dict[str, Any]] = (
         {"op": op, "kernel_size": kernel, "expansion_ratio": expansion, "channels": width, "layers": 2}
         for op in stage.op
         for kernel in stage.kernel_size
@@ -48,7 +51,7 @@ def distinct_blocks(channels: int, stage: StageChoices) -> set[Block]:
         block
         for row in rows
         for block in Architecture(
-            stem_channels=channels, stages=(stage.stage(row),), head_channels=1
+            stem_channels=channels, stages=(stage.stage(**row, se_ratio=None),), head_channels=1
         ).blocks()
     }
 

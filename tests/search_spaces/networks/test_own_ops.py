@@ -131,7 +131,6 @@ seed: 3
 SCRIPT = """
 import json
 import torch
-from places import REPOSITORY
 from nas.search.config import read_search_config
 from nas.results.export import exported_row
 from nas.search.best_file import architecture_of
