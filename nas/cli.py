@@ -1,7 +1,7 @@
 """The command line: its commands, and the exit codes of what goes wrong."""
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -32,8 +32,20 @@ app = typer.Typer(
 EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_NOT_WRITTEN, EXIT_LOCKED = 1, 2, 74, 75
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"nas {version('training-aware-nas')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _commands() -> None:
+def _commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     pass
 
 

@@ -1,5 +1,6 @@
 """The command nas describe."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,22 +10,32 @@ from nas.commands.output import show
 
 
 def describe(
-    source: Annotated[str, typer.Argument(help="An architecture or space: a file, or a shipped name.")],
+    source: Annotated[
+        str, typer.Argument(help="An architecture or space: a file, a run, or a shipped name.")
+    ],
     classes: Annotated[
         int | None, typer.Option(min=2, help="Classes that parameters are counted with.")
     ] = None,
     resolution: Annotated[int | None, typer.Option(min=1, max=4096, help="Pixels, for MACs.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show an architecture's stages, parameters and MACs, or a space's decisions and size."""
+    """Show an architecture's, or a run's best one's, stages, parameters, MACs; or a space's decisions."""
+    from nas.results.export import best_of_run
     from nas.screens.architecture import architecture_screen
     from nas.screens.describe_space import space_screen
     from search_spaces.choices.described import read_described
     from search_spaces.choices.figures import space_figures
     from search_spaces.choices.space import SearchSpace
+    from search_spaces.networks.architecture import Architecture
     from search_spaces.networks.figures import architecture_figures
+    from trials.log.store import RunStore
 
-    described = read_described(source)
+    described: Architecture | SearchSpace
+    if RunStore.is_run(Path(source)):
+        trial, described = best_of_run(Path(source))
+        source = f"{source} (trial {trial})"
+    else:
+        described = read_described(source)
     if isinstance(described, SearchSpace):
         of_space = space_figures(described, name=source, num_classes=classes, resolution=resolution)
         show(as_json, lambda: of_space, lambda: space_screen(described, of_space))

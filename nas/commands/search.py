@@ -143,7 +143,7 @@ def launch_search(
     size = config.space.num_architectures or config.space.size
     console.print(
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
-        f"           {Path(config.data.source).name}: {len(images.train):,} images at "
+        f"           images of {config.data.source}: {len(images.train):,} to train on at "
         f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
         highlight=False,
         soft_wrap=True,

@@ -21,13 +21,13 @@ def watch(run: Path, console: Console, *, as_json: bool = False) -> None:
         ConfigError: as `run_status`.
     """
     figures = run_status(run)
-    live = Live(status_screen(figures), console=console, auto_refresh=False)
+    live = Live(status_screen(figures, watched=True), console=console, auto_refresh=False)
     with suppress(KeyboardInterrupt), nullcontext() if as_json else live:
         while True:
             if as_json:
                 print(json_text(figures), flush=True)
             else:
-                live.update(status_screen(figures), refresh=True)
+                live.update(status_screen(figures, watched=True), refresh=True)
             if figures.state != "running":
                 return
             time.sleep(SECONDS_BETWEEN_LOOKS)

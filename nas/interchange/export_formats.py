@@ -53,7 +53,7 @@ class Exported:
     proof: str
 
 
-def read_source(source: str, *, trial: int | None) -> Source:
+def read_source(source: str, *, trial: int | None, output: Path | None = None) -> Source:
     """A trial of a run (default: the winner), the best weights of a training, weights, an architecture.
 
     Raises:
@@ -61,21 +61,21 @@ def read_source(source: str, *, trial: int | None) -> Source:
     """
     path = Path(source)
     if (path / BEST).is_file():
-        return _of_weights(source, load_weights(path / BEST))
+        return _of_weights(source, load_weights(path / BEST), output)
     if path.is_file() and path.suffix == ".safetensors":
-        return _of_weights(source, load_weights(path))
+        return _of_weights(source, load_weights(path), output)
     if _is_description(source):
         described = read_described(source)
         if isinstance(described, SearchSpace):
             raise ConfigError(f"{source}: this is a space; nas export takes an architecture, or a run")
-        return _of_architecture(source, described)
+        return _of_architecture(source, described, output)
     row, repeats = exported_row(path, trial=trial)  # says what is wrong with what is no run
     return Source(
         name=path.name,
         architecture=architecture_of(row),
         num_classes=classes_of(row),
         resolution=int(measured(row, "resolution")),
-        yaml=best_yaml(row, run=path, repeats=repeats),
+        yaml=best_yaml(row, run=path, file=output or f"{path.name}-{row['trial_id']}.yaml", repeats=repeats),
     )
 
 
@@ -86,24 +86,26 @@ def _is_description(source: str) -> bool:
     return (path.is_file() and path.suffix in (".yaml", ".yml")) or (source in shipped and not path.exists())
 
 
-def _of_weights(source: str, weights: WeightsFile) -> Source:
+def _of_weights(source: str, weights: WeightsFile, output: Path | None) -> Source:
     return Source(
         name=source,
         architecture=weights.architecture,
         num_classes=weights.facts["num_classes"],
         resolution=int(weights.facts.get("resolution", DEFAULT_RESOLUTION)),
-        yaml=yaml_text(weights.architecture, header=f"the architecture of {source}"),
+        yaml=yaml_text(
+            weights.architecture, header=f"nas describe {output or 'FILE'}\nThe architecture of {source}"
+        ),
         weights=weights,
     )
 
 
-def _of_architecture(source: str, architecture: Architecture) -> Source:
+def _of_architecture(source: str, architecture: Architecture, output: Path | None) -> Source:
     return Source(
         name=source,
         architecture=architecture,
         num_classes=provenance_number(architecture, "num_classes", DEFAULT_CLASSES, name=source),
         resolution=provenance_number(architecture, "resolution", DEFAULT_RESOLUTION, name=source),
-        yaml=yaml_text(architecture, header=f"nas describe {Path(source).name}"),
+        yaml=yaml_text(architecture, header=f"nas describe {output or Path(source).name}"),
     )
 
 
@@ -117,7 +119,7 @@ def export_source(
             cannot be written, or exists and `force` is not given.
     """
     refuse_existing(output, force=force)
-    found = read_source(source, trial=trial)
+    found = read_source(source, trial=trial, output=output)
     if trial is not None and (found.weights is not None or not Path(source).is_dir()):
         raise ConfigError(f"--trial: {source} is no run; leave it out")
     if format_name in TEXTS:

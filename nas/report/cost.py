@@ -32,9 +32,11 @@ def cost_section(facts: RunFacts) -> Markup:
         f"{duration(total)} of device time; {100 * used:.0f} % of it went into training, timing and "
         "evaluating."
     )
-    stops = len(pauses(found))
-    if stops:
-        words += f" The search was stopped {stops} time{'s' if stops > 1 else ''}; that time is left out."
+    if stops := facts.starts - 1:
+        words += f" The search was stopped {stops} time{'s' if stops > 1 else ''}, by whatever it was."
+    if left_out := pauses(found):
+        seconds = sum(end - begin for begin, end in left_out)
+        words += f" {duration(seconds)} in which nobody worked are left out."
     drawn = figure(
         _utilisation_picture(found, len(spent)),
         "How many workers did what, over the time from the first trial to the last.",

@@ -14,6 +14,7 @@ from analysis.numbers import short_count
 from nas.report.markup import Markup, join, tag
 from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
+from nas.search.environment import STARTS
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage, op_name
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
@@ -42,6 +43,7 @@ class RunFacts:
     trials: pd.DataFrame
     audits: pd.DataFrame
     environments: tuple[dict[str, Any], ...]
+    starts: int  # of drivers: after the first one, each means that the search had stopped
     standings: tuple[Standing, ...]
     terms: Mapping[str, float]
     changed: str | None
@@ -113,6 +115,7 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         trials=trials,
         audits=_audits(run),
         environments=_environments(run),
+        starts=max(len(list((run / "environment").glob(STARTS))), 1),
         standings=tuple(standings(finalists(rows))),
         terms=used,
         changed=", ".join(changed) or None,

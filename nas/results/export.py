@@ -6,7 +6,8 @@ from pathlib import Path
 from analysis.finalists import Finalist
 from analysis.pareto import pareto_front
 from nas.results.winner import run_winner
-from nas.search.best_file import best_yaml
+from nas.search.best_file import architecture_of, best_yaml, classes_of
+from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
@@ -26,6 +27,17 @@ def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Finalist | 
     if chosen is None:
         raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
     return rows[chosen.trial_id], chosen.repeats
+
+
+def best_of_run(run: Path) -> tuple[int, Architecture]:
+    """The winner of a run, or the best so far: its trial, and its architecture with the trial's conditions.
+
+    Raises:
+        ConfigError: no trial has completed yet.
+    """
+    row, _ = exported_row(run, trial=None)
+    known = {"num_classes": classes_of(row), "resolution": row["resolution"]}
+    return row["trial_id"], architecture_of(row, provenance=known)
 
 
 def write_text(output: Path, text: str) -> None:
@@ -55,7 +67,7 @@ def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, row in files.items():
-            path.write_text(best_yaml(row, run=run), encoding="utf-8")
+            path.write_text(best_yaml(row, run=run, file=path), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
     return list(files)

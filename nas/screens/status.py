@@ -7,8 +7,11 @@ from analysis.numbers import duration, short_count
 from nas.results.status import Best, RunStatus
 
 
-def status_screen(found: RunStatus) -> RenderableType:
-    """The state in a few lines, and what to type next; fits 80 columns."""
+def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
+    """The state in a few lines, and what to type next; fits 80 columns.
+
+    `watched`: the screen is of `--watch`, which it then does not recommend.
+    """
     lines = [Text(f"{found.run}   {_state(found)}", style="bold"), Text(_progress(found))]
     if found.best is not None:
         lines.append(Text(_best_line(found.best)))
@@ -23,7 +26,7 @@ def status_screen(found: RunStatus) -> RenderableType:
     if found.unreadable:
         damaged = ", ".join(found.unreadable[:3])
         lines.append(Text(f"damaged, moved aside when the search goes on: {damaged}"))
-    return Group(*lines, *(Text(line) for line in _next(found)))
+    return Group(*lines, *(Text(line) for line in _next(found, watched=watched)))
 
 
 def _state(found: RunStatus) -> str:
@@ -50,15 +53,15 @@ def _progress(found: RunStatus) -> str:
     if found.failure_kind:
         text += f" ({', '.join(sorted(found.failure_kind))})"
     if found.in_flight:
-        text += f"   {found.in_flight} in flight"
+        text += f"   {found.in_flight} {'in flight' if found.state == 'running' else 'will run again'}"
     if found.seconds_left is not None:
         text += f"   about {duration(found.seconds_left)} left"
     return text
 
 
-def _next(found: RunStatus) -> list[str]:
+def _next(found: RunStatus, *, watched: bool) -> list[str]:
     run = found.run
-    lines = [f"nas status {run} --watch"] if found.state == "running" else []
+    lines = [f"nas status {run} --watch"] if found.state == "running" and not watched else []
     if found.state == "stopped":
         lines.append(f"nas search {run}/search.yaml --run {run}     (continues)")
     if found.best is not None:

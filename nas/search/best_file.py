@@ -18,15 +18,18 @@ PROVENANCE = (
 )  # fmt: skip
 
 
-def best_yaml(row: TrialRow, *, run: Path, repeats: Finalist | None = None) -> str:
-    """The text of best.yaml: the row's architecture, its figures, and those of its repeats."""
+def best_yaml(row: TrialRow, *, run: Path, file: Path | str, repeats: Finalist | None = None) -> str:
+    """The text of a file with a row's architecture, its figures, and those of its repeats.
+
+    Its first line is the command that shows the file.
+    """
     provenance: dict[str, Any] = {"run": run.name}
     provenance |= {name: value for name in PROVENANCE if (value := row.get(name)) is not None}
     provenance["num_classes"] = classes_of(row)
     if row["finished_at"] is not None:  # a cached trial ran nowhere
         provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
     header = (
-        f"nas describe {run.name}-{row['trial_id']}.yaml\n"
+        f"nas describe {file}\n"
         f"Trial {row['trial_id']} of the run {run.name}: accuracy {row['accuracy']:.4f} on minival after "
         f"{row['epochs']} epochs,\n"
         f"step time {row['step_time_ratio']:.3f}x the reference, {row['params']:,} parameters, "

@@ -1,11 +1,14 @@
 """The best architecture of a run so far, in best.yaml whenever it changes; and the winner in the end."""
 
+from analysis.finalists import Finalist
 from analysis.rungs import may_win, standing
 from analysis.winner import best_trial_of, winner
 from nas.search.best_file import best_yaml
 from nas.search.trial_queue import TrialQueue
 from trials.log.row_types import TrialRow
 from trials.log.store import RunStore
+
+FILE = "best.yaml"  # in the run directory
 
 
 class BestSoFar:
@@ -29,7 +32,7 @@ class BestSoFar:
     def write_if_best(self, row: TrialRow) -> None:
         """Compares a new row, and writes best.yaml if it is the best."""
         if self.compare(row):
-            self._store.write_text("best.yaml", best_yaml(row, run=self._store.folder))
+            self._store.write_text(FILE, self._text(row))
 
     def choose_winner(self, queue: TrialQueue) -> None:
         """The winner of a search that has ended; best.yaml names it for whoever reads the run."""
@@ -38,5 +41,8 @@ class BestSoFar:
         chosen = winner(rows, recommended=next(iter(recommended), None))
         if chosen is not None:
             self.row = self._store.trials[chosen.trial_id]
-            text = best_yaml(self.row, run=self._store.folder, repeats=chosen.repeats)
-            self._store.write_text("best.yaml", text)
+            self._store.write_text(FILE, self._text(self.row, chosen.repeats))
+
+    def _text(self, row: TrialRow, repeats: Finalist | None = None) -> str:
+        run = self._store.folder
+        return best_yaml(row, run=run, file=run / FILE, repeats=repeats)

@@ -114,7 +114,7 @@ def lucky(slot: Slot) -> RunTrial:
 
 def exported(run: Path) -> str:
     row, repeats = exported_row(run, trial=None)
-    return best_yaml(row, run=run, repeats=repeats)
+    return best_yaml(row, run=run, file=run / "best.yaml", repeats=repeats)
 
 
 @pytest.mark.parametrize("repeated", [False, True])

@@ -117,9 +117,9 @@ def test_a_cached_trial_has_a_file_of_its_architecture_though_it_ran_nowhere(
 ) -> None:
     _, ended, cached, _ = rows
     cached = {**cached, "params": 50_000}
-    text = best_yaml(cached, run=tmp_path / "run")
+    text = best_yaml(cached, run=tmp_path / "run", file="best.yaml")
     described = from_mapping(Architecture, parse_yaml(text, name="best.yaml"), name="best.yaml")
     assert described.provenance is not None
     assert described.provenance["trial_id"] == 1
     assert "finished_at" not in described.provenance
-    assert "finished_at" in best_yaml(ended, run=tmp_path / "run")
+    assert "finished_at" in best_yaml(ended, run=tmp_path / "run", file="best.yaml")

@@ -1,0 +1,88 @@
+"""Screens of a run that is there: nas describe RUN, nas export's file, nas status in all its states."""
+
+import shutil
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from conftest import Nas
+from places import GOLDEN
+from rich.console import Console
+
+from nas.report.facts import read_facts
+from nas.report.page import page
+from nas.results.status import RunStatus, run_status
+from nas.screens.status import status_screen
+from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import read_yaml
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run of eight trials and two finalists."""
+    return Path(shutil.copytree(GOLDEN / "run_v2", tmp_path / "runs" / "flowers"))
+
+
+def shown(found: RunStatus, *, watched: bool = False) -> str:
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(status_screen(found, watched=watched))
+    return capture.get()
+
+
+def test_version_option_prints_the_installed_version(nas: Nas) -> None:
+    assert nas("--version") == (0, f"nas {version('training-aware-nas')}\n", "")
+
+
+def test_describing_a_run_describes_its_winner(run: Path, nas: Nas) -> None:
+    code, out, _ = nas("describe", "runs/flowers")
+    best = read_yaml(Architecture, run / "best.yaml")
+    assert code == 0
+    assert best.provenance is not None
+    assert f"runs/flowers (trial {best.provenance['trial_id']})" in out
+    assert best.architecture_id in out
+
+
+@pytest.mark.parametrize("source", ["runs/flowers", "efficientnetv2-s"])
+def test_first_line_of_an_exported_file_is_the_command_that_shows_it(
+    source: str, run: Path, nas: Nas
+) -> None:
+    assert nas("export", source, "-o", "mine/winner.yaml")[0] == 0
+    assert Path("mine/winner.yaml").read_text().splitlines()[0] == "# nas describe mine/winner.yaml"
+    assert nas("describe", "mine/winner.yaml")[0] == 0
+
+
+def test_first_line_of_each_file_of_a_pareto_front_names_that_file(run: Path, nas: Nas) -> None:
+    assert nas("export", "runs/flowers", "--pareto", "-o", "front")[0] == 0
+    files = list(Path("front").iterdir())
+    assert files
+    for file in files:
+        assert file.read_text().splitlines()[0] == f"# nas describe {file}"
+
+
+def test_status_without_arguments_lists_the_folder_runs(run: Path, nas: Nas) -> None:
+    code, out, _ = nas("status")
+    assert code == 0
+    assert "flowers" in out
+    assert "nas status runs/flowers" in out
+
+
+def test_trials_of_a_stopped_run_are_not_called_in_flight(run: Path) -> None:
+    found = replace(run_status(run), in_flight=3)
+    assert "3 will run again" in shown(replace(found, state="stopped"))
+    assert "3 in flight" in shown(replace(found, state="running", driver="somebody"))
+
+
+def test_watched_status_does_not_recommend_watching(run: Path) -> None:
+    found = replace(run_status(run), state="running", driver="somebody")
+    assert "--watch" in shown(found)
+    assert "--watch" not in shown(found, watched=True)
+
+
+def test_report_counts_every_start_after_the_first_as_a_stop_before_it(run: Path) -> None:
+    assert "was stopped" not in str(page(read_facts(run)))
+    first = run / "environment" / "0001.json"
+    for number in (2, 3):
+        shutil.copy(first, run / "environment" / f"{number:04d}.json")
+    assert "The search was stopped 2 times" in str(page(read_facts(run)))
