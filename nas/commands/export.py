@@ -11,7 +11,7 @@ from nas.commands.options import Force
 
 
 class Format(StrEnum):
-    """In which an architecture or a network is written."""
+    """Format in which an architecture or a network is written."""
 
     YAML = "yaml"
     TIMM = "timm"
@@ -35,7 +35,7 @@ def export(
         str | None, typer.Option(help="Rank by step times that nas measure --run took on this device.")
     ] = None,
     pareto: Annotated[
-        bool, typer.Option("--pareto", help="All that no other beats in accuracy, step time and size.")
+        bool, typer.Option("--pareto", help="The Pareto front of accuracy, step time and size.")
     ] = False,
     optuna: Annotated[
         str | None, typer.Option(help="All trials into a database instead: sqlite:///runs.db (dashboard).")

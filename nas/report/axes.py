@@ -1,4 +1,4 @@
-"""A picture's frame: scales, ticks that people like, labels with units."""
+"""Frame of a picture: scales, round ticks, labels with units."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ CHARACTER = 6.8  # mean width of one, at the size of the labels
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to pixels."""
+    """Scale of an axis, from values to pixels."""
 
     low: float
     high: float

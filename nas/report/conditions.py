@@ -1,6 +1,5 @@
-"""What was searched on what, under which conditions, and how to do it again."""
+"""Space and images that were searched, the conditions, and the commands that do it again."""
 
-from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
@@ -54,13 +53,10 @@ def conditions_section(facts: RunFacts) -> Markup:
     """Devices, precision, sizes; what differs between rows is said."""
     rows = searched(facts.trials)
     lines = [(words, _values(rows[name])) for name, words in CONDITIONS.items()]
-    last: Mapping[str, Any] = facts.environments[-1] if facts.environments else {}
-    packages = last.get("packages") or {}
-    versions = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
-    lines += [
-        (name, str(last[name])) for name in ("host", "platform", "python", "cuda", "cpu") if last.get(name)
-    ]
-    lines += [("packages", versions)] if versions else []
+    for last in facts.environments[-1:]:
+        names = ("host", "platform", "python", "cuda", "cpu")
+        lines += [(name, value) for name in names if (value := getattr(last, name)) is not None]
+        lines.append(("packages", ", ".join(f"{name} {each}" for name, each in last.packages.items())))
     return table(("", ""), [line for line in lines if line[1]], left=2)
 
 
@@ -95,11 +91,7 @@ def reproduce_section(facts: RunFacts) -> Markup:
     width = max(map(len, commands))
     text = "\n".join(f"{command:<{width}}   # {what}" for command, what in commands.items())
     parts = [tag("pre", text)]
-    typed = [
-        " ".join(map(str, environment["command"]))
-        for environment in facts.environments
-        if isinstance(environment.get("command"), list)
-    ]
+    typed = [start.command for start in facts.environments if start.command is not None]
     text = (run / "search.yaml").read_text(encoding="utf-8", errors="replace")
     if typed:
         parts.append(details("How it was started", tag("pre", "\n".join(typed))))

@@ -1,10 +1,10 @@
-"""What the search cost: device time by kind, by worker and by purpose, idle time included."""
+"""Cost of the search: device time by kind, by worker and by purpose, idle time included."""
 
 import numpy as np
 import pandas as pd
 
 from analysis.ledger import ALL_KINDS, by_purpose, ledger, pauses, utilisation, wall_seconds, work
-from analysis.numbers import duration
+from analysis.numbers import counted, duration, percent
 from nas.report.axes import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Scale, picture, x_axis, y_axis
 from nas.report.facts import RunFacts
 from nas.report.markup import Markup, details, figure, join, table, tag
@@ -22,18 +22,17 @@ NAMES = {
 
 
 def cost_section(facts: RunFacts) -> Markup:
-    """How the workers' time was spent."""
+    """The workers' time by what it was spent on."""
     spent, found = ledger(facts.trials), work(facts.trials)
     if found.empty:
         return tag("p", "No trial has run.")
     total, used = float(spent["total"].sum()), utilisation(facts.trials)
     words = (
-        f"{duration(wall_seconds(found))} on {len(spent)} worker{'s' if len(spent) > 1 else ''}: "
-        f"{duration(total)} of device time; {100 * used:.0f} % of it went into training, timing and "
-        "evaluating."
+        f"{duration(wall_seconds(found))} on {counted(len(spent), 'worker')}: {duration(total)} of device "
+        f"time; {percent(used)} of it went into training, timing and evaluating."
     )
     if stops := facts.starts - 1:
-        words += f" The search was stopped {stops} time{'s' if stops > 1 else ''}, by whatever it was."
+        words += f" The search was stopped {counted(stops, 'time')}, by whatever it was."
     if left_out := pauses(found):
         seconds = sum(end - begin for begin, end in left_out)
         words += f" {duration(seconds)} in which nobody worked are left out."
@@ -42,7 +41,7 @@ def cost_section(facts: RunFacts) -> Markup:
         "How many workers did what, over the time from the first trial to the last.",
     )
     kinds = [
-        (NAMES[kind], f"{spent[kind].sum():,.1f} s", f"{100 * spent[kind].sum() / total:.1f} %")
+        (NAMES[kind], f"{spent[kind].sum():,.1f} s", percent(spent[kind].sum() / total, digits=1))
         for kind in ALL_KINDS
     ]
     purposes = [
@@ -87,7 +86,7 @@ def _utilisation_picture(found: pd.DataFrame, workers: int) -> Markup:
 def busy_by_kind(found: pd.DataFrame, edges: np.ndarray) -> dict[str, np.ndarray]:
     """The mean number of workers at each kind of work within each span.
 
-    A trial builds, times, trains and evaluates; other time is taken to pass before training.
+    A trial builds, times, trains and evaluates; time that none of these names counts as before training.
     """
     width = float(edges[1] - edges[0]) or 1.0
     begin = found["start"].to_numpy(dtype=float)

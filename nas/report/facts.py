@@ -1,6 +1,5 @@
-"""The facts of a report: a run's configuration, rows and environment, read once."""
+"""Facts of a run that its report is written from: configuration, rows and environments, read once."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 from analysis.finalists import Standing, finalists, standings
 from analysis.frame import ranked, read_trials, reranked
 from analysis.numbers import short_count
+from nas.report.environments import Environment, read_environments
 from nas.report.markup import Markup, join, tag
 from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
@@ -42,7 +42,7 @@ class RunFacts:
     config: SearchConfig
     trials: pd.DataFrame
     audits: pd.DataFrame
-    environments: tuple[dict[str, Any], ...]
+    environments: tuple[Environment, ...]
     starts: int  # of drivers: after the first one, each means that the search had stopped
     standings: tuple[Standing, ...]
     terms: Mapping[str, float]
@@ -51,12 +51,12 @@ class RunFacts:
 
     @property
     def name(self) -> str:
-        """The name of the run's folder."""
+        """Name of the run's folder."""
         return self.folder.resolve().name
 
     @property
     def architecture(self) -> Architecture | None:
-        """The winner's architecture."""
+        """Architecture of the winner."""
         return architecture_from_json(str(self.winner["architecture"])) if self.winner else None
 
 
@@ -114,9 +114,9 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         config=config,
         trials=trials,
         audits=_audits(run),
-        environments=_environments(run),
+        environments=read_environments(run),
+        standings=tuple(standings(finalists(records(trials)))),
         starts=max(len(list((run / "environment").glob(STARTS))), 1),
-        standings=tuple(standings(finalists(rows))),
         terms=used,
         changed=", ".join(changed) or None,
         winner=_best_row(trials) if changed else _winner_row(run, trials, rows),
@@ -157,18 +157,6 @@ def _audits(run: Path) -> pd.DataFrame:
         raise ConfigError(
             f"{run}/audit/trials.parquet: damaged; nas audit with the same options writes it again"
         ) from None
-
-
-def _environments(run: Path) -> tuple[dict[str, Any], ...]:
-    """Descriptions of the machine, one for each start of a driver; damaged ones are left out."""
-    found = []
-    for path in sorted((run / "environment").glob("*.json")):
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        found += [facts] if isinstance(facts, dict) else []
-    return tuple(found)
 
 
 def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
@@ -216,7 +204,7 @@ def formula(terms: Mapping[str, float]) -> str:
 
 
 def formula_markup(terms: Mapping[str, float]) -> Markup:
-    """The same with raised exponents."""
+    """The reward as it is calculated, with raised exponents."""
     parts: list[Any] = ["accuracy"]
     for name, power in terms.items():
         if power:
@@ -243,7 +231,7 @@ def architecture_words(text: Any) -> str:
 
 
 def tooltip(row: Mapping[str, Any]) -> str:
-    """Figures of a trial, for the place where a picture shows it."""
+    """Figures of a trial where a picture shows it."""
     return (
         f"trial {row['trial_id']}: accuracy {row['accuracy']:.4f}, step time {row['step_time_ratio']:.2f}x, "
         f"{short_count(int(row['params']))} parameters, reward {row['reward']:.4f}"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.frame import floats, searched
-from analysis.numbers import short_count
+from analysis.numbers import percent, short_count
 from analysis.pareto import non_dominated
 from analysis.progress import front_points
 from nas.report.axes import HEIGHT, label_at, picture, x_axis, x_scale, y_axis, y_scale
@@ -52,7 +52,7 @@ def _tiles(facts: RunFacts) -> Markup:
     row = facts.winner
     assert row is not None
     tiles = [
-        (f"{row['accuracy']:.2%}".replace("%", " %"), "accuracy on minival" + _error_words(row)),
+        (percent(row["accuracy"], digits=2), "accuracy on minival" + _error_words(row)),
         (f"{row['step_time_ratio']:.2f}×", "the reference's training step"),
         (short_count(int(row["params"])), f"parameters ({_share(row, 'params')}× reference)"),
         (short_count(int(row["macs"])), f"MACs ({_share(row, 'macs')}× reference)"),
@@ -83,10 +83,11 @@ def _share(row: Mapping[str, Any], name: str) -> str:
 
 
 def front_section(facts: RunFacts) -> Markup:
-    """Every completed trial, the ones that no other beats, and a table of these."""
+    """Every completed trial, the Pareto front, and a table of it."""
     rows = searched(facts.trials).dropna(subset=["accuracy", "step_time_ratio", "params"])
     if rows.empty:
         return tag("p", "No trial has completed yet.")
+    # The front; the most accurate first.
     front = rows.iloc[list(non_dominated(front_points(rows)))].sort_values("accuracy", ascending=False)
     captions = {
         "step_time_ratio": "Accuracy against training step time.",
@@ -95,8 +96,7 @@ def front_section(facts: RunFacts) -> Markup:
     pictures = [
         figure(
             _scatter(facts, rows, front, name),
-            f"{captions[name]} Rings are trials that no other beats in accuracy, step time and parameters "
-            "at once.",
+            f"{captions[name]} Rings are the Pareto front of accuracy, step time and parameters.",
         )
         for name in AXES
     ]
@@ -117,7 +117,7 @@ def front_section(facts: RunFacts) -> Markup:
     return join(
         [
             tag("div", *pictures, class_="figures"),
-            tag("p", f"{more} trials that no other beats:", class_="soft"),
+            tag("p", f"{more} trials of the Pareto front:", class_="soft"),
             listing,
         ]
     )
@@ -126,11 +126,13 @@ def front_section(facts: RunFacts) -> Markup:
 def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str) -> Markup:
     factor = 1.0 if name == "step_time_ratio" else 1e-6
     shown = rows.nlargest(MOST_POINTS, "reward") if len(rows) > MOST_POINTS else rows
+    # Scales, axes, and a line where the reference is.
     x = x_scale(floats(rows, name) * factor, logarithmic=True)
     y = y_scale(_focused(floats(rows, "accuracy")))
     parts = [x_axis(x, AXES[name]), y_axis(y, "accuracy on minival (0-1)")]
     if name == "step_time_ratio" and x.low < 1 < x.high:
         parts.append(tag("line", class_="thin", x1=x(1.0), x2=x(1.0), y1=y.start, y2=y.end))
+    # Below the rings of the front lie the dots of all trials; on top, the winner.
     for row in plain_rows(shown):
         if row["accuracy"] < y.low:
             continue
@@ -153,7 +155,7 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
 
 
 def _key() -> Markup:
-    """What colours mean, on the line of the axis's label."""
+    """Key of the colours, on the line of the axis's label."""
     parts, x = [], 196.0
     for class_, words in (("dot c0", "uniform"), ("dot c1", "proposed"), ("ring c3", "front")):
         parts.append(tag("circle", class_=class_, cx=x, cy=8.5, r=4.2))
@@ -163,7 +165,7 @@ def _key() -> Markup:
 
 
 def _focused(accuracies: np.ndarray) -> np.ndarray:
-    """Without the far lower tail, which would press all others into a line at the top."""
+    """Accuracies but those of the far lower tail, which would press all others into a line at the top."""
     low, middle, high = np.quantile(accuracies, [0.0, 0.25, 1.0])
     floor = max(low, middle - 2.5 * (high - middle))
     return accuracies[accuracies >= floor]

@@ -1,12 +1,13 @@
-"""What was learned: choices of the best tenth, what each choice adds, who wins under other exponents."""
+"""Lessons of a run: choices of the best tenth, effects of each choice, winners under other exponents."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
-from analysis.reward_map import RewardMap, candidates, reward_map, winner_range
+from analysis.reward_map import Candidates, RewardMap, candidates, reward_map, winner_range
 from nas.report.axes import (
     BOTTOM,
     HEIGHT,
@@ -21,7 +22,7 @@ from nas.report.axes import (
     x_scale,
     y_axis,
 )
-from nas.report.facts import RunFacts
+from nas.report.facts import RunFacts, plain_rows
 from nas.report.markup import Markup, details, figure, join, table, tag
 from search_spaces.networks.architecture import op_name
 
@@ -82,7 +83,7 @@ def _fused_picture(frequencies: pd.DataFrame) -> Markup:
     x = Scale(0.0, 1.0, LEFT + 16, WIDTH - RIGHT)
     parts = [x_axis(x, "share of Fused-MBConv (0-1)", height=height, left=LEFT + 16)]
     parts += _key((("ring c0", "all trials"), ("solid c2", "the best")), at=LEFT + 16)
-    for i, row in enumerate(rows.to_dict("records")):
+    for i, row in enumerate(plain_rows(rows)):
         y = TOP + 14 + 28.0 * i
         parts.append(tag("text", f"stage {row['stage']}", class_="label", x=4.0, y=y + 4.5))
         parts.append(
@@ -101,7 +102,7 @@ def _effects_picture(effects: pd.DataFrame) -> Markup:
     parts = [x_axis(x, "effect on the reward", height=height, left=left)]
     if x.low < 0 < x.high:
         parts.append(tag("line", class_="axis", x1=x(0.0), x2=x(0.0), y1=TOP, y2=height - BOTTOM))
-    for i, row in enumerate(rows.to_dict("records")):
+    for i, row in enumerate(plain_rows(rows)):
         y = TOP + 11 + ROW * i
         colour = "c1" if row["effect"] >= 0 else "c2"
         parts.append(
@@ -115,7 +116,7 @@ def _effects_picture(effects: pd.DataFrame) -> Markup:
     return picture(*parts, label="effects of options on the reward", height=height)
 
 
-def option_words(row: Any) -> str:
+def option_words(row: Mapping[str, Any]) -> str:
     """An option as a person says it: stage 3 kernel 5."""
     option = f"{row['option']:g}" if _is_number(row["option"]) else op_name(str(row["option"]))
     place = f"stage {row['stage']} " if row["stage"] else ""
@@ -139,7 +140,7 @@ def _all_choices(frequencies: pd.DataFrame, effects: pd.DataFrame) -> Markup:
             f"{row['effect']:+.4f}",
             f"{row['low']:+.4f} to {row['high']:+.4f}" if np.isfinite(row["low"]) else "",
         )
-        for row in joined.to_dict("records")
+        for row in plain_rows(joined)
     ]
     head = ("option", "trials", "of all", "of the best", "95 %", "effect", "95 %")
     return details(f"All {len(lines)} options", table(head, lines))
@@ -159,7 +160,7 @@ def _key(lines: tuple[tuple[str, str], ...], *, at: float) -> list[Markup]:
 
 
 def trade_off_section(facts: RunFacts) -> Markup:
-    """Who wins over the plane of exponents, and how far they may move."""
+    """Winners over the plane of exponents, and the range in which the winner stays."""
     found = candidates(facts.trials)
     if len(found.trial_id) < 2:
         return tag("p", "Too few trials have completed to compare trade-offs.")
@@ -184,7 +185,7 @@ def _around(value: float) -> np.ndarray:
     return np.linspace(min(FARTHEST, 1.5 * value), max(0.0, 1.5 * value), GRID)
 
 
-def _range_words(found: Any, now: tuple[float, float], of: int, name: str) -> str:
+def _range_words(found: Candidates, now: tuple[float, float], of: int, name: str) -> str:
     reach = winner_range(found, now, of=of)
     best = found.trial_id[(found.log_accuracy + found.log_costs @ np.asarray(now)).argmax()]
     text, same = f"With the exponent of {name} anywhere ", f"trial {best} has the best reward of one training"

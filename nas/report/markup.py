@@ -55,5 +55,5 @@ def figure(picture: Markup, caption: Any) -> Markup:
 
 
 def details(summary: str, *content: Any) -> Markup:
-    """What is shown on demand."""
+    """Content that is shown on demand."""
     return tag("details", tag("summary", summary), *content)

@@ -1,4 +1,4 @@
-"""How the search got on: the best so far, beside random search."""
+"""Progress of the search: the best so far, beside random search."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""How far the result can be trusted: repeats of the finalists, noise, and the audit by longer trainings."""
+"""Certainty of the result: repeats of the finalists, noise, and the audit by longer trainings."""
 
 from typing import cast
 
@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.finalists import Standing
 from analysis.frame import floats, searched
 from analysis.intervals import Estimate
+from analysis.numbers import percent, probability
 from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.reward_map import seed_deviation
 from analysis.rungs import rung_sentences
@@ -57,8 +58,8 @@ def _verdict(facts: RunFacts) -> str:
     )
     if first.better_than_next is None:
         return f"{text}."
-    percent = "more than 99 %" if first.better_than_next > 0.99 else f"{100 * first.better_than_next:.0f} %"
-    return f"{text}. It is truly better than the second with a probability of {percent}."
+    sure = probability(first.better_than_next)
+    return f"{text}. It is truly better than the second with a probability of {sure}."
 
 
 def _finalists_picture(shown: tuple[Standing, ...]) -> Markup:
@@ -108,10 +109,10 @@ def _noise(facts: RunFacts) -> list[tuple[str, str]]:
     errors = floats(rows, "step_time_ratio_error")
     if np.isfinite(errors).any():
         middle, worst = np.nanquantile(errors, [0.5, 0.95])
-        lines.append(("step-time ratio (standard error, median trial)", f"{100 * middle:.2f} %"))
-        lines.append(("the same, of the 95th of 100 trials", f"{100 * worst:.2f} %"))
+        lines.append(("step-time ratio (standard error, median trial)", percent(middle, digits=2)))
+        lines.append(("the same, of the 95th of 100 trials", percent(worst, digits=2)))
     flagged = int(rows["timing_flag"].notna().sum())
-    lines.append(("step times that should be doubted", f"{flagged:,} of {len(rows):,}"))
+    lines.append(("uncertain step times", f"{flagged:,} of {len(rows):,}"))
     predicted = int((rows["timing_source"] == "predicted").sum())
     if predicted:
         lines.append(("step times predicted from measured blocks", f"{predicted:,} of {len(rows):,}"))
@@ -122,7 +123,7 @@ def _noise(facts: RunFacts) -> list[tuple[str, str]]:
 
 
 def audit_section(facts: RunFacts) -> Markup:
-    """Whether short trials rank as longer trainings do: of the search's own lengths, and of longer ones."""
+    """Rankings of short trials beside longer trainings: of the search's own lengths, and of longer ones."""
     return join([*(tag("p", f"{sentence}.") for sentence in _rungs(facts)), _audit(facts)])
 
 

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.numbers import probability
 from analysis.rungs import rung_sentences
 from nas.results.summary import FinalistSummary, SearchSummary
 from nas.screens.architecture import stage_table
@@ -71,8 +72,7 @@ def _verdict(first: FinalistSummary) -> list[Text]:
     better = first.better_than_next
     if better is None:
         return []
-    percent = "more than 99 %" if better > 0.99 else f"{better:.0%}".replace("%", " %")
-    return [Text(f"the first is truly better than the second with a probability of {percent}")]
+    return [Text(f"the first is truly better than the second with a probability of {probability(better)}")]
 
 
 def _best_line(best: TrialRow, trials: int) -> str:

@@ -45,11 +45,11 @@ def main() -> int:
         console=Console(stderr=True),
     )  # fmt: skip
     rows = {row["trial_id"]: row for row in result.rows}
-    quiet = {row["trial_id"]: row for row in retarget(arguments.run, top=arguments.trials).rows}
+    quiet = {trial.trial_id: trial for trial in retarget(arguments.run, top=arguments.trials).trials}
     print(" trial   shared    quiet     off   error  waited  flag")
     off = {}
-    for number, row in sorted(quiet.items()):
-        before, after = row["step_time_ratio_before"], row["step_time_ratio"]
+    for number, trial in sorted(quiet.items()):
+        before, after = trial.step_time_ratio_before, trial.step_time_ratio
         off[number] = before / after - 1
         shared = rows[number]
         print(

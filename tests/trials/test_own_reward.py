@@ -15,9 +15,10 @@ from conftest import MakeConfig, Nas
 from formula import formula_worker
 from test_search import run as search_run
 from test_simulate_command import make_config_outside_a_test, with_real_params
+from timed_again import write_timed_again
 
 from analysis.frame import read_trials, reranked, rewards
-from nas.measuring.retarget import FOLDER, retargeted
+from nas.measuring.retarget import retargeted
 from nas.report.facts import changed_terms, read_facts
 from nas.report.page import write_report
 from nas.search.audit import plan_audit
@@ -220,15 +221,13 @@ def test_a_warm_start_by_other_terms_needs_no_unknown_one(
 
 def test_step_times_of_another_device_need_the_term(finished: Path, tmp_path: Path) -> None:
     row = pq.read_table(finished / "trials.parquet").to_pylist()[0]
-    there = pd.DataFrame([{"trial_id": row["trial_id"], "step_time_ratio": 0.5, "timing_flag": None}])
-    (finished / FOLDER).mkdir()
-    there.to_parquet(finished / FOLDER / "other.parquet")
+    write_timed_again(finished, {row["trial_id"]: 0.5}, [row], device_name="other")
     with pytest.raises(ConfigError, match=MISSING):
         retargeted(finished, "other")
     with pytest.MonkeyPatch.context() as patch:
         register(patch)
-        (line,) = retargeted(finished, "other")
-        assert line.reward == pytest.approx(row["reward"] * (0.5 / row["step_time_ratio"]) ** -0.07)
+        (trial,) = retargeted(finished, "other")
+        assert trial.reward == pytest.approx(row["reward"] * (0.5 / row["step_time_ratio"]) ** -0.07)
 
 
 def test_a_search_file_names_the_file_and_the_term(tmp_path: Path, finished: Path) -> None:

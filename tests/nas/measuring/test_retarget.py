@@ -2,17 +2,16 @@
 
 import json
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+from timed_again import timed_again
 from typer.testing import CliRunner
 
 from nas.cli import app
 from nas.measuring.figures import OUT_OF_MEMORY
-from nas.measuring.retarget import TimedAgain, compared, retarget, retargeted, slug
+from nas.measuring.retarget import compared, retarget, retargeted, slug
 from nas.search.config import read_search_config
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError
@@ -46,24 +45,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(trained: Path, tmp_path: Path) -> Path:
     shutil.copytree(trained, tmp_path / "run")
     return tmp_path / "run"
-
-
-def timed_again(row: dict[str, Any], ratio: float | None) -> TimedAgain:
-    """A step time of a trial elsewhere; None: it did not fit into memory."""
-    return TimedAgain(
-        trial_id=row["trial_id"],
-        architecture_id=row["architecture_id"],
-        step_seconds=ratio,
-        step_time_ratio=ratio,
-        step_time_ratio_spread=ratio and 0.01,
-        reference_step_seconds=ratio and 1.0,
-        timing_flag=None if ratio else OUT_OF_MEMORY,
-        timing_resolution=16,
-        timing_batch_size=2,
-        timing_precision="fp32",
-        timing_device="elsewhere",
-        measured_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
 
 
 def test_best_of_a_run_are_measured_once_and_more_are_only_added(finished: Path) -> None:

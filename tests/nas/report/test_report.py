@@ -16,6 +16,7 @@ from conftest import MakeConfig
 from formula import formula_worker
 from rich.console import Console
 from synthetic_run import synthetic_config, write_rows, write_run
+from timed_again import write_timed_again
 
 from analysis.ledger import work
 from nas.cli import main
@@ -142,16 +143,13 @@ def test_report_for_other_exponents_has_another_winner_and_file(run: Path) -> No
 def test_report_by_step_times_of_another_device_ranks_by_them(run: Path) -> None:
     trials = pq.read_table(run / "trials.parquet").to_pandas()
     best = trials[trials.purpose == "search"].nlargest(20, "reward")
-    there = best[["trial_id", "architecture_id"]].assign(
-        step_time_ratio=np.linspace(3.0, 0.3, len(best)), timing_flag=None
-    )
-    (run / "retarget").mkdir(exist_ok=True)
-    there.to_parquet(run / "retarget" / "tiny-board.parquet", index=False)
+    there = dict(zip(best.trial_id.tolist(), np.linspace(3.0, 0.3, len(best)).tolist(), strict=True))
+    write_timed_again(run, there, best.to_dict("records"), device_name="Tiny Board")
     facts = read_facts(run, device="Tiny Board")
     assert facts.changed == "step times on Tiny Board"
     searched = facts.trials[facts.trials.purpose != "repeat"]
     assert set(searched["architecture_id"]) == set(best["architecture_id"])
-    assert set(searched["step_time_ratio"]).issubset(set(there["step_time_ratio"]))
+    assert set(searched["step_time_ratio"]).issubset(there.values())
     assert "step times on Tiny Board" in page(facts)
     with pytest.raises(ConfigError, match="measured are tiny-board"):
         read_facts(run, device="Other")
