@@ -1,4 +1,4 @@
-"""What trials of a search take on this machine: a few of its networks, built and timed for moments."""
+"""Seconds that trials of a search take on this machine: a few networks, built and timed for moments."""
 
 import statistics
 import time
@@ -25,7 +25,6 @@ from trials.devices.memory_bound import bounded_memory
 from trials.images.batches import batches
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages
-from trials.log.schema import WORK_SECONDS
 from trials.recipe import TrainingStage
 from trials.timing.block_fit import Fit
 from trials.timing.precision import resolve_precision
@@ -43,7 +42,7 @@ TIMING_ROUNDS, CHUNK_SECONDS = 12, 0.025  # what step time takes until it is sur
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """How many images a search has, and of how many classes."""
+    """Numbers of images and classes of a search."""
 
     train: int
     minival: int
@@ -63,8 +62,8 @@ class TrialCost:
 
     @property
     def seconds(self) -> float:
-        """Of the whole trial."""
-        return float(sum(getattr(self, name) for name in WORK_SECONDS))
+        """Seconds of the whole trial."""
+        return self.build_seconds + self.timing_seconds + self.train_seconds + self.evaluate_seconds
 
 
 class TrialBench:
@@ -103,7 +102,7 @@ class TrialBench:
 
     @property
     def slowed_down(self) -> float:
-        """How many times as long timing took by the wall clock as by its own: 1 where nobody else worked."""
+        """Time of timing by the wall clock over its own: 1 where nobody else worked."""
         return self._wall_seconds / max(self._own_seconds, 1e-9)
 
     @property
@@ -143,7 +142,7 @@ class TrialBench:
         )
 
     def timing_seconds(self, step: float, reference: float) -> float:
-        """What a trial spends on measuring its step time; nothing where that is predicted."""
+        """Seconds that a trial spends on measuring its step time; none where that is predicted."""
         if self.config.step_time == "predicted":
             return 0.0
         most = max(TIMING_SECONDS, TIMING_SHARE * self.recipe.epochs * self.steps_per_epoch * step)
@@ -169,6 +168,7 @@ class TrialBench:
 
     def _stage(self, step: TrainingStep, stage: TrainingStage) -> tuple[float, float, float]:
         """Seconds of a step, of all the stage's training, and of its evaluation."""
+        # The stage's calls on a batch of made-up images, at a learning rate of zero.
         images = self.images_at(stage.resolution)
         calls = StageCalls(step, self.recipe, stage, images)
         step.network.set_strengths(dropout=stage.dropout, stochastic_depth=self.recipe.stochastic_depth)
@@ -176,19 +176,20 @@ class TrialBench:
         step.learning_rate.zero_()
         count = self.timed_batch_size
         batch = next(iter(batches(images, images.train[:count], batch_size=count)))
+        # First calls also make plans and graphs, once for each stage.
         first, per_batch = self._seconds(partial(calls.train, batch.images, batch.labels, batch.samples))
-        first_judged, judged = self._seconds(partial(calls.evaluate, batch.images, batch.labels))
+        first_evaluation, per_evaluation = self._seconds(partial(calls.evaluate, batch.images, batch.labels))
         per_step = per_batch * self.batch_size / count
-        begin = max(0.0, first - per_batch) + max(0.0, first_judged - judged)  # plans, graphs
+        begin = max(0.0, first - per_batch) + max(0.0, first_evaluation - per_evaluation)  # plans, graphs
         rounds = 2 if step.average is not None else 1  # raw and averaged weights
         return (
             per_step,
             per_step * self.steps_per_epoch * stage.epochs + begin,
-            judged / count * self.images.minival * rounds * stage.epochs,
+            per_evaluation / count * self.images.minival * rounds * stage.epochs,
         )
 
     def _seconds(self, work: Callable[[], object]) -> tuple[float, float]:
-        """Of the first call, and the median of those after it."""
+        """Seconds of the first call, and the median of those after it."""
         taken: list[float] = []
         begun = time.perf_counter()
         while len(taken) < FEWEST_CALLS + 1 or sum(taken[1:]) < SECONDS:
@@ -244,7 +245,7 @@ def drawn_costs(
     fit: Fit | None,
     on_network: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[TrialCost]:
-    """Of networks drawn uniformly, always the same: timed here or, by a table's fit, predicted."""
+    """Costs of networks drawn uniformly, always the same: timed here or, by a table's fit, predicted."""
     rng = np.random.default_rng([bench.config.seed, 2])
     if fit is not None:
         ratios = [fit.predict(draw(rng))[0] for _ in range(TABLE_NETWORKS)]

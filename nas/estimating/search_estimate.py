@@ -1,37 +1,43 @@
-"""What a search costs on the hardware here, before it starts: trials, device-hours, days by devices."""
+"""Cost of a search on the hardware here before it starts: trials, device-hours, time by devices."""
 
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from analysis.seed_curves import student_t
 from nas.estimating.estimated_trials import ImageCounts, TrialBench, TrialCost, drawn_costs, trial_bench
+from nas.estimating.figures import HoursOnDevices, SearchEstimate, SecondsRange, TrialSeconds
 from nas.search.config import SearchConfig, check_networks, read_search_config
 from nas.search.predicted_step_time import open_prediction, searched_space
+from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.overrides import Override
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, is_out_of_memory
 from trials.images.config import find_images
 from trials.images.splits import minival_size, split_indices
-from trials.log.schema import WORK_SECONDS
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import default_table_path, read_table
 from trials.timing.block_times import table_conditions
 
 HOUR = 3600.0
 ASSUMED = ("devices", "images", "classes")
-DEFAULT_CLASSES = 1000
-
-Figures = dict[str, Any]
-Assumptions = Mapping[str, Sequence[int]]
 
 
-def read_assumptions(words: Sequence[str]) -> dict[str, list[int]]:
+@dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """What a user assumes: numbers of devices to ask about, images and classes that are not there yet."""
+
+    devices: tuple[int, ...] = ()
+    images: int | None = None
+    classes: int | None = None
+
+
+def read_assumptions(words: Sequence[str]) -> Assumptions:
     """`devices=64`, `images=1281167`, `classes=1000`; several numbers of devices may be asked about.
 
     Raises:
@@ -51,7 +57,11 @@ def read_assumptions(words: Sequence[str]) -> dict[str, list[int]]:
             raise ConfigError(f"--assume {name}=…: given {len(found[name])} times; once is expected")
     if found["classes"] and not found["images"]:
         raise ConfigError("--assume classes=…: goes with --assume images=…")
-    return found
+    return Assumptions(
+        devices=tuple(found["devices"]),
+        images=next(iter(found["images"]), None),
+        classes=next(iter(found["classes"]), None),
+    )
 
 
 def estimate_on_console(
@@ -63,8 +73,8 @@ def estimate_on_console(
     per_device: int,
     assume: Sequence[str],
     console: Console,
-) -> Figures:
-    """The figures of a search file; on a terminal shows what is being timed. Begins and writes nothing.
+) -> SearchEstimate:
+    """The estimate of a search file; on a terminal shows what is being timed. Begins and writes nothing.
 
     Raises:
         ConfigError: the file, its images or the assumptions are not right.
@@ -98,24 +108,32 @@ def estimate_on_console(
             "a training step of one of the space's networks does not fit into memory here; try a smaller "
             "recipe.batch_size or recipe.resolution"
         ) from error
-    figures = estimate_figures(config, bench, costs, fit=fit, here=here, devices=assumed["devices"])
-    return {"file": file, **figures, "estimated_in_seconds": time.perf_counter() - before}
+    return summed(
+        config,
+        bench,
+        costs,
+        fit=fit,
+        here=here,
+        devices=assumed.devices,
+        file=file,
+        seconds=time.perf_counter() - before,
+    )
 
 
 def image_counts(config: SearchConfig, assumed: Assumptions) -> ImageCounts:
-    """How many images there are to train on and to judge by: read, but not decoded; or as assumed.
+    """Numbers of images to train on and to evaluate on: listed, but not decoded; or as assumed.
 
     Raises:
         ConfigError: they cannot be found, and nothing is assumed of them.
     """
     data = config.data
-    if assumed["images"]:
-        total = round(data.fraction * assumed["images"][0])
-        judged = minival_size(total) if data.minival is None else round(data.minival * total)
-        classes = (assumed["classes"] or [DEFAULT_CLASSES])[0]
-        counts = ImageCounts(total - judged, judged, classes, assumed=True)
+    if assumed.images is not None:
+        total = round(data.fraction * assumed.images)
+        minival_images = minival_size(total) if data.minival is None else round(data.minival * total)
+        classes = assumed.classes or DEFAULT_CLASSES
+        counts = ImageCounts(total - minival_images, minival_images, classes, assumed=True)
         if min(counts.train, counts.minival) < max(2, classes):
-            raise ConfigError(f"--assume images={assumed['images'][0]}: too few for {classes:,} classes")
+            raise ConfigError(f"--assume images={assumed.images}: too few for {classes:,} classes")
         return counts
     try:
         found = find_images(data)
@@ -130,7 +148,7 @@ def image_counts(config: SearchConfig, assumed: Assumptions) -> ImageCounts:
 
 
 def stored_fit(config: SearchConfig, bench: TrialBench) -> Fit | None:
-    """Of a table of block times under the search's conditions, on this device: its own, or the cache's."""
+    """Fit of a table of block times under the search's conditions, here: its own table, or the cache's."""
     if len(bench.stages) > 1:
         return None  # a table holds for one resolution
     conditions = table_conditions(
@@ -154,7 +172,7 @@ def stored_fit(config: SearchConfig, bench: TrialBench) -> Fit | None:
 
 
 def _devices(workers: int | None, per_device: int) -> int:
-    """How many devices so many workers keep busy, here."""
+    """Number of devices here that so many workers keep busy."""
     available = len(available_slots())
     if workers is None:
         return available
@@ -166,7 +184,7 @@ def _devices(workers: int | None, per_device: int) -> int:
     return math.ceil(workers / per_device)
 
 
-def estimate_figures(
+def summed(
     config: SearchConfig,
     bench: TrialBench,
     costs: Sequence[TrialCost],
@@ -174,66 +192,85 @@ def estimate_figures(
     fit: Fit | None,
     here: int,
     devices: Sequence[int],
-) -> Figures:
-    """All of it as one mapping; times of trials in seconds, of the search in device-hours."""
-    seconds = [cost.seconds for cost in costs]
-    mean, spread = statistics.mean(seconds), statistics.stdev(seconds)
+    file: str,
+    seconds: float,
+) -> SearchEstimate:
+    """The search's cost from the costs of trials; `seconds` is what the estimate itself took."""
+    # A trial: mean, scatter over networks, and the error of a table's predictions.
+    each = [cost.seconds for cost in costs]
+    mean, spread = statistics.mean(each), statistics.stdev(each)
     table_error = 2 * fit.error * mean if fit is not None else 0.0
+    # The budget's trials, with half of the 95 % interval: none where the budget itself is a time.
     budget, epochs = config.budget, config.recipe.epochs
     if budget.device_seconds is not None:
         trials, search_hours, half = budget.device_seconds / mean, budget.device_seconds / HOUR, 0.0
     else:
         trials = float(budget.trials or math.ceil((budget.epochs or 0) / epochs))
         search_hours = trials * mean / HOUR
-        sampling = student_t(len(seconds) - 1) * spread * math.sqrt(1 / len(seconds) + 1 / trials)
+        sampling = student_t(len(each) - 1) * spread * math.sqrt(1 / len(each) + 1 / trials)
         half = trials * math.hypot(sampling, table_error) / HOUR
+    # The finalists' repeats after it, which scatter as the trials do.
     repeated = config.finalists.count * config.finalists.repeats if config.finalists else 0
     repeat_hours = repeated * mean / HOUR
     total = search_hours + repeat_hours
-    return {
-        "device_name": bench.device_name,
-        "precision": bench.precision,
-        "resolution": bench.stages[-1].resolution,
-        "batch_size": bench.batch_size,
-        "timed_batch_size": bench.timed_batch_size,
-        "epochs_per_trial": epochs,
-        "train_images": bench.images.train,
-        "minival_images": bench.images.minival,
-        "num_classes": bench.images.classes,
-        "images_assumed": bench.images.assumed,
-        "networks": len(costs),
-        "slowed_down": bench.slowed_down,
-        "step_times": "a table of block times" if fit is not None else "timed here",
-        "step_seconds": statistics.mean(cost.step_seconds for cost in costs),
-        "trial": {
-            name: {
-                "reference": getattr(bench.reference, name),
-                "mean": statistics.mean(getattr(cost, name) for cost in costs),
-                "smallest": min(getattr(cost, name) for cost in costs),
-                "largest": max(getattr(cost, name) for cost in costs),
-            }
-            for name in (*WORK_SECONDS, "seconds")
-        },
-        "strategy": config.strategy.name,
-        "bound_stopping": config.bound_stopping is not None,
-        "rungs": list(config.rungs),
-        "trials": trials,
-        "epochs": trials * epochs,
-        "repeats": repeated,
-        "search_device_hours": search_hours,
-        "repeats_device_hours": repeat_hours,
-        "device_hours": total,
-        "device_hours_half_width": half * (total / search_hours),
-        "devices": [
-            {
-                "devices": number,
-                "here": not i,
-                "hours": _wall_hours(number, trials, repeated, mean, budget.device_seconds),
-                "half_width": half * (total / search_hours) / number,
-            }
+    half *= total / search_hours
+    return SearchEstimate(
+        file=file,
+        device_name=bench.device_name,
+        precision=bench.precision,
+        resolution=bench.stages[-1].resolution,
+        batch_size=bench.batch_size,
+        timed_batch_size=bench.timed_batch_size,
+        epochs_per_trial=epochs,
+        train_images=bench.images.train,
+        minival_images=bench.images.minival,
+        num_classes=bench.images.classes,
+        images_assumed=bench.images.assumed,
+        networks=len(costs),
+        slowed_down=bench.slowed_down,
+        step_times="a table of block times" if fit is not None else "timed here",
+        step_seconds=statistics.mean(cost.step_seconds for cost in costs),
+        trial=_trial_seconds(bench.reference, costs),
+        strategy=config.strategy.name,
+        bound_stopping=config.bound_stopping is not None,
+        rungs=tuple(config.rungs),
+        trials=trials,
+        epochs=trials * epochs,
+        repeats=repeated,
+        search_device_hours=search_hours,
+        repeats_device_hours=repeat_hours,
+        device_hours=total,
+        device_hours_half_width=half,
+        devices=tuple(
+            HoursOnDevices(
+                devices=number,
+                here=not i,
+                hours=_wall_hours(number, trials, repeated, mean, budget.device_seconds),
+                half_width=half / number,
+            )
             for i, number in enumerate([here, *devices])
-        ],
-    }
+        ),
+        estimated_in_seconds=seconds,
+    )
+
+
+def _trial_seconds(reference: TrialCost, costs: Sequence[TrialCost]) -> TrialSeconds:
+    def over_networks(seconds: Callable[[TrialCost], float]) -> SecondsRange:
+        each = [seconds(cost) for cost in costs]
+        return SecondsRange(
+            reference=seconds(reference),
+            mean=statistics.mean(each),
+            smallest=min(each),
+            largest=max(each),
+        )
+
+    return TrialSeconds(
+        build_seconds=over_networks(lambda cost: cost.build_seconds),
+        timing_seconds=over_networks(lambda cost: cost.timing_seconds),
+        train_seconds=over_networks(lambda cost: cost.train_seconds),
+        evaluate_seconds=over_networks(lambda cost: cost.evaluate_seconds),
+        seconds=over_networks(lambda cost: cost.seconds),
+    )
 
 
 def _wall_hours(

@@ -1,119 +1,110 @@
-"""What a search will cost, on the screen."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The screen of nas search --estimate: cost of a trial, of the search, time by devices."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import duration
+from analysis.numbers import precise_duration
+from nas.estimating.figures import SearchEstimate
 
 BUSY = 1.3  # times as long as alone: caches are shared, and a step's own time grows, too
-LABELS = {
-    "build_seconds": "build",
-    "timing_seconds": "step time",
-    "train_seconds": "train",
-    "evaluate_seconds": "evaluate",
-    "seconds": "together",
-}
 
 
-def estimate_screen(figures: Mapping[str, Any]) -> RenderableType:
+def estimate_screen(estimate: SearchEstimate) -> RenderableType:
     """The conditions, a trial's cost by parts, the search's, and how long it takes on so many devices."""
     how = (
-        f"{figures['networks']} networks drawn uniformly, step times by {figures['step_times']}"
-        if figures["step_times"] != "timed here"
-        else f"{figures['networks']} networks drawn uniformly, timed here in "
-        f"{figures['estimated_in_seconds']:.0f} s"
+        f"{estimate.networks} networks drawn uniformly, step times by {estimate.step_times}"
+        if estimate.step_times != "timed here"
+        else f"{estimate.networks} networks drawn uniformly, timed here in "
+        f"{estimate.estimated_in_seconds:.0f} s"
     )
-    assumed = " (assumed)" if figures["images_assumed"] else ""
+    assumed = " (assumed)" if estimate.images_assumed else ""
     lines: list[RenderableType] = [
         Text(
-            f"{figures['device_name']}, {figures['precision']}, {figures['resolution']} px, batch "
-            f"{figures['batch_size']}",
+            f"{estimate.device_name}, {estimate.precision}, {estimate.resolution} px, batch "
+            f"{estimate.batch_size}",
             style="bold",
         ),
         Text(
-            f"{figures['train_images']:,} images to train on, {figures['minival_images']:,} for minival, "
-            f"{figures['num_classes']:,} classes{assumed}"
+            f"{estimate.train_images:,} images to train on, {estimate.minival_images:,} for minival, "
+            f"{estimate.num_classes:,} classes{assumed}"
         ),
         Text(how),
         Text(""),
-        _trial_table(figures),
+        _trial_table(estimate),
         Text(""),
-        *map(Text, _totals(figures)),
+        *map(Text, _totals(estimate)),
         Text(""),
-        _device_table(figures),
-        *(Text(note, style="dim") for note in _notes(figures)),
+        _device_table(estimate),
+        *(Text(note, style="dim") for note in _notes(estimate)),
     ]
     return Group(*lines)
 
 
-def _trial_table(figures: Mapping[str, Any]) -> Table:
+def _trial_table(estimate: SearchEstimate) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("a trial", no_wrap=True)
     for header in ("reference", "mean", "smallest", "largest"):
         table.add_column(header, justify="right", no_wrap=True)
-    for name, label in LABELS.items():
-        row = figures["trial"][name]
-        table.add_row(label, *(shown(row[key]) for key in ("reference", "mean", "smallest", "largest")))
+    trial = estimate.trial
+    parts = {
+        "build": trial.build_seconds,
+        "step time": trial.timing_seconds,
+        "train": trial.train_seconds,
+        "evaluate": trial.evaluate_seconds,
+        "together": trial.seconds,
+    }
+    for label, part in parts.items():
+        seconds = (part.reference, part.mean, part.smallest, part.largest)
+        table.add_row(label, *map(precise_duration, seconds))
     return table
 
 
-def _totals(figures: Mapping[str, Any]) -> list[str]:
-    trials = figures["trials"]
-    exact = f"{trials:,.0f}" if figures["device_hours_half_width"] else f"about {trials:,.0f}"
+def _totals(estimate: SearchEstimate) -> list[str]:
+    trials = estimate.trials
+    exact = f"{trials:,.0f}" if estimate.device_hours_half_width else f"about {trials:,.0f}"
     lines = [
-        f"{exact} trials of {figures['epochs_per_trial']} epochs: "
-        f"{figures['search_device_hours']:,.3g} device-hours"
+        f"{exact} trials of {estimate.epochs_per_trial} epochs: "
+        f"{estimate.search_device_hours:,.3g} device-hours"
     ]
-    if figures["repeats"]:
+    if estimate.repeats:
         lines.append(
-            f"{figures['repeats']} repeats of finalists: {figures['repeats_device_hours']:,.3g} device-hours"
+            f"{estimate.repeats} repeats of finalists: {estimate.repeats_device_hours:,.3g} device-hours"
         )
-    half = figures["device_hours_half_width"]
+    half = estimate.device_hours_half_width
     more = f" ± {half:,.2g} (95 %)" if half else ""
-    lines.append(f"together {figures['device_hours']:,.4g}{more} device-hours")
+    lines.append(f"together {estimate.device_hours:,.4g}{more} device-hours")
     return lines
 
 
-def _device_table(figures: Mapping[str, Any]) -> Table:
+def _device_table(estimate: SearchEstimate) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for header in ("devices", "time", "±"):
         table.add_column(header, justify="right", no_wrap=True)
-    for row in figures["devices"]:
-        here = " (here)" if row["here"] else ""
-        half = shown(3600 * row["half_width"]) if row["half_width"] else "-"
-        table.add_row(f"{row['devices']:,}{here}", shown(3600 * row["hours"]), half)
+    for on in estimate.devices:
+        here = " (here)" if on.here else ""
+        half = precise_duration(3600 * on.half_width) if on.half_width else "-"
+        table.add_row(f"{on.devices:,}{here}", precise_duration(3600 * on.hours), half)
     return table
 
 
-def _notes(figures: Mapping[str, Any]) -> list[str]:
+def _notes(estimate: SearchEstimate) -> list[str]:
     notes = []
-    if figures["strategy"] != "random_search":
-        notes.append(f"{figures['strategy']} does not draw uniformly; faster networks cost less.")
-    if figures["bound_stopping"]:
+    if estimate.strategy != "random_search":
+        notes.append(f"{estimate.strategy} does not draw uniformly; faster networks cost less.")
+    if estimate.bound_stopping:
         notes.append("Trials that bound_stopping ends early are counted whole.")
-    if figures["rungs"]:
+    if estimate.rungs:
         notes.append("Every trial is counted whole; successive_halving ends most of them after fewer epochs.")
-    if figures["timed_batch_size"] != figures["batch_size"]:
+    if estimate.timed_batch_size != estimate.batch_size:
         notes.append(
-            f"Steps of {figures['timed_batch_size']} of the {figures['batch_size']} images were timed and "
+            f"Steps of {estimate.timed_batch_size} of the {estimate.batch_size} images were timed and "
             "multiplied."
         )
-    if figures["slowed_down"] > BUSY:
+    if estimate.slowed_down > BUSY:
         notes.append(
-            f"Others computed meanwhile (timing took {figures['slowed_down']:.1f} times its own time): these "
+            f"Others computed meanwhile (timing took {estimate.slowed_down:.1f} times its own time): these "
             "figures may be far too large; ask again when it is quiet."
         )
     notes.append("Not in it: decoding the images once on each host, starting workers. Nothing was written.")
     return notes
-
-
-def shown(seconds: float) -> str:
-    """Short times to two figures, longer ones as a person says them, days from two on."""
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    days = seconds / 86_400
-    return duration(seconds) if days < 2 else f"{days:,.3g} days"

@@ -1,4 +1,4 @@
-"""What a search will cost: sums, what-ifs, nothing written; and that real trials cost what is said."""
+"""The cost of a search: sums, what-ifs, nothing written; and that real trials cost what is said."""
 
 import json
 import math
@@ -14,7 +14,8 @@ from conftest import Nas
 
 import nas.estimating.estimated_trials as estimated_trials
 from nas.estimating.estimated_trials import ImageCounts, TrialBench, TrialCost, drawn_costs, trial_bench
-from nas.estimating.search_estimate import estimate_figures, image_counts, read_assumptions
+from nas.estimating.figures import SearchEstimate
+from nas.estimating.search_estimate import image_counts, read_assumptions, summed
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.settings.yaml_files import ConfigError
 from trials.timing.block_fit import fit_table
@@ -39,25 +40,25 @@ def costs_of(*seconds: float) -> list[TrialCost]:
     return [TrialCost(1.0, 2.0, second - 4.0, 1.0, 0.01) for second in seconds]
 
 
-def summed(config: SearchConfig, bench: TrialBench, costs: list[TrialCost], **more: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"fit": None, "here": 2, "devices": [], **more}
-    return estimate_figures(config, bench, costs, **given)
+def estimate(config: SearchConfig, bench: TrialBench, costs: list[TrialCost], **more: Any) -> SearchEstimate:
+    given: dict[str, Any] = {"fit": None, "here": 2, "devices": [], "file": "quick", "seconds": 1.0, **more}
+    return summed(config, bench, costs, **given)
 
 
 def test_estimate_sums_trials_repeats_and_devices(moments: None, quick: SearchConfig) -> None:
     with trial_bench(quick, IMAGES) as bench:
-        figures = summed(quick, bench, costs_of(90.0, 110.0), devices=[64])
-    assert figures["trial"]["seconds"]["mean"] == 100
-    assert figures["trials"] == 12
-    assert figures["search_device_hours"] == pytest.approx(12 * 100 / 3600)
-    assert figures["repeats_device_hours"] == pytest.approx(4 * 100 / 3600)
-    assert figures["device_hours"] == pytest.approx(16 * 100 / 3600)
-    here, many = figures["devices"]
-    assert (here["devices"], here["here"], many["devices"], many["here"]) == (2, True, 64, False)
-    assert here["hours"] == pytest.approx((6 + 2) * 100 / 3600)
-    assert many["hours"] == pytest.approx((1 + 1) * 100 / 3600)  # more devices than trials help no more
+        figures = estimate(quick, bench, costs_of(90.0, 110.0), devices=[64])
+    assert figures.trial.seconds.mean == 100
+    assert figures.trials == 12
+    assert figures.search_device_hours == pytest.approx(12 * 100 / 3600)
+    assert figures.repeats_device_hours == pytest.approx(4 * 100 / 3600)
+    assert figures.device_hours == pytest.approx(16 * 100 / 3600)
+    here, many = figures.devices
+    assert (here.devices, here.here, many.devices, many.here) == (2, True, 64, False)
+    assert here.hours == pytest.approx((6 + 2) * 100 / 3600)
+    assert many.hours == pytest.approx((1 + 1) * 100 / 3600)  # more devices than trials help no more
     half = 12.706 * math.sqrt(200) * math.sqrt(1 / 2 + 1 / 12) * 12 / 3600  # Student's t of one degree
-    assert figures["device_hours_half_width"] == pytest.approx(half * 16 / 12)
+    assert figures.device_hours_half_width == pytest.approx(half * 16 / 12)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +71,9 @@ def test_estimate_counts_trials_of_budgets_in_epochs_and_seconds(
         "quick", overrides=[f"budget={budget}", "recipe.resolution=16", "recipe.precision=fp32"]
     )
     with trial_bench(config, IMAGES) as bench:
-        figures = summed(config, bench, costs_of(90.0, 110.0))
-    assert figures["trials"] == trials
-    assert figures["search_device_hours"] == pytest.approx(trials * 100 / 3600)
+        figures = estimate(config, bench, costs_of(90.0, 110.0))
+    assert figures.trials == trials
+    assert figures.search_device_hours == pytest.approx(trials * 100 / 3600)
 
 
 def test_estimated_cost_of_a_trial_is_its_steps_evaluation_and_timing(
