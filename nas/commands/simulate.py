@@ -40,8 +40,9 @@ def simulate(
     """Compare strategies in simulated searches, on a table or on a model of an earlier run."""
     from nas.screens.simulate import simulate_screen
     from nas.simulation.compare_strategies import compare_on_console
+    from nas.simulation.comparison import comparison_json
 
-    figures = compare_on_console(
+    comparison = compare_on_console(
         source,
         strategies=strategies or ["all"],
         settings=set_ or [],
@@ -54,4 +55,4 @@ def simulate(
         output=output,
         console=Console(stderr=True),
     )
-    show(as_json, lambda: figures, lambda: simulate_screen(figures))
+    show(as_json, lambda: comparison_json(comparison), lambda: simulate_screen(comparison))

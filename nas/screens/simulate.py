@@ -1,57 +1,57 @@
 """The screen of simulated searches: strategies by budget, and which would have done best."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import duration
+from analysis.numbers import counted, duration
+from nas.simulation.comparison import Advice, AtBudget, Comparison, TableOutcomes
 
 TRUSTED_TAU = 0.5  # below it a model knows little more than chance about two trials of similar reward
 
 
-def simulate_screen(figures: Mapping[str, Any]) -> RenderableType:
+def simulate_screen(comparison: Comparison) -> RenderableType:
     """The rewards and regrets of each strategy with 95 % intervals; fits 80 columns."""
-    strategies = figures["strategies"]
-    budgets = list(next(iter(strategies.values()))["at"])
-    workers = f"{figures['workers']} worker{'s' if figures['workers'] > 1 else ''}"
+    outcomes = comparison.outcomes
     lines: list[RenderableType] = [
         Text(
-            f"{Path(figures['source']).name}: {figures['architectures']:,} architectures, "
-            f"{figures['decisions']} decisions",
+            f"{comparison.source.name}: {outcomes.architectures:,} architectures, "
+            f"{outcomes.decisions} decisions",
             style="bold",
         ),
-        *map(Text, _outcome_lines(figures)),
-        Text(f"{figures['seeds']} searches of {figures['trials']:,} trials each, {workers}"),
+        *map(Text, _outcome_lines(comparison)),
+        Text(
+            f"{comparison.seeds} searches of {comparison.trials:,} trials each, "
+            f"{counted(comparison.workers, 'worker')}"
+        ),
         Text("\nreward of the best so far", style="italic"),
-        _table(figures, budgets, "reward"),
-        Text(f"\nregret: below {_best(figures)}", style="italic"),
-        _table(figures, budgets, "regret"),
+        _table(comparison, lambda at: at.reward),
+        Text(f"\nregret: below {_best(comparison)}", style="italic"),
+        _table(comparison, lambda at: at.regret),
         Text(""),
-        *map(Text, _conclusion(figures, budgets[-1])),
-        Text(str(figures["picture"])),
+        *map(Text, _conclusion(comparison)),
+        Text(str(comparison.picture)),
     ]
     return Group(*lines)
 
 
-def _outcome_lines(figures: Mapping[str, Any]) -> list[str]:
-    terms = "".join(f" * {name}^{exponent:g}" for name, exponent in figures["reward"].items())
+def _outcome_lines(comparison: Comparison) -> list[str]:
+    terms = "".join(f" * {name}^{exponent:g}" for name, exponent in comparison.reward.items())
     lines = [f"reward: accuracy{terms}"]
-    if figures["kind"] == "table":
-        columns = figures["columns"]
+    outcomes = comparison.outcomes
+    if isinstance(outcomes, TableOutcomes):
         shown = [
             f"{role} {names[0] if len(names) == 1 else f'{names[0]}..{names[-1]}'}"
-            for role, names in columns.items()
+            for role, names in outcomes.columns.items()
         ]
         return [*lines, f"columns: {', '.join(shown)}"]
-    model = figures["model"]
-    tau = model["kendall_tau"]
+    model = outcomes.model
+    tau = model.kendall_tau
     parts = ", ".join(f"{name} {value:.2f}" for name, value in tau.items() if name != "reward")
     lines.append(
-        f"outcomes: a model of {model['rows']} trials; its leave-one-out Kendall tau "
+        f"outcomes: a model of {model.rows} trials; its leave-one-out Kendall tau "
         f"{tau['reward']:.2f}\n          ({parts})"
     )
     if not tau["reward"] >= TRUSTED_TAU:
@@ -59,48 +59,45 @@ def _outcome_lines(figures: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _table(figures: Mapping[str, Any], budgets: list[str], key: str) -> Table:
+def _table(comparison: Comparison, value: Callable[[AtBudget], float]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("strategy")
-    for budget in budgets:
-        table.add_column(f"at {int(budget):,}", justify="right")
-    for name, of in figures["strategies"].items():
-        cells = [_cell(of["at"][budget][key], of["at"][budget]["half_width"]) for budget in budgets]
-        table.add_row(name, *cells)
+    for budget in next(iter(comparison.strategies.values())).at:
+        table.add_column(f"at {budget:,}", justify="right")
+    for name, strategy in comparison.strategies.items():
+        table.add_row(name, *(_cell(value(at), at.half_width) for at in strategy.at.values()))
     return table
 
 
-def _best(figures: Mapping[str, Any]) -> str:
-    whose = "the best of all" if figures["best_is_known"] else "the best that any search found"
-    return f"{figures['best_reward']:.4f}, {whose}"
+def _best(comparison: Comparison) -> str:
+    whose = "the best of all" if comparison.best_is_known else "the best that any search found"
+    return f"{comparison.best_reward:.4f}, {whose}"
 
 
 def _cell(value: float, half_width: float | None) -> str:
     return f"{value:.4f}" if half_width is None else f"{value:.4f} ±{half_width:.4f}".replace("±0.", "±.")
 
 
-def _conclusion(figures: Mapping[str, Any], budget: str) -> list[str]:
-    times = [f"{name} {_time(of['simulated_seconds'])}" for name, of in figures["strategies"].items()]
+def _conclusion(comparison: Comparison) -> list[str]:
+    times = [f"{name} {_time(each.simulated_seconds)}" for name, each in comparison.strategies.items()]
     lines = [f"time of a search: {', '.join(times)}"]
-    return lines if figures["advice"] is None else [_advice(figures, int(budget)), *lines]
+    return lines if comparison.advice is None else [_advice(comparison, comparison.advice), *lines]
 
 
-def _advice(figures: Mapping[str, Any], budget: int) -> str:
+def _advice(comparison: Comparison, advice: Advice) -> str:
     """One sentence: which strategy would have done best, by how much, and how sure that is."""
-    advice, where = (
-        figures["advice"],
-        "on this table" if figures["kind"] == "table" else "by this log's model",
-    )
-    over = f"{advice['over']}, with which it was searched" if advice["over_is_the_runs"] else advice["over"]
-    apart, half_width = advice["difference"], advice["half_width"]
+    over = f"{advice.over}, with which it was searched" if advice.over_is_the_runs else advice.over
+    apart, half_width = advice.difference, advice.half_width
     if half_width is None:
-        return f"In this one search {advice['best']} is {apart:.4f} above {over}: --seeds 20 tells more."
+        return f"In this one search {advice.best} is {apart:.4f} above {over}: --seeds 20 tells more."
     found = f"{apart:.4f} ±{half_width:.4f} (95 %, paired)"
     if apart <= half_width:
-        verdict, found = "no strategy is sure to be best", f"{advice['best']} is {found}"
+        verdict, found = "no strategy is sure to be best", f"{advice.best} is {found}"
     else:
-        verdict = f"{advice['best']} would do best"
-    return f"At {budget:,} trials {verdict} {where}: {found} above {over}."
+        verdict = f"{advice.best} would do best"
+    is_table = isinstance(comparison.outcomes, TableOutcomes)
+    where = "on this table" if is_table else "by this log's model"
+    return f"At {comparison.trials:,} trials {verdict} {where}: {found} above {over}."
 
 
 def _time(seconds: float) -> str:

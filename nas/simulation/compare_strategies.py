@@ -6,12 +6,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
+from analysis.numbers import counted
 from analysis.public_tables import public_table_path
-from analysis.seed_curves import draw_curves, interval
+from analysis.seed_curves import draw_curves
+from nas.simulation.comparison import (
+    Comparison,
+    ModelFigures,
+    RunOutcomes,
+    TableOutcomes,
+    advice,
+    budgets_up_to,
+    strategy_figures,
+)
 from nas.simulation.outcome_table import ROLES, known_outcomes, read_table, row_named
 from nas.simulation.simulate import KnownOutcomes, StrategyCurves, simulate_seeds
 from nas.strategies.strategy import Strategy
@@ -22,8 +31,6 @@ from trials.log.store import RunStore
 from trials.reward import Reward, check_exponents, check_names
 
 PAPER_REWARD = {"step_time_ratio": -0.07, "params": -0.05}  # EfficientNetV2, section 3.3
-BUDGETS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-MOST_BUDGETS = 4  # columns that fit a screen
 TABLE_TRIALS = 200
 SHORTER = ("successive_halving",)  # strategies whose trials differ in epochs
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -34,13 +41,13 @@ Builder = Callable[[int], Strategy]
 
 @dataclass(frozen=True)
 class Simulated:
-    """What is compared on: the outcomes, the rules' settings, and what the screen says of them."""
+    """Ground of a comparison: known outcomes with their figures, and how long searches of them are."""
 
     known: KnownOutcomes
+    outcomes: TableOutcomes | RunOutcomes
     reward: Reward
     baseline: int
     trials: int
-    figures: dict[str, Any]
     searched_with: str | None = None  # the strategy of the run whose model this is
 
 
@@ -60,8 +67,8 @@ def compare_on_console(
     seeds: int,
     output: Path | None,
     console: Console,
-) -> dict[str, Any]:
-    """Reads the table or the run, simulates, draws the picture; what the screen shows, as one mapping.
+) -> Comparison:
+    """Reads the table or the run, simulates the searches and draws the picture.
 
     Raises:
         ConfigError: a word that cannot be; nothing was written.
@@ -73,19 +80,9 @@ def compare_on_console(
     chosen = _simulable(chosen, simulated.known, source, by_name=",".join(strategies))
     builders = {name: _builder(name, parsed[name], simulated.known) for name in chosen}
     curves = _all_curves(simulated, builders, workers=workers, seeds=seeds, console=console)
-    figures = {
-        "source": str(source),
-        **simulated.figures,
-        "reward": dict(simulated.reward.terms),
-        "baseline": simulated.baseline,
-        "trials": simulated.trials,
-        "workers": workers,
-        "seeds": seeds,
-        **_compared(curves, simulated),
-        "picture": str(picture),
-    }
-    _draw(picture, curves, figures)
-    return figures
+    comparison = _compared(curves, simulated, source=source, workers=workers, seeds=seeds, picture=picture)
+    _draw(curves, comparison)
+    return comparison
 
 
 def _all_curves(
@@ -109,17 +106,34 @@ def _all_curves(
     return curves
 
 
-def _compared(curves: Mapping[str, StrategyCurves], simulated: Simulated) -> dict[str, Any]:
-    """Figures by strategy; regret is to the best of all, where that is known, else to the best found."""
-    found = max(float(curve.judged.max()) for curve in curves.values())
+def _compared(
+    curves: Mapping[str, StrategyCurves],
+    simulated: Simulated,
+    *,
+    source: Path,
+    workers: int,
+    seeds: int,
+    picture: Path,
+) -> Comparison:
+    """The comparison; regret is to the best of all, where that is known, else to the best found."""
+    found = max(float(curve.expected_rewards.max()) for curve in curves.values())
     best = found if simulated.known.best is None else simulated.known.best
     budgets = budgets_up_to(simulated.trials)
-    return {
-        "best_reward": best,
-        "best_is_known": simulated.known.best is not None,
-        "strategies": {name: strategy_figures(curve, budgets, best) for name, curve in curves.items()},
-        "advice": advice({name: c.judged[:, -1] for name, c in curves.items()}, simulated.searched_with),
-    }
+    at_the_end = {name: curve.expected_rewards[:, -1] for name, curve in curves.items()}
+    return Comparison(
+        source=source,
+        outcomes=simulated.outcomes,
+        reward=dict(simulated.reward.terms),
+        baseline=simulated.baseline,
+        trials=simulated.trials,
+        workers=workers,
+        seeds=seeds,
+        best_reward=best,
+        best_is_known=simulated.known.best is not None,
+        strategies={name: strategy_figures(curve, budgets, best) for name, curve in curves.items()},
+        advice=advice(at_the_end, simulated.searched_with),
+        picture=picture,
+    )
 
 
 def _read(
@@ -140,14 +154,13 @@ def _read(
         raise ConfigError(f"--trials {trials:,}: {source} has {size:,} rows; use --trials {size} or fewer")
     reward = Reward(PAPER_REWARD if terms is None else terms)
     row = row_named(table, reference) if reference is not None else None
-    figures = {
-        "kind": "table",
-        "architectures": size,
-        "decisions": len(table.options),
-        "columns": {role: list(names) for role, names in table.columns.items()},
-    }
-    known = known_outcomes(table, reward, reference=row)
-    return Simulated(known, reward, 0, trials or min(TABLE_TRIALS, size), figures)
+    return Simulated(
+        known=known_outcomes(table, reward, reference=row),
+        outcomes=TableOutcomes(architectures=size, decisions=len(table.options), columns=dict(table.columns)),
+        reward=reward,
+        baseline=0,
+        trials=trials or min(TABLE_TRIALS, size),
+    )
 
 
 def _shipped(source: Path) -> Path:
@@ -162,15 +175,18 @@ def _read_run(run: Path, terms: dict[str, float] | None, trials: int | None) -> 
 
     modelled = modelled_run(run, terms=terms)
     trials = trials or modelled.counted
-    figures = {
-        "kind": "run",
-        "architectures": modelled.config.space.size,
-        "decisions": len(modelled.config.space.decisions),
-        "model": {"rows": modelled.rows, "kendall_tau": modelled.tau, "noise": modelled.noise},
-    }
-    baseline = min(modelled.config.baseline, trials)
-    strategy = modelled.config.strategy.name
-    return Simulated(modelled.known, modelled.reward, baseline, trials, figures, searched_with=strategy)
+    return Simulated(
+        known=modelled.known,
+        outcomes=RunOutcomes(
+            architectures=modelled.config.space.size,
+            decisions=len(modelled.config.space.decisions),
+            model=ModelFigures(rows=modelled.rows, kendall_tau=modelled.tau, noise=modelled.noise),
+        ),
+        reward=modelled.reward,
+        baseline=min(modelled.config.baseline, trials),
+        trials=trials,
+        searched_with=modelled.config.strategy.name,
+    )
 
 
 def chosen_strategies(words: Sequence[str]) -> list[str]:
@@ -190,7 +206,7 @@ def chosen_strategies(words: Sequence[str]) -> list[str]:
 
 
 def _simulable(names: list[str], known: KnownOutcomes, source: Path, *, by_name: str) -> list[str]:
-    """Those that these outcomes can be told to; one that was named, and cannot, is refused."""
+    """Strategies that these outcomes can be told to; one that was named, and cannot, is refused."""
     left_out = [name for name in names if name in SHORTER and known.curve is None]
     if named := [name for name in left_out if name in by_name]:
         raise ConfigError(
@@ -250,7 +266,7 @@ def _named(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _picture_path(source: Path, output: Path | None) -> Path:
-    """Where the picture goes; a file that is no picture is never replaced."""
+    """Path of the picture; a file that is no picture is never replaced."""
     path = output or Path(f"{source.resolve().stem}-simulated.png")
     try:
         if path.is_file() and path.read_bytes()[:8] != PNG:
@@ -275,60 +291,18 @@ def _builder(name: str, settings: Mapping[str, Any], known: KnownOutcomes) -> Bu
     return build
 
 
-def _draw(path: Path, curves: Mapping[str, StrategyCurves], figures: Mapping[str, Any]) -> None:
-    best, known = figures["best_reward"], figures["best_is_known"]
-    plural = "s" if figures["workers"] > 1 else ""
-    shown = {name: best - curve.judged if known else curve.judged for name, curve in curves.items()}
+def _draw(curves: Mapping[str, StrategyCurves], comparison: Comparison) -> None:
+    best, known = comparison.best_reward, comparison.best_is_known
+    shown = {
+        name: best - curve.expected_rewards if known else curve.expected_rewards
+        for name, curve in curves.items()
+    }
     try:
         draw_curves(
-            path,
+            comparison.picture,
             shown,
-            title=f"{figures['source']}, {figures['workers']} worker{plural}",
+            title=f"{comparison.source}, {counted(comparison.workers, 'worker')}",
             y_label="regret (reward below the best)" if known else "reward of the best so far",
         )
     except OSError as error:
-        raise ConfigError(f"{path}: the picture cannot be written: {error.strerror}") from None
-
-
-# ---------------------------------------------------------------------- figures
-
-
-def budgets_up_to(trials: int) -> list[int]:
-    """Round numbers of trials, and the last."""
-    return [*[budget for budget in BUDGETS if budget < trials][-MOST_BUDGETS + 1 :], trials]
-
-
-def advice(rewards: Mapping[str, np.ndarray], searched_with: str | None) -> dict[str, Any] | None:
-    """The strategy with the highest mean reward at the end, and how far above another one; None of one alone.
-
-    The other is what the run was searched with, if that was simulated and is not the best, else the next.
-
-    Args:
-        rewards: (seeds) each, of the same seeds: differences are paired.
-    """
-    if len(rewards) < 2:
-        return None
-    best, second, *_ = sorted(rewards, key=lambda name: -float(rewards[name].mean()))
-    over = searched_with if searched_with in rewards and searched_with != best else second
-    assert over is not None
-    difference, half_width = interval(rewards[best] - rewards[over])
-    return {
-        "best": best,
-        "over": over,
-        "over_is_the_runs": over == searched_with,
-        "difference": difference,
-        "half_width": half_width,
-    }
-
-
-def strategy_figures(curves: StrategyCurves, budgets: Sequence[int], best: float) -> dict[str, Any]:
-    """Means over seeds and halves of their 95 % intervals at budgets (null of one seed)."""
-    at = {}
-    for budget in budgets:
-        mean, half_width = interval(curves.judged[:, budget - 1])
-        at[str(budget)] = {"reward": mean, "half_width": half_width, "regret": best - mean}
-    return {
-        "at": at,
-        "simulated_seconds": float(curves.seconds.mean()),
-        "cached": float(curves.cached.mean()),
-    }
+        raise ConfigError(f"{comparison.picture}: the picture cannot be written: {error.strerror}") from None

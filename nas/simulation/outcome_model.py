@@ -54,6 +54,7 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
     Raises:
         ConfigError: no run, too few completed trials, or a reward of what was not measured or modelled.
     """
+    # 1. Completed trials of full length.
     log = read_run(run)
     config = read_yaml(SearchConfig, run / "search.yaml")
     reward = recorded_reward(config.reward if terms is None else terms, where=run)
@@ -69,8 +70,10 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
         )
     if INFERENCE in reward.terms and any(row[INFERENCE] is None for row in completed):
         raise ConfigError(f"{run}: its trials did not measure {INFERENCE}; leave it out of --reward")
+    # 2. A model for each measured quantity, fitted to rows that are spread over a long run.
     rows = [completed[i] for i in spread_out(len(completed))]
     models = _models(rows, timed=all(row[INFERENCE] is not None for row in rows))
+    # 3. Parameters and MACs are counted; together they give the expected reward of any choices.
     resolution = config.recipe.training_stages()[-1].resolution
     num_classes = classes_of(rows[0])
     modelled = ModelledReward(
@@ -78,10 +81,12 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
     )
     space = config.space.choice_space(num_classes=num_classes, resolution=resolution)
     known = _known(space, modelled, models)
+    # 4. The models' ranking of the trials they have not seen.
     try:
         tau = _taus(rows, modelled, models, known.space.known)
     except ValueError as error:
         raise ConfigError(f"{run}: {error}; leave it out of --reward") from None
+    # 5. Where a schedule lets short trainings be continued, outcomes of these, too.
     if config.recipe.is_extensible and all(_has_curve(row) for row in rows):
         known = replace(known, epochs=config.recipe.epochs, curve=_curve(rows, models["accuracy"]))
     return ModelledRun(
@@ -156,12 +161,15 @@ def _known(space: ChoiceSpace, reward: ModelledReward, models: dict[str, ChoiceM
             params=ratios["params"],
         )
 
-    def judged(choices: Choices) -> float:
+    def expected_reward(choices: Choices) -> float:
         logit, ratios, _ = expected(choices)
         return reward(_accuracy(logit), ratios)
 
     return KnownOutcomes(
-        space=space, outcome=outcome, seconds=lambda choices: expected(choices)[2], judged=judged
+        space=space,
+        outcome=outcome,
+        seconds=lambda choices: expected(choices)[2],
+        expected_reward=expected_reward,
     )
 
 
@@ -190,7 +198,7 @@ def _curve(rows: list[TrialRow], last: ChoiceModel) -> Callable[[Choices, int, i
         return [model(chosen) for model, _ in models()] + [last(chosen)]
 
     def curve(chosen: Choices, seed: int, trial_id: int) -> list[float]:
-        # The first draw is that of the whole training's outcome.
+        # The first draw is that of the whole training's outcome; an epoch's own luck is mixed with it.
         luck, *others = np.random.default_rng([seed, trial_id, DERIVE_NOISE]).standard_normal(epochs).tolist()
         *logits, end = expected(chosen)
         found = []
@@ -203,7 +211,7 @@ def _curve(rows: list[TrialRow], last: ChoiceModel) -> Callable[[Choices, int, i
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Correlation, cut to 0 to 1; 0 where one of them is constant."""
+    """Correlation, from 0 to 1; 0 where one of them is constant."""
     scale = float(first.std() * second.std())
     if not scale:
         return 0.0
@@ -216,10 +224,11 @@ def _taus(
     models: dict[str, ChoiceModel],
     known: Callable[[Choices], dict[str, float]],
 ) -> dict[str, float]:
-    """Kendall's tau between measured and leave-one-out values, of each quantity and of the reward."""
+    """Kendall's tau by quantity, and of the reward: measured values against what all other rows expect."""
     expected = {name: np.exp(models[name].left_out) for name in models if name != "accuracy"}
     expected["accuracy"] = np.array([_accuracy(logit) for logit in models["accuracy"].left_out])
     found = {name: [measured(row, name) for row in rows] for name in expected if name != "seconds"}
+    # The reward of each row: once of what was measured, once of what the others expect.
     rewards: dict[str, list[float]] = {"expected": [], "measured": []}
     for i, row in enumerate(rows):
         counted = known(tuple(row["choices"]))

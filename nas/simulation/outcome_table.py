@@ -38,7 +38,7 @@ DERIVE_RUN = 2  # keeps the draw of a run apart from other randomness of the sam
 
 @dataclass(frozen=True)
 class OutcomeTable:
-    """What a table says: for each row its choices, the accuracy of each run, and what it costs.
+    """Rows of a table: choices, accuracy of each run, and cost.
 
     Attributes:
         choices: indices of options, of each row.
@@ -227,14 +227,14 @@ def known_outcomes(
     reward: Reward,
     *,
     reference: Choices | None = None,
-    judged: np.ndarray | None = None,
+    expected_accuracies: np.ndarray | None = None,
     runs: Sequence[int] | None = None,
 ) -> KnownOutcomes:
-    """A trial's outcome is one of the runs of its row; a row is judged by the mean of all runs.
+    """Outcomes of a table: a trial's is one of the runs of its row, the expected one the mean of all runs.
 
     Args:
         reward: of ratios to the row `reference`; by default to the median of each column.
-        judged: (rows), accuracies by which rows are judged instead.
+        expected_accuracies: (rows), in place of those means.
         runs: of which a trial's is drawn; by default all.
 
     Raises:
@@ -243,7 +243,9 @@ def known_outcomes(
     ratios = _ratios(table, reward, reference)
     accuracies = table.accuracies[list(runs) if runs is not None else slice(None)]
     seen, plain = [_rewards(run, reward, ratios) for run in accuracies], accuracies.tolist()
-    worth = _rewards(table.accuracies.mean(axis=0) if judged is None else judged, reward, ratios)
+    if expected_accuracies is None:
+        expected_accuracies = table.accuracies.mean(axis=0)
+    expected = _rewards(expected_accuracies, reward, ratios)
     params = ratios.get("params", [1.0] * len(table.choices))
     seconds = table.quantities["seconds"].tolist()
     rows = {choices: i for i, choices in enumerate(table.choices)}
@@ -269,19 +271,19 @@ def known_outcomes(
         space=ChoiceSpace.from_table(table.choices, known=known),
         outcome=outcome,
         seconds=lambda choices: seconds[rows[choices]],
-        judged=lambda choices: worth[rows[choices]],
-        best=max(worth),
+        expected_reward=lambda choices: expected[rows[choices]],
+        best=max(expected),
     )
 
 
 def _rewards(accuracies: np.ndarray, reward: Reward, ratios: Mapping[str, Sequence[float]]) -> list[float]:
-    """Of every row."""
+    """Reward of every row."""
     at = [{name: ratios[name][row] for name in reward.terms} for row in range(len(accuracies))]
     return [reward.of(value, at[row].__getitem__) for row, value in enumerate(accuracies.tolist())]
 
 
 def _ratios(table: OutcomeTable, reward: Reward, reference: Choices | None) -> dict[str, list[float]]:
-    """Of each quantity, every row's ratio to the reference's."""
+    """Ratios of every row to the reference, by quantity."""
     row = table.choices.index(reference) if reference is not None else None
     ratios = {}
     for name, role in QUANTITIES.items():

@@ -21,15 +21,15 @@ ROUNDING = 1e-9  # of sums of shares
 
 @dataclass(frozen=True)
 class KnownOutcomes:
-    """What trials would give, whether from a table, from a model or from a formula.
+    """Outcomes of trials that need no training: from a table, from a model or from a formula.
 
     Attributes:
         space: the choices for which they are known.
         outcome: what a search is told of a trial, by its choices, the search's seed and the trial's number:
             an architecture trained with another seed gives another accuracy.
         seconds: how long a trial takes.
-        judged: what an architecture's reward is worth beyond the luck of one training.
-        best: the highest judged reward of all; None where nobody knows it.
+        expected_reward: the reward of an architecture beyond the luck of one training.
+        best: the highest expected reward of all; None where nobody knows it.
         epochs: of the whole training whose outcome that is.
         curve: accuracies after each of these epochs, of the same arguments; the last is the outcome's. None
             where only whole trainings are known.
@@ -38,7 +38,7 @@ class KnownOutcomes:
     space: ChoiceSpace
     outcome: Callable[[Choices, int, int], Outcome]
     seconds: Callable[[Choices], float]
-    judged: Callable[[Choices], float]
+    expected_reward: Callable[[Choices], float]
     best: float | None = None
     epochs: int = EPOCHS
     curve: Callable[[Choices, int, int], Sequence[float]] | None = None
@@ -46,7 +46,7 @@ class KnownOutcomes:
 
 @dataclass(frozen=True)
 class SimulatedEnd:
-    """How an ask ended, and when; `share`: how much of a whole training it took."""
+    """End of an ask, with its time; `share`: how much of a whole training it took."""
 
     ask: Ask
     outcome: Outcome
@@ -56,14 +56,14 @@ class SimulatedEnd:
 
     @property
     def counts(self) -> bool:
-        """Whether the budget counts it."""
+        """True if the budget counts it."""
         return self.outcome.status in COUNTED
 
 
 def simulate_search(
     known: KnownOutcomes, strategy: Strategy, *, seed: int, trials: int, workers: int = 1, baseline: int = 0
 ) -> list[SimulatedEnd]:
-    """All ends of a search of so many trials, in the order in which they were told.
+    """Ends of the asks of a search of so many trials, in the order in which they were told.
 
     The strategy is one of `known.epochs` epochs. The search's rules hold: `baseline` uniform trials first, an
     architecture that was trained is answered from its earlier trial and not counted, and so on. It ends early
@@ -106,7 +106,7 @@ def simulate_search(
 
 
 class _Memory:
-    """What was asked and how it ended, of a search that nobody will continue."""
+    """Asks and outcomes of a search that nobody will continue."""
 
     def __init__(self, known: KnownOutcomes, seed: int) -> None:
         self.ends: list[SimulatedEnd] = []
@@ -130,7 +130,7 @@ class _Memory:
                 raise AssertionError("a known outcome is no crash")
 
     def _note_training(self, ask: Ask) -> None:
-        """Of a trial that may be continued, whose training it is and how far it goes."""
+        """Notes whose training a trial continues and how far it goes, for trials that continue it."""
         if ask.epochs != self._known.epochs:
             self._begun[ask.trial_id] = (self._first(ask), ask.epochs)
 
@@ -139,7 +139,7 @@ class _Memory:
         return ask.trial_id if ask.continues is None else self._begun[ask.continues][0]
 
     def share(self, ask: Ask) -> float:
-        """Of a whole training, without what the trial that it continues has done."""
+        """Share of a whole training that a trial takes, without what the trial that it continues has done."""
         before = 0 if ask.continues is None else self._begun[ask.continues][1]
         return (ask.epochs - before) / self._known.epochs
 
@@ -160,9 +160,9 @@ class _Memory:
 
 @dataclass(frozen=True)
 class StrategyCurves:
-    """Of one strategy: the judged reward of what it would recommend, after each counted trial."""
+    """Searches of one strategy: the expected reward of what it would recommend after each counted trial."""
 
-    judged: np.ndarray  # (seeds, trials)
+    expected_rewards: np.ndarray  # (seeds, trials)
     seconds: np.ndarray  # (seeds), simulated, of the whole search
     cached: np.ndarray  # (seeds), asks answered by an earlier trial
 
@@ -178,22 +178,22 @@ def simulate_seeds(
     on_end: Callable[[], None] = lambda: None,
 ) -> StrategyCurves:
     """A strategy, built anew for each seed, in as many searches."""
-    judged, seconds, cached = [], [], []
+    expected, seconds, cached = [], [], []
     for seed in seeds:
         ends = simulate_search(
             known, build(seed), seed=seed, trials=trials, workers=workers, baseline=baseline
         )
-        judged.append(recommended(ends, known.judged, trials=trials))
+        expected.append(recommended(ends, known.expected_reward, trials=trials))
         seconds.append(ends[-1].now)
         cached.append(sum(not end.counts for end in ends))
         on_end()
-    return StrategyCurves(np.array(judged), np.array(seconds), np.array(cached))
+    return StrategyCurves(np.array(expected), np.array(seconds), np.array(cached))
 
 
 def recommended(
-    ends: Sequence[SimulatedEnd], judged: Callable[[Choices], float], *, trials: int
+    ends: Sequence[SimulatedEnd], expected_reward: Callable[[Choices], float], *, trials: int
 ) -> list[float]:
-    """After each counted trial, the judged reward of the architecture that would be recommended.
+    """Expected rewards of the architecture that would be recommended, after each counted trial.
 
     It is the strategy's own recommendation, or the one with the best reward that was told. Of shorter trials
     several count as one, as far as they took no longer than a whole training. Where the space ran out before,
@@ -207,6 +207,6 @@ def recommended(
         while len(curve) + 1 < spent - ROUNDING:  # of what was over before this one
             curve.append(now)
         if end.outcome.reward > best:
-            best, worth = end.outcome.reward, judged(end.ask.choices)
-        now = worth if end.recommended is None else judged(end.recommended)
+            best, worth = end.outcome.reward, expected_reward(end.ask.choices)
+        now = worth if end.recommended is None else expected_reward(end.recommended)
     return [*curve, *[now] * (trials - len(curve))][:trials]

@@ -61,7 +61,7 @@ def run_task(task: Task) -> list[float]:
         strategy = build_strategy(task.strategy, known.space, seed=task.seed, epochs=1, settings={})
     ends = simulate_search(known, strategy, seed=task.seed, trials=task.budgets[-1])
     counted = [end for end in ends if end.counts]
-    points = np.array([_point(end, judged.judged) for end in counted])
+    points = np.array([_point(end, judged.expected_reward) for end in counted])
     corner = _corner(known, judged)
     return [hypervolume(points[:budget], corner) for budget in task.budgets]
 
@@ -83,7 +83,7 @@ def _corner(known: KnownOutcomes, judged: KnownOutcomes) -> list[float]:
     drawn = [known.space.sample(rng) for _ in range(UNIFORM)]
     outcomes = [known.outcome(choices, 0, 0) for choices in drawn]
     ends = [
-        (judged.judged(choices), -np.log(outcome.step_time_ratio), -np.log(outcome.params))
+        (judged.expected_reward(choices), -np.log(outcome.step_time_ratio), -np.log(outcome.params))
         for choices, outcome in zip(drawn, outcomes, strict=True)
     ]
     return [float(value) - BELOW for value in np.array(ends).min(axis=0)]

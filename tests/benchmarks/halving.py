@@ -165,7 +165,7 @@ def known_curves(trained: list[Trained], seen: int) -> KnownOutcomes:
             params=ratios["params"],
         )
 
-    def judged(choices: Choices) -> float:
+    def expected_reward(choices: Choices) -> float:
         others = [curve[-1] for i, curve in enumerate(by_choices[choices].curves) if i != seen]
         return reward(choices, float(np.mean(others)))
 
@@ -173,7 +173,7 @@ def known_curves(trained: list[Trained], seen: int) -> KnownOutcomes:
         space=ChoiceSpace.from_table(list(by_choices)),
         outcome=outcome,
         seconds=lambda choices: EPOCHS * by_choices[choices].epoch_seconds,
-        judged=judged,
+        expected_reward=expected_reward,
         epochs=EPOCHS,
         curve=lambda choices, seed, trial_id: by_choices[choices].curves[seen],
     )
@@ -187,7 +187,7 @@ def rewards_of(trained: list[Trained], strategy: dict[str, Any], *, searches: in
         known = known_curves(trained, seed % TRAININGS)
         built = build_strategy(strategy["name"], known.space, seed=seed, epochs=EPOCHS, settings=settings)
         ends = simulate_search(known, built, seed=seed, trials=at)
-        found.append(recommended(ends, known.judged, trials=at))
+        found.append(recommended(ends, known.expected_reward, trials=at))
     return np.array(found)
 
 

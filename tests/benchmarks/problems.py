@@ -29,8 +29,8 @@ def table_problem(path: str, accuracy: str, seconds: str, objective: str, *, see
     """
     table = _table(path, accuracy, seconds)
     seen = seed % len(table.accuracies)
-    judged = np.delete(table.accuracies, seen, axis=0).mean(axis=0)
-    return known_outcomes(table, REWARDS[objective], runs=[seen], judged=judged)
+    others = np.delete(table.accuracies, seen, axis=0).mean(axis=0)
+    return known_outcomes(table, REWARDS[objective], runs=[seen], expected_accuracies=others)
 
 
 @lru_cache(maxsize=1)
@@ -85,7 +85,7 @@ def synthetic_problem(seed: int, objective: str) -> KnownOutcomes:
             params=math.exp(costs[1]),
         )
 
-    def judged(choices: Choices) -> float:
+    def expected_reward(choices: Choices) -> float:
         logit, costs = space.evaluate(choices)
         return worth(_sigmoid(logit), costs)
 
@@ -97,7 +97,7 @@ def synthetic_problem(seed: int, objective: str) -> KnownOutcomes:
         space=ChoiceSpace(space.num_options, known=known),
         outcome=outcome,
         seconds=lambda choices: SECONDS * math.exp(space.evaluate(choices)[1][0]),
-        judged=judged,
+        expected_reward=expected_reward,
         best=space.best(dict(reward.terms)),
     )
 

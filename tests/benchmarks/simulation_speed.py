@@ -34,7 +34,9 @@ def outcomes(space: ChoiceSpace) -> KnownOutcomes:
         worth = 0.5 + 0.1 * choices[0]
         return Outcome(status="completed", reward=worth, accuracy=worth, step_time_ratio=1.0, params=1.0)
 
-    return KnownOutcomes(space=space, outcome=outcome, seconds=lambda c: 60.0 + sum(c), judged=lambda c: 0.0)
+    return KnownOutcomes(
+        space=space, outcome=outcome, seconds=lambda c: 60.0 + sum(c), expected_reward=lambda c: 0.0
+    )
 
 
 def in_memory(known: KnownOutcomes, name: str, trials: int) -> Callable[[], int]:

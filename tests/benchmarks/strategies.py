@@ -94,7 +94,7 @@ def run_task(task: Task) -> tuple[np.ndarray, np.ndarray, float]:
 
         curves.append(simulate_seeds(known, build, seeds=[seed], trials=task.trials, workers=task.workers))
         assert known.best is not None
-        regrets.append(known.best - curves[-1].judged[0])
+        regrets.append(known.best - curves[-1].expected_rewards[0])
     cached = np.concatenate([curve.cached for curve in curves])
     return np.array(regrets), cached, time.perf_counter() - before
 

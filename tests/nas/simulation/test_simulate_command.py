@@ -16,7 +16,7 @@ from formula import formula_worker
 
 from analysis.choice_model import kendall_tau
 from nas.search.search import search
-from nas.simulation.compare_strategies import advice
+from nas.simulation.comparison import advice
 from nas.simulation.outcome_model import modelled_run
 from nas.simulation.outcome_table import known_outcomes, read_table, row_named
 from search_spaces.networks.counting import count
@@ -99,10 +99,10 @@ def test_outcomes_of_a_table_are_its_rows_with_rewards_by_ratios_to_medians(tabl
         assert outcome.accuracy == pytest.approx(read.accuracies[0, row])
         assert (outcome.step_time_ratio, outcome.params) == pytest.approx(ratios)
         assert outcome.reward == pytest.approx(outcome.accuracy * ratios[0] ** -0.07 * ratios[1] ** -0.05)
-        assert known.judged(choices) == pytest.approx(outcome.reward)
+        assert known.expected_reward(choices) == pytest.approx(outcome.reward)
         assert known.seconds(choices) == seconds[row]
         assert known.space.known(choices) == {"params": pytest.approx(ratios[1])}
-    assert known.best == pytest.approx(max(known.judged(choices) for choices in read.choices))
+    assert known.best == pytest.approx(max(known.expected_reward(choices) for choices in read.choices))
 
 
 def test_a_reference_row_multiplies_all_rewards_by_one_constant(table: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_reference_row_multiplies_all_rewards_by_one_constant(table: Path) -> 
     medians = known_outcomes(read, PAPER)
     named = known_outcomes(read, PAPER, reference=row_named(read, "2, 0,1"))
     assert named.outcome((2, 0, 1), 0, 0).step_time_ratio == 1.0
-    factors = [named.judged(choices) / medians.judged(choices) for choices in read.choices]
+    factors = [named.expected_reward(choices) / medians.expected_reward(choices) for choices in read.choices]
     assert factors == pytest.approx([factors[0]] * 27)
 
 
@@ -125,10 +125,10 @@ def test_trial_of_a_table_draws_one_of_several_runs_and_is_judged_by_their_mean(
     seen = {round(known.outcome(choices, 3, trial_id).accuracy - base[5], 6) for trial_id in range(40)}
     assert seen == {0.0, 0.01, -0.04}
     assert known.outcome(choices, 3, 7) == known.outcome(choices, 3, 7)
-    assert known.judged(choices) == pytest.approx(base[5] - 0.01)
-    one = known_outcomes(read, Reward({}), runs=[1], judged=base)
+    assert known.expected_reward(choices) == pytest.approx(base[5] - 0.01)
+    one = known_outcomes(read, Reward({}), runs=[1], expected_accuracies=base)
     assert one.outcome(choices, 0, 0).accuracy == pytest.approx(base[5] + 0.01)
-    assert one.judged(choices) == pytest.approx(base[5])
+    assert one.expected_reward(choices) == pytest.approx(base[5])
 
 
 def test_incomplete_table_is_a_space_of_its_rows(tmp_path: Path) -> None:
@@ -325,7 +325,9 @@ def test_model_of_a_run_follows_its_accuracies_and_times(finished_run: Path) -> 
     assert known.outcome(drawn[0], 0, 0) != known.outcome(drawn[0], 0, 1)
     assert {round(known.outcome(c, 0, 0).step_time_ratio, 6) for c in drawn} == {1.5}
     assert {round(known.seconds(c), 6) for c in drawn} == {2.2}
-    assert modelled_run(finished_run, terms={}).known.judged(drawn[0]) != known.judged(drawn[0])
+    assert modelled_run(finished_run, terms={}).known.expected_reward(drawn[0]) != known.expected_reward(
+        drawn[0]
+    )
 
 
 def test_options_of_tables_are_refused_for_a_run(nas: Nas, finished_run: Path) -> None:
@@ -364,12 +366,12 @@ def test_advice_on_strategies_is_the_paired_difference_to_the_runs_own() -> None
     rewards = {"a": luck + 0.5, "b": luck + 0.6 + np.array([0, 0.01, 0, 0.01]), "c": luck + 0.55}
     found = advice(rewards, "a")
     assert found is not None
-    assert (found["best"], found["over"], found["over_is_the_runs"]) == ("b", "a", True)
-    assert found["difference"] == pytest.approx(0.105)
-    assert found["half_width"] < 0.02
+    assert (found.best, found.over, found.over_is_the_runs) == ("b", "a", True)
+    assert found.difference == pytest.approx(0.105)
+    assert found.half_width < 0.02
     by_itself = advice(rewards, "b")
     assert by_itself is not None
-    assert (by_itself["best"], by_itself["over"]) == ("b", "c")
+    assert (by_itself.best, by_itself.over) == ("b", "c")
     assert advice({"a": luck}, "a") is None
 
 

@@ -80,7 +80,7 @@ def test_synthetic_spaces_are_large_and_chance_does_not_find_their_best(
     assert 5e8 <= known.space.size <= 1e12
     rng = np.random.default_rng(seed)
     drawn = [known.space.sample(rng) for _ in range(500)]
-    assert max(known.judged(choices) for choices in drawn) < known.best
+    assert max(known.expected_reward(choices) for choices in drawn) < known.best
     seen = np.array([known.outcome(choices, 0, i).accuracy for i, choices in enumerate(drawn)])
     assert 0.015 < seen.std() < 0.04
     again = [known.outcome(drawn[0], 0, i).accuracy for i in range(200)]
@@ -94,7 +94,7 @@ def test_synthetic_spaces_differ_by_seed_and_not_by_run(problems: ModuleType) ->
     again = problems.synthetic_problem(0, "accuracy")
     assert first.space.num_options == again.space.num_options != second.space.num_options
     choices = first.space.sample(np.random.default_rng(0))
-    assert first.judged(choices) == again.judged(choices)
+    assert first.expected_reward(choices) == again.expected_reward(choices)
     assert first.best == again.best
 
 

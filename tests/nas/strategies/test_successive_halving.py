@@ -268,7 +268,7 @@ def test_halving_search_in_memory_asks_as_one_with_a_log(make_config: MakeConfig
         )
 
     known = KnownOutcomes(
-        space=space, outcome=told, seconds=lambda c: 9.0, judged=lambda c: 0.0, epochs=9, curve=curve
+        space=space, outcome=told, seconds=lambda c: 9.0, expected_reward=lambda c: 0.0, epochs=9, curve=curve
     )
     strategy = config.strategy.build(space, seed=0, epochs=9)
     ends = simulate_search(known, strategy, seed=0, trials=10, workers=2, baseline=config.baseline)

@@ -181,7 +181,7 @@ def known_formula(config: SearchConfig) -> KnownOutcomes:
         )
 
     return KnownOutcomes(
-        space=space, outcome=outcome, seconds=lambda c: duration(c) + 0.2, judged=lambda choices: 0.0
+        space=space, outcome=outcome, seconds=lambda c: duration(c) + 0.2, expected_reward=lambda choices: 0.0
     )
 
 
@@ -235,7 +235,11 @@ def counted(space: ChoiceSpace, seconds: float = 1.0) -> KnownOutcomes:
         return Outcome(status="completed", reward=worth, accuracy=worth, step_time_ratio=1.0, params=1.0)
 
     return KnownOutcomes(
-        space=space, outcome=outcome, seconds=lambda c: seconds, judged=lambda c: sum(c) / most, best=1.0
+        space=space,
+        outcome=outcome,
+        seconds=lambda c: seconds,
+        expected_reward=lambda c: sum(c) / most,
+        best=1.0,
     )
 
 
@@ -270,7 +274,7 @@ def test_simulated_workers_divide_the_time() -> None:
     assert run(ChoiceSpace((9,) * 9), 40, workers=8)[-1].now == 5
 
 
-def test_recommended_choices_are_the_best_seen_and_are_judged_apart() -> None:
+def test_recommended_choices_are_the_best_seen_and_are_evaluated_apart() -> None:
     def told(trial_id: int, reward: float, status: Any = "completed") -> SimulatedEnd:
         outcome = Outcome(status=status, reward=reward, accuracy=0.5, step_time_ratio=1.0, params=1.0)
         return SimulatedEnd(Ask(trial_id=trial_id, choices=(trial_id,), epochs=1), outcome, 0.0)
@@ -286,9 +290,9 @@ def test_simulated_seeds_are_independent_searches() -> None:
         return RandomSearch(space, seed, epochs=1, settings=RandomSearchSettings())
 
     curves = simulate_seeds(counted(space), build, seeds=range(4), trials=30, workers=2)
-    assert curves.judged.shape == (4, 30)
-    assert len(set(curves.judged[:, 0].tolist())) > 1
-    assert (np.diff(curves.judged, axis=1) >= 0).all()
+    assert curves.expected_rewards.shape == (4, 30)
+    assert len(set(curves.expected_rewards[:, 0].tolist())) > 1
+    assert (np.diff(curves.expected_rewards, axis=1) >= 0).all()
 
 
 def test_work_of_a_simulation_grows_no_faster_than_its_trials() -> None:
