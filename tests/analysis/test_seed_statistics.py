@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from saved_figures import labelled_lines, saved_figures
 from test_simulate_command import PNG
 
 from analysis.choice_model import accuracy_logit, fit_choice_model, kendall_tau, spread_out
@@ -71,7 +72,25 @@ def test_intervals_over_seeds_are_students() -> None:
     assert interval(np.array([1.0])) == (1.0, None)
 
 
-def test_a_picture_is_drawn_of_one_seed_too(tmp_path: Path) -> None:
-    curves = {f"strategy {i}": np.linspace(1, 0.1, 20)[None] for i in range(10)}
-    draw_curves(tmp_path / "a.png", curves, title="ten", y_label="regret", logarithmic=True)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_picture_of_curves_has_their_means_and_with_several_seeds_their_intervals(
+    seeds: int, tmp_path: Path
+) -> None:
+    falling = np.linspace(1, 0.1, 20)
+    curves = {f"strategy {i}": np.stack([falling + i + j / 9 for j in range(seeds)]) for i in range(10)}
+    with saved_figures() as figures:
+        draw_curves(tmp_path / "a.png", curves, title="ten", y_label="regret", logarithmic=True)
     assert (tmp_path / "a.png").read_bytes()[:8] == PNG
+    (axes,) = figures[0].axes
+    drawn = labelled_lines(axes)
+    assert drawn.keys() == curves.keys()
+    for name, values in curves.items():
+        np.testing.assert_allclose(drawn[name], np.column_stack([np.arange(1, 21), values.mean(axis=0)]))
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 10
+    assert axes.get_yscale() == "log"
+    assert len(axes.collections) == (10 if seeds > 1 else 0)
+    for band, values in zip(axes.collections, curves.values(), strict=False):
+        heights = band.get_paths()[0].vertices[:, 1]
+        mean, half_width = interval(values[:, 0])
+        assert half_width is not None
+        assert heights.max() == pytest.approx(mean + half_width)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from places import GOLDEN, REPOSITORY
+from saved_figures import number_of_points, saved_figures
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
@@ -19,6 +20,7 @@ from trials.recipe import Ramp, Recipe
 PAPER = REPOSITORY / "tests" / "benchmarks" / "paper"
 TABLES: dict[str, Any] = yaml.safe_load((GOLDEN / "paper_tables.yaml").read_text())
 COMMANDS = sorted(path.stem for path in PAPER.glob("*_*.py") if "main()" in path.read_text())
+PNG = b"\x89PNG\r\n\x1a\n"
 TRAINING = ("table5_magnitude", "table12_networks", "table13_ablation")
 
 
@@ -48,7 +50,8 @@ def run_at_toy_size(
     rows, picture = folder / "rows.csv", folder / "picture.png"
     words = ("--quick", "--csv", rows, "--png", picture, *only_progressive(command))
     monkeypatch.setattr(sys, "argv", [command, *map(str, words)])
-    module(command, monkeypatch).main()
+    with saved_figures() as figures:
+        module(command, monkeypatch).main()
     out = capsys.readouterr().out
     for word in ("comparable:", "not comparable:", "paper's numbers:", "--quick:"):
         assert word in out
@@ -56,7 +59,9 @@ def run_at_toy_size(
         read = list(csv.DictReader(file))
     assert read
     assert all(row["device_name"] for row in read)
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.read_bytes().startswith(PNG)
+    (figure,) = figures
+    assert number_of_points(figure) >= len(read)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in TRAINING])

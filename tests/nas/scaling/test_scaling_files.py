@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from saved_figures import points, saved_figures
 from test_scaling import COMMAND, QUIET, SMALL, base_of, scaled_quietly, screen_of
 
 from nas.scaling.compound import (
@@ -15,6 +16,7 @@ from nas.scaling.compound import (
 from nas.scaling.family import Request
 from nas.scaling.figures import family_json
 from nas.scaling.files import scale_into
+from nas.scaling.solver import budgets_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import architecture_figures
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
@@ -76,15 +78,35 @@ def test_files_of_two_families_lie_side_by_side_and_none_is_replaced_unasked(
     scale_into(folder, first, force=True, console=QUIET)
 
 
-def test_the_picture_is_a_png_of_some_size(winner: Path, tmp_path: Path) -> None:
+def test_picture_of_a_family_has_a_named_point_for_each_member_and_a_ring_for_the_base(
+    winner: Path, tmp_path: Path
+) -> None:
     request = Request(source=str(winner), phis=(1, 2, 3))
-    _, files = scale_into(tmp_path / "family", request, force=False, console=QUIET)
+    with saved_figures() as figures:
+        family, files = scale_into(tmp_path / "family", request, force=False, console=QUIET)
     with Image.open(files[-1]) as picture:
         assert picture.format == "PNG"
         assert min(picture.size) > 400
-        colours = picture.convert("RGB").getcolors(maxcolors=1 << 20)
-    assert colours is not None
-    assert len(colours) > 50
+    (axes,) = figures[0].axes
+    members, (base,) = points(axes)
+    assert members.tolist() == [[member.params, member.macs] for member in family.members]
+    assert base.tolist() == [family.base.params, family.base.macs]
+    names = [text.get_text() for text in axes.texts]
+    assert names == ["winner", *(f"{m.name}, {m.inference_resolution} px" for m in family.members)]
+    (line,) = axes.lines
+    assert len(line.get_xydata()) == 4
+
+
+def test_picture_of_a_family_has_a_dashed_line_for_each_budget(winner: Path, tmp_path: Path) -> None:
+    base = base_of(str(winner))
+    budgets = budgets_of({"params": [2.0 * base.params, 3.0 * base.params]}, epochs=None, images=None)
+    with saved_figures() as figures:
+        scale_into(
+            tmp_path / "family", Request(source=str(winner), budgets=budgets), force=False, console=QUIET
+        )
+    (axes,) = figures[0].axes
+    dashed = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"]
+    assert dashed == [2 * base.params, 3 * base.params]
 
 
 def test_screen_of_a_family_fits_80_columns(winner: Path) -> None:

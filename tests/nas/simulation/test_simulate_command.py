@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import MakeConfig, Nas
 from formula import formula_worker
+from saved_figures import labelled_lines, saved_figures
 
 from analysis.choice_model import kendall_tau
 from nas.search.search import search
@@ -144,8 +145,15 @@ def test_incomplete_table_is_a_space_of_its_rows(tmp_path: Path) -> None:
 def test_simulate_command_compares_strategies_and_draws_their_curves(
     nas: Nas, table: Path, tmp_path: Path
 ) -> None:
-    code, out, err = nas("simulate", table, "--seeds", 5, "--workers", 3)
+    with saved_figures() as figures:
+        code, out, err = nas("simulate", table, "--seeds", 5, "--workers", 3)
     assert code == 0, err
+    (axes,) = figures[0].axes
+    for name, curve in labelled_lines(axes).items():
+        assert name in out
+        assert curve[:, 0].tolist() == list(range(1, len(curve) + 1))
+        assert (np.diff(curve[:, 1]) <= 1e-12).all()  # regret never grows
+    assert len(axes.lines) == len(axes.collections) >= 2  # each with its interval
     assert "random_search" in out
     assert "evolution" in out
     assert "regret" in out
