@@ -59,10 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Packed images of tests go to one temporary folder of the session, never to the user's cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -96,24 +98,25 @@ def few_rounds(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+def tiny_search(**changes: Any) -> SearchConfig:
+    """A valid search over the tiny space, with keys replaced as given."""
+    mapping: dict[str, Any] = {
+        "space": "tiny",
+        "data": {"source": "digits"},
+        "recipe": {"epochs": 2, "batch_size": 64, "resolution": 16, "flip": False},
+        "strategy": {"name": "evolution", "population": 4, "tournament": 2},
+        "reward": {"step_time_ratio": -0.07, "params": -0.05},
+        "baseline": 3,
+        "budget": {"trials": 12},
+        "seed": 0,
+    }
+    return from_mapping(SearchConfig, {**mapping, **changes}, name="search.yaml")
+
+
 @pytest.fixture
 def make_config() -> MakeConfig:
-    """A valid search over the tiny space, with keys replaced as given."""
-
-    def make(**changes: Any) -> SearchConfig:
-        mapping: dict[str, Any] = {
-            "space": "tiny",
-            "data": {"source": "digits"},
-            "recipe": {"epochs": 2, "batch_size": 64, "resolution": 16, "flip": False},
-            "strategy": {"name": "evolution", "population": 4, "tournament": 2},
-            "reward": {"step_time_ratio": -0.07, "params": -0.05},
-            "baseline": 3,
-            "budget": {"trials": 12},
-            "seed": 0,
-        }
-        return from_mapping(SearchConfig, {**mapping, **changes}, name="search.yaml")
-
-    return make
+    """Makes a valid search over the tiny space, with keys replaced as given."""
+    return tiny_search
 
 
 @pytest.fixture

@@ -25,7 +25,9 @@ def test_winner_of_a_search_is_exported_scaled_trained_evaluated_and_used(
     digits_search_file: Path, tmp_path: Path
 ) -> None:
     run, family, training = tmp_path / "run", tmp_path / "family", tmp_path / "training"
-    found = nas("search", digits_search_file, "--run", run, "--in-process", "--json")
+    found = nas(
+        "search", digits_search_file, "--run", run, "--set", "budget.trials=4", "--in-process", "--json"
+    )
     assert found["accuracy"] > 0.1
 
     nas("export", run, "-o", tmp_path / "winner.yaml")

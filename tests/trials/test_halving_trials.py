@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeConfig, Nas
+from conftest import MakeConfig, Nas, tiny_search
 from rich.console import Console
 from test_simulate_command import with_real_params
 from test_successive_halving import halving_config, learning_worker, plain
@@ -19,7 +19,7 @@ from nas.results.summary import search_summary
 from nas.screens.summary import summary_screen
 from nas.search.config import SearchConfig
 from nas.search.kept_checkpoints import FOLDER, KeptCheckpoints
-from nas.search.search import search
+from nas.search.search import SearchResult, search
 from nas.simulation.outcome_model import modelled_run
 from search_spaces.settings.yaml_files import ConfigError
 from trials.checkpoint import TrialCheckpoint
@@ -43,10 +43,15 @@ def real_config(make_config: MakeConfig, **changes: Any) -> SearchConfig:
     return make_config(**{**mapping, **changes})
 
 
-def test_real_trials_go_on_from_kept_states_which_go_when_the_search_ends(
-    make_config: MakeConfig, tmp_path: Path
-) -> None:
-    result = search(real_config(make_config), tmp_path / "run", execute=in_process(device="cpu"))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """A search of real trials whose rewards no timing changes."""
+    config = real_config(tiny_search, reward={"params": -0.05})
+    return search(config, tmp_path_factory.mktemp("whole") / "run", execute=in_process(device="cpu"))
+
+
+def test_real_trials_go_on_from_kept_states_which_go_when_the_search_ends(whole: SearchResult) -> None:
+    result = whole
     promoted = [row for row in result.rows if row["continues"] is not None]
     rows = {row["trial_id"]: row for row in result.rows}
     assert promoted
@@ -54,14 +59,13 @@ def test_real_trials_go_on_from_kept_states_which_go_when_the_search_ends(
         before = rows[row["continues"]]
         assert row["minival_accuracy"][: before["epochs"]] == before["minival_accuracy"]
         assert row["train_seconds"] > 0
-    assert not (tmp_path / "run" / FOLDER).exists()
+    assert not (result.folder / FOLDER).exists()
 
 
 def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_missing(
-    make_config: MakeConfig, tmp_path: Path
+    whole: SearchResult, tmp_path: Path
 ) -> None:
-    config = real_config(make_config, reward={"params": -0.05})  # which no timing changes
-    whole = search(config, tmp_path / "whole", execute=in_process(device="cpu"))
+    config = real_config(tiny_search, reward={"params": -0.05})
 
     def stop_after_five(news: object) -> None:
         if isinstance(news, RowWritten) and news.row["trial_id"] == 4:

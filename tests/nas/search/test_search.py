@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeConfig
+from conftest import MakeConfig, tiny_search
 from formula import formula_result, formula_worker
 
 from nas.search.attempts import MAX_ATTEMPTS
@@ -40,25 +40,25 @@ def run(config: Any, folder: Path, start: Any = formula_worker) -> SearchResult:
     return search(config, folder, execute=in_process(device="cpu"), start=start)
 
 
-def test_search_spends_its_budget_of_trials_and_begins_with_the_baseline(
-    make_config: MakeConfig, tmp_path: Path
-) -> None:
-    result = run(make_config(), tmp_path / "run")
-    counted = [row for row in result.rows if row["status"] == "completed"]
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """The plain search, which nothing disturbs."""
+    return run(tiny_search(), tmp_path_factory.mktemp("plain") / "run")
+
+
+def test_search_spends_its_budget_of_trials_and_begins_with_the_baseline(plain: SearchResult) -> None:
+    counted = [row for row in plain.rows if row["status"] == "completed"]
     assert len(counted) == 12
     purposes = [row["purpose"] for row in sorted(counted, key=lambda row: row["trial_id"])]
     assert purposes == ["baseline"] * 3 + ["search"] * 9
 
 
-def test_rewards_follow_the_formula_and_the_best_is_the_highest(
-    make_config: MakeConfig, tmp_path: Path
-) -> None:
-    result = run(make_config(), tmp_path / "run")
-    for row in result.rows:
+def test_rewards_follow_the_formula_and_the_best_is_the_highest(plain: SearchResult) -> None:
+    for row in plain.rows:
         expected = row["accuracy"] * 1.5**-0.07 * (row["params"] / row["reference_params"]) ** -0.05
         assert row["reward"] == pytest.approx(expected)
-    assert result.best is not None
-    assert result.best["reward"] == max(row["reward"] for row in result.rows)
+    assert plain.best is not None
+    assert plain.best["reward"] == max(row["reward"] for row in plain.rows)
 
 
 def test_no_architecture_is_trained_twice(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ class Stop(Exception):
 
 @pytest.mark.parametrize("trials_before", range(1, 12, 2))
 def test_resumed_search_equals_uninterrupted_search(
-    make_config: MakeConfig, tmp_path: Path, trials_before: int
+    make_config: MakeConfig, plain: SearchResult, tmp_path: Path, trials_before: int
 ) -> None:
     def dying(slot: Slot) -> RunTrial:
         inner = formula_worker(slot)
@@ -105,7 +105,7 @@ def test_resumed_search_equals_uninterrupted_search(
     with pytest.raises(Stop):
         run(make_config(), tmp_path / "broken", dying)
     resumed = run(make_config(), tmp_path / "broken")
-    assert identity(resumed) == identity(run(make_config(), tmp_path / "whole"))
+    assert identity(resumed) == identity(plain)
     by_id = {row["trial_id"]: row for row in resumed.rows}
     assert by_id[trials_before]["attempts"] == 2
     assert by_id[0]["attempts"] == 1
@@ -158,12 +158,13 @@ def test_infeasible_trials_count_and_have_reward_zero(make_config: MakeConfig, t
     assert len(result.rows) == 12
 
 
-def test_a_lost_worker_costs_an_attempt_but_no_trial(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_a_lost_worker_costs_an_attempt_but_no_trial(
+    make_config: MakeConfig, plain: SearchResult, tmp_path: Path
+) -> None:
     start = lambda slot: failing(slot, ids={2}, kind="worker_lost", attempts=1)  # noqa: E731
     result = run(make_config(), tmp_path / "run", start)
     row = next(row for row in result.rows if row["trial_id"] == 2)
     assert (row["status"], row["attempts"]) == ("completed", 2)
-    plain = run(make_config(), tmp_path / "plain")
     assert identity(result) == identity(plain)
 
 
@@ -227,7 +228,9 @@ def test_search_whose_workers_do_not_start_leaves_no_run_behind(
     assert not (tmp_path / "run").exists()
 
 
-def test_results_of_an_earlier_attempt_are_ignored(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_results_of_an_earlier_attempt_are_ignored(
+    make_config: MakeConfig, plain: SearchResult, tmp_path: Path
+) -> None:
     """A worker believed lost may still report; only the current attempt's result counts."""
 
     def late(slot: Slot) -> RunTrial:
@@ -244,4 +247,4 @@ def test_results_of_an_earlier_attempt_are_ignored(make_config: MakeConfig, tmp_
         return run_trial
 
     result = run(make_config(), tmp_path / "run", late)
-    assert identity(result) == identity(run(make_config(), tmp_path / "plain"))
+    assert identity(result) == identity(plain)

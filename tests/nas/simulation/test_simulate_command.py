@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import MakeConfig, Nas
+from conftest import MakeConfig, Nas, tiny_search
 from formula import formula_worker
 from saved_figures import labelled_lines, saved_figures
 
@@ -146,7 +146,7 @@ def test_simulate_command_compares_strategies_and_draws_their_curves(
     nas: Nas, table: Path, tmp_path: Path
 ) -> None:
     with saved_figures() as figures:
-        code, out, err = nas("simulate", table, "--seeds", 5, "--workers", 3)
+        code, out, err = nas("simulate", table, "--seeds", 3, "--workers", 3)
     assert code == 0, err
     (axes,) = figures[0].axes
     for name, curve in labelled_lines(axes).items():
@@ -199,7 +199,7 @@ def test_simulation_of_one_seed_has_no_interval(nas: Nas, table: Path) -> None:
 
 
 def test_simulating_as_many_trials_as_rows_leaves_no_regret(nas: Nas, table: Path) -> None:
-    _, out, _ = nas("simulate", table, "--trials", 27, "--seeds", 3, "--json")
+    _, out, _ = nas("simulate", table, "--trials", 27, "--seeds", 2, "--json")
     for of in json.loads(out)["strategies"].values():
         assert of["at"]["27"]["regret"] == pytest.approx(0)
 
@@ -292,7 +292,7 @@ def with_real_params(start: Callable[[Slot], RunTrial]) -> Callable[[Slot], RunT
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search of 40 trials that compute a formula."""
-    config = make_config_outside_a_test()(budget={"trials": 40}, strategy={"name": "random_search"})
+    config = tiny_search(budget={"trials": 40}, strategy={"name": "random_search"})
     folder = tmp_path_factory.mktemp("simulate") / "run"
     search(
         config, folder, execute=simulated(workers=2), start=with_real_params(formula_worker), num_classes=10
@@ -300,19 +300,15 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_config_outside_a_test() -> MakeConfig:
-    import conftest
-
-    return conftest.make_config.__wrapped__()  # type: ignore[attr-defined]
-
-
 def test_a_run_is_simulated_from_a_model_whose_tau_is_shown(nas: Nas, finished_run: Path) -> None:
-    code, out, err = nas("simulate", finished_run, "--seeds", 3, "--trials", 30)
+    words = ("--seeds", 2, "--trials", 20)
+    code, out, err = nas("simulate", finished_run, *words)
     assert code == 0, err
     assert "leave-one-out Kendall tau" in out
     assert "the best that any search found" in out
     assert all(len(line.rstrip()) <= 80 for line in out.splitlines())
-    figures = json.loads(nas("simulate", finished_run, "--seeds", 3, "--trials", 30, "--json")[1])
+    words = (*words, "--strategies", "random_search,evolution", "--json")
+    figures = json.loads(nas("simulate", finished_run, *words)[1])
     assert figures["kind"] == "run"
     assert figures["baseline"] == 3
     assert figures["model"]["rows"] == 40

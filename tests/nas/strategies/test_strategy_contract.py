@@ -24,7 +24,7 @@ SMALL_SETTINGS: dict[str, dict[str, object]] = {
 
 # Optuna keeps every trial as objects of its own, and reads them all for each ask; the predictor solves a
 # system of equations for each, which takes most of the time here.
-FEWER_TRIALS = {"tpe": 200, "nsga2": 200, "predictor": 1_000}
+FEWER_TRIALS = {"tpe": 100, "nsga2": 100, "predictor": 500}
 BYTES_PER_TRIAL = {"tpe": 20_000, "nsga2": 20_000}
 FIXED_BYTES = {"predictor": 1_000_000}  # effects of 120 options and of all pairs of them, some times over
 
@@ -264,7 +264,7 @@ def test_recommended_choices_were_completed_and_are_the_first_leader(name: str) 
 
 @every_strategy
 def test_strategies_need_bounded_memory_for_thousands_of_trials(name: str) -> None:
-    trials = FEWER_TRIALS.get(name, 4_000)
+    trials = FEWER_TRIALS.get(name, 2_000)
     space = ChoiceSpace((4,) * 30)
     settings = MANY_TRIALS_SETTINGS.get(name, {})
     strategy = build_strategy(name, space, seed=0, epochs=10, settings=settings)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,14 +42,6 @@ pytestmark = [
 # Mixing in pairs and batch norm over both devices: what depends on a device's place but for drops.
 SHARED = replace(RECIPE, cutmix=Ramp(0, 0.5), sync_batch_norm=True, dropout=Ramp(0, 0), stochastic_depth=0.0)
 DROPPING = replace(CONFIG, recipe=replace(SHARED, dropout=RECIPE.dropout, stochastic_depth=0.1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(one_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Also of what is made once for all tests here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-        yield
 
 
 @pytest.fixture(scope="module")

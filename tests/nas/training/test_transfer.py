@@ -65,7 +65,6 @@ def pre_trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResul
     config = replace(CONFIG, data=DataConfig(source=str(source), minival=0.2), recipe=PLAIN)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nas.training.estimate.SECONDS", 0.02)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
         return train_fully(config, folder / "run"), source
 
 

@@ -53,6 +53,8 @@ architectures = st.builds(
 
 def same_network(one: Architecture, other: Architecture) -> bool:
     """Equal blocks and padding, and as many parameters."""
+    if one.without_provenance() == other.without_provenance():
+        return True
     params = [count(a, num_classes=10, resolution=a.total_stride).params for a in (one, other)]
     return one.architecture_id == other.architecture_id and params[0] == params[1]
 

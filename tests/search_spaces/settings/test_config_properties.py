@@ -72,30 +72,39 @@ def places(value: Any, path: Path_ = ()) -> Iterator[Path_]:
 
 
 def replaced(whole: Any, path: Path_, value: Any) -> Any:
+    """The whole with another value there; what lies beside the path is shared."""
     if not path:
         return value
-    result = copy.deepcopy(whole)
-    inner = result
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = value
+    first, *rest = path
+    result = copy.copy(whole)
+    result[first] = replaced(whole[first], tuple(rest), value) if rest else value
     return result
 
 
-def refusal(make: Callable[[], Any]) -> str | None:
-    """What is said of it, if it is refused. Any other exception fails the test."""
+def without(whole: Any, path: Path_) -> Any:
+    """The whole without the key there."""
+    outside = at(whole, path[:-1])
+    return replaced(whole, path[:-1], {key: item for key, item in outside.items() if key != path[-1]})
+
+
+def at(whole: Any, path: Path_) -> Any:
+    for step in path:
+        whole = whole[step]
+    return whole
+
+
+def made_or_refused(make: Callable[[], Any]) -> tuple[Any, str | None]:
+    """What is made, or what is said if it is refused. Any other exception fails the test."""
     try:
-        make()
+        return make(), None
     except ConfigError as error:
-        return str(error)
-    return None
+        return None, str(error)
 
 
 def check(cls: type, mapping: Any) -> None:
     """An object that survives being written and read, or messages that name the file."""
-    message = refusal(lambda: from_mapping(cls, mapping, name="mine.yaml"))
+    made, message = made_or_refused(lambda: from_mapping(cls, mapping, name="mine.yaml"))
     if message is None:
-        made = from_mapping(cls, mapping, name="mine.yaml")
         assert from_mapping(cls, parse_yaml(yaml_text(made), name="again"), name="again") == made
     else:
         assert all(line.startswith("mine.yaml: ") for line in message.splitlines()), message
@@ -116,12 +125,7 @@ def test_any_value_in_any_place_of_a_file_is_taken_or_refused_by_place(
 def test_every_key_that_is_left_out_has_a_default_or_is_missed_by_name(cls: type) -> None:
     for path in places(WHOLE[cls]):
         if path and isinstance(path[-1], str):
-            mapping = copy.deepcopy(WHOLE[cls])
-            inner = mapping
-            for step in path[:-1]:
-                inner = inner[step]
-            del inner[path[-1]]
-            check(cls, mapping)
+            check(cls, without(WHOLE[cls], path))
 
 
 @pytest.mark.parametrize("cls", WHOLE, ids=lambda cls: cls.__name__)
@@ -130,11 +134,8 @@ def test_every_misspelt_key_is_refused_with_its_correction(cls: type) -> None:
     for path in places(WHOLE[cls]):
         if not path or not isinstance(path[-1], str) or len(path[-1]) < 4 or set(free) & set(path[:-1]):
             continue
-        mapping = copy.deepcopy(WHOLE[cls])
-        inner = mapping
-        for step in path[:-1]:
-            inner = inner[step]
-        inner[path[-1] + "x"] = inner.pop(path[-1])
+        place = (*path[:-1], path[-1] + "x")
+        mapping = replaced(without(WHOLE[cls], path), place, at(WHOLE[cls], path))
         with pytest.raises(ConfigError, match=rf"'{path[-1]}x' is not a key here.*did you mean '"):
             from_mapping(cls, mapping, name="mine.yaml")
 
@@ -144,9 +145,9 @@ def test_every_misspelt_key_is_refused_with_its_correction(cls: type) -> None:
     text=st.one_of(st.text(max_size=60), st.sampled_from(["space: tiny\n", "a: &x [*x]\n", "? [a]\n: b\n"]))
 )
 def test_any_text_is_a_yaml_mapping_or_refused_with_the_files_name(text: str) -> None:
-    message = refusal(lambda: parse_yaml(text, name="mine.yaml"))
+    made, message = made_or_refused(lambda: parse_yaml(text, name="mine.yaml"))
     if message is None:
-        assert isinstance(parse_yaml(text, name="mine.yaml"), dict)
+        assert isinstance(made, dict)
     else:
         assert message.startswith("mine.yaml: ")
 
@@ -166,5 +167,5 @@ def test_any_override_is_taken_or_refused_by_place(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from([place for place in places(WHOLE[SearchConfig]) if place]))
     value = data.draw(VALUES)
     text = ".".join(map(str, path)) + "=" + yaml.safe_dump(value, default_flow_style=True).strip()
-    message = refusal(lambda: read_search_config("quick", overrides=[text]))
+    _, message = made_or_refused(lambda: read_search_config("quick", overrides=[text]))
     assert message is None or message.startswith(("quick.yaml: ", "--set ")), message

@@ -196,8 +196,12 @@ FEW = {  # 8 architectures of 3 decisions: repeats, twins, and a space that runs
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "successive_halving"])
+SIMULATED = [name for name in STRATEGIES if name != "successive_halving"]
+
+
+@pytest.mark.parametrize(
+    ("name", "workers"), [*((name, 4) for name in SIMULATED), ("random_search", 1), ("evolution", 1)]
+)
 @pytest.mark.parametrize("space", ["tiny", FEW], ids=["tiny", "few"])
 def test_simulated_search_in_memory_asks_as_one_with_a_log(
     name: str, workers: int, space: Any, make_config: MakeConfig, tmp_path: Path

@@ -28,7 +28,9 @@ from trials.log.durable_files import DurableFiles
 from trials.log.store import RunStore
 
 SEED = 20260203  # of the sample that the ordinary tests take
-SAMPLE = 4  # crashes for each strategy
+# Crashes for a strategy: all write the same files, and differ in what they make of those when they go on.
+SAMPLE = {"evolution": 4}
+OTHERS = 2
 TIMES = {"asked_at", "started_at", "finished_at", "attempts"}
 EVOLUTION = {"population": 4, "tournament": 2}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -144,8 +146,8 @@ def survive(parent: Path, crash: Left, strategy: str, expected: Record) -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_crash_at_a_sample_of_disk_steps_loses_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
     undisturbed = whole(strategy)
-    crashes = [crash for crash, _ in distinct(undisturbed.crashes)]
-    for i, crash in enumerate(random.Random(SEED).sample(crashes, SAMPLE)):
+    count = SAMPLE.get(strategy, OTHERS)
+    for i, crash in enumerate(random.Random(SEED).sample(undisturbed.crashes, count)):
         survive(tmp_path / str(i), crash, strategy, undisturbed.record)
 
 
@@ -197,7 +199,7 @@ def check_failing_disk(whole: Whole, strategy: str, parent: Path, steps: list[in
 def test_a_failing_disk_stops_the_search_and_loses_nothing(whole: Any, tmp_path: Path, error: int) -> None:
     undisturbed = whole("evolution")
     names = STEPS_THAT_NEED_SPACE if error == errno.ENOSPC else ()
-    check_failing_disk(undisturbed, "evolution", tmp_path, sampled(undisturbed.operations, 3, *names), error)
+    check_failing_disk(undisturbed, "evolution", tmp_path, sampled(undisturbed.operations, 2, *names), error)
 
 
 @pytest.mark.nightly
@@ -228,7 +230,7 @@ def check_double_crash(whole: Whole, strategy: str, parent: Path, rng: random.Ra
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_second_crash_during_recovery_loses_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
     rng = random.Random(SEED)
-    for i in range(2):
+    for i in range(SAMPLE.get(strategy, OTHERS) // 2):
         check_double_crash(whole(strategy), strategy, tmp_path / str(i), rng)
 
 
@@ -245,6 +247,6 @@ def test_many_second_crashes_during_recovery_lose_nothing(strategy: str, whole: 
 def test_simulated_crashes_leave_the_disk_as_a_driver_that_dies_there(whole: Any, tmp_path: Path) -> None:
     """What is made from images and what a driver that dies there leaves is the same."""
     undisturbed = whole("evolution")
-    for i, at in enumerate(sampled(undisturbed.operations, 5)):
+    for i, at in enumerate(sampled(undisturbed.operations, 3)):
         assert disturbed(tmp_path / str(i), "evolution", Fault(at, "before"))
         check(tmp_path / str(i) / "run", "evolution", undisturbed.record, undisturbed.operations[at])

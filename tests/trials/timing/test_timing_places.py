@@ -165,6 +165,7 @@ class _OfModel:
         yield from self._run(trial)
 
 
+@pytest.mark.usefixtures("one_ray")
 def test_workers_of_two_models_share_a_search(tmp_path: Path) -> None:
     portable(formula_worker)
     asked = trials(8)
@@ -177,6 +178,7 @@ def test_workers_of_two_models_share_a_search(tmp_path: Path) -> None:
     assert 0 < len(elsewhere) < 8
 
 
+@pytest.mark.usefixtures("one_ray")
 def test_workers_of_two_models_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
     portable(formula_worker)
     start = partial(portable(_OfModel), tmp_path / "whole")

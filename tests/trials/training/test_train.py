@@ -68,6 +68,15 @@ def make_trial(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed
     )
 
 
+Run = tuple[list[EpochResult], TrialResult]
+
+
+@pytest.fixture(scope="module")
+def plain(as_a_worker: None) -> Run:
+    """The plain trial, run once."""
+    return run(make_trial())
+
+
 def test_first_loss_is_the_logarithm_of_the_number_of_classes() -> None:
     images = digits()
     step = new_step(replace(RECIPE, label_smoothing=0.0))
@@ -90,8 +99,8 @@ def test_network_memorises_64_images() -> None:
     assert loss < 0.05
 
 
-def test_a_seed_gives_the_same_curve_twice_and_another_seed_another() -> None:
-    first, second = run(make_trial())[0], run(make_trial())[0]
+def test_a_seed_gives_the_same_curve_twice_and_another_seed_another(plain: Run) -> None:
+    first, second = plain[0], run(make_trial())[0]
     other = run(make_trial(seed=4))[0]
     curve = [(e.train_loss, e.minival_loss, e.minival_accuracy) for e in first]
     assert curve == [(e.train_loss, e.minival_loss, e.minival_accuracy) for e in second]
@@ -106,8 +115,8 @@ def test_the_same_trial_gives_the_same_curve_first_or_later_in_a_worker() -> Non
     assert curves[0] == curves[2] != curves[1]
 
 
-def test_a_trial_trains_the_same_whether_it_was_timed_or_not() -> None:
-    timed, result = run(make_trial())
+def test_a_trial_trains_the_same_whether_it_was_timed_or_not(plain: Run) -> None:
+    timed, result = plain
     assert result.measurement is not None
     untimed, _ = run(replace(make_trial(), step_time=result.measurement.step_time))
     assert [e.train_loss for e in timed] == [e.train_loss for e in untimed]
@@ -268,9 +277,9 @@ def test_a_network_too_deep_for_the_images_is_infeasible() -> None:
     assert (result.status, result.failure_kind) == ("infeasible", "invalid_network")
 
 
-def test_accuracy_of_a_trial_is_that_of_averaged_weights() -> None:
+def test_accuracy_of_a_trial_is_that_of_averaged_weights(plain: Run) -> None:
     raw_recipe = replace(RECIPE, averaging_decay=0.0)
-    _, averaged = run(make_trial())
+    _, averaged = plain
     _, raw = run(make_trial(raw_recipe))
     assert averaged.measurement is not None
     assert raw.measurement is not None
