@@ -1,21 +1,25 @@
 """Pictures of a full training and of its evaluation hold their numbers."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from saved_figures import labelled_lines, saved_figures
 
+from nas.events import EpochMetrics
 from nas.screens.evaluation import draw_confusion
 from nas.training.evaluation import Evaluation
 from nas.training.picture import draw_training
+
+UNUSED = {field.name: 0.0 for field in fields(EpochMetrics)}  # in the picture, where a row names no other
 
 
 def epoch_row(epoch: int) -> dict[str, Any]:
     """An epoch of two training stages of two epochs each; the third is the best."""
     stage = (epoch - 1) // 2
     return {
-        "epoch": epoch, "stage": stage, "resolution": (128, 160)[stage], "best": epoch == 3,
+        "epoch": epoch, "stage": stage, "train_resolution": (128, 160)[stage], "best": epoch == 3,
         "train_accuracy": 0.1 * epoch, "minival_accuracy": 0.11 * epoch, "minival_accuracy_raw": 0.09 * epoch,
         "train_loss": 2 / epoch, "minival_loss": 2.1 / epoch, "images_per_second": 1000.0 + epoch,
         "dropout": (0.1, 0.2)[stage], "randaugment": (5.0, 10.0)[stage], "mixup": 0.0, "cutmix": 0.0,
@@ -25,7 +29,11 @@ def epoch_row(epoch: int) -> dict[str, Any]:
 def test_picture_of_a_training_has_the_curves_of_its_metrics_and_its_stages(tmp_path: Path) -> None:
     metrics = [epoch_row(epoch) for epoch in (1, 2, 3, 4)]
     with saved_figures() as figures:
-        draw_training(metrics, tmp_path / "training.png", title="a training")
+        draw_training(
+            [EpochMetrics(**{**UNUSED, **row}) for row in metrics],
+            tmp_path / "training.png",
+            title="a training",
+        )
     assert (tmp_path / "training.png").stat().st_size > 10_000
     accuracy, loss, sizes, speed, strengths = figures[0].axes
     for axes, label, column in (
@@ -34,7 +42,7 @@ def test_picture_of_a_training_has_the_curves_of_its_metrics_and_its_stages(tmp_
         (accuracy, "minival", "minival_accuracy"),
         (loss, "train", "train_loss"),
         (loss, "minival", "minival_loss"),
-        (sizes, "resolution, px", "resolution"),
+        (sizes, "resolution, px", "train_resolution"),
     ):
         expected = [[row["epoch"], row[column]] for row in metrics]
         assert labelled_lines(axes)[label].tolist() == expected, (label, column)
