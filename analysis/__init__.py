@@ -1,1 +1,1 @@
-"""What the rows of a run say; imports neither torch nor ray, so a notebook opens at once."""
+"""Analysis of a run's rows; imports neither torch nor ray, so a notebook opens at once."""

@@ -1,4 +1,4 @@
-"""What a search learned of each choice: how often the best trials made it, and what it adds to the reward."""
+"""Effects of each choice in a search: its share among the best trials, and its addition to the reward."""
 
 from dataclasses import dataclass
 
@@ -84,7 +84,7 @@ def choice_frequencies(found: Decisions) -> pd.DataFrame:
 
 
 def marginal_effects(found: Decisions) -> pd.DataFrame:
-    """What each option adds to the reward, compared with the mean over the options of its decision.
+    """Addition of each option to the reward, compared with the mean over the options of its decision.
 
     Other choices are held fixed by least squares over all decisions at once, where there are trials enough
     (`adjusted`); else the mean with the option is compared with the mean without it.
@@ -115,7 +115,7 @@ def _options(found: Decisions) -> Options:
 
 
 def _fitted(found: Decisions, options: Options) -> list[Estimate] | None:
-    """By least squares on one-hot choices; each decision's effects, weighted by count, are 0 in sum."""
+    """Least squares on one-hot choices; each decision's effects, weighted by count, are 0 in sum."""
     chosen = np.stack([mask for _, _, mask in options], axis=1).astype(float)
     freedom = len(found.reward) - int(np.linalg.matrix_rank(chosen - chosen.mean(axis=0))) - 1
     if freedom < ROWS_PER_COEFFICIENT * chosen.shape[1]:

@@ -38,7 +38,7 @@ def mean(values: np.ndarray) -> Estimate:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """Of two means, with Welch's interval."""
+    """Difference of two means, with Welch's interval."""
     if min(len(first), len(second)) < 2:
         value = float(first.mean() - second.mean()) if len(first) and len(second) else np.nan
         return Estimate(value, np.nan, np.nan)

@@ -55,7 +55,7 @@ def hypervolume(points: np.ndarray, worst: Sequence[float]) -> float:
 
 
 def _volume(points: np.ndarray) -> float:
-    """Of a front above 0, slice by slice along its last objective."""
+    """Volume of a front above 0, slice by slice along its last objective."""
     if points.shape[1] == 1:
         return float(points.max())
     assert points.shape[1] <= 3, "slices of slices are slow beyond three objectives"

@@ -21,7 +21,7 @@ def device_seconds(trials: pd.DataFrame) -> np.ndarray:
 
 
 def progress(trials: pd.DataFrame) -> pd.DataFrame:
-    """What the budget counts, in the order in which it was recorded.
+    """Trials that the budget counts, in the order in which they were recorded.
 
     Columns: trials (1, 2, ...), device_seconds (spent up to and with this trial), reward, best (the highest
     reward of a completed trial so far, of the longest where they differ in length; NaN before the first),
@@ -44,7 +44,7 @@ def progress(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def random_band(trials: pd.DataFrame) -> pd.DataFrame:
-    """What the best of n uniform trials would be: 10 %, 50 % and 90 % quantiles (columns low, median, high).
+    """Best of n uniform trials: its 10 %, 50 % and 90 % quantiles (columns low, median, high).
 
     By the run's own baseline of m trials, for n of 1 to m: the best of n draws from what they found stays
     below x with probability F(x)^n. Beyond m the baseline says nothing, so the band ends there.

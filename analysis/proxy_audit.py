@@ -1,4 +1,4 @@
-"""Whether short trials tell which architecture is better: against longer trainings of some of them."""
+"""Audit of short trials: their ranking of architectures against that of longer trainings."""
 
 from dataclasses import dataclass
 
@@ -78,6 +78,6 @@ def paired(trials: pd.DataFrame, audits: pd.DataFrame) -> pd.DataFrame:
 
 
 def top_recall(short: np.ndarray, long: np.ndarray, top: int) -> float:
-    """Of the best `top` by the second figure, the share among the best `top` by the first."""
+    """Share of the best `top` by the second figure that is among the best `top` by the first."""
     chosen, best = (set(np.argsort(-x, kind="stable")[:top].tolist()) for x in (short, long))
     return len(chosen & best) / top

@@ -21,7 +21,7 @@ class Interval(NamedTuple):
 
 
 def interval(values: np.ndarray) -> Interval:
-    """Of one value for each seed: mean and 95 % interval by Student's t."""
+    """Mean and 95 % interval, by Student's t, of one value for each seed."""
     count = len(values)
     if count < 2:
         return Interval(float(values.mean()), None)

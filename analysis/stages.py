@@ -68,7 +68,7 @@ def ends_of(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_stage_columns() -> pd.DataFrame:
-    """What each column of `read_stages` means."""
+    """Meaning of each column of `read_stages`."""
     return described(STAGE_COLUMNS)
 
 

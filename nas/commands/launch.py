@@ -81,7 +81,7 @@ def executor_of(
 
 
 def shared_gpu_words(per_device: int, *, gpus: int) -> str:
-    """What several workers on each GPU mean here: whether CUDA lets them compute at once."""
+    """Words for several workers on each GPU here: whether CUDA lets them compute at once."""
     if per_device == 1 or not gpus:
         return ""
     if mps_runs():

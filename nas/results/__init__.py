@@ -1,1 +1,1 @@
-"""What is done with a run that is there: status, verification, winner, export."""
+"""Work on a run that is there: status, verification, winner, export."""

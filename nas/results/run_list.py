@@ -27,7 +27,7 @@ class RunList:
 
 
 def holds_runs(folder: Path) -> bool:
-    """Whether a folder is no run itself, and runs lie in it."""
+    """True if a folder is no run itself, but holds runs."""
     return not RunStore.is_run(folder) and bool(_runs(folder))
 
 

@@ -165,7 +165,7 @@ def _repeats(config: SearchConfig, rows: list[TrialRow], *, is_over: bool) -> Re
 
 
 def _is_exhausted(config: SearchConfig, log: RunLog, rows: list[TrialRow]) -> bool:
-    """Whether the space ran out before the budget, as far as that can be told at once."""
+    """True if the space ran out before the budget, as far as that can be told at once."""
     if log.driver:  # it asks for repeats as soon as there is nothing new to ask for
         return bool(log.in_flight) and all(row["purpose"] == "repeat" for row in log.in_flight.values())
     if log.in_flight:

@@ -1,1 +1,1 @@
-"""What commands print: tables, bars, numbers."""
+"""Screens that commands print: tables, bars, numbers."""

@@ -1,4 +1,4 @@
-"""What nas doctor shows."""
+"""Screen of nas doctor."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a search shows while it runs: on a terminal a screen that moves, elsewhere a line per trial."""
+"""Live view of a search: on a terminal a screen that moves, elsewhere a line per trial."""
 
 import time
 from collections import Counter

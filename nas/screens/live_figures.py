@@ -1,4 +1,4 @@
-"""What the screen of a search draws: the best reward so far as a line of blocks, and how busy devices are."""
+"""Figures of a search's live view: the best reward so far as a line of blocks, and how busy devices are."""
 
 import time
 from collections.abc import Callable, Sequence

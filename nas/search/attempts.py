@@ -26,7 +26,7 @@ class Attempts:
             self._losses[trial_id] = 0
 
     def may_run_again(self, result: TrialResult) -> bool:
-        """Whether a trial that ended so is run once more."""
+        """True if a trial that ended so is to run once more."""
         if result.failure_kind == "worker_lost":
             self._losses[result.trial_id] += 1
             return self._losses[result.trial_id] < MAX_ATTEMPTS

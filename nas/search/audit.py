@@ -37,7 +37,7 @@ DERIVE_AUDIT_SEED = 2  # keeps its seeds apart from those of the search's trials
 
 @dataclass(frozen=True)
 class AuditPlan:
-    """What to train: read and checked before anything is written or started."""
+    """Plan of an audit: read and checked before anything is written or started."""
 
     run: Path
     config: SearchConfig

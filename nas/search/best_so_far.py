@@ -23,7 +23,7 @@ class BestSoFar:
         self._store = store
 
     def compare(self, row: TrialRow) -> bool:
-        """Whether this row is the best so far, which it then is."""
+        """Takes in a row; True if it is the best so far."""
         if not may_win(row) or (self.row is not None and standing(row) <= standing(self.row)):
             return False
         self.row = row

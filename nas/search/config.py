@@ -39,7 +39,7 @@ class Budget:
 
     @property
     def unit(self) -> Unit:
-        """What is counted."""
+        """Unit in which the budget is counted."""
         units: tuple[Unit, ...] = get_args(Unit)
         return next(unit for unit in units if getattr(self, unit) is not None)
 

@@ -37,6 +37,6 @@ class CrashLimit:
 
 
 def _words(error: str | None) -> str:
-    """What a traceback ends with, but for the numbers in it."""
+    """Last line of a traceback, with the numbers in it masked."""
     last = "".join((error or "").strip().splitlines()[-1:])
     return "".join("0" if character.isdigit() else character for character in last)

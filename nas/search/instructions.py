@@ -1,4 +1,4 @@
-"""What a queue of trials tells the loop that carries it out."""
+"""Instructions of a queue of trials to the loop that carries them out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Queue(Protocol):
         ...
 
     def due(self) -> Iterator[Answer]:
-        """What follows at once from trials that have ended."""
+        """Answers that follow at once from trials that have ended."""
         ...
 
     def attempt_of(self, trial_id: int) -> int | None:

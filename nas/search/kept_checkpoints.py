@@ -43,7 +43,7 @@ class KeptCheckpoints:
 
     @property
     def are_there(self) -> bool:
-        """Whether trials keep their state at all."""
+        """True if trials keep their state at all."""
         return self._folder is not None
 
     def begun(self, trial: Trial) -> None:

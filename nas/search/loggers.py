@@ -139,7 +139,7 @@ class Loggers(AbstractContextManager["Loggers"]):
 
 
 def _scalars(row: Mapping[str, object], names: Sequence[str]) -> dict[str, float]:
-    """Those columns of a trial's or an epoch's row that are finite numbers."""
+    """Columns of a trial's or an epoch's row that are finite numbers."""
     known = {name: row.get(name) for name in names}
     numbers = {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
     return {name: value for name, value in numbers.items() if math.isfinite(value)}

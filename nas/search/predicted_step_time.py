@@ -31,7 +31,7 @@ P10_P90 = 1.2816  # standard errors from the median
 
 @dataclass(frozen=True)
 class PredictionError:
-    """How far predicted step times are off those that trials measured."""
+    """Error of predicted step times against those that trials measured."""
 
     networks: int
     mean: float  # of |predicted / measured - 1|
@@ -48,7 +48,7 @@ class Prediction:
 
     @cached_property
     def fit(self) -> Fit:
-        """What each block of the table takes, fitted."""
+        """Fit of the table: seconds of each block."""
         return fit_table(self.table)
 
     def keep(self, store: RunStore) -> None:
@@ -61,7 +61,7 @@ class Prediction:
         return ratio, ratio if self.replaces_measuring else ratio - ERROR_BARS * error
 
     def step_time(self, architecture: Architecture) -> StepTime | None:
-        """What a trial takes for measured; None where it measures itself."""
+        """Step time that stands for a measured one in a trial; None where trials measure."""
         if not self.replaces_measuring:
             return None
         ratio, error = self.fit.predict(architecture)
@@ -156,7 +156,7 @@ def searched_space(config: SearchConfig, prediction: Prediction | None, *, num_c
 def _wanted_conditions(
     config: SearchConfig, table: BlockTable, *, num_classes: int, checks_device: bool
 ) -> TableConditions:
-    """Those of the search's trials; the device's own only where trials measure on it."""
+    """Conditions of the search's trials; the device's own only where trials measure on it."""
     timing, recipe = config.timing, config.recipe
     resolution = timing.resolution or recipe.training_stages()[-1].resolution
     precision: str = timing.precision or recipe.precision

@@ -1,4 +1,4 @@
-"""Whether a run is continued with the configuration that it was made with."""
+"""Comparison of a search with the configuration that its run was made with."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -50,7 +50,7 @@ class SearchLoop:
         self._stop = stop
 
     def trials(self) -> Iterator[Trial | None]:
-        """What to run, as long as the queue wants more; None while only waiting helps."""
+        """Trials to run, as long as the queue wants more; None while only waiting helps."""
         self._stop.listen()
         instructions = self.queue.instructions()
         while not self._stop.is_made:

@@ -47,7 +47,7 @@ class StopRequest:
 
     @property
     def is_made(self) -> bool:
-        """Whether to begin nothing new."""
+        """True if nothing new is to be begun."""
         return self.signal_number is not None
 
     def __enter__(self) -> Self:

@@ -45,7 +45,7 @@ class TrialBuilder:
         )
 
     def _all_on_timing_device(self) -> bool:
-        """Whether whichever worker takes a trial, it is on the model where step time counts."""
+        """True if every worker is on the model of device on which step time counts."""
         counts = self._config.timing.device or this_device()
         workers = self._record.workers
         return {worker.info.device_name for worker in workers} <= {counts, None} and (
@@ -65,7 +65,7 @@ class TrialBuilder:
 
 
 def needs_inference_time(config: SearchConfig) -> bool:
-    """Whether trials measure inference time: a term of the reward, or a limit."""
+    """True if trials measure inference time: for a term of the reward, or for a limit."""
     return INFERENCE in config.reward or any(
         name.startswith("inference") for name in config.space.limits.measured()
     )

@@ -225,7 +225,7 @@ class TrialQueue:
         return [choices for choices in leaders if choices in self._rewards][:count]
 
     def _best_architectures(self, count: int) -> list[Choices]:
-        """By what the strategy expects of them, if it expects anything; else by their rewards."""
+        """The best completed architectures, by the strategy's expectation if it has one, else by reward."""
         if recommended := self.recommended(count):
             return recommended
         longest = max((epochs for epochs, _ in self._rewards.values()), default=0)

@@ -31,7 +31,7 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
     def insist(self, folder: Path, action: Callable[[], T]) -> T:
-        """What the action gives, tried again while the disk is full.
+        """Result of the action, which is tried again while the disk is full.
 
         Raises:
             LogNotWrittenError: the disk stays full, or refuses for another reason.

@@ -61,7 +61,7 @@ class Disk(Protocol):
         ...
 
     def list(self, folder: Path) -> list[Path]:
-        """What lies in a folder."""
+        """Entries of a folder."""
         ...
 
     def read(self, path: Path) -> bytes:
@@ -91,7 +91,7 @@ class SystemDisk:
             rest = rest[os.write(handle, rest) :]
 
     def sync(self, handle: int) -> None:
-        """What was written is on the disk."""
+        """Waits until what was written is on the disk."""
         os.fsync(handle)
 
     def close(self, handle: int) -> None:
@@ -119,7 +119,7 @@ class SystemDisk:
         os.rmdir(path)
 
     def list(self, folder: Path) -> list[Path]:
-        """What lies in a folder, by name."""
+        """Entries of a folder, by name."""
         return sorted(folder.iterdir())
 
     def read(self, path: Path) -> bytes:
@@ -184,7 +184,7 @@ class DurableFiles:
         return self._disk.read(path)
 
     def list(self, folder: Path) -> list[Path]:
-        """What lies in a folder by name, temporary files included."""
+        """Names in a folder, temporary files included."""
         return self._disk.list(folder)
 
     def move(self, path: Path, target: Path) -> None:

@@ -36,7 +36,7 @@ class Fault:
 
 
 def log_faults(folder: Path, contents: LogContents, declared: Losses, viewed: set[int]) -> Iterator[Fault]:
-    """What is wrong with the log (files, I1-I5 and I7)."""
+    """Faults of the log: files, and the invariants I1-I5 and I7."""
     for damaged in contents.damaged:
         yield Fault("files", f"{_short(folder, damaged.path)}: {damaged.why}")
     for path in contents.contradicting:
@@ -132,7 +132,7 @@ def _viewed(folder: Path, files: DurableFiles, kind: Kind[R]) -> tuple[list[R], 
 
 
 def are_views_older(folder: Path, files: DurableFiles, contents: LogContents) -> bool:
-    """Whether rows of the log are not in the views yet, as after a kill."""
+    """True if rows of the log are not in the views yet, as after a kill."""
     try:
         viewed = view_rows(files.read(folder / "trials.parquet"), TRIALS)
     except (OSError, DamagedPartError):

@@ -92,7 +92,7 @@ def new_losses(contents: LogContents, declared: Losses, *, viewed: Iterable[int]
 
 
 def are_explained(losses: Losses, contents: LogContents) -> bool:
-    """Whether rows of trials alone were lost: these run again, and nothing else is missing.
+    """True if only rows of trials were lost: these run again, and nothing else is missing.
 
     A trial in flight has an ask and no row, so each one may account for one missing place after its ask.
     """

@@ -1,4 +1,4 @@
-"""What a driver does with the log that it finds: sweeps, moves damage aside, rebuilds, declares losses."""
+"""Recovery of the log that a driver finds: sweeps, moves damage aside, rebuilds, declares losses."""
 
 import time
 from dataclasses import dataclass

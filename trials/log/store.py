@@ -104,7 +104,7 @@ class RunStore:
 
     @staticmethod
     def is_run(folder: Path) -> bool:
-        """Whether a folder is a run directory."""
+        """True if a folder is a run directory."""
         return (folder / "log" / "asks").is_dir() and (folder / "search.yaml").is_file()
 
     # ------------------------------------------------------------------ opening
