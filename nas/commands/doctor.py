@@ -17,10 +17,10 @@ def doctor(
 ) -> None:
     """Look at devices, versions, room and clocks; exit code 1 if something hinders searches or timing."""
     from nas.doctor.checks import examine
-    from nas.screens.doctor import doctor_figures, doctor_screen
+    from nas.doctor.findings import examination
+    from nas.screens.doctor import doctor_screen
 
     with Console(stderr=True).status("looking"):
-        findings = list(examine(data))
-    figures = doctor_figures(findings)
-    show(as_json, lambda: figures, lambda: doctor_screen(findings))
-    raise typer.Exit(1 if figures["hinders"] else 0)
+        found = examination(list(examine(data)))
+    show(as_json, lambda: found, lambda: doctor_screen(found))
+    raise typer.Exit(1 if found.hinders else 0)

@@ -11,7 +11,7 @@ from nas.commands.options import Force
 
 
 class Project(StrEnum):
-    """Whose description is read."""
+    """Project whose description is read."""
 
     TIMM = "timm"
     AUTOML = "automl"
@@ -37,11 +37,11 @@ def import_(
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if weights is None:
-        text, proof = import_architecture(source, from_.value, output=output, force=force)
+        imported = import_architecture(source, from_.value, output=output, force=force)
         if output is None:
-            print(text, end="")
+            print(imported.text, end="")
         else:
-            console.print(f"{output}: {proof}    next:  nas describe {output}")
+            console.print(f"{output}: {imported.proof}    next:  nas describe {output}")
         return
     if output is None:
         raise typer.BadParameter("--weights needs -o FILE.safetensors")

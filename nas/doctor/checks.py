@@ -1,4 +1,4 @@
-"""What nas doctor looks at besides timing: versions, devices, room, the images, Ray."""
+"""Checks of nas doctor besides timing: versions, devices, room, the images, Ray."""
 
 import importlib.util
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from analysis.numbers import counted
 from nas.doctor import machine
 from nas.doctor.findings import Finding, Level
 from nas.doctor.timing import timing_findings
@@ -37,7 +38,7 @@ CONNECT_SECONDS = 2.0
 
 
 def examine(data: str | None, *, root: Path = machine.HERE) -> Iterator[Finding]:
-    """All findings, as they are made; takes some seconds. `data` as a search names it."""
+    """Yields all findings as they are made, in some seconds; `data` as a search names it."""
     yield version_finding()
     yield from device_findings(root=root)
     yield from timing_findings(available_cores(), on_gpus=torch.cuda.device_count() > 0, root=root)
@@ -50,14 +51,14 @@ def examine(data: str | None, *, root: Path = machine.HERE) -> Iterator[Finding]
 
 
 def version_finding() -> Finding:
-    """What is installed."""
+    """Versions of installed packages."""
     packages = describe_environment().packages
     named = [f"{name} {packages[name] or 'missing'}" for name in ("torch", "ray", "optuna", "pyarrow")]
     return Finding("versions", "fine", f"Python {platform.python_version()}, {', '.join(named)}")
 
 
 def device_findings(*, root: Path) -> Iterator[Finding]:
-    """What trials run on, and what stands between torch and a GPU."""
+    """Devices on which trials run, and what stands between torch and a GPU."""
     count = torch.cuda.device_count()
     if not count:
         yield Finding("devices", "fine", f"no GPU; CPU {cpu_name()}")
@@ -87,7 +88,7 @@ def device_findings(*, root: Path) -> Iterator[Finding]:
 
 
 def _gpu_findings(index: int) -> Iterator[Finding]:
-    """Whether somebody holds a GPU's memory already, and whether its clock is held back."""
+    """A GPU whose memory is taken by others, or whose clock is held back."""
     free, total = torch.cuda.mem_get_info(index)
     if free < 0.9 * total:
         yield Finding(
@@ -103,7 +104,7 @@ def _gpu_findings(index: int) -> Iterator[Finding]:
 
 
 def memory_finding(available: int | None, *, workers: int) -> Finding:
-    """What each worker has."""
+    """Memory that each worker has."""
     if available is None:
         return Finding("memory", "fine", "not told here")
     each = available / GIB / workers
@@ -112,7 +113,7 @@ def memory_finding(available: int | None, *, workers: int) -> Finding:
     return Finding(
         "memory",
         level,
-        f"{available / GIB:.1f} GiB are free: {each:.1f} for each of {workers} workers",
+        f"{available / GIB:.1f} GiB are free: {each:.1f} for each of {counted(workers, 'worker')}",
         f"nas search … --workers {fewer}, or smaller batches" if level != "fine" else "",
     )
 
@@ -136,7 +137,7 @@ def room_findings() -> Iterator[Finding]:
 
 
 def disk_finding(free: float, folder: str, names: list[str]) -> Finding:
-    """How much room there is, in GB."""
+    """Room on a disk, in GB."""
     level: Level = "hinders" if free < DISK_HINDERS else "note" if free < DISK_NOTE else "fine"
     advice = "make room; packed images can be deleted at any time, or moved by XDG_CACHE_HOME"
     words = f"{free:,.0f} GB free at {folder} ({', '.join(names)})"
@@ -144,7 +145,7 @@ def disk_finding(free: float, folder: str, names: list[str]) -> Finding:
 
 
 def data_finding(source: str) -> Finding:
-    """Whether images can be read: all are listed, some are decoded."""
+    """Images that are listed, and of which some are decoded."""
     try:
         found = find_images(DataConfig(source=source))
         chosen = found.chosen[np.unique(np.linspace(0, len(found.chosen) - 1, SAMPLE).astype(int))]
@@ -170,7 +171,7 @@ def _decoded(picture: object) -> None:
 
 
 def port_findings(ray_port: int = RAY_PORT) -> Iterator[Finding]:
-    """Whether processes here reach each other, and whether a Ray cluster waits to be joined."""
+    """Ports by which processes here reach each other, and that of a Ray cluster to join."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             socket.create_connection(server.getsockname(), timeout=CONNECT_SECONDS).close()
@@ -191,7 +192,7 @@ def port_findings(ray_port: int = RAY_PORT) -> Iterator[Finding]:
 
 
 def ray_finding() -> Finding:
-    """Whether a local Ray starts, on the loopback interface alone, and ends."""
+    """Start and end of a local Ray, on the loopback interface alone."""
     start = time.perf_counter()
     try:
         with connected(None, 1, 1):

@@ -1,4 +1,4 @@
-"""What Linux tells of a machine's cores, clocks and other work; nothing where it does not."""
+"""Cores, clocks and other work of a machine, as Linux tells them; nothing where it does not."""
 
 import os
 import time
@@ -22,7 +22,7 @@ class CoreTimes:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What others did while one looked, in cores."""
+    """Work of others while one looked, in cores."""
 
     busy: float
     stolen: float
@@ -51,7 +51,7 @@ def cpu_quota(root: Path = HERE) -> float | None:
 
 
 def throttled_periods(root: Path = HERE) -> int:
-    """How often the container's limit on cores has stopped it so far."""
+    """Number of times that the container's limit on cores has stopped it."""
     for folder in ("", "cpu"):
         text = text_of(root / "sys/fs/cgroup" / folder / "cpu.stat")
         for line in (text or "").splitlines():
@@ -62,26 +62,26 @@ def throttled_periods(root: Path = HERE) -> int:
 
 
 def clock_source(root: Path = HERE) -> str | None:
-    """What the kernel takes the time from."""
+    """Clock from which the kernel takes the time."""
     return text_of(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
 
 
 def governors(cores: list[int], root: Path = HERE) -> set[str]:
-    """How the cores' frequency is governed; empty where that is not told, as in most virtual machines."""
+    """Governors of the cores' frequency; empty where they are not told, as in most virtual machines."""
     folder = root / "sys/devices/system/cpu"
     found = (text_of(folder / f"cpu{core}/cpufreq/scaling_governor") for core in cores)
     return {text for text in found if text is not None}
 
 
 def too_hot(cores: list[int], root: Path = HERE) -> int:
-    """How often a core was slowed down for its temperature since the start."""
+    """Number of times that a core was slowed down for its temperature since the start."""
     folder = root / "sys/devices/system/cpu"
     counts = (text_of(folder / f"cpu{core}/thermal_throttle/core_throttle_count") for core in cores)
     return sum(int(text) for text in counts if text is not None and text.isdigit())
 
 
 def shared_cores(cores: list[int], root: Path = HERE) -> int:
-    """How many of these are a second hardware thread of a core that is counted already."""
+    """Number of these that are a second hardware thread of a core that is counted already."""
     folder = root / "sys/devices/system/cpu"
     seen: set[str] = set()
     extra = 0
@@ -94,7 +94,7 @@ def shared_cores(cores: list[int], root: Path = HERE) -> int:
 
 
 def core_times(root: Path = HERE) -> CoreTimes | None:
-    """What the cores have done so far; None where nothing tells."""
+    """Ticks of the cores and of processes so far; None where nothing tells."""
     text = text_of(root / "proc/stat")
     if not text:
         return None
@@ -117,7 +117,7 @@ def _process(folder: Path) -> tuple[int, tuple[str, int]] | None:
 
 
 def neighbours(before: CoreTimes, after: CoreTimes, *, cores: int, own: int) -> Neighbours:
-    """What others than the process `own` did between two looks, in cores of `cores`."""
+    """Work of other processes than `own` between two looks, in cores of `cores`."""
     per_core = max((after.total - before.total) / cores, 1)
     used = {
         number: (name, max(ticks - before.processes.get(number, (name, ticks))[1], 0) / per_core)
@@ -130,7 +130,7 @@ def neighbours(before: CoreTimes, after: CoreTimes, *, cores: int, own: int) -> 
 
 
 def look_at_neighbours(seconds: float, *, root: Path = HERE) -> Neighbours | None:
-    """What other processes do here for that long; None where nothing tells."""
+    """Work of other processes here for that long; None where nothing tells."""
     before = core_times(root)
     time.sleep(seconds)
     after = core_times(root)

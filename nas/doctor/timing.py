@@ -1,4 +1,4 @@
-"""Whether step times that are measured here can be trusted: cores, clocks, neighbours, a trial run."""
+"""Conditions of step times that are measured here: cores, clocks, neighbours, a trial run."""
 
 import statistics
 import time
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.numbers import counted
 from nas.doctor import machine
 from nas.doctor.findings import Finding, Level
 
@@ -25,7 +26,7 @@ SIDE = 192  # of the matrices of the same work: about a millisecond
 def timing_findings(
     cores: list[int], *, on_gpus: bool = False, root: Path = machine.HERE
 ) -> Iterator[Finding]:
-    """All that bears on step times taken on these cores; where GPUs are timed, it hinders nothing."""
+    """Findings that bear on step times taken on these cores; where GPUs are timed, they hinder nothing."""
     for finding in _on_cores(cores, root=root):
         softer = on_gpus and finding.level == "hinders"
         yield replace(finding, level="note") if softer else finding
@@ -41,7 +42,7 @@ def _on_cores(cores: list[int], *, root: Path) -> Iterator[Finding]:
 
 
 def core_findings(cores: list[int], *, root: Path) -> Iterator[Finding]:
-    """How many cores there are to run on, and what bounds them."""
+    """Number of cores to run on, and what bounds them."""
     quota = machine.cpu_quota(root)
     count = len(cores)
     if quota is not None and quota < count:
@@ -53,7 +54,7 @@ def core_findings(cores: list[int], *, root: Path) -> Iterator[Finding]:
             f"nas search … --workers {workers}, or give the container all of its cores",
         )
     else:
-        yield Finding(TOPIC, "fine", f"{count} core{'s' * (count > 1)} for this process, no quota below that")
+        yield Finding(TOPIC, "fine", f"{counted(count, 'core')} for this process, no quota below that")
     if (stops := machine.throttled_periods(root)) and quota is not None:
         yield Finding(
             TOPIC,
@@ -71,7 +72,7 @@ def core_findings(cores: list[int], *, root: Path) -> Iterator[Finding]:
 
 
 def clock_findings(cores: list[int], *, root: Path) -> Iterator[Finding]:
-    """Where the time comes from, how fine it is, and whether the cores keep their speed."""
+    """Source and resolution of the time, and whether the cores keep their speed."""
     source = machine.clock_source(root)
     if source is not None and source not in GOOD_SOURCES:
         yield Finding(
@@ -109,17 +110,18 @@ def _speed_findings(cores: list[int], *, root: Path) -> Iterator[Finding]:
 
 
 def neighbour_finding(seen: machine.Neighbours, *, cores: int) -> Finding:
-    """What others do on the same cores."""
+    """Work of others on the same cores."""
     share, stolen = seen.busy / cores, seen.stolen / cores
     if stolen > STOLEN:
         return Finding(
             TOPIC,
             "hinders" if stolen > BUSY_NOTE else "note",
-            f"other virtual machines took {seen.stolen:.2f} of {cores} cores while this one wanted them",
+            f"other virtual machines took {seen.stolen:.2f} of {counted(cores, 'core')} while this one "
+            "wanted them",
             "time on a machine of your own",
         )
     level: Level = "hinders" if share > BUSY_HINDERS else "note" if share > BUSY_NOTE else "fine"
-    words = f"other processes use {seen.busy:.2f} of {cores} cores"
+    words = f"other processes use {seen.busy:.2f} of {counted(cores, 'core')}"
     busiest = [f"{name} {used:.2f}" for name, used in seen.names if used >= BUSY_NOTE][:3]
     if busiest and level != "fine":
         words += f": {', '.join(busiest)}"
@@ -128,7 +130,7 @@ def neighbour_finding(seen: machine.Neighbours, *, cores: int) -> Finding:
 
 
 def spread_finding(seconds: list[float]) -> Finding:
-    """How much the same work's time varied."""
+    """Spread of the times of the same work."""
     cuts = statistics.quantiles(seconds, n=10)
     spread = cuts[-1] / cuts[0] - 1
     level: Level = "fine" if spread <= SPREAD_NOTE else "note" if spread <= SPREAD_HINDERS else "hinders"

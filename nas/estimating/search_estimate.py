@@ -30,7 +30,7 @@ ASSUMED = ("devices", "images", "classes")
 
 @dataclass(frozen=True, kw_only=True)
 class Assumptions:
-    """What a user assumes: numbers of devices to ask about, images and classes that are not there yet."""
+    """Assumptions of a user: numbers of devices to ask about, images and classes that are not there yet."""
 
     devices: tuple[int, ...] = ()
     images: int | None = None

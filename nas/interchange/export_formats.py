@@ -1,4 +1,4 @@
-"""What `nas export` takes and writes: a run, a training, weights or an architecture, in six formats."""
+"""Exports of a run, a training, weights or an architecture, in six formats."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ BEST = Path("weights") / "best.safetensors"
 
 @dataclass(frozen=True)
 class Source:
-    """What is exported."""
+    """A network that is exported."""
 
     name: str
     architecture: Architecture
@@ -37,7 +37,7 @@ class Source:
     weights: WeightsFile | None = None
 
     def network(self) -> Network:
-        """With its weights, or with fresh ones, the same each time."""
+        """The network with its weights, or with fresh ones, the same each time."""
         if self.weights is not None:
             return self.weights.network().eval()
         with torch.random.fork_rng():
@@ -47,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Exported:
-    """What came of it: the text where there is one, and what was proved, in words."""
+    """An export: its text where there is one, and what was proved of it, in words."""
 
     text: str | None
     proof: str
@@ -80,7 +80,7 @@ def read_source(source: str, *, trial: int | None, output: Path | None = None) -
 
 
 def _is_description(source: str) -> bool:
-    """Whether it is a YAML file, or the name of a shipped one; another file is taken for a run."""
+    """True of a YAML file, or the name of a shipped one; anything else must be a run."""
     shipped = {path.stem for kind in (Architecture, SearchSpace) for path in kind.SHIPPED.glob("*.yaml")}
     path = Path(source)
     return (path.is_file() and path.suffix in (".yaml", ".yml")) or (source in shipped and not path.exists())

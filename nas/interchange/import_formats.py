@@ -1,6 +1,6 @@
-"""What `nas import` reads: other projects' architectures into YAML, their weights into weights of ours."""
+"""Imports of other projects' architectures into YAML, and of their weights into weights of ours."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,8 +17,16 @@ from trials.training.foreign_weights import foreign_network, read_state
 from trials.training.weights_file import load_weights, save_weights
 
 
-def import_architecture(source: str, project: str, *, output: Path | None, force: bool) -> tuple[str, str]:
-    """The YAML text of another project's network, also written to `output` if given, and what was proved.
+@dataclass(frozen=True)
+class Imported:
+    """An architecture as YAML text, and what was proved of it, in words."""
+
+    text: str
+    proof: str
+
+
+def import_architecture(source: str, project: str, *, output: Path | None, force: bool) -> Imported:
+    """Another project's network as YAML, also written to `output` if given.
 
     Raises:
         ConfigError: `source` is no such network, or `output` cannot be written.
@@ -36,7 +44,7 @@ def import_architecture(source: str, project: str, *, output: Path | None, force
     if output is not None:
         write_text(output, text)
     proof = f"{params:,} parameters with {DEFAULT_CLASSES:,} classes, written back as the same network"
-    return text, f"{proof}; {check}" if check else proof
+    return Imported(text, f"{proof}; {check}" if check else proof)
 
 
 def import_weights(source: str, project: str, *, weights: Path, output: Path, force: bool) -> str:

@@ -1,4 +1,4 @@
-"""What timm and torchvision themselves build from what we write for them, where they are installed.
+"""Networks that timm and torchvision themselves build from what we write for them, where they are installed.
 
 They are no dependency of ours; where one is missing, or does not load beside this torch, that is said.
 """
@@ -23,7 +23,7 @@ CLASSES = 10
 
 
 def library_check(format_name: str, architecture: Architecture) -> str:
-    """What the library said of its network and ours, in words; empty for a project without one.
+    """Comparison of the library's network with ours, in words; empty for a project without a library.
 
     Raises:
         AssertionError: it builds another network; that is a bug of ours.

@@ -93,7 +93,7 @@ def _outputs(network: Network, images: Tensor) -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of packages that are not needed, and of itself."""
+    """Silences what the exporter says of packages that are not needed, and of itself."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

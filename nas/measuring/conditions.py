@@ -99,7 +99,7 @@ def conditions_for(
 
 @contextmanager
 def using_threads(count: int | None) -> Iterator[None]:
-    """Inside the block that many threads compute; None leaves their number as it is."""
+    """Computes with that many threads inside the block; None leaves their number as it is."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -110,14 +110,14 @@ def using_threads(count: int | None) -> Iterator[None]:
 
 @contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
-    """Inside the block a CPU computes with one thread, as in trials."""
+    """Computes with one thread of a CPU inside the block, as in trials."""
     with using_threads(1 if device.type == "cpu" else None):
         yield
 
 
 @contextmanager
 def bounded(device: torch.device) -> Iterator[None]:
-    """Inside the block a CPU refuses memory that is not there, before the kernel ends processes for it."""
+    """Refuses memory that a CPU does not have inside the block, before the kernel ends processes for it."""
     if device.type == "cpu":
         with bounded_memory():
             yield

@@ -226,7 +226,7 @@ def fitting(measure: Callable[[], StepTime | InferenceTime], device: torch.devic
 
 
 def compared(time: MeasuredTime, of_first: MeasuredTime | None) -> MeasuredTime:
-    """Without the spread where nothing can scatter, and without a ratio to what did not fit into memory."""
+    """Drops the spread where nothing can scatter, and the ratio to what did not fit into memory."""
     if of_first is not None and of_first.failure:
         return replace(time, ratio=None, ratio_spread=None)
     if of_first is None or time.rounds < 2:

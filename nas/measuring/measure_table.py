@@ -89,7 +89,7 @@ def table_request(
     batch_size: int | None,
     precision: Precision | None,
 ) -> BlockMeasurement:
-    """What is to be measured for a space or a search file; what is not given comes from it, or by default.
+    """The measurement of a space, or of a search file's; conditions not given are the file's or defaults.
 
     Raises:
         ConfigError: it is neither, or its networks do not work at the resolution.
@@ -112,7 +112,7 @@ def table_request(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a user says of the conditions."""
+    """Conditions that a user gives."""
 
     num_classes: int | None
     resolution: int | None
@@ -122,7 +122,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Known:
-    """All of it."""
+    """Conditions of the measurement, all of them."""
 
     num_classes: int
     resolution: int
@@ -173,7 +173,7 @@ def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, sour
 
 
 def _is_search(source: str) -> bool:
-    """Whether this looks like a search file, or is a shipped one's name."""
+    """True of a file that looks like a search file, or the name of a shipped one."""
     path = Path(source)
     if not path.is_file():
         spaces = {file.stem for file in SearchSpace.SHIPPED.glob("*.yaml")}

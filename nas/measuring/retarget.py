@@ -231,7 +231,7 @@ class _ReferenceTimer:
         )
 
     def has_conditions_of(self, found: TimedAgain) -> bool:
-        """Whether a step time was measured under this timer's conditions."""
+        """True if a step time was measured under this timer's conditions."""
         conditions = (found.timing_resolution, found.timing_batch_size, found.timing_precision)
         return conditions == (self.resolution, self.batch_size, self.precision)
 

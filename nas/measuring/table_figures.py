@@ -20,7 +20,7 @@ class BlockFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class OptionFigures:
-    """What a stage may be behind so many channels, with the times of its blocks."""
+    """An option of a stage behind so many channels, with the times of its blocks."""
 
     op: str
     kernel_size: int

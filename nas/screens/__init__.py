@@ -1,1 +1,1 @@
-"""Screens that commands print: tables, bars, numbers."""
+"""Screens of commands: tables, bars, numbers."""

@@ -22,7 +22,7 @@ from nas.doctor.checks import (
     port_findings,
     room_findings,
 )
-from nas.doctor.findings import Finding
+from nas.doctor.findings import Finding, examination, verdict
 from nas.doctor.timing import (
     clock_findings,
     clock_tick,
@@ -31,7 +31,7 @@ from nas.doctor.timing import (
     spread_finding,
     timing_findings,
 )
-from nas.screens.doctor import doctor_figures, doctor_screen, verdict
+from nas.screens.doctor import doctor_screen
 
 CPU = "sys/devices/system/cpu"
 
@@ -214,7 +214,7 @@ FINDINGS = [
 
 def test_doctor_screen_fits_80_columns_and_keeps_topics_together() -> None:
     console = Console(file=io.StringIO(), width=80, highlight=False)
-    console.print(doctor_screen(FINDINGS))
+    console.print(doctor_screen(examination(FINDINGS)))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines if line[:1].strip()] == ["versions", "timing", "disk", "1"]
@@ -224,7 +224,8 @@ def test_doctor_screen_fits_80_columns_and_keeps_topics_together() -> None:
 def test_verdict_on_a_machine_tells_searches_from_timings() -> None:
     assert verdict(FINDINGS[:1]) == "searches run here; timings can be trusted here"
     assert verdict([Finding("timing", "hinders", "x")]) == "searches run here; do not trust timings here"
-    assert doctor_figures(FINDINGS)["hinders"] == 1
+    found = examination(FINDINGS)
+    assert (found.hinders, found.notes) == (1, 1)
 
 
 def test_doctor_command_looks_at_every_topic_of_this_machine(nas: Nas, one_ray: None) -> None:
