@@ -20,7 +20,7 @@ from search_spaces.networks.architecture import Architecture, Stage, op_name
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
-from trials.log.store import RunStore
+from trials.log.store import refuse_other_than_run
 from trials.reward import SHIPPED
 from trials.trial import REWARDABLE
 
@@ -80,9 +80,7 @@ def run_config(run: Path) -> SearchConfig:
     Raises:
         ConfigError: the folder is no run, or its search.yaml does not read.
     """
-    if not RunStore.is_run(run):
-        found = "not a run directory" if run.exists() else "there is no such folder"
-        raise ConfigError(f"{run}: {found} (a run has search.yaml and log/ in it)")
+    refuse_other_than_run(run)
     try:
         return read_yaml(SearchConfig, run / "search.yaml")
     except ConfigError as error:

@@ -15,7 +15,7 @@ from trials.log.reading import LogContents, read_log
 from trials.log.recovery import read_declared, viewed_trials
 from trials.log.row_types import AskRow
 from trials.log.rows import architecture_json
-from trials.log.store import RunStore
+from trials.log.store import RunStore, refuse_other_than_run
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def verify_run(run: Path, *, repair: bool = False) -> Verdict:
 
 
 def _verdict(run: Path) -> Verdict:
-    if not RunStore.is_run(run):
-        found = "not a run directory" if run.exists() else "there is no such folder"
-        raise ConfigError(f"{run}: {found} (a run has search.yaml and log/ in it)")
+    refuse_other_than_run(run)
     if driver := driver_of(run):
         raise RunLockedError(f"{run}: a driver works on this run ({driver}); wait for it, or stop it")
     files = DurableFiles()

@@ -1,7 +1,7 @@
 """Asks that run or wait to be run, and the attempts at them."""
 
 from collections import deque
-from collections.abc import Iterator, KeysView
+from collections.abc import Iterator
 
 from nas.search.instructions import Run
 from trials.trial import Ask
@@ -20,11 +20,6 @@ class InFlight:
 
     def __iter__(self) -> Iterator[Ask]:
         return iter(self._asks.values())
-
-    @property
-    def trial_ids(self) -> KeysView[int]:
-        """The numbers of these trials."""
-        return self._asks.keys()
 
     def add(self, ask: Ask, *, attempt: int = 1) -> None:
         """A recorded ask that is to be run."""

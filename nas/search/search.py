@@ -1,4 +1,4 @@
-"""The search loop: ask, write down, run, write down, tell; started again on the same run it continues."""
+"""A search: set up in its run directory, or rebuilt from its log; then the loop, the winner, the views."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -15,7 +15,7 @@ from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose
 
 MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
-UNSEEN_DRAWS = 2_000  # uniform draws that must all have been seen before a space counts as exhausted
+EXHAUSTION_DRAWS = 2_000  # uniform draws; if each is of a known architecture, the space counts as exhausted
 STOP_BELOW = "stop_below"  # in an ask's aux: the best reward when it was made, which its trial has to beat
 DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
 
@@ -286,7 +286,7 @@ class TrialQueue:
         """A uniform draw among architectures that were not trained and are not in flight; None if all are."""
         rng = np.random.default_rng([self._seed, trial_id])
         running = {ask.choices for ask in self.in_flight}
-        for _ in range(UNSEEN_DRAWS):
+        for _ in range(EXHAUSTION_DRAWS):
             choices = self.space.sample(rng)
             if choices not in running and not self._is_trained(choices):
                 epochs = self._epochs if purpose == "baseline" else self._first_epochs

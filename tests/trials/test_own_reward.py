@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import MakeConfig, Nas
+from conftest import MakeConfig, Nas, tiny_search
 from formula import formula_worker
 from test_search import run as search_run
-from test_simulate_command import make_config_outside_a_test, with_real_params
+from test_simulate_command import with_real_params
 from timed_again import write_timed_again
 
 from analysis.frame import read_trials, reranked, rewards
@@ -50,7 +50,7 @@ def register(patch: pytest.MonkeyPatch) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search of 30 trials by that reward; the process forgets the term afterwards."""
     folder = tmp_path_factory.mktemp("own") / "run"
-    config = config_of(make_config_outside_a_test())
+    config = config_of(tiny_search)
     with pytest.MonkeyPatch.context() as patch:
         register(patch)
         start = with_real_params(formula_worker)

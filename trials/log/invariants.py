@@ -11,7 +11,7 @@ from trials.log.lost_trials import Losses, are_explained, new_losses, numbers
 from trials.log.parts import EPOCHS, TRIALS, DamagedPartError, Kind, rows_of, view_rows
 from trials.log.reading import LogContents
 from trials.log.row_types import AskRow, EpochRow, R, TrialRow
-from trials.log.rows import ask_of_row
+from trials.log.rows import ask_columns
 
 INVARIANTS = {
     "files": "every file verifies: page checksums, digest, and the rows of its name",
@@ -65,7 +65,7 @@ def _gaps(contents: LogContents, declared: Losses, viewed: set[int]) -> Iterator
 def _pair_faults(row: TrialRow, ask: AskRow | None) -> Iterator[Fault]:
     if ask is None:
         return
-    different = [name for name, value in ask_of_row(row).items() if not _same(value, ask.get(name))]
+    different = [name for name, value in ask_columns(row).items() if not _same(value, ask.get(name))]
     if different:
         yield Fault(
             "I4",

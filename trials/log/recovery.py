@@ -20,7 +20,7 @@ from trials.log.lost_trials import (
 from trials.log.parts import ASKS, EPOCHS, DamagedPartError, Kind, part_bytes, part_name, view_trials
 from trials.log.reading import LogContents, read_log
 from trials.log.row_types import EpochRow, TrialRow
-from trials.log.rows import ask_of_row
+from trials.log.rows import ask_columns
 
 MOST_TRIALS = 10_000_000  # of a budget
 SWEPT = ("environment", ".", "log")  # and the folders of parts
@@ -113,7 +113,7 @@ def _rebuild_asks(folder: Path, files: DurableFiles, contents: LogContents) -> N
     """A trial's row repeats its ask's columns, so a lost ask is not lost."""
     for trial_id, row in contents.trials.items():
         if trial_id not in contents.asks:
-            ask = ask_of_row(row)
+            ask = ask_columns(row)
             files.write(_part(folder, ASKS, trial_id), part_bytes([ask], ASKS.schema))
             contents.asks[trial_id] = ask
 

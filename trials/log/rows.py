@@ -49,7 +49,7 @@ def ask_row(ask: Ask, *, architecture: Architecture, strategy: str, seed: int, a
     }
 
 
-def ask_of_row(row: TrialRow) -> AskRow:
+def ask_columns(row: TrialRow) -> AskRow:
     """The row of an ask, whose columns its trial's row repeats."""
     return {
         "trial_id": row["trial_id"],

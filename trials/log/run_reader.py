@@ -24,7 +24,7 @@ from trials.log.parts import (
     view_rows,
 )
 from trials.log.row_types import AskRow, R, TrialRow
-from trials.log.store import RunStore
+from trials.log.store import refuse_other_than_run
 
 A = TypeVar("A", AskRow, TrialRow)
 LOOKS = 3  # at a folder in which the driver replaces parts by a segment meanwhile
@@ -56,9 +56,7 @@ def read_run(folder: Path) -> RunLog:
         ConfigError: the folder is no run, or may not be read.
     """
     try:
-        if not RunStore.is_run(folder):
-            found = "not a run directory" if folder.exists() else "there is no such folder"
-            raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
+        refuse_other_than_run(folder)
         viewed, written_at = _view(folder)
         # Trials before asks: a row without its ask would be odd.
         parts, damaged = _parts(folder, TRIALS, lambda number, time: number in viewed and time <= written_at)

@@ -302,14 +302,24 @@ class RunStore:
         self._patience.insist(self.folder, lambda: self._files.write(path, data, durable=durable))
 
 
+def refuse_other_than_run(folder: Path) -> None:
+    """Refuses a folder that is no run.
+
+    Raises:
+        ConfigError: it is none, or is not there.
+    """
+    if not RunStore.is_run(folder):
+        found = "not a run directory" if folder.exists() else "there is no such folder"
+        raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
+
+
 def recorded_trials(folder: Path) -> list[TrialRow]:
     """Finished trials of a run, also while its driver works; read from the view.
 
     Raises:
         ConfigError: the folder is no run, or has no finished trial.
     """
-    if not RunStore.is_run(folder):
-        raise ConfigError(f"{folder}: not a run directory (no search.yaml and log/ in it)")
+    refuse_other_than_run(folder)
     try:
         return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
     except FileNotFoundError:

@@ -152,7 +152,8 @@ def test_simulate_command_compares_strategies_and_draws_their_curves(
     for name, curve in labelled_lines(axes).items():
         assert name in out
         assert curve[:, 0].tolist() == list(range(1, len(curve) + 1))
-        assert (np.diff(curve[:, 1]) <= 1e-12).all()  # regret never grows
+        assert (curve[:, 1] >= -1e-12).all()  # regret; a recommendation by expectation may be a worse one
+        assert curve[-1, 1] <= curve[0, 1]
     assert len(axes.lines) == len(axes.collections) >= 2  # each with its interval
     assert "random_search" in out
     assert "evolution" in out

@@ -13,7 +13,7 @@ from nas.search.best_file import best_yaml
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, parse_yaml
 from trials.log.row_types import AskRow, EpochRow, TrialRow, measured, number_of
-from trials.log.rows import ask_of_row, ask_row, cached_row, epoch_row, trial_row
+from trials.log.rows import ask_columns, ask_row, cached_row, epoch_row, trial_row
 from trials.log.schema import ASK_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, Column
 from trials.trial import Ask, EpochResult, Trial
 
@@ -96,8 +96,8 @@ def test_rows_have_all_columns_in_order_and_those_that_are_required(
 
 def test_a_trials_row_repeats_its_ask(rows: tuple[AskRow, TrialRow, TrialRow, EpochRow]) -> None:
     ask, ended, *_ = rows
-    assert ask_of_row(ended) == ask
-    assert list(ask_of_row(ended)) == list(ask)
+    assert ask_columns(ended) == ask
+    assert list(ask_columns(ended)) == list(ask)
 
 
 def test_numbers_are_read_by_the_name_of_their_column(
