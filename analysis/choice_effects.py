@@ -69,7 +69,7 @@ def _values(rows: pd.DataFrame) -> dict[Decision, pd.Series]:
 
 
 def choice_frequencies(found: Decisions) -> pd.DataFrame:
-    """How often each option was chosen, by all and by the best tenth, with 95 % intervals.
+    """Frequencies of each option among all trials and among the best tenth, with 95 % intervals.
 
     Columns: stage, field, option, count, share (of all), top_count, top_share, top_low, top_high.
     """
@@ -120,6 +120,7 @@ def _fitted(found: Decisions, options: Options) -> list[Estimate] | None:
     freedom = len(found.reward) - int(np.linalg.matrix_rank(chosen - chosen.mean(axis=0))) - 1
     if freedom < ROWS_PER_COEFFICIENT * chosen.shape[1]:
         return None
+    # Options of one decision add up to 1, so the columns depend on each other: a pseudo-inverse.
     centred = chosen - chosen.mean(axis=0)
     inverse = np.linalg.pinv(centred.T @ centred, hermitian=True)
     target = found.reward - found.reward.mean()
@@ -131,6 +132,7 @@ def _fitted(found: Decisions, options: Options) -> list[Estimate] | None:
         own = np.array([i for i, option in enumerate(options) if option[0] == key])
         counts = chosen[:, own].sum(axis=0)
         contrast[np.ix_(own, own)] -= counts / counts.sum()
+    # Effects are sums of weights, and so their variances are those of sums.
     effects = contrast @ weights
     errors = np.sqrt(np.maximum(np.diag(contrast @ inverse @ contrast.T) * variance, 0.0))
     return [Estimate(e, e - 1.96 * s, e + 1.96 * s) for e, s in zip(effects, errors, strict=True)]

@@ -46,6 +46,7 @@ def finalists(rows: Iterable[TrialRow]) -> list[Finalist]:
     rows = list(rows)
     selected: dict[tuple[int, ...], TrialRow] = {}
     repeats: dict[tuple[int, ...], list[TrialRow]] = {}
+    # Rows by architecture: its repeats, and the best trial of the search that selected it.
     for row in rows:
         choices = tuple(row["choices"])
         if row["purpose"] == "repeat" and row["status"] in COUNTED:
@@ -87,6 +88,7 @@ def repeats(
     """
     rows = list(rows)
     ended = Counter(tuple(row["choices"]) for row in rows if row["purpose"] == "repeat")
+    # Architectures in the order in which a search repeats them, by their best reward.
     rewards: dict[tuple[int, ...], float] = {}
     for row in longest(rows):
         choices = tuple(row["choices"])
@@ -106,10 +108,12 @@ def standings(ranked: list[Finalist]) -> list[Standing]:
     freedom = sum(len(finalist.rewards) - 1 for finalist in ranked)
     if freedom < 1:
         return [Standing(finalist, None, None, None, None) for finalist in ranked]
+    # The pooled standard deviation of one repeat, over all finalists.
     squares = sum(float(np.sum((np.array(f.rewards) - f.mean) ** 2)) for f in ranked)
     deviation = math.sqrt(squares / freedom)
     found = []
     for i, finalist in enumerate(ranked):
+        # Its interval, and the probability that the difference to the next mean is positive.
         error = deviation / math.sqrt(len(finalist.rewards))
         half = float(stdtrit(freedom, 0.975)) * error
         better = None

@@ -102,7 +102,7 @@ def rewards(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.Series:
 
 
 def reranked(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.DataFrame:
-    """The same rows with their rewards under other exponents.
+    """Copies the rows with their rewards under other exponents.
 
     Raises:
         ValueError: as in `rewards`.

@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals of shares, of differences, and of whatever can be resampled."""
+"""Intervals of figures: of shares, of means and their differences, and of any figure by resampling."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -44,9 +44,10 @@ def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
         return Estimate(value, np.nan, np.nan)
     value = float(first.mean() - second.mean())
     parts = [float(x.var(ddof=1)) / len(x) for x in (first, second)]
-    total = sum(parts)
+    total = sum(parts)  # variance of the difference
     if total == 0:
         return Estimate(value, value, value)
+    # Welch and Satterthwaite: the degrees of freedom of two variances that may differ.
     freedom = total**2 / sum(p**2 / (len(x) - 1) for p, x in zip(parts, (first, second), strict=True))
     half = float(stdtrit(freedom, 0.975)) * float(np.sqrt(total))
     return Estimate(value, value - half, value + half)
@@ -55,14 +56,16 @@ def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
 def resampled(figure: Callable[[np.ndarray], float], count: int, *, seed: int = 0) -> Estimate:
     """A figure of cases given by their indices, with the percentile interval of the bootstrap.
 
-    The interval is NaN of fewer than 5 cases, which a bootstrap says too little about.
+    With fewer than 5 cases the interval is NaN: a bootstrap of so few says too little.
     """
     value = figure(np.arange(count))
     if count < 5:
         return Estimate(value, np.nan, np.nan)
+    # As many cases are drawn with replacement, again and again; the spread of the figure over these draws
+    # stands for its spread over samples.
     rng = np.random.default_rng(seed)
     draws = np.array([figure(rng.integers(0, count, count)) for _ in range(RESAMPLES)])
-    draws = draws[np.isfinite(draws)]
+    draws = draws[np.isfinite(draws)]  # a draw may hold one case alone, which has no order
     if not len(draws):
         return Estimate(value, np.nan, np.nan)
     low, high = np.quantile(draws, [0.025, 0.975])

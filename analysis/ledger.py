@@ -1,4 +1,4 @@
-"""Where the device-seconds of a search went: by kind, by worker, by purpose, idle time included."""
+"""The device-seconds of a search by kind, by worker and by purpose, idle time included."""
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,7 @@ def by_purpose(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def wall_seconds(found: pd.DataFrame) -> float:
-    """From the first start to the last end, without long pauses in which nobody works."""
+    """Seconds from the first start to the last end, without long pauses in which nobody works."""
     return float(found["end"].max()) - sum(end - start for start, end in pauses(found)) if len(found) else 0.0
 
 

@@ -61,9 +61,11 @@ def _volume(points: np.ndarray) -> float:
     assert points.shape[1] <= 3, "slices of slices are slow beyond three objectives"
     points = points[np.argsort(-points[:, -1])]
     if points.shape[1] == 2:
+        # Strips along the second objective, each as wide as the best first objective above it.
         tops = np.maximum.accumulate(points[:, 0])
         steps = points[:, 1] - np.append(points[1:, 1], 0.0)
         return float((tops * steps).sum())
+    # Slabs along the third objective, each with the area of all points above it.
     heights = points[:, -1] - np.append(points[1:, -1], 0.0)
     areas = (_volume(points[: i + 1, :-1]) for i in range(len(points)))
     return float(sum(height * area for height, area in zip(heights, areas, strict=True)))

@@ -32,7 +32,7 @@ LABELS = {
 
 
 def draw_front(axes: "Axes", trials: pd.DataFrame, *, against: str = "step_time_ratio") -> None:
-    """Accuracy against a cost, a point for each completed trial; rings where no other beats it in all."""
+    """Accuracy against a cost, a point for each completed trial; rings around the Pareto front."""
     rows = searched(trials)
     factor = 1e-6 if against == "params" else 1.0
     for purpose, colour, name in (("baseline", GREY, "uniform"), ("search", BLUE, "proposed")):
@@ -71,7 +71,7 @@ def draw_progress(axes: "Axes", trials: pd.DataFrame, *, against: str = "trials"
 
 
 def draw_fused(axes: "Axes", trials: pd.DataFrame) -> None:
-    """How often each stage is Fused-MBConv, in all trials and in the best tenth with 95 % intervals."""
+    """Shares of Fused-MBConv in each stage, of all trials and of the best tenth with 95 % intervals."""
     table = choice_frequencies(decisions(trials))
     rows = table[(table["field"] == "op") & (table["option"] == "fused_mbconv")]
     places = np.arange(len(rows))

@@ -1,4 +1,4 @@
-"""How a search got on: the best so far against trials and device-seconds, beside random search."""
+"""The progress of a search: the best so far against trials and device-seconds, beside random search."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def random_band(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_counted(trials: pd.DataFrame) -> pd.Series:
-    """Which rows the budget counts."""
+    """Mask of the rows that the budget counts."""
     return trials.status.isin(list(COUNTED)) & trials.purpose.isin(list(SEARCHED))
 
 

@@ -8,12 +8,12 @@ TABLES = Path(__file__).parent / "tables"
 
 
 def public_tables() -> list[str]:
-    """Their names."""
+    """Names of the tables."""
     return sorted(path.stem for path in TABLES.glob("*.parquet"))
 
 
 def public_table_path(name: str) -> Path | None:
-    """The file of one of them; None if there is none of that name."""
+    """The file of a table; None if there is no table of that name."""
     return TABLES / f"{name}.parquet" if name in public_tables() else None
 
 

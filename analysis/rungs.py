@@ -1,4 +1,4 @@
-"""Which trials count, win and compare: by their ends, their purposes and their lengths."""
+"""Rules by which trials count, win and compare: their ends, their purposes and their lengths."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -96,11 +96,13 @@ def rung_agreement(rows: Iterable[TrialRow], *, fewest: int = 3) -> list[RungAgr
     """
     rows = list(filter(may_win, rows))
     *shorter, longest = rung_epochs(rows) or [0]
+    # 1. Trials that went through all rungs, the baseline's where they are enough.
     whole = [row for row in rows if row["epochs"] == len(row["minival_accuracy"] or ()) == longest]
     fair = [row for row in whole if row["purpose"] == "baseline"]
     used = fair if len(fair) >= fewest else whole
     if len(used) < fewest:
         return []
+    # 2. Their rewards at the end, and at each rung by the accuracy that they had there.
     last = np.array([row["reward"] for row in used])
     found = []
     for epochs in shorter:

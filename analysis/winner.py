@@ -1,4 +1,4 @@
-"""Which trial of a run wins: the one rule of searches, nas status, nas export and the report."""
+"""The winner of a run, by the one rule of searches, nas status, nas export and the report."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

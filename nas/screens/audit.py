@@ -19,7 +19,7 @@ def audit_line(news: AuditTrained) -> str:
 
 
 def audit_screen(figures: AuditFigures | TooFewAudited) -> RenderableType:
-    """How the two rankings agree, and what to type next; fits 80 columns."""
+    """The agreement of the two rankings, and what to type next; fits 80 columns."""
     if isinstance(figures, TooFewAudited):
         return Text("fewer than two architectures are trained both ways; there is nothing to compare")
     return Group(

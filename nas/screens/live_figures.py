@@ -47,7 +47,7 @@ class DeviceUse:
 
     @property
     def share(self) -> float | None:
-        """0 to 1; None before the first second."""
+        """The share so far, 0 to 1; None before the first second."""
         self._advance()
         return self._used / self._held if self._held >= 1 else None
 

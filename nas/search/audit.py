@@ -48,7 +48,7 @@ class AuditPlan:
 
     @property
     def folder(self) -> Path:
-        """Where the audit keeps its trials."""
+        """The folder of the audit's trials."""
         return self.run / FOLDER
 
 
@@ -110,6 +110,7 @@ def stratified(rows: list[TrialRow], count: int, *, seed: int) -> list[TrialRow]
     order = sorted(rows, key=lambda row: (-measured(row, "reward"), row["trial_id"]))
     if count >= len(order):
         return order
+    # Parts of equal size in the order of rewards, and a random row of each but the first.
     rng = np.random.default_rng([seed, DERIVE_AUDIT_SEED])
     bounds = np.linspace(0, len(order), count + 1).round().astype(int)
     places = [int(rng.integers(low, high)) for low, high in pairwise(bounds.tolist())]

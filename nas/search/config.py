@@ -45,14 +45,14 @@ class Budget:
 
     @property
     def total(self) -> float:
-        """How much a search may spend, in this unit."""
+        """The whole budget, in its unit."""
         total: float = getattr(self, self.unit)
         return total
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Finalists:
-    """When the budget is spent, the best architectures are trained again with other seeds, beyond it."""
+    """Trainings of the best architectures with other seeds, once the budget is spent and beyond it."""
 
     count: int = Field(default=5, ge=1, le=1000)
     repeats: int = Field(default=3, ge=1, le=1000)

@@ -1,4 +1,4 @@
-"""When crashes of trials are no accident, so that going on would only waste devices."""
+"""A limit on crashes: more of them are no accident, and going on would only waste devices."""
 
 from collections import Counter, deque
 

@@ -13,7 +13,7 @@ FOLDER = "checkpoints"  # in the run directory, where the search file names no o
 
 
 def checkpoint_folder(config: SearchConfig, run: Path) -> Path | None:
-    """Where workers keep the state of trials; None: a lost trial starts again, and none goes on."""
+    """The folder of the states of trials; None: a lost trial starts again, and none goes on."""
     if config.checkpoint_dir is not None:
         return Path(config.checkpoint_dir).absolute()
     return run.absolute() / FOLDER if config.rungs else None
@@ -69,7 +69,7 @@ class KeptCheckpoints:
         self._files = kept
 
     def remove_all(self) -> None:
-        """The search is over."""
+        """Removes all files: the search is over."""
         for file in self._files.values():
             file.unlink(missing_ok=True)
         self._files = {}

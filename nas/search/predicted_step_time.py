@@ -82,7 +82,7 @@ class Prediction:
         )
 
     def error(self, rows: Sequence[TrialRow]) -> PredictionError | None:
-        """Against a run's rows that measured step time on the table's device; None if there are none."""
+        """The error against a run's rows that measured step time on the table's device; None without any."""
         measured = {
             row["architecture_id"]: row
             for row in rows

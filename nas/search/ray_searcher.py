@@ -84,7 +84,7 @@ class StrategySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tells the strategy what came of it."""
+        """Tells the strategy the trial's metric, or that it failed."""
         ask = self._asks.pop(trial_id)
         value = (result or {}).get(self.metric)
         reward = None
@@ -97,7 +97,7 @@ class StrategySearcher(Searcher):
         DurableFiles().write(Path(checkpoint_path), json.dumps(self._log).encode())
 
     def restore(self, checkpoint_path: str) -> None:
-        """Replays them. Trials that were in flight are withdrawn: Tune suggests them anew."""
+        """Replays asks and tells. Trials that were in flight are withdrawn: Tune suggests them anew."""
         log: list[AskEntry | TellEntry] = json.loads(Path(checkpoint_path).read_text())
         self._strategy, self._log, self._asks = self._build(), [], {}
         for entry in log:
@@ -128,5 +128,5 @@ def _ask(entry: AskEntry) -> Ask:
 
 
 def _outcome(status: Status, reward: float) -> Outcome:
-    """A trainable of one's own has neither step time nor parameters."""
+    """The outcome of a trainable, which has neither step time nor parameters."""
     return Outcome(status=status, reward=reward, accuracy=reward, step_time_ratio=1.0, params=1.0)

@@ -152,7 +152,7 @@ def removed_if_never_begun(store: RunStore, *, new: bool) -> Iterator[None]:
 
 @contextmanager
 def _views_at_the_end(store: RunStore) -> Iterator[None]:
-    """However a search ends, its views hold all rows; but for a disk that takes nothing."""
+    """Brings the views up to date however a search ends, unless the disk takes nothing."""
     try:
         yield
     except LogNotWrittenError:

@@ -53,7 +53,7 @@ class TrialBuilder:
         )
 
     def _step_time_before(self, ask: Ask) -> StepTime | None:
-        """That of the trial which this one continues, unless it is uncertain: its step is the same."""
+        """The step time of the trial that this one continues, if it is certain: their steps are the same."""
         row = None if ask.continues is None else self._store.trials.get(ask.continues)
         return None if row is None or row["timing_flag"] else step_time_from_row(row)
 

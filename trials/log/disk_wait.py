@@ -18,7 +18,7 @@ class LogNotWrittenError(RuntimeError):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a full disk is waited for, in seconds; the default does not wait.
+    """Patience with a full disk: seconds to wait for space, by default none.
 
     `say` is told once that it waits and once that there is space again; `give_up` ends the wait early.
     """

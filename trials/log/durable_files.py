@@ -70,22 +70,22 @@ class Disk(Protocol):
 
 
 class SystemDisk:
-    """The operating system's. A symbolic link in the place of a file is never followed."""
+    """Steps of the operating system. A symbolic link in the place of a file is never followed."""
 
     def make_folder(self, path: Path) -> None:
-        """A folder that was not there."""
+        """Makes a folder that was not there."""
         os.mkdir(path)
 
     def create(self, path: Path) -> int:
-        """A new file, open for writing."""
+        """Opens a new file for writing."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
     def open(self, path: Path) -> int:
-        """A file that is there, open for reading."""
+        """Opens a file that is there for reading."""
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def write(self, handle: int, data: bytes) -> None:
-        """All of the data."""
+        """Writes all of the data, however little the system takes at once."""
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(handle, rest) :]
@@ -99,11 +99,11 @@ class SystemDisk:
         os.close(handle)
 
     def rename(self, path: Path, target: Path) -> None:
-        """In one step; replaces the target."""
+        """Replaces the target in one step."""
         os.replace(path, target)
 
     def sync_folder(self, folder: Path) -> None:
-        """A folder's entries (what was created, renamed or removed in it) are on the disk."""
+        """Waits until a folder's entries (what was created, renamed or removed in it) are on the disk."""
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(handle)
@@ -111,11 +111,11 @@ class SystemDisk:
             os.close(handle)
 
     def remove(self, path: Path) -> None:
-        """A file, or the link itself."""
+        """Removes a file, or the link itself."""
         os.unlink(path)
 
     def remove_folder(self, path: Path) -> None:
-        """An empty folder."""
+        """Removes an empty folder."""
         os.rmdir(path)
 
     def list(self, folder: Path) -> list[Path]:

@@ -49,7 +49,7 @@ class Declared:
     entries: list[Repair] = field(default_factory=list)
 
     def with_entry(self, losses: Losses, *, run_again: Iterable[int], moved: Iterable[Path]) -> "Declared":
-        """These losses and new ones."""
+        """The declared losses and new ones, with an entry for these."""
         entry: Repair = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "lost_trials": sorted(losses.trials),
@@ -96,6 +96,7 @@ def are_explained(losses: Losses, contents: LogContents) -> bool:
 
     A trial in flight has an ask and no row, so each one may account for one missing place after its ask.
     """
+    # Each missing place is matched with the earliest ask in flight that is left and came before it.
     asks = sorted(
         row["ask_seq"] for trial_id, row in contents.asks.items() if trial_id not in contents.trials
     )
@@ -120,7 +121,7 @@ def refusal(folder: Path, losses: Losses) -> str:
 
 
 def numbers(some: Iterable[int], *, most: int = 10) -> str:
-    """The first of them, in order, and how many more there are."""
+    """The first numbers in order, and how many more there are."""
     ordered = sorted(some)
     text = ", ".join(map(str, ordered[:most]))
     return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")

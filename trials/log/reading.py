@@ -40,7 +40,7 @@ class Damaged:
 
 @dataclass
 class LogContents:
-    """A log as it lies there.
+    """The rows and the files of a log.
 
     Attributes:
         sealed: blocks of which all three segments verify; their tables by kind. Their asks and trials are
@@ -76,7 +76,7 @@ class FilesOfKind(Generic[R]):
 
 
 def read_log(folder: Path, files: DurableFiles, *, unreadable_is_damaged: bool = True) -> LogContents:
-    """The log of the run in `folder`.
+    """Reads and verifies the log of the run in `folder`.
 
     Raises:
         NewerLogError: a later version of this program wrote it.
@@ -148,7 +148,7 @@ def _take_rows(kind: Kind[A], found: FilesOfKind[A], rows: dict[int, A], content
 
 def _take_epochs(found: FilesOfKind[EpochRow], contents: LogContents) -> None:
     """Epochs of trials that are not sealed; of several attempts those of the last."""
-    # A segment of epochs whose block is not sealed counts as so many parts.
+    # The segment of a block that is not sealed counts as the parts of its trials.
     for block, tables in found.tables.items():
         if block not in contents.sealed:
             for table in tables:
@@ -160,7 +160,7 @@ def _take_epochs(found: FilesOfKind[EpochRow], contents: LogContents) -> None:
         if trial_id not in blocks:
             _take_attempt(rows, contents.epochs)
             continue
-        # A part of a sealed trial is what a killed driver had no time to remove, or is not ours.
+        # A killed driver leaves parts of sealed trials; one that says something else was written by nobody.
         block = blocks[trial_id]
         if block not in in_segment:
             in_segment[block] = _by_trial(contents.sealed[block][EPOCHS])
