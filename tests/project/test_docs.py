@@ -46,7 +46,7 @@ def test_a_wrong_option_would_be_noticed() -> None:
 @each_document
 def test_options_in_the_text_exist(document: Path) -> None:
     benchmarks = "".join(path.read_text() for path in (REPOSITORY / "tests" / "benchmarks").rglob("*.py"))
-    known = set().union(*map(options, COMMANDS)) | OTHERS_OPTIONS
+    known = set().union(*map(options, COMMANDS)) | {"--version"} | OTHERS_OPTIONS
     spans = " ".join(code_spans(document.read_text()))
     named = set(re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", spans))
     assert {word for word in named - known if f'"{word}"' not in benchmarks} == set()

@@ -123,7 +123,7 @@ def test_impossible_audits_are_refused_and_leave_nothing_behind(
     run = searched(make_config(), tmp_path / "run")
     with pytest.raises(ConfigError, match="--epochs 2: this run's trials have 2"):
         plan_audit(run, trials=5, epochs=2)
-    with pytest.raises(ConfigError, match="nowhere: not a run directory"):
+    with pytest.raises(ConfigError, match="nowhere: there is no such folder"):
         plan_audit(tmp_path / "nowhere", trials=5, epochs=8)
 
     def no_workers(start: object, trials: object) -> Iterator[Event]:

@@ -58,7 +58,7 @@ def test_a_damaged_copy_of_the_earlier_rows_is_refused_and_removed_is_made_again
         run(whole, tmp_path / "run")
     copy.unlink()
     (tmp_path / "earlier").rename(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match=r"warm_start: .*earlier: not a run directory"):
+    with pytest.raises(ConfigError, match=r"warm_start: .*earlier: there is no such folder"):
         run(whole, tmp_path / "run")
     (tmp_path / "elsewhere").rename(tmp_path / "earlier")
     assert identity(run(whole, tmp_path / "run")) == expected
@@ -90,7 +90,7 @@ def test_another_reward_may_be_searched_with_earlier_rows(make_config: MakeConfi
 
 
 def test_a_warm_start_from_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"warm_start: .*not a run directory"):
+    with pytest.raises(ConfigError, match=r"warm_start: .*there is no such folder"):
         run(make_config(warm_start=str(tmp_path / "nothing")), tmp_path / "run")
 
 
