@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from nas.events import GroupLost
 from nas.screens.training import TrainingView
@@ -142,7 +142,7 @@ def _pack(config: TrainingConfig, console: Console) -> None:
         for resolution in sorted({stage.resolution for stage in config.recipe.training_stages()}):
             task = bars.add_task(f"images at {resolution} px", total=None)
 
-            def show(done: int, total: int, task: Any = task) -> None:
+            def show(done: int, total: int, task: TaskID = task) -> None:
                 bars.update(task, completed=done, total=total)
 
             with refused_as("data"):

@@ -1,16 +1,19 @@
 """Arguments and options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from trials.training.weights_file import WeightsFile  # loads torch
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.safetensors).")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 
 
-def evaluation_resolution(weights: Any, given: int | None) -> int:
+def evaluation_resolution(weights: "WeightsFile", given: int | None) -> int:
     """The given resolution (pixels), by default the one that the weights were trained at.
 
     Raises:

@@ -56,6 +56,7 @@ def measure_table_on_console(
     """
     if out is not None:
         _check_writable(out)
+    # Conditions, measurement, file, fit.
     wanted = table_request(
         source, num_classes=num_classes, resolution=resolution, batch_size=batch_size, precision=precision
     )

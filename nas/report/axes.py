@@ -34,6 +34,7 @@ class Scale:
         """Round values within the scale, about five."""
         if not self.logarithmic or self.high / self.low < 3:
             return _round_ticks(self.low, self.high, least=1.0 if self.whole else 0.0)
+        # Powers of ten and 1, 2, 5 (or 1, 3) times them, as long as there are no more than seven.
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
             found = [m * 10.0**p for p in powers for m in steps]
@@ -44,8 +45,10 @@ class Scale:
 
 
 def _round_ticks(low: float, high: float, *, least: float) -> list[float]:
+    # The smallest of 1, 2, 2.5, 5 and 10 times a power of ten that gives no more than five steps.
     step = 10.0 ** math.floor(math.log10((high - low) / 4))
     step = next(step * m for m in (1, 2, 2.5, 5, 10) if (high - low) / (step * m) <= 5.5)
+    # Of counted things, a whole number; the first tick is its first multiple within the scale.
     step = max(step, least) if step < 2 or not least else float(round(step))
     first = math.ceil(low / step - 1e-9)
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]

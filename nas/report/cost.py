@@ -63,6 +63,7 @@ def cost_section(facts: RunFacts) -> Markup:
 
 
 def _utilisation_picture(found: pd.DataFrame, workers: int) -> Markup:
+    # The mean number of workers at each kind of work, within BINS spans of the whole time.
     wall = max(float(found["end"].max()), 1e-3)
     factor, unit = (1 / 3600, "hours") if wall > 7200 else (1 / 60, "minutes") if wall > 180 else (1.0, "s")
     edges = np.linspace(0.0, wall, BINS + 1)
@@ -70,11 +71,13 @@ def _utilisation_picture(found: pd.DataFrame, workers: int) -> Markup:
     busy = busy_by_kind(found, edges)
     shown = [kind for kind in COLOURS if busy[kind].sum() > 0.001 * sum(b.sum() for b in busy.values())]
     parts = [x_axis(x, f"time since the first trial, {unit}"), y_axis(y, "workers")]
+    # Areas on top of each other: what is left above them is idle.
     below = np.zeros(BINS)
     for kind in shown:
         above = below + busy[kind]
         parts.append(tag("path", class_=f"area {COLOURS[kind]}", d=_area(edges * factor, below, above, x, y)))
         below = above
+    # The key, at the right.
     for i, kind in enumerate([*shown, "idle"]):
         height = TOP + 14 + 20 * i
         class_ = f"solid {COLOURS[kind]}" if kind in COLOURS else "ring c0"

@@ -202,9 +202,11 @@ def _range_words(found: Candidates, now: tuple[float, float], of: int, name: str
 
 
 def _map_picture(mapped: RewardMap, now: tuple[float, float]) -> Markup:
+    # Cells reach half a step beyond the outermost exponents.
     w, v = mapped.step_exponents, mapped.size_exponents
     x = Scale(w[0] - _half(w), w[-1] + _half(w), LEFT, WIDTH - RIGHT)
     y = Scale(v[0] - _half(v), v[-1] + _half(v), HEIGHT - BOTTOM, TOP)
+    # The most frequent winners have colours of their own, all others share one.
     winners, counts = np.unique(mapped.winner, return_counts=True)
     common = winners[np.argsort(-counts, kind="stable")][:7].tolist()
     colours = {winner: f"c{i + 1}" for i, winner in enumerate(common)}
@@ -213,6 +215,7 @@ def _map_picture(mapped: RewardMap, now: tuple[float, float]) -> Markup:
         for j in range(len(v))
         for part in _strips(mapped.winner[:, j], mapped.stability[:, j], w, v, j, x, y, colours)
     ]
+    # Numbers in their regions, and a cross where this report stands.
     labels = [_region_label(mapped, winner, x, y) for winner in common]
     across, down = x(now[0]), y(now[1])
     arm = 6.0

@@ -66,6 +66,7 @@ def _time_unit(seconds: float) -> tuple[float, str]:
 
 
 def _curve(curve: pd.DataFrame, band: pd.DataFrame, by: str, factor: float, label: str) -> Markup:
+    # Scales: from 0 on; rewards without the lowest tenth, which would press all others together.
     x = x_scale(np.append(floats(curve, by) * factor, 0.0))
     x = Scale(0.0, x.high, x.start, x.end, whole=by == "trials")
     best, reward = floats(curve, "best"), floats(curve, "reward")
@@ -73,12 +74,14 @@ def _curve(curve: pd.DataFrame, band: pd.DataFrame, by: str, factor: float, labe
     positive = reward[np.isfinite(reward) & (reward > 0)]
     y = y_scale(np.concatenate([*shown, [np.quantile(positive, 0.1)] if len(positive) else []]))
     parts = [x_axis(x, label), y_axis(y, "reward")]
+    # Dots of trials, thinned out where they are many.
     places = floats(curve, by) * factor
     step = max(len(curve) // MOST_POINTS, 1)
     for place, value, purpose in list(zip(places, reward, curve["purpose"], strict=True))[::step]:
         if y.low <= value:
             colour = "c0" if purpose == "baseline" else "c1"
             parts.append(tag("circle", class_=f"dot {colour}", cx=x(place), cy=y(value), r=1.8))
+    # Random search's band below the curve of the best so far.
     if len(band) > 1:
         parts.append(_band(band, x, y, by, factor))
     line = _steps([x(place) for place in places], [y(value) for value in best])

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import duration, percent, precise_duration
+from analysis.numbers import duration, milliseconds, percent, precise_duration
 from nas.events import EpochDone, EpochMetrics, GroupLost
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent
@@ -127,7 +127,7 @@ def _beginning(begun: TrainingBegun) -> str:
         lines.append(
             f"  {part} {stage.index + 1}  {stage.epochs:>3} epochs  {stage.resolution:>3} px  dropout "
             f"{stage.dropout:.2f}  RandAugment {stage.randaugment:.1f}  mixup {stage.mixup:.2f}  "
-            f"step {1000 * estimate.step_seconds:,.1f} ms  about {duration(estimate.seconds)}"
+            f"step {milliseconds(estimate.step_seconds)} ms  about {duration(estimate.seconds)}"
         )
     if begun.stages:
         total = sum(estimate.seconds for estimate in begun.stages)
