@@ -1,10 +1,12 @@
 """Executor and images of a search, by the words of the command line."""
 
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
+from analysis.numbers import counted
 from nas.search.config import SearchConfig
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
@@ -17,6 +19,8 @@ from trials.images.packed import TrialImages, corrupt_sentence, open_images
 from trials.log.run_reader import read_run
 from trials.log.store import RunStore
 from trials.trial import Execute
+
+Executor = Literal["ray", "ray_tune", "in_process"]
 
 
 def timing_device(config: SearchConfig, run: Path) -> str | None:
@@ -32,29 +36,35 @@ def timing_device(config: SearchConfig, run: Path) -> str | None:
 
 
 def executor_of(
+    executor: Executor,
     *,
     workers: int | None,
     ray_address: str | None,
-    in_process: bool,
     timing_device: str | None,
     per_device: int = 1,
     stall_seconds: float = STALL_SECONDS,
 ) -> tuple[Execute, str]:
-    """Where trials run, by the command line's words, and that place in words.
+    """Executor of trials by the command line's words, and its place in words.
 
     Raises:
         ConfigError: the words contradict each other; WrongDeviceError: no device counts for timing.
     """
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
-    if in_process:
+    if executor == "in_process":
         if ray_address is not None or (workers or 1) > 1 or per_device > 1:
             raise ConfigError(
                 "--in-process runs one trial at a time: leave out --workers, --per-device and --ray-address"
             )
         return execute_in_process(timing_device=timing_device), "in this process"
+    if executor == "ray_tune" and per_device > 1:
+        raise ConfigError("--executor ray_tune has one worker on each device: leave out --per-device")
     if ray_address is not None:
-        where = f"Ray at {ray_address}"
+        if executor == "ray_tune":
+            from trials.executors.ray_tune import ray_tune  # loads Ray Tune, which takes seconds
+
+            execute = ray_tune(workers=workers, address=ray_address, timing_device=timing_device)
+            return execute, f"Ray Tune at {ray_address}"
         execute = ray_actors(
             workers=workers,
             address=ray_address,
@@ -62,7 +72,7 @@ def executor_of(
             per_device=per_device,
             stall_seconds=stall_seconds,
         )
-        return execute, where
+        return execute, f"Ray at {ray_address}"
     available = len(available_slots()) * per_device
     if workers is not None and workers > available:
         where = "GPUs, or else cores" if per_device == 1 else f"{per_device} on each GPU, or else core"
@@ -72,12 +82,17 @@ def executor_of(
             f"use --workers {available} or fewer"
         )
     count = workers or available
+    if executor == "ray_tune":
+        from trials.executors.ray_tune import ray_tune
+
+        execute = ray_tune(workers=count, timing_device=timing_device)
+        return execute, f"{counted(count, 'worker')} of Ray Tune"
     execute = ray_actors(
         workers=count, timing_device=timing_device, per_device=per_device, stall_seconds=stall_seconds
     )
     gpus = sum(slot.device.startswith("cuda") for slot in available_slots())
     words = shared_gpu_words(per_device, gpus=gpus)
-    return execute, f"{count} worker{'s' if count > 1 else ''}{words}"
+    return execute, f"{counted(count, 'worker')}{words}"
 
 
 def shared_gpu_words(per_device: int, *, gpus: int) -> str:

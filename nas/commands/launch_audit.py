@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
-from nas.commands.launch import executor_of, packed_images
+from nas.commands.launch import Executor, executor_of, packed_images
 from nas.events import SearchEvent
 from nas.report.page import report_after_search
 from nas.results.audit import AuditFigures, TooFewAudited, audit_figures
@@ -22,9 +22,8 @@ def audit_on_console(
         ConfigError: the options or the images are not right; nothing was created.
     """
     # Step times are those of the short trials, so it does not matter where longer ones train.
-    execute, where = executor_of(
-        workers=workers, ray_address=ray_address, in_process=in_process, timing_device=ANY
-    )
+    executor: Executor = "in_process" if in_process else "ray"
+    execute, where = executor_of(executor, workers=workers, ray_address=ray_address, timing_device=ANY)
     packed_images(plan.config, console)
     more = len(plan.sample) + plan.in_flight
     console.print(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,17 @@ from nas.commands.output import show
 from search_spaces.settings.overrides import Override
 
 if TYPE_CHECKING:
+    from nas.commands.launch import Executor
     from nas.events import SearchEvent
     from nas.search.search import SearchResult
+
+
+class ExecutorName(StrEnum):
+    """Way of running trials."""
+
+    RAY = "ray"
+    RAY_TUNE = "ray_tune"
+    IN_PROCESS = "in_process"
 
 
 def search(
@@ -29,8 +39,11 @@ def search(
         int, typer.Option(min=1, max=64, help="Workers that share a device; timing still has it alone.")
     ] = 1,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")] = None,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="What runs trials; ray_tune: through Ray Tune, on whole devices.")
+    ] = ExecutorName.RAY,
     in_process: Annotated[
-        bool, typer.Option("--in-process", help="One trial at a time, without Ray.")
+        bool, typer.Option("--in-process", help="As --executor in_process: one at a time, without Ray.")
     ] = False,
     log: Annotated[
         list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
@@ -58,6 +71,10 @@ def search(
 ) -> None:
     """Search for the best architecture; started again on the same run it continues."""
     console = Console(stderr=as_json)
+    if in_process and executor is ExecutorName.RAY_TUNE:
+        raise typer.BadParameter("--in-process and --executor ray_tune exclude each other; leave out one")
+    if in_process:
+        executor = ExecutorName.IN_PROCESS
     if estimate:
         from nas.estimating.search_estimate import estimate_on_console
         from nas.screens.estimate import estimate_screen
@@ -66,7 +83,7 @@ def search(
             file,
             overrides=_search_overrides(set_, init),
             workers=workers,
-            in_process=in_process,
+            in_process=executor is ExecutorName.IN_PROCESS,
             per_device=per_device,
             assume=assume or [],
             console=console,
@@ -85,7 +102,7 @@ def search(
         overrides=_search_overrides(set_, init),
         workers=workers,
         ray_address=ray_address,
-        in_process=in_process,
+        executor=executor.value,
         per_device=per_device,
         log=log or (),
         grace=grace,
@@ -103,7 +120,7 @@ def launch_search(
     overrides: Sequence[str | Override],
     workers: int | None,
     ray_address: str | None,
-    in_process: bool,
+    executor: "Executor" = "ray",
     grace: float = 10.0,
     disk_wait: float = 600.0,
     per_device: int = 1,
@@ -131,9 +148,9 @@ def launch_search(
 
     config = read_search_config(file, overrides=overrides)
     execute, where = executor_of(
+        executor,
         workers=workers,
         ray_address=ray_address,
-        in_process=in_process,
         per_device=per_device,
         timing_device=timing_device(config, folder),
         stall_seconds=config.stall_timeout,

@@ -106,7 +106,6 @@ def main() -> None:
                 overrides=overrides[name, seed],
                 workers=None,
                 ray_address=None,
-                in_process=False,
                 console=Console(stderr=True),
             )
             runs[name].append(result.rows)

@@ -40,7 +40,6 @@ def main() -> int:
         ],
         workers=2,
         ray_address=None,
-        in_process=False,
         per_device=-(-2 // len(available_slots())),
         console=Console(stderr=True),
     )  # fmt: skip

@@ -233,6 +233,11 @@ SEARCHES = (
     Case("no worker", ("search", "quick", "--workers", "0")),
     Case("more workers than cores", ("search", "quick", "--workers", "9999")),
     Case("workers in this process", ("search", "quick", "--in-process", "--workers", "2")),
+    Case("two executors", ("search", "quick", "--in-process", "--executor", "ray_tune")),
+    Case(
+        "workers of Ray Tune that share a device",
+        ("search", "quick", "--executor", "ray_tune", "--per-device", "2"),
+    ),
     Case("no Ray at that address", ("search", "quick", "--ray-address", "127.0.0.1:1")),
     Case("a Ray address that is none", ("search", "quick", "--ray-address", "not an address")),
 )

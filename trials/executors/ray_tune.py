@@ -21,6 +21,7 @@ from ray.tune.search import Searcher
 
 from trials.executors.ray_actors import connected
 from trials.executors.ray_pool import cause
+from trials.executors.timing_places import check_devices
 from trials.trial import (
     EpochResult,
     Event,
@@ -47,13 +48,16 @@ def ray_tune(
     *,
     workers: int | None = None,
     address: str | None = None,
+    timing_device: str | None = None,
     callbacks: Sequence[Any] = (),
     folder: Path | None = None,
 ) -> Execute:
     """An executor through Ray Tune on `workers` reused actors, with Tune's `callbacks`.
 
     Tune's files go to `folder` (default: a temporary one). Each epoch is one result of a Tune trial, whose
-    name has the number and the attempt of the trial.
+    name has the number and the attempt of the trial. Trials are timed where they train: devices must be of
+    the model `timing_device` (None: of one model; ANY: of any), or else the search ends with a
+    WrongDeviceError.
     """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
@@ -61,9 +65,19 @@ def ray_tune(
             slots, _ = held.enter_context(connected(address, workers, 1))
             place = folder or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
             thread = _TuneThread(start_worker, slots, callbacks, place.absolute())
-            yield from thread.events(trials)
+            yield from _of_one_model(thread.events(trials), timing_device)
 
     return execute
+
+
+def _of_one_model(events: Iterator[Event], counts: str | None) -> Iterator[Event]:
+    """The same events; raises WrongDeviceError at a step time that was measured on another model."""
+    for event in events:
+        measured = event.measurement if isinstance(event, TrialResult) else None
+        if measured is not None and measured.step_time.source == "measured":
+            check_devices([measured.step_time.device], counts)
+            counts = counts or measured.step_time.device
+        yield event
 
 
 class _TuneThread:

@@ -36,8 +36,8 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
         return {word for word in words if word.startswith("-")}
 
     assert options_of("search") == {
-        "--run", "--workers", "--per-device", "--ray-address", "--in-process", "--log", "--set", "--init",
-        "--grace", "--disk-wait", "--estimate", "--assume", "--json", "--help",
+        "--run", "--workers", "--per-device", "--ray-address", "--executor", "--in-process", "--log", "--set",
+        "--init", "--grace", "--disk-wait", "--estimate", "--assume", "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "--format", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeConfig
+from conftest import MakeConfig, Nas
 from formula import formula_worker
 from test_executors import portable
 from test_ray_pool import Faulty, faulty
@@ -16,7 +17,9 @@ from test_timing_places import trials
 from nas.search.ray_searcher import StrategySearcher
 from nas.search.search import search
 from trials.executors.in_process import in_process
-from trials.executors.ray_tune import ray_tune
+from trials.executors.ray_tune import _of_one_model, ray_tune
+from trials.executors.timing_places import ANY, WrongDeviceError
+from trials.log.store import recorded_trials
 from trials.trial import TrialResult
 
 
@@ -66,6 +69,29 @@ def test_a_trial_whose_worker_dies_is_reported_as_lost(tmp_path: Path) -> None:
     assert sorted(results) == [0, 1, 2, 3]
     assert (results[1].status, results[1].failure_kind) == ("crashed", "worker_lost")
     assert [results[i].status for i in (0, 2, 3)] == ["completed"] * 3
+
+
+def test_a_step_time_of_another_model_of_device_ends_the_search() -> None:
+    events = list(in_process(device="cpu")(formula_worker, trials(2)))
+    first, other = (i for i, event in enumerate(events) if isinstance(event, TrialResult))
+    result = events[other]
+    assert isinstance(result, TrialResult)
+    assert result.measurement is not None
+    step_time = replace(result.measurement.step_time, device="another model")
+    events[other] = replace(result, measurement=replace(result.measurement, step_time=step_time))
+    with pytest.raises(WrongDeviceError, match="another model"):
+        list(_of_one_model(iter(events), None))
+    assert list(_of_one_model(iter(events), ANY)) == events
+    assert list(_of_one_model(iter(events[: first + 1]), None)) == events[: first + 1]
+
+
+def test_the_command_searches_through_ray_tune(nas: Nas, digits_search_file: Path, tmp_path: Path) -> None:
+    words = ("--workers", 1, "--set", "budget.trials=2", "--set", "baseline=1", "--json")
+    code, out, err = nas("search", digits_search_file, "--run", "run", "--executor", "ray_tune", *words)
+    assert code == 0, err
+    assert "1 worker of Ray Tune" in err
+    assert json.loads(out)["trials"] == 2
+    assert sorted(row["status"] for row in recorded_trials(tmp_path / "run")) == ["completed"] * 2
 
 
 def test_exception_of_the_search_ends_ray_tune(tmp_path: Path) -> None:
