@@ -13,6 +13,7 @@ from analysis.pareto import non_dominated
 from analysis.progress import front_points, progress, random_band
 from analysis.proxy_audit import ProxyAudit
 from analysis.reward_map import RewardMap
+from search_spaces.networks.ops import FUSED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def draw_progress(axes: "Axes", trials: pd.DataFrame, *, against: str = "trials"
 def draw_fused(axes: "Axes", trials: pd.DataFrame) -> None:
     """Shares of Fused-MBConv in each stage, of all trials and of the best tenth with 95 % intervals."""
     table = choice_frequencies(decisions(trials))
-    rows = table[(table["field"] == "op") & (table["option"] == "fused_mbconv")]
+    rows = table[(table["field"] == "op") & (table["option"] == FUSED)]
     places = np.arange(len(rows))
     spread = [rows["top_share"] - rows["top_low"], rows["top_high"] - rows["top_share"]]
     axes.errorbar(

@@ -2,7 +2,8 @@
 
 from nas.report.axes import WIDTH, picture
 from nas.report.markup import Markup, join, tag
-from search_spaces.networks.architecture import Architecture, Stage, op_name
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.ops import op_facts
 
 ROW = 34.0
 COLUMNS = {"op": 28.0, "kernel": 114.0, "expansion": 156.0, "channels": 202.0, "layers": 262.0}
@@ -33,7 +34,7 @@ def _cells(stage: Stage) -> Cells:
     if not stage.layers:
         return {"op": "absent"}
     return {
-        "op": op_name(stage.op),
+        "op": op_facts(stage.op).name,
         "kernel": f"{stage.kernel_size}×{stage.kernel_size}",
         "expansion": f"e{stage.expansion_ratio}",
         "channels": str(stage.channels),
@@ -68,7 +69,7 @@ def _blocks(stage: Stage, y: float, *, changed: bool) -> Markup:
     start, end = COLUMNS["layers"] - 20, WIDTH - 44
     step = min(BLOCK + 4, (end - start) / stage.layers)
     side = min(BLOCK, max(step - 2, 1.5))
-    colour = "c2" if stage.op == "fused_mbconv" else "c1"
+    colour = "c2" if op_facts(stage.op).has_full_convolution else "c1"
     squares = [
         tag(
             "rect",

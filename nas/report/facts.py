@@ -16,13 +16,13 @@ from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
 from nas.search.environment import STARTS
 from nas.simulation.compare_strategies import parsed_terms
-from search_spaces.networks.architecture import Architecture, Stage, op_name
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.ops import op_facts
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import refuse_other_than_run
-from trials.reward import SHIPPED
-from trials.trial import REWARDABLE
+from trials.reward import REWARDABLE, SHIPPED
 
 TERM_NAMES = {"step_time_ratio": "step time", "params": "parameters", "macs": "MACs"}
 
@@ -215,7 +215,7 @@ def stage_words(stage: Stage) -> str:
     """A stage in a few characters: Fused k3 e4 48 ×2."""
     if not stage.layers:
         return "absent"
-    op, squeeze = op_name(stage.op), " se" if stage.se_ratio else ""
+    op, squeeze = op_facts(stage.op).name, " se" if stage.se_ratio else ""
     return (
         f"{op} k{stage.kernel_size} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
         f"{squeeze} ×{stage.layers}"

@@ -24,7 +24,7 @@ from nas.report.axes import (
 )
 from nas.report.facts import RunFacts, plain_rows
 from nas.report.markup import Markup, details, figure, join, table, tag
-from search_spaces.networks.architecture import op_name
+from search_spaces.networks.ops import FUSED, op_facts
 
 STRONGEST = 12
 ROW = 21.0
@@ -74,7 +74,7 @@ def learned_section(facts: RunFacts) -> Markup:
 
 
 def _fused_rows(frequencies: pd.DataFrame) -> pd.Series:
-    return (frequencies["field"] == "op") & (frequencies["option"] == "fused_mbconv")
+    return (frequencies["field"] == "op") & (frequencies["option"] == FUSED)
 
 
 def _fused_picture(frequencies: pd.DataFrame) -> Markup:
@@ -118,7 +118,7 @@ def _effects_picture(effects: pd.DataFrame) -> Markup:
 
 def option_words(row: Mapping[str, Any]) -> str:
     """An option as a person says it: stage 3 kernel 5."""
-    option = f"{row['option']:g}" if _is_number(row["option"]) else op_name(str(row["option"]))
+    option = f"{row['option']:g}" if _is_number(row["option"]) else op_facts(str(row["option"])).name
     place = f"stage {row['stage']} " if row["stage"] else ""
     field = "" if row["field"] == "op" else FIELD_NAMES.get(row["field"], row["field"]) + " "
     return f"{place}{field}{option}"

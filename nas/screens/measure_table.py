@@ -8,9 +8,7 @@ from rich.text import Text
 
 from analysis.numbers import milliseconds
 from nas.measuring.table_figures import BlockFigures, OptionFigures, TableFigures
-from search_spaces.networks.architecture import op_name
-
-SHORT_OPS = {"mbconv": "mbconv", "fused_mbconv": "fused"}
+from search_spaces.networks.ops import op_facts
 
 
 def table_screen(figures: TableFigures) -> RenderableType:
@@ -37,7 +35,7 @@ def _stage_table(options: Sequence[OptionFigures]) -> Table:
         table.add_column(header, justify="right")
     for option in options:
         table.add_row(
-            op_name(option.op),
+            op_facts(option.op).name,
             str(option.kernel_size),
             str(option.expansion_ratio),
             f"{option.se_ratio:g}" if option.se_ratio else "-",

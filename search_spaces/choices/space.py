@@ -21,6 +21,7 @@ from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.choices.stage_rows import StageRows
 from search_spaces.choices.uniform import UniformDraw
 from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Padding, Stage
+from search_spaces.networks.ops import op_facts
 
 
 @plain_dataclass(frozen=True)
@@ -196,21 +197,21 @@ class SearchSpace:
         return UniformDraw(self.rows, canonical=canonical, costs=costs if costs.limits else None)
 
     def smallest(self) -> Choices:
-        """The choices with the smallest option of every decision, and MBConv where it is offered."""
-        return self._extreme(min, "mbconv")
+        """The choices with the smallest option of every decision, and depthwise ops where offered."""
+        return self._extreme(min, full_convolution=False)
 
     def largest(self) -> Choices:
-        """The choices with the largest option of every decision, and Fused-MBConv where it is offered."""
-        return self._extreme(max, "fused_mbconv")
+        """The choices with the largest option of every decision, and full convolutions where offered."""
+        return self._extreme(max, full_convolution=True)
 
-    def _extreme(self, pick: Callable[[Iterable[Any]], Any], op: str) -> Choices:
-        wanted = (
-            op if decision.field == "op" and op in decision.options else pick(decision.options)
-            for decision in self.decisions
-        )
-        return tuple(
-            decision.options.index(value) for decision, value in zip(self.decisions, wanted, strict=True)
-        )
+    def _extreme(self, pick: Callable[[Iterable[Any]], Any], *, full_convolution: bool) -> Choices:
+        def chosen(decision: Decision) -> Any:
+            if decision.field != "op":
+                return pick(decision.options)
+            fitting = [op for op in decision.options if op_facts(op).has_full_convolution == full_convolution]
+            return (fitting or decision.options)[0]
+
+        return tuple(decision.options.index(chosen(decision)) for decision in self.decisions)
 
     @cached_property
     def _bounds(self) -> tuple[tuple[int, int], ...]:

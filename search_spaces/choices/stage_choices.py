@@ -1,11 +1,12 @@
 """The options that a stage of a search space offers for each of its fields."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, STRICT, Op, Stage
+from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, STRICT, Stage
+from search_spaces.networks.ops import Op, op_facts
 
 DECIDED = ("op", "kernel_size", "expansion_ratio", "channels", "layers", "se_ratio")
 MAX_OPTIONS = 64
@@ -38,7 +39,7 @@ SqueezeRatios = Annotated[tuple[Ratio, ...] | dict[Op, Ratio], BeforeValidator(_
 
 
 def _official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
-    return {"mbconv": 0.25, "fused_mbconv": 0.0}
+    return {op: op_facts(op).se_ratio for op in get_args(Op)}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -11,13 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-Op = Literal["mbconv", "fused_mbconv"]  # the ops that a search space may offer
-AnyOp = Literal[Op, "bottleneck"]  # the ops that an architecture may have; bottleneck is ResNet's
-OP_NAMES = {
-    "mbconv": "MBConv",
-    "fused_mbconv": "Fused",
-    "bottleneck": "Bottleneck",
-}  # for pictures and tables
+from search_spaces.networks.ops import AnyOp
+
 Padding = Literal["symmetric", "same"]
 Kind = Literal["resnet"] | None  # None: an EfficientNet
 
@@ -26,11 +21,6 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 # Far beyond any published network (L2: 2,752 channels, 85 blocks); a number above is a typing error.
 MAX_CHANNELS = 16_384
 MAX_LAYERS = 256
-
-
-def op_name(op: str) -> str:
-    """The short name of an op where it is shown; an op of the user's own is called as in its YAML."""
-    return OP_NAMES.get(op, op)
 
 
 @dataclass(frozen=True)

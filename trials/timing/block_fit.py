@@ -18,6 +18,7 @@ import numpy.typing as npt
 from search_spaces.choices.block_cover import PlacedBlock, placed_blocks
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
+from search_spaces.networks.ops import op_facts
 from trials.timing.block_table import BlockTable
 
 Array = npt.NDArray[np.float64]
@@ -128,8 +129,8 @@ def _params(architecture: Architecture, table: BlockTable) -> int:
 def summed(architecture: Architecture, times: PartTimes, table: BlockTable) -> tuple[float, Array]:
     """The sum of an architecture's parts, and the features of its correction, (4,).
 
-    The features are, as shares of the sum: a constant time, Fused-MBConv blocks, blocks with a residual
-    connection, and the update.
+    The features are, as shares of the sum: a constant time, blocks with a full convolution
+    (Fused-MBConv), blocks with a residual connection, and the update.
 
     Raises:
         ValueError: the table has no time for one of the blocks.
@@ -145,7 +146,7 @@ def summed(architecture: Architecture, times: PartTimes, table: BlockTable) -> t
             )
         ratio = times.blocks[placed].ratio
         total += ratio
-        fused += ratio if placed.block.op == "fused_mbconv" else 0.0
+        fused += ratio if op_facts(placed.block.op).has_full_convolution else 0.0
         repeated += ratio if placed.block.has_residual else 0.0
     total += times.stem + times.top + update
     return total, np.array([1.0, fused, repeated, update]) / total

@@ -15,12 +15,13 @@ from torch import nn
 
 from search_spaces.interchange.files import FORMATS, read_foreign, to_text
 from search_spaces.interchange.tensor_names import foreign_names
-from search_spaces.networks import architecture as names_module
 from search_spaces.networks import blocks as blocks_module
-from search_spaces.networks.architecture import OP_NAMES, Architecture, Stage, op_name
+from search_spaces.networks import ops as names_module
+from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.blocks import BLOCKS, FusedMBConv, MBConv, own_ops
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
+from search_spaces.networks.ops import OPS, op_facts
 from search_spaces.settings.yaml_files import ConfigError
 
 ROOT = REPOSITORY
@@ -112,8 +113,7 @@ space:
   head_channels: 32
   stages:
   - {op: fused_mbconv, kernel_size: 3, stride: 1, expansion_ratio: 1, channels: 8, layers: 1}
-  - {op: [ghost, mbconv], kernel_size: [3, 5], stride: 2, expansion_ratio: 4, channels: 16, layers: [1, 2],
-     se_ratio: {ghost: 0, mbconv: 0.25}}
+  - {op: [ghost, mbconv], kernel_size: [3, 5], stride: 2, expansion_ratio: 4, channels: 16, layers: [1, 2]}
   reference:
     stem_channels: 8
     head_channels: 32
@@ -206,6 +206,6 @@ def test_an_op_of_a_new_name_is_built_counted_timed_searched_and_reported(tmp_pa
 
 
 def test_an_op_has_one_short_name_and_an_own_one_is_called_as_in_its_yaml() -> None:
-    names = [op_name(op) for op in ("mbconv", "fused_mbconv", "bottleneck", "ghost")]
+    names = [op_facts(op).name for op in ("mbconv", "fused_mbconv", "bottleneck", "ghost")]
     assert names == ["MBConv", "Fused", "Bottleneck", "ghost"]
-    assert set(OP_NAMES) == set(BLOCKS)
+    assert set(OPS) == set(BLOCKS)
