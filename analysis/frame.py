@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
-from trials.reward import SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
-from trials.trial import REWARDABLE, Measurement
+from trials.reward import REWARDABLE, SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
+from trials.trial import Measurement
 
 RUN = Column("run", pa.string(), "name of the run's folder")
 COLUMNS = {"trials": (RUN, *TRIAL_COLUMNS), "epochs": (RUN, *EPOCH_COLUMNS)}

@@ -1,4 +1,4 @@
-"""The search's objective: one number from the measurements of a trial, live or from its row."""
+"""The reward that a search maximises: its terms, and their product for a result, a row or a table."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -9,12 +9,22 @@ from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.recorded import Recorded
 from trials.log.row_types import TrialRow
-from trials.trial import REWARDABLE, Measurement, TrialResult
+from trials.trial import INFERENCE, Measurement, Status, TrialResult
 
 LARGEST_EXPONENT = 10.0
 
 Quantity = Callable[[Measurement], float]
-SHIPPED: Mapping[str, Quantity] = dict(REWARDABLE)  # plain arithmetic, which holds for whole columns too
+# The quantities that a reward may use: functions that give their ratio to the reference network's, by name.
+REWARDABLE: dict[str, Quantity] = {
+    "step_time_ratio": lambda m: m.step_time.step_time_ratio,
+    "params": lambda m: m.params / m.reference_params,
+    "macs": lambda m: m.macs / m.reference_macs,
+    INFERENCE: lambda m: m.inference_time.inference_time_ratio if m.inference_time else math.nan,
+}
+# REWARDABLE as shipped, where nobody has replaced or added any: arithmetic, so it takes whole columns, too.
+SHIPPED: Mapping[str, Quantity] = dict(REWARDABLE)
+# A failure's reward, whatever was measured of it. A crash is not the architecture's fault: it has none.
+REWARD_OF_FAILURE: Mapping[Status, float | None] = {"infeasible": 0.0, "crashed": None}
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,15 @@ class Reward:
         check_names(self.terms)
 
     def __call__(self, result: TrialResult) -> float | None:
-        """The reward of a result: 0 if infeasible; None if crashed, which is not the architecture's fault."""
-        if result.status == "crashed":
-            return None
-        if result.status == "infeasible" or result.measurement is None:
-            return 0.0
-        return self.of(result.measurement.accuracy, result.measurement.ratio_to_reference)
+        """The reward of a result, also of a failure."""
+        if result.status in REWARD_OF_FAILURE:
+            return REWARD_OF_FAILURE[result.status]
+        assert result.measurement is not None, "only failures have none"
+        return self.of_measurement(result.measurement)
+
+    def of_measurement(self, measured: Measurement) -> float:
+        """The reward of what was measured, or might be."""
+        return self.of(measured.accuracy, lambda name: REWARDABLE[name](measured))
 
     def of_row(self, row: TrialRow) -> float | None:
         """The reward of a trial's result, computed from the row that the trial left.
@@ -46,10 +59,8 @@ class Reward:
         Raises:
             ValueError: a term needs what was not measured, or is not kept in rows.
         """
-        if row["status"] == "crashed":
-            return None
-        if row["status"] == "infeasible":
-            return 0.0
+        if row["status"] in REWARD_OF_FAILURE:
+            return REWARD_OF_FAILURE[row["status"]]
         where = f"trial {row['trial_id']}"
         if row["accuracy"] is None:
             raise ValueError(f"{where} is {row['status']}: it has no accuracy, so no reward")
@@ -103,7 +114,7 @@ def check_names(names: Iterable[str]) -> None:
             raise ValueError(
                 f"reward: {name} is not measured; measured are {', '.join(REWARDABLE)}"
                 f"{suggestion(name, REWARDABLE)}. A term of your own has to be put into "
-                "trials.trial.REWARDABLE by the process that computes it (docs/api.md)"
+                "trials.reward.REWARDABLE by the process that computes it (docs/api.md)"
             )
 
 

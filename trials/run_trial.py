@@ -392,5 +392,5 @@ class _TrialRun:
 def _best_possible(stop: StopBelow, measured: Measurement) -> Measurement | None:
     """The measurement at the highest accuracy that a trial may reach, if even that has too low a reward."""
     best = replace(measured, accuracy=stop.max_accuracy)
-    reward = Reward(stop.terms).of(best.accuracy, best.ratio_to_reference)
+    reward = Reward(stop.terms).of_measurement(best)
     return best if reward < stop.reward else None

@@ -3,7 +3,6 @@
 Imports neither torch nor ray, so that a notebook can use these types on a laptop.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
@@ -31,6 +30,7 @@ Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 # The ratio that a strategy is told for a quantity that a trial could not measure: finite, and worse than any
 # measured value.
 UNMEASURED_RATIO = 1000.0
+INFERENCE: Final = "inference_time_ratio"  # measured only where the reward or a limit needs it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,20 +186,6 @@ class Measurement:
     reference_params: int
     reference_macs: int
     peak_memory_bytes: int | None  # None on a CPU, which has no such record
-
-    def ratio_to_reference(self, name: str) -> float:
-        """A quantity of REWARDABLE, as ratio to the reference network's."""
-        return REWARDABLE[name](self)
-
-
-INFERENCE: Final = "inference_time_ratio"
-# The quantities that a reward may use: functions that give their ratio to the reference network's, by name.
-REWARDABLE: dict[str, Callable[[Measurement], float]] = {
-    "step_time_ratio": lambda m: m.step_time.step_time_ratio,
-    "params": lambda m: m.params / m.reference_params,
-    "macs": lambda m: m.macs / m.reference_macs,
-    INFERENCE: lambda m: m.inference_time.inference_time_ratio if m.inference_time else math.nan,
-}
 
 
 @dataclass(frozen=True, kw_only=True)

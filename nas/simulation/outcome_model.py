@@ -19,8 +19,8 @@ from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import device_seconds
 from trials.log.run_reader import read_run
-from trials.reward import SHIPPED, Reward, recorded_ratio, recorded_reward
-from trials.trial import INFERENCE, REWARDABLE, Outcome
+from trials.reward import REWARDABLE, SHIPPED, Reward, recorded_ratio, recorded_reward
+from trials.trial import INFERENCE, Outcome
 
 FEWEST_ROWS = 12
 DERIVE_NOISE = 3  # keeps the noise of a training apart from other randomness of the same trial

@@ -42,7 +42,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
-from trials.reward import Reward
+from trials.reward import REWARDABLE, Reward
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import Outcome, RunTrial, Slot, StepTime, Trial, TrialResult
 
@@ -121,7 +121,7 @@ def train_both(choices: tuple[int, ...], deadline: float) -> Trained | None:
     return Trained(
         choices=list(choices),
         curves=[[end.minival_accuracy for end in result.epochs] for result in results],
-        ratios={name: measured.ratio_to_reference(name) for name in REWARD.terms},
+        ratios={name: REWARDABLE[name](measured) for name in REWARD.terms},
         epoch_seconds=float(np.mean([end.train_seconds for result in results for end in result.epochs])),
     )
 

@@ -28,14 +28,13 @@ from nas.simulation.outcome_model import modelled_run
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.store import recorded_trials
-from trials.reward import Reward
-from trials.trial import REWARDABLE
+from trials.reward import REWARDABLE, Reward
 
 ROOT = Path(__file__).parents[2]
 TERM = "macs_per_param"
 LINE = re.search(rf'^REWARDABLE\["{TERM}"\] = .*$', (ROOT / "docs" / "api.md").read_text(), flags=re.M)
 REWARD = {"step_time_ratio": -0.07, TERM: -0.5}
-MISSING = rf"{TERM} is not measured.*put into trials\.trial\.REWARDABLE"
+MISSING = rf"{TERM} is not measured.*put into trials\.reward\.REWARDABLE"
 
 
 def register(patch: pytest.MonkeyPatch) -> None:

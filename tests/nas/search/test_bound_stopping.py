@@ -13,6 +13,7 @@ from test_train import SMALL, WIDE, make_trial, run
 from nas.search.search import SearchResult, search
 from trials.executors.in_process import in_process
 from trials.log.rows import outcome_from_row
+from trials.reward import REWARDABLE
 from trials.trial import StopBelow
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -27,7 +28,7 @@ def test_a_trial_that_cannot_reach_the_reward_is_stopped_before_it_trains() -> N
     assert (result.status, ends) == ("stopped", [])
     measured = result.measurement
     assert measured is not None
-    bound = 0.9 * math.prod(measured.ratio_to_reference(name) ** power for name, power in TERMS.items())
+    bound = 0.9 * math.prod(REWARDABLE[name](measured) ** power for name, power in TERMS.items())
     assert bound < 0.99
     assert measured.accuracy == 0.9
 
