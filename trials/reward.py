@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.recorded import Recorded
 from trials.log.row_types import TrialRow
-from trials.trial import INFERENCE, Measurement, Status, TrialResult
+from trials.trial import INFERENCE, Measurement, Status, StopBelow, TrialResult
 
 LARGEST_EXPONENT = 10.0
 
@@ -74,6 +74,12 @@ class Reward:
 
 
 WEIGHTED_PRODUCT = Reward.of  # the shipped form
+
+
+def too_low_at_best(stop: StopBelow, measured: Measurement) -> Measurement | None:
+    """The measurement at the highest accuracy that a trial may reach, if even that has too low a reward."""
+    best = replace(measured, accuracy=stop.max_accuracy)
+    return best if Reward(stop.terms).of_measurement(best) < stop.reward else None
 
 
 def recorded_ratio(name: str, value_of: Callable[[str], Any], *, where: str) -> float:

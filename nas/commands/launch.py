@@ -123,6 +123,8 @@ def packed_images(config: SearchConfig, console: Console) -> TrialImages:
             hint = "; name your images:  --set data.source=PATH" if "there is no such" in str(error) else ""
             raise ConfigError(f"data: {error}{hint}") from error
     images = packs[max(resolutions)]
+    for note in images.notes:
+        console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
     if images.corrupt:
         sentence = corrupt_sentence(images.corrupt, len(images.images))
         console.print(f"data: {sentence}; they are left out", highlight=False, soft_wrap=True)

@@ -137,7 +137,9 @@ def image_counts(config: SearchConfig, assumed: Assumptions) -> ImageCounts:
         return counts
     try:
         found = find_images(data)
-        train, minival = split_indices(found.labels, minival=data.minival, seed=data.split_seed)
+        train, minival = split_indices(
+            found.labels, minival=data.minival, seed=data.split_seed, classes=found.classes
+        )
     except ValueError as error:
         raise ConfigError(
             f"data: {error}\n"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,13 +15,10 @@ from trials.images.config import DataConfig, find_images
 from trials.images.device_images import ResidentImages
 from trials.images.labels import PADDING
 from trials.images.packed import TrialImages, open_images
-from trials.images.splits import split_indices
 from trials.training.loss import are_correct, cross_entropy
 from trials.training.weights_file import WeightsFile
 
 BATCH = 256
-# Split of images that only evaluate: both halves do, and halves need no more than two images of a class.
-MINIVAL = 0.5
 
 
 @dataclass(frozen=True)
@@ -88,9 +85,8 @@ def check_labelled(source: str, trained: tuple[str, ...], *, option: str) -> Non
         ConfigError: the source cannot be read, or its classes are not among those.
     """
     with refused_as(option):
-        found = find_images(_data(source))
-        split_indices(found.labels, minival=MINIVAL, seed=0)
-    _check_classes(source, found.classes, trained, option=option)
+        found = find_images(_data(source), only_evaluated=True)
+    _check_classes(source, found.labels, found.classes, trained, option=option)
 
 
 def labelled_images(
@@ -102,22 +98,26 @@ def labelled_images(
         ConfigError: the source cannot be read, or its classes are not those of the weights.
     """
     with refused_as(option):
-        images = open_images(_data(source), resolution=resolution)
+        images = open_images(_data(source), resolution=resolution, verify=True, only_evaluated=True)
     trained = tuple(weights.facts.get("classes") or ())
     if images.classes == trained or not trained:
         return images
-    _check_classes(source, images.classes, trained, option=option)
-    order = np.array([trained.index(name) for name in images.classes])
+    _check_classes(source, images.labels, images.classes, trained, option=option)
+    # Classes that the source names, and of which it has no image, need not be known.
+    order = np.array([trained.index(name) if name in trained else PADDING for name in images.classes])
     labels = np.where(images.labels == PADDING, PADDING, order[images.labels])
-    return TrialImages(images.images, labels, images.train, images.minival, trained, images.corrupt)
+    return replace(images, labels=labels, classes=trained)
 
 
 def _data(source: str) -> DataConfig:
-    return DataConfig(source=source, minival=MINIVAL, max_corrupt=0.999)
+    return DataConfig(source=source, max_corrupt=0.999)
 
 
-def _check_classes(source: str, found: tuple[str, ...], trained: tuple[str, ...], *, option: str) -> None:
-    unknown = [name for name in found if name not in trained]
+def _check_classes(
+    source: str, labels: np.ndarray, found: tuple[str, ...], trained: tuple[str, ...], *, option: str
+) -> None:
+    present = np.unique(labels[labels != PADDING])
+    unknown = [found[label] for label in present if found[label] not in trained]
     if unknown:
         raise ConfigError(
             f"{option}: {source}: its classes are not those that are trained on: {unknown[0]!r} is none of "
@@ -132,7 +132,7 @@ def evaluate_images(
     precision: str = "fp32",
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Evaluation:
-    """Evaluates weights on all readable images (those of both splits).
+    """Evaluates weights on images, all those that can be read.
 
     Any label of an image with several is correct. Its row in the confusion matrix is the one that was
     predicted or, where that is none of its labels, the first.
@@ -141,7 +141,7 @@ def evaluate_images(
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
     resident = ResidentImages(images, device)
-    chosen = torch.from_numpy(np.sort(np.concatenate([images.train, images.minival])))
+    chosen = torch.from_numpy(np.sort(np.concatenate([images.train, images.minival])))  # whatever the split
     classes = weights.facts["num_classes"]
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of top-five hits

@@ -1,5 +1,6 @@
 """Trained weights on a folder of pictures: what each of them is."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,8 +11,7 @@ import torch
 from nas.training.evaluation import BATCH, inference_device
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
-from trials.images.decode import UnreadablePictureError, decode
-from trials.images.listing import PICTURE_SUFFIXES
+from trials.images.decode import KINDS_READ, SUFFIXES, UnreadablePictureError, decode
 from trials.training.weights_file import WeightsFile
 
 TOP = 5
@@ -24,19 +24,19 @@ def predict_folder(
     resolution: int,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """One row for each picture in a folder and those below it, by name.
+    """One row for each file in a folder and those below it, by name; hidden ones are left out.
 
     Columns: path (below the folder), prediction, probability, the five likeliest classes and their
-    probabilities, and error, which says why a picture could not be read (all else is null then).
+    probabilities, and error, which says why a file has no prediction (all else is null then).
 
     Raises:
         ConfigError: there is no such folder, or no picture in it.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    if not paths:
-        raise ConfigError(f"{folder}: no picture in it ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
+    if not any(path.suffix.lower() in SUFFIXES for path in paths):
+        raise ConfigError(f"{folder}: no picture in it ({KINDS_READ})")
     device = inference_device()
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
@@ -51,7 +51,7 @@ def predict_folder(
                 logits = network(to_input(torch.from_numpy(np.stack(pixels)).to(device))).float()
             probabilities = iter(logits.softmax(dim=1).cpu().numpy())
         for path, picture in zip(chunk, decoded, strict=True):
-            row: dict[str, object] = {"path": path.relative_to(folder).as_posix()}
+            row: dict[str, object] = {"path": _text_of(path.relative_to(folder))}
             if isinstance(picture, str):
                 rows.append({**row, "error": picture})
                 continue
@@ -103,8 +103,19 @@ def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
         yield paths[start : start + BATCH]
 
 
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _text_of(path: Path) -> str:
+    """A path as text that can be written; bytes of its name that are no UTF-8 as \\xNN."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
 def _decoded(path: Path, resolution: int) -> np.ndarray | str:
     """Pixels (R, R, 3) uint8, or why there are none."""
+    if path.suffix.lower() not in SUFFIXES:
+        return f"not read: {path.suffix or 'no suffix'}"
     try:
         return decode(path.read_bytes(), resolution)
     except (OSError, UnreadablePictureError) as error:

@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -268,3 +268,9 @@ def suggestion(found: str, known: Iterable[str]) -> str:
     if not close and len(word) > 2:
         close = [name for name in names if name.startswith(word)]  # "step" is far from "step_time_ratio"
     return f" (did you mean '{names[close[0]]}'?)" if close else ""
+
+
+def some(names: Sequence[str], *, most: int = 3, between: str = ", ") -> str:
+    """The first of some names, and how many more there are."""
+    more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
+    return between.join(names[:most]) + more

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from error_cases import SEARCH, Case, set_to
-from pictures import encoded, write_folder, write_parquet
+from pictures import encoded, saved, write_folder, write_parquet
+from PIL import Image
 
 PIXELS = [encoded(i) for i in range(30)]
 
@@ -63,6 +65,29 @@ def _many_junk(data: Path) -> None:
         (data / "cat" / f"{i + 50}.png").write_bytes(b"junk")
 
 
+def _other_kind(data: Path) -> None:
+    for path in (data / "cow").iterdir():
+        path.rename(path.with_suffix(".heic"))
+
+
+def _one_junk_class(data: Path) -> None:
+    write_folder(data, per_class=100)
+    (data / "eel").mkdir()
+    (data / "eel" / "0.png").write_bytes(b"junk")
+
+
+def _dark_sixteen_bits(data: Path) -> None:
+    for path in (data / "cow").iterdir():
+        path.unlink()
+        values = np.random.default_rng(0).integers(0, 256, (12, 12)).astype(np.uint16)
+        path.with_suffix(".png").write_bytes(saved(Image.fromarray(values)))
+
+
+def _contradicting_shards(folder: Path) -> None:
+    write_parquet(folder / "a.parquet", metadata={"class_names": json.dumps(["cat", "cow", "dog"])})
+    write_parquet(folder / "b.parquet")
+
+
 DATA = (
     source("images that are not there", "nowhere"),
     source("a glob that nothing matches", "'*.parquet'"),
@@ -88,13 +113,24 @@ DATA = (
         "pictures without a byte", lambda data: [(data / "cat" / f"{i}.png").write_bytes(b"") for i in (0, 3)]
     ),
     images(
-        "a picture of 20,001 pixels",
-        lambda data: (data / "cat" / "0.png").write_bytes(encoded(0, (20_001, 1), mode="1")),
+        "a picture beyond the limit on pixels",
+        lambda data: (data / "cat" / "0.png").write_bytes(encoded(0, (8_001, 8_000), mode="1")),
     ),
+    images("a class whose pictures are of no kind that is read", _other_kind),
+    images("a class of which no picture can be read", _one_junk_class),
+    images("pictures of 8 bits in 16", _dark_sixteen_bits),
     parquet("Parquet without labels", label_column="target"),
     parquet("Parquet without images", column="picture"),
     parquet("images that are text", images=["a"] * 60),
     parquet("labels that are fractions", labels=[0.5] * 60),
+    Case(
+        "shards of which one names its classes",
+        ("search", "mine.yaml"),
+        {"mine.yaml": SEARCH.replace("{source: digits}", "{source: '*.parquet'}")},
+        _contradicting_shards,
+    ),
+    parquet("labels that are soft", labels=[[0.5, 0.5]] * 60),
+    parquet("multi-hot labels without a label", labels=[[1, 1, 0], [0, 0, 0]] * 30),
     parquet("labels below zero", labels=[-1, *[1] * 59]),
     parquet("labels that are missing", labels=[None, *[1] * 59]),
     parquet("labels of one class", labels=[4] * 60),

@@ -35,7 +35,9 @@ def batches_of(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Batch
     # All indices in one copy, because every copy makes the host wait for the device.
     on_device = torch.cat(indices).to(parts[0][0].device).split([len(part) for part in indices])
     streamed = _streamed([(images, part) for images, part in parts if not images.is_resident])
-    for (images, _), samples in zip(parts, on_device, strict=True):
+    for (images, part), samples in zip(parts, on_device, strict=True):
+        if images.is_resident:
+            images.check(part)
         pixels = images.pixels[samples] if images.is_resident else next(streamed)
         yield Batch(pixels, images.labels[samples], samples)
 
@@ -45,12 +47,12 @@ def _streamed(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Tensor
     device = parts[0][0].device
     copies = torch.cuda.Stream(device)
     with ThreadPoolExecutor(1, thread_name_prefix="gather") as gatherer:
-        coming = gatherer.submit(_pinned, parts[0][0].pixels, parts[0][1])
+        coming = gatherer.submit(_pinned, *parts[0])
         for following in (*parts[1:], None):
             # Step 1: take the batch that the thread has gathered, and set it to work on the next.
             gathered = coming.result()
             if following is not None:
-                coming = gatherer.submit(_pinned, following[0].pixels, following[1])
+                coming = gatherer.submit(_pinned, *following)
             # Step 2: copy on the side stream, so that the copy overlaps with the present training step.
             with torch.cuda.stream(copies):
                 pixels = gathered.to(device, non_blocking=True)
@@ -62,7 +64,9 @@ def _streamed(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Tensor
             yield pixels
 
 
-def _pinned(pixels: Tensor, indices: Tensor) -> Tensor:
+def _pinned(images: ResidentImages, indices: Tensor) -> Tensor:
     """The pixels at these indices in page-locked memory, from which copies are asynchronous."""
+    images.check(indices)
+    pixels = images.pixels
     gathered = torch.empty((len(indices), *pixels.shape[1:]), dtype=pixels.dtype, pin_memory=True)
     return torch.index_select(pixels, 0, indices, out=gathered)

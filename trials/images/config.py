@@ -9,6 +9,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import STRICT
+from trials.images.decode import MAX_PIXELS
+from trials.images.labels import check_two_classes
 from trials.images.sources import Encoded, Source, open_source
 from trials.images.splits import share
 
@@ -28,6 +30,9 @@ class DataConfig:
     fraction: float = Field(default=1.0, gt=0, le=1)  # of the images used, stratified by class
     split_seed: int = Field(default=0, ge=0, lt=2**63)
     max_corrupt: float = Field(default=0.01, ge=0, lt=1)  # share of unreadable pictures that may be left out
+    max_pixels: int = Field(
+        default=MAX_PIXELS, ge=64 * 64, le=170_000_000
+    )  # of a picture; larger: unreadable
 
 
 @plain_dataclass(frozen=True)
@@ -39,19 +44,32 @@ class EncodedImages:
     chosen: np.ndarray  # (N,) positions of the N images in the source, ascending
     identity: list[Any]  # JSON values that change when an image or the choice of images does
     source: Source
+    max_pixels: int = MAX_PIXELS
 
     def read(self) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) of each image, in order."""
         return self.source.read(self.chosen)
 
+    def name_of(self, index: int) -> str:
+        """The name of the image at an index."""
+        return self.source.name_of(int(self.chosen[index]))
 
-def find_images(config: DataConfig) -> EncodedImages:
+
+def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedImages:
     """Opens the source of a configuration and chooses its images.
+
+    With `only_evaluated` they are judged, and neither split nor trained on: one class, or none, is enough.
 
     Raises:
         ValueError: the source cannot be read or has the wrong form; the message says where and what to do.
     """
     source = open_source(config.source)
+    if not only_evaluated:
+        check_two_classes(source.labels, source.classes, config.source)
+    elif not len(source.labels):
+        raise ValueError(f"{config.source}: holds no images")
     chosen = share(source.labels, config.fraction, config.split_seed)
-    identity = [source.identity, config.fraction, config.split_seed]
-    return EncodedImages(source.labels[chosen], source.classes, chosen, identity, source)
+    identity = [source.identity, config.fraction, config.split_seed, config.max_pixels]
+    return EncodedImages(
+        source.labels[chosen], source.classes, chosen, identity, source, max_pixels=config.max_pixels
+    )

@@ -3,9 +3,10 @@
 | property of the picture | conversion |
 |---|---|
 | EXIF orientation | turned and mirrored to be upright |
-| grey | repeated for three channels; of 16 bits the upper 8 are kept |
-| palette, CMYK | converted by Pillow |
-| transparency (alpha, or a transparent palette colour) | laid over white |
+| grey | repeated for three channels |
+| more than 8 bits a sample | scaled to 0-255 from the range that the format says: see `deep_pictures` |
+| palette, CMYK, YCbCr | converted by Pillow |
+| transparency (alpha, or a transparent colour) | laid over white |
 | animation | the first frame |
 
 The picture is then resized to the square with Pillow's antialiased bilinear filter. The aspect ratio is not
@@ -15,11 +16,19 @@ kept, and nothing is cropped.
 import io
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
+
+from trials.images.deep_pictures import UnknownRangeError, check_range, is_deep, scaled_to_bytes
 
 # Pillow reads more formats, but some start other programs (EPS: Ghostscript) or have no size in pixels.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-MAX_SIDE = 20_000  # pixels; larger pictures are refused before they are decoded
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if features.check("avif") else ()))
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm"}
+    | ({".avif"} if "AVIF" in FORMATS else set())
+)
+KINDS_READ = ".jpg, .png, .webp, .bmp, .gif, .tif, .ppm and the like"
+MAX_PIXELS = 64_000_000  # of a picture, unless the configuration says otherwise
 WHITE = (255, 255, 255, 255)
 
 
@@ -27,37 +36,44 @@ class UnreadablePictureError(ValueError):
     """The picture cannot be decoded; the message gives the reason in a few words."""
 
 
-def decode(encoded: bytes, resolution: int) -> np.ndarray:
+def decode(encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes a picture to (R, R, 3) uint8, R being `resolution`.
 
     Raises:
-        UnreadablePictureError: it is empty, too large, truncated, or no picture.
+        UnreadablePictureError: it is empty, too large, truncated, or no picture, or nothing says the range of
+            its values.
     """
     if not encoded:
         raise UnreadablePictureError("no bytes")
     try:
         picture = Image.open(io.BytesIO(encoded), formats=FORMATS)
-        if max(picture.size) > MAX_SIDE:
-            width, height = picture.size
-            raise UnreadablePictureError(f"{width:,} x {height:,} px; at most {MAX_SIDE:,} a side")
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise UnreadablePictureError(f"{width:,} x {height:,} px; data.max_pixels is {max_pixels:,}")
         return resized(rgb(picture), resolution)
     except UnreadablePictureError:
         raise
+    except Image.DecompressionBombError:
+        raise UnreadablePictureError(f"far too many pixels; data.max_pixels is {max_pixels:,}") from None
     except Exception as error:  # Pillow raises many kinds for broken files
         raise UnreadablePictureError(_reason(error)) from error
 
 
 def rgb(picture: Image.Image) -> Image.Image:
     """Converts a picture to RGB, upright and without transparency."""
+    deep = is_deep(picture)
+    kept = picture  # a transposed copy has no format, and no tags
     try:
         picture = ImageOps.exif_transpose(picture)
     except Exception:  # metadata that does not parse says nothing about the pixels
         picture.load()
-    if picture.mode.startswith("I"):
-        return Image.fromarray(_upper_bits(picture)).convert("RGB")
+    if picture.mode[0] in "IF":
+        return Image.fromarray(scaled_to_bytes(picture, kept)).convert("RGB")
+    if deep:
+        check_range(picture)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         opaque = Image.new("RGBA", picture.size, WHITE)
-        return Image.alpha_composite(opaque, picture.convert("RGBA")).convert("RGB")
+        picture = Image.alpha_composite(opaque, picture.convert("RGBA"))
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
@@ -68,13 +84,14 @@ def resized(picture: Image.Image, resolution: int) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _upper_bits(picture: Image.Image) -> np.ndarray:
-    return (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+def is_constant(pixels: np.ndarray) -> bool:
+    """True if all pixels of a picture, (R, R, 3), have one colour."""
+    return bool((pixels == pixels[0, 0]).all())
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not a picture"
-    if isinstance(error, Image.DecompressionBombError):
-        return "too many pixels"
+    if isinstance(error, UnknownRangeError):
+        return str(error)
     return (str(error).splitlines() or [type(error).__name__])[0][:80]

@@ -24,7 +24,19 @@ class ResidentImages:
         self.classes = packed.classes
         self.resolution = int(packed.images.shape[1])
         self.is_resident = device.type == "cpu" or self._fits(images)
+        self.checks = packed.checks
+        if device.type != "cpu" and self.is_resident and self.checks is not None:
+            self.check(torch.arange(len(images)))  # before they are copied
         self.pixels = images.to(device) if self.is_resident else images  # (N, H, W, 3) uint8
+
+    def check(self, indices: Tensor) -> None:
+        """Compares images at indices (B,) on the CPU with their checksums, when they are first used.
+
+        Raises:
+            DamagedPackError: one is not as it was packed.
+        """
+        if self.checks is not None:
+            self.checks.check(indices.numpy())
 
     def _fits(self, images: Tensor) -> bool:
         free, _ = torch.cuda.mem_get_info(self.device)

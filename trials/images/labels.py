@@ -1,160 +1,221 @@
-"""Labels of images, one or several for each; the names of their classes; strata for splitting.
+"""Labels of images, one or several for each, as the files' columns give them; strata for splitting.
 
 Labels are int64 (N,), or (N, L) where images may have several, L being the largest number of labels of an
-image; shorter rows are padded with -1.
+image; shorter rows are padded with -1. Label i is the class with the name `classes[i]`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+
+from search_spaces.settings.messages import some
+from trials.images.label_columns import LabelColumn, RawColumn, read_column
 
 PADDING = -1
 REST = -1  # the common stratum of images whose own stratum would have no other image
 
 
 @dataclass(frozen=True)
-class LabelColumn:
-    """The label column of one file, in the file's own form: numbers, names, or lists of numbers."""
+class Labels:
+    """The labels of a source's images, and the names of their classes."""
 
-    file: str
-    values: pa.ChunkedArray
-
-    @property
-    def has_names(self) -> bool:
-        """True if labels are text."""
-        kind = self.values.type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-    @property
-    def has_lists(self) -> bool:
-        """True if labels are lists of whole numbers, several for an image."""
-        kind = self.values.type
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-        return bool(is_list and pa.types.is_integer(kind.value_type))
-
-    @property
-    def has_numbers(self) -> bool:
-        """True if labels are whole numbers, one for each image."""
-        return bool(pa.types.is_integer(self.values.type))
-
-    def check(self) -> None:
-        """Checks that the column can hold labels.
-
-        Raises:
-            ValueError: it has another type, or images without a label; the message names the file.
-        """
-        if not (self.has_names or self.has_lists or self.has_numbers):
-            raise ValueError(
-                f"{self.file}: the column of labels is {self.values.type}; whole numbers from 0, names, or "
-                "lists of whole numbers expected"
-            )
-        if self.values.null_count:
-            raise ValueError(
-                f"{self.file}: {self.values.null_count} rows have no label; remove them or label them"
-            )
-
-    def names(self) -> np.ndarray:
-        """The labels as text, (N,).
-
-        Raises:
-            ValueError: a label is empty.
-        """
-        names = np.asarray(self.values.cast(pa.string()).to_pylist(), dtype=object)
-        if len(names) and (names == "").any():
-            raise ValueError(f"{self.file}, row {int(np.argmax(names == ''))}: the label is empty text")
-        return names
-
-    def numbers(self) -> np.ndarray:
-        """The labels as int64 (N,), or (N, L) padded where they are lists.
-
-        Raises:
-            ValueError: a label is negative, a list is empty or has a label twice.
-        """
-        if self.has_lists:
-            return self._padded()
-        labels = self.values.to_numpy().astype(np.int64)
-        if len(labels) and labels.min() < 0:
-            row = int(np.argmax(labels < 0))
-            raise ValueError(f"{self.file}, row {row}: the label is {labels[row]}; labels count from 0")
-        return labels
-
-    def _padded(self) -> np.ndarray:
-        """Lists of numbers as (N, L) int64, computed on whole columns: there may be millions of rows."""
-        lengths = pc.list_value_length(self.values).to_numpy().astype(np.int64)
-        if len(lengths) and lengths.min() == 0:
-            raise ValueError(f"{self.file}, row {int(np.argmin(lengths))}: the list of labels is empty")
-        # All lists in one column, and for each entry the row that it belongs to.
-        flat = pc.list_flatten(self.values)
-        rows = np.repeat(np.arange(len(lengths)), lengths)
-        numbers = flat.to_numpy() if not flat.null_count else flat.fill_null(PADDING).to_numpy()
-        if len(numbers) and numbers.min() < 0:
-            at = int(np.argmax(numbers < 0))
-            raise ValueError(f"{self.file}, row {rows[at]}: a label is {numbers[at]}; labels count from 0")
-        # Scatter the entries into the padded array: `places` is each entry's position within its own list.
-        places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        padded = np.full((len(lengths), int(lengths.max(initial=1))), PADDING, np.int64)
-        padded[rows, places] = numbers
-        # A label that occurs twice in a list has an equal neighbour once the row is sorted.
-        ordered = np.sort(padded, axis=1)
-        twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)).any(axis=1)
-        if twice.any():
-            raise ValueError(f"{self.file}, row {int(np.argmax(twice))}: a label stands twice in its list")
-        return padded
+    values: np.ndarray  # (N,) or (N, L) int64
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # how they were read, where that might surprise
 
 
-def joined(
-    columns: Sequence[LabelColumn], *, named: Sequence[str] | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The labels of all files as numbers, and the names of the classes.
+def joined(raw: Sequence[RawColumn]) -> Labels:
+    """The labels of all files, mapped to the classes by each file's own names.
 
-    Names as labels are numbered in alphabetical order. Numbers get the names of `named`, which the first
-    file's metadata gives, or else the numbers themselves.
+    | labels | classes |
+    |---|---|
+    | text | those that occur, in alphabetical order |
+    | numbers, in files that name their classes | all that are named, in the order of the first file |
+    | other numbers | those that occur, in ascending order |
+    | lists of 0 and 1, all of one length | one for each place of the list, named like numbers |
 
     Raises:
-        ValueError: the files' labels differ in kind, a label has no name, or fewer than two classes occur.
+        ValueError: a column cannot hold labels, or the files' labels do not go together; both are named.
     """
+    columns = [column for column in map(read_column, raw) if len(column)]
+    if not columns:
+        return Labels(np.empty(0, np.int64), ())
+    _check_same_kind(columns)
+    if columns[0].is_text:
+        return _by_name(columns)
+    notes = []
+    if columns[0].is_list and (width := _width_of_indicators(columns)):
+        columns, is_one_hot = _from_indicators(columns, width)
+        kind, read = ("one-hot", "one label") if is_one_hot else ("multi-hot", "several labels")
+        notes.append(f"labels are {kind} lists of {width}: read as {read} of {width} classes for each image")
+    if any(column.class_names for column in columns):
+        labels = _by_own_names(columns)
+    else:
+        labels = _by_number(columns)
+    return Labels(labels.values, labels.classes, (*notes, *labels.notes))
+
+
+def _check_same_kind(columns: Sequence[LabelColumn]) -> None:
+    first = columns[0]
     for column in columns:
-        column.check()
-    kinds = {(column.has_names, column.has_lists) for column in columns}
-    if len(kinds) > 1:
-        files = [
-            next(c.file for c in columns if (c.has_names, c.has_lists) == kind) for kind in sorted(kinds)
-        ]
-        raise ValueError(f"{files[0]} and {files[1]} have labels of different kinds; give all files one kind")
-    if columns[0].has_names:
-        names = np.concatenate([column.names() for column in columns])
-        present, labels = np.unique(names.astype(str), return_inverse=True)
-        return with_two_classes(labels.astype(np.int64), tuple(map(str, present)), columns[0].file)
-    labels = _stacked([column.numbers() for column in columns])
-    if not labels.size:
-        return labels, ()
-    largest = int(labels.max())
-    if named is not None and largest >= len(named):
-        raise ValueError(
-            f"{columns[0].file}: label {largest}, but its metadata names only {len(named)} classes"
+        if (column.is_text, column.is_list) != (first.is_text, first.is_list):
+            raise ValueError(
+                f"{first.file} and {column.file} have labels of different kinds ({first.kind}, "
+                f"{column.kind}); "
+                "give all files one kind"
+            )
+
+
+# ---------------------------------------------------------------------- lists of 0 and 1
+
+
+def _width_of_indicators(columns: Sequence[LabelColumn]) -> int:
+    """The length of all lists if these are indicators, one 0 or 1 for each class; else 0.
+
+    Lists of labels cannot look so: from a length of 3 on a label would stand twice.
+    """
+    lengths = np.unique(np.concatenate([column.lengths for column in columns if column.lengths is not None]))
+    values = np.unique(np.concatenate([column.values for column in columns]))
+    return int(lengths[0]) if len(lengths) == 1 and lengths[0] > 1 and set(values.tolist()) <= {0, 1} else 0
+
+
+def _from_indicators(columns: Sequence[LabelColumn], width: int) -> tuple[list[LabelColumn], bool]:
+    """Columns of numbers, or of lists of numbers, from indicators; and whether each row has one 1."""
+    hot = [column.values.reshape(-1, width).astype(bool) for column in columns]
+    for column, rows in zip(columns, hot, strict=True):
+        if not (some_label := rows.any(axis=1)).all():
+            raise ValueError(
+                f"{column.file}, row {int(np.argmin(some_label))}: its list holds no 1, so it has no "
+                "label; leave "
+                "such rows out, or give them a class of their own"
+            )
+    is_one_hot = all((rows.sum(axis=1) == 1).all() for rows in hot)
+    return [
+        LabelColumn(
+            file=column.file,
+            # The width of the lists says how many classes there are, also where some do not occur.
+            class_names=column.class_names or tuple(map(str, range(width))),
+            values=np.nonzero(rows)[1],
+            lengths=None if is_one_hot else rows.sum(axis=1),
         )
-    classes = tuple(map(str, named if named is not None else range(largest + 1)))
-    return with_two_classes(labels, classes, columns[0].file)
+        for column, rows in zip(columns, hot, strict=True)
+    ], is_one_hot
 
 
-def with_two_classes(
-    labels: np.ndarray, classes: tuple[str, ...], source: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Returns labels and classes unchanged, after checking that at least two classes occur.
+# ---------------------------------------------------------------------- mapping to classes
+
+
+def _by_name(columns: Sequence[LabelColumn]) -> Labels:
+    """Labels that are text: the classes are those that occur."""
+    classes, places = np.unique(np.concatenate([column.values for column in columns]), return_inverse=True)
+    names = tuple(map(str, classes))
+    return Labels(_shaped(columns, places.astype(np.int64)), names, tuple(similar_names(names)))
+
+
+def _by_number(columns: Sequence[LabelColumn]) -> Labels:
+    """Numbers that no file names: the classes are those that occur."""
+    numbers, places = np.unique(np.concatenate([column.values for column in columns]), return_inverse=True)
+    notes = []
+    if int(numbers[-1]) != len(numbers) - 1:
+        notes.append(
+            f"labels are {len(numbers):,} numbers from {numbers[0]} to {numbers[-1]}: the classes are "
+            "those that "
+            "occur, each with its number as name"
+        )
+    return Labels(_shaped(columns, places.astype(np.int64)), tuple(map(str, numbers)), tuple(notes))
+
+
+def _by_own_names(columns: Sequence[LabelColumn]) -> Labels:
+    """Numbers, each of which is a class by the names that its own file gives."""
+    place: dict[str, int] = {}
+    notes, places = [], []
+    for column in columns:
+        names = column.class_names
+        if names is None:
+            named = next(other for other in columns if other.class_names)
+            raise ValueError(
+                f"{column.file}: its labels are numbers without names, and {named.file} names its "
+                "classes; give "
+                "all files their class names, or none"
+            )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{column.file}: its metadata names the class {twice!r} twice")
+        if (largest := int(column.values.max())) >= len(names):
+            raise ValueError(
+                f"{column.file}: label {largest}, but its metadata names only {len(names):,} classes, from 0"
+            )
+        if place and tuple(names) != columns[0].class_names:
+            notes.append(f"{column.file} names other classes, or in another order, than {columns[0].file}")
+        of_file = np.array([place.setdefault(name, len(place)) for name in names])
+        places.append(of_file[column.values])
+    if len(notes) > 1:
+        notes = [f"{notes[0]}; so do {len(notes) - 1:,} more files"]
+    notes = [f"{note}: each file's labels are read by its own names" for note in notes]
+    classes, labels = tuple(place), np.concatenate(places)
+    present = np.unique(labels)
+    if len(present) < len(classes):
+        missing = [name for i, name in enumerate(classes) if i not in set(present.tolist())]
+        notes.append(f"{len(present):,} of {len(classes):,} classes have images; none has {some(missing)}")
+    return Labels(_shaped(columns, labels), classes, (*notes, *similar_names(classes)))
+
+
+def similar_names(classes: Sequence[str]) -> list[str]:
+    """A sentence about classes whose names differ in case or in spaces alone; none where there are none."""
+    known: dict[str, str] = {}
+    for name in classes:
+        other = known.setdefault(" ".join(name.casefold().split()), name)
+        if other != name:
+            return [
+                f"the classes {other!r} and {name!r} are two, and their names differ in case or spaces alone"
+            ]
+    return []
+
+
+def _shaped(columns: Sequence[LabelColumn], flat: np.ndarray) -> np.ndarray:
+    """Labels of all files one after the other, (N,); of lists as (N, L), padded.
 
     Raises:
-        ValueError: all images have one label.
+        ValueError: a list holds a label twice.
+    """
+    if columns[0].lengths is None:
+        return flat
+    lengths = np.concatenate([column.lengths for column in columns if column.lengths is not None])
+    # Scatter the entries into the padded array: `places` is each entry's position within its own list.
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    padded = np.full((len(lengths), int(lengths.max())), PADDING, np.int64)
+    padded[rows, places] = flat
+    # A label that occurs twice in a list has an equal neighbour once the row is sorted.
+    ordered = np.sort(padded, axis=1)
+    twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)).any(axis=1)
+    if twice.any():
+        row = int(np.argmax(twice))
+        for column in columns:
+            if row < len(column):
+                break
+            row -= len(column)
+        raise ValueError(f"{column.file}, row {row}: a label stands twice in its list")
+    return padded
+
+
+# ---------------------------------------------------------------------- strata
+
+
+def check_two_classes(labels: np.ndarray, classes: Sequence[str], source: str) -> None:
+    """Checks that there is something to learn.
+
+    Raises:
+        ValueError: there are no images, or all of them have one label.
     """
     present = np.unique(labels[labels != PADDING])
-    if len(labels) and len(present) < 2:
+    if not len(present):
+        raise ValueError(f"{source}: holds no images")
+    if len(present) < 2:
         raise ValueError(
             f"{source}: all images have the label {classes[present[0]]}; at least two classes are needed"
         )
-    return labels, classes
 
 
 def strata(labels: np.ndarray) -> np.ndarray:
@@ -175,10 +236,6 @@ def strata(labels: np.ndarray) -> np.ndarray:
     return np.where(np.isin(rarest, alone), REST, rarest)
 
 
-def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
-    if parts[0].ndim == 1:
-        return np.concatenate(parts)
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate(
-        [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=PADDING) for part in parts]
-    )
+def images_of_classes(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Number of images of each class, (K,); one with several labels counts for each."""
+    return np.bincount(labels[labels != PADDING], minlength=num_classes)

@@ -10,7 +10,6 @@ from typing import Any
 
 import fsspec
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 PARQUET_SUFFIX = ".parquet"
 TRAIN = "train"
 # Splits that a search must not see, by the names that they have on the Hugging Face hub.
@@ -53,6 +52,9 @@ class Listing:
     files: tuple[SourceFile, ...]
     filesystem: Any
     is_folder: bool
+    folders: tuple[
+        str, ...
+    ] = ()  # below a local folder, by their path; an object store has none of their own
 
     def read(self, file: SourceFile) -> bytes:
         """The content of a file."""
@@ -89,11 +91,11 @@ def list_files(source: str) -> Listing:
 def _listed(source: str, filesystem: Any, path: str) -> Listing:
     local = isinstance(filesystem, fsspec.implementations.local.LocalFileSystem)
     if filesystem.isdir(path):
-        found = _local_tree(path) if local else _remote_tree(filesystem, path)
+        found, folders = _local_tree(path) if local else (_remote_tree(filesystem, path), [])
         files = tuple(sorted(found, key=lambda file: file.relative))
         if not files:
             raise ValueError(f"{source}: this folder is empty")
-        return Listing(source, files, filesystem, is_folder=True)
+        return Listing(source, files, filesystem, is_folder=True, folders=tuple(sorted(folders)))
     if filesystem.exists(path):
         names = [path]
     else:
@@ -115,9 +117,10 @@ def _remote_tree(filesystem: Any, root: str) -> Iterator[SourceFile]:
             yield _file(path, relative, info)
 
 
-def _local_tree(root: str) -> Iterator[SourceFile]:
-    """All files below a local folder; follows links, but enters no folder twice, because links may loop."""
+def _local_tree(root: str) -> tuple[list[SourceFile], list[str]]:
+    """All files and folders below a local one; follows links, but enters no folder twice: links may loop."""
     seen: set[tuple[int, int]] = set()
+    files, folders = [], []
     waiting = [""]
     while waiting:
         folder = waiting.pop()
@@ -125,6 +128,8 @@ def _local_tree(root: str) -> Iterator[SourceFile]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
+        if folder:
+            folders.append(folder)
         with os.scandir(os.path.join(root, folder)) as entries:
             for entry in entries:
                 relative = f"{folder}/{entry.name}" if folder else entry.name
@@ -134,7 +139,8 @@ def _local_tree(root: str) -> Iterator[SourceFile]:
                     waiting.append(relative)
                 elif entry.is_file():
                     info = entry.stat()
-                    yield SourceFile(entry.path, relative, info.st_size, str(info.st_mtime_ns))
+                    files.append(SourceFile(entry.path, relative, info.st_size, str(info.st_mtime_ns)))
+    return files, folders
 
 
 def _file(path: str, relative: str, info: Mapping[str, Any]) -> SourceFile:

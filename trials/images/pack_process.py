@@ -1,11 +1,12 @@
-"""A process that decodes pictures into a pack: python -m trials.images.pack_process FILE
+"""A process that decodes pictures into a pack: python -m trials.images.pack_process FILE MAX_PIXELS
 
 Small pictures take as long in Python as in C, and threads share one interpreter: two threads are slower than
 one (CIFAR-10 at 32 px on 2 cores: 7,400 against 10,600 images per second).
 
 Protocol: a message on standard input is the number of pictures and, for each, its position, its length and
 its bytes (numbers as 8 bytes, little-endian). The answer on standard output is one line of JSON: position and
-reason of every picture that could not be read. The process ends when its input does.
+reason of every picture that could not be read, and positions of those of one colour. The process ends when
+its input does.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from trials.images.decode import UnreadablePictureError, decode
+from trials.images.decode import UnreadablePictureError, decode, is_constant
 
 NUMBER = struct.Struct("<Q")
 
@@ -33,16 +34,21 @@ def main() -> None:
     """Answers messages until the input ends."""
     warnings.simplefilter("ignore")  # Pillow's, about odd metadata
     images = np.load(sys.argv[1], mmap_mode="r+", allow_pickle=False)
+    max_pixels = int(sys.argv[2])
     stream = sys.stdin.buffer
     while header := stream.read(NUMBER.size):
-        unreadable = []
+        unreadable, constant = [], []
         for _ in range(NUMBER.unpack(header)[0]):
             position, length = (NUMBER.unpack(stream.read(NUMBER.size))[0] for _ in range(2))
             try:
-                images[position] = decode(stream.read(length), images.shape[1])
+                pixels = decode(stream.read(length), images.shape[1], max_pixels=max_pixels)
             except UnreadablePictureError as error:
                 unreadable.append([position, str(error)])
-        print(json.dumps(unreadable), flush=True)
+                continue
+            images[position] = pixels
+            if is_constant(pixels):
+                constant.append(position)
+        print(json.dumps([unreadable, constant]), flush=True)
 
 
 def _number(value: int) -> bytes:

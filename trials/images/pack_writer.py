@@ -1,5 +1,6 @@
 """Decodes many pictures into one memory-mapped array on all cores; the facts stored beside it."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -18,13 +19,21 @@ import numpy as np
 from PIL import Image
 
 from trials.images import pack_process
-from trials.images.decode import UnreadablePictureError, decode, resized
+from trials.images.decode import UnreadablePictureError, decode, is_constant, resized
 from trials.images.sources import Encoded
 
-CHUNK = 512  # images of one checksum
 TASK = 64  # pictures handed to a process at once
 MIN_FOR_PROCESSES = 4_000  # pictures; fewer are decoded in this process, as starting others takes longer
+DIGEST_BYTES = 8
 Task = list[tuple[int, str, Encoded]]  # position, name, picture
+
+
+@dataclass
+class OddPictures:
+    """Pictures that a pack has no pixels of, or pixels of one colour."""
+
+    corrupt: list[tuple[int, str]]  # position, and name with the reason
+    constant: list[int]  # positions
 
 
 @dataclass(frozen=True)
@@ -32,58 +41,66 @@ class PackFacts:
     """Facts stored beside a pack's pixels."""
 
     labels: str  # digest
-    corrupt: list[tuple[int, str]]  # position, and name with the reason
-    crc32: list[int]  # of each CHUNK images
+    arrays: str  # digest of the digests and checksums
+    corrupt: list[tuple[int, str]]  # see OddPictures
+    constant: list[int]
 
     def to_json(self) -> str:
-        """The facts as JSON text."""
-        return json.dumps(asdict(self))
+        """The facts as JSON text, with a checksum."""
+        facts = json.dumps(asdict(self))
+        return json.dumps({"facts": facts, "crc32": zlib.crc32(facts.encode())})
 
     @classmethod
     def from_json(cls, text: str) -> "PackFacts":
         """Reads the text of `to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError: the text holds something else.
+            ValueError, KeyError, TypeError, RecursionError: the text holds something else.
         """
-        content = json.loads(text)
+        outer = json.loads(text)
+        if zlib.crc32(outer["facts"].encode()) != outer["crc32"]:
+            raise ValueError("damaged")
+        content = json.loads(outer["facts"])
         corrupt = [(int(position), str(name)) for position, name in content["corrupt"]]
-        return cls(str(content["labels"]), corrupt, list(map(int, content["crc32"])))
+        constant = list(map(int, content["constant"]))
+        return cls(str(content["labels"]), str(content["arrays"]), corrupt, constant)
 
 
-def checksums(images: np.ndarray) -> list[int]:
-    """The CRC-32 checksum of every CHUNK images."""
-    return [
-        zlib.crc32(np.ascontiguousarray(images[i : i + CHUNK]).data) for i in range(0, len(images), CHUNK)
-    ]
+def digest_of(picture: bytes | np.ndarray) -> int:
+    """A digest of an encoded picture, or of pixels, in 64 bits."""
+    data = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture).tobytes()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest(), "little")
 
 
 def fill_pack(
-    images: np.memmap, pictures: Iterator[tuple[str, Encoded]], on_progress: Callable[[int, int], None]
-) -> list[tuple[int, str]]:
-    """Decodes all pictures into `images` (N, R, R, 3) uint8.
+    images: np.memmap,
+    digests: np.ndarray,
+    pictures: Iterator[tuple[str, Encoded]],
+    *,
+    max_pixels: int,
+    on_progress: Callable[[int, int], None],
+) -> OddPictures:
+    """Decodes all pictures into `images` (N, R, R, 3) uint8, and their digests into `digests` (N,) uint64.
 
     Many pictures are decoded by one process per core. A thread per process feeds it, because reading files
-    and waiting for answers release Python's lock; the processes write into the memory map themselves.
-
-    Returns:
-        (position, name with the reason) of every unreadable picture; its pixels stay 0.
+    and waiting for answers release Python's lock; the processes write into the memory map themselves. Pixels
+    of a picture that cannot be read stay 0.
 
     Raises:
         ValueError: a decoding process died.
     """
     tasks = _tasks(pictures)
     if len(images) < MIN_FOR_PROCESSES:
-        results: Iterable[list[tuple[int, str]]] = (_decode_here(images, task) for task in tasks)
+        results: Iterable[OddPictures] = (_decode_here(images, digests, task, max_pixels) for task in tasks)
         return _collected(results, len(images), on_progress)
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     local = threading.local()
     processes: list[_Process] = []
 
-    def run(task: Task) -> list[tuple[int, str]]:
+    def run(task: Task) -> OddPictures:
         # Each thread of the pool starts its own process with its first task.
         if not hasattr(local, "process"):
-            local.process = _Process(str(images.filename))
+            local.process = _Process(str(images.filename), digests, max_pixels)
             processes.append(local.process)
         return local.process.decode(task)
 
@@ -103,13 +120,10 @@ def _tasks(pictures: Iterator[tuple[str, Encoded]]) -> Iterator[Task]:
 
 
 def _pipelined(
-    pool: ThreadPoolExecutor,
-    run: Callable[[Task], list[tuple[int, str]]],
-    tasks: Iterator[Task],
-    depth: int,
-) -> Iterator[list[tuple[int, str]]]:
+    pool: ThreadPoolExecutor, run: Callable[[Task], OddPictures], tasks: Iterator[Task], depth: int
+) -> Iterator[OddPictures]:
     """The results in order, with `depth` tasks under way, so that only their pictures are in memory."""
-    running: deque[Future[list[tuple[int, str]]]] = deque()
+    running: deque[Future[OddPictures]] = deque()
     for task in tasks:
         running.append(pool.submit(run, task))
         if len(running) >= depth:
@@ -119,58 +133,70 @@ def _pipelined(
 
 
 def _collected(
-    results: Iterable[list[tuple[int, str]]], total: int, on_progress: Callable[[int, int], None]
-) -> list[tuple[int, str]]:
-    corrupt: list[tuple[int, str]] = []
+    results: Iterable[OddPictures], total: int, on_progress: Callable[[int, int], None]
+) -> OddPictures:
+    odd = OddPictures([], [])
     for i, result in enumerate(results, start=1):
-        corrupt += result
+        odd.corrupt += result.corrupt
+        odd.constant += result.constant
         on_progress(min(i * TASK, total), total)
-    return corrupt
+    return odd
 
 
-def _decode_here(images: np.ndarray, task: Task) -> list[tuple[int, str]]:
+def _decode_here(images: np.ndarray, digests: np.ndarray, task: Task, max_pixels: int) -> OddPictures:
     """Decodes the pictures of a task in this process."""
-    corrupt = []
+    odd = OddPictures([], [])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         for position, name, encoded in task:
             try:
                 if isinstance(encoded, np.ndarray):
-                    images[position] = resized(Image.fromarray(encoded), images.shape[1])
+                    digests[position] = digest_of(encoded)
+                    pixels = resized(Image.fromarray(encoded), images.shape[1])
                 else:
-                    images[position] = decode(_bytes(name, encoded), images.shape[1])
+                    data = _bytes(name, encoded)
+                    digests[position] = digest_of(data)
+                    pixels = decode(data, images.shape[1], max_pixels=max_pixels)
             except (UnreadablePictureError, FileNotFoundError) as error:
-                corrupt.append((position, f"{name} ({_reason(error)})"))
-    return corrupt
+                odd.corrupt.append((position, f"{name} ({_reason(error)})"))
+                continue
+            images[position] = pixels
+            if is_constant(pixels):
+                odd.constant.append(position)
+    return odd
 
 
 class _Process:
     """A process that decodes (trials.images.pack_process), used by one thread."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, digests: np.ndarray, max_pixels: int) -> None:
+        self._digests = digests
         self._process = subprocess.Popen(
             # -P: a folder named trials in the current directory must not be imported.
-            [sys.executable, "-P", "-m", pack_process.__name__, file],
+            [sys.executable, "-P", "-m", pack_process.__name__, file, str(max_pixels)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
-    def decode(self, task: Task) -> list[tuple[int, str]]:
-        """Sends a task's pictures to the process and waits for its answer; returns the unreadable ones."""
+    def decode(self, task: Task) -> OddPictures:
+        """Sends a task's pictures to the process and waits for its answer."""
         names = {position: name for position, name, _ in task}
         corrupt, pictures = [], []
         for position, name, encoded in task:
             assert not isinstance(encoded, np.ndarray), "pixels are few, and resized here"
             try:
-                pictures.append((position, _bytes(name, encoded)))
+                data = _bytes(name, encoded)
             except FileNotFoundError as error:
                 corrupt.append((position, f"{name} ({_reason(error)})"))
-        for position, reason in self._answer(pictures):
-            corrupt.append((position, f"{names[position]} ({reason})"))
-        return sorted(corrupt)
+                continue
+            self._digests[position] = digest_of(data)
+            pictures.append((position, data))
+        unreadable, constant = self._answer(pictures)
+        corrupt += [(position, f"{names[position]} ({reason})") for position, reason in unreadable]
+        return OddPictures(sorted(corrupt), constant)
 
-    def _answer(self, pictures: list[tuple[int, bytes]]) -> list[tuple[int, str]]:
+    def _answer(self, pictures: list[tuple[int, bytes]]) -> tuple[list[tuple[int, str]], list[int]]:
         """One message to the process and its answer; an empty answer means that it died."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None, "a pipe was asked for"
@@ -184,7 +210,8 @@ class _Process:
                 f"a process that decodes pictures ended with code {self._process.wait()}; if memory ran out, "
                 "free some and start again"
             )
-        return [(int(position), str(reason)) for position, reason in json.loads(line)]
+        unreadable, constant = json.loads(line)
+        return [(int(position), str(reason)) for position, reason in unreadable], list(map(int, constant))
 
     def close(self) -> None:
         """Ends the process."""

@@ -2,8 +2,8 @@
 
 Packs lie in training-aware-nas/packs under $XDG_CACHE_HOME or ~/.cache. They can be deleted at any time and
 are made again when needed. A pack's name is a hash of its contents' origin (path, size and time or etag of
-every file, the share of images, the resolution), so a changed source gets a new pack. `decode` says how
-pictures become pixels.
+every file, the share of images, the resolution), so a changed source gets a new pack. Beside the pixels lie a
+digest of every encoded picture and a checksum of its pixels, which are compared when they are first used.
 """
 
 import hashlib
@@ -12,27 +12,33 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from search_spaces.settings.messages import some
 from trials.images.config import DataConfig, EncodedImages, find_images
-from trials.images.pack_writer import PackFacts, checksums, fill_pack
+from trials.images.copies import copies_sentence
+from trials.images.labels import PADDING
+from trials.images.pack_checks import PixelChecks, checksums
+from trials.images.pack_writer import PackFacts, fill_pack
 from trials.images.splits import split_indices
 from trials.log.durable_files import locked
 
-PACKING_VERSION = 2  # part of every pack's name: to be raised when decoding changes
-MAX_NAMED = 3  # unreadable pictures named in a message
+PACKING_VERSION = 3  # part of every pack's name: to be raised when decoding changes
 FREE_SPACE_MARGIN = 1.1  # times a pack's size that must be free
-IMAGES, META = "images.npy", "meta.json"
+IMAGES, DIGESTS, CHECKSUMS, META = "images.npy", "digests.npy", "checksums.npy", "meta.json"
+CHECKED_AT_ONCE = 4 << 30  # bytes of a pack that is checked as a whole when it is opened
+FEW_CONSTANT = 3  # pictures of one colour that are not worth a word
 
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class TrialImages:
-    """A search's images at one resolution, memory-mapped: images (N, R, R, 3) uint8.
+    """Images at one resolution, memory-mapped: images (N, R, R, 3) uint8, and their split.
 
     Labels are int64 (N,), or (N, L) padded with -1 where images have several. `corrupt` names unreadable
     pictures, which are neither in `train` nor in `minival`.
@@ -40,15 +46,27 @@ class TrialImages:
 
     images: np.ndarray
     labels: np.ndarray
-    train: np.ndarray  # indices of the images to train on
+    train: np.ndarray  # indices of the images to train on; of images that are only evaluated, all
     minival: np.ndarray  # indices of the images to evaluate on
     classes: tuple[str, ...]
     corrupt: tuple[str, ...] = ()
+    digests: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))  # (N,) of encoded pictures
+    checks: PixelChecks | None = None  # None: these pixels are from no pack
+    notes: tuple[str, ...] = ()  # sentences for the user: how labels were read, what is odd
+    name_of: Callable[[int], str] = str  # the name of the image at an index
 
     @property
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.classes)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of pictures, labels and class names, in their order; SHA-256."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for array in (self.digests.astype("<u8"), self.labels.astype("<i8")):
+            digest.update(json.dumps(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 def open_images(
@@ -58,16 +76,18 @@ def open_images(
     cache: Path | None = None,
     on_progress: OnProgress | None = None,
     verify: bool = False,
+    only_evaluated: bool = False,
 ) -> TrialImages:
     """Opens the images of a configuration at one resolution, and packs them first if there is no pack yet.
 
-    Several processes may ask at once: one packs, the others wait for it. With `verify` an existing pack is
-    compared with its checksums, and made again if they differ.
+    Several processes may ask at once: one packs, the others wait for it. Pixels are compared with their
+    checksums when they are first used; with `verify` those of a pack up to CHECKED_AT_ONCE at once, and a
+    damaged one is made again. `only_evaluated`: see `find_images`; all are in `train` then.
 
     Raises:
         ValueError: the source, a picture or the disk does not allow it; the message says what to do.
     """
-    found = find_images(config)
+    found = find_images(config, only_evaluated=only_evaluated)
     folder = (cache or default_cache()) / _key(found, resolution)
     _make_cache(folder.parent)
     # Double-checked locking: whoever gets the lock looks again, as another process may have packed meanwhile.
@@ -79,12 +99,32 @@ def open_images(
                 _pack(found, folder, resolution, config.max_corrupt, on_progress)
                 pack = _valid_pack(folder, found, resolution)
                 assert pack is not None, "a pack that was just written is valid"
-    images, facts = pack
-    _refuse_corrupt(facts.corrupt, total=len(images), allowed=config.max_corrupt)
-    readable = np.setdiff1d(np.arange(len(images)), [position for position, _ in facts.corrupt])
-    train, minival = split_indices(found.labels[readable], minival=config.minival, seed=config.split_seed)
-    names = tuple(name for _, name in facts.corrupt)
-    return TrialImages(images, found.labels, readable[train], readable[minival], found.classes, names)
+    _refuse_corrupt(pack.facts.corrupt, total=len(pack.images), allowed=config.max_corrupt)
+    readable = np.setdiff1d(np.arange(len(pack.images)), [position for position, _ in pack.facts.corrupt])
+    labels = found.labels[readable]
+    if only_evaluated:
+        train, minival = np.arange(len(readable)), np.empty(0, np.int64)
+    else:
+        _refuse_lost_classes(found, labels)
+        train, minival = split_indices(
+            labels,
+            minival=config.minival,
+            seed=config.split_seed,
+            classes=found.classes,
+            digests=pack.digests[readable],
+        )
+    return TrialImages(
+        images=pack.images,
+        labels=found.labels,
+        train=readable[train],
+        minival=readable[minival],
+        classes=found.classes,
+        corrupt=tuple(name for _, name in pack.facts.corrupt),
+        digests=pack.digests,
+        checks=pack.checks,
+        notes=(*found.source.notes, *_oddities(found, pack, readable, is_split=not only_evaluated)),
+        name_of=found.name_of,
+    )
 
 
 def default_cache() -> Path:
@@ -95,8 +135,7 @@ def default_cache() -> Path:
 
 def corrupt_sentence(names: tuple[str, ...], total: int) -> str:
     """A sentence with the number of unreadable pictures and the names of the first ones."""
-    more = f", and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f"{len(names):,} of {total:,} pictures cannot be read: {'; '.join(names[:MAX_NAMED])}{more}"
+    return f"{len(names):,} of {total:,} pictures cannot be read: {some(names, between='; ')}"
 
 
 def _refuse_corrupt(corrupt: list[tuple[int, str]], *, total: int, allowed: float) -> None:
@@ -106,6 +145,37 @@ def _refuse_corrupt(corrupt: list[tuple[int, str]], *, total: int, allowed: floa
             f"{corrupt_sentence(names, total)}. Remove or replace them; data.max_corrupt ({allowed:g} now) "
             "is the share that is left out without asking"
         )
+
+
+def _refuse_lost_classes(found: EncodedImages, readable: np.ndarray) -> None:
+    """No class may lose all its pictures in silence, however few they are.
+
+    Raises:
+        ValueError: one has.
+    """
+    lost = np.setdiff1d(found.labels[found.labels != PADDING], readable)
+    if len(lost):
+        names = [found.classes[label] for label in lost]
+        raise ValueError(
+            f"no picture of {'class' if len(names) == 1 else 'the classes'} {some(names)} can be read; "
+            "replace "
+            "them, or leave out the class"
+        )
+
+
+def _oddities(found: EncodedImages, pack: "_Pack", readable: np.ndarray, *, is_split: bool) -> list[str]:
+    """Sentences about copies and about pictures of one colour."""
+    notes = []
+    digests, labels = pack.digests[readable], found.labels[readable]
+    if sentence := copies_sentence(digests, labels, found.classes, is_split=is_split):
+        notes.append(sentence)
+    constant = [found.name_of(position) for position in pack.facts.constant]
+    if len(constant) > FEW_CONSTANT:
+        notes.append(
+            f"{len(constant):,} of {len(readable):,} pictures are of one colour: "
+            f"{some(constant, between='; ')}"
+        )
+    return notes
 
 
 # ---------------------------------------------------------------------- the cache
@@ -132,20 +202,40 @@ def _labels_digest(found: EncodedImages) -> str:
     return hashlib.sha256(np.ascontiguousarray(found.labels).tobytes()).hexdigest()
 
 
-def _valid_pack(
-    folder: Path, found: EncodedImages, resolution: int, *, verify: bool = False
-) -> tuple[np.ndarray, PackFacts] | None:
-    """The images and facts of a complete pack of these images, or None."""
+@dataclass(frozen=True)
+class _Pack:
+    """An open pack."""
+
+    images: np.ndarray  # (N, R, R, 3) uint8, memory-mapped
+    digests: np.ndarray  # (N,) uint64
+    facts: PackFacts
+    checks: PixelChecks
+
+
+def _valid_pack(folder: Path, found: EncodedImages, resolution: int, *, verify: bool = False) -> _Pack | None:
+    """A complete pack of these images, or None."""
     try:
         facts = PackFacts.from_json((folder / META).read_text())
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, TypeError, KeyError):
+        digests, sums = (np.load(folder / name, allow_pickle=False) for name in (DIGESTS, CHECKSUMS))
+    except (OSError, ValueError, EOFError, TypeError, KeyError, RecursionError):
         return None
-    shape = (len(found.labels), resolution, resolution, 3)
-    whole = images.shape == shape and images.dtype == np.uint8 and facts.labels == _labels_digest(found)
-    if not whole or (verify and checksums(images) != facts.crc32):
+    count = len(found.labels)
+    shapes = (images.shape, images.dtype) == ((count, resolution, resolution, 3), np.uint8)
+    shapes &= (digests.shape, sums.shape) == ((count,), (count,))
+    if not shapes or (facts.labels, facts.arrays) != (_labels_digest(found), _arrays_digest(digests, sums)):
         return None
-    return images, facts
+    checks = PixelChecks(images, sums, folder)
+    if verify and images.nbytes <= CHECKED_AT_ONCE and not checks.all_are_whole():
+        return None
+    return _Pack(images, digests, facts, checks)
+
+
+def _arrays_digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _pack(
@@ -156,13 +246,28 @@ def _pack(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".packing-{folder.name}-"))
     try:
         images = _allocated(temporary / IMAGES, len(found.labels), resolution)
-        corrupt = fill_pack(images, found.read(), on_progress or (lambda done, total: None))
-        _refuse_corrupt(corrupt, total=len(images), allowed=max_corrupt)
+        digests = np.zeros(len(images), np.uint64)
+        odd = fill_pack(
+            images,
+            digests,
+            found.read(),
+            max_pixels=found.max_pixels,
+            on_progress=on_progress or (lambda done, total: None),
+        )
+        _refuse_corrupt(odd.corrupt, total=len(images), allowed=max_corrupt)
         images.flush()
-        facts = PackFacts(labels=_labels_digest(found), corrupt=corrupt, crc32=checksums(images))
+        sums = checksums(images)
+        np.save(temporary / DIGESTS, digests)
+        np.save(temporary / CHECKSUMS, sums)
+        facts = PackFacts(
+            labels=_labels_digest(found),
+            arrays=_arrays_digest(digests, sums),
+            corrupt=odd.corrupt,
+            constant=odd.constant,
+        )
         (temporary / META).write_text(facts.to_json())
         # On disk before the rename, so that a power cut cannot leave a complete name with missing bytes.
-        for name in (IMAGES, META):
+        for name in (IMAGES, DIGESTS, CHECKSUMS, META):
             with (temporary / name).open("rb") as file:
                 os.fsync(file.fileno())
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one

@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trials.images.labels import LabelColumn, joined, with_two_classes
+from trials.images.class_folders import check_every_folder
+from trials.images.decode import KINDS_READ, SUFFIXES
+from trials.images.label_columns import RawColumn
+from trials.images.labels import joined, similar_names
 from trials.images.listing import (
     PARQUET_SUFFIX,
-    PICTURE_SUFFIXES,
     Listing,
     SourceFile,
     list_files,
@@ -35,15 +37,19 @@ class Source(Protocol):
     """A source of images.
 
     `labels` are (N,) or (N, L), see `trials.images.labels`; `identity` holds JSON values that change when an
-    image does.
+    image does. `notes` are sentences for the user: how labels were read, what was left out.
     """
 
     labels: np.ndarray
     classes: tuple[str, ...]
     identity: list[Any]
+    notes: tuple[str, ...]
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) at each of these ascending positions."""
+
+    def name_of(self, position: int) -> str:
+        """The name of the image at a position."""
 
 
 def open_source(source: str) -> Source:
@@ -59,11 +65,9 @@ def open_source(source: str) -> Source:
         return ParquetImages(listing, training_files(listing, listing.files))
     if parquet := [file for file in listing.files if file.suffix == PARQUET_SUFFIX]:
         return ParquetImages(listing, training_files(listing, parquet))
-    if pictures := [file for file in listing.files if file.suffix in PICTURE_SUFFIXES]:
+    if pictures := [file for file in listing.files if file.suffix in SUFFIXES]:
         return FolderImages(listing, pictures)
-    raise ValueError(
-        f"{source}: no .parquet file and no picture ({', '.join(sorted(PICTURE_SUFFIXES))}) in this folder"
-    )
+    raise ValueError(f"{source}: no .parquet file and no picture ({KINDS_READ}) in this folder")
 
 
 # ---------------------------------------------------------------------- Parquet
@@ -74,16 +78,13 @@ class ParquetImages:
 
     def __init__(self, listing: Listing, files: Sequence[SourceFile]) -> None:
         self._listing, self._files = listing, files
-        columns, named = [], None
-        self._rows: list[int] = []
-        for i, file in enumerate(files):
+        columns = []
+        for file in files:
             with _Parquet(listing, file) as parquet:
                 columns.append(parquet.labels())
-                self._rows.append(len(columns[-1].values))
-                named = parquet.class_names() if i == 0 else named
-        self.labels, self.classes = joined(columns, named=named)
-        if not len(self.labels):
-            raise ValueError(f"{listing.source}: holds no images")
+        self._rows = [len(column.values) for column in columns]
+        labels = joined(columns)
+        self.labels, self.classes, self.notes = labels.values, labels.classes, labels.notes
         self.identity = listing.identity(files)
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
@@ -95,12 +96,23 @@ class ParquetImages:
                 with _Parquet(self._listing, file) as parquet:
                     yield from parquet.read(wanted)
 
+    def name_of(self, position: int) -> str:
+        """The file's name, and the row in it."""
+        ends = np.cumsum(self._rows)
+        file = int(np.searchsorted(ends, position, side="right"))
+        return row_name(self._files[file], position - int(ends[file]) + self._rows[file])
+
+
+def row_name(file: SourceFile, row: int) -> str:
+    """The name of an image in a Parquet file."""
+    return f"{PurePosixPath(file.relative).name}, row {row}"
+
 
 class _Parquet:
     """One open Parquet file."""
 
     def __init__(self, listing: Listing, file: SourceFile) -> None:
-        self.name = PurePosixPath(file.relative).name
+        self._file = file
         try:
             self._opened = listing.filesystem.open(file.path, "rb")
             self._parquet = pq.ParquetFile(self._opened)
@@ -117,15 +129,15 @@ class _Parquet:
         self._parquet.close()
         self._opened.close()
 
-    def labels(self) -> LabelColumn:
-        """The column of labels.
+    def labels(self) -> RawColumn:
+        """The column of labels, with the names of its classes.
 
         Raises:
             ValueError: the file has no labels, or no images.
         """
         self._image_column()  # raises where there are no images
         name = self._label_name()
-        return LabelColumn(self.path, self._parquet.read(columns=[name]).column(name))
+        return RawColumn(self.path, self._parquet.read(columns=[name]).column(name), self._class_names())
 
     def read(self, rows: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) of these ascending rows, in batches of bounded memory."""
@@ -134,13 +146,14 @@ class _Parquet:
         for batch in self._parquet.iter_batches(batch_size=BATCH, columns=[column]):
             here = rows[(rows >= position) & (rows < position + len(batch))] - position
             if len(here):
-                values = batch.column(0).take(pa.array(here))
+                values = batch.column(0)
                 values = values.field("bytes") if pa.types.is_struct(values.type) else values
+                values = values.cast(pa.large_binary()).take(pa.array(here))  # views cannot be taken from
                 for row, data in zip(here.tolist(), values.to_pylist(), strict=True):
-                    yield f"{self.name}, row {position + row}", data or b""
+                    yield row_name(self._file, position + row), data or b""
             position += len(batch)
 
-    def class_names(self) -> list[str] | None:
+    def _class_names(self) -> tuple[str, ...] | None:
         """Names of numbered classes from the file's metadata; None where it has none.
 
         They stand under `class_names`, or where the Hugging Face library writes them.
@@ -152,9 +165,9 @@ class _Parquet:
             else:
                 features = json.loads(metadata[b"huggingface"])["info"]["features"][self._label_name()]
                 names = features["names"] if "names" in features else features["feature"]["names"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        return list(map(str, names)) if isinstance(names, list) and names else None
+        return tuple(map(str, names)) if isinstance(names, list) and names else None
 
     def _label_name(self) -> str:
         for name in LABEL_COLUMNS:
@@ -168,7 +181,11 @@ class _Parquet:
                 kind = self._schema.field(name).type
                 if pa.types.is_struct(kind) and "bytes" in [field.name for field in kind]:
                     return name
-                if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+                if (
+                    pa.types.is_binary(kind)
+                    or pa.types.is_large_binary(kind)
+                    or pa.types.is_binary_view(kind)
+                ):
                     return name
                 raise ValueError(
                     f"{self.path}: the column {name} is {kind}; encoded bytes or a struct with bytes expected"
@@ -185,7 +202,8 @@ class _Parquet:
 class FolderImages:
     """Images in FOLDER/CLASS/…/picture or FOLDER/train/CLASS/…/picture; classes in alphabetical order.
 
-    Hidden files, files that are no pictures, and folders without pictures are ignored.
+    Hidden files are ignored; other files that are no pictures are counted in a note. A folder whose pictures
+    are all of a kind that is not read is refused: its class would vanish.
     """
 
     def __init__(self, listing: Listing, pictures: Sequence[SourceFile]) -> None:
@@ -201,15 +219,18 @@ class FolderImages:
         self._listing, self._files = listing, inside
         names = np.array([parts[0] for parts in classes_of])
         classes, labels = np.unique(names, return_inverse=True)
-        self.labels, self.classes = with_two_classes(
-            labels.astype(np.int64), tuple(map(str, classes)), listing.source
-        )
+        self.labels, self.classes = labels.astype(np.int64), tuple(map(str, classes))
+        self.notes = (*check_every_folder(listing, root, self.classes), *similar_names(self.classes))
         self.identity = listing.identity(inside)
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, function that reads the file); several files can so be read at once by those who decode."""
         for position in positions.tolist():
             yield self._files[position].relative, _FileReader(self._listing, self._files[position])
+
+    def name_of(self, position: int) -> str:
+        """The file's path below the source."""
+        return self._files[position].relative
 
 
 @dataclass(frozen=True)
@@ -236,10 +257,15 @@ class Digits:
         self._pixels, self.labels = _digits()
         self.classes = tuple(str(i) for i in range(10))
         self.identity: list[Any] = [DIGITS]
+        self.notes: tuple[str, ...] = ()
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, pixels (8, 8, 3) uint8) at each position."""
-        yield from ((f"digit {i}", self._pixels[i]) for i in positions.tolist())
+        yield from ((self.name_of(i), self._pixels[i]) for i in positions.tolist())
+
+    def name_of(self, position: int) -> str:
+        """The digit's number in the set."""
+        return f"digit {position}"
 
 
 @lru_cache(maxsize=1)

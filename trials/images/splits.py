@@ -1,5 +1,7 @@
 """Divides images into train and minival, and takes shares of them: seeded and stratified by class."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from trials.images.labels import strata
@@ -7,22 +9,41 @@ from trials.images.labels import strata
 SPLIT, FRACTION = 0, 1  # streams of randomness drawn from one seed
 
 
-def split_indices(labels: np.ndarray, *, minival: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_indices(
+    labels: np.ndarray,
+    *,
+    minival: float | None,
+    seed: int,
+    classes: Sequence[str],
+    digests: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices of train and of minival, ascending; every class has the same share of both, to one image.
 
     Args:
+        labels: (N,) or (N, L).
         minival: share of the images, 0-1; None: see `minival_size`.
+        classes: names of the classes, for messages.
+        digests: (N,) of the pictures. Copies of one picture come to one side, so that no image to evaluate on
+            is trained on; the shares are those of different pictures then.
 
     Raises:
         ValueError: there are too few images for one of each class in both.
     """
+    if digests is not None:
+        _, first, copy_of = np.unique(digests, return_index=True, return_inverse=True)
+        if len(first) < len(digests):
+            return _split_with_copies(
+                labels, np.sort(first), first[copy_of], minival=minival, seed=seed, classes=classes
+            )
     total = len(labels)
     labels = strata(labels)
     size = minival_size(total) if minival is None else round(minival * total)
     present, counts = np.unique(labels, return_counts=True)
     if (counts < 2).any():
         raise ValueError(
-            f"class {present[counts < 2][0]} has a single image; each class needs one to train on and another"
+            f"class {classes[present[counts < 2][0]]} has a single image; each class needs one to train "
+            "on and "
+            "another"
         )
     if not len(present) <= size <= total - len(present):
         raise ValueError(
@@ -33,6 +54,21 @@ def split_indices(labels: np.ndarray, *, minival: float | None, seed: int) -> tu
     held_out = np.zeros(total, bool)
     held_out[taken] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _split_with_copies(
+    labels: np.ndarray,
+    different: np.ndarray,
+    first: np.ndarray,
+    *,
+    minival: float | None,
+    seed: int,
+    classes: Sequence[str],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The split of the `different` pictures (their first positions); each copy goes where its `first` is."""
+    _, held_out = split_indices(labels[different], minival=minival, seed=seed, classes=classes)
+    is_held_out = np.isin(first, different[held_out])
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
 def minival_size(images: int) -> int:

@@ -27,18 +27,18 @@ def open_from(source: Path, **changes: Any) -> Any:
 )
 def test_splits_are_disjoint_stratified_and_seeded(counts: list[int], share: float, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    train, minival = split_indices(labels, minival=share, seed=seed)
+    train, minival = split_indices(labels, minival=share, seed=seed, classes="abcdefgh")
     assert np.array_equal(np.sort(np.concatenate([train, minival])), np.arange(len(labels)))
     assert len(minival) == round(share * len(labels))
     exact = np.array(counts) * len(minival) / len(labels)
     assert (np.abs(np.bincount(labels[minival], minlength=len(counts)) - exact) < 1).all()
-    again = split_indices(labels, minival=share, seed=seed)
+    again = split_indices(labels, minival=share, seed=seed, classes="abcdefgh")
     assert np.array_equal(again[1], minival)
 
 
 def test_another_seed_gives_another_split() -> None:
     labels = np.arange(1000) % 10
-    first, second = (split_indices(labels, minival=None, seed=seed)[1] for seed in (0, 1))
+    first, second = (split_indices(labels, minival=None, seed=seed, classes="abcdefgh")[1] for seed in (0, 1))
     assert not np.array_equal(first, second)
 
 
@@ -103,8 +103,8 @@ PIXELS = [encoded(i) for i in range(30)]
     [
         ({"column": "picture"}, "no column image or img with images; it has picture, label"),
         ({"images": ["text"] * 30}, "the column image is string"),
-        ({"labels": [0.5] * 60}, "the column of labels is double"),
-        ({"labels": [None, *[1] * 59]}, "1 rows have no label"),
+        ({"labels": [0.5] * 60}, "row 0: the label is 0.5; whole numbers or names expected"),
+        ({"labels": [None, *[1] * 59]}, "1 row has no label"),
         ({"labels": [-1, *[1] * 59]}, "row 0: the label is -1"),
         ({"labels": [4] * 60}, "all images have the label 4"),
         ({"metadata": {"class_names": json.dumps(["a", "b"])}}, "label 2, but its metadata names only 2"),

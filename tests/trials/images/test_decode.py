@@ -4,18 +4,12 @@ import io
 
 import numpy as np
 import pytest
-from pictures import encoded, picture
+from pictures import encoded, picture, saved
 from PIL import Image
 
 from trials.images.decode import UnreadablePictureError, decode
 
 BILINEAR = Image.Resampling.BILINEAR
-
-
-def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
@@ -106,8 +100,8 @@ def test_picture_of_one_pixel_is_decoded() -> None:
         (b"no picture at all", "not a picture"),
         (encoded(0, (64, 64))[:-400], "trunc|broken|incomplete|Trunc"),
         (encoded(0, (64, 64), kind="JPEG")[:900], "trunc|broken|Trunc"),
-        (saved(Image.new("1", (20_001, 1))), "20,001 x 1 px; at most 20,000 a side"),
-        (saved(Image.new("1", (20_000, 20_000))), "too many pixels"),
+        (saved(Image.new("1", (8_001, 8_000))), "8,001 x 8,000 px; data.max_pixels is 64,000,000"),
+        (saved(Image.new("1", (20_000, 20_000))), "far too many pixels; data.max_pixels is 64,000,000"),
     ],
     ids=["empty", "text", "cut PNG", "cut JPEG", "too wide", "too many pixels"],
 )

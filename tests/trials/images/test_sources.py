@@ -11,14 +11,9 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from pictures import encoded, write_folder, write_parquet
+from pictures import encoded, open_from, write_folder, write_parquet
 
 from trials.images.config import DataConfig, find_images
-from trials.images.packed import open_images
-
-
-def open_from(source: Path | str, **changes: Any) -> Any:
-    return open_images(DataConfig(source=str(source), **{"minival": 0.25, **changes}), resolution=12)
 
 
 @pytest.fixture
@@ -187,11 +182,14 @@ def test_lists_in_a_label_column_are_several_labels(tmp_path: Path) -> None:
     [
         ([[0], []] * 10, "row 1: the list of labels is empty"),
         ([[0], [1, 1]] * 10, "row 1: a label stands twice"),
-        ([[0], [-2]] * 10, "row 1: a label is -2"),
+        ([[0], [-2]] * 10, "row 1: the label is -2"),
         ([[0], None] * 10, "10 rows have no label"),
         (["a", ""] * 10, "row 1: the label is empty text"),
-        ([["a"], ["b"]] * 10, "the column of labels is list"),
-        ([0.0, 1.0] * 10, "the column of labels is double"),
+        ([["a"], ["a", "a"]] * 10, "row 1: a label stands twice"),
+        ([0.0, 0.25] * 10, "row 1: the label is 0.25; whole numbers or names expected"),
+        ([[0.5, 0.5], [1.0, 0.0]] * 10, "row 0: the label is 0.5"),
+        ([[0, 0, 1], [0, 0, 0]] * 10, "row 1: its list holds no 1, so it has no label"),
+        ([b"a", b"b"] * 10, "the column of labels is binary"),
         ([[3], [3]] * 10, "all images have the label 3"),
         (["a"] * 20, "all images have the label a"),
     ],

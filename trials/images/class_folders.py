@@ -1,0 +1,82 @@
+"""What lies in a folder of class folders beside the pictures that are read: counted, or refused."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from search_spaces.settings.messages import some
+from trials.images.decode import KINDS_READ, SUFFIXES
+from trials.images.listing import Listing, SourceFile
+
+# Files that nobody takes for pictures. A folder of nothing else is no class.
+TEXTS = frozenset(
+    {
+        ".txt",
+        ".md",
+        ".json",
+        ".jsonl",
+        ".yaml",
+        ".yml",
+        ".csv",
+        ".tsv",
+        ".xml",
+        ".log",
+        ".py",
+        ".html",
+        ".toml",
+    }
+)
+
+
+def check_every_folder(listing: Listing, root: str, classes: Sequence[str]) -> list[str]:
+    """Sentences about files that are left out and about empty class folders.
+
+    Args:
+        root: the folder that holds the class folders, relative to the source's; "" for the source itself.
+
+    Raises:
+        ValueError: a folder has files that may be pictures, and none that is read.
+    """
+    depth = 1 if root else 0
+    others: dict[str, list[SourceFile]] = {}  # files that are not read, by class folder; "": in none
+    for file in listing.files:
+        if file.suffix not in SUFFIXES and (not root or file.relative.startswith(f"{root}/")):
+            parts = PurePosixPath(file.relative).parts[depth:]
+            others.setdefault(parts[0] if len(parts) > 1 else "", []).append(file)
+    lost = {
+        folder: files
+        for folder, files in others.items()
+        if folder and folder not in classes and any(file.suffix not in TEXTS for file in files)
+    }
+    if lost:
+        folder, files = min(lost.items())
+        more = f" (and {len(lost) - 1:,} more such folders)" if len(lost) > 1 else ""
+        raise ValueError(
+            f"{listing.source}: the folder {folder}{more} has {len(files):,} files and no picture that is "
+            "read "
+            f"({_kinds(files)}); read are {KINDS_READ}. Convert them, or move the folder "
+            "away"
+        )
+    notes = []
+    if left_out := [file for files in others.values() for file in files]:
+        notes.append(
+            f"{len(left_out):,} files are no pictures that are read and are left out ({_kinds(left_out)})"
+        )
+    holding = {*classes, *others}
+    below = [PurePosixPath(folder).parts for folder in listing.folders]
+    empty = sorted(
+        parts[depth]
+        for parts in below
+        if len(parts) == depth + 1 and (not root or parts[0] == root) and parts[depth] not in holding
+    )
+    if empty:
+        folders = "folder is empty and no class" if len(empty) == 1 else "folders are empty and no classes"
+        notes.append(f"{len(empty):,} {folders}: {some(empty)}")
+    return notes
+
+
+def _kinds(files: Sequence[SourceFile]) -> str:
+    """How many of each suffix, the most frequent first."""
+    counts = Counter(file.suffix or "without a suffix" for file in files)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return some([f"{count:,} {suffix}" for suffix, count in ordered])
