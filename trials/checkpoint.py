@@ -24,11 +24,13 @@ class TrialCheckpoint:
     was computed in another precision, is not used.
     """
 
-    def __init__(self, folder: Path, trial: Trial, data: DataConfig) -> None:
+    def __init__(self, folder: Path, trial: Trial, data: DataConfig, *, data_digest: str = "") -> None:
+        """`data_digest`: of the images, since a configuration names only where they lie."""
         identity = {
             "architecture": trial.architecture.architecture_id,
             "recipe": to_mapping(trial.recipe),
             "data": to_mapping(data),
+            "data_digest": data_digest,
             "epochs": None if trial.recipe.is_extensible else trial.epochs,
             "seed": trial.seed,
         }

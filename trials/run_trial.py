@@ -28,7 +28,7 @@ from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.recipe import Recipe
-from trials.reward import Reward
+from trials.reward import too_low_at_best
 from trials.timing.precision import resolve_precision
 from trials.timing.step_memory import step_memory
 from trials.timing.trial_timing import TrialTiming
@@ -47,7 +47,6 @@ from trials.trial import (
     Slot,
     Status,
     StepTime,
-    StopBelow,
     TimingPart,
     Trial,
     TrialResult,
@@ -63,6 +62,7 @@ class WorkerSetup:
 
     data: DataConfig
     reference: Architecture
+    data_digest: str = ""  # of the images that the driver sees; a worker that sees others is refused
     checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts from scratch
     resolutions: tuple[int, ...] = ()  # of the images that trials will need, in pixels
     locks: Path = FOLDER  # of devices, the same for all processes of a host
@@ -100,6 +100,11 @@ class _Worker:
 
     def _open(self, resolution: int) -> ResidentImages:
         packed = open_images(self.setup.data, resolution=resolution)
+        if self.setup.data_digest not in ("", packed.digest):
+            raise ValueError(
+                f"{self.setup.data.source}: other images here than where the search was started; give all "
+                "hosts the same"
+            )
         return ResidentImages(packed, self.device)
 
     def _reference_step(
@@ -173,7 +178,7 @@ class _TrialRun:
         yield from self._measure_times(step, images)
         self._check_limits(len(images.classes))
         before_training = self._measured_before_training(images)
-        if trial.stop_below is not None and (best := _best_possible(trial.stop_below, before_training)):
+        if trial.stop_below is not None and (best := too_low_at_best(trial.stop_below, before_training)):
             yield self._result("stopped", measurement=best)
             return
         if trial.is_timing_part:
@@ -272,7 +277,10 @@ class _TrialRun:
         if lock.role != "training":
             yield from self._wait_for("training")
         folder = self.worker.setup.checkpoints
-        checkpoint = TrialCheckpoint(folder, trial, self.worker.setup.data) if folder else None
+        setup = self.worker.setup
+        checkpoint = (
+            TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest) if folder else None
+        )
         # The checkpoint of a longer trial may have more epochs than a shorter one that is repeated needs.
         self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
         self.inherited = min(trial.epochs_before, len(self.ends))
@@ -387,10 +395,3 @@ class _TrialRun:
             epochs=self.trial.epochs,
             fraction=fraction,
         )
-
-
-def _best_possible(stop: StopBelow, measured: Measurement) -> Measurement | None:
-    """The measurement at the highest accuracy that a trial may reach, if even that has too low a reward."""
-    best = replace(measured, accuracy=stop.max_accuracy)
-    reward = Reward(stop.terms).of_measurement(best)
-    return best if reward < stop.reward else None

@@ -111,6 +111,7 @@ def _beginning(begun: TrainingBegun) -> str:
         )
     if begun.micro_batches > 1:
         lines.append(f"           each batch in {begun.micro_batches} parts, to fit into memory")
+    lines += [f"           data: {note}" for note in begun.notes]
     for path in begun.damaged:
         lines.append(f"           {path.name} is damaged; an earlier state is taken")
     if begun.fitted is not None:
@@ -139,6 +140,7 @@ def _unfitted(fitted: Fitted) -> str:
     parts = [
         f", {len(names)} {what} ({names[0]})"
         for names, what in (
+            (fitted.other_classes, "are of other classes and begin anew"),
             (fitted.other_shape, "have another shape"),
             (fitted.missing, "are missing in them"),
             (fitted.unused, "of theirs are not used"),

@@ -36,8 +36,10 @@ class KeptCheckpoints:
         *,
         is_own: bool,
         continuable: Callable[[], Collection[int]] | None,
+        data_digest: str = "",
     ) -> None:
         self._folder, self._data, self._is_own = folder, data, is_own
+        self._data_digest = data_digest
         self._continuable = continuable
         self._files: dict[int, Path] = {}  # of trials in flight, and of those that somebody may go on from
 
@@ -49,7 +51,9 @@ class KeptCheckpoints:
     def begun(self, trial: Trial) -> None:
         """A trial is dispatched, or a recorded one may be continued: its file is kept."""
         if self._folder is not None:
-            self._files[trial.trial_id] = TrialCheckpoint(self._folder, trial, self._data).path
+            self._files[trial.trial_id] = TrialCheckpoint(
+                self._folder, trial, self._data, data_digest=self._data_digest
+            ).path
 
     def prune(self, is_in_flight: Callable[[int], bool]) -> None:
         """Removes the files that no trial in flight uses and none may soon go on from.

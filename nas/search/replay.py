@@ -15,7 +15,9 @@ from trials.log.store import RecordedAsk, RunStore
 from trials.trial import Ask
 
 
-def queue_of(config: SearchConfig, space: ChoiceSpace, store: RunStore) -> tuple[TrialQueue, KeptCheckpoints]:
+def queue_of(
+    config: SearchConfig, space: ChoiceSpace, store: RunStore, *, data_digest: str = ""
+) -> tuple[TrialQueue, KeptCheckpoints]:
     """The queue of a search that has not begun, warm-started where asked for; and its checkpoints."""
     strategy = config.strategy.build(space, seed=config.seed, epochs=config.recipe.epochs)
     halving = promoting(strategy)
@@ -39,6 +41,7 @@ def queue_of(config: SearchConfig, space: ChoiceSpace, store: RunStore) -> tuple
         config.data,
         is_own=config.checkpoint_dir is None,
         continuable=halving.continuable if halving else None,
+        data_digest=data_digest,
     )
     return queue, checkpoints
 

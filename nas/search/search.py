@@ -20,15 +20,15 @@ from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.settings.yaml_files import yaml_text
+from trials.images.data_record import DataRecord, check_same_data, record_of
 from trials.images.packed import open_images
 from trials.log.disk_wait import LogNotWrittenError
 from trials.log.row_types import TrialRow
 from trials.log.store import RunStore
 from trials.run_trial import WorkerSetup, start_worker
-from trials.trial import (
-    Execute,
-    StartWorker,
-)
+from trials.trial import Execute, Notice, StartWorker
+
+NOT_RECORDED = "this run did not record its images; those of today are recorded, and compared from now on"
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,25 @@ def search(
     """
     folder, stop = Path(run), stop or StopRequest()
     own_workers = start is None
+    data: DataRecord | None = None  # made-up workers see no images
     if start is None:
+        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        data = record_of(config.data.source, images)
+        num_classes = images.num_classes
+        check_networks(config, num_classes=num_classes)
         setup = WorkerSetup(
             data=config.data,
             reference=config.space.reference,
+            data_digest=images.digest,
             checkpoints=checkpoint_folder(config, folder),
             resolutions=tuple(sorted({stage.resolution for stage in config.recipe.training_stages()})),
         )
         start = partial(start_worker, setup=setup)
-        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
-        num_classes = images.num_classes
-        check_networks(config, num_classes=num_classes)
     continued = RunStore.is_run(folder)
+    data_is_recorded = False
     if continued:
         check_same_search(config, folder)
+        data_is_recorded = data is not None and check_same_data(data, folder, begun="search")
     else:
         check_warm_start(config)
     predicted = open_prediction(
@@ -90,6 +95,11 @@ def search(
     with open_run(folder) as store, removed_if_never_begun(store, new=not continued):
         environment = describe_environment()
         store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
+        if data is not None and not data_is_recorded:
+            for name, content in data.files().items():
+                store.write_bytes(name, content)
+            if continued:
+                on_event(Notice(NOT_RECORDED))
         if predicted is not None:
             predicted.keep(store)
         number = record_environment(store, environment)
@@ -109,7 +119,9 @@ def search(
         )
         build = TrialBuilder(config, store, record, predicted=predicted)
         space = searched_space(config, predicted, num_classes=num_classes)
-        queue, checkpoints = queue_of(config, space, store)
+        queue, checkpoints = queue_of(
+            config, space, store, data_digest=data.facts.digest if data is not None else ""
+        )
         on_event(
             Begun(
                 list(store.trials.values()),

@@ -1,8 +1,9 @@
 """Checks before a full training begins, or goes on, in a folder; and the folder's lock."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -12,11 +13,13 @@ from nas.training.config import FILE, TrainingConfig, check_same_training
 from nas.training.evaluation import check_labelled, refused_as
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
+from trials.images.data_record import check_same_data, read_facts, record_of
 from trials.images.packed import TrialImages, open_images
 from trials.log.driver_lock import DriverLock, RunLockedError
+from trials.log.durable_files import DurableFiles
 from trials.recipe import Recipe
 from trials.training.device_group import DeviceGroup, share_of_batch
-from trials.training.weights_file import Fitted, load_by_name, load_weights
+from trials.training.weights_file import Fitted, load_by_name, load_weights, with_classifier_of
 
 LOCK_SECONDS = 10.0  # for which a group's first device waits until a dead one has let go of the folder
 
@@ -36,24 +39,37 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> TrialI
         raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
     with refused_as("data"):
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+    if begun:
+        check_same_data(record_of(config.data.source, images), folder, begun="training")
     _check_shares(config.recipe, len(images.train), devices)
     if config.test is not None:  # read at the end, when nobody could name another any more
         check_labelled(config.test, images.classes, option="test")
     if config.init is not None and not begun:
-        begin_with(build_network(config.architecture, num_classes=images.num_classes), config.init)
+        begin_with(
+            build_network(config.architecture, num_classes=images.num_classes), config.init, images.classes
+        )
     return images
 
 
-def begin_with(network: nn.Module, init: str) -> Fitted:
-    """Copies the initial weights that fit.
+def record_data(config: TrainingConfig, folder: Path, images: TrialImages) -> None:
+    """Writes down which images a training begins with; one of an earlier version goes on with today's."""
+    if read_facts(folder) is None:
+        for name, content in record_of(config.data.source, images).files().items():
+            DurableFiles().write(folder / name, content)
+
+
+def begin_with(network: nn.Module, init: str, classes: Sequence[str]) -> Fitted:
+    """Copies the initial weights that fit; of the classifier those of the same classes, by their names.
 
     Raises:
         ConfigError: there is no such file of weights, or none of them fits.
     """
-    fitted = load_by_name(network, load_weights(Path(init)).tensors)
+    weights = load_weights(Path(init))
+    tensors, left_out = with_classifier_of(weights, classes)
+    fitted = load_by_name(network, tensors)
     if not fitted.loaded:
         raise ConfigError(f"init: {init}: none of its weights fits this architecture")
-    return fitted
+    return replace(fitted, other_classes=left_out)
 
 
 def _check_shares(recipe: Recipe, train_images: int, devices: int) -> None:

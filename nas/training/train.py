@@ -19,12 +19,12 @@ from nas.training.config import FILE, TrainingConfig
 from nas.training.estimate import StageEstimate, estimate
 from nas.training.evaluation import Evaluation, evaluate_images, labelled_images, refused_as
 from nas.training.result import TrainingResult
-from nas.training.start import begin_with, check_start, locked_for
+from nas.training.start import begin_with, check_start, locked_for, record_data
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.devices.device import available_slots, device_info, use_all_cores
 from trials.images.device_images import ResidentImages
-from trials.images.packed import open_images
+from trials.images.packed import TrialImages, open_images
 from trials.log.durable_files import DurableFiles
 from trials.recipe import ResolutionSchedule, TrainingStage
 from trials.timing.precision import resolve_precision
@@ -57,6 +57,7 @@ class TrainingBegun:
     processes: tuple[int, ...] = ()  # of each device, where they are several
     schedule: ResolutionSchedule = "progressive"
     devices_before: int = 1  # where it was begun, or last gone on with
+    notes: tuple[str, ...] = ()  # about the images
 
 
 TrainingEvent = TrainingBegun | Heartbeat | EpochDone
@@ -85,11 +86,13 @@ def train_fully(
     files = TrainingFolder(folder)
     files.create()
     with locked_for(folder, group) if group.is_first else nullcontext():
+        if group.is_first:
+            record_data(config, folder, images)
         if group.is_first and not (folder / FILE).is_file():
             DurableFiles().write(
                 folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode()
             )
-        training = _Training(config, files, num_classes=images.num_classes, on_event=on_event, group=group)
+        training = _Training(config, files, images, on_event=on_event, group=group)
         return training.run()
 
 
@@ -100,8 +103,8 @@ class _Training:
         self,
         config: TrainingConfig,
         files: TrainingFolder,
+        images: TrialImages,
         *,
-        num_classes: int,
         on_event: Callable[[TrainingEvent], object],
         group: DeviceGroup,
     ) -> None:
@@ -126,8 +129,7 @@ class _Training:
             )
         )
         # The length of the training, by the images there are.
-        images = self.images_at(stages[-1].resolution)
-        self.num_classes = num_classes
+        self.num_classes, self.data_digest, self.notes = images.num_classes, images.digest, images.notes
         batch_size = min(recipe.batch_size, len(images.train))
         self.epochs = recipe.epochs_for(len(images.train) // batch_size)
         # The network; batches are divided until the largest stage's fits into memory.
@@ -137,7 +139,7 @@ class _Training:
             self._network(), recipe, device=self.device, precision=self.precision, group=group
         )
         fit_in_memory(
-            self.step, batch_size=batch_size // group.size, resolution=largest, num_classes=num_classes
+            self.step, batch_size=batch_size // group.size, resolution=largest, num_classes=self.num_classes
         )
         # Progress so far.
         self.best_accuracy, self.best_epoch, self.best_resolution = -1.0, 0, 0
@@ -160,7 +162,8 @@ class _Training:
     def _network(self) -> Network:
         network = network_for(self.config.architecture, self.config.recipe, num_classes=self.num_classes)
         if self.config.init is not None:
-            self.fitted = begin_with(network, self.config.init)
+            classes = self.images_at(self.config.recipe.training_stages()[-1].resolution).classes
+            self.fitted = begin_with(network, self.config.init, classes)
         return network
 
     def run(self) -> TrainingResult:
@@ -184,6 +187,7 @@ class _Training:
                 processes=tuple(map(int, self.group.gathered(os.getpid()))) if self.group.size > 1 else (),
                 schedule=self.config.recipe.resolution_schedule,
                 devices_before=self.devices_before,
+                notes=self.notes,
             )
         )
         if self._is_over(first):  # by patience, or it had been trained to its end
@@ -310,6 +314,7 @@ class _Training:
                 epoch=end.epoch,
                 accuracy=end.minival_accuracy,
                 averaged=average is not None,
+                data={"source": self.config.data.source, "digest": self.data_digest},
             )
 
     def _finish(self, stopped: bool) -> TrainingResult:

@@ -36,7 +36,7 @@ from trials.log.segments import write_segments
 from trials.trial import EpochResult
 
 FOLDERS = ("log", "log/asks", "log/trials", "log/epochs", "log/quarantine", "environment")
-BINARY_NAMES = ("warm_start.parquet",)
+BINARY_NAMES = ("warm_start.parquet", "images.parquet", "data.json")
 TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|block_times\.json|environment/\d{4}(-workers)?\.json)")
 LEFT_BY_A_KILLED_DRIVER = {"log", "lock", "environment"}  # what lies in a folder before it is a run
 SECONDS_BETWEEN_VIEWS = 2.0

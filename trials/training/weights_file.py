@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
@@ -45,6 +46,7 @@ class Fitted:
     other_shape: tuple[str, ...]  # in both, but with different shapes: a classifier of other classes, say
     missing: tuple[str, ...]  # only in the network
     unused: tuple[str, ...]  # only in the file
+    other_classes: tuple[str, ...] = ()  # of the classifier, whose classes are others, or have no names
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -68,7 +70,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         facts = json.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
             f"{path}: these are not weights that nas train wrote ({str(error).splitlines()[0][:80]})"
         ) from error
@@ -108,6 +110,26 @@ def load_by_name(network: nn.Module, tensors: Mapping[str, Tensor]) -> Fitted:
         missing=tuple(name for name in own if name not in tensors),
         unused=tuple(name for name in tensors if name not in own),
     )
+
+
+def with_classifier_of(
+    weights: WeightsFile, classes: Sequence[str]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors, with the classifier's rows in the order of these classes.
+
+    Returns:
+        The tensors, and the names of those that were left out: the classifier's, where the file does not name
+        all of these classes, so that its rows are of others.
+    """
+    known = list(weights.facts.get("classes") or ())
+    of_classifier = tuple(name for name in weights.tensors if name.startswith("classifier."))
+    if known == list(classes):
+        return weights.tensors, ()
+    if not set(classes) <= set(known):
+        rest = {name: tensor for name, tensor in weights.tensors.items() if name not in of_classifier}
+        return rest, of_classifier
+    rows = torch.tensor([known.index(name) for name in classes])
+    return {**weights.tensors, **{name: weights.tensors[name][rows] for name in of_classifier}}, ()
 
 
 def _state_of(network: nn.Module) -> dict[str, Tensor]:

@@ -4,17 +4,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from pictures import parity_digits
 from test_full_training import CONFIG
 
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.result import TrainingResult
+from nas.training.start import begin_with
 from nas.training.train import TrainingBegun, TrainingEvent, train_fully
+from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
-from trials.training.weights_file import load_weights
+from trials.training.weights_file import load_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -83,7 +86,7 @@ def test_evaluation_counts_any_label_of_an_image_as_correct(
 def test_pre_trained_weights_help_on_another_set_of_images(
     pre_trained: tuple[TrainingResult, Path], tmp_path: Path
 ) -> None:
-    """Ten classes instead of twelve: the head starts anew, all else goes on from where it was."""
+    """Ten classes of the twelve: the classifier goes on with their rows, all else from where it was."""
     best = str(pre_trained[0].folder / "weights" / "best.safetensors")
     scratch = TrainingConfig(
         architecture=CONFIG.architecture,
@@ -99,6 +102,38 @@ def test_pre_trained_weights_help_on_another_set_of_images(
         begun = news[0]
         assert isinstance(begun, TrainingBegun)
         assert begun.fitted is not None
-        assert sorted(begun.fitted.other_shape) == ["classifier.bias", "classifier.weight"]
         assert not begun.fitted.missing
+        assert not begun.fitted.other_shape
     assert sum(better) / len(better) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("known", "classes", "rows"),
+    [
+        (["ant", "bee", "cat"], ("ant", "bee", "cat"), [0, 1, 2]),
+        (["ant", "bee", "cat"], ("cat", "ant", "bee"), [2, 0, 1]),  # a folder in another order
+        (["ant", "bee", "cat"], ("bee", "cat"), [1, 2]),
+        (["ant", "bee", "cat"], ("dog", "eel", "fly"), None),  # as many, but others
+        (["ant", "bee", "cat"], ("ant", "bee", "fly"), None),
+        (None, ("ant", "bee", "cat"), None),  # weights that do not say what their rows are
+    ],
+)
+def test_classifier_goes_on_only_with_the_rows_of_its_own_classes(
+    known: list[str] | None, classes: tuple[str, ...], rows: list[int] | None, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    before = build_network(CONFIG.architecture, num_classes=3)
+    torch.nn.init.normal_(before.classifier.bias)
+    facts = {"num_classes": 3} | ({"classes": known} if known else {})
+    save_weights(tmp_path / "w.safetensors", before, CONFIG.architecture, **facts)
+    network = build_network(CONFIG.architecture, num_classes=len(classes))
+    fresh = network.classifier.weight.clone()
+    fitted = begin_with(network, str(tmp_path / "w.safetensors"), classes)
+    assert torch.equal(network.stem[0].weight, before.stem[0].weight)
+    if rows is None:
+        assert sorted(fitted.other_classes) == ["classifier.bias", "classifier.weight"]
+        assert torch.equal(network.classifier.weight, fresh)
+    else:
+        assert not fitted.other_classes
+        assert torch.equal(network.classifier.weight, before.classifier.weight[rows])
+        assert torch.equal(network.classifier.bias, before.classifier.bias[rows])

@@ -1,0 +1,106 @@
+"""The images of a search and of a training are recorded, and have to be the same when it goes on."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pictures import encoded, write_folder
+
+from nas.events import SearchEvent
+from nas.search.config import SearchConfig, read_search_config
+from nas.search.search import NOT_RECORDED, search
+from nas.training.config import TrainingConfig
+from nas.training.train import TrainingEvent, train_fully
+from search_spaces.settings.yaml_files import ConfigError
+from trials.executors.in_process import in_process
+from trials.images.config import DataConfig
+from trials.images.data_record import FACTS, IMAGES
+from trials.recipe import Ramp, Recipe
+from trials.training.weights_file import load_weights
+from trials.trial import Notice
+
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+SHORT = ["baseline=1", "finalists=null", "recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.resolution=16",
+         "recipe.batch_size=8", "data.minival=0.25"]  # fmt: skip
+
+
+def config_of(source: Path, *, trials: int) -> SearchConfig:
+    return read_search_config("quick", overrides=[*SHORT, f"data.source={source}", f"budget.trials={trials}"])
+
+
+@pytest.fixture
+def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A source of images, and a run of one trial on them."""
+    monkeypatch.setattr("trials.timing.alternating.ROUNDS", 2)
+    monkeypatch.setattr("trials.timing.alternating.EARLIEST_END", 2)
+    source, run = write_folder(tmp_path / "animals"), tmp_path / "run"
+    search(config_of(source, trials=1), run, execute=in_process(device="cpu"))
+    return source, run
+
+
+def test_a_search_goes_on_with_the_same_images_alone(searched: tuple[Path, Path]) -> None:
+    source, run = searched
+    facts = json.loads((run / FACTS).read_text())
+    assert facts["classes"] == ["cat", "cow", "dog"]
+    picture = source / "cow" / "0.png"
+    picture.rename(source / "dog" / "100.png")
+    with pytest.raises(ConfigError, match=r"1 image added: dog/100.png\n  1 image removed: cow/0.png"):
+        search(config_of(source, trials=2), run, execute=in_process(device="cpu"))
+    (source / "dog" / "100.png").rename(picture)
+    shutil.copy2(picture, source.parent / "aside")
+    picture.unlink()
+    shutil.copy(source.parent / "aside", picture)  # written anew, with another time
+    result = search(config_of(source, trials=2), run, execute=in_process(device="cpu"))
+    assert len(result.rows) == 2
+
+
+def test_a_run_that_did_not_record_its_images_says_so_and_records_todays(searched: tuple[Path, Path]) -> None:
+    source, run = searched
+    (run / FACTS).unlink()
+    (run / IMAGES).unlink()
+    events: list[SearchEvent] = []
+    config = config_of(source, trials=2)
+    search(config, run, execute=in_process(device="cpu"), on_event=events.append)
+    assert Notice(NOT_RECORDED) in events
+    assert json.loads((run / FACTS).read_text())["images_of_classes"] == [12, 12, 12]
+
+
+def test_a_training_is_resumed_on_the_images_with_which_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+    source = write_folder(tmp_path / "animals")
+    space = read_search_config("quick").space
+    config = TrainingConfig(
+        architecture=space.decode(space.smallest()),
+        data=DataConfig(source=str(source), minival=0.25),
+        recipe=Recipe(epochs=2, batch_size=8, resolution=Ramp(16, 16), warmup_epochs=0, precision="fp32"),
+    )
+
+    class Stopped(Exception):
+        pass
+
+    def stop(event: TrainingEvent) -> None:
+        if getattr(getattr(event, "metrics", None), "epoch", 0) == 1:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_fully(config, tmp_path / "run", on_event=stop)
+    (source / "cat").rename(tmp_path / "aside")
+    (source / "dog").rename(source / "cat")
+    (tmp_path / "aside").rename(source / "dog")
+    with pytest.raises(ConfigError, match="not those that this training began with:\n  24 images replaced"):
+        train_fully(config, tmp_path / "run")
+    (source / "cat").rename(tmp_path / "aside")
+    (source / "dog").rename(source / "cat")
+    (tmp_path / "aside").rename(source / "dog")
+    result = train_fully(config, tmp_path / "run")
+    assert len(result.metrics) == 2
+    weights = load_weights(tmp_path / "run" / "weights" / "last.safetensors")
+    assert weights.facts["classes"] == ["cat", "cow", "dog"]
+    assert weights.facts["data"]["digest"] == json.loads((tmp_path / "run" / FACTS).read_text())["digest"]
+    other = replace(config, seed=1)
+    (source / "cow" / "new.png").write_bytes(encoded(7))
+    assert train_fully(other, tmp_path / "other").metrics  # a training of its own may have them

@@ -1,0 +1,117 @@
+"""Images of a run: recorded when it begins, and compared when it goes on."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pictures import encoded, open_from, write_folder
+
+from search_spaces.settings.yaml_files import ConfigError
+from trials.images.data_record import FACTS, IMAGES, DataRecord, check_same_data, read_facts, record_of
+
+
+def recorded(source: Path) -> DataRecord:
+    return record_of(str(source), open_from(source, minival=0.25))
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of images, and one in which they are recorded."""
+    source, run = write_folder(tmp_path / "animals"), tmp_path / "run"
+    run.mkdir()
+    for name, content in recorded(source).files().items():
+        (run / name).write_bytes(content)
+    return source, run
+
+
+def test_record_holds_classes_counts_and_a_row_for_each_image(begun: tuple[Path, Path]) -> None:
+    source, run = begun
+    facts = read_facts(run)
+    assert facts is not None
+    assert facts.classes == ("cat", "cow", "dog")
+    assert facts.images_of_classes == (12, 12, 12)
+    assert (facts.train, facts.minival) == (27, 9)
+    table = pq.read_table(run / IMAGES).to_pandas()
+    assert table["name"][0] == "cat/0.png"
+    assert table["part"].value_counts().to_dict() == {"train": 27, "minival": 9}
+    assert facts.source == str(source)
+
+
+def _swap(root: Path, first: str, second: str) -> None:
+    (root / first).rename(root / "aside")
+    (root / second).rename(root / first)
+    (root / "aside").rename(root / second)
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "added": (
+        lambda root: (root / "cow" / "new.png").write_bytes(encoded(999)),
+        "1 image added: cow/new.png",
+    ),
+    "removed": (lambda root: (root / "cow" / "0.png").unlink(), "1 image removed: cow/0.png"),
+    "replaced": (
+        lambda root: (root / "cow" / "0.png").write_bytes(encoded(999)),
+        "1 image replaced: cow/0.png",
+    ),
+    "moved to another class": (
+        lambda root: (root / "cow" / "0.png").rename(root / "cat" / "00.png"),
+        "1 image added: cat/00.png\n.*1 image removed: cow/0.png",
+    ),
+    "renamed class": (
+        lambda root: (root / "cow").rename(root / "ox"),
+        "no longer classes: cow\n.*new classes: ox",
+    ),
+    "swapped classes": (lambda root: _swap(root, "cat", "dog"), "24 images replaced: cat/0.png"),
+    "new class": (lambda root: shutil.copytree(root / "dog", root / "eel"), "new classes: eel"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_of_the_images_is_refused_naming_it(change: str, begun: tuple[Path, Path]) -> None:
+    source, run = begun
+    apply, words = CHANGES[change]
+    apply(source)
+    with pytest.raises(ConfigError, match=rf"(?s)not those that this search began with:.*{words}"):
+        check_same_data(recorded(source), run, begun="search")
+
+
+def test_another_path_or_time_of_the_same_images_is_no_change(
+    begun: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, run = begun
+    shutil.copytree(source, tmp_path / "elsewhere")
+    os.utime(tmp_path / "elsewhere" / "cat" / "0.png", (1, 1))
+    assert check_same_data(recorded(tmp_path / "elsewhere"), run, begun="search")
+
+
+def test_a_run_of_an_earlier_version_has_no_record(begun: tuple[Path, Path], tmp_path: Path) -> None:
+    assert not check_same_data(recorded(begun[0]), tmp_path, begun="search")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000])
+def test_a_damaged_record_is_refused(text: str, begun: tuple[Path, Path]) -> None:
+    source, run = begun
+    (run / FACTS).write_text(text)
+    with pytest.raises(ConfigError, match=r"data\.json: damaged"):
+        check_same_data(recorded(source), run, begun="search")
+
+
+def test_changes_are_refused_also_where_the_list_of_images_does_not_read(begun: tuple[Path, Path]) -> None:
+    source, run = begun
+    (run / IMAGES).write_bytes(b"junk")
+    assert check_same_data(recorded(source), run, begun="search")
+    (source / "cow" / "0.png").unlink()
+    with pytest.raises(ConfigError, match="which ones is not known"):
+        check_same_data(recorded(source), run, begun="search")
+
+
+def test_names_that_are_no_utf_8_are_recorded(begun: tuple[Path, Path]) -> None:
+    source, _ = begun
+    os.rename(source / "cat" / "0.png", os.fsencode(source / "cat") + b"/caf\xe9.png")
+    names = recorded(source).images["name"].to_pylist()
+    assert "cat/caf\\xe9.png" in names
+    assert json.loads(recorded(source).files()[FACTS])["train"] == 27

@@ -1,0 +1,189 @@
+"""The images of a run or a training, as recorded when it begins; whether today's are the same.
+
+Two files beside the log: `data.json` (source, digests, classes, what was left out) and `images.parquet` (a
+row for each image: name, digest, labels, part). Names and times of files are in no digest: the same pictures
+with the same labels in the same order are the same images, wherever they lie.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from search_spaces.settings.messages import some
+from search_spaces.settings.yaml_files import ConfigError
+from trials.images.labels import PADDING, images_of_classes
+from trials.images.packed import TrialImages
+
+FACTS, IMAGES = "data.json", "images.parquet"
+SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("digest", pa.uint64(), nullable=False),  # BLAKE2b of the encoded picture
+        pa.field("labels", pa.list_(pa.int32()), nullable=False),  # indices of classes
+        pa.field("part", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # train, minival, unreadable
+    ]
+)
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Facts about the images of a run."""
+
+    source: str
+    digest: str  # of pictures, labels and class names
+    split_digest: str  # of which are trained on, and which evaluated on
+    train: int
+    minival: int
+    classes: tuple[str, ...]
+    images_of_classes: tuple[int, ...]
+    unreadable: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The images of a run: facts, and a row for each image."""
+
+    facts: DataFacts
+    images: pa.Table
+
+    def files(self) -> dict[str, bytes]:
+        """The contents of the two files, by name."""
+        parquet = io.BytesIO()
+        pq.write_table(self.images, parquet, compression="zstd", write_page_checksum=True)
+        text = json.dumps(asdict(self.facts), indent=1, ensure_ascii=False)
+        return {IMAGES: parquet.getvalue(), FACTS: text.encode(errors="backslashreplace") + b"\n"}
+
+
+def record_of(source: str, images: TrialImages) -> DataRecord:
+    """The record of these images."""
+    parts = np.full(len(images.labels), "unreadable", dtype=object)
+    parts[images.train], parts[images.minival] = "train", "minival"
+    rows = images.labels.reshape(len(images.labels), -1)
+    facts = DataFacts(
+        source=source,
+        digest=images.digest,
+        split_digest=_digest(np.sort(images.train), np.sort(images.minival)),
+        train=len(images.train),
+        minival=len(images.minival),
+        classes=images.classes,
+        images_of_classes=tuple(map(int, images_of_classes(images.labels, images.num_classes))),
+        unreadable=images.corrupt,
+        notes=images.notes,
+    )
+    table = pa.table(
+        {
+            "name": [_text(images.name_of(i)) for i in range(len(rows))],
+            "digest": images.digests,
+            "labels": [row[row != PADDING].tolist() for row in rows],
+            "part": pa.array(parts.tolist()).dictionary_encode(),
+        },
+    ).cast(SCHEMA)
+    return DataRecord(facts, table)
+
+
+def check_same_data(record: DataRecord, folder: Path, *, begun: str) -> bool:
+    """Compares the images with those that a folder's run or training began with.
+
+    Args:
+        begun: what was begun, for the message ("search", "training").
+
+    Returns:
+        False if the folder has no record, as those of earlier versions.
+
+    Raises:
+        ConfigError: they differ, naming what changed; or the record is damaged.
+    """
+    before = read_facts(folder)
+    if before is None:
+        return False
+    now = record.facts
+    if (before.digest, before.split_digest) == (now.digest, now.split_digest):
+        return True
+    changes = [*_changes_of_classes(before, now), *_changes_of_images(folder, record)]
+    if not changes:
+        changes = ["the images are in another order, or split otherwise"]
+    raise ConfigError(
+        f"{folder}: the images are not those that this {begun} began with:\n"
+        + "\n".join(f"  {change}" for change in changes)
+        + f"\nPut them back as they were ({before.source} then), or begin anew with another --run"
+    )
+
+
+def read_facts(folder: Path) -> DataFacts | None:
+    """The recorded facts; None where nothing was recorded.
+
+    Raises:
+        ConfigError: they do not read.
+    """
+    try:
+        content = json.loads((folder / FACTS).read_bytes())
+        lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
+        return DataFacts(**{**content, **lists})
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{folder}/{FACTS}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ConfigError(
+            f"{folder}/{FACTS}: damaged: what the images were is not known any more; take it from a copy"
+        ) from None
+
+
+def _changes_of_classes(before: DataFacts, now: DataFacts) -> Iterator[str]:
+    if before.classes == now.classes:
+        return
+    gone = [name for name in before.classes if name not in now.classes]
+    come = [name for name in now.classes if name not in before.classes]
+    if not gone and not come:
+        yield f"the classes are in another order: {some(before.classes)} then, {some(now.classes)} now"
+    if gone:
+        yield f"no longer classes: {some(gone)}"
+    if come:
+        yield f"new classes: {some(come)}"
+
+
+def _changes_of_images(folder: Path, record: DataRecord) -> Iterator[str]:
+    """Images that were added, removed, replaced or labelled otherwise, by name."""
+    try:
+        table = pq.read_table(folder / IMAGES, page_checksum_verification=True)
+        then = _by_name(table, (read_facts(folder) or record.facts).classes)
+    except (OSError, pa.ArrowException, ValueError, KeyError, IndexError):
+        yield f"which ones is not known: {IMAGES} does not read"
+        return
+    now = _by_name(record.images, record.facts.classes)
+    both = then.keys() & now.keys()
+    kinds: list[tuple[str, Callable[[], list[str]]]] = [
+        ("added", lambda: sorted(now.keys() - then.keys())),
+        ("removed", lambda: sorted(then.keys() - now.keys())),
+        ("replaced", lambda: sorted(name for name in both if then[name][0] != now[name][0])),
+        ("labelled otherwise", lambda: sorted(name for name in both if then[name][1] != now[name][1])),
+    ]
+    for what, names_of in kinds:
+        if names := names_of():
+            yield f"{len(names):,} {'image' if len(names) == 1 else 'images'} {what}: {some(names)}"
+
+
+def _by_name(table: pa.Table, classes: tuple[str, ...]) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Digest and names of the labels of each image."""
+    rows = zip(*(table[name].to_pylist() for name in ("name", "digest", "labels")), strict=True)
+    return {name: (digest, tuple(classes[label] for label in labels)) for name, digest, labels in rows}
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(len(array).to_bytes(8, "little") + np.ascontiguousarray(array, "<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _text(name: str) -> str:
+    """A name as text that can be written; bytes that are no UTF-8 as \\xNN."""
+    return name.encode(errors="surrogateescape").decode("utf-8", "backslashreplace")
