@@ -13,14 +13,20 @@ def doctor(
     data: Annotated[
         str | None, typer.Argument(help="Images to try to read: a folder, Parquet files, a URL.")
     ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="A search file, or a shipped one's name: do its networks suit the images?"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Look at devices, versions, room and clocks; exit code 1 if something hinders searches or timing."""
+    if search is not None and data is None:
+        raise typer.BadParameter("--search goes with DATA: name the images, too")
     from nas.doctor.checks import examine
     from nas.doctor.findings import examination
     from nas.screens.doctor import doctor_screen
 
     with Console(stderr=True).status("looking"):
-        found = examination(list(examine(data)))
+        found = examination(list(examine(data, search=search)))
     show(as_json, lambda: found, lambda: doctor_screen(found))
     raise typer.Exit(1 if found.hinders else 0)

@@ -1,4 +1,4 @@
-"""Checks of nas doctor besides timing: versions, devices, room, the images, Ray."""
+"""Checks of nas doctor besides timing and images: versions, devices, room, Ray."""
 
 import importlib.util
 import os
@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from analysis.numbers import counted
 from nas.doctor import machine
+from nas.doctor.data import data_findings
 from nas.doctor.findings import Finding, Level
 from nas.doctor.timing import timing_findings
 from nas.search.environment import describe_environment
@@ -22,8 +22,6 @@ from trials.devices.device import available_cores, available_slots, cpu_name
 from trials.devices.memory_bound import available_bytes
 from trials.devices.mps import START, mps_runs
 from trials.executors.ray_actors import connected
-from trials.images.config import DataConfig, find_images
-from trials.images.decode import UnreadablePictureError, decode
 from trials.images.packed import default_cache
 from trials.timing.gpu_clocks import driver_version, watched_clocks
 
@@ -31,21 +29,22 @@ GB, GIB = 1e9, 1 << 30
 DISK_HINDERS, DISK_NOTE = 1.0, 10.0  # GB
 MEMORY_HINDERS, MEMORY_NOTE = 1.0, 2.0  # GiB for a worker
 SHARED_MEMORY = 1.0  # GiB; Ray and data loaders exchange through it
-SAMPLE = 64  # images that are decoded
-SIDE = 64  # pixels
 RAY_PORT = 6379
 CONNECT_SECONDS = 2.0
 
 
-def examine(data: str | None, *, root: Path = machine.HERE) -> Iterator[Finding]:
-    """Yields all findings as they are made, in some seconds; `data` as a search names it."""
+def examine(data: str | None, *, search: str | None = None, root: Path = machine.HERE) -> Iterator[Finding]:
+    """Yields all findings as they are made, in some seconds; `data` as a search names it.
+
+    With a `search` file also whether its networks suit the images.
+    """
     yield version_finding()
     yield from device_findings(root=root)
     yield from timing_findings(available_cores(), on_gpus=torch.cuda.device_count() > 0, root=root)
     yield memory_finding(available_bytes(), workers=len(available_slots()))
     yield from room_findings()
     if data is not None:
-        yield data_finding(data)
+        yield from data_findings(data, search=search)
     yield from port_findings()
     yield ray_finding()
 
@@ -142,32 +141,6 @@ def disk_finding(free: float, folder: str, names: list[str]) -> Finding:
     advice = "make room; packed images can be deleted at any time, or moved by XDG_CACHE_HOME"
     words = f"{free:,.0f} GB free at {folder} ({', '.join(names)})"
     return Finding("disk", level, words, "" if level == "fine" else advice)
-
-
-def data_finding(source: str) -> Finding:
-    """Images that are listed, and of which some are decoded."""
-    try:
-        found = find_images(DataConfig(source=source))
-        chosen = found.chosen[np.unique(np.linspace(0, len(found.chosen) - 1, SAMPLE).astype(int))]
-        unreadable = []
-        for name, picture in found.source.read(chosen):
-            try:
-                _decoded(picture)
-            except UnreadablePictureError as error:
-                unreadable.append(f"{name} ({error})")
-    except (ValueError, OSError) as error:
-        return Finding("data", "hinders", str(error).splitlines()[0], "mend the images, or name others")
-    words = f"{source}: {len(found.labels):,} images of {len(found.classes)} classes"
-    if unreadable:
-        text = f"{words}; of {len(chosen)} looked at {len(unreadable)} cannot be read: {unreadable[0]}"
-        return Finding("data", "note", text, "remove or replace them; data.max_corrupt is what is left out")
-    return Finding("data", "fine", f"{words}; {len(chosen)} of them read")
-
-
-def _decoded(picture: object) -> None:
-    encoded = picture() if callable(picture) else picture
-    if isinstance(encoded, bytes):
-        decode(encoded, SIDE)
 
 
 def port_findings(ray_port: int = RAY_PORT) -> Iterator[Finding]:

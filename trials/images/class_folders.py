@@ -59,9 +59,9 @@ def check_every_folder(listing: Listing, root: str, classes: Sequence[str]) -> l
         )
     notes = []
     if left_out := [file for files in others.values() for file in files]:
-        notes.append(
-            f"{len(left_out):,} files are no pictures that are read and are left out ({_kinds(left_out)})"
-        )
+        one, several = "file is no picture that is read and is", "files are no pictures that are read and are"
+        are = one if len(left_out) == 1 else several
+        notes.append(f"{len(left_out):,} {are} left out ({_kinds(left_out)})")
     holding = {*classes, *others}
     below = [PurePosixPath(folder).parts for folder in listing.folders]
     empty = sorted(

@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 from conftest import Nas
-from pictures import write_folder
 from rich.console import Console
 
 from nas.doctor import machine
 from nas.doctor.checks import (
-    data_finding,
     device_findings,
     disk_finding,
     memory_finding,
@@ -189,16 +187,6 @@ def test_port_where_ray_listens_is_found() -> None:
         (found,) = port_findings(port)
     assert (found.level, "--ray-address auto" in found.text) == ("fine", True)
     assert list(port_findings(port)) == []
-
-
-def test_images_of_a_source_are_tried_and_faults_found(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "data")
-    found = data_finding(str(folder))
-    assert (found.level, "images of 3 classes" in found.text) == ("fine", True)
-    next((folder / "cat").glob("*")).write_bytes(b"junk")
-    assert data_finding(str(folder)).level == "note"
-    assert data_finding(str(tmp_path / "nowhere")).level == "hinders"
-    assert data_finding("digits").level == "fine"
 
 
 # ---------------------------------------------------------------------- what is shown

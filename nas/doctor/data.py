@@ -1,0 +1,159 @@
+"""What a search will see of a source of images: classes, kinds, sizes, oddities, copies, the split, the "
+"space."""
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from analysis.numbers import counted, percent
+from nas.doctor.findings import Finding, Level
+from nas.search.config import SearchConfig, check_networks, read_search_config
+from search_spaces.settings.messages import some
+from search_spaces.settings.yaml_files import ConfigError
+from trials.images.config import DataConfig, EncodedImages, find_images
+from trials.images.copies import copies_sentence
+from trials.images.decode import FORMATS, UnreadablePictureError, decode
+from trials.images.labels import images_of_classes
+from trials.images.pack_writer import digest_of
+from trials.images.splits import split_indices
+
+TOPIC = "data"
+SAMPLE = 256  # pictures that are decoded and measured, spread over the source
+SIDE = 64  # pixels
+NAMED = 6  # classes whose counts are said one by one
+FEW = 20  # images of a class, of which two are evaluated on: its accuracy says little
+UNEVEN = 10.0  # most over fewest images of a class, from which on it is worth a word
+ALL_READ = 20_000  # images; of more the pictures are not all read to find copies
+
+
+def data_findings(source: str, *, search: str | None = None) -> Iterator[Finding]:
+    """All that a search would see of a source; with a `search` file also whether it suits the images."""
+    try:
+        config = read_search_config(search, overrides=[]) if search else None
+        data = replace(config.data, source=source) if config else DataConfig(source=source)
+        found = find_images(data)
+    except ConfigError as error:
+        yield Finding("search", "hinders", str(error), "mend the search file")
+        return
+    except (ValueError, OSError) as error:
+        yield Finding(TOPIC, "hinders", str(error).splitlines()[0], "mend the images, or name others")
+        return
+    yield _classes_finding(source, found)
+    for note in found.source.notes:
+        yield Finding(TOPIC, "note", note, "see docs/data.md, if that is not what they mean")
+    yield from _picture_findings(found, data.max_corrupt)
+    yield _copies_finding(found)
+    yield _split_finding(data, found)
+    if config is not None:
+        yield _space_finding(config, found)
+
+
+def _classes_finding(source: str, found: EncodedImages) -> Finding:
+    """Images and classes, with counts; uneven or small ones are noted."""
+    counts = images_of_classes(found.labels, len(found.classes))
+    present = counts[counts > 0]
+    words = f"{source}: {counted(len(found.labels), 'image')} of {len(found.classes):,} classes"
+    if found.labels.ndim > 1:
+        words += ", several for an image"
+    if len(present) <= NAMED:
+        words += ": " + ", ".join(f"{found.classes[i]} {counts[i]:,}" for i in np.flatnonzero(counts))
+    else:
+        least, most = (
+            int(i) for i in (np.where(counts > 0, counts, counts.max() + 1).argmin(), counts.argmax())
+        )
+        words += (
+            f", from {counts[least]:,} ({found.classes[least]}) to {counts[most]:,} ({found.classes[most]}), "
+            f"median {np.median(present):,.0f}"
+        )
+    if present.min() < FEW:
+        advice = "collect more of them, or read their accuracy with care: minival has one image in ten"
+        return Finding(
+            TOPIC, "note", f"{words}; {int((present < FEW).sum()):,} have fewer than {FEW}", advice
+        )
+    if present.max() / present.min() > UNEVEN:
+        advice = "plain accuracy favours large classes; nas evaluate shows each class"
+        return Finding(TOPIC, "note", words, advice)
+    return Finding(TOPIC, "fine", words)
+
+
+def _picture_findings(found: EncodedImages, max_corrupt: float) -> Iterator[Finding]:
+    """Kinds, modes and sizes of a sample of pictures, and those of it that cannot be read."""
+    chosen = np.unique(np.linspace(0, len(found.chosen) - 1, SAMPLE).astype(int))
+    kinds: Counter[str] = Counter()
+    sides: list[tuple[int, int]] = []
+    unreadable = []
+    for name, picture in found.source.read(found.chosen[chosen]):
+        try:
+            encoded = picture() if callable(picture) else picture
+            if isinstance(encoded, np.ndarray):
+                kinds["pixels"] += 1
+                sides.append(encoded.shape[1::-1])
+                continue
+            decode(encoded, SIDE, max_pixels=found.max_pixels)
+            with Image.open(io.BytesIO(encoded), formats=FORMATS) as opened:
+                kinds[f"{opened.format} {opened.mode}"] += 1
+                sides.append(opened.size)
+        except (UnreadablePictureError, OSError) as error:
+            unreadable.append(f"{name} ({error})")
+    if sides:
+        areas = np.array([width * height for width, height in sides])
+        small, middle, large = (sides[int(i)] for i in np.argsort(areas)[[0, len(areas) // 2, -1]])
+        words = some([f"{kind} {percent(count / len(sides))}" for kind, count in kinds.most_common()], most=4)
+        sizes = f"{_size(middle)} px" if small == large else (
+            f"{_size(small)} to {_size(large)} px, half of them up to {_size(middle)}"
+        )  # fmt: skip
+        yield Finding(TOPIC, "fine", f"of {len(chosen):,} looked at: {words}; {sizes}")
+    if unreadable:
+        names = some(unreadable, between="; ")
+        text = f"of {len(chosen):,} looked at {len(unreadable):,} cannot be read: {names}"
+        level: Level = "hinders" if len(unreadable) > max_corrupt * len(chosen) else "note"
+        yield Finding(TOPIC, level, text, "remove or replace them; data.max_corrupt is what is left out")
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]:,} x {size[1]:,}"
+
+
+def _copies_finding(found: EncodedImages) -> Finding:
+    """Exact copies, where the set is small enough to read it all."""
+    if len(found.labels) > ALL_READ:
+        return Finding(TOPIC, "fine", "copies are looked for when the images are packed: there are many")
+    digests = np.zeros(len(found.labels), np.uint64)
+    for i, (_, picture) in enumerate(found.read()):
+        try:
+            digests[i] = digest_of(picture() if callable(picture) else picture)
+        except OSError:  # gone, or not to be read: the sample says so
+            digests[i] = i
+    if sentence := copies_sentence(digests, found.labels, found.classes):
+        advice = (
+            "a picture in several classes cannot be learnt: keep one" if "several classes" in sentence else ""
+        )
+        return Finding(TOPIC, "note", sentence, advice)
+    return Finding(TOPIC, "fine", "no picture is there twice")
+
+
+def _split_finding(data: DataConfig, found: EncodedImages) -> Finding:
+    try:
+        train, minival = split_indices(
+            found.labels, minival=data.minival, seed=data.split_seed, classes=found.classes
+        )
+    except ValueError as error:
+        return Finding(TOPIC, "hinders", str(error), "give a search more images, or another data.minival")
+    return Finding(
+        TOPIC, "fine", f"a search trains on {len(train):,} and evaluates on {len(minival):,} of them"
+    )
+
+
+def _space_finding(config: SearchConfig, found: EncodedImages) -> Finding:
+    """Whether a search's networks can be built for these classes, at its resolutions."""
+    resolutions: Sequence[int] = sorted({stage.resolution for stage in config.recipe.training_stages()})
+    at = " and ".join(map(str, resolutions))
+    try:
+        check_networks(config, num_classes=len(found.classes))
+    except ConfigError as error:
+        return Finding("search", "hinders", str(error), "another space, or another recipe.resolution")
+    return Finding("search", "fine", f"its networks suit {len(found.classes):,} classes at {at} px")
