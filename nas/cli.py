@@ -1,5 +1,6 @@
 """The command line: its commands, and the exit codes of what goes wrong."""
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -60,6 +61,7 @@ app.command("import")(import_)
 
 def main() -> None:
     """Runs the command line; what a user got wrong ends with exit code 2 and no traceback."""
+    _ensure_utf8()
     try:
         app(prog_name="nas")
     except Exception as error:
@@ -67,6 +69,18 @@ def main() -> None:
         if code is None:
             raise
         _fail(str(error), code)
+
+
+def _ensure_utf8() -> None:
+    """Starts this process again in UTF-8 where the locale is an older one, which cannot name all files.
+
+    What is printed is still in the locale's own encoding, with replacements for what it does not have.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    output = os.environ.get("PYTHONIOENCODING", f"{sys.stdout.encoding}:replace")
+    os.environ.update(PYTHONUTF8="1", PYTHONIOENCODING=output)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _exit_code(error: Exception) -> int | None:
@@ -95,5 +109,7 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
+    from nas.screens.terminal import say
+
+    say(message)
     sys.exit(code)

@@ -22,6 +22,7 @@ from trials.devices.device import available_cores, available_slots, cpu_name
 from trials.devices.memory_bound import available_bytes
 from trials.devices.mps import START, mps_runs
 from trials.executors.ray_actors import connected
+from trials.executors.ray_folder import ray_folder
 from trials.images.packed import default_cache
 from trials.timing.gpu_clocks import driver_version, watched_clocks
 
@@ -175,4 +176,6 @@ def ray_finding() -> Finding:
         return Finding(
             "ray", "hinders", f"does not start: {reason}", "nas search … --in-process needs no Ray"
         )
-    return Finding("ray", "fine", f"starts on the loopback interface in {started:.1f} s")
+    _, elsewhere = ray_folder()
+    words = f"starts on the loopback interface in {started:.1f} s"
+    return Finding("ray", "fine", f"{words}; {elsewhere}" if elsewhere else words)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from trials.devices.device import available_slots
+from trials.executors.ray_folder import PREFIX, LongFolderError, ray_folder
 from trials.executors.ray_pool import STALL_SECONDS, Pool, WorkersError
 from trials.trial import Event, Execute, Notice, Slot, StartWorker, Trial
 
@@ -88,7 +89,11 @@ def connected(
             ray.shutdown()
     else:
         slots = _local_slots(workers, per_device, option)
-        with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        try:
+            place, _ = ray_folder()
+        except LongFolderError as error:
+            raise WorkersError(str(error)) from None
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place, ignore_cleanup_errors=True) as folder:
             ray.init(
                 address="local",  # a new one, never another user's Ray that happens to run here
                 num_cpus=len(slots),

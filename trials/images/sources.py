@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -113,14 +114,20 @@ class _Parquet:
 
     def __init__(self, listing: Listing, file: SourceFile) -> None:
         self._file = file
-        try:
+        self.path = file.path
+        with self._refused():
             self._opened = listing.filesystem.open(file.path, "rb")
             self._parquet = pq.ParquetFile(self._opened)
-        except (pa.ArrowException, OSError) as error:
+            self._schema = self._parquet.schema_arrow
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        """Turns what Arrow raises of damaged files into a ValueError that names this one."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, RecursionError, UnicodeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{file.path}: not a readable Parquet file: {reason}") from None
-        self.path = file.path
-        self._schema = self._parquet.schema_arrow
+            raise ValueError(f"{self.path}: not a readable Parquet file: {reason}") from None
 
     def __enter__(self) -> "_Parquet":
         return self
@@ -137,20 +144,27 @@ class _Parquet:
         """
         self._image_column()  # raises where there are no images
         name = self._label_name()
-        return RawColumn(self.path, self._parquet.read(columns=[name]).column(name), self._class_names())
+        with self._refused():
+            return RawColumn(self.path, self._parquet.read(columns=[name]).column(name), self._class_names())
 
     def read(self, rows: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) of these ascending rows, in batches of bounded memory."""
         column = self._image_column()
         position = 0
-        for batch in self._parquet.iter_batches(batch_size=BATCH, columns=[column]):
-            here = rows[(rows >= position) & (rows < position + len(batch))] - position
-            if len(here):
+        with self._refused():
+            batches = self._parquet.iter_batches(batch_size=BATCH, columns=[column])
+        while True:
+            with self._refused():
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                here = rows[(rows >= position) & (rows < position + len(batch))] - position
                 values = batch.column(0)
                 values = values.field("bytes") if pa.types.is_struct(values.type) else values
-                values = values.cast(pa.large_binary()).take(pa.array(here))  # views cannot be taken from
-                for row, data in zip(here.tolist(), values.to_pylist(), strict=True):
-                    yield row_name(self._file, position + row), data or b""
+                # Views cannot be taken from.
+                pictures = values.cast(pa.large_binary()).take(pa.array(here, pa.int64())).to_pylist()
+            for row, data in zip(here.tolist(), pictures, strict=True):
+                yield row_name(self._file, position + row), data or b""
             position += len(batch)
 
     def _class_names(self) -> tuple[str, ...] | None:

@@ -254,3 +254,37 @@ def test_file_system_whose_package_is_missing_is_refused_by_its_name(url: str, p
 def test_sources_whose_url_cannot_be_opened_say_why(source: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         open_from(source)
+
+
+@pytest.mark.parametrize("part", ["footer", "anywhere"])
+def test_a_flipped_bit_of_a_parquet_file_is_read_or_refused(part: str, tmp_path: Path) -> None:
+    source = write_parquet(tmp_path / "a.parquet", metadata={"class_names": json.dumps(["a", "b", "c"])})
+    whole = source.read_bytes()
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        at = int(rng.integers(len(whole) - footer if part == "footer" else 0, len(whole)))
+        damaged[at] ^= 1 << int(rng.integers(8))
+        source.write_bytes(bytes(damaged))
+        try:
+            open_from(source)
+            outcomes.add("read")
+        except ValueError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize("kind", [pa.binary_view(), pa.large_binary(), pa.binary()])
+def test_pictures_of_any_binary_type_are_read(kind: pa.DataType, tmp_path: Path) -> None:
+    images = pa.array([encoded(i) for i in range(60)], kind)
+    pack = open_from(write_parquet(tmp_path / "a.parquet", images=images))
+    assert np.array_equal(pack.images, open_from(write_parquet(tmp_path / "b.parquet")).images)
+
+
+@pytest.mark.parametrize("wrap", [pa.list_, pa.list_view, pa.large_list_view])
+def test_labels_in_any_layout_of_lists_are_read(wrap: Any, tmp_path: Path) -> None:
+    labels = pa.array([[i % 3, 3] for i in range(60)], wrap(pa.int16()))
+    pack = open_from(write_parquet(tmp_path / "a.parquet", labels=labels))
+    assert pack.labels[:3].tolist() == [[0, 3], [1, 3], [2, 3]]

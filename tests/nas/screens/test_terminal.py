@@ -1,0 +1,63 @@
+"""Names made by others on the terminal: shown as they are, and never a command to it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Nas
+from pictures import write_folder
+from rich.table import Table
+from rich.text import Text
+
+from nas.screens.terminal import printable, terminal
+
+ODD = "a\x1b[31mred\x07 [bold]b[/bold] :smile: \u202eevil \udce9"
+SHOWN = r"a\x1b[31mred\x07 [bold]b[/bold] :smile: \u202eevil \xe9"
+
+
+def test_control_characters_and_broken_bytes_are_written_as_escapes() -> None:
+    assert printable(ODD) == SHOWN
+    assert printable("plain é × text\n\tindented") == "plain é × text\n\tindented"
+
+
+@pytest.mark.parametrize("shape", ["text", "string", "cell"])
+def test_a_console_shows_names_as_they_are(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(box=None)
+    table.add_column("", no_wrap=True)
+    table.add_row(ODD)
+    terminal().print({"text": Text(ODD), "string": ODD, "cell": table}[shape], soft_wrap=True)
+    assert SHOWN in capsys.readouterr().out
+
+
+def test_odd_names_of_folders_and_classes_reach_the_screen_as_escapes(nas: Nas, tmp_path: Path) -> None:
+    root = tmp_path / "pictures \x1b[31m[red]"
+    write_folder(root, per_class=60, classes=("cat", "c\x1b[2Jow", "[dog]"))
+    _, shown, said = nas("doctor", str(root))
+    assert "\x1b[31m" not in shown + said
+    assert "\x1b[2J" not in shown + said
+    text = " ".join(shown.split())
+    assert "[dog] 60" in text
+    assert r"c\x1b[2Jow 60" in text
+    _, shown, said = nas("status", str(root))
+    assert r"\x1b[31m[red]: not a run directory" in said
+
+
+def test_names_beyond_ascii_are_understood_in_any_locale(tmp_path: Path) -> None:
+    (tmp_path / "fleurs-é").mkdir()
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    words = [sys.executable, "-m", "nas.cli", "describe", "fleurs-é"]
+    script = "import sys; from nas.cli import main; sys.argv[0] = 'nas'; main()"
+    done = subprocess.run(
+        [words[0], "-c", script, *words[3:]], capture_output=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 2
+    assert b"fleurs-\\xe9" in done.stderr or "fleurs-é".encode() in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_console_writes_where_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal(stderr=True).print("aside")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "aside\n")
