@@ -7,6 +7,7 @@ from pathlib import Path
 from nas.search.config import SearchConfig
 from nas.search.trial_queue import trial_seed
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.images.data_record import record_faults
 from trials.log.driver_lock import RunLockedError, driver_of
 from trials.log.durable_files import DurableFiles
 from trials.log.invariants import Fault, are_views_older, log_faults, view_faults
@@ -68,6 +69,7 @@ def _verdict(run: Path) -> Verdict:
         *log_faults(run, contents, declared.losses, viewed_trials(run, files)),
         *(Fault("files", f"{path.relative_to(run)}: does not read") for path in broken),
         *_config_faults(run, contents),
+        *(Fault("data", fault, is_mendable=False) for fault in record_faults(run)),
         *view_faults(run, files, contents),
     ]
     return Verdict(

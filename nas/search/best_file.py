@@ -8,6 +8,7 @@ from analysis.finalists import Finalist
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import yaml_text
+from trials.images.data_record import read_facts
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import architecture_from_json
 
@@ -26,6 +27,8 @@ def best_yaml(row: TrialRow, *, run: Path, file: Path | str, repeats: Finalist |
     provenance: dict[str, Any] = {"run": run.name}
     provenance |= {name: value for name in PROVENANCE if (value := row.get(name)) is not None}
     provenance["num_classes"] = classes_of(row)
+    if (data := read_facts(run)) is not None:
+        provenance["data"] = {"source": data.source, "digest": data.digest, "classes": list(data.classes)}
     if row["finished_at"] is not None:  # a cached trial ran nowhere
         provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
     header = (

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from search_spaces.settings.messages import some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.labels import PADDING, images_of_classes
-from trials.images.packed import TrialImages
+from trials.images.packed import TrialImages, data_digest
 
 FACTS, IMAGES = "data.json", "images.parquet"
 SCHEMA = pa.schema(
@@ -135,6 +136,33 @@ def read_facts(folder: Path) -> DataFacts | None:
         raise ConfigError(
             f"{folder}/{FACTS}: damaged: what the images were is not known any more; take it from a copy"
         ) from None
+
+
+def record_faults(folder: Path) -> Iterator[str]:
+    """Faults of the two files, if they are there: not as they were written, or not of the same images."""
+    try:
+        facts = read_facts(folder)
+    except ConfigError:
+        yield f"{FACTS}: does not read"
+        return
+    if facts is None:
+        return
+    try:
+        table = pq.read_table(folder / IMAGES, page_checksum_verification=True).cast(SCHEMA)
+    except (OSError, pa.ArrowException, ValueError):
+        yield f"{IMAGES}: does not read"
+        return
+    labels = table["labels"].combine_chunks()
+    digest = data_digest(
+        facts.classes,
+        table["digest"].to_numpy(),
+        pc.list_value_length(labels).to_numpy(),
+        pc.list_flatten(labels).to_numpy(),
+    )
+    parts = np.array(table["part"].to_pylist())
+    split = _digest(np.flatnonzero(parts == "train"), np.flatnonzero(parts == "minival"))
+    if (digest, split) != (facts.digest, facts.split_digest):
+        yield f"{IMAGES}: its images are not those whose digest is in {FACTS}"
 
 
 def _changes_of_classes(before: DataFacts, now: DataFacts) -> Iterator[str]:

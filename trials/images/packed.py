@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -63,10 +63,9 @@ class TrialImages:
     @cached_property
     def digest(self) -> str:
         """Digest of pictures, labels and class names, in their order; SHA-256."""
-        digest = hashlib.sha256(json.dumps(self.classes).encode())
-        for array in (self.digests.astype("<u8"), self.labels.astype("<i8")):
-            digest.update(json.dumps(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        rows = self.labels.reshape(len(self.labels), -1)
+        are_labels = rows != PADDING
+        return data_digest(self.classes, self.digests, are_labels.sum(axis=1), rows[are_labels])
 
 
 def open_images(
@@ -125,6 +124,20 @@ def open_images(
         notes=(*found.source.notes, *_oddities(found, pack, readable, is_split=not only_evaluated)),
         name_of=found.name_of,
     )
+
+
+def data_digest(classes: Sequence[str], digests: np.ndarray, counts: np.ndarray, labels: np.ndarray) -> str:
+    """Digest of images, SHA-256.
+
+    Args:
+        digests: (N,) of the pictures.
+        counts: (N,) how many labels each image has.
+        labels: of all images one after the other.
+    """
+    digest = hashlib.sha256(json.dumps(list(classes)).encode())
+    for array, kind in ((digests, "<u8"), (counts, "<i8"), (labels, "<i8")):
+        digest.update(np.ascontiguousarray(array, kind).tobytes())
+    return digest.hexdigest()
 
 
 def default_cache() -> Path:

@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from pictures import encoded, open_from, write_folder
+from pictures import encoded, open_from, write_folder, write_parquet
 
 from search_spaces.settings.yaml_files import ConfigError
-from trials.images.data_record import FACTS, IMAGES, DataRecord, check_same_data, read_facts, record_of
+from trials.images.data_record import (
+    FACTS,
+    IMAGES,
+    DataRecord,
+    check_same_data,
+    read_facts,
+    record_faults,
+    record_of,
+)
 
 
 def recorded(source: Path) -> DataRecord:
@@ -115,3 +123,31 @@ def test_names_that_are_no_utf_8_are_recorded(begun: tuple[Path, Path]) -> None:
     names = recorded(source).images["name"].to_pylist()
     assert "cat/caf\\xe9.png" in names
     assert json.loads(recorded(source).files()[FACTS])["train"] == 27
+
+
+def test_a_whole_record_has_no_faults_and_every_flipped_bit_of_facts_or_rows_is_one(
+    begun: tuple[Path, Path],
+) -> None:
+    _, run = begun
+    assert list(record_faults(run)) == []
+    facts = (run / FACTS).read_text()
+    for old, new in (("cow", "cox"), ('"digest": "', '"digest": "0')):
+        (run / FACTS).write_text(facts.replace(old, new, 1))
+        assert len(list(record_faults(run))) == 1
+    (run / FACTS).write_text(facts)
+    whole = (run / IMAGES).read_bytes()
+    for at in range(8, len(whole), 97):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        (run / IMAGES).write_bytes(bytes(damaged))
+        changed = list(record_faults(run)) or pq.read_table(run / IMAGES).equals(recorded(begun[0]).images)
+        assert changed
+
+
+def test_images_with_several_labels_are_recorded_and_verified(tmp_path: Path) -> None:
+    source = write_parquet(tmp_path / "a.parquet", labels=[[0], [1, 2], [2, 0, 1]] * 20)
+    record = recorded(source)
+    for name, content in record.files().items():
+        (tmp_path / name).write_bytes(content)
+    assert record.images["labels"].to_pylist()[:3] == [[0], [1, 2], [2, 0, 1]]
+    assert list(record_faults(tmp_path)) == []
