@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import duration, short_count
+from analysis.numbers import duration, percent, short_count
 from analysis.rungs import is_counted, may_win, spent, standing
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
@@ -135,7 +135,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         low, high = self._bests[0], self._bests[-1]
         text = f"  best so far  {sparkline(self._bests, width=CURVE_WIDTH)}  {low:.3f} to {high:.3f}"
         if (share := self._use.share) is not None:
-            text += f"   devices {share:.0%} busy"
+            text += f"   devices {percent(share)} busy"
         return Text(text)
 
     def _worker_line(self, slot: int) -> Text:

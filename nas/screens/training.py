@@ -216,4 +216,4 @@ def repeats_table(results: list[TrainingResult]) -> RenderableType:
 def _against_estimate(seconds: float, estimated: float) -> str:
     """Both, and by how much the estimate was off."""
     took, was = precise_duration(seconds), precise_duration(estimated)
-    return f"took {took}; the estimate was {was} ({100 * (seconds / estimated - 1):+.0f} %)"
+    return f"took {took}; the estimate was {was} ({percent(seconds / estimated - 1, signed=True)})"

@@ -196,7 +196,7 @@ def test_hours_of_a_budget_are_steps_times_their_seconds() -> None:
     text = "\n".join(solution_lines(found))
     assert "10 epochs of 1,001 images in batches of 100" in text
     assert "the next larger one exceeds the hours" in text
-    assert re.search(r"\([+-]0\.0%\)", text)
+    assert re.search(r"\([+-]0\.0 %\)", text)
 
 
 # ---------------------------------------------------------------------- what is asked
