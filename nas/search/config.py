@@ -101,7 +101,7 @@ class SearchConfig:
     stall_timeout: float = Field(default=300, gt=0)  # seconds without a sign of life: the worker is killed
     trial_timeout: float | None = Field(default=None, gt=0)  # seconds; beyond them a trial is infeasible
     initial: tuple[Architecture, ...] = ()
-    warm_start: str | None = None  # an earlier run of the same space, data, recipe and timing
+    warm_start: str | None = Field(default=None, min_length=1)  # a run of equal space, data, recipe, timing
     step_time: Literal["measured", "predicted"] = "measured"
     step_time_table: str | None = Field(default=None, min_length=1)
     baseline: int = Field(default=20, ge=0)

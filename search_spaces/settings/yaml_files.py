@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind
+from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind, words_for
 from search_spaces.settings.messages import Complaint, checked, shown, suggestion
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
@@ -162,6 +162,8 @@ def _complaints(
 
 def _located(kind: type, candidates: list[Path], written: str, origin: Origin, at: Location = ()) -> Path:
     """The first of the candidates that is a file, else the shipped file of that name."""
+    if not written:
+        raise ConfigError(said_of(origin, at, f"empty text given; expected {words_for(kind)}"))
     shipped: Path | None = getattr(kind, "SHIPPED", None)
     if shipped is not None and SHIPPED_NAME.fullmatch(written):
         candidates = [*candidates, shipped / f"{written}.yaml"]
