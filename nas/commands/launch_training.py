@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingEvent, train_fully
+from search_spaces.settings.parsing import Location
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.images.packed import open_images
 
@@ -59,7 +61,10 @@ def training_config(
         "patience": patience,
     }
     mapping = {key: value for key, value in mapping.items() if value is not None}
-    return from_mapping(TrainingConfig, mapping, name="nas train", folder=None, overrides=overrides)
+    typed: dict[Location, str] = {(key,): f"--{key} {quote(str(value))}" for key, value in mapping.items()}
+    typed |= {("architecture",): f"nas train {quote(architecture)}", ("data",): f"--data {quote(data)}"}
+    typed[("data", "source")] = typed[("data",)]
+    return from_mapping(TrainingConfig, mapping, name="nas train", overrides=overrides, typed=typed)
 
 
 def launch_training(

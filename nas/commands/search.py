@@ -183,5 +183,8 @@ def launch_search(
 
 
 def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str | Override]:
-    typed = " ".join(f"--init {source}" for source in init or [])
-    return [*(set_ or []), *([Override("initial", json.dumps(init), typed)] if init else [])]
+    if not init:
+        return list(set_ or [])
+    typed = tuple(f"--init {source}" for source in init)
+    sources = json.dumps(init, ensure_ascii=False)
+    return [*(set_ or []), Override("initial", sources, " ".join(typed), typed)]

@@ -229,6 +229,15 @@ SEARCHES = (
     set_to("a warm start from no run", "warm_start=nothing"),
     Case("an initial architecture that is not there", ("search", "quick", "--init", "nosuch.yaml")),
     Case("an initial architecture of another space", ("search", "quick", "--init", "efficientnetv2-s")),
+    Case(
+        "the second of two initial architectures is not there",
+        ("search", "quick", "--init", "efficientnetv2-s", "--init", "nosuch.yaml"),
+    ),
+    Case(
+        "the second of two initial architectures is broken",
+        ("search", "quick", "--init", "efficientnetv2-s", "--init", "net.yaml"),
+        {"net.yaml": ARCHITECTURE.replace("mbconv", "mbcnov")},
+    ),
     Case("an option that does not exist", ("search", "quick", "--gpus", "4")),
     Case("no worker", ("search", "quick", "--workers", "0")),
     Case("more workers than cores", ("search", "quick", "--workers", "9999")),
