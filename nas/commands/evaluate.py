@@ -26,8 +26,11 @@ def evaluate(
     """Evaluate trained weights on labelled images, at any size."""
     from nas.screens.evaluation import draw_confusion, evaluation_screen
     from nas.training.evaluation import evaluate_images, labelled_images
+    from search_spaces.settings.output_files import PNG, refuse_other_kind
     from trials.training.weights_file import load_weights
 
+    if output is not None:
+        refuse_other_kind(output, beginning=PNG, kind="PNG")
     loaded = load_weights(weights)
     size = evaluation_resolution(loaded, resolution)
     console = Console(stderr=True)

@@ -26,6 +26,7 @@ from nas.simulation.simulate import KnownOutcomes, StrategyCurves, simulate_seed
 from nas.strategies.strategy import Strategy
 from nas.strategies.table import STRATEGIES, Problems, StrategySettingsError, build_strategy
 from search_spaces.settings.messages import place_of, suggestion
+from search_spaces.settings.output_files import PNG, refuse_other_kind
 from search_spaces.settings.overrides import override_of, value_of
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.store import RunStore
@@ -34,7 +35,6 @@ from trials.reward import Reward, check_exponents, check_names
 PAPER_REWARD = {"step_time_ratio": -0.07, "params": -0.05}  # EfficientNetV2, section 3.3
 TABLE_TRIALS = 200
 SHORTER = ("successive_halving",)  # strategies whose trials differ in epochs
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -291,13 +291,7 @@ def _named(columns: Sequence[str]) -> dict[str, str]:
 def _picture_path(source: Path, output: Path | None) -> Path:
     """Path of the picture; a file that is no picture is never replaced."""
     path = output or Path(f"{source.resolve().stem}-simulated.png")
-    try:
-        if path.is_file() and path.read_bytes()[:8] != PNG:
-            raise ConfigError(f"{path}: this file is no PNG; choose another --output for the picture")
-        if path.is_dir() or not path.parent.is_dir():
-            raise ConfigError(f"{path}: the picture cannot be written here; choose another --output")
-    except OSError as error:
-        raise ConfigError(f"{path}: the picture cannot be written here: {error.strerror}") from None
+    refuse_other_kind(path, beginning=PNG, kind="PNG")
     return path
 
 
@@ -334,6 +328,7 @@ def _draw(curves: Mapping[str, StrategyCurves], comparison: Comparison) -> None:
         for name, curve in curves.items()
     }
     try:
+        comparison.picture.parent.mkdir(parents=True, exist_ok=True)
         draw_curves(
             comparison.picture,
             shown,

@@ -30,7 +30,9 @@ REPORTS = (
     ),
     Case("a report by a reward without an exponent", ("report", "run", "--reward", "params"), prepare=_run),
     Case("a report for a device that was not measured", ("report", "run", "--device", "tpu"), prepare=_run),
-    Case("a report in a folder that is not there", ("report", "run", "-o", "a/b.html"), prepare=_run),
+    Case("a report below a file", ("report", "run", "-o", "run/search.yaml/b.html"), prepare=_run),
+    Case("a report over a search file", ("report", "run", "-o", "run/search.yaml"), prepare=_run),
+    Case("a report over a folder", ("report", "run", "-o", "run"), prepare=_run),
 )
 
 AUDITS = (

@@ -62,5 +62,6 @@ SIMULATED = (
     simulated("a reward that is no number", "--reward", "params=low"),
     simulated("a reward of what a table lacks", "--reward", "macs=-0.1"),
     simulated("a reference that is no row", "--reference", "0,7"),
-    simulated("a picture in a folder that is not there", "--output", "nowhere/a.png"),
+    simulated("a picture below a file", "--output", "table.parquet/a.png"),
+    simulated("a picture over a table", "--output", "table.parquet"),
 )

@@ -66,6 +66,16 @@ TRAININGS = (
         prepare=_weights,
     ),
     Case(
+        "a confusion matrix over weights",
+        ("evaluate", "w.safetensors", "--data", "digits", "-o", "w.safetensors"),
+        prepare=_weights,
+    ),
+    Case(
+        "a confusion matrix below a file",
+        ("evaluate", "w.safetensors", "--data", "digits", "-o", "w.safetensors/a.png"),
+        prepare=_weights,
+    ),
+    Case(
         "an evaluation on images of other classes",
         ("evaluate", "w.safetensors", "--data", "animals"),
         prepare=_weights_and_animals,
