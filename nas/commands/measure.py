@@ -55,7 +55,7 @@ def measure(
         show(as_json, lambda: retargeted_json(result), lambda: retarget_screen(result))
         return
     if top is not None:
-        raise typer.BadParameter("--top is of --run: how many of its best trials are measured again")
+        raise typer.BadParameter("--top goes with --run RUN: how many of its best trials to measure again")
     _check_request(sources or [], table=table, out=out)
     if table is not None:
         from nas.measuring.measure_table import measure_table_on_console

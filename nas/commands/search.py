@@ -156,7 +156,7 @@ def launch_search(
         stall_seconds=config.stall_timeout,
     )
     loggers = Loggers(log, folder, to_mapping(config))
-    images = packed_images(config, console)
+    images = packed_images(config, console, option="--set data.source=PATH")
     size = config.space.num_architectures or config.space.size
     console.print(
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"

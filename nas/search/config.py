@@ -162,12 +162,12 @@ def _check_rungs(config: SearchConfig) -> None:
             needed = "recipe.num_training_stages=1"
         raise ValueError(
             f"{name} trains for {words} epochs, and a short training must be the beginning of a longer one: "
-            f"{found}; add --set {needed}"
+            f"{found}; set {needed}"
         )
     if not recipe.averaging_decay:
         raise ValueError(
             f"{name} compares averaged weights, since the learning rate never falls to 0: "
-            "recipe.averaging_decay is 0; add --set recipe.averaging_decay=0.99 or higher"
+            "recipe.averaging_decay is 0; set recipe.averaging_decay=0.99 or higher"
         )
     if config.rungs[0] <= recipe.warmup_epochs:
         raise ValueError(

@@ -242,6 +242,10 @@ SEARCHES = (
     Case("no worker", ("search", "quick", "--workers", "0")),
     Case("more workers than cores", ("search", "quick", "--workers", "9999")),
     Case("workers in this process", ("search", "quick", "--in-process", "--workers", "2")),
+    Case(
+        "a cluster in this process",
+        ("search", "quick", "--in-process", "--ray-address", "auto", "--per-device", "2"),
+    ),
     Case("two executors", ("search", "quick", "--in-process", "--executor", "ray_tune")),
     Case(
         "workers of Ray Tune that share a device",

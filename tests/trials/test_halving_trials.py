@@ -115,7 +115,7 @@ def test_states_are_kept_for_trials_in_flight_and_those_that_may_be_promoted(
 def test_halving_refuses_a_learning_rate_schedule_that_knows_its_end(
     make_config: MakeConfig, nas: Nas
 ) -> None:
-    with pytest.raises(ConfigError, match=r"add --set recipe\.schedule=constant"):
+    with pytest.raises(ConfigError, match=r"set recipe\.schedule=constant"):
         halving_config(
             make_config, recipe={"epochs": 9, "batch_size": 64, "resolution": 16, "averaging_decay": 0.9}
         )

@@ -54,7 +54,7 @@ class LabelColumn:
             )
         if self.values.null_count:
             raise ValueError(
-                f"{self.file}: {self.values.null_count} rows have no label; remove them or label them"
+                f"{self.file}: rows without a label: {self.values.null_count:,}; remove them or label them"
             )
 
     def names(self) -> np.ndarray:
@@ -65,7 +65,9 @@ class LabelColumn:
         """
         names = np.asarray(self.values.cast(pa.string()).to_pylist(), dtype=object)
         if len(names) and (names == "").any():
-            raise ValueError(f"{self.file}, row {int(np.argmax(names == ''))}: the label is empty text")
+            raise ValueError(
+                f"{self.file}, row {int(np.argmax(names == ''))}: the label is empty text; write its class"
+            )
         return names
 
     def numbers(self) -> np.ndarray:
@@ -86,7 +88,10 @@ class LabelColumn:
         """Lists of numbers as (N, L) int64, computed on whole columns: there may be millions of rows."""
         lengths = pc.list_value_length(self.values).to_numpy().astype(np.int64)
         if len(lengths) and lengths.min() == 0:
-            raise ValueError(f"{self.file}, row {int(np.argmin(lengths))}: the list of labels is empty")
+            row = int(np.argmin(lengths))
+            raise ValueError(
+                f"{self.file}, row {row}: the list of labels is empty; remove the row, or label it"
+            )
         # All lists in one column, and for each entry the row that it belongs to.
         flat = pc.list_flatten(self.values)
         rows = np.repeat(np.arange(len(lengths)), lengths)
@@ -102,7 +107,9 @@ class LabelColumn:
         ordered = np.sort(padded, axis=1)
         twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)).any(axis=1)
         if twice.any():
-            raise ValueError(f"{self.file}, row {int(np.argmax(twice))}: a label stands twice in its list")
+            raise ValueError(
+                f"{self.file}, row {int(np.argmax(twice))}: a label stands twice in its list; leave one out"
+            )
         return padded
 
 
@@ -135,7 +142,8 @@ def joined(
     largest = int(labels.max())
     if named is not None and largest >= len(named):
         raise ValueError(
-            f"{columns[0].file}: label {largest}, but its metadata names only {len(named)} classes"
+            f"{columns[0].file}: label {largest}, but its metadata names only {len(named)} classes, from 0; "
+            "name the others there, too"
         )
     classes = tuple(map(str, named if named is not None else range(largest + 1)))
     return with_two_classes(labels, classes, columns[0].file)

@@ -160,7 +160,10 @@ class _Parquet:
         for name in LABEL_COLUMNS:
             if name in self._schema.names:
                 return name
-        raise ValueError(f"{self.path}: no column label; it has {', '.join(self._schema.names)}")
+        raise ValueError(
+            f"{self.path}: no column {' or '.join(LABEL_COLUMNS)} with the classes; it has "
+            f"{', '.join(self._schema.names)}"
+        )
 
     def _image_column(self) -> str:
         for name in IMAGE_COLUMNS:

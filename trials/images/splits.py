@@ -22,7 +22,8 @@ def split_indices(labels: np.ndarray, *, minival: float | None, seed: int) -> tu
     present, counts = np.unique(labels, return_counts=True)
     if (counts < 2).any():
         raise ValueError(
-            f"class {present[counts < 2][0]} has a single image; each class needs one to train on and another"
+            f"class {present[counts < 2][0]} has a single image; each class needs two or more: add one, or "
+            "leave the class out"
         )
     if not len(present) <= size <= total - len(present):
         raise ValueError(

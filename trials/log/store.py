@@ -323,7 +323,9 @@ def recorded_trials(folder: Path) -> list[TrialRow]:
     try:
         return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
     except FileNotFoundError:
-        raise ConfigError(f"{folder}: this run has no finished trial yet") from None
+        raise ConfigError(
+            f"{folder}: this run has no finished trial yet; wait for the first (nas status {folder})"
+        ) from None
     except DamagedPartError as error:
         raise ConfigError(
             f"{folder}/trials.parquet: damaged ({error}); continue the search, which makes it again"

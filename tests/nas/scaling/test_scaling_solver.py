@@ -214,9 +214,9 @@ def test_one_limit_of_a_budget_may_have_several_values() -> None:
     ("limits", "epochs", "images", "words"),
     [
         ({"params": [1.0, 2.0], "macs": [1.0, 2.0]}, None, None, "--params and --macs have several values"),
-        ({"hours": [1.0]}, None, None, "--hours, --epochs and --images are given together"),
-        ({"hours": [1.0]}, 3, None, "--hours, --epochs and --images are given together"),
-        ({"params": [1.0]}, 3, 100, "--hours, --epochs and --images are given together"),
+        ({"hours": [1.0]}, None, None, "^--hours given without --epochs and --images: a budget of hours"),
+        ({"hours": [1.0]}, 3, None, "^--hours and --epochs given without --images: a budget of hours"),
+        ({"params": [1.0]}, 3, 100, "^--epochs and --images given without --hours: a budget of hours"),
         ({"params": [-1.0]}, None, None, "--params: -1 is no budget"),
         ({"step_time_ratio": [float("inf")]}, None, None, "--step-time-ratio: inf is no budget"),
     ],

@@ -125,7 +125,7 @@ TWICE = "stem_channels: 8\nstem_channels: 9\n"
         ("a: !!python/object/apply:os.system ['true']\n", "tags"),
         ("a: 1\n---\nb: 2\n", "several documents"),
         ("a: " + "[" * 40 + "]" * 40, "nested more than 32 deep"),
-        ("? [1, 2]\n: 3\n", "keys must be plain words"),
+        ("? [1, 2]\n: 3\n", "a list stands where a key is expected; write a plain word"),
         ("stem_channels: .nan", "nan is not a number that can be used"),
         ("stem_channels: .inf", "inf is not a number that can be used"),
         ("a: \x00", "not valid YAML"),

@@ -188,7 +188,7 @@ def test_lists_in_a_label_column_are_several_labels(tmp_path: Path) -> None:
         ([[0], []] * 10, "row 1: the list of labels is empty"),
         ([[0], [1, 1]] * 10, "row 1: a label stands twice"),
         ([[0], [-2]] * 10, "row 1: a label is -2"),
-        ([[0], None] * 10, "10 rows have no label"),
+        ([[0], None] * 10, "rows without a label: 10; remove"),
         (["a", ""] * 10, "row 1: the label is empty text"),
         ([["a"], ["b"]] * 10, "the column of labels is list"),
         ([0.0, 1.0] * 10, "the column of labels is double"),
