@@ -143,6 +143,7 @@ def launch_search(
     from nas.search.search import search as run_search
     from nas.search.stopping import StopRequest
     from search_spaces.settings.yaml_files import to_mapping
+    from trials.images.sources import source_words
     from trials.log.disk_wait import Patience
     from trials.log.store import RunStore
 
@@ -160,7 +161,7 @@ def launch_search(
     size = config.space.num_architectures or config.space.size
     console.print(
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
-        f"           images of {config.data.source}: {len(images.train):,} to train on at "
+        f"           images of {source_words(config.data.source)}: {len(images.train):,} to train on at "
         f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
         highlight=False,
         soft_wrap=True,

@@ -25,6 +25,7 @@ from trials.executors.ray_actors import connected
 from trials.images.config import DataConfig, find_images
 from trials.images.decode import UnreadablePictureError, decode
 from trials.images.packed import default_cache
+from trials.images.sources import source_words
 from trials.timing.gpu_clocks import driver_version, watched_clocks
 
 GB, GIB = 1e9, 1 << 30
@@ -157,7 +158,7 @@ def data_finding(source: str) -> Finding:
                 unreadable.append(f"{name} ({error})")
     except (ValueError, OSError) as error:
         return Finding("data", "hinders", str(error).splitlines()[0], "mend the images, or name others")
-    words = f"{source}: {len(found.labels):,} images of {len(found.classes)} classes"
+    words = f"{source_words(source)}: {len(found.labels):,} images of {len(found.classes)} classes"
     if unreadable:
         text = f"{words}; of {len(chosen)} looked at {len(unreadable)} cannot be read: {unreadable[0]}"
         return Finding("data", "note", text, "remove or replace them; data.max_corrupt is what is left out")

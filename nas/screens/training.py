@@ -14,6 +14,7 @@ from analysis.numbers import duration, milliseconds, percent, precise_duration
 from nas.events import EpochDone, EpochMetrics, GroupLost
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent
+from trials.images.sources import source_words
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Heartbeat
@@ -101,8 +102,8 @@ def _beginning(begun: TrainingBegun) -> str:
     devices = max(len(begun.processes), 1)
     several = f"{devices} x " if devices > 1 else ""
     lines = [
-        f"training   {begun.train_images:,} images, {begun.minival_images:,} more for minival; "
-        f"{several}{begun.device_name}, {begun.precision}"
+        f"training   {begun.train_images:,} images of {source_words(begun.source)}, "
+        f"{begun.minival_images:,} more for minival; {several}{begun.device_name}, {begun.precision}"
     ]
     if begun.devices_before != devices:
         lines.append(

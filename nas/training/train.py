@@ -49,6 +49,7 @@ class TrainingBegun:
     micro_batches: int
     epochs: int
     first_epoch: int  # above 0: it is resumed
+    source: str  # of the images
     train_images: int
     minival_images: int
     stages: tuple[StageEstimate, ...]
@@ -176,6 +177,7 @@ class _Training:
                 micro_batches=self.step.micro_batches,
                 epochs=self.epochs,
                 first_epoch=first,
+                source=self.config.data.source,
                 train_images=len(images.train),
                 minival_images=len(images.minival),
                 stages=stages,

@@ -1,6 +1,7 @@
 """Sources of encoded images with one interface: Parquet files, image folders and the built-in digits."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,6 +45,12 @@ class Source(Protocol):
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) at each of these ascending positions."""
+
+
+def source_words(source: str) -> str:
+    """A source as screens name it: as it was given, a folder here with a /, so that `train` is no split."""
+    is_folder = source not in SOURCES and os.path.isdir(os.path.expanduser(source))
+    return f"{source.rstrip('/')}/" if is_folder else source
 
 
 def open_source(source: str) -> Source:

@@ -148,10 +148,11 @@ def test_device_hours_of_a_training_are_those_of_all_its_devices() -> None:
     for devices in (1, 2, 8):
         begun = TrainingBegun(
             device_name="some GPU", precision="bf16", micro_batches=1, epochs=2, first_epoch=0,
-            train_images=100, minival_images=10, stages=(stage,), fitted=None, damaged=(),
+            source="digits", train_images=100, minival_images=10, stages=(stage,), fitted=None, damaged=(),
             processes=tuple(range(devices)), devices_before=devices,
         )  # fmt: skip
         assert f"({devices}.00 device-hours)" in _beginning(begun)
+        assert "100 images of digits, 10 more for minival" in _beginning(begun)
 
 
 def test_two_images_of_a_class_are_enough_to_evaluate_weights(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pictures import encoded, write_folder, write_parquet
 
 from trials.images.config import DataConfig, find_images
 from trials.images.packed import open_images
+from trials.images.sources import source_words
 
 
 def open_from(source: Path | str, **changes: Any) -> Any:
@@ -233,6 +234,18 @@ def test_remote_file_that_changed_is_another_source(memory: Any, tmp_path: Path)
     assert find_images(DataConfig(source=url)).identity == before
     memory.pipe_file("/animals/cat/0.png", encoded(999))
     assert find_images(DataConfig(source=url)).identity != before
+
+
+def test_a_folder_of_images_is_named_as_it_was_given_and_as_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers" / "train").mkdir(parents=True)
+    (tmp_path / "digits").mkdir()
+    named = {"flowers/train": "flowers/train/", "flowers/": "flowers/", str(tmp_path): f"{tmp_path}/"}
+    unchanged = ("digits", "*.parquet", "s3://bucket/train", "train-0.parquet")
+    for source, words in {**named, **dict.fromkeys(unchanged)}.items():
+        assert source_words(source) == (words or source)
 
 
 @pytest.mark.parametrize(
