@@ -13,7 +13,9 @@ from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.search.stopping import GRACE_SECONDS
 from search_spaces.settings.overrides import Override
+from trials.log.disk_wait import DISK_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from nas.commands.launch import Executor
@@ -56,10 +58,10 @@ def search(
     ] = None,
     grace: Annotated[
         float, typer.Option(min=0, max=86_400, help="Seconds that trials in flight have when it is stopped.")
-    ] = 10.0,
+    ] = GRACE_SECONDS,
     disk_wait: Annotated[
         float, typer.Option(min=0, max=604_800, help="Seconds that a full disk is waited for.")
-    ] = 600.0,
+    ] = DISK_WAIT_SECONDS,
     estimate: Annotated[
         bool,
         typer.Option("--estimate", help="Time a few steps, say what it would cost, begin nothing."),
@@ -121,8 +123,8 @@ def launch_search(
     workers: int | None,
     ray_address: str | None,
     executor: "Executor" = "ray",
-    grace: float = 10.0,
-    disk_wait: float = 600.0,
+    grace: float = GRACE_SECONDS,
+    disk_wait: float = DISK_WAIT_SECONDS,
     per_device: int = 1,
     log: Sequence[str] = (),
     console: Console,

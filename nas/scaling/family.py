@@ -7,10 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from nas.scaling.compound import (
-    PAPER,
     PUBLISHED,
-    Coefficients,
-    Formula,
     Heuristics,
     Member,
     Rules,
@@ -19,6 +16,7 @@ from nas.scaling.compound import (
     like_published,
     trained_at,
 )
+from nas.scaling.factors import PAPER, Coefficients, Formula
 from nas.scaling.grid import grid_members
 from nas.scaling.solver import Budget, Solution, solve
 from nas.scaling.steps import Step, StepTable

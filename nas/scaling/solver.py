@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nas.scaling.compound import Formula, Member, Rules, by_formula
+from nas.scaling.compound import Member, Rules, by_formula
+from nas.scaling.factors import Formula
 from nas.scaling.steps import Step, StepTable
 from search_spaces.settings.yaml_files import ConfigError
 

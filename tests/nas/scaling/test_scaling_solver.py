@@ -12,7 +12,8 @@ from clocks import number_of_weights, passes_that_take
 from rich.console import Console
 from test_scaling import QUIET, small_base
 
-from nas.scaling.compound import PAPER, Coefficients, Formula, Member, Rules, by_coefficients, by_formula
+from nas.scaling.compound import Member, Rules, by_coefficients, by_formula
+from nas.scaling.factors import PAPER, Coefficients, Formula
 from nas.scaling.family import Request, Scaled, scale
 from nas.scaling.files import scale_into
 from nas.scaling.solver import (
