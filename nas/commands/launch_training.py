@@ -117,10 +117,10 @@ def _shown(
 ) -> TrainingResult:
     with Loggers(log, folder, to_mapping(config)) as loggers, TrainingView(console) as view:
 
-        def tell(news: TrainingEvent | GroupLost) -> None:
-            view.show(news)
-            if not isinstance(news, GroupLost):
-                loggers.show(news)
+        def tell(event: TrainingEvent | GroupLost) -> None:
+            view.show(event)
+            if not isinstance(event, GroupLost):
+                loggers.show(event)
 
         return _train(config, folder, devices=devices, address=address, on_event=tell)
 

@@ -46,21 +46,21 @@ class TrainingView:
     ) -> None:
         self._bars.stop()
 
-    def show(self, news: TrainingEvent | GroupLost) -> None:
+    def show(self, event: TrainingEvent | GroupLost) -> None:
         """Shows an event."""
-        if isinstance(news, GroupLost):
-            text = f"{news.reason}; all begin again after epoch {self._done}"
+        if isinstance(event, GroupLost):
+            text = f"{event.reason}; all begin again after epoch {self._done}"
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-        if isinstance(news, TrainingBegun):
-            self._begin(news)
-        elif isinstance(news, EpochDone):
-            metrics = news.metrics
+        if isinstance(event, TrainingBegun):
+            self._begin(event)
+        elif isinstance(event, EpochDone):
+            metrics = event.metrics
             self._done = metrics.epoch
             self._seconds.append(metrics.train_seconds + metrics.evaluate_seconds)
             self._console.print(_epoch_line(metrics, self._epochs), highlight=False, soft_wrap=True)
             self._update(0.0)
-        elif isinstance(news, Heartbeat):
-            self._update(news.fraction)
+        elif isinstance(event, Heartbeat):
+            self._update(event.fraction)
 
     def _begin(self, begun: TrainingBegun) -> None:
         self._epochs, self._done = begun.epochs, begun.first_epoch

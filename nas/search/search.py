@@ -50,7 +50,7 @@ def search(
     execute: Execute,
     start: StartWorker | None = None,
     num_classes: int = 1000,
-    on_event: Callable[[SearchEvent], None] = lambda news: None,
+    on_event: Callable[[SearchEvent], None] = lambda event: None,
     open_run: Callable[[Path], RunStore] = RunStore,
     stop: StopRequest | None = None,
 ) -> SearchResult:

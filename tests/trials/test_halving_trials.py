@@ -67,8 +67,8 @@ def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_miss
 ) -> None:
     config = real_config(tiny_search, reward={"params": -0.05})
 
-    def stop_after_five(news: object) -> None:
-        if isinstance(news, RowWritten) and news.row["trial_id"] == 4:
+    def stop_after_five(event: object) -> None:
+        if isinstance(event, RowWritten) and event.row["trial_id"] == 4:
             raise KeyboardInterrupt
 
     folder = tmp_path / "run"
