@@ -19,6 +19,7 @@ from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
 from nas.training.result import TrainingResult
+from nas.training.start import check_folder
 from nas.training.train import TrainingEvent, train_fully
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
@@ -83,11 +84,13 @@ def launch_training(
         ConfigError: something is not right with the images, the folder or the initial weights.
         TrainingFailedError, LogNotWrittenError: it diverged, the memory is full, the disk is full.
     """
+    folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
+    for i, own in enumerate(folders):
+        check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
     _pack(config, console)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
     results = []
-    for i in range(repeats):
-        own = folder if repeats == 1 else folder / f"repeat-{i}"
+    for i, own in enumerate(folders):
         seeded = replace(config, seed=config.seed + i)
         with failures_explained(config.recipe, own, how_it_goes_on=goes_on):
             result = _shown(seeded, own, devices=devices, address=ray_address, log=log, console=console)

@@ -142,6 +142,7 @@ def launch_search(
     from nas.screens.live import LiveView
     from nas.search.config import read_search_config
     from nas.search.loggers import Loggers
+    from nas.search.search import check_run
     from nas.search.search import search as run_search
     from nas.search.stopping import StopRequest
     from search_spaces.settings.yaml_files import to_mapping
@@ -150,6 +151,7 @@ def launch_search(
     from trials.log.store import RunStore
 
     config = read_search_config(file, overrides=overrides)
+    check_run(config, folder)  # images may take minutes
     execute, where = executor_of(
         executor,
         workers=workers,

@@ -9,6 +9,7 @@ from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, Archit
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.rounding import Rule, round_channels, round_layers, scaled
+from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 
 Heuristics = Literal["v1", "v2"]
@@ -177,9 +178,10 @@ def like_published(base: Member, name: str, rules: Rules) -> Member:
     """
     published = PUBLISHED.get(name)
     if published is None or published.width is None or published.depth is None:
-        known = ", ".join(key for key, value in PUBLISHED.items() if value.width is not None)
+        known = [key for key, value in PUBLISHED.items() if value.width is not None]
         found = "was set by hand, not scaled" if published else "is no network with published coefficients"
-        raise ConfigError(f"--like {name}: {name} {found}; there are {known}")
+        hint = "" if published else suggestion(name, known)
+        raise ConfigError(f"--like {name}: {name} {found}; there are {', '.join(known)}{hint}")
     factor = published.inference / B0_RESOLUTION
     coefficients = Coefficients(published.depth, published.width, factor)
     inference = round(base.inference_resolution * factor)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from analysis.rungs import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
+from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 
@@ -99,7 +100,8 @@ class Loggers(AbstractContextManager["Loggers"]):
     def __init__(self, names: Sequence[str], folder: Path, config: Mapping[str, object]) -> None:
         for name in names:
             if name not in LOGGERS:
-                raise ConfigError(f"--log {name}: there is no such logger; there are {', '.join(LOGGERS)}")
+                known = f"{', '.join(LOGGERS)}{suggestion(name, LOGGERS)}"
+                raise ConfigError(f"--log {name}: there is no such logger; there are {known}")
         for name in names:
             _library(name)
         self._names, self._folder, self._config = names, folder, config

@@ -23,7 +23,7 @@ from search_spaces.settings.yaml_files import yaml_text
 from trials.images.packed import open_images
 from trials.log.disk_wait import LogNotWrittenError
 from trials.log.row_types import TrialRow
-from trials.log.store import RunStore
+from trials.log.store import RunStore, check_folder
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import (
     Execute,
@@ -41,6 +41,21 @@ class SearchResult:
     exhausted: bool  # the space ran out before the budget
     standings: list[Standing] = field(default_factory=list)  # of repeated finalists, the winner first
     prediction_error: PredictionError | None = None  # against step times measured in this run
+
+
+def check_run(config: SearchConfig, folder: Path) -> bool:
+    """Checks the run directory before images are opened; True if it holds a run, which is continued.
+
+    Raises:
+        ConfigError: the run was made with another configuration, the folder holds something else, or the run
+            to begin with is none.
+    """
+    check_folder(folder)
+    if RunStore.is_run(folder):
+        check_same_search(config, folder)
+        return True
+    check_warm_start(config)
+    return False
 
 
 def search(
@@ -68,6 +83,7 @@ def search(
     """
     folder, stop = Path(run), stop or StopRequest()
     own_workers = start is None
+    continued = check_run(config, folder)
     if start is None:
         setup = WorkerSetup(
             data=config.data,
@@ -79,11 +95,6 @@ def search(
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
         num_classes = images.num_classes
         check_networks(config, num_classes=num_classes)
-    continued = RunStore.is_run(folder)
-    if continued:
-        check_same_search(config, folder)
-    else:
-        check_warm_start(config)
     predicted = open_prediction(
         config, folder if continued else None, num_classes=num_classes, on_this_device=own_workers
     )

@@ -306,6 +306,17 @@ RUNS = (
     Case(
         "a run directory with something else in it", ("search", "quick", "--run", "."), {"notes.txt": "mine"}
     ),
+    Case(
+        "a run directory with something else in it, before images are looked for",
+        ("search", "quick", "--run", ".", "--set", "data.source=nowhere"),
+        {"notes.txt": "mine"},
+    ),
+    Case(
+        "a run of another configuration, before images are looked for",
+        ("search", "quick", "--run", "run", "--set", "data.source=nowhere"),
+        prepare=lambda folder: copy_old_run(folder / "run"),
+    ),
+    Case("a logger, misspelt", ("search", "quick", "--log", "tensorbord")),
     Case("a run directory that is a file", ("search", "quick", "--run", "run"), {"run": "text"}),
     Case("a run directory below a file", ("search", "quick", "--run", "run/a"), {"run": "text"}),
     Case("a trial that is no number", ("export", "run", "--trial", "best")),

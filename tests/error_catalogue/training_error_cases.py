@@ -44,6 +44,11 @@ TRAININGS = (
     Case("images to train on of no name", ("train", "mine.yaml", "--data", ""), FILES),
     Case("initial weights that are not there", (*WORDS, "--init", "nowhere.safetensors"), FILES),
     Case("a training's folder that is a file", (*WORDS, "--run", "mine.yaml"), FILES),
+    Case(
+        "a training's folder that is a file, before images are looked for",
+        ("train", "mine.yaml", "--data", "nowhere", "--run", "mine.yaml"),
+        FILES,
+    ),
     Case("a training on more devices than there are", (*WORDS, "--devices", "128"), FILES),
     Case("a batch that devices cannot share", (*WORDS, "--devices", "3"), FILES),
     Case(
