@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import duration, percent, short_count
+from analysis.numbers import counted, duration, percent, short_count
 from analysis.rungs import is_counted, may_win, spent, standing
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
@@ -58,9 +58,8 @@ class LiveView(AbstractContextManager["LiveView"]):
                 self._count(row)
             self._spent_before = self._spent
             if event.rows or event.in_flight:
-                self._console.print(
-                    f"continuing: {len(event.rows)} trials are recorded, {event.in_flight} were in flight"
-                )
+                known = counted(len(event.rows), "trial")
+                self._console.print(f"continuing: {known} recorded, {event.in_flight} will run again")
             for path in event.quarantined:
                 self._console.print(f"damaged: {path.name} is now in {path.parent}", soft_wrap=True)
             for path in event.foreign:
