@@ -7,7 +7,7 @@ list of features. Scale, noise and the share of the pairs are those of the highe
 
 The predictor has a process of its own, which may differ: it learns how relevant each decision is, knows costs
 beforehand and draws samples. This one has two hyperparameters, found on a grid from one factorisation, and
-expected values of each row by all others, which judge it.
+expected values of each row by all others, by which it is evaluated.
 """
 
 from collections.abc import Sequence

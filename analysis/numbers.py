@@ -24,9 +24,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def percent(share: float, *, digits: int = 0) -> str:
-    """A share of 1 in per cent: 12 %."""
-    return f"{100 * share:.{digits}f} %"
+def percent(share: float, *, digits: int = 0, signed: bool = False) -> str:
+    """A share of 1 in per cent: 12 %; with `signed` also +12 %, of a difference."""
+    return f"{100 * share:{'+' if signed else ''}.{digits}f} %"
 
 
 def probability(value: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
+from analysis.numbers import percent
 from trials.log.row_types import TrialRow
 from trials.log.rows import device_seconds
 
@@ -134,7 +135,7 @@ def rung_sentences(rows: Iterable[TrialRow]) -> list[str]:
         return []
     sentences = [
         f"{saved.architectures} architectures took {saved.epochs:,} epochs, "
-        f"{1 - saved.epochs / saved.whole:.0%} fewer than in whole trainings"
+        f"{percent(1 - saved.epochs / saved.whole)} fewer than in whole trainings"
     ]
     for rung in rung_agreement(rows):
         interval = "" if np.isnan(rung.tau.low) else f" ({rung.tau.low:.2f} to {rung.tau.high:.2f})"

@@ -26,8 +26,12 @@ def evaluate(
     """Evaluate trained weights on labelled images, at any size."""
     from nas.screens.evaluation import draw_confusion, evaluation_screen
     from nas.training.evaluation import evaluate_images, labelled_images
+    from search_spaces.settings.output_files import PNG, refuse_other_kind
+    from trials.images.sources import source_words
     from trials.training.weights_file import load_weights
 
+    if output is not None:
+        refuse_other_kind(output, beginning=PNG, kind="PNG")
     loaded = load_weights(weights)
     size = evaluation_resolution(loaded, resolution)
     console = Console(stderr=True)
@@ -40,8 +44,8 @@ def evaluate(
 
         evaluation = evaluate_images(loaded, images, on_progress=progress)
     if output is not None:
-        _draw(lambda: draw_confusion(evaluation, output, title=f"{weights.name} on {data}"), output)
-    show(as_json, evaluation.figures, lambda: evaluation_screen(evaluation, source=data))
+        _draw(lambda: draw_confusion(evaluation, output, title=f"{weights} on {source_words(data)}"), output)
+    show(as_json, evaluation.figures, lambda: evaluation_screen(evaluation, source=source_words(data)))
 
 
 def _draw(draw: Callable[[], None], output: Path) -> None:

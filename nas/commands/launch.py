@@ -52,10 +52,11 @@ def executor_of(
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
     if executor == "in_process":
-        if ray_address is not None or (workers or 1) > 1 or per_device > 1:
-            raise ConfigError(
-                "--in-process runs one trial at a time: leave out --workers, --per-device and --ray-address"
-            )
+        several = {"--workers": workers or 1, "--per-device": per_device}
+        typed = [f"{option} {number}" for option, number in several.items() if number > 1]
+        typed += [f"--ray-address {ray_address}"] if ray_address is not None else []
+        if typed:
+            raise ConfigError(f"--in-process runs one trial at a time: leave out {' and '.join(typed)}")
         return execute_in_process(timing_device=timing_device), "in this process"
     if executor == "ray_tune" and per_device > 1:
         raise ConfigError("--executor ray_tune has one worker on each device: leave out --per-device")
@@ -104,8 +105,15 @@ def shared_gpu_words(per_device: int, *, gpus: int) -> str:
     return f", {per_device} on each GPU, which take turns: {START} lets them compute at once"
 
 
-def packed_images(config: SearchConfig, console: Console) -> TrialImages:
-    """The packed images at every resolution of the recipe; shows a bar while images are decoded."""
+def packed_images(config: SearchConfig, console: Console, *, option: str | None = None) -> TrialImages:
+    """The packed images at every resolution of the recipe; shows a bar while images are decoded.
+
+    Args:
+        option: of the command, by which the images can be named.
+
+    Raises:
+        ConfigError: the images cannot be used.
+    """
     resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("decoding images", total=None)
@@ -120,7 +128,8 @@ def packed_images(config: SearchConfig, console: Console) -> TrialImages:
                 for resolution in resolutions
             }
         except ValueError as error:
-            hint = "; name your images:  --set data.source=PATH" if "there is no such" in str(error) else ""
+            is_missing = option is not None and "there is no such" in str(error)
+            hint = f"; name your images:  {option}" if is_missing else ""
             raise ConfigError(f"data: {error}{hint}") from error
     images = packs[max(resolutions)]
     for note in images.notes:

@@ -34,11 +34,11 @@ def audit_on_console(
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task("training", total=more * plan.epochs)
 
-        def show(news: SearchEvent | AuditTrained) -> None:
-            if isinstance(news, EpochResult):
+        def show(event: SearchEvent | AuditTrained) -> None:
+            if isinstance(event, EpochResult):
                 bars.advance(bar)
-            elif isinstance(news, AuditTrained):
-                console.print(audit_line(news), highlight=False, soft_wrap=True)
+            elif isinstance(event, AuditTrained):
+                console.print(audit_line(event), highlight=False, soft_wrap=True)
 
         found = audit(plan, execute=execute, on_event=show)
     report_after_search(plan.run, console)

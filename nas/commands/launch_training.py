@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,9 @@ from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
 from nas.training.result import TrainingResult
+from nas.training.start import check_folder
 from nas.training.train import TrainingEvent, train_fully
+from search_spaces.settings.parsing import Location
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.images.packed import open_images
 
@@ -59,7 +62,10 @@ def training_config(
         "patience": patience,
     }
     mapping = {key: value for key, value in mapping.items() if value is not None}
-    return from_mapping(TrainingConfig, mapping, name="nas train", folder=None, overrides=overrides)
+    typed: dict[Location, str] = {(key,): f"--{key} {quote(str(value))}" for key, value in mapping.items()}
+    typed |= {("architecture",): f"nas train {quote(architecture)}", ("data",): f"--data {quote(data)}"}
+    typed[("data", "source")] = typed[("data",)]
+    return from_mapping(TrainingConfig, mapping, name="nas train", overrides=overrides, typed=typed)
 
 
 def launch_training(
@@ -78,11 +84,13 @@ def launch_training(
         ConfigError: something is not right with the images, the folder or the initial weights.
         TrainingFailedError, LogNotWrittenError: it diverged, the memory is full, the disk is full.
     """
+    folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
+    for i, own in enumerate(folders):
+        check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
     _pack(config, console)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
     results = []
-    for i in range(repeats):
-        own = folder if repeats == 1 else folder / f"repeat-{i}"
+    for i, own in enumerate(folders):
         seeded = replace(config, seed=config.seed + i)
         with failures_explained(config.recipe, own, how_it_goes_on=goes_on):
             result = _shown(seeded, own, devices=devices, address=ray_address, log=log, console=console)
@@ -112,10 +120,10 @@ def _shown(
 ) -> TrainingResult:
     with Loggers(log, folder, to_mapping(config)) as loggers, TrainingView(console) as view:
 
-        def tell(news: TrainingEvent | GroupLost) -> None:
-            view.show(news)
-            if not isinstance(news, GroupLost):
-                loggers.show(news)
+        def tell(event: TrainingEvent | GroupLost) -> None:
+            view.show(event)
+            if not isinstance(event, GroupLost):
+                loggers.show(event)
 
         return _train(config, folder, devices=devices, address=address, on_event=tell)
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from nas.commands.options import Json
 from nas.commands.output import show
 
+TOP = 50  # trials of a run that are measured again
+
 
 class Precision(StrEnum):
     """Precision in which a network computes."""
@@ -39,7 +41,7 @@ def measure(
         Path | None, typer.Option(help="A run whose step times are measured again, on this device.")
     ] = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help="With --run: how many of its best trials (default: 50).")
+        int | None, typer.Option(min=1, help=f"With --run: how many of its best trials (default: {TOP}).")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -51,11 +53,11 @@ def measure(
 
         if sources or classes or resolution or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
-        result = retarget_on_console(run, top=top or 50, console=console)
+        result = retarget_on_console(run, top=top or TOP, console=console)
         show(as_json, lambda: retargeted_json(result), lambda: retarget_screen(result))
         return
     if top is not None:
-        raise typer.BadParameter("--top is of --run: how many of its best trials are measured again")
+        raise typer.BadParameter("--top goes with --run RUN: how many of its best trials to measure again")
     _check_request(sources or [], table=table, out=out)
     if table is not None:
         from nas.measuring.measure_table import measure_table_on_console

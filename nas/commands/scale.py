@@ -9,6 +9,7 @@ from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.scaling.factors import PAPER
 
 
 class Generation(StrEnum):
@@ -23,9 +24,9 @@ def scale(
     phi: Annotated[
         list[float] | None, typer.Option(help="By the formula; above 0 larger (may be repeated).")
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Depth grows by alpha^phi.")] = 1.2,
-    beta: Annotated[float, typer.Option(help="Width grows by beta^phi.")] = 1.1,
-    gamma: Annotated[float, typer.Option(help="Resolution grows by gamma^phi.")] = 1.15,
+    alpha: Annotated[float, typer.Option(help="Depth grows by alpha^phi.")] = PAPER.alpha,
+    beta: Annotated[float, typer.Option(help="Width grows by beta^phi.")] = PAPER.beta,
+    gamma: Annotated[float, typer.Option(help="Resolution grows by gamma^phi.")] = PAPER.gamma,
     depth: Annotated[float | None, typer.Option(help="By factors: on the layers,")] = None,
     width: Annotated[float | None, typer.Option(help="on the channels,")] = None,
     resolution: Annotated[float | None, typer.Option(help="and on the pixels.")] = None,
@@ -73,7 +74,7 @@ def scale(
     as_json: Json = False,
 ) -> None:
     """Scale an architecture: by a formula, as published networks are, or to fit a budget."""
-    from nas.scaling.compound import Formula, coefficients_of
+    from nas.scaling.factors import Formula, coefficients_of
     from nas.scaling.family import Request
     from nas.scaling.figures import family_json
     from nas.scaling.files import scale_into

@@ -13,7 +13,9 @@ from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.search.stopping import GRACE_SECONDS
 from search_spaces.settings.overrides import Override
+from trials.log.disk_wait import DISK_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from nas.commands.launch import Executor
@@ -56,10 +58,10 @@ def search(
     ] = None,
     grace: Annotated[
         float, typer.Option(min=0, max=86_400, help="Seconds that trials in flight have when it is stopped.")
-    ] = 10.0,
+    ] = GRACE_SECONDS,
     disk_wait: Annotated[
         float, typer.Option(min=0, max=604_800, help="Seconds that a full disk is waited for.")
-    ] = 600.0,
+    ] = DISK_WAIT_SECONDS,
     estimate: Annotated[
         bool,
         typer.Option("--estimate", help="Time a few steps, say what it would cost, begin nothing."),
@@ -121,8 +123,8 @@ def launch_search(
     workers: int | None,
     ray_address: str | None,
     executor: "Executor" = "ray",
-    grace: float = 10.0,
-    disk_wait: float = 600.0,
+    grace: float = GRACE_SECONDS,
+    disk_wait: float = DISK_WAIT_SECONDS,
     per_device: int = 1,
     log: Sequence[str] = (),
     console: Console,
@@ -140,13 +142,16 @@ def launch_search(
     from nas.screens.live import LiveView
     from nas.search.config import read_search_config
     from nas.search.loggers import Loggers
+    from nas.search.search import check_run
     from nas.search.search import search as run_search
     from nas.search.stopping import StopRequest
     from search_spaces.settings.yaml_files import to_mapping
+    from trials.images.sources import source_words
     from trials.log.disk_wait import Patience
     from trials.log.store import RunStore
 
     config = read_search_config(file, overrides=overrides)
+    check_run(config, folder)  # images may take minutes
     execute, where = executor_of(
         executor,
         workers=workers,
@@ -156,11 +161,11 @@ def launch_search(
         stall_seconds=config.stall_timeout,
     )
     loggers = Loggers(log, folder, to_mapping(config))
-    images = packed_images(config, console)
+    images = packed_images(config, console, option="--set data.source=PATH")
     size = config.space.num_architectures or config.space.size
     console.print(
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
-        f"           images of {config.data.source}: {len(images.train):,} to train on at "
+        f"           images of {source_words(config.data.source)}: {len(images.train):,} to train on at "
         f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
         highlight=False,
         soft_wrap=True,
@@ -183,5 +188,8 @@ def launch_search(
 
 
 def _search_overrides(set_: list[str] | None, init: list[str] | None) -> list[str | Override]:
-    typed = " ".join(f"--init {source}" for source in init or [])
-    return [*(set_ or []), *([Override("initial", json.dumps(init), typed)] if init else [])]
+    if not init:
+        return list(set_ or [])
+    typed = tuple(f"--init {source}" for source in init)
+    sources = json.dumps(init, ensure_ascii=False)
+    return [*(set_ or []), Override("initial", sources, " ".join(typed), typed)]

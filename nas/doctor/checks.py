@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from analysis.numbers import counted
+from analysis.numbers import counted, percent
 from nas.doctor import machine
 from nas.doctor.data import data_findings
 from nas.doctor.findings import Finding, Level
@@ -94,7 +94,7 @@ def _gpu_findings(index: int) -> Iterator[Finding]:
         yield Finding(
             "devices",
             "note",
-            f"cuda:{index} {1 - free / total:.0%} of its memory is taken",
+            f"cuda:{index} {percent(1 - free / total)} of its memory is taken",
             "another process works there: wait for it, or leave this GPU out (CUDA_VISIBLE_DEVICES)",
         )
     with watched_clocks(torch.device("cuda", index)) as clocks:

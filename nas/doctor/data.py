@@ -19,6 +19,7 @@ from trials.images.copies import copies_sentence
 from trials.images.decode import FORMATS, UnreadablePictureError, decode
 from trials.images.labels import images_of_classes
 from trials.images.pack_writer import digest_of
+from trials.images.sources import source_words
 from trials.images.splits import split_indices
 
 TOPIC = "data"
@@ -56,7 +57,7 @@ def _classes_finding(source: str, found: EncodedImages) -> Finding:
     """Images and classes, with counts; uneven or small ones are noted."""
     counts = images_of_classes(found.labels, len(found.classes))
     present = counts[counts > 0]
-    words = f"{source}: {counted(len(found.labels), 'image')} of {len(found.classes):,} classes"
+    words = f"{source_words(source)}: {counted(len(found.labels), 'image')} of {len(found.classes):,} classes"
     if found.labels.ndim > 1:
         words += ", several for an image"
     if len(present) <= NAMED:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.numbers import counted
+from analysis.numbers import counted, percent
 from nas.doctor import machine
 from nas.doctor.findings import Finding, Level
 
@@ -134,9 +134,8 @@ def spread_finding(seconds: list[float]) -> Finding:
     cuts = statistics.quantiles(seconds, n=10)
     spread = cuts[-1] / cuts[0] - 1
     level: Level = "fine" if spread <= SPREAD_NOTE else "note" if spread <= SPREAD_HINDERS else "hinders"
-    words = (
-        f"the same {_seconds(statistics.median(seconds))} of work, {len(seconds)} times: {spread:.1%} apart"
-    )
+    work = f"the same {_seconds(statistics.median(seconds))} of work, {len(seconds)} times"
+    words = f"{work}: {percent(spread, digits=1)} apart"
     advice = (
         "" if level == "fine" else "something shares the cores' caches or speed; look again when it is quiet"
     )

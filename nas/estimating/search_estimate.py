@@ -50,13 +50,13 @@ def read_assumptions(words: Sequence[str]) -> Assumptions:
             raise ConfigError(f"--assume {word}: expected one of {', '.join(f'{n}=N' for n in ASSUMED)}")
         least = 2 if name == "classes" else 1
         if not text.isdecimal() or not least <= int(text) <= 10**12:
-            raise ConfigError(f"--assume {word}: {text!r} is no whole number from {least}")
+            raise ConfigError(f"--assume {word}: '{text}' given; expected a whole number from {least}")
         found[name].append(int(text))
     for name in ("images", "classes"):
         if len(found[name]) > 1:
-            raise ConfigError(f"--assume {name}=…: given {len(found[name])} times; once is expected")
+            raise ConfigError(f"--assume {name}=…: given {len(found[name])} times; give it once")
     if found["classes"] and not found["images"]:
-        raise ConfigError("--assume classes=…: goes with --assume images=…")
+        raise ConfigError("--assume classes=… needs the number of images, too: --assume images=…")
     return Assumptions(
         devices=tuple(found["devices"]),
         images=next(iter(found["images"]), None),

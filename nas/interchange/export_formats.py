@@ -73,7 +73,7 @@ def read_source(source: str, *, trial: int | None, output: Path | None = None) -
     return Source(
         name=path.name,
         architecture=architecture_of(row),
-        num_classes=classes_of(row),
+        num_classes=classes_of(row, run=path),
         resolution=int(measured(row, "resolution")),
         yaml=best_yaml(row, run=path, file=output or f"{path.name}-{row['trial_id']}.yaml", repeats=repeats),
     )

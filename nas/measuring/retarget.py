@@ -121,7 +121,7 @@ def retarget(
     reward = recorded_reward(config.reward, where=run)
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)
-    timer = _ReferenceTimer(config, device, num_classes=classes_of(rows[0]))
+    timer = _ReferenceTimer(config, device, num_classes=classes_of(rows[0], run=run))
     file = run / FOLDER / f"{slug(info.device_name)}.parquet"
     known = {found.trial_id: found for found in _read(file) if timer.has_conditions_of(found)}
     for done, row in enumerate(rows):

@@ -136,7 +136,9 @@ def _rows(run: Path) -> pd.DataFrame:
     try:
         return read_trials(run)
     except FileNotFoundError:
-        raise ConfigError(f"{run}: this run has no finished trial yet") from None
+        raise ConfigError(
+            f"{run}: this run has no finished trial yet; wait for the first (nas status {run})"
+        ) from None
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
+from analysis.numbers import percent
 from analysis.reward_map import Candidates, RewardMap, candidates, reward_map, winner_range
 from nas.report.axes import (
     BOTTOM,
@@ -134,9 +135,9 @@ def _all_choices(frequencies: pd.DataFrame, effects: pd.DataFrame) -> Markup:
         (
             option_words(row),
             f"{row['count']:,}",
-            f"{row['share']:.0%}",
-            f"{row['top_share']:.0%}",
-            f"{row['top_low']:.0%} to {row['top_high']:.0%}",
+            percent(row["share"]),
+            percent(row["top_share"]),
+            f"{percent(row['top_low'])} to {percent(row['top_high'])}",
             f"{row['effect']:+.4f}",
             f"{row['low']:+.4f} to {row['high']:+.4f}" if np.isfinite(row["low"]) else "",
         )

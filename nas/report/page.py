@@ -16,11 +16,13 @@ from nas.report.learned import learned_section, trade_off_section
 from nas.report.markup import Markup, join, tag
 from nas.report.progress_picture import progress_section
 from nas.report.trust import audit_section, trust_section
+from search_spaces.settings.output_files import refuse_other_kind
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.durable_files import DurableFiles
 
 NAME = "report.html"
 TEMPLATE = Path(__file__).parent / "page.html"
+BEGINNING = b"<!DOCTYPE html>"
 SECTIONS: Mapping[str, Callable[[RunFacts], Markup]] = {
     "The winner": winner_section,
     "What was searched": searched_section,
@@ -48,10 +50,13 @@ def write_report(
     Raises:
         ConfigError: as `read_facts`; the file cannot be written.
     """
+    if output is not None:
+        refuse_other_kind(output, beginning=BEGINNING, kind="report (a page of HTML)")
     facts = read_facts(run, terms=terms, device=device)
     path = output or run / (NAME if facts.changed is None else other_name(terms, device))
     text = page(facts)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         DurableFiles().write(path, text.encode())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis.finalists import Finalist
 from analysis.pareto import pareto_front
 from nas.results.winner import run_winner
-from nas.search.best_file import architecture_of, best_yaml, classes_of
+from nas.search.best_file import architecture_of, best_yaml, provenance_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError
@@ -30,14 +30,13 @@ def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Finalist | 
 
 
 def best_of_run(run: Path) -> tuple[int, Architecture]:
-    """The winner of a run, or the best so far: its trial, and its architecture with the trial's conditions.
+    """The winner of a run, or the best so far: its trial, and its architecture with its provenance.
 
     Raises:
         ConfigError: no trial has completed yet.
     """
-    row, _ = exported_row(run, trial=None)
-    known = {"num_classes": classes_of(row), "resolution": row["resolution"]}
-    return row["trial_id"], architecture_of(row, provenance=known)
+    row, repeats = exported_row(run, trial=None)
+    return row["trial_id"], architecture_of(row, provenance=provenance_of(row, run=run, repeats=repeats))
 
 
 def write_text(output: Path, text: str) -> None:

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from nas.scaling.factors import UNSCALED, Coefficients, Formula
 from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, Architecture, Stage
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.rounding import Rule, round_channels, round_layers, scaled
+from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 
 Heuristics = Literal["v1", "v2"]
@@ -19,71 +21,6 @@ SMALLER = 0.8  # training px over inference px: "about 20 % smaller" (section 5.
 LATE_LAYERS = 1.2  # V2-M and V2-L: 6 layers for V2-S's 5 in stage 5, before compound depth
 NEW_STAGE_LAYERS = 1 / 4  # their stage 7 has 2 layers to stage 6's 8,
 NEW_STAGE_CHANNELS = 5 / 3  # and 320 channels to its 192
-MAX_FACTOR = 16.0  # of depth, width or resolution; what is above is a number of layers or pixels by mistake
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """Factors on a base's layers, channels and pixels."""
-
-    depth: float = 1.0
-    width: float = 1.0
-    resolution: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (math.isfinite(value) and 0 < value <= MAX_FACTOR):
-                raise ConfigError(
-                    f"--{name}: {value:g} is no factor above 0 and up to {MAX_FACTOR:g}; depth, width and "
-                    "resolution multiply the base's layers, channels and pixels"
-                )
-
-
-def coefficients_of(
-    depth: float | None, width: float | None, resolution: float | None
-) -> Coefficients | None:
-    """The given factors, the others 1; None where none is given."""
-    given = {"depth": depth, "width": width, "resolution": resolution}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return Coefficients(**chosen) if chosen else None
-
-
-@dataclass(frozen=True)
-class Formula:
-    """Depth alpha^phi, width beta^phi, resolution gamma^phi (EfficientNet, equation 3).
-
-    The defaults are the paper's, a grid search's on B0: alpha * beta^2 * gamma^2 = 1.92, so that MACs about
-    double with each step of phi. The published networks' coefficients do not follow from it (see PUBLISHED).
-    """
-
-    alpha: float = 1.2
-    beta: float = 1.1
-    gamma: float = 1.15
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (math.isfinite(value) and 1 <= value <= 4):
-                raise ConfigError(f"--{name}: {value:g} is out of range; 1 to 4 are possible")
-        if self.alpha == self.beta == self.gamma == 1:
-            raise ConfigError("alpha, beta and gamma are all 1, which scales nothing; one must be above 1")
-
-    @property
-    def macs_factor(self) -> float:
-        """Factor by which MACs grow with each step of phi, but for rounding."""
-        return self.alpha * self.beta**2 * self.gamma**2
-
-    def at(self, phi: float) -> Coefficients:
-        """The three factors; phi below 0 makes a base smaller."""
-        try:
-            return Coefficients(self.alpha**phi, self.beta**phi, self.gamma**phi)
-        except (ConfigError, OverflowError, TypeError):
-            raise ConfigError(
-                f"--phi {phi:g} with alpha {self.alpha:g}, beta {self.beta:g} and gamma {self.gamma:g}: a "
-                f"factor is not above 0 and up to {MAX_FACTOR:g}; take a phi nearer to 0"
-            ) from None
-
-
-PAPER = Formula()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +96,7 @@ class Member:
     num_classes: int
     training_resolution: int
     inference_resolution: int
-    coefficients: Coefficients = Coefficients()
+    coefficients: Coefficients = UNSCALED
     rules: Rules = Rules()
     phi: float | None = None
     formula: Formula | None = None
@@ -241,9 +178,10 @@ def like_published(base: Member, name: str, rules: Rules) -> Member:
     """
     published = PUBLISHED.get(name)
     if published is None or published.width is None or published.depth is None:
-        known = ", ".join(key for key, value in PUBLISHED.items() if value.width is not None)
+        known = [key for key, value in PUBLISHED.items() if value.width is not None]
         found = "was set by hand, not scaled" if published else "is no network with published coefficients"
-        raise ConfigError(f"--like {name}: {name} {found}; there are {known}")
+        hint = "" if published else suggestion(name, known)
+        raise ConfigError(f"--like {name}: {name} {found}; there are {', '.join(known)}{hint}")
     factor = published.inference / B0_RESOLUTION
     coefficients = Coefficients(published.depth, published.width, factor)
     inference = round(base.inference_resolution * factor)

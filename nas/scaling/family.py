@@ -1,16 +1,13 @@
 """One family from one request: the base, and the members that were asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from nas.scaling.compound import (
-    PAPER,
     PUBLISHED,
-    Coefficients,
-    Formula,
     Heuristics,
     Member,
     Rules,
@@ -19,6 +16,7 @@ from nas.scaling.compound import (
     like_published,
     trained_at,
 )
+from nas.scaling.factors import PAPER, Coefficients, Formula
 from nas.scaling.grid import grid_members
 from nas.scaling.solver import Budget, Solution, solve
 from nas.scaling.steps import Step, StepTable
@@ -29,6 +27,8 @@ from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.networks.rounding import Rule
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+
+OnKnown = Callable[[Sequence[Member]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,11 @@ class Request:
     def stem(self) -> str:
         """Beginning of the names of the family's files."""
         return Path(self.source).stem if Path(self.source).is_file() else self.source
+
+    @property
+    def needs_step_time(self) -> bool:
+        """True where a budget limits what only measuring tells."""
+        return any(budget.needs_step_time for budget in self.budgets)
 
     @property
     def rules(self) -> Rules:
@@ -134,8 +139,12 @@ def read_base(request: Request) -> Member:
     )
 
 
-def scale(request: Request, *, console: Console) -> Scaled:
+def scale(request: Request, *, console: Console, on_known: OnKnown = lambda members: None) -> Scaled:
     """The whole family; shows on a terminal what is being measured.
+
+    Args:
+        on_known: told of the members that are known before anything is measured: all of them, unless a
+            budget limits the step time.
 
     Raises:
         ConfigError: nothing was asked for, or a member cannot be built or measured.
@@ -143,8 +152,13 @@ def scale(request: Request, *, console: Console) -> Scaled:
     _check_asked(request)
     base = read_base(request)
     members = _without_solving(request, base)
-    if not (request.measure or any(budget.needs_step_time for budget in request.budgets)):
-        return _scaled(request, base, members, table=None, device_name=None)
+    if request.needs_step_time:
+        on_known(members)
+    else:
+        counted = _scaled(request, base, members, table=None, device_name=None)
+        on_known(counted.members)
+        if not request.measure:
+            return counted
     if not console.is_terminal:
         return _measured(request, base, members, on_status=lambda text: None)
     with console.status("measuring") as status:

@@ -1,6 +1,9 @@
 """Files of a family: a YAML of each member with its provenance, and the picture."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,33 @@ def scale_into(
     """The family, and the files that were written: none without a folder.
 
     Raises:
-        ConfigError: as `scale`; or the folder is none, or a file in it exists and `force` is not given.
+        ConfigError: as `scale`; or the folder is none, or a file in it exists and `force` is not given,
+            which is found before anything is measured.
     """
     if folder is None:
         return scale(request, console=console), []
     check_folder(folder)
-    result = scale(request, console=console)
+    on_known = partial(check_files, request=request, folder=folder, force=force)
+    result = scale(request, console=console, on_known=on_known)
     return result, write_family(result, folder, force=force)
+
+
+def check_files(members: Sequence[Member], *, request: Request, folder: Path, force: bool) -> None:
+    """Refuses to replace files of a family, of which these members are known.
+
+    Raises:
+        ConfigError: a file of one of them exists, or of one that a budget may yet find.
+    """
+    if not request.needs_step_time:
+        refuse_existing(*_paths(request, members, folder), _picture(request, members, folder), force=force)
+        return
+    refuse_existing(*_paths(request, members, folder), force=force)
+    found = sorted(folder.glob(f"{escape(request.stem)}-phi*.yaml"))
+    if found and not force:
+        raise ConfigError(
+            f"{found[0]}: this file exists, and what is found for the budget may get its name, by its phi; "
+            "choose another -o, or replace it with --force"
+        )
 
 
 def check_folder(folder: Path) -> None:
@@ -55,9 +78,8 @@ def write_family(result: Scaled, folder: Path, *, force: bool) -> list[Path]:
     """
     from nas.scaling.picture import save_picture
 
-    stem = result.request.stem
-    files = {folder / f"{stem}-{member.name}.yaml": member for member in result.members}
-    picture = folder / f"{stem}-{_picture_name(result)}.png"
+    files = _paths(result.request, result.members, folder)
+    picture = _picture(result.request, result.members, folder)
     refuse_existing(*files, picture, force=force)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,12 +92,16 @@ def write_family(result: Scaled, folder: Path, *, force: bool) -> list[Path]:
     return [*files, picture]
 
 
-def _picture_name(result: Scaled) -> str:
+def _paths(request: Request, members: Sequence[Member], folder: Path) -> dict[Path, Member]:
+    """The file of each member."""
+    return {folder / f"{request.stem}-{member.name}.yaml": member for member in members}
+
+
+def _picture(request: Request, members: Sequence[Member], folder: Path) -> Path:
     """Named after its members, so that families of several calls lie side by side in one folder."""
-    if result.request.grid:
-        return "grid"
-    names = [member.name for member in result.members]
-    return names[0] if len(names) == 1 else f"{names[0]}-to-{names[-1]}"
+    names = [member.name for member in members]
+    name = names[0] if len(names) == 1 else f"{names[0]}-to-{names[-1]}"
+    return folder / f"{request.stem}-{'grid' if request.grid else name}.png"
 
 
 def _provenance(result: Scaled, member: Member) -> dict[str, Any]:

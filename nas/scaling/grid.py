@@ -3,7 +3,8 @@
 import itertools
 from dataclasses import replace
 
-from nas.scaling.compound import Formula, Member, Rules, by_formula
+from nas.scaling.compound import Member, Rules, by_formula
+from nas.scaling.factors import Formula
 from search_spaces.settings.yaml_files import ConfigError
 
 TARGET = 2.0  # alpha * beta^2 * gamma^2: MACs double with each step of phi (EfficientNet, section 3.3)

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nas.scaling.compound import Formula, Member, Rules, by_formula
+from nas.scaling.compound import Member, Rules, by_formula
+from nas.scaling.factors import Formula
 from nas.scaling.steps import Step, StepTable
 from search_spaces.settings.yaml_files import ConfigError
 
@@ -73,11 +74,13 @@ def budgets_of(
     if len(several) > 1:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in several)
         raise ConfigError(f"{options} have several values each; one of the budgets may be repeated")
-    if ("hours" in given) != (epochs is not None and images is not None) or (epochs is None) != (
-        images is None
-    ):
+    of_hours = {"--hours": "hours" in given, "--epochs": epochs is not None, "--images": images is not None}
+    if any(of_hours.values()) and not all(of_hours.values()):
+        typed = " and ".join(option for option, is_given in of_hours.items() if is_given)
+        missing = " and ".join(option for option, is_given in of_hours.items() if not is_given)
         raise ConfigError(
-            "--hours, --epochs and --images are given together: how long a training may be, and is"
+            f"{typed} given without {missing}: a budget of hours needs the epochs of the training and the "
+            "images of an epoch; give --hours, --epochs and --images, or none of them"
         )
     training = None
     if epochs is not None and images is not None:

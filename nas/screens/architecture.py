@@ -1,11 +1,13 @@
 """An architecture on the screen: its stages as a table, and its totals."""
 
+import statistics
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.numbers import counted
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import ArchitectureFigures
 
@@ -22,8 +24,7 @@ def architecture_screen(architecture: Architecture, figures: ArchitectureFigures
             f"{figures.macs:,} MACs at {figures.resolution} px"
         ),
     ]
-    if architecture.provenance:
-        lines.append(Text(_origin(architecture.provenance)))
+    lines += map(Text, _origin(architecture.provenance or {}))
     return Group(*lines)
 
 
@@ -45,8 +46,8 @@ def _costs_by_stage(architecture: Architecture, figures: ArchitectureFigures) ->
     return table
 
 
-def _origin(provenance: dict[str, Any]) -> str:
-    """Origin of a searched, scaled or imported architecture, in one line."""
+def _origin(provenance: dict[str, Any]) -> list[str]:
+    """Origin of a searched, scaled or imported architecture in a line, and a line on repeats."""
     texts = {
         "base": "base {}",
         "phi": "phi {:g}",
@@ -64,7 +65,12 @@ def _origin(provenance: dict[str, Any]) -> str:
         value = provenance.get(key)
         if value is not None:
             known.append(text.format(value) if isinstance(value, (int, float)) else f"{key} {value}")
-    return "from " + ", ".join(known)
+    lines = [f"from {', '.join(known)}"] if known else []
+    repeated = provenance.get("repeated_rewards")
+    if isinstance(repeated, list) and repeated and all(isinstance(each, float) for each in repeated):
+        count = counted(len(repeated), "more training")
+        lines.append(f"     mean reward {statistics.mean(repeated):.4f} of {count} with other seeds")
+    return lines
 
 
 def stage_table(architecture: Architecture) -> Table:

@@ -7,14 +7,14 @@ from nas.results.audit import AuditFigures, TooFewAudited
 from nas.search.audit import AuditTrained
 
 
-def audit_line(news: AuditTrained) -> str:
+def audit_line(event: AuditTrained) -> str:
     """A longer training beside its short trial."""
-    head = f"trial {news.short['trial_id']:>5}  reward {news.short['reward']:.4f}"
-    if news.row["status"] != "completed":
-        return f"{head}  {news.row['status']}: {news.row['failure_kind']}"
+    head = f"trial {event.short['trial_id']:>5}  reward {event.short['reward']:.4f}"
+    if event.row["status"] != "completed":
+        return f"{head}  {event.row['status']}: {event.row['failure_kind']}"
     return (
-        f"{head}  accuracy {news.short['accuracy']:.4f}, after {news.row['epochs']} epochs "
-        f"{news.row['accuracy']:.4f}"
+        f"{head}  accuracy {event.short['accuracy']:.4f}, after {event.row['epochs']} epochs "
+        f"{event.row['accuracy']:.4f}"
     )
 
 

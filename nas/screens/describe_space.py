@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.numbers import percent
 from nas.screens.architecture import stage_table
 from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
@@ -28,7 +29,7 @@ def space_screen(space: SearchSpace, figures: SpaceFigures) -> RenderableType:
         lines.append(Text(f"limits: {limits}"))
     if space.limits.counted():
         share = figures.share_within_limits
-        shown = f"about {share:.1%}" if share else f"less than {1 / TRIED:.1%}"
+        shown = f"about {percent(share, digits=1)}" if share else f"less than {percent(1 / TRIED, digits=1)}"
         lines.append(Text(f"        {shown} of the architectures are within those on params and macs"))
     lines += [Text(""), Text("reference network:"), stage_table(space.reference)]
     return Group(*lines)

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import duration, short_count
+from analysis.numbers import counted, duration, percent, short_count
 from analysis.rungs import is_counted, may_win, spent, standing
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
@@ -24,7 +24,7 @@ MOST_WORKERS = 16  # that have a line each
 
 
 class LiveView(AbstractContextManager["LiveView"]):
-    """Shows the news of a search; use as a context manager and pass `show` as `on_event`."""
+    """Shows the events of a search; use as a context manager and pass `show` as `on_event`."""
 
     def __init__(self, console: Console, budget: Budget) -> None:
         self._console = console
@@ -51,37 +51,36 @@ class LiveView(AbstractContextManager["LiveView"]):
         if self._console.is_terminal:
             self._live.stop()
 
-    def show(self, news: SearchEvent) -> None:
-        """Takes in one piece of news."""
-        if isinstance(news, Begun):
-            for row in news.rows:
+    def show(self, event: SearchEvent) -> None:
+        """Takes in an event."""
+        if isinstance(event, Begun):
+            for row in event.rows:
                 self._count(row)
             self._spent_before = self._spent
-            if news.rows or news.in_flight:
-                self._console.print(
-                    f"continuing: {len(news.rows)} trials are recorded, {news.in_flight} were in flight"
-                )
-            for path in news.quarantined:
+            if event.rows or event.in_flight:
+                known = counted(len(event.rows), "trial")
+                self._console.print(f"continuing: {known} recorded, {event.in_flight} will run again")
+            for path in event.quarantined:
                 self._console.print(f"damaged: {path.name} is now in {path.parent}", soft_wrap=True)
-            for path in news.foreign:
+            for path in event.foreign:
                 self._console.print(f"not ours, left alone: {path}", soft_wrap=True)
-        elif isinstance(news, Progress):
-            self._workers[news.slot or 0] = news
-            self._use.progress(news)
-        elif isinstance(news, EpochResult):
-            self._accuracy[news.trial_id] = news.minival_accuracy
-        elif isinstance(news, Retried):
-            trial = news.trial
+        elif isinstance(event, Progress):
+            self._workers[event.slot or 0] = event
+            self._use.progress(event)
+        elif isinstance(event, EpochResult):
+            self._accuracy[event.trial_id] = event.minival_accuracy
+        elif isinstance(event, Retried):
+            trial = event.trial
             self._use.ended(trial.trial_id)
             self._console.print(
                 f"trial {trial.trial_id}: its worker was lost; it runs again (attempt {trial.attempt})"
             )
-        elif isinstance(news, Notice):
-            self._console.print(news.text, soft_wrap=True, highlight=False)
-        elif isinstance(news, RowWritten):
-            self._use.ended(news.row["trial_id"])
-            self._count(news.row)
-            self._console.print(self._line(news.row), soft_wrap=True, highlight=False)
+        elif isinstance(event, Notice):
+            self._console.print(event.text, soft_wrap=True, highlight=False)
+        elif isinstance(event, RowWritten):
+            self._use.ended(event.row["trial_id"])
+            self._count(event.row)
+            self._console.print(self._line(event.row), soft_wrap=True, highlight=False)
 
     def say(self, message: str) -> None:
         """Shows a sentence above what moves."""
@@ -135,7 +134,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         low, high = self._bests[0], self._bests[-1]
         text = f"  best so far  {sparkline(self._bests, width=CURVE_WIDTH)}  {low:.3f} to {high:.3f}"
         if (share := self._use.share) is not None:
-            text += f"   devices {share:.0%} busy"
+            text += f"   devices {percent(share)} busy"
         return Text(text)
 
     def _worker_line(self, slot: int) -> Text:

@@ -30,15 +30,15 @@ class DeviceUse:
         self._slots: set[int] = set()
         self._held = self._used = 0.0
 
-    def progress(self, news: Progress) -> None:
+    def progress(self, event: Progress) -> None:
         """A trial is heard of: its slot computes, unless it waits for others to time."""
         self._advance()
-        slot = news.slot or 0
+        slot = event.slot or 0
         self._slots.add(slot)
-        if news.phase == "waiting":
+        if event.phase == "waiting":
             self._busy.pop(slot, None)
         else:
-            self._busy[slot] = news.trial_id
+            self._busy[slot] = event.trial_id
 
     def ended(self, trial_id: int) -> None:
         """A trial has left its slot."""

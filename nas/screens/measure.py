@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import short_count, three_figures
+from analysis.numbers import percent, short_count, three_figures
 from nas.measuring.figures import MeasuredInference, MeasuredNetwork, MeasuredNetworks, MeasuredTime
 
 NETWORKS_BESIDE = 3  # and their quantities fit 80 columns; more go below
@@ -85,7 +85,7 @@ def _ratio(time: MeasuredTime) -> str:
     if time.failure:
         return ""
     parts = [f"{time.ratio:.3g}x"] if time.ratio is not None else []
-    parts += [f"{time.ratio_spread:.1%}"] if time.ratio_spread is not None else []
+    parts += [percent(time.ratio_spread, digits=1)] if time.ratio_spread is not None else []
     return ", ".join([*parts, f"n {time.rounds}"])
 
 

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import milliseconds
+from analysis.numbers import milliseconds, percent
 from nas.measuring.table_figures import BlockFigures, OptionFigures, TableFigures
 from search_spaces.networks.ops import op_facts
 
@@ -60,7 +60,8 @@ def _ends(figures: TableFigures) -> list[str]:
         f"update {milliseconds(figures.update_seconds)} and "
         f"{milliseconds(figures.update_seconds_per_million_parameters)} per million parameters; "
         f"reference {milliseconds(figures.reference_seconds)}",
-        f"prediction of a network that the fit has not seen: off by {figures.leave_one_out_error:.1%} "
-        f"(mean of {figures.whole_networks}, at most {most:.1%})",
+        "prediction of a network that the fit has not seen: off by "
+        f"{percent(figures.leave_one_out_error, digits=1)} (mean of {figures.whole_networks}, "
+        f"at most {percent(most, digits=1)})",
         f"measured in {figures.measured_seconds / 60:.1f} min    {figures.file}",
     ]

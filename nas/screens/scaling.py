@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import duration, short_count
+from analysis.numbers import duration, percent, short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Scaled
 from nas.scaling.solver import Solution
@@ -84,7 +84,7 @@ def solution_lines(found: Solution) -> list[str]:
         error = found.predicted_ratio / found.step.ratio - 1
         lines[-1] += (
             f"; step time predicted {found.predicted_ratio:.2f}x, measured {found.step.ratio:.2f}x "
-            f"({error:+.1%})"
+            f"({percent(error, digits=1, signed=True)})"
         )
     training = found.budget.training
     if training is not None and "hours" in found.figures:

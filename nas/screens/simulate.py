@@ -86,18 +86,26 @@ def _conclusion(comparison: Comparison) -> list[str]:
 
 def _advice(comparison: Comparison, advice: Advice) -> str:
     """One sentence: which strategy would have done best, by how much, and how sure that is."""
+    best, apart, half_width = advice.best, advice.difference, advice.half_width
     over = f"{advice.over}, with which it was searched" if advice.over_is_the_runs else advice.over
-    apart, half_width = advice.difference, advice.half_width
+    both = f"{best} and {over}{',' if advice.over_is_the_runs else ''}"
     if half_width is None:
-        return f"In this one search {advice.best} is {apart:.4f} above {over}: --seeds 20 tells more."
-    found = f"{apart:.4f} ±{half_width:.4f} (95 %, paired)"
-    if apart <= half_width:
-        verdict, found = "no strategy is sure to be best", f"{advice.best} is {found}"
-    else:
-        verdict = f"{advice.best} would do best"
+        found = f"{both} are equal" if not apart else f"{best} is {_difference(apart)} above {over}"
+        return f"In this one search {found}: --seeds 20 tells more."
     is_table = isinstance(comparison.outcomes, TableOutcomes)
     where = "on this table" if is_table else "by this log's model"
-    return f"At {comparison.trials:,} trials {verdict} {where}: {found} above {over}."
+    at = f"At {comparison.trials:,} trials"
+    found = f"{_difference(apart)} ±{_difference(half_width)} (95 %, paired)"
+    if not apart and not half_width:
+        return f"{at} {both} are equal {where}: the same reward in each of {comparison.seeds} searches."
+    if apart <= half_width:
+        return f"{at} {both} cannot be told apart {where}: {found} between them; more --seeds tell more."
+    return f"{at} {best} would do best {where}: {found} above {over}."
+
+
+def _difference(value: float) -> str:
+    """A difference of rewards with as many digits as it needs not to look like none."""
+    return f"{value:.4f}" if value == 0 or value >= 5e-5 else f"{value:.1g}"
 
 
 def _time(seconds: float) -> str:

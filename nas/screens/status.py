@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from analysis.numbers import duration, short_count
+from analysis.numbers import duration, percent, short_count
 from nas.results.status import Best, RunStatus
 
 
@@ -21,7 +21,8 @@ def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
         median = found.baseline_median_reward
         lines.append(Text(f"random search's {found.baseline_trials} trials: reward median {median:.4f}"))
     if total := sum(found.device_seconds.values()):
-        shares = ", ".join(f"{kind} {seconds / total:.0%}" for kind, seconds in found.device_seconds.items())
+        spent = found.device_seconds.items()
+        shares = ", ".join(f"{kind} {percent(seconds / total)}" for kind, seconds in spent)
         lines.append(Text(f"{total:,.0f} device-seconds: {shares}"))
     if found.unreadable:
         damaged = ", ".join(found.unreadable[:3])

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import probability
+from analysis.numbers import percent, probability
 from analysis.rungs import rung_sentences
 from nas.results.summary import FinalistSummary, SearchSummary
 from nas.screens.architecture import stage_table
@@ -86,6 +86,7 @@ def _best_line(best: TrialRow, trials: int) -> str:
 def _prediction_line(error: PredictionError) -> str:
     tau = f", Kendall's tau {error.tau:.2f}" if error.tau is not None else ""
     return (
-        f"step times predicted by blocks are off by {error.mean:.1%} on average over {error.networks} "
-        f"measured networks{tau};\n            {error.within_error_bars:.0%} are within two error bars"
+        f"step times predicted by blocks are off by {percent(error.mean, digits=1)} on average over "
+        f"{error.networks} measured networks{tau};\n"
+        f"            {percent(error.within_error_bars)} are within two error bars"
     )

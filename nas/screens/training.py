@@ -14,6 +14,7 @@ from analysis.numbers import duration, milliseconds, percent, precise_duration
 from nas.events import EpochDone, EpochMetrics, GroupLost
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent
+from trials.images.sources import source_words
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Heartbeat
@@ -45,21 +46,21 @@ class TrainingView:
     ) -> None:
         self._bars.stop()
 
-    def show(self, news: TrainingEvent | GroupLost) -> None:
+    def show(self, event: TrainingEvent | GroupLost) -> None:
         """Shows an event."""
-        if isinstance(news, GroupLost):
-            text = f"{news.reason}; all begin again after epoch {self._done}"
+        if isinstance(event, GroupLost):
+            text = f"{event.reason}; all begin again after epoch {self._done}"
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-        if isinstance(news, TrainingBegun):
-            self._begin(news)
-        elif isinstance(news, EpochDone):
-            metrics = news.metrics
+        if isinstance(event, TrainingBegun):
+            self._begin(event)
+        elif isinstance(event, EpochDone):
+            metrics = event.metrics
             self._done = metrics.epoch
             self._seconds.append(metrics.train_seconds + metrics.evaluate_seconds)
             self._console.print(_epoch_line(metrics, self._epochs), highlight=False, soft_wrap=True)
             self._update(0.0)
-        elif isinstance(news, Heartbeat):
-            self._update(news.fraction)
+        elif isinstance(event, Heartbeat):
+            self._update(event.fraction)
 
     def _begin(self, begun: TrainingBegun) -> None:
         self._epochs, self._done = begun.epochs, begun.first_epoch
@@ -101,8 +102,8 @@ def _beginning(begun: TrainingBegun) -> str:
     devices = max(len(begun.processes), 1)
     several = f"{devices} x " if devices > 1 else ""
     lines = [
-        f"training   {begun.train_images:,} images, {begun.minival_images:,} more for minival; "
-        f"{several}{begun.device_name}, {begun.precision}"
+        f"training   {begun.train_images:,} images of {source_words(begun.source)}, "
+        f"{begun.minival_images:,} more for minival; {several}{begun.device_name}, {begun.precision}"
     ]
     if begun.devices_before != devices:
         lines.append(
@@ -218,4 +219,4 @@ def repeats_table(results: list[TrainingResult]) -> RenderableType:
 def _against_estimate(seconds: float, estimated: float) -> str:
     """Both, and by how much the estimate was off."""
     took, was = precise_duration(seconds), precise_duration(estimated)
-    return f"took {took}; the estimate was {was} ({100 * (seconds / estimated - 1):+.0f} %)"
+    return f"took {took}; the estimate was {was} ({percent(seconds / estimated - 1, signed=True)})"

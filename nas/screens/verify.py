@@ -3,6 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from analysis.numbers import counted
 from nas.results.verify import Verdict
 from trials.log.invariants import INVARIANTS, faults_by_invariant
 
@@ -11,10 +12,10 @@ SHOWN = 5  # faults of one kind
 
 def verdict_screen(verdict: Verdict) -> RenderableType:
     """Faults by invariant, notes, and what to type next."""
-    state = "whole" if verdict.is_whole else f"{len(verdict.faults)} faults"
+    state = "whole" if verdict.is_whole else counted(len(verdict.faults), "fault")
     lines = [
         Text(f"{verdict.run}   {state}", style="bold"),
-        Text(f"{verdict.trials} trials, {verdict.in_flight} in flight"),
+        Text(counted(verdict.trials, "trial") + _repeated(verdict)),
     ]
     for title, faults in (("mended", verdict.mended), ("", verdict.faults)):
         for name, found in faults_by_invariant(faults).items():
@@ -24,6 +25,11 @@ def verdict_screen(verdict: Verdict) -> RenderableType:
                 lines.append(Text(f"    and {len(found) - SHOWN} more"))
     lines += [Text(f"note: {note}") for note in verdict.notes]
     return Group(*lines, *(Text(line) for line in _next(verdict)))
+
+
+def _repeated(verdict: Verdict) -> str:
+    """The trials that had not ended: nobody works on a run that is verified, so they begin anew."""
+    return f", {verdict.in_flight} will run again" if verdict.in_flight else ""
 
 
 def _next(verdict: Verdict) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from analysis.finalists import Finalist
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import yaml_text
+from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import read_facts
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import architecture_from_json
@@ -24,13 +24,6 @@ def best_yaml(row: TrialRow, *, run: Path, file: Path | str, repeats: Finalist |
 
     Its first line is the command that shows the file.
     """
-    provenance: dict[str, Any] = {"run": run.name}
-    provenance |= {name: value for name in PROVENANCE if (value := row.get(name)) is not None}
-    provenance["num_classes"] = classes_of(row)
-    if (data := read_facts(run)) is not None:
-        provenance["data"] = {"source": data.source, "digest": data.digest, "classes": list(data.classes)}
-    if row["finished_at"] is not None:  # a cached trial ran nowhere
-        provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
     header = (
         f"nas describe {file}\n"
         f"Trial {row['trial_id']} of the run {run.name}: accuracy {row['accuracy']:.4f} on minival after "
@@ -39,23 +32,55 @@ def best_yaml(row: TrialRow, *, run: Path, file: Path | str, repeats: Finalist |
         f"reward {row['reward']:.4f}"
     )
     if repeats is not None:
-        provenance["repeated_rewards"] = [round(reward, 6) for reward in repeats.rewards]
-        provenance["repeated_accuracies"] = [round(accuracy, 6) for accuracy in repeats.accuracies]
         header += (
             f".\nTrained again with {len(repeats.rewards)} other seeds: mean reward {repeats.mean:.4f}, the "
             "highest of the finalists"
         )
+    provenance = provenance_of(row, run=run, repeats=repeats)
     return yaml_text(architecture_of(row, provenance=provenance), header=header)
 
 
-def classes_of(row: TrialRow) -> int:
+def provenance_of(row: TrialRow, *, run: Path, repeats: Finalist | None = None) -> dict[str, Any]:
+    """Origin of a row's architecture: its run and trial, what was measured of it, and its repeats."""
+    provenance: dict[str, Any] = {"run": run.name}
+    provenance |= {name: value for name in PROVENANCE if (value := row.get(name)) is not None}
+    if (classes := _counted_classes(row)) is not None:
+        provenance["num_classes"] = classes
+    if (data := read_facts(run)) is not None:
+        provenance["data"] = {"source": data.source, "digest": data.digest, "classes": list(data.classes)}
+    if row["finished_at"] is not None:  # a cached trial ran nowhere
+        provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
+    if repeats is not None:
+        provenance["repeated_rewards"] = [round(reward, 6) for reward in repeats.rewards]
+        provenance["repeated_accuracies"] = [round(accuracy, 6) for accuracy in repeats.accuracies]
+    return provenance
+
+
+def classes_of(row: TrialRow, *, run: Path) -> int:
     """Number of classes that the row's parameters were counted with.
+
+    Raises:
+        ConfigError: no number of classes gives so many parameters.
+    """
+    classes = _counted_classes(row)
+    if classes is None:
+        raise ConfigError(
+            f"{run}: trial {row['trial_id']}: the log has {measured(row, 'params'):,.0f} parameters, which "
+            "its architecture has with no number of classes; the row was made up or edited: take another "
+            "trial, or another run"
+        )
+    return classes
+
+
+def _counted_classes(row: TrialRow) -> int | None:
+    """The number of classes with which the architecture has the row's parameters; None if there is none.
 
     The classifier alone depends on it: parameters are backbone + (head channels + 1) * classes.
     """
     architecture = architecture_from_json(row["architecture"])
     with_two = count(architecture, num_classes=2, resolution=int(measured(row, "resolution"))).params
-    return 2 + int((measured(row, "params") - with_two) // (architecture.head_channels + 1))
+    more, rest = divmod(int(measured(row, "params")) - with_two, architecture.head_channels + 1)
+    return 2 + more if more >= 0 and not rest else None
 
 
 def architecture_of(row: TrialRow, *, provenance: dict[str, Any] | None = None) -> Architecture:

@@ -101,7 +101,7 @@ class SearchConfig:
     stall_timeout: float = Field(default=300, gt=0)  # seconds without a sign of life: the worker is killed
     trial_timeout: float | None = Field(default=None, gt=0)  # seconds; beyond them a trial is infeasible
     initial: tuple[Architecture, ...] = ()
-    warm_start: str | None = None  # an earlier run of the same space, data, recipe and timing
+    warm_start: str | None = Field(default=None, min_length=1)  # a run of equal space, data, recipe, timing
     step_time: Literal["measured", "predicted"] = "measured"
     step_time_table: str | None = Field(default=None, min_length=1)
     baseline: int = Field(default=20, ge=0)
@@ -162,12 +162,12 @@ def _check_rungs(config: SearchConfig) -> None:
             needed = "recipe.num_training_stages=1"
         raise ValueError(
             f"{name} trains for {words} epochs, and a short training must be the beginning of a longer one: "
-            f"{found}; add --set {needed}"
+            f"{found}; set {needed}"
         )
     if not recipe.averaging_decay:
         raise ValueError(
             f"{name} compares averaged weights, since the learning rate never falls to 0: "
-            "recipe.averaging_decay is 0; add --set recipe.averaging_decay=0.99 or higher"
+            "recipe.averaging_decay is 0; set recipe.averaging_decay=0.99 or higher"
         )
     if config.rungs[0] <= recipe.warmup_epochs:
         raise ValueError(

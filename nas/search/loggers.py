@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from analysis.rungs import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
+from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 
@@ -99,7 +100,8 @@ class Loggers(AbstractContextManager["Loggers"]):
     def __init__(self, names: Sequence[str], folder: Path, config: Mapping[str, object]) -> None:
         for name in names:
             if name not in LOGGERS:
-                raise ConfigError(f"--log {name}: there is no such logger; there are {', '.join(LOGGERS)}")
+                known = f"{', '.join(LOGGERS)}{suggestion(name, LOGGERS)}"
+                raise ConfigError(f"--log {name}: there is no such logger; there are {known}")
         for name in names:
             _library(name)
         self._names, self._folder, self._config = names, folder, config
@@ -112,20 +114,20 @@ class Loggers(AbstractContextManager["Loggers"]):
         for logger in self._loggers:
             logger.close()
 
-    def show(self, news: object) -> None:
+    def show(self, event: object) -> None:
         """Logs a trial's row, or an epoch of a training. Other events are ignored.
 
         Services begin with the first: not before.
         """
-        if isinstance(news, Begun):
-            for recorded in news.rows:
+        if isinstance(event, Begun):
+            for recorded in event.rows:
                 self._compare_with_best(recorded)
-        elif isinstance(news, RowWritten) and news.row["status"] in COUNTED:
-            row = news.row
+        elif isinstance(event, RowWritten) and event.row["status"] in COUNTED:
+            row = event.row
             self._compare_with_best(row)
             self._log(_scalars(row, TRIAL_SCALARS) | {"best_reward": self._best[1]}, row["tell_seq"])
-        elif isinstance(news, EpochDone):
-            self._log(_scalars(vars(news.metrics), EPOCH_SCALARS), news.metrics.epoch)
+        elif isinstance(event, EpochDone):
+            self._log(_scalars(vars(event.metrics), EPOCH_SCALARS), event.metrics.epoch)
 
     def _compare_with_best(self, row: TrialRow) -> None:
         if may_win(row):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.search.config import SearchConfig
+from search_spaces.settings.messages import shown
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
 
 MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
@@ -39,4 +40,4 @@ def differences(before: Any, now: Any, path: str) -> Iterator[str]:
         for i, (a, b) in enumerate(zip(before, now, strict=True)):
             yield from differences(a, b, f"{path}[{i}]")
     elif before != now:
-        yield f"{path}: the run has {before!r}, now {now!r}"
+        yield f"{path}: the run has {shown(before)}, now {shown(now)}"

@@ -24,7 +24,7 @@ from trials.images.data_record import DataRecord, check_same_data, record_of
 from trials.images.packed import open_images
 from trials.log.disk_wait import LogNotWrittenError
 from trials.log.row_types import TrialRow
-from trials.log.store import RunStore
+from trials.log.store import RunStore, check_folder
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import Execute, Notice, StartWorker
 
@@ -43,6 +43,21 @@ class SearchResult:
     prediction_error: PredictionError | None = None  # against step times measured in this run
 
 
+def check_run(config: SearchConfig, folder: Path) -> bool:
+    """Checks the run directory before images are opened; True if it holds a run, which is continued.
+
+    Raises:
+        ConfigError: the run was made with another configuration, the folder holds something else, or the run
+            to begin with is none.
+    """
+    check_folder(folder)
+    if RunStore.is_run(folder):
+        check_same_search(config, folder)
+        return True
+    check_warm_start(config)
+    return False
+
+
 def search(
     config: SearchConfig,
     run: str | Path,
@@ -50,7 +65,7 @@ def search(
     execute: Execute,
     start: StartWorker | None = None,
     num_classes: int = 1000,
-    on_event: Callable[[SearchEvent], None] = lambda news: None,
+    on_event: Callable[[SearchEvent], None] = lambda event: None,
     open_run: Callable[[Path], RunStore] = RunStore,
     stop: StopRequest | None = None,
 ) -> SearchResult:
@@ -68,10 +83,12 @@ def search(
     """
     folder, stop = Path(run), stop or StopRequest()
     own_workers = start is None
+    continued, data_is_recorded = check_run(config, folder), False
     data: DataRecord | None = None  # made-up workers see no images
     if start is None:
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
         data = record_of(config.data.source, images)
+        data_is_recorded = continued and check_same_data(data, folder, begun="search")
         num_classes = images.num_classes
         check_networks(config, num_classes=num_classes)
         setup = WorkerSetup(
@@ -82,13 +99,6 @@ def search(
             resolutions=tuple(sorted({stage.resolution for stage in config.recipe.training_stages()})),
         )
         start = partial(start_worker, setup=setup)
-    continued = RunStore.is_run(folder)
-    data_is_recorded = False
-    if continued:
-        check_same_search(config, folder)
-        data_is_recorded = data is not None and check_same_data(data, folder, begun="search")
-    else:
-        check_warm_start(config)
     predicted = open_prediction(
         config, folder if continued else None, num_classes=num_classes, on_this_device=own_workers
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from analysis.numbers import counted
+
 GRACE_SECONDS = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,8 +23,8 @@ class SearchStoppedError(RuntimeError):
     def __init__(self, signal_number: int, folder: Path, *, trials: int, in_flight: int) -> None:
         left = f", {in_flight} in flight will run again" if in_flight else ""
         super().__init__(
-            f"stopped by {signal.Signals(signal_number).name}: {trials} trials are recorded{left}; this "
-            f"continues:\n  nas search {folder}/search.yaml --run {folder}"
+            f"stopped by {signal.Signals(signal_number).name}: {counted(trials, 'trial')} recorded{left}; "
+            f"this continues:\n  nas search {folder}/search.yaml --run {folder}"
         )
         self.exit_code = 128 + signal_number
 

@@ -1,6 +1,6 @@
 """Strategies side by side in simulated searches: on a table, or on what an earlier run's models expect."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,18 +24,28 @@ from nas.simulation.comparison import (
 from nas.simulation.outcome_table import ROLES, known_outcomes, read_table, row_named
 from nas.simulation.simulate import KnownOutcomes, StrategyCurves, simulate_seeds
 from nas.strategies.strategy import Strategy
-from nas.strategies.table import STRATEGIES, build_strategy
-from search_spaces.settings.messages import suggestion
-from search_spaces.settings.yaml_files import ConfigError, parse_yaml
+from nas.strategies.table import STRATEGIES, Problems, StrategySettingsError, build_strategy
+from search_spaces.settings.messages import place_of, suggestion
+from search_spaces.settings.output_files import PNG, refuse_other_kind
+from search_spaces.settings.overrides import override_of, value_of
+from search_spaces.settings.yaml_files import ConfigError
 from trials.log.store import RunStore
 from trials.reward import Reward, check_exponents, check_names
 
 PAPER_REWARD = {"step_time_ratio": -0.07, "params": -0.05}  # EfficientNetV2, section 3.3
 TABLE_TRIALS = 200
 SHORTER = ("successive_halving",)  # strategies whose trials differ in epochs
-PNG = b"\x89PNG\r\n\x1a\n"
 
-Settings = dict[str, dict[str, Any]]
+
+@dataclass(frozen=True)
+class Given:
+    """The value of a strategy's setting, and the option that gave it."""
+
+    value: Any
+    typed: str
+
+
+Settings = dict[str, dict[str, Given]]
 Builder = Callable[[int], Strategy]
 
 
@@ -217,16 +227,28 @@ def _simulable(names: list[str], known: KnownOutcomes, source: Path, *, by_name:
 
 
 def parsed_settings(words: Sequence[str], strategies: Iterable[str]) -> Settings:
-    """Settings of strategies from `strategy.setting=value`."""
+    """Settings of strategies from `strategy.setting=value`.
+
+    Raises:
+        ConfigError: a word that is not of this form, or whose strategy is not simulated.
+    """
     settings: Settings = {name: {} for name in strategies}
     for word in words:
-        key, equals, value = word.partition("=")
-        name, dot, setting = key.partition(".")
+        key, equals, _ = word.partition("=")
+        name, dot, setting = key.strip().partition(".")
         if not (equals and dot and setting):
             raise ConfigError(f"--set {word}: strategy.setting=value expected, as in evolution.population=20")
         if name not in settings:
-            raise ConfigError(f"--set {word}: {name} is not simulated; simulated are {', '.join(settings)}")
-        settings[name] |= parse_yaml(f"{setting}: {value}", name=f"--set {word}")
+            hint = suggestion(name, settings)
+            raise ConfigError(
+                f"--set {word}: {name} is not simulated; simulated are {', '.join(settings)}{hint}"
+            )
+        try:
+            override = override_of(word)
+            settings[name][setting] = Given(value_of(override), override.typed)
+        except ValueError as error:
+            sentence = str(error).removeprefix(f"--set {word}: ")
+            raise ConfigError(f"--set {word}: {sentence}") from None
     return settings
 
 
@@ -245,16 +267,17 @@ def parsed_terms(words: Sequence[str], *, recorded: Iterable[str] = ()) -> dict[
     for word in words:
         name, _, exponent = word.partition("=")
         try:
-            terms |= {} if word == "none" else {name: float(exponent)}
+            term = {} if word == "none" else {name: float(exponent)}
         except ValueError:
             raise ConfigError(
                 f"--reward {word}: quantity=exponent expected, as in params=-0.05 (or none: accuracy alone)"
             ) from None
-    try:
-        check_exponents(terms)
-        check_names(terms.keys() - set(recorded))
-    except ValueError as error:
-        raise ConfigError(f"--{error}") from None
+        try:
+            check_exponents(term)
+            check_names(term.keys() - set(recorded))
+        except ValueError as error:
+            raise ConfigError(f"--reward {word}: {str(error).removeprefix('reward: ')}") from None
+        terms |= term
     return terms
 
 
@@ -268,27 +291,34 @@ def _named(columns: Sequence[str]) -> dict[str, str]:
 def _picture_path(source: Path, output: Path | None) -> Path:
     """Path of the picture; a file that is no picture is never replaced."""
     path = output or Path(f"{source.resolve().stem}-simulated.png")
-    try:
-        if path.is_file() and path.read_bytes()[:8] != PNG:
-            raise ConfigError(f"{path}: this file is no PNG; choose another --output for the picture")
-        if path.is_dir() or not path.parent.is_dir():
-            raise ConfigError(f"{path}: the picture cannot be written here; choose another --output")
-    except OSError as error:
-        raise ConfigError(f"{path}: the picture cannot be written here: {error.strerror}") from None
+    refuse_other_kind(path, beginning=PNG, kind="PNG")
     return path
 
 
-def _builder(name: str, settings: Mapping[str, Any], known: KnownOutcomes) -> Builder:
+def _builder(name: str, settings: Mapping[str, Given], known: KnownOutcomes) -> Builder:
     """Builds the strategy from a seed; what its settings refuse is refused at once."""
+    values = {setting: given.value for setting, given in settings.items()}
 
     def build(seed: int) -> Strategy:
-        return build_strategy(name, known.space, seed=seed, epochs=known.epochs, settings=settings)
+        return build_strategy(name, known.space, seed=seed, epochs=known.epochs, settings=values)
 
     try:
         build(0)
-    except ValueError as error:
-        raise ConfigError(f"--set: {error}") from None
+    except StrategySettingsError as error:
+        raise ConfigError("\n".join(_refusals(name, settings, error.problems))) from None
     return build
+
+
+def _refusals(name: str, settings: Mapping[str, Given], problems: Problems) -> Iterator[str]:
+    """A line for each problem of a strategy's settings, which begins with the options that gave them."""
+    for place, sentence in problems.items():
+        setting = str(place[0]) if place else ""
+        if setting in settings:
+            inside = place_of(place[1:])
+            yield ": ".join(part for part in (settings[setting].typed, inside, sentence) if part)
+        else:  # several settings together, or one that was not given
+            typed = " ".join(given.typed for given in settings.values()) or f"--strategies {name}"
+            yield ": ".join(part for part in (typed, place_of(place), sentence) if part)
 
 
 def _draw(curves: Mapping[str, StrategyCurves], comparison: Comparison) -> None:
@@ -298,6 +328,7 @@ def _draw(curves: Mapping[str, StrategyCurves], comparison: Comparison) -> None:
         for name, curve in curves.items()
     }
     try:
+        comparison.picture.parent.mkdir(parents=True, exist_ok=True)
         draw_curves(
             comparison.picture,
             shown,

@@ -98,9 +98,12 @@ def read_table(path: Path, *, named: Mapping[str, str]) -> OutcomeTable:
 
 def _columns(schema: pa.Schema, named: Mapping[str, str], path: Path) -> dict[str, tuple[str, ...]]:
     """The columns of each role that is there; what is named must be."""
-    for role in named:
+    for role, pattern in named.items():
         if role not in ROLES:
-            raise ConfigError(f"--column {role}: columns are {', '.join(ROLES)}{suggestion(role, ROLES)}")
+            raise ConfigError(
+                f"--column {role}={pattern}: '{role}' is not a role of columns; roles are "
+                f"{', '.join(ROLES)}{suggestion(role, ROLES)}"
+            )
     found: dict[str, tuple[str, ...]] = {}
     for role in ROLES:
         if role in named:

@@ -166,7 +166,7 @@ class SuccessiveHalving:
             # A promoted trial is in the lower rungs already, as the trial that it continues.
             if at is None or (ask.continues is not None and not is_last):
                 continue
-            # All count in the rung's standings, by which ranks are judged.
+            # All count in the rung's standings, by which trials are ranked.
             entry = (-at.reward, ask.trial_id)
             insort(self._standings[rung], entry)
             self._choices[ask.trial_id] = ask.choices

@@ -32,23 +32,32 @@ Place = tuple[Any, ...]  # keys that lead to a value
 Problems = dict[Place, str]  # a sentence for each place that is not right
 
 
+class StrategySettingsError(ValueError):
+    """A strategy that cannot be built; the message has a line for each of its `problems`."""
+
+    def __init__(self, problems: Problems) -> None:
+        lines = (f"{place_of(('strategy', *place))}: {sentence}" for place, sentence in problems.items())
+        super().__init__("\n".join(lines))
+        self.problems = problems
+
+
 def build_strategy(
     name: str, space: ChoiceSpace, *, seed: int, epochs: int, settings: Mapping[str, Any]
 ) -> Strategy:
     """A strategy by its name and its settings as plain values.
 
     Raises:
-        ValueError: no such strategy, no such setting, or a value that is refused; a line for each.
+        StrategySettingsError: no such strategy, no such setting, or a value that is refused.
     """
     problems: Problems = {}
     config = _read({**settings, "name": name}, (), problems)
     if config is None:
-        lines = (f"{place_of(('strategy', *place))}: {sentence}" for place, sentence in problems.items())
-        raise ValueError("\n".join(lines))
+        raise StrategySettingsError(problems)
     try:
         return config.build(space, seed=seed, epochs=epochs)
     except ValueError as error:
-        raise ValueError(f"strategy.{error}") from error
+        setting, colon, sentence = str(error).partition(": ")
+        raise StrategySettingsError({(setting,): sentence} if colon else {(): str(error)}) from error
 
 
 def read_strategy(value: Any) -> StrategyConfig:

@@ -61,7 +61,7 @@ def train_on_devices(
     *,
     devices: int,
     address: str | None = None,
-    on_event: Callable[[TrainingEvent | GroupLost], object] = lambda news: None,
+    on_event: Callable[[TrainingEvent | GroupLost], object] = lambda event: None,
 ) -> TrainingResult:
     """As `train_fully`, on several devices of this machine or of the cluster at `address`.
 
@@ -96,11 +96,11 @@ def _until_it_ends(
     while True:
         run = _Run(config, folder, slots)
         began_after: int | None = None
-        with closing(run.news()) as told:  # at once, also if whoever is told wants no more
-            for news in told:
-                if isinstance(news, TrainingBegun):
-                    began_after = news.first_epoch
-                on_event(news)
+        with closing(run.events()) as told:  # at once, also if whoever is told wants no more
+            for event in told:
+                if isinstance(event, TrainingBegun):
+                    began_after = event.first_epoch
+                on_event(event)
         if run.ended is not None and run.ended.result is not None:
             return run.ended.result
         if run.ended is not None and run.ended.error is not None:
@@ -117,7 +117,7 @@ def _until_it_ends(
 
 
 class _Run:
-    """One start of the group, which runs in a thread; the caller's own thread has the news."""
+    """One start of the group, which runs in a thread; the caller's own thread has the events."""
 
     def __init__(self, config: TrainingConfig, folder: Path, slots: list[Slot]) -> None:
         import ray
@@ -163,7 +163,7 @@ class _Run:
             ),
         )
 
-    def news(self) -> Generator[TrainingEvent]:
+    def events(self) -> Generator[TrainingEvent]:
         """Events of the first process, until the run has ended."""
         import ray
         from ray.exceptions import RayError
@@ -202,8 +202,8 @@ def _train(arguments: dict[str, Any]) -> None:
     try:
         group = _own_group(on_gpus=arguments["on_gpus"], rendezvous=arguments["rendezvous"])
 
-        def tell(news: TrainingEvent) -> None:
-            if group.is_first and told(news):
+        def tell(event: TrainingEvent) -> None:
+            if group.is_first and told(event):
                 raise _StoppedError
 
         result = train_fully(arguments["config"], arguments["folder"], on_event=tell, group=group)

@@ -30,13 +30,7 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> TrialI
     Raises:
         ConfigError: it cannot; nothing has been written.
     """
-    begun = (folder / FILE).is_file()
-    if begun:
-        check_same_training(config, folder)
-    elif folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: this is a file; choose another --run")
-    elif folder.exists() and not TrainingFolder.is_own(folder.iterdir()):
-        raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
+    begun = check_folder(config, folder)
     with refused_as("data"):
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
     if begun:
@@ -56,6 +50,22 @@ def record_data(config: TrainingConfig, folder: Path, images: TrialImages) -> No
     if read_facts(folder) is None:
         for name, content in record_of(config.data.source, images).files().items():
             DurableFiles().write(folder / name, content)
+
+
+def check_folder(config: TrainingConfig, folder: Path) -> bool:
+    """Checks the folder before images are opened; True if a training was begun in it, which goes on.
+
+    Raises:
+        ConfigError: that was another training, or the folder is a file or holds something else.
+    """
+    if (folder / FILE).is_file():
+        check_same_training(config, folder)
+        return True
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: this is a file; choose another --run")
+    if folder.exists() and not TrainingFolder.is_own(folder.iterdir()):
+        raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
+    return False
 
 
 def begin_with(network: nn.Module, init: str, classes: Sequence[str]) -> Fitted:

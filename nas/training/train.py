@@ -49,6 +49,7 @@ class TrainingBegun:
     micro_batches: int
     epochs: int
     first_epoch: int  # above 0: it is resumed
+    source: str  # of the images
     train_images: int
     minival_images: int
     stages: tuple[StageEstimate, ...]
@@ -67,7 +68,7 @@ def train_fully(
     config: TrainingConfig,
     folder: Path,
     *,
-    on_event: Callable[[TrainingEvent], object] = lambda news: None,
+    on_event: Callable[[TrainingEvent], object] = lambda event: None,
     group: DeviceGroup = ALONE,
 ) -> TrainingResult:
     """Trains, or goes on with what was begun in `folder`, and returns what was reached.
@@ -179,6 +180,7 @@ class _Training:
                 micro_batches=self.step.micro_batches,
                 epochs=self.epochs,
                 first_epoch=first,
+                source=self.config.data.source,
                 train_images=len(images.train),
                 minival_images=len(images.minival),
                 stages=stages,
@@ -222,7 +224,7 @@ class _Training:
 
     def _epochs(self, first: int) -> bool:
         """Trains the epochs that are left; True if patience ended them."""
-        for news in train(
+        for event in train(
             self.step,
             self.config.recipe,
             images_at=self.images_at,
@@ -230,12 +232,12 @@ class _Training:
             seed=self.config.seed,
             first_epoch=first,
         ):
-            if isinstance(news, Heartbeat):
-                self.on_event(news)
+            if isinstance(event, Heartbeat):
+                self.on_event(event)
                 continue
-            self._write(news)
-            if self._is_over(news.epoch):
-                return news.epoch < self.epochs
+            self._write(event)
+            if self._is_over(event.epoch):
+                return event.epoch < self.epochs
         return False
 
     def _is_over(self, done: int) -> bool:

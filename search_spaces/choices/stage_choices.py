@@ -35,7 +35,10 @@ Depths = Annotated[
     Field(min_length=1, max_length=MAX_OPTIONS),
 ]
 Ratio = Annotated[float, Field(ge=0, le=1)]
-SqueezeRatios = Annotated[tuple[Ratio, ...] | dict[Op, Ratio], BeforeValidator(_as_options)]
+SqueezeRatios = Annotated[
+    Annotated[tuple[Ratio, ...], Field(min_length=1, max_length=MAX_OPTIONS)] | dict[Op, Ratio],
+    BeforeValidator(_as_options),
+]
 
 
 def _official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:

@@ -1,6 +1,7 @@
 """Number of classes and resolution that an architecture's file records as its origin, with defaults."""
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.messages import shown
 from search_spaces.settings.yaml_files import ConfigError
 
 DEFAULT_CLASSES, DEFAULT_RESOLUTION = 1000, 224
@@ -18,6 +19,6 @@ def provenance_number(architecture: Architecture, key: str, default: int, *, nam
     value = (architecture.provenance or {}).get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= LARGEST[key]:
         raise ConfigError(
-            f"{name}: provenance.{key}: {value!r} is no whole number from 2 to {LARGEST[key]:,}"
+            f"{name}: provenance.{key}: {shown(value)} is no whole number from 2 to {LARGEST[key]:,}"
         )
     return value

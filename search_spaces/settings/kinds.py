@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+MAX_WRITTEN = 2  # keys of a mapping that is written out beside other alternatives
+
 
 def fields_of(kind: Any) -> Mapping[str, Any]:
     """Field names and the class (or annotation) of each, of a dataclass; empty for anything else.
@@ -28,15 +30,23 @@ def _fields_of(kind: Any) -> Mapping[str, Any]:
 
 def value_kind(kind: Any, key: Any) -> Any:
     """The annotation of what stands behind a key of a dataclass or of a dict; None where it is not known."""
-    if typing.get_origin(kind) is dict:
-        return plain(typing.get_args(kind)[1])
+    mapping = _member(kind, dict)
+    if mapping is not None:
+        return plain(typing.get_args(mapping)[1])
     return fields_of(kind).get(key)
 
 
 def item_kind(kind: Any) -> Any:
     """The class (or annotation) of a list's or tuple's items; None where it is not known."""
-    arguments = typing.get_args(kind)
+    arguments = typing.get_args(_member(kind, tuple, list))
     return plain(arguments[0]) if arguments else None
+
+
+def _member(kind: Any, *origins: type) -> Any:
+    """The kind, or its one member of a union, that is a generic of these classes; None if there is none."""
+    members = typing.get_args(kind) if is_union(kind) else (kind,)
+    fitting = [part for part in map(plain, members) if typing.get_origin(part) in origins]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def kind_at(cls: Any, location: Iterable[int | str]) -> Any:
@@ -53,9 +63,9 @@ def words_for(kind: Any) -> str:
         if hasattr(kind, name):
             return str(getattr(kind, name))
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        keys = ", ".join(fields_of(kind))
+        keys = list(fields_of(kind))
         named = " or the name of a file that holds it" if hasattr(kind, "SHIPPED") else ""
-        return f"a mapping with the keys {keys}{named}"
+        return f"a mapping with the key{'' if len(keys) == 1 else 's'} {', '.join(keys)}{named}"
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(kind)))
@@ -66,7 +76,7 @@ def words_for(kind: Any) -> str:
     if origin is dict or kind is dict:
         return "a mapping"
     if is_union(kind):
-        return " or ".join(dict.fromkeys(words_for(plain(part)) for part in typing.get_args(kind)))
+        return " or ".join(dict.fromkeys(map(_words_for_member, typing.get_args(kind))))
     names = {
         int: "a whole number",
         float: "a number",
@@ -75,6 +85,24 @@ def words_for(kind: Any) -> str:
         type(None): "nothing",
     }
     return names.get(kind, "another kind of value")
+
+
+def _words_for_member(kind: Any) -> str:
+    """Words for one of the kinds of a union: names themselves, and a short mapping as it is written."""
+    kind = plain(kind)
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(map(str, typing.get_args(kind)))
+    fields = fields_of(kind)
+    if 0 < len(fields) <= MAX_WRITTEN and not hasattr(kind, "EXPECTED"):
+        return "{" + ", ".join(f"{name}: {words_for(inner)}" for name, inner in fields.items()) + "}"
+    return words_for(kind)
+
+
+def names_in(kind: Any) -> list[str]:
+    """The names that an annotation allows, by themselves or beside other kinds of values."""
+    members = typing.get_args(kind) if is_union(kind) else (kind,)
+    literals = [part for part in map(plain, members) if typing.get_origin(part) is typing.Literal]
+    return [str(name) for literal in literals for name in typing.get_args(literal)]
 
 
 def plain(hint: Any) -> Any:

@@ -4,13 +4,22 @@ import difflib
 import math
 import re
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from search_spaces.settings.kinds import fields_of, is_union, item_kind, kind_at, plain, value_kind, words_for
+from search_spaces.settings.kinds import (
+    fields_of,
+    is_union,
+    item_kind,
+    kind_at,
+    names_in,
+    plain,
+    value_kind,
+    words_for,
+)
 from search_spaces.settings.number_hint import number_hint
 from search_spaces.settings.parsing import Location
 
@@ -18,6 +27,9 @@ T = TypeVar("T")
 
 MAX_SHOWN = 80
 MAX_KEYS = 20
+MAX_SUGGESTED = 3  # names; of more that are equally near, none is named
+CLOSE = 0.5  # share of characters in common, from which a name may be the one that was meant
+ALIKE = str.maketrans("oli_", "011-")
 MAX_DEPTH = 3  # of keys, where one is looked for that stands in another place
 PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+|\[\d+\])*): ")  # with which a message may begin
 
@@ -76,8 +88,9 @@ def _not_numbers(kind: Any, value: Any, location: Location = ()) -> Iterator[Com
     """Each true, false or text where only a number belongs; pydantic would make it one."""
     if isinstance(value, (bool, str)):
         kinds = {plain(part) for part in typing.get_args(kind)} if is_union(kind) else {kind}
-        if kinds & {int, float} and type(value) not in kinds:
-            yield Complaint(location, _another_given(value, words_for(kind)))
+        kinds.add(item_kind(kind))  # a list of one option may be given by that option
+        if kinds & {int, float} and type(value) not in kinds and value not in names_in(kind):
+            yield Complaint(location, _another_given(value, kind))
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _not_numbers(value_kind(kind, key), item, (*location, key))
@@ -132,7 +145,7 @@ def _other_kind(cls: type, mapping: Any, location: Location) -> str | None:
     fields = fields_of(kind)
     if not fields or not isinstance(value, dict) or len(value) < 2 or value.keys() & fields.keys():
         return None
-    if sum(bool(suggestion(str(key), fields)) for key in value) > len(value) / 2:
+    if sum(bool(_close_names(str(key), fields)) for key in value) > len(value) / 2:
         return None
     keys = ", ".join(place_of((str(key),)) or "''" for key in list(value)[:MAX_KEYS])
     return f"a mapping with the keys {keys} given; expected {words_for(kind)}"
@@ -177,8 +190,8 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails)
         return f"missing; expected {words_for(kind_at(cls, location))}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return _unknown_key(cls, mapping, location)
-    expected = words_for(kind_at(cls, location))
-    if kind == "literal_error" and (isinstance(found, str) or " or " not in expected):
+    is_name = isinstance(found, (str, int, float)) and not isinstance(found, bool)
+    if kind == "literal_error" and is_name and not is_union(kind_at(cls, location)):
         options = re.findall(r"'([^']*)'|(\d+)", context.get("expected", ""))
         names = sorted(a or b for a, b in options)
         if location and "op" in (location[-1], location[-2] if len(location) > 1 else None):
@@ -193,19 +206,36 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails)
     }
     if kind in bounds:
         return f"{shown(found)} is out of range; it must be {bounds[kind].format(**context)}"
-    if kind == "string_too_short":
-        return "empty text given; something is expected here"
-    if kind in ("too_short", "too_long"):
-        bound = context.get("min_length", context.get("max_length"))
-        few = "at least" if kind == "too_short" else "at most"
-        return f"{context.get('actual_length', 0)} given; {few} {bound} expected"
-    return _another_given(found, expected)
+    if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
+        return _another_length(kind_at(cls, location), found, context)
+    return _another_given(found, kind_at(cls, location))
 
 
-def _another_given(found: Any, expected: str) -> str:
-    hint = ""
+def _another_length(kind: Any, found: Any, context: Mapping[str, Any]) -> str:
+    """A sentence about a list, a mapping or a text that is too short or too long."""
+    whole, part, each = "list", "item", item_kind(kind)
+    if isinstance(found, str):
+        whole, part, each = "text", "character", None
+    elif isinstance(found, dict):
+        whole, part, each = "mapping", "key", None
+    length = len(found)
+    given = f"{length:,} {part}s given" if length > 1 else f"1 {part} given"
+    if not length:
+        given = "empty text given" if isinstance(found, str) else f"an empty {whole} given"
+    few, bound = ("at least", context.get("min_length")), context.get("max_length")
+    words, number = few if bound is None else ("at most", bound)
+    plural = "" if number == 1 else "s"
+    kinds = f", each {words_for(each)}" if each is not None else ""
+    return f"{given}; expected {words} {number:,} {part}{plural}{kinds}"
+
+
+def _another_given(found: Any, kind: Any) -> str:
+    """A sentence about a value of another kind."""
+    expected, hint = words_for(kind), ""
     if isinstance(found, str) and "number" in expected:
         hint = number_hint(found, is_whole="whole number" in expected)
+    if isinstance(found, str) and not hint:
+        hint = suggestion(found, names_in(kind))
     return f"{shown(found)} given; expected {expected}{hint}"
 
 
@@ -261,13 +291,32 @@ def known_keys(found: str, fields: Iterable[str]) -> str:
 
 
 def suggestion(found: str, known: Iterable[str]) -> str:
-    """End of a message about an unknown name: " (did you mean 'x'?)", or "" if no known one is close."""
-    names = {name.lower(): name for name in known}
-    word = found.lower()
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    if not close and len(word) > 2:
-        close = [name for name in names if name.startswith(word)]  # "step" is far from "step_time_ratio"
-    return f" (did you mean '{names[close[0]]}'?)" if close else ""
+    """End of a message about an unknown name: " (did you mean 'x'?)"; empty if none or too many are near."""
+    close = [f"'{name}'" for name in _close_names(found, known)]
+    if not 0 < len(close) <= MAX_SUGGESTED:
+        return ""
+    first, last = ", ".join(close[:-1]), close[-1]
+    return f" (did you mean {f'{first} or {last}' if first else last}?)"
+
+
+def _close_names(found: str, known: Iterable[str]) -> list[str]:
+    """The known names that are nearest to a word, all that are equally near; none if none is close."""
+    word, names = found.lower(), {name.lower(): name for name in known}
+    # First those that differ in characters that look alike
+    alike = [name for name in names if name.translate(ALIKE) == word.translate(ALIKE)]
+    if alike:
+        return [names[name] for name in alike]
+    # Then those with the most characters in common, in their order
+    matcher = difflib.SequenceMatcher(b=word)
+    ratios = {}
+    for name in names:
+        matcher.set_seq1(name)
+        ratios[name] = matcher.ratio()
+    nearest = max(ratios.values(), default=0.0)
+    if nearest >= CLOSE:
+        return [names[name] for name, ratio in ratios.items() if ratio == nearest]
+    # Then longer ones: "step" is far from "step_time_ratio"
+    return [names[name] for name in names if len(word) > 2 and name.startswith(word)]
 
 
 def some(names: Sequence[str], *, most: int = 3, between: str = ", ") -> str:

@@ -20,6 +20,7 @@ class Override:
     key: str  # recipe.epochs, space.stages[0].layers
     text: str  # the value, as YAML
     typed: str  # as the command line had it, for messages
+    typed_items: tuple[str, ...] = ()  # of a list whose items were typed one by one
 
     @property
     def location(self) -> Location:

@@ -57,7 +57,7 @@ def text_of_file(path: Path) -> str:
     """
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
-            raise ValueError(f"{size:,} bytes; below {MAX_BYTES:,} are expected")
+            raise ValueError(f"holds {size:,} bytes; at most {MAX_BYTES:,} are expected")
         content = path.read_bytes()
         return content.decode("utf-8")
     except OSError as error:
@@ -112,9 +112,9 @@ def _refuse_unused(text: str) -> None:
         documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise ValueError(f"{where}: nested more than {MAX_DEPTH} deep")
+            raise ValueError(f"{where}: nested more than {MAX_DEPTH} deep; leave out brackets or levels")
         if documents > 1:
-            raise ValueError(f"{where}: several documents (---); one is expected")
+            raise ValueError(f"{where}: several documents (---); one is expected: leave out the others")
 
 
 def _value(node: yaml.Node, location: Location, lines: dict[Location, int]) -> Any:
@@ -129,7 +129,10 @@ def _value(node: yaml.Node, location: Location, lines: dict[Location, int]) -> A
         key = _key(key_node)
         if key in mapping:
             first = lines[(*location, key)]
-            raise ValueError(f"{_place(key_node)}: the key '{key}' stands here twice (first in line {first})")
+            raise ValueError(
+                f"{_place(key_node)}: the key '{key}' stands here twice (first in line {first}); "
+                "leave one out"
+            )
         mapping[key] = _value(value_node, (*location, key), lines)
         lines[(*location, key)] = key_node.start_mark.line + 1
     return mapping
@@ -137,7 +140,8 @@ def _value(node: yaml.Node, location: Location, lines: dict[Location, int]) -> A
 
 def _key(node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
-        raise ValueError(f"{_place(node)}: keys must be plain words")
+        found = "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
+        raise ValueError(f"{_place(node)}: {found} stands where a key is expected; write a plain word")
     if node.tag == f"{TAG}merge":
         raise ValueError(f"{_place(node)}: merge keys (<<) are not used here; write the keys out")
     key = _scalar(node)

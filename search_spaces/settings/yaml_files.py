@@ -4,13 +4,13 @@ import dataclasses
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind
+from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind, words_for
 from search_spaces.settings.messages import Complaint, checked, shown, suggestion
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
@@ -61,13 +61,17 @@ def from_mapping(
     name: str,
     folder: Path | None = None,
     overrides: Sequence[str | Override] = (),
+    typed: Mapping[Location, str] | None = None,
 ) -> T:
     """An object of `cls` from plain values; `name` stands for the file in messages.
+
+    Args:
+        typed: options of the command line that gave parts of the mapping, by the place of the part.
 
     Raises:
         ConfigError: as `read_yaml`.
     """
-    return _made(cls, mapping, Origin(name, folder=folder or Path()), overrides)
+    return _made(cls, mapping, Origin(name, folder=folder or Path()), overrides, typed or {})
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
@@ -93,9 +97,16 @@ def peek_yaml(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _made(cls: type[T], mapping: Any, origin: Origin, overrides: Sequence[str | Override]) -> T:
+def _made(
+    cls: type[T],
+    mapping: Any,
+    origin: Origin,
+    overrides: Sequence[str | Override],
+    typed: Mapping[Location, str] | None = None,
+) -> T:
     # Names of files become their contents, and each part's origin is kept.
     origins: Origins = {(): origin}
+    origins |= {place: origin.option(words, place) for place, words in (typed or {}).items()}
     written = _Written(cls, _with_named_files(cls, mapping, (), origins), origins)
     # Overrides come in the order in which they were typed, over what files say.
     given = [_override(words) for words in overrides]
@@ -128,7 +139,8 @@ def _lines(
         reasons: list[str] = []
         if not owner.is_option and complaint not in by_files:
             naming = {outer.name for outer in owner.led_here}
-            reasons = [typed for typed in _reasons(complaint, given, by_others) if typed not in naming]
+            found_reasons = _reasons(complaint, given, by_others)
+            reasons = [each.typed for each in found_reasons if not naming & {each.typed, *each.typed_items}]
         lines.append(said_of(owner, *complaint, because_of=reasons))
     if len(found) > MAX_PROBLEMS:
         lines.append(f"{written.origins[()].name}: and {len(found) - MAX_PROBLEMS} more problems")
@@ -137,14 +149,14 @@ def _lines(
 
 def _reasons(
     complaint: Complaint, given: Sequence[Override], by_others: Sequence[Sequence[Complaint]]
-) -> list[str]:
+) -> list[Override]:
     """The options without which a file would be right; `by_others` is what is wrong without each one."""
     place = complaint.location
     mends = [all(rest.location != place for rest in others) for others in by_others]
     changes = [complaint not in others for others in by_others]
     # Where no option alone mends the place, those that change what is said; where none does, all of them.
     chosen = next((each for each in (mends, changes) if any(each)), [True] * len(given))
-    return [override.typed for override, is_one in zip(given, chosen, strict=True) if is_one]
+    return [override for override, is_one in zip(given, chosen, strict=True) if is_one]
 
 
 def _complaints(
@@ -162,6 +174,8 @@ def _complaints(
 
 def _located(kind: type, candidates: list[Path], written: str, origin: Origin, at: Location = ()) -> Path:
     """The first of the candidates that is a file, else the shipped file of that name."""
+    if not written:
+        raise ConfigError(said_of(origin, at, f"empty text given; expected {words_for(kind)}"))
     shipped: Path | None = getattr(kind, "SHIPPED", None)
     if shipped is not None and SHIPPED_NAME.fullmatch(written):
         candidates = [*candidates, shipped / f"{written}.yaml"]
@@ -241,7 +255,10 @@ def _overridden(written: _Written, given: Sequence[Override]) -> tuple[Any, Orig
     whole, owners = written.mapping, written.origins
     for override in given:
         at = override.location
-        own: Origins = {at: written.origins[()].option(override.typed, at)}
+        whole_origin = written.origins[()]
+        own: Origins = {at: whole_origin.option(override.typed, at)}
+        items = {(*at, i): typed for i, typed in enumerate(override.typed_items)}
+        own |= {place: whole_origin.option(typed, place) for place, typed in items.items()}
         try:
             value = _with_named_files(kind_at(written.cls, at), value_of(override), at, own)
             whole = replaced(written.cls, whole, at, value)

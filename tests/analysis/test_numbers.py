@@ -1,6 +1,9 @@
 """Numbers in words; counts and durations are tested where the screen of a search shows them."""
 
+import re
+
 import pytest
+from places import REPOSITORY
 
 from analysis.numbers import counted, milliseconds, percent, precise_duration, probability, three_figures
 
@@ -20,6 +23,15 @@ def test_nouns_are_plural_but_for_one(number: int, text: str) -> None:
 
 def test_shares_in_percent() -> None:
     assert (percent(0.125), percent(0.1234, digits=1)) == ("12 %", "12.3 %")
+    assert (percent(0.125, signed=True), percent(-0.05, digits=1, signed=True)) == ("+12 %", "-5.0 %")
+
+
+def test_no_share_is_written_in_another_way() -> None:
+    """Python's own form ("12%") beside `percent` ("12 %") would stand on the same screen."""
+    packages = [REPOSITORY / package for package in ("search_spaces", "trials", "analysis", "nas")]
+    sources = [path for package in packages for path in package.rglob("*.py")]
+    assert sources
+    assert [path.name for path in sources if re.search(r"\d%\}", path.read_text())] == []
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.5, "50 %"), (0.99, "99 %"), (0.9999, "more than 99 %")])

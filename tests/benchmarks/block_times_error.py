@@ -122,7 +122,7 @@ def _costs(architecture: Architecture, fit: Fit) -> tuple[float, float, float]:
     return 1.0, counts.macs / 1e8, counts.params / 1e6
 
 
-def judged(table: BlockTable, wanted: BlockMeasurement) -> dict[str, Any]:
+def evaluated(table: BlockTable, wanted: BlockMeasurement) -> dict[str, Any]:
     """All figures; the table's whole networks that come after the fit's are predicted."""
     seen, unseen = list(table.whole[: wanted.whole_networks]), list(table.whole[wanted.whole_networks :])
     fit = fit_table(_table(wanted, list(table.parted), seen, 0.0))
@@ -199,7 +199,7 @@ def main() -> int:
     table = measure_piece(wanted, arguments.folder, arguments.networks, arguments.seconds)
     if table is None:
         return 0
-    figures = judged(table, wanted)
+    figures = evaluated(table, wanted)
     (arguments.folder / "block_times_error.json").write_text(json.dumps(figures, indent=1) + "\n")
     picture(figures, arguments.folder / "block_times_error.png")
     print(

@@ -3,7 +3,7 @@
     python tests/benchmarks/dispatch_time.py [--networks 40] [--space cifar] [--resolution 32] [--json FILE]
 
 Every network is another one. Its step time is taken as known, so that what counts is the way to the worker,
-building, counting, and the news of it coming back. Workers are persistent Ray actors, as in a search.
+building, counting, and the events of it coming back. Workers are persistent Ray actors, as in a search.
 """
 
 import argparse

@@ -75,8 +75,8 @@ def with_log(trials: int) -> float:
     """Milliseconds of a trial, everything durable."""
     ends: list[float] = []
 
-    def note(news: object) -> None:
-        if isinstance(news, RowWritten):
+    def note(event: object) -> None:
+        if isinstance(event, RowWritten):
             ends.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:

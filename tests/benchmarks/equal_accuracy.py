@@ -72,9 +72,9 @@ def fast(source: str, images: int, epochs: int, seed: int) -> float:
     step = TrainingStep(build_network(NETWORK, num_classes=10), recipe, device=device, precision=precision)
     resident = ResidentImages(packed, device)
     ends = [
-        news
-        for news in train(step, recipe, images_at=lambda _: resident, epochs=epochs, seed=seed)
-        if isinstance(news, EpochEnd)
+        event
+        for event in train(step, recipe, images_at=lambda _: resident, epochs=epochs, seed=seed)
+        if isinstance(event, EpochEnd)
     ]
     return ends[-1].minival_accuracy
 

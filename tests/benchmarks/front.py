@@ -3,7 +3,7 @@
     python tests/benchmarks/front.py --table ../shared/benchmarks/nas_bench_macro/nas_bench_macro.parquet
     python tests/benchmarks/front.py --synthetic --seeds 20
 
-A search sees one training's accuracy; what it found is judged by the table's other runs, or without noise.
+A search sees one training's accuracy; what it found is evaluated by the table's other runs, or without noise.
 Hypervolumes are of accuracy and of the logarithms of step time and parameters (in a table FLOPs stand in for
 step time), above the worst of the table, or of a thousand uniform architectures. One duplicate rule for all:
 an architecture that was trained is answered from the first time and not counted. The predictor maximises the
@@ -54,15 +54,15 @@ class Task:
 
 def run_task(task: Task) -> list[float]:
     """The hypervolume at each budget."""
-    known, judged = (_problem(task, objective) for objective in ("reward", "accuracy"))
+    known, evaluated = (_problem(task, objective) for objective in ("reward", "accuracy"))
     if task.strategy == PEER:
         strategy: Any = optuna_nsga2(known.space, task.seed)
     else:
         strategy = build_strategy(task.strategy, known.space, seed=task.seed, epochs=1, settings={})
     ends = simulate_search(known, strategy, seed=task.seed, trials=task.budgets[-1])
     counted = [end for end in ends if end.counts]
-    points = np.array([_point(end, judged.expected_reward) for end in counted])
-    corner = _corner(known, judged)
+    points = np.array([_point(end, evaluated.expected_reward) for end in counted])
+    corner = _corner(known, evaluated)
     return [hypervolume(points[:budget], corner) for budget in task.budgets]
 
 
@@ -77,13 +77,13 @@ def _point(end: SimulatedEnd, accuracy: Callable[[Choices], float]) -> tuple[flo
     return accuracy(end.ask.choices), -np.log(outcome.step_time_ratio), -np.log(outcome.params)
 
 
-def _corner(known: KnownOutcomes, judged: KnownOutcomes) -> list[float]:
+def _corner(known: KnownOutcomes, evaluated: KnownOutcomes) -> list[float]:
     """The worst of what a uniform draw finds, in each objective."""
     rng = np.random.default_rng(0)
     drawn = [known.space.sample(rng) for _ in range(UNIFORM)]
     outcomes = [known.outcome(choices, 0, 0) for choices in drawn]
     ends = [
-        (judged.expected_reward(choices), -np.log(outcome.step_time_ratio), -np.log(outcome.params))
+        (evaluated.expected_reward(choices), -np.log(outcome.step_time_ratio), -np.log(outcome.params))
         for choices, outcome in zip(drawn, outcomes, strict=True)
     ]
     return [float(value) - BELOW for value in np.array(ends).min(axis=0)]

@@ -6,7 +6,7 @@
 All architectures of a small space are trained for all epochs, twice, at a constant rate after warm-up: the
 curve of a short trial that is continued is exactly that of a long one, so searches can be told any length of
 it. Each search is then run many times on these curves, in other orders: it sees one training, and what it
-recommends is judged by the other. Accuracies are of averaged weights; the reward is the paper's, with MACs
+recommends is evaluated by the other. Accuracies are of averaged weights; the reward is the paper's, with MACs
 for step time.
 
 Saved are 1 - (epochs that halving takes to the mean reward that the plain strategy has after --at whole

@@ -22,7 +22,7 @@ REWARDS = {"accuracy": Reward({}), "reward": Reward({"step_time_ratio": -0.07, "
 
 
 def table_problem(path: str, accuracy: str, seconds: str, objective: str, *, seed: int = 0) -> KnownOutcomes:
-    """A search sees one run; what it recommends is judged by the mean of the others.
+    """A search sees one run; what it recommends is evaluated by the mean of the others.
 
     Which run that is goes by the seed: the noise of one is the same for all searches that see it, and whoever
     finds its luckiest architecture would win or lose with all seeds alike.
@@ -60,7 +60,7 @@ SECONDS = 600.0  # of the median trial
 
 @lru_cache(maxsize=4)
 def synthetic_problem(seed: int, objective: str) -> KnownOutcomes:
-    """A stage space of 20 to 40 decisions and 1e9 to 1e12 architectures; accuracy is judged without noise.
+    """A stage space of 20 to 40 decisions and 1e9 to 1e12 architectures; accuracy is evaluated without noise.
 
     The logit of accuracy is a sum of effects of options and of pairs of decisions (of one stage, and some of
     neighbouring stages), step time and parameters are products; larger options tend to be better, slower and

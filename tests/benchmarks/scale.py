@@ -77,7 +77,9 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
             Path(folder) / "run",
             execute=simulated(workers=arguments.workers),
             start=start,
-            on_event=lambda news: ends.append(time.perf_counter()) if isinstance(news, RowWritten) else None,
+            on_event=lambda event: (
+                ends.append(time.perf_counter()) if isinstance(event, RowWritten) else None
+            ),
         )
     tenth = len(ends) // 10
     return {

@@ -5,8 +5,8 @@
 
 Two objectives: accuracy; and the reward, accuracy times the paper's powers of step time and parameters (in a
 table FLOPs stand in for step time). A search sees one training's accuracy. After each number of trials it
-recommends the architecture with the best reward that it saw (or that it expects to be the best), which
-is judged by the table's other runs, or without noise; searches take turns in which run of a table they see.
+recommends the architecture with the best reward that it saw (or that it expects to be the best). That is
+evaluated by the table's other runs, or without noise; searches take turns in which run of a table they see.
 Regret is how far below the best architecture that is.
 
 One duplicate rule for all: an architecture that was trained is answered from the first time and not counted;
@@ -145,7 +145,7 @@ def collect(objective: str, workers: int, tasks: list[Task], processes: int, con
 # ---------------------------------------------------------------------- judging
 
 
-def judged(block: Block, budgets: list[int]) -> dict[str, Any]:
+def evaluated(block: Block, budgets: list[int]) -> dict[str, Any]:
     """Means, intervals and comparisons of a block, by strategy and budget."""
     figures: dict[str, Any] = {
         name: {
@@ -290,7 +290,7 @@ def main() -> None:
     title = "synthetic" if arguments.synthetic else arguments.table.stem
     result: dict[str, Any] = {"arguments": vars(arguments), "blocks": []}
     for block in run_blocks(arguments, console):
-        figures = judged(block, arguments.budgets)
+        figures = evaluated(block, arguments.budgets)
         console.print(table_of(block, figures, arguments.budgets, title=title))
         if ratios := ratios_of(figures):
             console.print(ratios)

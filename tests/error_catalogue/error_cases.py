@@ -229,10 +229,23 @@ SEARCHES = (
     set_to("a warm start from no run", "warm_start=nothing"),
     Case("an initial architecture that is not there", ("search", "quick", "--init", "nosuch.yaml")),
     Case("an initial architecture of another space", ("search", "quick", "--init", "efficientnetv2-s")),
+    Case(
+        "the second of two initial architectures is not there",
+        ("search", "quick", "--init", "efficientnetv2-s", "--init", "nosuch.yaml"),
+    ),
+    Case(
+        "the second of two initial architectures is broken",
+        ("search", "quick", "--init", "efficientnetv2-s", "--init", "net.yaml"),
+        {"net.yaml": ARCHITECTURE.replace("mbconv", "mbcnov")},
+    ),
     Case("an option that does not exist", ("search", "quick", "--gpus", "4")),
     Case("no worker", ("search", "quick", "--workers", "0")),
     Case("more workers than cores", ("search", "quick", "--workers", "9999")),
     Case("workers in this process", ("search", "quick", "--in-process", "--workers", "2")),
+    Case(
+        "a cluster in this process",
+        ("search", "quick", "--in-process", "--ray-address", "auto", "--per-device", "2"),
+    ),
     Case("two executors", ("search", "quick", "--in-process", "--executor", "ray_tune")),
     Case(
         "workers of Ray Tune that share a device",
@@ -293,6 +306,17 @@ RUNS = (
     Case(
         "a run directory with something else in it", ("search", "quick", "--run", "."), {"notes.txt": "mine"}
     ),
+    Case(
+        "a run directory with something else in it, before images are looked for",
+        ("search", "quick", "--run", ".", "--set", "data.source=nowhere"),
+        {"notes.txt": "mine"},
+    ),
+    Case(
+        "a run of another configuration, before images are looked for",
+        ("search", "quick", "--run", "run", "--set", "data.source=nowhere"),
+        prepare=lambda folder: copy_old_run(folder / "run"),
+    ),
+    Case("a logger, misspelt", ("search", "quick", "--log", "tensorbord")),
     Case("a run directory that is a file", ("search", "quick", "--run", "run"), {"run": "text"}),
     Case("a run directory below a file", ("search", "quick", "--run", "run/a"), {"run": "text"}),
     Case("a trial that is no number", ("export", "run", "--trial", "best")),

@@ -1,8 +1,10 @@
 """Wrong input to the commands that read runs, for the catalogue of messages."""
 
+import re
 from pathlib import Path
 
 from error_cases import SEARCH, Case
+from old_runs import copy_old_run
 from synthetic_run import write_run
 
 
@@ -13,6 +15,11 @@ def _begun(folder: Path) -> None:
 
 def _run(folder: Path) -> None:
     write_run(folder / "run", 20)
+
+
+def _without_images(folder: Path) -> None:
+    path = copy_old_run(folder / "run", "run_v2") / "search.yaml"
+    path.write_text(re.sub("source: .*?([,}])", r"source: gone\1", path.read_text()))
 
 
 def _damaged(folder: Path) -> None:
@@ -30,12 +37,15 @@ REPORTS = (
     ),
     Case("a report by a reward without an exponent", ("report", "run", "--reward", "params"), prepare=_run),
     Case("a report for a device that was not measured", ("report", "run", "--device", "tpu"), prepare=_run),
-    Case("a report in a folder that is not there", ("report", "run", "-o", "a/b.html"), prepare=_run),
+    Case("a report below a file", ("report", "run", "-o", "run/search.yaml/b.html"), prepare=_run),
+    Case("a report over a search file", ("report", "run", "-o", "run/search.yaml"), prepare=_run),
+    Case("a report over a folder", ("report", "run", "-o", "run"), prepare=_run),
 )
 
 AUDITS = (
     Case("an audit of a run that is not there", ("audit", "nowhere")),
     Case("an audit that is not longer", ("audit", "run", "--epochs", "3"), prepare=_run),
+    Case("an audit of images that are gone", ("audit", "run", "--in-process"), prepare=_without_images),
     Case("an audit of one architecture", ("audit", "run", "--trials", "1"), prepare=_run),
     Case(
         "an audit with workers in one process",

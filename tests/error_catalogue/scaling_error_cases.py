@@ -24,6 +24,7 @@ SCALES = (
     scaling("a formula in which nothing grows", "--phi", "1", "--alpha", "1", "--beta", "1", "--gamma", "1"),
     scaling("a rounding that does not exist", "--phi", "1", "--rounding", "v3"),
     scaling("coefficients that were never published", "--like", "efficientnet-b9"),
+    scaling("coefficients of a misspelt network", "--like", "efficientnet-bo"),
     scaling("coefficients of a network set by hand", "--like", "efficientnetv2-xl"),
     scaling("a budget that no member meets", "--params", "1000"),
     scaling("two budgets that no member meets", "--params", "1000", "--macs", "1000"),

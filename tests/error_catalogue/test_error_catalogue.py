@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
 from data_error_cases import DATA
 from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
@@ -22,7 +23,7 @@ from scaling_error_cases import SCALES
 from simulated_error_cases import SIMULATED
 from training_error_cases import TRAININGS
 
-from nas.cli import main
+from nas.cli import app, main
 
 CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
@@ -79,6 +80,28 @@ def test_wrong_input_gets_its_message(
         write(case, message)
         catalogue.cache_clear()
     assert message == catalogue()[case.name]["says"]
+
+
+@pytest.mark.parametrize("name", [case.name for case in CASES])
+def test_messages_name_only_options_that_the_command_has(name: str) -> None:
+    typed, says = shlex.split(catalogue()[name]["typed"]), catalogue()[name]["says"]
+    unknown = options_in(says, typed[1]) - set(typed)
+    assert unknown == set()
+
+
+def options_in(message: str, command: str) -> set[str]:
+    """Options in a message that are not those of the command that is named before them, else of `command`."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    found = set()
+    for sentence in re.split(r"[;:,.(`\n]\s", message):  # of other programs, in `...`, too
+        whose = command
+        for word in re.findall(r"nas \w+|ray start|(?<![\w-])--?[a-z][\w-]*", sentence):
+            if not word.startswith("-"):
+                whose = word.removeprefix("nas ")
+            elif whose in commands:
+                known = [option for each in commands[whose].params for option in each.opts]
+                found |= {word} - {*known, "--help"}
+    return found
 
 
 @cache

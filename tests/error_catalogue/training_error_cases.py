@@ -11,6 +11,7 @@ from trials.training.weights_file import save_weights
 
 WORDS = ("train", "mine.yaml", "--data", "digits", "--run", "run", "--set", "recipe.resolution=16")
 FILES = {"mine.yaml": ARCHITECTURE}
+BROKEN = {"mine.yaml": ARCHITECTURE.replace("mbconv", "mbcnov")}
 DIGITS = [str(i) for i in range(10)]
 
 
@@ -37,8 +38,17 @@ def _weights_and_animals(folder: Path) -> None:
 
 
 TRAININGS = (
+    Case("an architecture to train that is not there", ("train", "nowhere.yaml", "--data", "digits")),
+    Case("an architecture to train that is broken", ("train", "mine.yaml", "--data", "digits"), BROKEN),
+    Case("a recipe to train by, misspelt", (*WORDS[:4], "--recipe", "finetun"), FILES),
+    Case("images to train on of no name", ("train", "mine.yaml", "--data", ""), FILES),
     Case("initial weights that are not there", (*WORDS, "--init", "nowhere.safetensors"), FILES),
     Case("a training's folder that is a file", (*WORDS, "--run", "mine.yaml"), FILES),
+    Case(
+        "a training's folder that is a file, before images are looked for",
+        ("train", "mine.yaml", "--data", "nowhere", "--run", "mine.yaml"),
+        FILES,
+    ),
     Case("a training on more devices than there are", (*WORDS, "--devices", "128"), FILES),
     Case("a batch that devices cannot share", (*WORDS, "--devices", "3"), FILES),
     Case(
@@ -57,6 +67,16 @@ TRAININGS = (
     Case(
         "an evaluation on images that are not there",
         ("evaluate", "w.safetensors", "--data", "nowhere"),
+        prepare=_weights,
+    ),
+    Case(
+        "a confusion matrix over weights",
+        ("evaluate", "w.safetensors", "--data", "digits", "-o", "w.safetensors"),
+        prepare=_weights,
+    ),
+    Case(
+        "a confusion matrix below a file",
+        ("evaluate", "w.safetensors", "--data", "digits", "-o", "w.safetensors/a.png"),
         prepare=_weights,
     ),
     Case(

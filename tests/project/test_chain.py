@@ -52,9 +52,9 @@ def test_winner_of_a_search_is_exported_scaled_trained_evaluated_and_used(
     assert trained["accuracy"] == metrics["minival_accuracy"].max() > 0.3
     weights = training / "weights" / "best.safetensors"
 
-    judged = nas("evaluate", weights, "--data", "digits", "--json")
-    assert judged["images"] > 1_000
-    assert judged["accuracy"] > 0.3
+    evaluated = nas("evaluate", weights, "--data", "digits", "--json")
+    assert evaluated["images"] > 1_000
+    assert evaluated["accuracy"] > 0.3
 
     digits = load_digits()
     (tmp_path / "new").mkdir()

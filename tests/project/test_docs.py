@@ -22,6 +22,8 @@ from documents import (
 )
 from places import REPOSITORY
 
+from nas.commands.search import ExecutorName
+
 PACKAGES = ("search_spaces", "trials", "analysis", "nas")
 FOLDERS = (*PACKAGES, "tests", "docs")
 OTHERS_OPTIONS = {"--gpus", "--build-arg", "--signal", "--help"}  # of docker, Slurm, and every command
@@ -50,6 +52,13 @@ def test_options_in_the_text_exist(document: Path) -> None:
     spans = " ".join(code_spans(document.read_text()))
     named = set(re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", spans))
     assert {word for word in named - known if f'"{word}"' not in benchmarks} == set()
+
+
+def test_every_option_of_a_search_and_every_executor_is_on_a_page() -> None:
+    text = " ".join(document.read_text() for document in DOCUMENTS)
+    missing = {option for option in options("search") - {"--help", "--json"} if f"{option}" not in text}
+    assert missing == set()
+    assert {each.value for each in ExecutorName if f"| `{each.value}`" not in text} == set()
 
 
 @each_document

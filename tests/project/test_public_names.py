@@ -1,6 +1,7 @@
 """Every public function and class says what it is for, and is annotated in full."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,20 @@ from places import REPOSITORY
 PACKAGES = ("search_spaces", "trials", "analysis", "nas")
 FILES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# They gave way to the field's terms: events, evaluated, equal, in flight, guarded, Pareto front, uncertain.
+OLD_NAMES = r"news|judg(e|ed|es|ing)|twins?|flights|latched|no other beats|doubt(s|ed|ful)?"
+WORDED = (
+    *FILES,
+    *(path for ending in ("*.md", "*.yaml") for path in (REPOSITORY / "docs").rglob(ending)),
+    *(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.ipynb")),
+    REPOSITORY / "README.md",
+)
+
+
+@pytest.mark.parametrize("path", WORDED, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_no_text_has_an_old_name(path: Path) -> None:
+    assert [found[0] for found in re.finditer(rf"(?i)\b({OLD_NAMES})\b", path.read_text())] == []
 
 
 def public(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:

@@ -67,8 +67,8 @@ def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_miss
 ) -> None:
     config = real_config(tiny_search, reward={"params": -0.05})
 
-    def stop_after_five(news: object) -> None:
-        if isinstance(news, RowWritten) and news.row["trial_id"] == 4:
+    def stop_after_five(event: object) -> None:
+        if isinstance(event, RowWritten) and event.row["trial_id"] == 4:
             raise KeyboardInterrupt
 
     folder = tmp_path / "run"
@@ -115,7 +115,7 @@ def test_states_are_kept_for_trials_in_flight_and_those_that_may_be_promoted(
 def test_halving_refuses_a_learning_rate_schedule_that_knows_its_end(
     make_config: MakeConfig, nas: Nas
 ) -> None:
-    with pytest.raises(ConfigError, match=r"add --set recipe\.schedule=constant"):
+    with pytest.raises(ConfigError, match=r"set recipe\.schedule=constant"):
         halving_config(
             make_config, recipe={"epochs": 9, "batch_size": 64, "resolution": 16, "averaging_decay": 0.9}
         )

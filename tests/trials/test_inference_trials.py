@@ -50,10 +50,10 @@ def test_scattering_inference_time_is_flagged_in_the_row() -> None:
         return trial_row({}, flagged, reward=0.5, environment_id="e")["timing_flag"]
 
     assert flag_of(None, None) is None
-    assert flag_of("uncertain by 4%", None) == "uncertain by 4%"
-    assert flag_of(None, "uncertain by 5%") == "inference: uncertain by 5%"
-    both = "uncertain by 4%; inference: uncertain by 5%"
-    assert flag_of("uncertain by 4%", "uncertain by 5%") == both
+    assert flag_of("uncertain by 4 %", None) == "uncertain by 4 %"
+    assert flag_of(None, "uncertain by 5 %") == "inference: uncertain by 5 %"
+    both = "uncertain by 4 %; inference: uncertain by 5 %"
+    assert flag_of("uncertain by 4 %", "uncertain by 5 %") == both
 
 
 def test_a_trial_beyond_a_measured_limit_is_infeasible_before_it_trains() -> None:

@@ -82,7 +82,10 @@ def connected(
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
-            raise WorkersError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+            raise WorkersError(
+                f"--ray-address {address}: there is no Ray cluster ({str(error).splitlines()[0]}); give its "
+                "HOST:PORT, or auto for the one of this machine"
+            ) from error
         try:
             yield _enough(cluster_slots(), workers), cluster_slots
         finally:

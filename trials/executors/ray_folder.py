@@ -32,9 +32,8 @@ def ray_folder(usual: str | None = None, others: Sequence[str] = SHORT) -> tuple
     for folder in others:
         if len(folder) <= most and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder), (
-                f"Ray's files are in {folder}: the path of {usual} has more than the {most} bytes that "
-                "its sockets "
-                "allow"
+                f"Ray's files are in {folder}: the path of {usual} has more than the {most} bytes that its "
+                "sockets allow"
             )
     raise LongFolderError(
         f"{usual}: Ray's sockets need a folder whose path has at most {most} bytes; name one in RAY_TMPDIR"

@@ -53,9 +53,7 @@ def check_every_folder(listing: Listing, root: str, classes: Sequence[str]) -> l
         more = f" (and {len(lost) - 1:,} more such folders)" if len(lost) > 1 else ""
         raise ValueError(
             f"{listing.source}: the folder {folder}{more} has {len(files):,} files and no picture that is "
-            "read "
-            f"({_kinds(files)}); read are {KINDS_READ}. Convert them, or move the folder "
-            "away"
+            f"read ({_kinds(files)}); read are {KINDS_READ}. Convert them, or move the folder away"
         )
     notes = []
     if left_out := [file for files in others.values() for file in files]:

@@ -33,8 +33,7 @@ def copies_sentence(
     here, there = (_names(own[i], classes) for i in (first[group[at]], at))
     return (
         f"{text}. {len(np.unique(group[contradicts])):,} of these pictures are in several classes, one in "
-        f"{here} "
-        f"and {there}"
+        f"{here} and {there}"
     )
 
 

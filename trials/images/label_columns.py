@@ -53,13 +53,17 @@ def read_column(raw: RawColumn) -> LabelColumn:
     """
     values = _plain(raw.values)
     if values.null_count:
-        have = "row has" if values.null_count == 1 else "rows have"
-        raise ValueError(f"{raw.file}: {values.null_count:,} {have} no label; remove or label them")
+        raise ValueError(
+            f"{raw.file}: rows without a label: {values.null_count:,}; remove them or label them"
+        )
     if not pa.types.is_list(values.type):
         return LabelColumn(raw.file, _flat(raw, values, rows=None), None, raw.class_names)
     lengths = pc.list_value_length(values).to_numpy().astype(np.int64)
     if len(lengths) and lengths.min() == 0:
-        raise ValueError(f"{raw.file}, row {int(np.argmin(lengths))}: the list of labels is empty")
+        raise ValueError(
+            f"{raw.file}, row {int(np.argmin(lengths))}: the list of labels is empty; remove the row, or "
+            "label it"
+        )
     rows = np.repeat(np.arange(len(lengths)), lengths)
     return LabelColumn(raw.file, _flat(raw, pc.list_flatten(values), rows=rows), lengths, raw.class_names)
 
@@ -95,7 +99,7 @@ def _flat(raw: RawColumn, values: pa.ChunkedArray, *, rows: np.ndarray | None) -
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         names = np.asarray(values.cast(pa.string()).to_pylist(), dtype=str)
         if (names == "").any():
-            raise ValueError(f"{where(names == '')}: the label is empty text")
+            raise ValueError(f"{where(names == '')}: the label is empty text; write its class")
         return names
     if pa.types.is_boolean(kind):
         return values.to_numpy().astype(np.int64)
@@ -110,8 +114,8 @@ def _flat(raw: RawColumn, values: pa.ChunkedArray, *, rows: np.ndarray | None) -
         if (broken := ~(np.abs(floats) < 2**53) | (floats != np.floor(floats))).any():
             found = floats[int(np.argmax(broken))]
             raise ValueError(
-                f"{where(broken)}: the label is {found:g}; whole numbers or names expected (soft labels "
-                "are not read)"
+                f"{where(broken)}: the label is {found:g}; whole numbers or names expected (soft labels are "
+                "not read)"
             )
         numbers = floats
     else:
@@ -121,8 +125,7 @@ def _flat(raw: RawColumn, values: pa.ChunkedArray, *, rows: np.ndarray | None) -
         )
     if (numbers < 0).any():
         raise ValueError(
-            f"{where(numbers < 0)}: the label is {numbers[numbers < 0][0]:g}; labels count from 0 (-1 "
-            "often stands "
-            "for an image without label: leave it out)"
+            f"{where(numbers < 0)}: the label is {numbers[numbers < 0][0]:g}; labels count from 0 (-1 often "
+            "stands for an image without label: leave it out)"
         )
     return numbers.astype(np.int64)

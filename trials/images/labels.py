@@ -62,8 +62,7 @@ def _check_same_kind(columns: Sequence[LabelColumn]) -> None:
         if (column.is_text, column.is_list) != (first.is_text, first.is_list):
             raise ValueError(
                 f"{first.file} and {column.file} have labels of different kinds ({first.kind}, "
-                f"{column.kind}); "
-                "give all files one kind"
+                f"{column.kind}); give all files one kind"
             )
 
 
@@ -86,9 +85,8 @@ def _from_indicators(columns: Sequence[LabelColumn], width: int) -> tuple[list[L
     for column, rows in zip(columns, hot, strict=True):
         if not (some_label := rows.any(axis=1)).all():
             raise ValueError(
-                f"{column.file}, row {int(np.argmin(some_label))}: its list holds no 1, so it has no "
-                "label; leave "
-                "such rows out, or give them a class of their own"
+                f"{column.file}, row {int(np.argmin(some_label))}: its list holds no 1, so it has no label; "
+                "leave such rows out, or give them a class of their own"
             )
     is_one_hot = all((rows.sum(axis=1) == 1).all() for rows in hot)
     return [
@@ -119,9 +117,8 @@ def _by_number(columns: Sequence[LabelColumn]) -> Labels:
     notes = []
     if int(numbers[-1]) != len(numbers) - 1:
         notes.append(
-            f"labels are {len(numbers):,} numbers from {numbers[0]} to {numbers[-1]}: the classes are "
-            "those that "
-            "occur, each with its number as name"
+            f"labels are {len(numbers):,} numbers from {numbers[0]} to {numbers[-1]}: the classes are those "
+            "that occur, each with its number as name"
         )
     return Labels(_shaped(columns, places.astype(np.int64)), tuple(map(str, numbers)), tuple(notes))
 
@@ -135,16 +132,16 @@ def _by_own_names(columns: Sequence[LabelColumn]) -> Labels:
         if names is None:
             named = next(other for other in columns if other.class_names)
             raise ValueError(
-                f"{column.file}: its labels are numbers without names, and {named.file} names its "
-                "classes; give "
-                "all files their class names, or none"
+                f"{column.file}: its labels are numbers without names, and {named.file} names its classes; "
+                "give all files their class names, or none"
             )
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"{column.file}: its metadata names the class {twice!r} twice")
         if (largest := int(column.values.max())) >= len(names):
             raise ValueError(
-                f"{column.file}: label {largest}, but its metadata names only {len(names):,} classes, from 0"
+                f"{column.file}: label {largest}, but its metadata names only {len(names):,} classes, from "
+                "0; name the others there, too"
             )
         if place and tuple(names) != columns[0].class_names:
             notes.append(f"{column.file} names other classes, or in another order, than {columns[0].file}")
@@ -196,7 +193,7 @@ def _shaped(columns: Sequence[LabelColumn], flat: np.ndarray) -> np.ndarray:
             if row < len(column):
                 break
             row -= len(column)
-        raise ValueError(f"{column.file}, row {row}: a label stands twice in its list")
+        raise ValueError(f"{column.file}, row {row}: a label stands twice in its list; leave one out")
     return padded
 
 

@@ -55,7 +55,6 @@ class PixelChecks:
                     (self._folder / META).unlink()
                 raise DamagedPackError(
                     f"{self._folder}: image {i:,} is not as it was packed: the disk or the memory is at "
-                    "fault. "
-                    "The pack is made again at the next start"
+                    "fault. The pack is made again at the next start"
                 )
         self._unchecked[fresh] = False

@@ -171,8 +171,7 @@ def _refuse_lost_classes(found: EncodedImages, readable: np.ndarray) -> None:
         names = [found.classes[label] for label in lost]
         raise ValueError(
             f"no picture of {'class' if len(names) == 1 else 'the classes'} {some(names)} can be read; "
-            "replace "
-            "them, or leave out the class"
+            "replace them, or leave out the class"
         )
 
 

@@ -1,6 +1,7 @@
 """Sources of encoded images with one interface: Parquet files, image folders and the built-in digits."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,12 @@ class Source(Protocol):
 
     def name_of(self, position: int) -> str:
         """The name of the image at a position."""
+
+
+def source_words(source: str) -> str:
+    """A source as screens name it: as it was given, a folder here with a /, so that `train` is no split."""
+    is_folder = source not in SOURCES and os.path.isdir(os.path.expanduser(source))
+    return f"{source.rstrip('/')}/" if is_folder else source
 
 
 def open_source(source: str) -> Source:
@@ -187,7 +194,10 @@ class _Parquet:
         for name in LABEL_COLUMNS:
             if name in self._schema.names:
                 return name
-        raise ValueError(f"{self.path}: no column label; it has {', '.join(self._schema.names)}")
+        raise ValueError(
+            f"{self.path}: no column {' or '.join(LABEL_COLUMNS)} with the classes; it has "
+            f"{', '.join(self._schema.names)}"
+        )
 
     def _image_column(self) -> str:
         for name in IMAGE_COLUMNS:

@@ -41,9 +41,8 @@ def split_indices(
     present, counts = np.unique(labels, return_counts=True)
     if (counts < 2).any():
         raise ValueError(
-            f"class {classes[present[counts < 2][0]]} has a single image; each class needs one to train "
-            "on and "
-            "another"
+            f"class {classes[present[counts < 2][0]]} has a single image; each class needs two or more: add "
+            "one, or leave the class out"
         )
     if not len(present) <= size <= total - len(present):
         raise ValueError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+DISK_WAIT_SECONDS = 600.0  # for which a search waits unless it is told otherwise
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 T = TypeVar("T")

@@ -59,6 +59,31 @@ class RecordedTrial:
     row: TrialRow
 
 
+def check_folder(folder: Path) -> None:
+    """Refuses a folder that can be no run directory; nothing is created.
+
+    Raises:
+        ConfigError: it, or something above it, is a file; it holds something else, or links.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder}: this is a file; a run needs a folder of its own")
+        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not above.is_dir():
+            raise ConfigError(f"{folder}: {above.name} is a file; choose another --run")
+        begun = not folder.is_dir() or (folder / "log").is_dir()
+        if not begun and {path.name for path in folder.iterdir()} - LEFT_BY_A_KILLED_DRIVER:
+            raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
+        for name in FOLDERS:
+            if (folder / name).is_symlink():
+                raise ConfigError(
+                    f"{folder}/{name}: a symbolic link; the log lies in the run itself. Put the folder "
+                    "here, or make the link to the whole run instead"
+                )
+    except OSError as error:
+        raise ConfigError(f"{folder}: the run cannot be written here: {error.strerror}") from error
+
+
 class RunStore:
     """One run, held by one driver; use as a context manager.
 
@@ -125,22 +150,12 @@ class RunStore:
         self._lock.__exit__(kind, error, trace)
 
     def _create(self) -> None:
-        folder = self.folder
+        check_folder(self.folder)
         try:
-            if folder.exists() and not folder.is_dir():
-                raise ConfigError(f"{folder}: this is a file; a run needs a folder of its own")
-            begun = not folder.is_dir() or (folder / "log").is_dir()
-            if not begun and {path.name for path in folder.iterdir()} - LEFT_BY_A_KILLED_DRIVER:
-                raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
             for name in FOLDERS:
-                if (folder / name).is_symlink():
-                    raise ConfigError(
-                        f"{folder}/{name}: a symbolic link; the log lies in the run itself. Put the folder "
-                        "here, or make the link to the whole run instead"
-                    )
-                self._files.make_folder(folder / name)
+                self._files.make_folder(self.folder / name)
         except OSError as error:
-            raise ConfigError(f"{folder}: the run cannot be written here: {error.strerror}") from error
+            raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
 
     def _take(self, found: Recovered) -> None:
         contents = found.contents
@@ -323,7 +338,9 @@ def recorded_trials(folder: Path) -> list[TrialRow]:
     try:
         return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
     except FileNotFoundError:
-        raise ConfigError(f"{folder}: this run has no finished trial yet") from None
+        raise ConfigError(
+            f"{folder}: this run has no finished trial yet; wait for the first (nas status {folder})"
+        ) from None
     except DamagedPartError as error:
         raise ConfigError(
             f"{folder}/trials.parquet: damaged ({error}); continue the search, which makes it again"

@@ -70,7 +70,7 @@ class Alternated:
     @property
     def flag(self) -> str | None:
         """The reason why the result is uncertain; None if it is not."""
-        return f"uncertain by {2 * self.error:.0%}" if self.error > UNCERTAIN_ERROR else None
+        return f"uncertain by {200 * self.error:.0f} %" if self.error > UNCERTAIN_ERROR else None
 
     @property
     def rounds(self) -> int:

@@ -37,7 +37,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--averaging-decay", type=float, help="of averaged weights (default: the recipe's)")
     parser.add_argument("--seeds", type=int, default=5, help="repeats of everything")
     parser.add_argument("--images", type=int, help="so many of them (default: all)")
-    parser.add_argument("--minival", type=float, default=0.2, help="share by which trainings are judged")
+    parser.add_argument("--minival", type=float, default=0.2, help="share by which trainings are evaluated")
     parser.add_argument("--stem-stride", type=int, choices=(1, 2), help="1 for small images (not ResNets)")
 
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/paper/table5_magnitude.py [SOURCE] [--sizes 128 192 300] [--magnitudes 5 10 15]
         [--network efficientnetv2-b0] [--seeds 5] [--recipe cifar10] [--quick] [--csv FILE] [--png FILE]
 
-Every size is trained with every magnitude, constant both, and judged at its own size. Each seed trains all
+Every size is trained with every magnitude, constant both, and evaluated at its own size. Each seed trains all
 cells, so that cells are compared seed by seed.
 """
 

@@ -140,7 +140,7 @@ def test_command_that_continues_a_training_names_devices_and_cluster(tmp_path: P
     assert said == f"nas train --run {run} --devices 8 --ray-address head:6379"
 
 
-# ---------------------------------------------------------------- what it costs, what it is judged by
+# ---------------------------------------------------------------- what it costs, what it is evaluated by
 
 
 def test_device_hours_of_a_training_are_those_of_all_its_devices() -> None:
@@ -148,10 +148,11 @@ def test_device_hours_of_a_training_are_those_of_all_its_devices() -> None:
     for devices in (1, 2, 8):
         begun = TrainingBegun(
             device_name="some GPU", precision="bf16", micro_batches=1, epochs=2, first_epoch=0,
-            train_images=100, minival_images=10, stages=(stage,), fitted=None, damaged=(),
+            source="digits", train_images=100, minival_images=10, stages=(stage,), fitted=None, damaged=(),
             processes=tuple(range(devices)), devices_before=devices,
         )  # fmt: skip
         assert f"({devices}.00 device-hours)" in _beginning(begun)
+        assert "100 images of digits, 10 more for minival" in _beginning(begun)
 
 
 def test_two_images_of_a_class_are_enough_to_evaluate_weights(tmp_path: Path) -> None:
@@ -163,5 +164,5 @@ def test_two_images_of_a_class_are_enough_to_evaluate_weights(tmp_path: Path) ->
     save_weights(path, network, SMALL, num_classes=10, classes=list(classes), resolution=16)
     weights = load_weights(path)
     check_labelled(source, classes, option="test")
-    judged = evaluate_images(weights, labelled_images(source, weights, resolution=16))
-    assert judged.images == 20
+    evaluated = evaluate_images(weights, labelled_images(source, weights, resolution=16))
+    assert evaluated.images == 20

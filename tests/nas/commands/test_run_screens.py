@@ -15,7 +15,7 @@ from nas.report.page import page
 from nas.results.status import RunStatus, run_status
 from nas.screens.status import status_screen
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import read_yaml
+from search_spaces.settings.yaml_files import read_yaml, write_yaml
 
 
 @pytest.fixture
@@ -42,6 +42,34 @@ def test_describing_a_run_describes_its_winner(run: Path, nas: Nas) -> None:
     assert best.provenance is not None
     assert f"runs/flowers (trial {best.provenance['trial_id']})" in out
     assert best.architecture_id in out
+    assert "from run flowers, trial 2, accuracy 0.9503, reward 0.7761\n" in out
+    assert "     mean reward 0.7779 of 2 more trainings with other seeds\n" in out
+    assert "10 classes" in out
+
+
+def test_an_architecture_of_no_known_origin_has_no_line_on_it(nas: Nas, tmp_path: Path) -> None:
+    network = read_yaml(Architecture, "efficientnet-b0")
+    for provenance in ({"num_classes": 10}, {"repeated_rewards": ["high"]}, {"repeated_rewards": 3}):
+        write_yaml(replace(network, provenance=provenance), tmp_path / "net.yaml")
+        code, out, _ = nas("describe", "net.yaml")
+        assert (code, out.splitlines()[-1][-11:]) == (0, "MACs at 224 px"[-11:])
+
+
+@pytest.mark.parametrize("form", ["yaml", "timm", "torch"])
+def test_parameters_of_no_number_of_classes_are_refused(form: str, nas: Nas, tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "run_v1", tmp_path / "made_up")
+    code, out, said = nas("export", "made_up", "--format", form, "-o", "file")
+    assert (code, out) == (2, "")
+    assert said.startswith("made_up: trial 3: the log has 1,120 parameters, which its architecture has with")
+    assert said.endswith("take another trial, or another run\n")
+    assert not Path("file").exists()
+    assert nas("describe", "made_up")[0] == 0
+
+
+def test_a_verified_run_says_how_many_trials_will_run_again(run: Path, nas: Nas, tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "run_v1", tmp_path / "stopped")
+    assert nas("verify", "stopped")[1].splitlines()[1] == "6 trials, 1 will run again"
+    assert nas("verify", "runs/flowers")[1].splitlines()[1] == "12 trials"
 
 
 @pytest.mark.parametrize("source", ["runs/flowers", "efficientnetv2-s"])

@@ -37,7 +37,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def run(config: Any, folder: Path, *, until: int | None = None, start: StartWorker = formula_worker) -> None:
     """A search of formula trials; stopped after that many rows, with more in flight."""
 
-    def stop(news: object) -> None:
+    def stop(event: object) -> None:
         if until is not None and len(list((folder / "log" / "trials").glob("t*"))) >= until:
             raise KeyboardInterrupt
 

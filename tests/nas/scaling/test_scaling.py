@@ -13,18 +13,15 @@ from rich.console import Console
 
 from nas.scaling.compound import (
     CAP,
-    PAPER,
     PUBLISHED,
-    Coefficients,
-    Formula,
     Member,
     Rules,
     by_coefficients,
     by_formula,
-    coefficients_of,
     like_published,
     trained_at,
 )
+from nas.scaling.factors import PAPER, Coefficients, Formula, coefficients_of
 from nas.scaling.family import Request, Scaled, read_base, scale
 from nas.scaling.grid import grid_formulas, grid_members
 from nas.screens.scaling import family_screen

@@ -4,6 +4,7 @@ import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,7 +17,7 @@ from nas.scaling.compound import (
 from nas.scaling.family import Request
 from nas.scaling.figures import family_json
 from nas.scaling.files import scale_into
-from nas.scaling.solver import budgets_of
+from nas.scaling.solver import Budget, budgets_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import architecture_figures
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
@@ -76,6 +77,34 @@ def test_files_of_two_families_lie_side_by_side_and_none_is_replaced_unasked(
         scale_into(folder, replace(first, phis=(1, 4)), force=False, console=QUIET)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     scale_into(folder, first, force=True, console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [
+        ({"phis": (1,), "measure": True}, "winner-phi1.yaml"),
+        ({"phis": (1, 2), "measure": True}, "winner-phi1-to-phi2.png"),
+        ({"budgets": (Budget(params=40e3),), "measure": True}, None),
+        ({"phis": (1,), "budgets": (Budget(step_time_ratio=2.0),)}, "winner-phi1.yaml"),
+        ({"budgets": (Budget(step_time_ratio=2.0),)}, "winner-phi3.yaml"),
+    ],
+)
+def test_a_file_that_exists_is_refused_before_anything_is_measured(
+    changes: dict[str, Any], there: str | None, winner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*arguments: object, **named: object) -> None:
+        raise AssertionError("a step was measured first")
+
+    monkeypatch.setattr("nas.scaling.family.StepTimer", measured)
+    request = Request(source=str(winner), **changes)
+    if there is None:  # it is found without measuring
+        (member,) = scaled_quietly(source=str(winner), budgets=request.budgets).members
+        there = f"winner-{member.name}.yaml"
+    (tmp_path / there).write_text("mine")
+    with pytest.raises(ConfigError, match=f"{there}: this file exists.* --force"):
+        scale_into(tmp_path, request, force=False, console=QUIET)
+    with pytest.raises(AssertionError, match="a step was measured"):
+        scale_into(tmp_path, request, force=True, console=QUIET)
 
 
 def test_picture_of_a_family_has_a_named_point_for_each_member_and_a_ring_for_the_base(

@@ -12,7 +12,8 @@ from clocks import number_of_weights, passes_that_take
 from rich.console import Console
 from test_scaling import QUIET, small_base
 
-from nas.scaling.compound import PAPER, Coefficients, Formula, Member, Rules, by_coefficients, by_formula
+from nas.scaling.compound import Member, Rules, by_coefficients, by_formula
+from nas.scaling.factors import PAPER, Coefficients, Formula
 from nas.scaling.family import Request, Scaled, scale
 from nas.scaling.files import scale_into
 from nas.scaling.solver import (
@@ -196,7 +197,7 @@ def test_hours_of_a_budget_are_steps_times_their_seconds() -> None:
     text = "\n".join(solution_lines(found))
     assert "10 epochs of 1,001 images in batches of 100" in text
     assert "the next larger one exceeds the hours" in text
-    assert re.search(r"\([+-]0\.0%\)", text)
+    assert re.search(r"\([+-]0\.0 %\)", text)
 
 
 # ---------------------------------------------------------------------- what is asked
@@ -214,9 +215,9 @@ def test_one_limit_of_a_budget_may_have_several_values() -> None:
     ("limits", "epochs", "images", "words"),
     [
         ({"params": [1.0, 2.0], "macs": [1.0, 2.0]}, None, None, "--params and --macs have several values"),
-        ({"hours": [1.0]}, None, None, "--hours, --epochs and --images are given together"),
-        ({"hours": [1.0]}, 3, None, "--hours, --epochs and --images are given together"),
-        ({"params": [1.0]}, 3, 100, "--hours, --epochs and --images are given together"),
+        ({"hours": [1.0]}, None, None, "^--hours given without --epochs and --images: a budget of hours"),
+        ({"hours": [1.0]}, 3, None, "^--hours and --epochs given without --images: a budget of hours"),
+        ({"params": [1.0]}, 3, 100, "^--epochs and --images given without --hours: a budget of hours"),
         ({"params": [-1.0]}, None, None, "--params: -1 is no budget"),
         ({"step_time_ratio": [float("inf")]}, None, None, "--step-time-ratio: inf is no budget"),
     ],

@@ -29,7 +29,7 @@ def test_line_per_trial_fits_80_columns_and_marks_the_best_so_far() -> None:
         view.show(RowWritten(row(5, status="infeasible", failure_kind="out_of_memory")))
         view.show(RowWritten(row(6, status="cached", reward=0.4)))
     lines = out.getvalue().splitlines()
-    assert lines[0] == "continuing: 1 trials are recorded, 1 were in flight"
+    assert lines[0] == "continuing: 1 trial recorded, 1 will run again"
     assert all(len(line) <= 80 for line in lines)
     assert [line.endswith(" *") for line in lines[1:]] == [False, True, False, False]
     assert "out_of_memory" in lines[3]

@@ -106,15 +106,15 @@ def test_audit_repeats_the_training_of_a_lost_worker_and_records_a_crash(
 
         return run_trial
 
-    news: list[Any] = []
+    events: list[Any] = []
     plan = plan_audit(run, trials=5, epochs=8)
-    found = audit(plan, execute=in_process(device="cpu"), start=losing, on_event=news.append)
+    found = audit(plan, execute=in_process(device="cpu"), start=losing, on_event=events.append)
     rows = read_trials(run / "audit").set_index("trial_id")
     assert rows.loc[1, "attempts"] == 2
     assert rows.loc[3, "status"] == "crashed"
     assert found is not None
     assert len(found.pairs) == 4
-    assert sum(isinstance(item, AuditTrained) for item in news) == 5
+    assert sum(isinstance(item, AuditTrained) for item in events) == 5
 
 
 def test_impossible_audits_are_refused_and_leave_nothing_behind(

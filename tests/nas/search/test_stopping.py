@@ -55,7 +55,7 @@ def test_signal_lets_the_trial_in_flight_end_and_says_how_to_continue(
     assert ended_with == code
     assert "row 2" in said
     assert "trial 3" not in said
-    assert "3 trials are recorded; this continues:\n  nas search" in said
+    assert "3 trials recorded; this continues:\n  nas search" in said
     assert len(pd.read_parquet(tmp_path / "run" / "trials.parquet")) == 3
     assert verify_run(tmp_path / "run").faults == ()
     resumed = run(config_of(12), tmp_path / "run", open_run=partial(RunStore, segment_size=4))

@@ -236,7 +236,7 @@ def test_simulating_as_many_trials_as_rows_leaves_no_regret(nas: Nas, table: Pat
         ({}, ("--reward", "inference_time_ratio=-0.1"), "a table has no inference_time_ratio"),
         ({}, ("--reference", "0,0"), "a row's choices are like 0,0,0"),
         ({}, ("--reference", "0,0,9"), "no such row"),
-        ({}, ("--output", "nowhere/a.png"), "cannot be written"),
+        ({}, ("--output", "table.parquet/a.png"), "table.parquet is a file"),
         ({}, ("--output", "notes.txt"), "no PNG"),
         ({}, ("--workers", "0"), "--workers"),
         ({}, ("--seeds", "0"), "--seeds"),

@@ -106,26 +106,26 @@ def test_fine_tuning_has_the_papers_numbers_and_at_least_ten_thousand_steps() ->
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, list[TrainingEvent]]:
-    news: list[TrainingEvent] = []
-    result = train_fully(CONFIG, tmp_path_factory.mktemp("full") / "run", on_event=news.append)
-    return result, news
+    events: list[TrainingEvent] = []
+    result = train_fully(CONFIG, tmp_path_factory.mktemp("full") / "run", on_event=events.append)
+    return result, events
 
 
 Whole = tuple[TrainingResult, list[TrainingEvent]]
 
 
 def test_training_stages_grow_as_algorithm_1_says_and_are_recorded(whole: Whole) -> None:
-    result, news = whole
+    result, events = whole
     metrics = pd.read_parquet(result.folder / "metrics.parquet")
     assert metrics.resolution.tolist() == [8, 8, 16, 16]
     assert metrics.dropout.tolist() == [0.0, 0.0, 0.2, 0.2]
     assert metrics.randaugment.tolist() == [2, 2, 6, 6]
     assert metrics.mixup.tolist() == [0, 0, 0.2, 0.2]
     assert metrics.stage.tolist() == [0, 0, 1, 1]
-    begun = news[0]
+    begun = events[0]
     assert isinstance(begun, TrainingBegun)
     assert [estimate.stage.resolution for estimate in begun.stages] == [8, 16]
-    assert len([item for item in news if isinstance(item, EpochDone)]) == 4
+    assert len([item for item in events if isinstance(item, EpochDone)]) == 4
     assert result.estimated_seconds == pytest.approx(sum(e.seconds for e in begun.stages))
 
 
@@ -143,10 +143,10 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(
     """Also in the midst of an epoch, and where one training stage follows another."""
     done = 0
 
-    def stop(news: TrainingEvent) -> None:
+    def stop(event: TrainingEvent) -> None:
         nonlocal done
-        done += isinstance(news, EpochDone)
-        if done == stopped_after and not isinstance(news, EpochDone):
+        done += isinstance(event, EpochDone)
+        if done == stopped_after and not isinstance(event, EpochDone):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -160,11 +160,11 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(
 
 
 def test_a_finished_training_is_not_trained_again(whole: Whole) -> None:
-    news: list[TrainingEvent] = []
-    again = train_fully(CONFIG, whole[0].folder, on_event=news.append)
+    events: list[TrainingEvent] = []
+    again = train_fully(CONFIG, whole[0].folder, on_event=events.append)
     assert not again.stopped_early
     assert curve(again) == curve(whole[0])
-    assert not [item for item in news if isinstance(item, EpochDone)]
+    assert not [item for item in events if isinstance(item, EpochDone)]
 
 
 def flip_a_bit(path: Path) -> None:
@@ -177,16 +177,16 @@ def flip_a_bit(path: Path) -> None:
 def test_training_goes_on_from_the_state_before_a_damaged_one(
     whole: Whole, tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
-    def stop(news: TrainingEvent) -> None:
-        if isinstance(news, EpochDone) and news.metrics.epoch == 3:
+    def stop(event: TrainingEvent) -> None:
+        if isinstance(event, EpochDone) and event.metrics.epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_fully(CONFIG, tmp_path / "run", on_event=stop)
     damage(sorted((tmp_path / "run" / "checkpoint").iterdir())[-1])
-    news: list[TrainingEvent] = []
-    assert curve(train_fully(CONFIG, tmp_path / "run", on_event=news.append)) == curve(whole[0])
-    begun = news[0]
+    events: list[TrainingEvent] = []
+    assert curve(train_fully(CONFIG, tmp_path / "run", on_event=events.append)) == curve(whole[0])
+    begun = events[0]
     assert isinstance(begun, TrainingBegun)
     assert (begun.first_epoch, len(begun.damaged)) == (2, 1)
 
@@ -241,11 +241,11 @@ def test_weights_hold_their_architecture_and_give_the_reported_accuracy(whole: W
     from trials.images.packed import open_images
 
     packed = open_images(config, resolution=weights.facts["resolution"])
-    judged = evaluate_images(weights, replace(packed, train=packed.train[:0]))
-    assert judged.images == len(packed.minival)
-    assert judged.accuracy == pytest.approx(result.accuracy, abs=0.01)  # bf16 or not
-    assert judged.confusion.sum() == judged.images
-    assert len(images.labels) > judged.images
+    evaluated = evaluate_images(weights, replace(packed, train=packed.train[:0]))
+    assert evaluated.images == len(packed.minival)
+    assert evaluated.accuracy == pytest.approx(result.accuracy, abs=0.01)  # bf16 or not
+    assert evaluated.confusion.sum() == evaluated.images
+    assert len(images.labels) > evaluated.images
 
 
 def test_initial_weights_are_taken_by_name_and_shape(tmp_path: Path) -> None:
@@ -262,9 +262,9 @@ def test_initial_weights_are_taken_by_name_and_shape(tmp_path: Path) -> None:
 def test_a_training_from_weights_begins_where_they_are(whole: Whole, tmp_path: Path) -> None:
     best = str(whole[0].folder / "weights" / "best.safetensors")
     short = replace(RECIPE, epochs=1, num_training_stages=1, warmup_epochs=0.0, learning_rate=1e-9)
-    news: list[TrainingEvent] = []
-    train_fully(replace(CONFIG, recipe=short, init=best), tmp_path / "run", on_event=news.append)
-    begun = news[0]
+    events: list[TrainingEvent] = []
+    train_fully(replace(CONFIG, recipe=short, init=best), tmp_path / "run", on_event=events.append)
+    begun = events[0]
     assert isinstance(begun, TrainingBegun)
     assert begun.fitted is not None
     assert not begun.fitted.missing
@@ -352,10 +352,10 @@ def test_repeated_training_gives_mean_and_deviation(tmp_path: Path) -> None:
 def train_and_wait_in_the_third_epoch(told: Told, folder: Path) -> None:
     epochs = 0
 
-    def wait(news: TrainingEvent) -> None:
+    def wait(event: TrainingEvent) -> None:
         nonlocal epochs
-        epochs += isinstance(news, EpochDone)
-        if epochs == 2 and not isinstance(news, EpochDone):
+        epochs += isinstance(event, EpochDone)
+        if epochs == 2 and not isinstance(event, EpochDone):
             told.say("third epoch")
             told.wait()
 
@@ -367,9 +367,9 @@ def test_a_training_whose_process_was_killed_resumes_to_the_same_curve(whole: Wh
     training = Companion(train_and_wait_in_the_third_epoch, tmp_path / "run")
     training.says("third epoch")
     training.kill()
-    news: list[TrainingEvent] = []
-    resumed = train_fully(CONFIG, tmp_path / "run", on_event=news.append)
-    begun = news[0]
+    events: list[TrainingEvent] = []
+    resumed = train_fully(CONFIG, tmp_path / "run", on_event=events.append)
+    begun = events[0]
     assert isinstance(begun, TrainingBegun)
     assert begun.first_epoch == 2
     assert curve(resumed) == curve(whole[0])

@@ -57,15 +57,15 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfig:
 
 def killed(config: TrainingConfig, folder: Path) -> tuple[TrainingResult, list[Any]]:
     """Trained on two devices, of which the second one's process is killed after the second epoch."""
-    news: list[Any] = []
+    events: list[Any] = []
 
     def kill(item: Any) -> None:
-        first = not any(isinstance(each, GroupLost) for each in news)
-        news.append(item)
+        first = not any(isinstance(each, GroupLost) for each in events)
+        events.append(item)
         if first and isinstance(item, EpochDone) and item.metrics.epoch == 2:
-            os.kill(news[0].processes[1], signal.SIGKILL)
+            os.kill(events[0].processes[1], signal.SIGKILL)
 
-    return train_on_devices(config, folder, devices=2, on_event=kill), news
+    return train_on_devices(config, folder, devices=2, on_event=kill), events
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +79,11 @@ Interrupted = tuple[TrainingResult, list[Any]]
 
 
 def test_training_on_two_devices_ends_though_a_process_was_killed(interrupted: Interrupted) -> None:
-    result, news = interrupted
-    assert [type(item) for item in news if isinstance(item, (TrainingBegun, GroupLost))] == [
+    result, events = interrupted
+    assert [type(item) for item in events if isinstance(item, (TrainingBegun, GroupLost))] == [
         TrainingBegun, GroupLost, TrainingBegun,
     ]  # fmt: skip
-    begun, again = (item for item in news if isinstance(item, TrainingBegun))
+    begun, again = (item for item in events if isinstance(item, TrainingBegun))
     assert len({*begun.processes, *again.processes, os.getpid()}) == 5
     assert again.first_epoch >= 2
     assert pd.read_parquet(result.folder / "metrics.parquet").resolution.tolist() == [8, 8, 16, 16]

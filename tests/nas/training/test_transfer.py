@@ -78,9 +78,9 @@ def test_evaluation_counts_any_label_of_an_image_as_correct(
     weights = load_weights(result.folder / "weights" / "best.safetensors")
     assert weights.facts["num_classes"] == 12
     assert result.accuracy > 0.6
-    judged = evaluate_images(weights, labelled_images(str(source), weights, resolution=16))
-    assert judged.accuracy > 0.6
-    assert judged.confusion.sum() == judged.images
+    evaluated = evaluate_images(weights, labelled_images(str(source), weights, resolution=16))
+    assert evaluated.accuracy > 0.6
+    assert evaluated.confusion.sum() == evaluated.images
 
 
 def test_pre_trained_weights_help_on_another_set_of_images(
@@ -95,11 +95,11 @@ def test_pre_trained_weights_help_on_another_set_of_images(
     )
     better = []
     for seed in (0, 1):
-        news: list[TrainingEvent] = []
+        events: list[TrainingEvent] = []
         begin = replace(scratch, seed=seed)
-        tuned = train_fully(replace(begin, init=best), tmp_path / f"tuned-{seed}", on_event=news.append)
+        tuned = train_fully(replace(begin, init=best), tmp_path / f"tuned-{seed}", on_event=events.append)
         better.append(tuned.accuracy - train_fully(begin, tmp_path / f"scratch-{seed}").accuracy)
-        begun = news[0]
+        begun = events[0]
         assert isinstance(begun, TrainingBegun)
         assert begun.fitted is not None
         assert not begun.fitted.missing

@@ -170,7 +170,7 @@ def test_samples_keep_the_limits_and_a_space_without_members_is_refused() -> Non
 @pytest.mark.parametrize(
     ("stage", "words"),
     [
-        ({"layers": []}, "layers: 0 given; at least 1 expected"),
+        ({"layers": []}, "layers: an empty list given; expected at least 1 item, each a whole number"),
         ({"layers": [1, 1]}, "an option stands twice"),
         ({"stride": 2, "layers": [0, 1]}, "stride 2 cannot have 0 layers"),
         ({"kernel_size": 4}, "4 is not one of 3, 5"),

@@ -206,6 +206,12 @@ def test_an_option_of_another_name_is_blamed_by_that_name() -> None:
     option = Override("initial", '["net.yaml"]', typed="--init net.yaml")
     assert "net.yaml: stages[0].op" in refusal(option)
     assert "named in --init net.yaml" in refusal(option)
+    items = ("--init efficientnet-b0", "--init net.yaml")
+    option = Override("initial", '["efficientnet-b0", "net.yaml"]', " ".join(items), items)
+    assert refusal(option).startswith("net.yaml: stages[0].op")
+    assert "named in --init net.yaml)" in refusal(option)
+    option = Override("initial", '["efficientnet-b0", "x.yaml"]', " ".join(items), items)
+    assert refusal(option).startswith("--init net.yaml: 'x.yaml': there is no such file")
     assert refusal(Override("seed", "-1", typed="--seed -1")).startswith("--seed -1: -1 is out of range")
 
 
@@ -240,3 +246,5 @@ def test_the_later_of_two_options_for_one_value_is_blamed() -> None:
 def test_values_that_lie_in_no_file_are_blamed_by_the_given_name() -> None:
     with pytest.raises(ConfigError, match=r"^nas train: data: missing"):
         from_mapping(SearchConfig, {"space": "tiny"}, name="nas train")
+    with pytest.raises(ConfigError, match=r"^--space tinny: 'tinny': there is no such file.*'tiny'"):
+        from_mapping(SearchConfig, {"space": "tinny"}, name="nas train", typed={("space",): "--space tinny"})

@@ -6,7 +6,7 @@ import pytest
 from conftest import Nas
 from error_cases import ARCHITECTURE
 
-from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.output_files import PNG, refuse_existing, refuse_other_kind
 from search_spaces.settings.yaml_files import ConfigError
 
 
@@ -23,6 +23,24 @@ def test_a_file_that_exists_is_refused_unless_it_is_to_be_replaced(tmp_path: Pat
 def test_a_folder_is_never_replaced_by_a_file(tmp_path: Path, force: bool) -> None:
     with pytest.raises(ConfigError, match="this is a folder; name a file in it with -o"):
         refuse_existing(tmp_path, force=force)
+
+
+def test_a_place_where_no_file_can_be_made_is_refused_before_there_is_one_to_write(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("mine")
+    with pytest.raises(ConfigError, match=r"there/a/b\.yaml: there is a file; choose another -o"):
+        refuse_existing(tmp_path / "there" / "a" / "b.yaml", force=True)
+    refuse_existing(tmp_path / "new" / "a" / "b.yaml", force=False)  # its folders are made
+
+
+def test_only_a_file_of_the_same_kind_is_replaced_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    for content in (None, b"", PNG + b"more"):
+        if content is not None:
+            path.write_bytes(content)
+        refuse_other_kind(path, beginning=PNG, kind="PNG")
+    path.write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"a\.png: this file is no PNG; choose another -o"):
+        refuse_other_kind(path, beginning=PNG, kind="PNG")
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,19 @@
 """Strict YAML: round trips, names of files, overrides, and the message that each mistake gets."""
 
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
 from nas.search.config import SearchConfig, read_search_config
+from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import (
     ConfigError,
     from_mapping,
@@ -123,7 +125,7 @@ TWICE = "stem_channels: 8\nstem_channels: 9\n"
         ("a: !!python/object/apply:os.system ['true']\n", "tags"),
         ("a: 1\n---\nb: 2\n", "several documents"),
         ("a: " + "[" * 40 + "]" * 40, "nested more than 32 deep"),
-        ("? [1, 2]\n: 3\n", "keys must be plain words"),
+        ("? [1, 2]\n: 3\n", "a list stands where a key is expected; write a plain word"),
         ("stem_channels: .nan", "nan is not a number that can be used"),
         ("stem_channels: .inf", "inf is not a number that can be used"),
         ("a: \x00", "not valid YAML"),
@@ -154,11 +156,8 @@ def test_binary_large_and_missing_files_are_refused(tmp_path: Path) -> None:
         read_yaml(Architecture, "efficientnet-b00")
 
 
-GOOD = {
-    "stem_channels": 8,
-    "head_channels": 16,
-    "stages": [{"op": "mbconv", "expansion_ratio": 4, "channels": 8, "layers": 1}],
-}
+GOOD_STAGE = {"op": "mbconv", "expansion_ratio": 4, "channels": 8, "layers": 1}
+GOOD = {"stem_channels": 8, "head_channels": 16, "stages": [GOOD_STAGE]}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,14 @@ GOOD = {
         ),
         ({"padding:same": None}, "padding:same: 'padding:same' is a key without a value; a space is missing"),
         ({"stem_stride": 3}, "stem_stride: 3 is not one of 1, 2"),
-        ({"stages": []}, "stages: 0 given; at least 1 expected"),
+        (
+            {"stages": []},
+            "stages: an empty list given; expected at least 1 item, each a mapping with the keys op, ",
+        ),
+        (
+            {"stages": [GOOD_STAGE] * 65},
+            "stages: 65 items given; expected at most 64 items, each a mapping with the keys op, ",
+        ),
         ({"stages": 5}, "stages: 5 given; expected a list"),
         ({"stages": [{"op": "mbconv"}]}, "stages[0].expansion_ratio: missing; expected a whole number"),
         ({"padding": "sam"}, "padding: 'sam' is not one of same, symmetric (did you mean 'same'?)"),
@@ -200,6 +206,96 @@ def test_messages_name_file_place_finding_and_expectation(changes: dict[str, obj
         from_mapping(Architecture, {**GOOD, **changes}, name="a.yaml")
     assert f"a.yaml: {line}" in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+@dataclass(frozen=True)
+class Lag:
+    """A mapping beside a name."""
+
+    fixed_lag: int
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Values that have a least and a largest length, and ones of several kinds."""
+
+    name: Annotated[str, Field(min_length=1, max_length=3)] = "a"
+    pair: Annotated[tuple[float, ...], Field(min_length=2)] = (1, 2)
+    one: Annotated[tuple[Literal[3, 5], ...], Field(max_length=1)] = ()
+    weights: Annotated[dict[str, float], Field(min_length=1, max_length=2)] = field(
+        default_factory=lambda: {"a": 1.0}
+    )
+    order: Literal["arrival", "rank"] | Lag = "arrival"
+    side: Literal["max"] | int = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"name": ""}, "name: empty text given; expected at least 1 character"),
+        ({"name": "abcd"}, "name: 4 characters given; expected at most 3 characters"),
+        ({"pair": []}, "pair: an empty list given; expected at least 2 items, each a number"),
+        ({"pair": [1]}, "pair: 1 item given; expected at least 2 items, each a number"),
+        ({"one": [3, 5]}, "one: 2 items given; expected at most 1 item, each one of 3, 5"),
+        ({"weights": {}}, "weights: an empty mapping given; expected at least 1 key"),
+        ({"weights": {"a": 1, "b": 1, "c": 1}}, "weights: 3 keys given; expected at most 2 keys"),
+        (
+            {"order": "arival"},
+            "order: 'arival' given; expected arrival or rank or {fixed_lag: a whole number} "
+            "(did you mean 'arrival'?)",
+        ),
+        ({"order": 3}, "order: 3 given; expected arrival or rank or {fixed_lag: a whole number}"),
+        ({"side": "maxx"}, "side: 'maxx' given; expected max or a whole number (did you mean 'max'?)"),
+        ({"side": [1]}, "side: [1] given; expected max or a whole number"),
+    ],
+)
+def test_messages_name_the_length_and_all_alternatives(value: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(Lengths, value, name="a.yaml")
+    assert str(caught.value) == f"a.yaml: {sentence}"
+
+
+@pytest.mark.parametrize("value", [[], True, "8", [True]])
+@pytest.mark.parametrize("name", ["channels", "se_ratio"])
+def test_options_of_a_stage_are_at_least_one_number(name: str, value: object) -> None:
+    stage = {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": 1}
+    with pytest.raises(ConfigError, match=rf"^s\.yaml: {name}(\[0\])?: .* given; expected .*number"):
+        from_mapping(StageChoices, {**stage, name: value}, name="s.yaml")
+
+
+def test_a_name_that_stands_for_a_number_is_taken() -> None:
+    assert from_mapping(Lengths, {"side": "max"}, name="a.yaml").side == "max"
+
+
+def test_a_name_of_a_file_is_not_empty_text() -> None:
+    with pytest.raises(ConfigError, match=r"^--set space=: nothing given; expected a mapping"):
+        read_search_config("quick", overrides=["space="])
+    with pytest.raises(ConfigError, match=r"^--set space='': empty text given; expected a mapping"):
+        read_search_config("quick", overrides=["space=''"])
+
+
+NETWORKS = tuple(f"efficientnet-b{size}" for size in range(9))
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "words"),
+    [
+        ("efficientnet-bo", NETWORKS, " (did you mean 'efficientnet-b0'?)"),
+        ("efficientnet-bl", NETWORKS, " (did you mean 'efficientnet-b1'?)"),
+        ("efficientnet_B2", NETWORKS, " (did you mean 'efficientnet-b2'?)"),
+        ("efficientnet-b9", NETWORKS, ""),  # all are equally near
+        ("fp8", ("fp32", "fp16"), " (did you mean 'fp32' or 'fp16'?)"),
+        ("abx", ("abc", "abd", "abe"), " (did you mean 'abc', 'abd' or 'abe'?)"),
+        ("step", ("step_time_ratio", "params"), " (did you mean 'step_time_ratio'?)"),
+        ("popluation", ("population", "tournament"), " (did you mean 'population'?)"),
+        ("zzz", ("population", "tournament"), ""),
+        ("x", (), ""),
+    ],
+)
+def test_the_nearest_name_is_suggested_or_all_that_are_equally_near(
+    found: str, known: tuple[str, ...], words: str
+) -> None:
+    assert suggestion(found, known) == words
 
 
 def test_a_text_is_said_as_the_number_that_it_may_mean() -> None:

@@ -41,8 +41,8 @@ def stage_augmentation(recipe: Recipe, stage: TrainingStage | None = None) -> Au
 
 def train_losses(recipe: Recipe) -> list[float]:
     images = digits()
-    news = train(new_step(recipe), recipe, images_at=lambda _: images, epochs=recipe.epochs, seed=1)
-    return [end.train_loss for end in news if isinstance(end, EpochEnd)]
+    events = train(new_step(recipe), recipe, images_at=lambda _: images, epochs=recipe.epochs, seed=1)
+    return [end.train_loss for end in events if isinstance(end, EpochEnd)]
 
 
 def test_batch_stays_as_it_is_without_augmentation() -> None:

@@ -248,19 +248,19 @@ def losing(kind: str, times: int) -> object:
 def test_preemption_is_nobodys_fault_and_other_losses_are_borne_twice(
     kind: str, times: int, status: str, attempts: int, make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    news: list[object] = []
+    events: list[object] = []
     result = search(
         make_config(),
         tmp_path / "run",
         execute=losing(kind, times),
         start=formula_worker,
-        on_event=news.append,  # type: ignore[arg-type]
+        on_event=events.append,  # type: ignore[arg-type]
     )
     (row,) = [row for row in result.rows if row["trial_id"] == 0]
     assert row["status"] == status
     if status == "completed":
         assert row["attempts"] == attempts
-    assert len([each for each in news if isinstance(each, Retried)]) == attempts - 1
+    assert len([each for each in events if isinstance(each, Retried)]) == attempts - 1
 
 
 def advancing(start: object, asked: Iterator[Trial | None]) -> Iterator[Event]:

@@ -104,7 +104,7 @@ PIXELS = [encoded(i) for i in range(30)]
         ({"column": "picture"}, "no column image or img with images; it has picture, label"),
         ({"images": ["text"] * 30}, "the column image is string"),
         ({"labels": [0.5] * 60}, "row 0: the label is 0.5; whole numbers or names expected"),
-        ({"labels": [None, *[1] * 59]}, "1 row has no label"),
+        ({"labels": [None, *[1] * 59]}, "rows without a label: 1; remove"),
         ({"labels": [-1, *[1] * 59]}, "row 0: the label is -1"),
         ({"labels": [4] * 60}, "all images have the label 4"),
         ({"metadata": {"class_names": json.dumps(["a", "b"])}}, "label 2, but its metadata names only 2"),

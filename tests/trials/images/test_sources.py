@@ -14,6 +14,7 @@ import pytest
 from pictures import encoded, open_from, write_folder, write_parquet
 
 from trials.images.config import DataConfig, find_images
+from trials.images.sources import source_words
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ def test_lists_in_a_label_column_are_several_labels(tmp_path: Path) -> None:
         ([[0], []] * 10, "row 1: the list of labels is empty"),
         ([[0], [1, 1]] * 10, "row 1: a label stands twice"),
         ([[0], [-2]] * 10, "row 1: the label is -2"),
-        ([[0], None] * 10, "10 rows have no label"),
+        ([[0], None] * 10, "rows without a label: 10; remove"),
         (["a", ""] * 10, "row 1: the label is empty text"),
         ([["a"], ["a", "a"]] * 10, "row 1: a label stands twice"),
         ([0.0, 0.25] * 10, "row 1: the label is 0.25; whole numbers or names expected"),
@@ -231,6 +232,18 @@ def test_remote_file_that_changed_is_another_source(memory: Any, tmp_path: Path)
     assert find_images(DataConfig(source=url)).identity == before
     memory.pipe_file("/animals/cat/0.png", encoded(999))
     assert find_images(DataConfig(source=url)).identity != before
+
+
+def test_a_folder_of_images_is_named_as_it_was_given_and_as_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers" / "train").mkdir(parents=True)
+    (tmp_path / "digits").mkdir()
+    named = {"flowers/train": "flowers/train/", "flowers/": "flowers/", str(tmp_path): f"{tmp_path}/"}
+    unchanged = ("digits", "*.parquet", "s3://bucket/train", "train-0.parquet")
+    for source, words in {**named, **dict.fromkeys(unchanged)}.items():
+        assert source_words(source) == (words or source)
 
 
 @pytest.mark.parametrize(

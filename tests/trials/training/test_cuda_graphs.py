@@ -36,9 +36,11 @@ def repeated(work: Callable[[], None]) -> Callable[[], object]:
 
 
 def curve(step: TrainingStep, recipe: Recipe, images: ResidentImages) -> list[tuple[float, ...]]:
-    news = train(step, recipe, images_at=lambda _: images, epochs=recipe.epochs, seed=5)
+    events = train(step, recipe, images_at=lambda _: images, epochs=recipe.epochs, seed=5)
     return [
-        (end.train_loss, end.minival_loss, end.minival_accuracy) for end in news if isinstance(end, EpochEnd)
+        (end.train_loss, end.minival_loss, end.minival_accuracy)
+        for end in events
+        if isinstance(end, EpochEnd)
     ]
 
 

@@ -162,8 +162,8 @@ def test_stopped_training_goes_on_with_the_image_sizes_it_would_have_had(
     monkeypatch.setattr("trials.training.resolution_schedule.PERIOD", 2)
     drawing = replace(FULL, resolution_schedule=schedule, resolutions=(8, 12, 16))
     config = replace(CONFIG, recipe=drawing)
-    news: list[TrainingEvent] = []
-    whole = train_fully(config, tmp_path / "whole", on_event=news.append)
+    events: list[TrainingEvent] = []
+    whole = train_fully(config, tmp_path / "whole", on_event=events.append)
 
     def stop(item: TrainingEvent) -> None:
         if isinstance(item, EpochDone) and item.metrics.epoch == 3:
@@ -180,6 +180,6 @@ def test_stopped_training_goes_on_with_the_image_sizes_it_would_have_had(
     if schedule == "random_epochs":
         assert sizes[0] == sizes[1]
         assert sizes[2] == sizes[3]
-    begun = news[0]
+    begun = events[0]
     assert isinstance(begun, TrainingBegun)
     assert "a size is drawn for each" in _beginning(begun)

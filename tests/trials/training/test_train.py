@@ -206,9 +206,9 @@ def test_progressive_training_changes_resolution_and_dropout_by_stage() -> None:
     step = new_step(recipe)
     packs = {size: digits(size) for size in (12, 24)}
     ends = [
-        news
-        for news in train(step, recipe, images_at=packs.__getitem__, epochs=4, seed=0)
-        if isinstance(news, EpochEnd)
+        event
+        for event in train(step, recipe, images_at=packs.__getitem__, epochs=4, seed=0)
+        if isinstance(event, EpochEnd)
     ]
     assert [end.resolution for end in ends] == [12, 12, 24, 24]
     assert [end.epoch for end in ends] == [1, 2, 3, 4]
