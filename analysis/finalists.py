@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 
+from analysis.intervals import student_t
 from analysis.rungs import COUNTED, longest, may_win, standing
 from trials.log.row_types import TrialRow
 
@@ -115,7 +116,7 @@ def standings(ranked: list[Finalist]) -> list[Standing]:
     for i, finalist in enumerate(ranked):
         # Its interval, and the probability that the difference to the next mean is positive.
         error = deviation / math.sqrt(len(finalist.rewards))
-        half = float(stdtrit(freedom, 0.975)) * error
+        half = student_t(freedom) * error
         better = None
         if i + 1 < len(ranked):
             following = ranked[i + 1]
