@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.rungs import COUNTED
+from analysis.rungs import BestArchitectures, Spending, counts
 from nas.search.config import Budget, Finalists
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, AnswerFrom, CrashLike, Instruction, RecordAsk, Wait
@@ -67,13 +67,13 @@ class TrialQueue:
         self._due: deque[Answer] = deque()  # follows from what has ended, and is not yet written down
         self._trained: dict[tuple[Choices, int], tuple[int, Outcome]] = {}  # by (choices, epochs): the first
         self._epochs_of: dict[int, int] = {}  # by trial; only where they may differ
-        self._rewards: dict[Choices, tuple[int, float]] = {}  # (epochs, reward), the best of each completed
+        self._best = BestArchitectures()
         self._repeated: Counter[Choices] = Counter()  # repeats that were asked for
         self._next_trial_id = self._warmed = 0
         self._untold: dict[int, tuple[Ask, Outcome | None]] = {}  # ended; the strategy learns it in its turn
         self._next_told = 0
-        self._spent_trials = self._spent_epochs = self._baselines = self._repeats = 0
-        self._spent_seconds = 0.0
+        self._spent = Spending()
+        self._baselines = self._repeats = 0
 
     # ------------------------------------------------------------------ from the record, also live
 
@@ -101,16 +101,13 @@ class TrialQueue:
         self._untold[ask.trial_id] = (ask, outcome)
         if self._lag is None or ask.trial_id < self._next_told:  # its turn was while its row was lost
             self._teach(ask.trial_id)
-        if outcome is None or outcome.status not in COUNTED:
+        if outcome is None or not counts(outcome.status, ask.purpose):
             return
         self._trained.setdefault((ask.choices, ask.epochs), (ask.trial_id, outcome))
-        self._spent_trials += 1
-        self._spent_epochs += self._own_epochs(ask)
-        self._spent_seconds += seconds
+        self._spent.add(own_epochs=self._own_epochs(ask), seconds=seconds)
         self._baselines += ask.purpose == "baseline"
         if outcome.status == "completed":
-            found = (ask.epochs, outcome.reward)
-            self._rewards[ask.choices] = max(found, self._rewards.get(ask.choices, found))
+            self._best.add(ask.choices, epochs=ask.epochs, reward=outcome.reward)
 
     def _own_epochs(self, ask: Ask) -> int:
         """Without those of the trial that it continues."""
@@ -222,15 +219,11 @@ class TrialQueue:
         if not isinstance(self.strategy, Recommends):
             return []
         leaders = self.strategy.leaders(count + self._warmed)  # of an earlier run's there are no rows
-        return [choices for choices in leaders if choices in self._rewards][:count]
+        return [choices for choices in leaders if choices in self._best][:count]
 
     def _best_architectures(self, count: int) -> list[Choices]:
         """The best completed architectures, by the strategy's expectation if it has one, else by reward."""
-        if recommended := self.recommended(count):
-            return recommended
-        longest = max((epochs for epochs, _ in self._rewards.values()), default=0)
-        found = [choices for choices, (epochs, _) in self._rewards.items() if epochs == longest]
-        return sorted(found, key=lambda choices: (-self._rewards[choices][1], choices))[:count]
+        return self.recommended(count) or self._best.ranked()[:count]
 
     def attempt_of(self, trial_id: int) -> int | None:
         """See Queue."""
@@ -250,14 +243,12 @@ class TrialQueue:
                 self._place(equal)
 
     def _budget_is_spent(self) -> bool:
-        budget = self._budget
-        if budget.trials is not None:
-            return self._spent_trials + len(self._searching()) >= budget.trials
-        if budget.epochs is not None:
-            under_way = sum(map(self._own_epochs, self._searching()))
-            return self._spent_epochs + under_way >= budget.epochs
-        assert budget.device_seconds is not None, "a budget has one of three"
-        return self._spent_seconds >= budget.device_seconds
+        """True if nothing new fits in beside what is under way, whose device-seconds nobody knows yet."""
+        under_way = Spending()
+        for ask in self._searching():
+            under_way.add(own_epochs=self._own_epochs(ask))
+        unit = self._budget.unit
+        return self._spent.of(unit) + under_way.of(unit) >= self._budget.total
 
     def _next_ask(self) -> Ask | None:
         """The next ask, in canonical choices; None if the space has run out."""
