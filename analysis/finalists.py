@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from analysis.intervals import student_t
-from analysis.rungs import COUNTED, BestArchitectures, may_win, standing
+from analysis.trial_rules import COUNTED, BestArchitectures, may_win, standing
 from trials.log.row_types import TrialRow
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.trial_rules import SEARCHED
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
 from trials.reward import SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
@@ -70,7 +71,7 @@ def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
 
 def is_searched(trials: pd.DataFrame) -> np.ndarray:
     """Mask (n) of the rows that `searched` returns."""
-    completed = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
+    completed = (trials["status"] == "completed") & trials["purpose"].isin(list(SEARCHED))
     found = np.asarray(completed.to_numpy(dtype=bool, na_value=False))
     if "epochs" not in trials or trials["epochs"].nunique() < 2:  # as in nearly every run
         return found

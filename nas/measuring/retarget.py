@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from analysis.rungs import longest
+from analysis.trial_rules import longest
 from nas.measuring.figures import OUT_OF_MEMORY
 from nas.search.best_file import architecture_of, classes_of
 from nas.search.config import SearchConfig

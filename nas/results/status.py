@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.finalists import Repeats, repeats
-from analysis.rungs import SEARCHED, is_counted, own_epochs, spent
+from analysis.trial_rules import SEARCHED, is_counted, own_epochs, spent
 from nas.results.winner import run_winner
 from nas.search.config import Budget, SearchConfig
 from nas.search.trial_queue import MAX_REPEATS

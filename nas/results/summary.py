@@ -4,7 +4,8 @@ import statistics
 from dataclasses import dataclass
 
 from analysis.finalists import Standing
-from analysis.rungs import RungAgreement, Savings, is_counted, rung_agreement, savings
+from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
+from analysis.trial_rules import is_counted
 from nas.search.search import SearchResult
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import duration, short_count
-from analysis.rungs import is_counted, may_win, spent, standing
+from analysis.trial_rules import is_counted, may_win, spent, standing
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget

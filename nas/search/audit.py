@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.frame import read_trials
 from analysis.proxy_audit import ProxyAudit, proxy_audit
-from analysis.rungs import longest
+from analysis.trial_rules import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
 from nas.search.environment import Environment, describe_environment, record_environment

@@ -1,7 +1,7 @@
 """The best architecture of a run so far, in best.yaml whenever it changes; and the winner in the end."""
 
 from analysis.finalists import Finalist
-from analysis.rungs import may_win, standing
+from analysis.trial_rules import may_win, standing
 from analysis.winner import best_trial_of, winner
 from nas.search.best_file import best_yaml
 from nas.search.trial_queue import TrialQueue

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
-from analysis.rungs import Unit
+from analysis.trial_rules import Unit
 from nas.strategies.strategy import MAX_TRIALS, PromotingSettings, StrategyConfig
 from nas.strategies.table import read_strategy
 from search_spaces.choices.space import SearchSpace

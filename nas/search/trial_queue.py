@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.rungs import BestArchitectures, Spending, counts
+from analysis.trial_rules import BestArchitectures, Spending, counts
 from nas.search.config import Budget, Finalists
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, AnswerFrom, CrashLike, Instruction, RecordAsk, Wait

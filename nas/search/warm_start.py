@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.rungs import is_counted
+from analysis.trial_rules import is_counted
 from nas.search.config import SearchConfig
 from nas.search.same_search import differences
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping

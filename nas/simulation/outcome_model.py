@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.choice_model import ChoiceModel, accuracy_logit, fit_choice_model, kendall_tau, spread_out
-from analysis.rungs import is_counted
+from analysis.trial_rules import is_counted
 from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig
 from nas.simulation.simulate import KnownOutcomes

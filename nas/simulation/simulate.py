@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.rungs import COUNTED
+from analysis.trial_rules import COUNTED
 from nas.search.config import Budget
 from nas.search.instructions import AnswerFrom, CrashLike, Instruction, RecordAsk, Run, Wait
 from nas.search.trial_queue import TrialQueue

@@ -19,7 +19,7 @@ from analysis.progress import front_volume, progress, random_band
 from analysis.proxy_audit import proxy_audit
 from analysis.reward_map import candidates, reward_map, winner_range
 from analysis.run_comparison import compare_groups, compare_runs, winners_agree
-from analysis.rungs import is_counted, may_win, own_epochs, spent
+from analysis.trial_rules import is_counted, may_win, own_epochs, spent
 from analysis.winner import Winner, winner
 from nas.results.export import chosen_row
 from trials.log.rows import device_seconds, seconds_by_work

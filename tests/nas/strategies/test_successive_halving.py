@@ -12,7 +12,8 @@ from conftest import MakeConfig
 from formula import formula_result
 
 from analysis.frame import ranked, read_trials
-from analysis.rungs import own_epochs, rung_agreement, savings
+from analysis.rungs import rung_agreement, savings
+from analysis.trial_rules import own_epochs
 from nas.results.status import run_status
 from nas.results.verify import verify_run
 from nas.search.config import SearchConfig
