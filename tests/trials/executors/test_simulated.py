@@ -13,8 +13,9 @@ from conftest import MakeConfig
 from formula import formula_worker
 
 from nas.search.config import SearchConfig
+from nas.search.exhaustion import MAX_DUPLICATES
 from nas.search.search import search
-from nas.search.trial_queue import MAX_REPEATS, trial_seed
+from nas.search.trial_queue import trial_seed
 from nas.simulation.simulate import (
     EPOCHS,
     KnownOutcomes,
@@ -262,7 +263,7 @@ def test_simulated_budget_counts_trained_trials_and_begins_with_the_baseline() -
     cached = [end for end in ends if not end.counts]
     assert cached
     assert all(end.outcome.status == "cached" for end in cached)
-    assert len(ends) - len(trained) < MAX_REPEATS * 25
+    assert len(ends) - len(trained) < MAX_DUPLICATES * 25
 
 
 def test_simulation_ends_when_the_space_runs_out_and_its_curve_goes_on_flat() -> None:
