@@ -15,12 +15,12 @@ from nas.report.markup import Markup, join, tag
 from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
 from nas.search.environment import STARTS
+from nas.search.recorded_config import recorded_config
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage, op_name
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
-from trials.log.store import refuse_other_than_run
 from trials.reward import SHIPPED
 from trials.trial import REWARDABLE
 
@@ -74,19 +74,6 @@ def changed_terms(words: Sequence[str], *, recorded: Iterable[str] = ()) -> dict
     return {**zeros, **(parsed_terms(parts, recorded=recorded) or {})}
 
 
-def run_config(run: Path) -> SearchConfig:
-    """The configuration that a run was made with.
-
-    Raises:
-        ConfigError: the folder is no run, or its search.yaml does not read.
-    """
-    refuse_other_than_run(run)
-    try:
-        return read_yaml(SearchConfig, run / "search.yaml")
-    except ConfigError as error:
-        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
-
-
 def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: str | None = None) -> RunFacts:
     """The facts of a run, on request with other exponents or with the step times of another device.
 
@@ -94,7 +81,7 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         ConfigError: no run, nothing finished, a damaged file, nothing measured on that device, or a term of
             the reward that cannot be computed here.
     """
-    config = run_config(run)
+    config = recorded_config(run)
     trials = _rows(run)
     # Rewards of the search's own terms stay as they were recorded: a report shows what the search saw.
     changed = []

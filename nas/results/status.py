@@ -12,8 +12,8 @@ from analysis.trial_rules import is_counted, own_epochs, spent
 from nas.results.winner import run_winner
 from nas.search.config import Budget, SearchConfig
 from nas.search.exhaustion import is_exhausted
+from nas.search.recorded_config import recorded_config
 from nas.strategies.strategy import Recommends
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import seconds_by_work
 from trials.log.run_reader import RunLog, read_run
@@ -98,10 +98,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
         ConfigError: the folder is no run, or its search.yaml does not read.
     """
     log = read_run(run)
-    try:
-        config = read_yaml(SearchConfig, run / "search.yaml")
-    except ConfigError as error:
-        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
+    config = recorded_config(run)
     rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
     budget = config.budget
     used = spent(rows, budget.unit, log.trials)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.search.config import SearchConfig
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+from nas.search.recorded_config import recorded_config
+from search_spaces.settings.yaml_files import ConfigError, to_mapping
 
 MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
 
@@ -16,7 +17,7 @@ def check_same_search(config: SearchConfig, folder: Path) -> None:
     Raises:
         ConfigError: with the keys that differ.
     """
-    recorded = read_yaml(SearchConfig, folder / "search.yaml")
+    recorded = recorded_config(folder)
     before, now = to_mapping(recorded), to_mapping(config)
     for name in MAY_CHANGE:
         before.pop(name, None), now.pop(name, None)

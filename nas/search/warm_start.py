@@ -5,8 +5,9 @@ from pathlib import Path
 
 from analysis.trial_rules import is_counted
 from nas.search.config import SearchConfig
+from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.log.parts import DamagedPartError
 from trials.log.rows import ask_from_row, outcome_from_row
 from trials.log.store import RunStore, recorded_trials
@@ -28,7 +29,7 @@ def check_warm_start(config: SearchConfig) -> None:
     earlier = Path(config.warm_start)
     try:
         recorded_trials(earlier)
-        before = to_mapping(read_yaml(SearchConfig, earlier / "search.yaml"))
+        before = to_mapping(recorded_config(earlier))
     except ConfigError as error:
         raise ConfigError(f"warm_start: {error}") from None
     now = to_mapping(config)
