@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.disk_wait import Patience
 from trials.log.durable_files import DurableFiles
@@ -18,7 +19,7 @@ from trials.log.lost_trials import (
     refusal,
 )
 from trials.log.parts import ASKS, EPOCHS, DamagedPartError, Kind, part_bytes, part_name, view_trials
-from trials.log.reading import LogContents, read_log
+from trials.log.reading import LogContents, read_log, trials_of
 from trials.log.row_types import EpochRow, TrialRow
 from trials.log.rows import ask_columns
 
@@ -101,7 +102,7 @@ def _sweep(folder: Path, files: DurableFiles, contents: LogContents) -> None:
         files.remove(path)
     for name in SWEPT:
         for path in files.list(folder / name):
-            if path.name.startswith(".") and path.name.endswith(".tmp"):
+            if is_unfinished(path):
                 files.remove(path)
 
 
@@ -120,7 +121,7 @@ def _rebuild_asks(folder: Path, files: DurableFiles, contents: LogContents) -> N
 
 def _rebuild_epochs(folder: Path, files: DurableFiles, contents: LogContents) -> None:
     """A trial's row holds its curves: what is lost of its epochs is the rest of their columns."""
-    sealed = {i for first, last in contents.sealed for i in range(first, last + 1)}
+    sealed = trials_of(contents.sealed)
     for trial_id, row in contents.trials.items():
         known = trial_id in contents.epochs or trial_id in sealed
         if known or row["status"] != "completed" or not row["train_loss"]:

@@ -27,7 +27,7 @@ from trials.log.parts import (
     table_bytes,
     view_rows,
 )
-from trials.log.reading import Block
+from trials.log.reading import Block, trials_of
 from trials.log.recovery import Recovered, recover
 from trials.log.row_types import AskRow, EpochRow, R, Row, TrialRow
 from trials.log.rows import epoch_row
@@ -248,7 +248,7 @@ class RunStore:
 
     def _loose_trials(self) -> pa.Table:
         """Rows that are in no segment. A thousand workers leave many, so each is converted only once."""
-        sealed = {i for first, last in self._sealed for i in range(first, last + 1)}
+        sealed = trials_of(self._sealed)
         here = self._loose["trial_id"].to_pylist()
         kept = self._loose.filter(pa.array([i not in sealed for i in here], pa.bool_()))
         known = sealed.union(here)
