@@ -28,6 +28,8 @@ FailureKind = Literal[
 ]
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
+MAX_TRIALS = 10_000_000  # of a search; a larger number of trials in a setting is a typing error
+
 # The ratio that a strategy is told for a quantity that a trial could not measure: finite, and worse than any
 # measured value.
 UNMEASURED_RATIO = 1000.0

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from nas.strategies.strategy import MAX_TRIALS, SETTINGS
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
-from trials.trial import Ask, Outcome
+from trials.trial import MAX_TRIALS, Ask, Outcome
 
 NEIGHBOUR_DRAWS = 3  # tournaments for a parent with an unseen neighbour before a seen one is accepted
 

@@ -12,7 +12,6 @@ from trials.trial import Ask, Outcome
 
 # For settings given by Python too: text and true are no numbers, and 2.0 is no whole number.
 SETTINGS: ConfigDict = {**STRICT, "strict": True}
-MAX_TRIALS = 10_000_000  # of a budget; a larger number of trials in a setting is a typing error
 
 
 class Strategy(Protocol):

@@ -22,8 +22,8 @@ from trials.log.parts import ASKS, EPOCHS, DamagedPartError, Kind, part_bytes, p
 from trials.log.reading import LogContents, read_log, trials_of
 from trials.log.row_types import EpochRow, TrialRow
 from trials.log.rows import ask_columns
+from trials.trial import MAX_TRIALS
 
-MOST_TRIALS = 10_000_000  # of a budget
 SWEPT = ("environment", ".", "log")  # and the folders of parts
 
 
@@ -93,7 +93,7 @@ def viewed_trials(folder: Path, files: DurableFiles) -> set[int]:
         ids = set(view_trials(files.read(folder / "trials.parquet")))
     except (OSError, DamagedPartError):
         return set()
-    return ids if all(0 <= i < MOST_TRIALS for i in ids) else set()
+    return ids if all(0 <= i < MAX_TRIALS for i in ids) else set()
 
 
 def _sweep(folder: Path, files: DurableFiles, contents: LogContents) -> None:

@@ -7,9 +7,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nas.strategies.optuna.optuna_study import OptunaStudy
-from nas.strategies.strategy import MAX_TRIALS, SETTINGS
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import ChoiceSpace
-from trials.trial import Ask, Outcome
+from trials.trial import MAX_TRIALS, Ask, Outcome
 
 MAX_CANDIDATES = 1_000_000  # their probabilities are in memory at once
 

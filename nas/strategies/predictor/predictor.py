@@ -16,9 +16,9 @@ from nas.strategies.predictor.reward_model import (
     Told,
     fit_reward,
 )
-from nas.strategies.strategy import MAX_TRIALS, SETTINGS
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
-from trials.trial import Ask, Outcome
+from trials.trial import MAX_TRIALS, Ask, Outcome
 
 # Starts of the local searches of one ask.
 LEADERS = 5  # told trials with the highest expected reward
