@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.trial_rules import SEARCHED
+from trials.log.parts import damaged_view
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
 from trials.reward import SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
@@ -170,7 +171,7 @@ def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
     try:
         # A process was once seen to abort at its end: Arrow's threads still read through a Python file. So
         # Arrow reads from a buffer of its own, and small files without threads.
-        with pq.ParquetFile(pa.BufferReader(data)) as parquet:
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as parquet:
             names = set(parquet.schema_arrow.names)
             wanted = [c.name for c in columns if c.name in names]
             table = parquet.read(columns=wanted, use_threads=len(data) > LARGE)
@@ -185,7 +186,7 @@ def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
         return pa.table(found, schema=schema_of(columns))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or ["unreadable"])[0]
-        raise ValueError(f"{file}: damaged ({reason}); continue the search, which makes it again") from None
+        raise ValueError(damaged_view(file, reason)) from None
 
 
 def _frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:

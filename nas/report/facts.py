@@ -21,6 +21,7 @@ from search_spaces.networks.architecture import Architecture, Stage, op_name
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
+from trials.log.store import no_trial_yet
 from trials.reward import SHIPPED
 from trials.trial import REWARDABLE
 
@@ -123,7 +124,7 @@ def _rows(run: Path) -> pd.DataFrame:
     try:
         return read_trials(run)
     except FileNotFoundError:
-        raise ConfigError(f"{run}: this run has no finished trial yet") from None
+        raise no_trial_yet(run) from None
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -23,6 +23,7 @@ from analysis.frame import (
     searched,
 )
 from analysis.stages import describe_stage_columns, read_stages, stages_of
+from trials.log.parts import table_bytes
 from trials.log.schema import TRIAL_COLUMNS, TRIAL_SCHEMA
 
 
@@ -88,6 +89,15 @@ def test_missing_runs_unknown_columns_and_damaged_files_are_named(run: Path, tmp
     (tmp_path / "trials.parquet").write_bytes((run / "trials.parquet").read_bytes()[:-30])
     with pytest.raises(ValueError, match=r"trials\.parquet: damaged"):
         read_trials(tmp_path)
+
+
+def test_a_bit_that_flipped_in_a_view_is_found(run: Path, tmp_path: Path) -> None:
+    view = table_bytes(pq.read_table(run / "trials.parquet", columns=["trial_id", "reward"]))
+    column = pq.ParquetFile(pa.BufferReader(view)).metadata.row_group(0).column(1)
+    place = (column.dictionary_page_offset + column.data_page_offset) // 2  # amid the values
+    (tmp_path / "trials.parquet").write_bytes(view[:place] + bytes([view[place] ^ 1]) + view[place + 1 :])
+    with pytest.raises(ValueError, match=r"trials\.parquet: damaged .*; continue the search"):
+        read_trials(tmp_path, columns=["trial_id", "reward"])
 
 
 def test_epochs_of_a_trial_are_read_in_order(run: Path) -> None:

@@ -22,6 +22,7 @@ from trials.log.parts import (
     TRIALS,
     DamagedPartError,
     Kind,
+    damaged_view,
     part_bytes,
     part_name,
     table_bytes,
@@ -313,6 +314,11 @@ def refuse_other_than_run(folder: Path) -> None:
         raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
 
 
+def no_trial_yet(folder: Path) -> ConfigError:
+    """The refusal of a run of which no trial has ended."""
+    return ConfigError(f"{folder}: this run has no finished trial yet")
+
+
 def recorded_trials(folder: Path) -> list[TrialRow]:
     """Finished trials of a run, also while its driver works; read from the view.
 
@@ -323,8 +329,6 @@ def recorded_trials(folder: Path) -> list[TrialRow]:
     try:
         return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
     except FileNotFoundError:
-        raise ConfigError(f"{folder}: this run has no finished trial yet") from None
+        raise no_trial_yet(folder) from None
     except DamagedPartError as error:
-        raise ConfigError(
-            f"{folder}/trials.parquet: damaged ({error}); continue the search, which makes it again"
-        ) from None
+        raise ConfigError(damaged_view(f"{folder}/trials.parquet", error)) from None
