@@ -52,10 +52,6 @@ class GuardedStrategy:
         with self._guarded("recommending architectures"):
             return self._strategy.leaders(count)
 
-    def recommend(self) -> Choices | None:
-        """See Recommends; None if the strategy recommends nothing."""
-        return next(iter(self.leaders(1)), None)
-
     def _check(self, ask: Ask, trial_id: int) -> None:
         if ask.trial_id != trial_id:
             raise ValueError(f"it answered for trial {ask.trial_id}")

@@ -101,7 +101,8 @@ def simulate_search(
         for answer in queue.due():
             memory.carry_out(answer)
         if isinstance(strategy, Recommends):
-            memory.ends[place] = replace(memory.ends[place], recommended=strategy.recommend())
+            leader = next(iter(strategy.leaders(1)), None)
+            memory.ends[place] = replace(memory.ends[place], recommended=leader)
     return memory.ends
 
 

@@ -82,12 +82,11 @@ class StrategyConfig:
 class Recommends(Protocol):
     """A strategy with an opinion of its own on the best architecture, beyond the luckiest result."""
 
-    def recommend(self) -> Choices | None:
-        """The told one expected to be the best; None while there is no opinion. Changes nothing."""
-        ...
-
     def leaders(self, count: int) -> list[Choices]:
-        """The `count` told ones expected to be the best, the best first; fewer while it knows fewer."""
+        """The `count` told ones expected to be the best, the best first; fewer while it knows fewer.
+
+        Changes nothing.
+        """
         ...
 
 
