@@ -55,15 +55,9 @@ class GuardedStrategy:
     def _check(self, ask: Ask, trial_id: int) -> None:
         if ask.trial_id != trial_id:
             raise ValueError(f"it answered for trial {ask.trial_id}")
-        options = self._space.num_options
-        fits = len(ask.choices) == len(options) and all(
-            isinstance(choice, int) and 0 <= choice < count
-            for choice, count in zip(ask.choices, options, strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"{ask.choices} are no choices of this space, which has {len(options)} decisions"
-            )
+        if not self._space.contains(ask.choices):
+            decisions = len(self._space.num_options)
+            raise ValueError(f"{ask.choices} are no choices of this space, which has {decisions} decisions")
         json.dumps(dict(ask.aux), allow_nan=False)
 
     @contextmanager
