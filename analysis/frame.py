@@ -45,12 +45,7 @@ def read_epochs(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.
 
 def describe_columns(kind: Literal["trials", "epochs"] = "trials") -> pd.DataFrame:
     """Type, unit and meaning of each column, by name."""
-    return described(COLUMNS[kind])
-
-
-def described(columns: Sequence[Column]) -> pd.DataFrame:
-    """The documentation of columns as a frame."""
-    rows = [(c.name, str(c.type), c.unit or _unit_of_name(c.name), c.meaning) for c in columns]
+    rows = [(c.name, str(c.type), c.unit or _unit_of_name(c.name), c.meaning) for c in COLUMNS[kind]]
     return pd.DataFrame(rows, columns=["column", "type", "unit", "meaning"]).set_index("column")
 
 

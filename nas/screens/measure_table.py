@@ -10,8 +10,6 @@ from analysis.numbers import milliseconds
 from nas.measuring.table_figures import BlockFigures, OptionFigures, TableFigures
 from search_spaces.networks.architecture import op_name
 
-SHORT_OPS = {"mbconv": "mbconv", "fused_mbconv": "fused"}
-
 
 def table_screen(figures: TableFigures) -> RenderableType:
     """The conditions, every stage's blocks, what is around them, and the error of sums; fits 80 columns."""

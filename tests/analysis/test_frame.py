@@ -22,7 +22,7 @@ from analysis.frame import (
     rewards,
     searched,
 )
-from analysis.stages import describe_stage_columns, read_stages, stages_of
+from analysis.stages import STAGE_COLUMNS, read_stages, stages_of
 from trials.log.parts import table_bytes
 from trials.log.schema import TRIAL_COLUMNS, TRIAL_SCHEMA
 
@@ -116,7 +116,7 @@ def test_frame_of_stages_has_a_row_per_trial_and_stage(run: Path) -> None:
         assert list(own["stage"]) == list(range(1, len(expected) + 1))
         for name in ("op", "kernel_size", "channels", "layers", "se_ratio"):
             assert own[name].tolist() == [stage[name] for stage in expected]
-    assert list(describe_stage_columns().index) == list(stages.columns)
+    assert [column.name for column in STAGE_COLUMNS] == list(stages.columns)
 
 
 def test_trials_without_an_architecture_have_no_stages(run: Path) -> None:
