@@ -9,7 +9,7 @@ from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.log.parts import DamagedPartError
-from trials.log.rows import ask_from_row, outcome_from_row
+from trials.log.rows import ask_from_row, outcome_of
 from trials.log.store import RunStore, recorded_trials
 from trials.reward import recorded_reward
 from trials.trial import Ask, Outcome
@@ -69,10 +69,10 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
         rewards = [reward.of_row(row) or 0.0 for row in told]
     except ValueError as error:
         raise ConfigError(f"warm_start: {config.warm_start}: {error}; choose other terms") from None
-    return [
-        (
-            replace(ask_from_row(row), trial_id=i - len(told), aux={}),
-            replace(outcome_from_row(row), reward=rewards[i]),
-        )
-        for i, row in enumerate(told)
-    ]
+    known = []
+    for i, (row, rewarded) in enumerate(zip(told, rewards, strict=True)):
+        outcome = outcome_of(row)
+        assert outcome is not None, "a counted trial did not crash"
+        ask = replace(ask_from_row(row), trial_id=i - len(told), aux={})
+        known.append((ask, replace(outcome, reward=rewarded)))
+    return known

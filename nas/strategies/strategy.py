@@ -58,8 +58,8 @@ class StrategyConfig:
 
     Attributes:
         settings: of the class `kind.Settings`.
-        written: name and settings as they were given, without the defaults of others; a run's search.yaml
-            holds it.
+        written: name and settings as a user gave them, without those left at their defaults; written into a
+            run's search.yaml.
     """
 
     WRITTEN_AS: ClassVar[str] = "a strategy's name, or a mapping of its name and its settings"

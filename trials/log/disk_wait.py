@@ -30,7 +30,7 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
-    def insist(self, folder: Path, action: Callable[[], T]) -> T:
+    def retry_while_full(self, folder: Path, action: Callable[[], T]) -> T:
         """Result of the action, which is tried again while the disk is full.
 
         Raises:

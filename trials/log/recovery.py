@@ -56,19 +56,19 @@ def recover(folder: Path, files: DurableFiles, *, patience: Patience, accept_los
     losses = new_losses(contents, declared.losses, viewed=viewed_trials(folder, files))
     if losses and not accept_losses and not are_explained(losses, contents):
         raise LostTrialsError(refusal(folder, losses))
-    insist = partial(patience.insist, folder)
-    insist(lambda: _sweep(folder, files, contents))
+    retried = partial(patience.retry_while_full, folder)
+    retried(lambda: _sweep(folder, files, contents))
     aside = {path: _quarantine_path(folder, path) for path in _unfit(contents, broken)}
     for path, target in aside.items():
-        insist(partial(files.move, path, target))
-    insist(lambda: _rebuild_asks(folder, files, contents))
-    insist(lambda: _rebuild_epochs(folder, files, contents))
+        retried(partial(files.move, path, target))
+    retried(lambda: _rebuild_asks(folder, files, contents))
+    retried(lambda: _rebuild_epochs(folder, files, contents))
     moved = list(aside.values())
     if losses:
         again = contents.asks.keys() - contents.trials.keys()
         declared = declared.with_entry(losses, run_again=again, moved=moved)
         text = declared.to_json().encode()
-        insist(lambda: files.write(folder / FILE, text))
+        retried(lambda: files.write(folder / FILE, text))
     return Recovered(contents, declared, moved)
 
 

@@ -183,11 +183,6 @@ def ask_from_row(row: AskRow | TrialRow) -> Ask:
     )
 
 
-def outcome_of(row: TrialRow) -> Outcome | None:
-    """The outcome of a row; None of a trial that crashed, which says nothing about its architecture."""
-    return None if row["status"] == "crashed" else outcome_from_row(row)
-
-
 def device_seconds(row: TrialRow) -> float:
     """Seconds that a row's trial held its device; 0 if it was cached, for it ran nowhere."""
     return sum(seconds_by_work(row).values())
@@ -199,8 +194,13 @@ def seconds_by_work(row: TrialRow) -> dict[str, float]:
     return {kind: float(number_of(row, f"{kind}_seconds") or 0.0) if ran else 0.0 for kind in WORK}
 
 
-def outcome_from_row(row: TrialRow) -> Outcome:
-    """The outcome that a strategy is told; a quantity that was not measured is worse than any that was."""
+def outcome_of(row: TrialRow) -> Outcome | None:
+    """The outcome that a strategy is told; a quantity that was not measured is worse than any that was.
+
+    None of a trial that crashed, which says nothing about its architecture.
+    """
+    if row["status"] == "crashed":
+        return None
     params = UNMEASURED_RATIO
     if row["params"] and row["reference_params"]:
         params = row["params"] / row["reference_params"]

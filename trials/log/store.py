@@ -201,7 +201,7 @@ class RunStore:
         assert trial_id in self.asks, "a row answers an ask"
         assert trial_id not in self.trials, "one row for each ask"
         if trial_id in self._epochs:
-            self._patience.insist(self.folder, lambda: self._sync_epochs(trial_id))
+            self._patience.retry_while_full(self.folder, lambda: self._sync_epochs(trial_id))
         self._write_part(TRIALS, trial_id, [recorded])
         self._next_seq += 1
         self.trials[trial_id] = recorded
@@ -287,7 +287,7 @@ class RunStore:
             TRIALS: [self.trials[i] for i in ids],
             EPOCHS: [row for i in ids for row in self._epochs.get(i, [])],
         }
-        self._sealed[block] = self._patience.insist(
+        self._sealed[block] = self._patience.retry_while_full(
             self.folder, lambda: write_segments(self.folder, self._files, block, rows)
         )
         for i in ids:
@@ -300,7 +300,7 @@ class RunStore:
         self._write(self._part(kind, trial_id), part_bytes(rows, kind.schema), durable=durable)
 
     def _write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        self._patience.insist(self.folder, lambda: self._files.write(path, data, durable=durable))
+        self._patience.retry_while_full(self.folder, lambda: self._files.write(path, data, durable=durable))
 
 
 def refuse_other_than_run(folder: Path) -> None:

@@ -28,7 +28,7 @@ from nas.strategies.random_search import RandomSearch, RandomSearchSettings
 from nas.strategies.table import STRATEGIES, build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import BEGINNING, in_simulated_time, simulated
-from trials.log.rows import outcome_from_row
+from trials.log.rows import outcome_of
 from trials.reward import Reward
 from trials.trial import Ask, Event, Outcome, RunTrial, Slot, Trial, TrialResult
 
@@ -170,7 +170,7 @@ def known_formula(config: SearchConfig) -> KnownOutcomes:
         (result,) = [e for e in formula_worker(Slot(index=0))(trial) if isinstance(e, TrialResult)]
         measured = result.measurement
         assert measured is not None
-        return outcome_from_row(
+        found = outcome_of(
             {
                 "status": "completed",
                 "reward": reward(result),
@@ -180,6 +180,8 @@ def known_formula(config: SearchConfig) -> KnownOutcomes:
                 "reference_params": measured.reference_params,
             }
         )
+        assert found is not None
+        return found
 
     return KnownOutcomes(
         space=space, outcome=outcome, seconds=lambda c: duration(c) + 0.2, expected_reward=lambda choices: 0.0
