@@ -156,11 +156,9 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochResult:
+class EpochFigures:
     """The figures of one epoch. Accuracies are 0-1; `_raw` is without weight averaging."""
 
-    trial_id: int
-    attempt: int
     epoch: int  # from 1
     train_loss: float
     train_accuracy: float
@@ -171,6 +169,14 @@ class EpochResult:
     resolution: int
     train_seconds: float
     evaluate_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult(EpochFigures):
+    """The figures of one epoch of a trial, an event."""
+
+    trial_id: int
+    attempt: int
 
 
 @dataclass(frozen=True, kw_only=True)
