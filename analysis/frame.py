@@ -1,4 +1,4 @@
-"""Runs as pandas frames: every column typed and documented, from disk or object storage."""
+"""Runs as pandas frames: typed and documented columns, ranking, and rewards under other exponents."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

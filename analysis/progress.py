@@ -1,4 +1,4 @@
-"""The progress of a search: the best so far against trials and device-seconds, beside random search."""
+"""The progress of a search in trials and device-seconds, beside random search; the volume of its front."""
 
 from typing import Any
 

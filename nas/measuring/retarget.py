@@ -1,4 +1,4 @@
-"""Step times of a run's best trials on another device: measured there, without training again."""
+"""Step times of a run's best trials on another device: measured there, kept in the run, compared."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Facts of a run that its report is written from: configuration, rows and environments, read once."""
+"""Facts of a run that its report is written from: configuration, rows, environments; and words for them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -20,9 +20,9 @@ from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.recorded_config import recorded_config
 from nas.search.search import removed_if_never_begun
 from nas.search.search_loop import RunRecord, SearchLoop
+from nas.search.seeds import seed_in_stream
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
-from nas.search.trial_queue import derived_seed
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.log.row_types import AskRow, TrialRow, measured
 from trials.log.rows import ask_from_row, step_time_from_row
@@ -146,7 +146,7 @@ def audit(
             store,
             environment_id=environment.environment_id,
             workers_file=f"environment/{number:04d}-workers.json",
-            seed_of=lambda ask: derived_seed(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
+            seed_of=lambda ask: seed_in_stream(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
             on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
             place=f" of {plan.folder}",
         )

@@ -1,4 +1,4 @@
-"""The end of a small space: when every architecture counts as trained, live and by a run's rows."""
+"""The end of a small space: when a search counts every architecture as trained."""
 
 from collections.abc import Sequence
 

@@ -16,7 +16,6 @@ from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose
 
 STOP_BELOW = "stop_below"  # in an ask's aux: the best reward when it was made, which its trial has to beat
-DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
 
 
 class TrialQueue:
@@ -289,14 +288,3 @@ class TrialQueue:
 
     def _is_trained(self, choices: Choices) -> bool:
         return (choices, self._epochs) in self._trained or (choices, self._first_epochs) in self._trained
-
-
-def trial_seed(seed: int, trial_id: int) -> int:
-    """The seed of a trial's weights, data order and augmentation, from the search's seed."""
-    return derived_seed(seed, trial_id, DERIVE_TRIAL_SEED)
-
-
-def derived_seed(seed: int, trial_id: int, stream: int) -> int:
-    """A trial's seed in one of several independent streams."""
-    words = np.random.SeedSequence([seed, trial_id, stream]).generate_state(1)
-    return int(words[0])

@@ -1,4 +1,4 @@
-"""Rows of the log from asks and results, and asks and outcomes from rows."""
+"""Rows of the log from asks and results; asks, outcomes, times and architectures from rows."""
 
 import json
 import math

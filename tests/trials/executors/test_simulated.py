@@ -15,7 +15,7 @@ from formula import formula_worker
 from nas.search.config import SearchConfig
 from nas.search.exhaustion import MAX_DUPLICATES
 from nas.search.search import search
-from nas.search.trial_queue import trial_seed
+from nas.search.seeds import trial_seed
 from nas.simulation.simulate import (
     EPOCHS,
     KnownOutcomes,
