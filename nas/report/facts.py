@@ -9,9 +9,9 @@ import pandas as pd
 
 from analysis.finalists import Standing, finalists, standings
 from analysis.frame import ranked, read_trials, reranked
-from analysis.numbers import short_count
 from nas.report.environments import Environment, read_environments
 from nas.report.markup import Markup, join, tag
+from nas.report.shown_rows import ShownTrial, shown_rows
 from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
 from nas.search.environment import STARTS
@@ -36,7 +36,7 @@ class RunFacts:
         trials: all rows; rewards and step times are those under which the report is written.
         audits: rows of longer trainings.
         changed: how the trade-off differs from the search's own, in words; None if it does not.
-        winner: the row of the winner; None before the first completed trial.
+        winner: None before the first completed trial.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class RunFacts:
     standings: tuple[Standing, ...]
     terms: Mapping[str, float]
     changed: str | None
-    winner: dict[str, Any] | None
+    winner: ShownTrial | None
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ class RunFacts:
     @property
     def architecture(self) -> Architecture | None:
         """Architecture of the winner."""
-        return architecture_from_json(str(self.winner["architecture"])) if self.winner else None
+        return architecture_from_json(self.winner.architecture) if self.winner else None
 
 
 def changed_terms(words: Sequence[str], *, recorded: Iterable[str] = ()) -> dict[str, float]:
@@ -156,28 +156,30 @@ def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
     return changed[changed["step_time_ratio"].notna()]
 
 
-def _best_row(trials: pd.DataFrame) -> dict[str, Any] | None:
+def _best_row(trials: pd.DataFrame) -> ShownTrial | None:
     """The trial of the best reward: the finalists were chosen by another trade-off."""
-    return next(iter(plain_rows(ranked(trials, 1))), None)
+    return next(iter(shown_rows(ShownTrial, ranked(trials, 1))), None)
 
 
-def _winner_row(run: Path, trials: pd.DataFrame, rows: list[TrialRow]) -> dict[str, Any] | None:
+def _winner_row(run: Path, trials: pd.DataFrame, rows: list[TrialRow]) -> ShownTrial | None:
     chosen = run_winner(run, rows)
     if chosen is None:
         return None
-    (row,) = plain_rows(trials[trials["trial_id"] == chosen.trial_id])
+    (row,) = shown_rows(ShownTrial, trials[trials["trial_id"] == chosen.trial_id])
     return row
 
 
 def records(trials: pd.DataFrame) -> list[TrialRow]:
-    """Plain rows of the columns that decide the winner."""
-    names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs"]
-    return cast(list[TrialRow], plain_rows(trials.loc[trials["choices"].notna(), names]))
-
-
-def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A frame's rows as mappings."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    """Plain rows of the columns that decide the winner and compare rungs."""
+    names = [
+        "trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs", "continues",
+        "minival_accuracy",
+    ]  # fmt: skip
+    known = trials.loc[trials["choices"].notna(), names]
+    rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
+    for row in rows:
+        row["continues"] = None if pd.isna(row["continues"]) else int(row["continues"])
+    return cast(list[TrialRow], rows)
 
 
 # ---------------------------------------------------------------------- in words
@@ -210,15 +212,7 @@ def stage_words(stage: Stage) -> str:
     )
 
 
-def architecture_words(text: Any) -> str:
+def architecture_words(text: str) -> str:
     """An architecture on a line for each stage."""
-    architecture = architecture_from_json(str(text))
+    architecture = architecture_from_json(text)
     return "\n".join(f"{i}  {stage_words(stage)}" for i, stage in enumerate(architecture.stages, start=1))
-
-
-def tooltip(row: Mapping[str, Any]) -> str:
-    """Figures of a trial where a picture shows it."""
-    return (
-        f"trial {row['trial_id']}: accuracy {row['accuracy']:.4f}, step time {row['step_time_ratio']:.2f}x, "
-        f"{short_count(int(row['params']))} parameters, reward {row['reward']:.4f}"
-    )

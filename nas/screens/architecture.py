@@ -1,6 +1,6 @@
 """An architecture on the screen: its stages as a table, and its totals."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -45,8 +45,8 @@ def _costs_by_stage(architecture: Architecture, figures: ArchitectureFigures) ->
     return table
 
 
-def _origin(provenance: dict[str, Any]) -> str:
-    """Origin of a searched, scaled or imported architecture, in one line."""
+def _origin(provenance: Mapping[str, object]) -> str:
+    """Origin of a searched, scaled or imported architecture, in one line; a file may hold any provenance."""
     texts = {
         "base": "base {}",
         "phi": "phi {:g}",
