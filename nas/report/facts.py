@@ -14,13 +14,13 @@ from nas.report.markup import Markup, join, tag
 from nas.report.shown_rows import ShownTrial, shown_rows
 from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
-from nas.search.environment import STARTS
 from nas.search.recorded_config import recorded_config
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage, op_name
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
+from trials.log.run_reader import STARTS
 from trials.log.store import no_trial_yet
 from trials.reward import SHIPPED
 from trials.trial import REWARDABLE

@@ -13,7 +13,7 @@ from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.trial_rules import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
-from nas.search.environment import Environment, describe_environment, record_environment
+from nas.search.environment import Environment, describe_environment, record_environment, workers_file
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
 from nas.search.kept_checkpoints import KeptCheckpoints
@@ -145,7 +145,7 @@ def audit(
             config,
             store,
             environment_id=environment.environment_id,
-            workers_file=f"environment/{number:04d}-workers.json",
+            workers_file=workers_file(number),
             seed_of=lambda ask: seed_in_stream(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
             on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
             place=f" of {plan.folder}",

@@ -10,6 +10,8 @@ MAX_DUPLICATES = 50  # proposals in a row that were trained before; then a unifo
 DRAWS = 2_000  # uniform draws; if each is of a known architecture, the space counts as exhausted
 MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
 
+EXHAUSTED = "the space is exhausted: every architecture has been trained"  # on screens
+
 
 def is_exhausted(config: SearchConfig, rows: Sequence[TrialRow]) -> bool:
     """True if the space ran out before the budget, by all rows of a run in the order of their trials.

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from trials.log.continuing import continue_command
+
 GRACE_SECONDS = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -22,7 +24,7 @@ class SearchStoppedError(RuntimeError):
         left = f", {in_flight} in flight will run again" if in_flight else ""
         super().__init__(
             f"stopped by {signal.Signals(signal_number).name}: {trials} trials are recorded{left}; this "
-            f"continues:\n  nas search {folder}/search.yaml --run {folder}"
+            f"continues:\n  {continue_command(folder)}"
         )
         self.exit_code = 128 + signal_number
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nas.strategies.strategy import Recommends, Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from trials.log.continuing import continue_command
 from trials.trial import Ask, Outcome
 
 
@@ -68,5 +69,5 @@ class GuardedStrategy:
             raise SearchFailedError(
                 f"strategy {self._name}, {doing}: {type(error).__name__}: {error}. All trials that ended are "
                 f"recorded; when it is mended, this continues:\n"
-                f"  nas search {self._run}/search.yaml --run {self._run}"
+                f"  {continue_command(self._run)}"
             ) from error

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from trials.log.continuing import continue_command
+
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 T = TypeVar("T")
@@ -67,5 +69,5 @@ def _sentence(folder: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     return (
         f"{folder}: the log cannot be written: {reason}. Nothing that was recorded is lost; mend that, and "
-        f"this continues:\n  nas search {folder}/search.yaml --run {folder}"
+        f"this continues:\n  {continue_command(folder)}"
     )

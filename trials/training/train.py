@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trials.augmentation.augment_batch import Augmentation
+from trials.devices.device_lock import SECONDS_BETWEEN_HEARTBEATS
 from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
 from trials.recipe import Recipe, TrainingStage
@@ -23,7 +24,6 @@ from trials.trial import EpochFigures, EpochResult, Phase
 # Independent streams of randomness that one seed gives: initial weights, order of images, dropped branches.
 WEIGHTS, ORDER, DROPS = 0, 1, 2
 
-SECONDS_BETWEEN_HEARTBEATS = 0.5
 BUSY_STEPS = 2  # steps of work still queued on a GPU by which it counts as never having waited for images
 
 
