@@ -86,6 +86,16 @@ def standing(row: TrialRow) -> tuple[int, float]:
     return int(row.get("epochs") or 0), float(reward)
 
 
+def beats(row: TrialRow, best: TrialRow | None) -> bool:
+    """True of a row that is better than the best one before it, if any; of equals the first stays."""
+    return may_win(row) and (best is None or standing(row) > standing(best))
+
+
+def baseline_rewards(rows: Iterable[TrialRow]) -> list[float]:
+    """Rewards of a run's own uniform trials: what random search found."""
+    return [row["reward"] or 0.0 for row in rows if row["purpose"] == "baseline" and is_counted(row)]
+
+
 def longest(rows: Iterable[TrialRow]) -> list[TrialRow]:
     """The completed search and baseline trials of the longest training among them."""
     searched = list(filter(may_win, rows))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.finalists import Repeats, repeats
-from analysis.trial_rules import is_counted, own_epochs, spent
+from analysis.trial_rules import baseline_rewards, is_counted, own_epochs, spent
 from nas.results.winner import run_winner
 from nas.search.config import Budget, SearchConfig
 from nas.search.exhaustion import is_exhausted
@@ -116,7 +116,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
     chosen = run_winner(run, rows)
     best = log.trials[chosen.trial_id] if chosen else None
     seconds = [seconds_by_work(row) for row in rows]
-    baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
+    baseline = baseline_rewards(rows)
     return RunStatus(
         run=str(run),
         state=state,
