@@ -67,9 +67,7 @@ class TrialQueue:
         self._epochs_of: dict[int, int] = {}  # by trial; only where they may differ
         self._best = BestArchitectures()
         self._repeats: Counter[Choices] = Counter()  # of finalists, that were asked for
-        self._unanswered: Counter[tuple[Choices, int]] = (
-            Counter()
-        )  # asks that have not ended, by what they train
+        self._unanswered: Counter[tuple[Choices, int]] = Counter()  # asks under way, by what they train
         self._next_trial_id = self._warmed = 0
         self._untold: dict[int, tuple[Ask, Outcome | None]] = {}  # ended; the strategy learns it in its turn
         self._next_told = 0
