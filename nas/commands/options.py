@@ -31,7 +31,7 @@ def evaluation_resolution(weights: "WeightsFile", given: int | None) -> int:
     from search_spaces.networks.network import check_resolution
     from search_spaces.settings.yaml_files import ConfigError
 
-    size = given or int(weights.facts["resolution"])
+    size = given or weights.resolution
     try:
         check_resolution(weights.architecture, size)
     except ValueError as error:

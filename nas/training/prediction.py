@@ -40,7 +40,7 @@ def predict_folder(
     device = inference_device()
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
-    classes = weights.facts.get("classes") or [str(i) for i in range(weights.facts["num_classes"])]
+    classes = weights.classes
     rows: list[dict[str, object]] = []
     for chunk in _chunks(paths):
         decoded = [_decoded(path, resolution) for path in chunk]
