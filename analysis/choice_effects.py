@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.frame import floats, searched
-from analysis.intervals import Estimate, difference, share
+from analysis.intervals import NORMAL, Estimate, difference, share
 from analysis.stages import OF_ONE_STAGE, ends_of, stages_of
 
 Decision = tuple[int, str]
@@ -135,4 +135,4 @@ def _fitted(found: Decisions, options: Options) -> list[Estimate] | None:
     # Effects are sums of weights, and so their variances are those of sums.
     effects = contrast @ weights
     errors = np.sqrt(np.maximum(np.diag(contrast @ inverse @ contrast.T) * variance, 0.0))
-    return [Estimate(e, e - 1.96 * s, e + 1.96 * s) for e, s in zip(effects, errors, strict=True)]
+    return [Estimate(e, e - NORMAL * s, e + NORMAL * s) for e, s in zip(effects, errors, strict=True)]

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 
-from analysis.rungs import COUNTED, longest, may_win, standing
+from analysis.intervals import student_t
+from analysis.trial_rules import COUNTED, BestArchitectures, may_win, standing
 from trials.log.row_types import TrialRow
 
 
@@ -88,13 +89,13 @@ def repeats(
     """
     rows = list(rows)
     ended = Counter(tuple(row["choices"]) for row in rows if row["purpose"] == "repeat")
-    # Architectures in the order in which a search repeats them, by their best reward.
-    rewards: dict[tuple[int, ...], float] = {}
-    for row in longest(rows):
-        choices = tuple(row["choices"])
-        rewards[choices] = max(standing(row)[1], rewards.get(choices, 0.0))
-    number = min(count, len(rewards)) if is_over else count
-    best = sorted(rewards, key=lambda choices: (-rewards[choices], choices))
+    # Architectures in the order in which a search repeats them.
+    found = BestArchitectures()
+    for row in filter(may_win, rows):
+        epochs, reward = standing(row)
+        found.add(tuple(row["choices"]), epochs=epochs, reward=reward)
+    best = found.ranked()
+    number = min(count, len(best)) if is_over else count
     done = sorted(ended.values(), reverse=True) if are_recommended else [ended[choices] for choices in best]
     return Repeats(ended=sum(min(times, each) for times in done[:number]), total=number * each)
 
@@ -115,7 +116,7 @@ def standings(ranked: list[Finalist]) -> list[Standing]:
     for i, finalist in enumerate(ranked):
         # Its interval, and the probability that the difference to the next mean is positive.
         error = deviation / math.sqrt(len(finalist.rewards))
-        half = float(stdtrit(freedom, 0.975)) * error
+        half = student_t(freedom) * error
         better = None
         if i + 1 < len(ranked):
             following = ranked[i + 1]

@@ -1,4 +1,4 @@
-"""Runs as pandas frames: every column typed and documented, from disk or object storage."""
+"""Runs as pandas frames: typed and documented columns, ranking, and rewards under other exponents."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.trial_rules import SEARCHED
+from trials.log.parts import damaged_view
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
 from trials.reward import REWARDABLE, SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
@@ -43,12 +45,7 @@ def read_epochs(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.
 
 def describe_columns(kind: Literal["trials", "epochs"] = "trials") -> pd.DataFrame:
     """Type, unit and meaning of each column, by name."""
-    return described(COLUMNS[kind])
-
-
-def described(columns: Sequence[Column]) -> pd.DataFrame:
-    """The documentation of columns as a frame."""
-    rows = [(c.name, str(c.type), c.unit or _unit_of_name(c.name), c.meaning) for c in columns]
+    rows = [(c.name, str(c.type), c.unit or _unit_of_name(c.name), c.meaning) for c in COLUMNS[kind]]
     return pd.DataFrame(rows, columns=["column", "type", "unit", "meaning"]).set_index("column")
 
 
@@ -70,7 +67,7 @@ def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
 
 def is_searched(trials: pd.DataFrame) -> np.ndarray:
     """Mask (n) of the rows that `searched` returns."""
-    completed = (trials["status"] == "completed") & trials["purpose"].isin(["search", "baseline"])
+    completed = (trials["status"] == "completed") & trials["purpose"].isin(list(SEARCHED))
     found = np.asarray(completed.to_numpy(dtype=bool, na_value=False))
     if "epochs" not in trials or trials["epochs"].nunique() < 2:  # as in nearly every run
         return found
@@ -169,7 +166,7 @@ def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
     try:
         # A process was once seen to abort at its end: Arrow's threads still read through a Python file. So
         # Arrow reads from a buffer of its own, and small files without threads.
-        with pq.ParquetFile(pa.BufferReader(data)) as parquet:
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as parquet:
             names = set(parquet.schema_arrow.names)
             wanted = [c.name for c in columns if c.name in names]
             table = parquet.read(columns=wanted, use_threads=len(data) > LARGE)
@@ -184,7 +181,7 @@ def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
         return pa.table(found, schema=schema_of(columns))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or ["unreadable"])[0]
-        raise ValueError(f"{file}: damaged ({reason}); continue the search, which makes it again") from None
+        raise ValueError(damaged_view(file, reason)) from None
 
 
 def _frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:

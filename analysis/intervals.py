@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-NORMAL = 1.959964  # 97.5 % quantile
+NORMAL = 1.959964  # 97.5 % quantile: half of a 95 % interval, in standard errors
 RESAMPLES = 1_000
 
 
@@ -28,12 +28,22 @@ def share(hits: float, count: float) -> Estimate:
     return Estimate(p, max(centre - half, 0.0), min(centre + half, 1.0))
 
 
+def student_t(degrees: float) -> float:
+    """The 97.5 % quantile of Student's distribution: half of a 95 % interval, in standard errors."""
+    return float(stdtrit(degrees, 0.975))
+
+
+def half_width(values: np.ndarray) -> np.ndarray:
+    """Half of Student's interval of the mean over the first axis; NaN of fewer than two values."""
+    count = len(values)
+    if count < 2:
+        return np.full(values.shape[1:], np.nan)
+    return np.asarray(student_t(count - 1) * values.std(axis=0, ddof=1) / np.sqrt(count))
+
+
 def mean(values: np.ndarray) -> Estimate:
     """A mean with Student's interval."""
-    value = float(values.mean()) if len(values) else np.nan
-    if len(values) < 2:
-        return Estimate(value, np.nan, np.nan)
-    half = float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / np.sqrt(len(values))
+    value, half = float(values.mean()) if len(values) else np.nan, float(half_width(values))
     return Estimate(value, value - half, value + half)
 
 
@@ -49,7 +59,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
         return Estimate(value, value, value)
     # Welch and Satterthwaite: the degrees of freedom of two variances that may differ.
     freedom = total**2 / sum(p**2 / (len(x) - 1) for p, x in zip(parts, (first, second), strict=True))
-    half = float(stdtrit(freedom, 0.975)) * float(np.sqrt(total))
+    half = student_t(freedom) * float(np.sqrt(total))
     return Estimate(value, value - half, value + half)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from analysis.rungs import longest
+from analysis.trial_rules import longest
 from trials.log.row_types import TrialRow, number_of
 
 # By column, and whether more of it is better.

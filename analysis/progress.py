@@ -1,4 +1,4 @@
-"""The progress of a search: the best so far against trials and device-seconds, beside random search."""
+"""The progress of a search in trials and device-seconds, beside random search; the volume of its front."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.frame import floats, is_searched, searched
 from analysis.pareto import OBJECTIVES, hypervolume
-from analysis.rungs import COUNTED, SEARCHED
+from analysis.trial_rules import COUNTED, SEARCHED
 from trials.log.schema import WORK_SECONDS
 
 USED = ("trial_id", "tell_seq", "purpose", "status", "reward", "epochs", *WORK_SECONDS)

@@ -1,9 +1,7 @@
 """Several runs side by side: strategies or spaces at equal budgets, with intervals over runs."""
 
-import numpy as np
 import pandas as pd
 
-from analysis.frame import ranked
 from analysis.intervals import Estimate, difference, mean
 from analysis.progress import front_volume, progress
 
@@ -53,13 +51,3 @@ def compare_groups(compared: pd.DataFrame, *, by: str = "strategy", of: str = "b
         lines.append((name, len(groups[name]), *found, *lead))
     names = [by, "runs", "mean", "low", "high", "lead", "lead_low", "lead_high"]
     return pd.DataFrame(lines, columns=names)
-
-
-def winners_agree(trials: pd.DataFrame, *, count: int = 10) -> float:
-    """The mean share of architectures that two runs' best `count` have in common; NaN of one run."""
-    tops = [
-        set(ranked(rows)["architecture_id"][:count].astype(str))
-        for _, rows in trials.groupby("run", observed=True)
-    ]
-    shared = [len(a & b) / max(min(len(a), len(b)), 1) for i, a in enumerate(tops) for b in tops[i + 1 :]]
-    return float(np.mean(shared)) if shared else float("nan")

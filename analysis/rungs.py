@@ -1,21 +1,15 @@
-"""Rules by which trials count, win and compare: their ends, their purposes and their lengths."""
+"""Rungs, the lengths of trials where they differ: epochs saved, and agreement of their rankings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
 from analysis.numbers import percent
+from analysis.trial_rules import may_win, own_epochs
 from trials.log.row_types import TrialRow
-from trials.log.rows import device_seconds
-
-COUNTED = frozenset({"completed", "stopped", "infeasible"})  # statuses, by the budget
-SEARCHED = frozenset({"search", "baseline"})  # purposes; repeats and audits come after the search
-
-Unit = Literal["trials", "epochs", "device_seconds"]  # of a budget
 
 
 @dataclass(frozen=True)
@@ -41,48 +35,6 @@ class Savings:
     architectures: int
     epochs: int
     whole: int
-
-
-def is_counted(row: TrialRow) -> bool:
-    """True of a row that counts in the budget."""
-    return row["status"] in COUNTED and row["purpose"] in SEARCHED
-
-
-def spent(rows: Iterable[TrialRow], unit: Unit, by_id: Mapping[int, TrialRow]) -> float:
-    """The part of a budget that these rows used; `by_id` has the trials that they continue."""
-    counted = filter(is_counted, rows)
-    if unit == "trials":
-        return sum(1 for _ in counted)
-    if unit == "epochs":
-        return sum(own_epochs(row, by_id) for row in counted)
-    return sum(map(device_seconds, counted))
-
-
-def may_win(row: TrialRow) -> bool:
-    """True of a row that may be the best of a search: completed, and neither a repeat nor an audit."""
-    return row["status"] == "completed" and row["purpose"] in SEARCHED
-
-
-def standing(row: TrialRow) -> tuple[int, float]:
-    """The sort key of the best trial: longer trainings first, for only those of one length compare."""
-    reward = row["reward"]
-    if reward is None or reward != reward:  # a frame's missing reward is NaN
-        reward = 0.0
-    return int(row.get("epochs") or 0), float(reward)
-
-
-def longest(rows: Iterable[TrialRow]) -> list[TrialRow]:
-    """The completed search and baseline trials of the longest training among them."""
-    searched = list(filter(may_win, rows))
-    epochs = max((row.get("epochs") or 0 for row in searched), default=0)
-    return [row for row in searched if (row.get("epochs") or 0) == epochs]
-
-
-def own_epochs(row: TrialRow, rows: Mapping[int, TrialRow]) -> int:
-    """The epochs of a trial without those of the trial that it continues; `rows` by trial."""
-    before = row.get("continues")
-    continued = None if before is None else rows.get(before)
-    return int(row["epochs"]) - (int(continued["epochs"]) if continued else 0)
 
 
 def rung_epochs(rows: Iterable[TrialRow]) -> list[int]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.json as pj
 
-from analysis.frame import described, read_trials
+from analysis.frame import read_trials
 from trials.log.schema import Column
 
 _INT, _FLOAT, _TEXT = pa.int64(), pa.float64(), pa.string()
@@ -65,11 +65,6 @@ def ends_of(trials: pd.DataFrame) -> pd.DataFrame:
     parsed = _parsed([str(text) for text in trials["architecture"]])
     ends = parsed.select(["stem_channels", "head_channels"]).to_pandas()
     return ends.set_index(trials.index)
-
-
-def describe_stage_columns() -> pd.DataFrame:
-    """Meaning of each column of `read_stages`."""
-    return described(STAGE_COLUMNS)
 
 
 def _parsed(texts: Sequence[str]) -> pa.Table:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from analysis.finalists import Finalist, finalists
-from analysis.rungs import may_win, standing
+from analysis.trial_rules import may_win, standing
 from trials.log.row_types import TrialRow
 
 

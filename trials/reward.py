@@ -9,7 +9,7 @@ from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.recorded import Recorded
 from trials.log.row_types import TrialRow
-from trials.trial import INFERENCE, Measurement, Status, StopBelow, TrialResult
+from trials.trial import INFERENCE, Measurement, Status, StopBelow, TrialResult, size_ratio
 
 LARGEST_EXPONENT = 10.0
 
@@ -17,7 +17,7 @@ Quantity = Callable[[Measurement], float]
 # The quantities that a reward may use: functions that give their ratio to the reference network's, by name.
 REWARDABLE: dict[str, Quantity] = {
     "step_time_ratio": lambda m: m.step_time.step_time_ratio,
-    "params": lambda m: m.params / m.reference_params,
+    "params": size_ratio,
     "macs": lambda m: m.macs / m.reference_macs,
     INFERENCE: lambda m: m.inference_time.inference_time_ratio if m.inference_time else math.nan,
 }

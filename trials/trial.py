@@ -27,6 +27,8 @@ FailureKind = Literal[
 ]
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
+MAX_TRIALS = 10_000_000  # of a search; a larger number of trials in a setting is a typing error
+
 # The ratio that a strategy is told for a quantity that a trial could not measure: finite, and worse than any
 # measured value.
 UNMEASURED_RATIO = 1000.0
@@ -154,11 +156,9 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochResult:
+class EpochFigures:
     """The figures of one epoch. Accuracies are 0-1; `_raw` is without weight averaging."""
 
-    trial_id: int
-    attempt: int
     epoch: int  # from 1
     train_loss: float
     train_accuracy: float
@@ -169,6 +169,14 @@ class EpochResult:
     resolution: int
     train_seconds: float
     evaluate_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult(EpochFigures):
+    """The figures of one epoch of a trial, an event."""
+
+    trial_id: int
+    attempt: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +194,11 @@ class Measurement:
     reference_params: int
     reference_macs: int
     peak_memory_bytes: int | None  # None on a CPU, which has no such record
+
+
+def size_ratio(measured: Measurement) -> float:
+    """Parameters over the reference network's."""
+    return measured.params / measured.reference_params
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nas.commands.options import Force
+from nas.commands.options import Force, Project
 
 
 class Format(StrEnum):
     """Format in which an architecture or a network is written."""
 
     YAML = "yaml"
-    TIMM = "timm"
-    AUTOML = "automl"
-    TORCHVISION = "torchvision"
+    TIMM = Project.TIMM.value
+    AUTOML = Project.AUTOML.value
+    TORCHVISION = Project.TORCHVISION.value
     ONNX = "onnx"
     TORCH = "torch"
 

@@ -1,21 +1,12 @@
 """The command nas import."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from nas.commands.options import Force
-
-
-class Project(StrEnum):
-    """Project whose description is read."""
-
-    TIMM = "timm"
-    AUTOML = "automl"
-    TORCHVISION = "torchvision"
+from nas.commands.options import Force, Project
 
 
 def import_(

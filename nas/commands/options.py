@@ -1,5 +1,6 @@
 """Arguments and options that several commands have."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,14 @@ Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.saf
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 
 
+class Project(StrEnum):
+    """Project whose descriptions of networks are read and written."""
+
+    TIMM = "timm"
+    AUTOML = "automl"
+    TORCHVISION = "torchvision"
+
+
 def evaluation_resolution(weights: "WeightsFile", given: int | None) -> int:
     """The given resolution (pixels), by default the one that the weights were trained at.
 
@@ -22,7 +31,7 @@ def evaluation_resolution(weights: "WeightsFile", given: int | None) -> int:
     from search_spaces.networks.network import check_resolution
     from search_spaces.settings.yaml_files import ConfigError
 
-    size = given or int(weights.facts["resolution"])
+    size = given or weights.resolution
     try:
         check_resolution(weights.architecture, size)
     except ValueError as error:

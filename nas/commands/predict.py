@@ -20,13 +20,11 @@ def predict(
     force: Force = False,
 ) -> None:
     """Say what the pictures of a folder are."""
-    from nas.training.prediction import predict_folder, write_predictions
+    from nas.training.prediction import predict_folder, refuse_other_than_table, write_predictions
     from search_spaces.settings.output_files import refuse_existing
-    from search_spaces.settings.yaml_files import ConfigError
     from trials.training.weights_file import load_weights
 
-    if output.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"{output}: a name that ends in .parquet or .csv is expected")
+    refuse_other_than_table(output)
     refuse_existing(output, force=force)
     loaded = load_weights(weights)
     with Progress(console=Console(stderr=True), transient=True) as bars:

@@ -25,10 +25,11 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a run's report: winner, front, progress, what was learned, noise, cost; one HTML file."""
-    from nas.report.facts import changed_terms, run_config
+    from nas.report.facts import changed_terms
     from nas.report.page import write_report
+    from nas.search.recorded_config import recorded_config
 
-    terms = changed_terms(reward, recorded=run_config(run).reward) if reward else None
+    terms = changed_terms(reward, recorded=recorded_config(run).reward) if reward else None
     path = write_report(run, output=output, terms=terms, device=device)
     if as_json:
         print(json.dumps({"run": str(run), "report": str(path)}))

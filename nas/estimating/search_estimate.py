@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.seed_curves import student_t
+from analysis.intervals import student_t
 from nas.estimating.estimated_trials import ImageCounts, TrialBench, TrialCost, drawn_costs, trial_bench
 from nas.estimating.figures import HoursOnDevices, SearchEstimate, SecondsRange, TrialSeconds
 from nas.search.config import SearchConfig, check_networks, read_search_config

@@ -90,8 +90,8 @@ def _of_weights(source: str, weights: WeightsFile, output: Path | None) -> Sourc
     return Source(
         name=source,
         architecture=weights.architecture,
-        num_classes=weights.facts["num_classes"],
-        resolution=int(weights.facts.get("resolution", DEFAULT_RESOLUTION)),
+        num_classes=weights.num_classes,
+        resolution=weights.resolution,
         yaml=yaml_text(
             weights.architecture, header=f"nas describe {output or 'FILE'}\nThe architecture of {source}"
         ),

@@ -73,8 +73,13 @@ def largest_difference(library: str, architecture: Architecture, ours: Network, 
     for side in (2 * architecture.total_stride, 2 * architecture.total_stride + 1):
         images = torch.randn(2, 3, side, side)
         outputs = ours(images)
-        differences.append((outputs - other(images)).abs().max() / outputs.abs().max().clamp(min=1))
-    return float(max(differences))
+        differences.append(difference_of(other(images), outputs))
+    return max(differences)
+
+
+def difference_of(found: torch.Tensor, ours: torch.Tensor) -> float:
+    """The largest difference of outputs, over our largest output, at least 1; TOLERANCE bounds it."""
+    return float((found - ours).abs().max() / ours.abs().max().clamp(min=1))
 
 
 @torch.no_grad()

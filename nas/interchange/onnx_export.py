@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nas.interchange.library_check import TOLERANCE, difference_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 BATCHES = (1, 3)  # a batch that was traced as a constant would fail with one of them
-TOLERANCE = 1e-4  # of the largest output, at least of 1
 INPUT = "(x - 128) / 128 of RGB pixels of 0-255, a square, N x 3 x H x W"
 
 
@@ -81,8 +81,8 @@ def _written_and_run(network: Network, path: Path, resolution: int, facts: dict[
         images = torch.randn(batch, 3, resolution, resolution, generator=generator)
         outputs = _outputs(network, images)
         (found,) = session.run(None, {"images": images.numpy()})
-        differences.append((torch.from_numpy(found) - outputs).abs().max() / outputs.abs().max().clamp(min=1))
-    return float(max(differences))
+        differences.append(difference_of(torch.from_numpy(found), outputs))
+    return max(differences)
 
 
 @torch.no_grad()

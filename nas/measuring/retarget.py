@@ -1,4 +1,4 @@
-"""Step times of a run's best trials on another device: measured there, without training again."""
+"""Step times of a run's best trials on another device: measured there, kept in the run, compared."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +12,13 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from analysis.rungs import longest
+from analysis.trial_rules import longest
 from nas.measuring.figures import OUT_OF_MEMORY
 from nas.search.best_file import architecture_of, classes_of
 from nas.search.config import SearchConfig
+from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, claim, device_info, is_out_of_memory, lock_of
 from trials.log.durable_files import DurableFiles
 from trials.log.row_types import TrialRow
@@ -117,7 +118,7 @@ def retarget(
     rows = _best_rows(recorded_trials(run), top)
     if not rows:
         raise ConfigError(f"{run}: no trial has completed yet, so there is nothing to measure")
-    config = read_yaml(SearchConfig, run / "search.yaml")
+    config = recorded_config(run)
     reward = recorded_reward(config.reward, where=run)
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)
@@ -141,7 +142,7 @@ def retargeted(run: Path, device: str) -> tuple[RetargetedTrial, ...]:
         ConfigError: no run, nothing was measured on such a device, or a reward that cannot be computed here.
     """
     rows = recorded_trials(run)
-    config = read_yaml(SearchConfig, run / "search.yaml")
+    config = recorded_config(run)
     file = run / FOLDER / f"{slug(device)}.parquet"
     if not file.is_file():
         found = sorted(path.stem for path in (run / FOLDER).glob("*.parquet"))

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,7 @@ def read_environments(run: Path) -> tuple[Environment, ...]:
     return tuple(found)
 
 
-def _environment(facts: Mapping[str, Any]) -> Environment:
+def _environment(facts: Mapping[str, object]) -> Environment:
     def text(name: str) -> str | None:
         return str(facts[name]) if facts.get(name) else None
 

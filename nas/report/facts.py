@@ -1,4 +1,4 @@
-"""Facts of a run that its report is written from: configuration, rows and environments, read once."""
+"""Facts of a run that its report is written from: configuration, rows, environments; and words for them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,19 +9,20 @@ import pandas as pd
 
 from analysis.finalists import Standing, finalists, standings
 from analysis.frame import ranked, read_trials, reranked
-from analysis.numbers import short_count
 from nas.report.environments import Environment, read_environments
 from nas.report.markup import Markup, join, tag
+from nas.report.shown_rows import ShownTrial, shown_rows
 from nas.results.winner import run_winner
 from nas.search.config import SearchConfig
-from nas.search.environment import STARTS
+from nas.search.recorded_config import recorded_config
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import op_facts
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
-from trials.log.store import refuse_other_than_run
+from trials.log.run_reader import STARTS
+from trials.log.store import no_trial_yet
 from trials.reward import REWARDABLE, SHIPPED
 
 TERM_NAMES = {"step_time_ratio": "step time", "params": "parameters", "macs": "MACs"}
@@ -35,7 +36,7 @@ class RunFacts:
         trials: all rows; rewards and step times are those under which the report is written.
         audits: rows of longer trainings.
         changed: how the trade-off differs from the search's own, in words; None if it does not.
-        winner: the row of the winner; None before the first completed trial.
+        winner: None before the first completed trial.
     """
 
     folder: Path
@@ -47,7 +48,7 @@ class RunFacts:
     standings: tuple[Standing, ...]
     terms: Mapping[str, float]
     changed: str | None
-    winner: dict[str, Any] | None
+    winner: ShownTrial | None
 
     @property
     def name(self) -> str:
@@ -57,7 +58,7 @@ class RunFacts:
     @property
     def architecture(self) -> Architecture | None:
         """Architecture of the winner."""
-        return architecture_from_json(str(self.winner["architecture"])) if self.winner else None
+        return architecture_from_json(self.winner.architecture) if self.winner else None
 
 
 def changed_terms(words: Sequence[str], *, recorded: Iterable[str] = ()) -> dict[str, float]:
@@ -74,19 +75,6 @@ def changed_terms(words: Sequence[str], *, recorded: Iterable[str] = ()) -> dict
     return {**zeros, **(parsed_terms(parts, recorded=recorded) or {})}
 
 
-def run_config(run: Path) -> SearchConfig:
-    """The configuration that a run was made with.
-
-    Raises:
-        ConfigError: the folder is no run, or its search.yaml does not read.
-    """
-    refuse_other_than_run(run)
-    try:
-        return read_yaml(SearchConfig, run / "search.yaml")
-    except ConfigError as error:
-        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
-
-
 def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: str | None = None) -> RunFacts:
     """The facts of a run, on request with other exponents or with the step times of another device.
 
@@ -94,7 +82,7 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         ConfigError: no run, nothing finished, a damaged file, nothing measured on that device, or a term of
             the reward that cannot be computed here.
     """
-    config = run_config(run)
+    config = recorded_config(run)
     trials = _rows(run)
     # Rewards of the search's own terms stay as they were recorded: a report shows what the search saw.
     changed = []
@@ -136,9 +124,7 @@ def _rows(run: Path) -> pd.DataFrame:
     try:
         return read_trials(run)
     except FileNotFoundError:
-        raise ConfigError(
-            f"{run}: this run has no finished trial yet; wait for the first (nas status {run})"
-        ) from None
+        raise no_trial_yet(run) from None
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
@@ -170,28 +156,30 @@ def _on_device(run: Path, trials: pd.DataFrame, device: str) -> pd.DataFrame:
     return changed[changed["step_time_ratio"].notna()]
 
 
-def _best_row(trials: pd.DataFrame) -> dict[str, Any] | None:
+def _best_row(trials: pd.DataFrame) -> ShownTrial | None:
     """The trial of the best reward: the finalists were chosen by another trade-off."""
-    return next(iter(plain_rows(ranked(trials, 1))), None)
+    return next(iter(shown_rows(ShownTrial, ranked(trials, 1))), None)
 
 
-def _winner_row(run: Path, trials: pd.DataFrame, rows: list[TrialRow]) -> dict[str, Any] | None:
+def _winner_row(run: Path, trials: pd.DataFrame, rows: list[TrialRow]) -> ShownTrial | None:
     chosen = run_winner(run, rows)
     if chosen is None:
         return None
-    (row,) = plain_rows(trials[trials["trial_id"] == chosen.trial_id])
+    (row,) = shown_rows(ShownTrial, trials[trials["trial_id"] == chosen.trial_id])
     return row
 
 
 def records(trials: pd.DataFrame) -> list[TrialRow]:
-    """Plain rows of the columns that decide the winner."""
-    names = ["trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs"]
-    return cast(list[TrialRow], plain_rows(trials.loc[trials["choices"].notna(), names]))
-
-
-def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A frame's rows as mappings."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    """Plain rows of the columns that decide the winner and compare rungs."""
+    names = [
+        "trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs", "continues",
+        "minival_accuracy",
+    ]  # fmt: skip
+    known = trials.loc[trials["choices"].notna(), names]
+    rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
+    for row in rows:
+        row["continues"] = None if pd.isna(row["continues"]) else int(row["continues"])
+    return cast(list[TrialRow], rows)
 
 
 # ---------------------------------------------------------------------- in words
@@ -224,15 +212,7 @@ def stage_words(stage: Stage) -> str:
     )
 
 
-def architecture_words(text: Any) -> str:
+def architecture_words(text: str) -> str:
     """An architecture on a line for each stage."""
-    architecture = architecture_from_json(str(text))
+    architecture = architecture_from_json(text)
     return "\n".join(f"{i}  {stage_words(stage)}" for i, stage in enumerate(architecture.stages, start=1))
-
-
-def tooltip(row: Mapping[str, Any]) -> str:
-    """Figures of a trial where a picture shows it."""
-    return (
-        f"trial {row['trial_id']}: accuracy {row['accuracy']:.4f}, step time {row['step_time_ratio']:.2f}x, "
-        f"{short_count(int(row['params']))} parameters, reward {row['reward']:.4f}"
-    )

@@ -1,8 +1,5 @@
 """The winner, and what it was chosen from: accuracy against step time and parameters."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -12,8 +9,9 @@ from analysis.pareto import non_dominated
 from analysis.progress import front_points
 from nas.report.axes import HEIGHT, label_at, picture, x_axis, x_scale, y_axis, y_scale
 from nas.report.diagram import stage_diagram
-from nas.report.facts import RunFacts, architecture_words, formula_markup, plain_rows, tooltip
+from nas.report.facts import RunFacts, architecture_words, formula_markup
 from nas.report.markup import Markup, figure, join, table, tag
+from nas.report.shown_rows import ShownTrial, shown_rows
 
 MOST_POINTS = 3_000  # beyond the front; more would only make the file large
 AXES = {
@@ -32,7 +30,7 @@ def winner_section(facts: RunFacts) -> Markup:
         "div",
         figure(
             stage_diagram(architecture, other=reference, label="stages of the winner"),
-            f"The winner, trial {row['trial_id']}. What differs from the reference is bold and orange.",
+            f"The winner, trial {row.trial_id}. What differs from the reference is bold and orange.",
         ),
         figure(
             stage_diagram(reference, other=None, label="stages of the reference"),
@@ -52,11 +50,11 @@ def _tiles(facts: RunFacts) -> Markup:
     row = facts.winner
     assert row is not None
     tiles = [
-        (percent(row["accuracy"], digits=2), "accuracy on minival" + _error_words(row)),
-        (f"{row['step_time_ratio']:.2f}×", "the reference's training step"),
-        (short_count(int(row["params"])), f"parameters ({_share(row, 'params')}× reference)"),
-        (short_count(int(row["macs"])), f"MACs ({_share(row, 'macs')}× reference)"),
-        (f"{row['reward']:.4f}", join(["reward: ", formula_markup(facts.terms), _repeats_words(facts)])),
+        (percent(row.accuracy, digits=2), "accuracy on minival" + _error_words(row)),
+        (f"{row.step_time_ratio:.2f}×", "the reference's training step"),
+        (short_count(row.params), f"parameters ({_share(row.params, row.reference_params)}× reference)"),
+        (short_count(row.macs), f"MACs ({_share(row.macs, row.reference_macs)}× reference)"),
+        (f"{row.reward:.4f}", join(["reward: ", formula_markup(facts.terms), _repeats_words(facts)])),
     ]
     return tag(
         "div", *(tag("div", tag("b", big), tag("span", small), class_="tile") for big, small in tiles),
@@ -65,21 +63,21 @@ def _tiles(facts: RunFacts) -> Markup:
 
 
 def _repeats_words(facts: RunFacts) -> str:
-    chosen = [s.finalist for s in facts.standings if s.finalist.trial_id == (facts.winner or {})["trial_id"]]
+    assert facts.winner is not None
+    chosen = [s.finalist for s in facts.standings if s.finalist.trial_id == facts.winner.trial_id]
     return f"; mean of {len(chosen[0].rewards)} repeats {chosen[0].mean:.4f}" if chosen else ""
 
 
-def _error_words(row: Mapping[str, Any]) -> str:
-    accuracy, images = row["accuracy"], row["minival_images"]
-    if images is pd.NA or not images:
+def _error_words(row: ShownTrial) -> str:
+    accuracy, images = row.accuracy, row.minival_images
+    if not images:
         return ""
     error = float(np.sqrt(accuracy * (1 - accuracy) / images))
     return f" (± {100 * error:.2f} of {images:,} images)"
 
 
-def _share(row: Mapping[str, Any], name: str) -> str:
-    value, reference = row[name], row[f"reference_{name}"]
-    return "?" if reference is pd.NA else f"{value / reference:.2f}"
+def _share(value: int, reference: int | None) -> str:
+    return "?" if reference is None else f"{value / reference:.2f}"
 
 
 def front_section(facts: RunFacts) -> Markup:
@@ -102,13 +100,13 @@ def front_section(facts: RunFacts) -> Markup:
     ]
     lines = [
         (
-            f"trial\N{NO-BREAK SPACE}{row['trial_id']}",
-            f"{row['accuracy']:.4f}",
-            f"{row['step_time_ratio']:.2f}×",
-            short_count(int(row["params"])),
-            f"{row['reward']:.4f}",
+            f"trial\N{NO-BREAK SPACE}{row.trial_id}",
+            f"{row.accuracy:.4f}",
+            f"{row.step_time_ratio:.2f}×",
+            short_count(row.params),
+            f"{row.reward:.4f}",
         )
-        for row in plain_rows(front.head(12))
+        for row in shown_rows(ShownTrial, front.head(12))
     ]
     more = (
         f"The {len(lines)} most accurate of {len(front)}" if len(lines) < len(front) else f"All {len(front)}"
@@ -133,21 +131,21 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
     if name == "step_time_ratio" and x.low < 1 < x.high:
         parts.append(tag("line", class_="thin", x1=x(1.0), x2=x(1.0), y1=y.start, y2=y.end))
     # Below the rings of the front lie the dots of all trials; on top, the winner.
-    for row in plain_rows(shown):
-        if row["accuracy"] < y.low:
+    for row in shown_rows(ShownTrial, shown):
+        if row.accuracy < y.low:
             continue
-        colour = "c0" if row["purpose"] == "baseline" else "c1"
-        place = {"cx": x(row[name] * factor), "cy": y(row["accuracy"])}
-        parts.append(tag("circle", tag("title", tooltip(row)), class_=f"dot {colour}", r=2.6, **place))
-    for row in plain_rows(front):
-        if row["accuracy"] >= y.low:
-            words = f"{tooltip(row)}\n{architecture_words(row['architecture'])}"
-            place = {"cx": x(row[name] * factor), "cy": y(row["accuracy"])}
+        colour = "c0" if row.purpose == "baseline" else "c1"
+        place = {"cx": x(getattr(row, name) * factor), "cy": y(row.accuracy)}
+        parts.append(tag("circle", tag("title", row.words), class_=f"dot {colour}", r=2.6, **place))
+    for row in shown_rows(ShownTrial, front):
+        if row.accuracy >= y.low:
+            words = f"{row.words}\n{architecture_words(row.architecture)}"
+            place = {"cx": x(getattr(row, name) * factor), "cy": y(row.accuracy)}
             parts.append(tag("circle", tag("title", words), class_="ring c3", r=4.2, tabindex=0, **place))
     if facts.winner is not None:
-        place = {"cx": x(float(facts.winner[name]) * factor), "cy": y(float(facts.winner["accuracy"]))}
-        words = f"the winner, trial {facts.winner['trial_id']}\n"
-        words += architecture_words(facts.winner["architecture"])
+        place = {"cx": x(getattr(facts.winner, name) * factor), "cy": y(facts.winner.accuracy)}
+        words = f"the winner, trial {facts.winner.trial_id}\n"
+        words += architecture_words(facts.winner.architecture)
         parts.append(tag("circle", tag("title", words), class_="winner c2", r=6.5, tabindex=0, **place))
         parts.append(label_at("winner", place["cx"], max(place["cy"] - 10, 38.0), class_="c2"))
     parts.append(_key())

@@ -1,10 +1,8 @@
 """Lessons of a run: choices of the best tenth, effects of each choice, winners under other exponents."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
 from analysis.numbers import percent
@@ -23,9 +21,10 @@ from nas.report.axes import (
     x_scale,
     y_axis,
 )
-from nas.report.facts import RunFacts, plain_rows
+from nas.report.facts import RunFacts
 from nas.report.markup import Markup, details, figure, join, table, tag
-from search_spaces.networks.ops import FUSED, op_facts
+from nas.report.shown_rows import ShownOption, shown_rows
+from search_spaces.networks.ops import op_facts
 
 STRONGEST = 12
 ROW = 21.0
@@ -50,11 +49,13 @@ def learned_section(facts: RunFacts) -> Markup:
     if len(found.reward) < 3 or not found.values:
         return tag("p", "Too few trials have completed to say what they teach.")
     frequencies, effects = choice_frequencies(found), marginal_effects(found)
+    joined = frequencies.assign(effect=effects["effect"], low=effects["low"], high=effects["high"])
+    options = shown_rows(ShownOption, joined)
     pictures = []
-    if _fused_rows(frequencies).any():
+    if fused := [option for option in options if (option.field, option.option) == ("op", "fused_mbconv")]:
         pictures.append(
             figure(
-                _fused_picture(frequencies),
+                _fused_picture(fused),
                 f"How often each stage is Fused-MBConv: in the best {int(found.is_top.sum())} by reward "
                 f"(with 95 % interval), and in all {len(found.reward)}.",
             )
@@ -66,82 +67,68 @@ def learned_section(facts: RunFacts) -> Markup:
     )
     pictures.append(
         figure(
-            _effects_picture(effects),
-            f"The {min(STRONGEST, len(effects))} options that move the reward most, with 95 % intervals: the "
+            _effects_picture(options),
+            f"The {min(STRONGEST, len(options))} options that move the reward most, with 95 % intervals: the "
             f"reward with the option less the mean of its decision ({how}).",
         )
     )
-    return join([tag("div", *pictures, class_="figures"), _all_choices(frequencies, effects)])
+    return join([tag("div", *pictures, class_="figures"), _all_choices(options)])
 
 
-def _fused_rows(frequencies: pd.DataFrame) -> pd.Series:
-    return (frequencies["field"] == "op") & (frequencies["option"] == FUSED)
-
-
-def _fused_picture(frequencies: pd.DataFrame) -> Markup:
-    rows = frequencies[_fused_rows(frequencies)]
+def _fused_picture(rows: Sequence[ShownOption]) -> Markup:
     height = TOP + BOTTOM + 28.0 * len(rows)
     x = Scale(0.0, 1.0, LEFT + 16, WIDTH - RIGHT)
     parts = [x_axis(x, "share of Fused-MBConv (0-1)", height=height, left=LEFT + 16)]
     parts += _key((("ring c0", "all trials"), ("solid c2", "the best")), at=LEFT + 16)
-    for i, row in enumerate(plain_rows(rows)):
+    for i, row in enumerate(rows):
         y = TOP + 14 + 28.0 * i
-        parts.append(tag("text", f"stage {row['stage']}", class_="label", x=4.0, y=y + 4.5))
-        parts.append(
-            tag("line", class_="whisker c2", x1=x(row["top_low"]), x2=x(row["top_high"]), y1=y, y2=y)
-        )
-        parts.append(tag("circle", class_="ring c0", cx=x(row["share"]), cy=y, r=5.5))
-        parts.append(tag("circle", class_="solid c2", cx=x(row["top_share"]), cy=y, r=4.5))
+        parts.append(tag("text", f"stage {row.stage}", class_="label", x=4.0, y=y + 4.5))
+        parts.append(tag("line", class_="whisker c2", x1=x(row.top_low), x2=x(row.top_high), y1=y, y2=y))
+        parts.append(tag("circle", class_="ring c0", cx=x(row.share), cy=y, r=5.5))
+        parts.append(tag("circle", class_="solid c2", cx=x(row.top_share), cy=y, r=4.5))
     return picture(*parts, label="share of Fused-MBConv by stage", height=height)
 
 
-def _effects_picture(effects: pd.DataFrame) -> Markup:
-    order = effects["effect"].abs().sort_values(ascending=False, kind="stable").index
-    rows = effects.loc[order].head(STRONGEST).sort_values("effect", ascending=False)
+def _effects_picture(options: Sequence[ShownOption]) -> Markup:
+    strongest = sorted(options, key=lambda option: -abs(option.effect))[:STRONGEST]
+    rows = sorted(strongest, key=lambda option: -option.effect)
     height, left = TOP + BOTTOM + ROW * len(rows), 190.0
-    x = x_scale(rows[["effect", "low", "high"]].to_numpy(dtype=float).ravel(), left=left)
+    x = x_scale(np.array([(row.effect, row.low, row.high) for row in rows]).ravel(), left=left)
     parts = [x_axis(x, "effect on the reward", height=height, left=left)]
     if x.low < 0 < x.high:
         parts.append(tag("line", class_="axis", x1=x(0.0), x2=x(0.0), y1=TOP, y2=height - BOTTOM))
-    for i, row in enumerate(plain_rows(rows)):
+    for i, row in enumerate(rows):
         y = TOP + 11 + ROW * i
-        colour = "c1" if row["effect"] >= 0 else "c2"
+        colour = "c1" if row.effect >= 0 else "c2"
         parts.append(
             tag("text", option_words(row), class_="label", x=left - 10, y=y + 4.5, text_anchor="end")
         )
-        if np.isfinite(row["low"]):
-            parts.append(
-                tag("line", class_=f"whisker {colour}", x1=x(row["low"]), x2=x(row["high"]), y1=y, y2=y)
-            )
-        parts.append(tag("circle", class_=f"solid {colour}", cx=x(row["effect"]), cy=y, r=4.2))
+        if np.isfinite(row.low):
+            parts.append(tag("line", class_=f"whisker {colour}", x1=x(row.low), x2=x(row.high), y1=y, y2=y))
+        parts.append(tag("circle", class_=f"solid {colour}", cx=x(row.effect), cy=y, r=4.2))
     return picture(*parts, label="effects of options on the reward", height=height)
 
 
-def option_words(row: Mapping[str, Any]) -> str:
+def option_words(row: ShownOption) -> str:
     """An option as a person says it: stage 3 kernel 5."""
-    option = f"{row['option']:g}" if _is_number(row["option"]) else op_facts(str(row["option"])).name
-    place = f"stage {row['stage']} " if row["stage"] else ""
-    field = "" if row["field"] == "op" else FIELD_NAMES.get(row["field"], row["field"]) + " "
+    option = op_facts(row.option).name if isinstance(row.option, str) else f"{row.option:g}"
+    place = f"stage {row.stage} " if row.stage else ""
+    field = "" if row.field == "op" else FIELD_NAMES.get(row.field, row.field) + " "
     return f"{place}{field}{option}"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number))
-
-
-def _all_choices(frequencies: pd.DataFrame, effects: pd.DataFrame) -> Markup:
-    joined = frequencies.assign(effect=effects["effect"], low=effects["low"], high=effects["high"])
+def _all_choices(options: Sequence[ShownOption]) -> Markup:
     lines = [
         (
             option_words(row),
-            f"{row['count']:,}",
-            percent(row["share"]),
-            percent(row["top_share"]),
-            f"{percent(row['top_low'])} to {percent(row['top_high'])}",
-            f"{row['effect']:+.4f}",
-            f"{row['low']:+.4f} to {row['high']:+.4f}" if np.isfinite(row["low"]) else "",
+            f"{row.count:,}",
+            percent(row.share),
+            percent(row.top_share),
+            f"{percent(row.top_low)} to {percent(row.top_high)}",
+            f"{row.effect:+.4f}",
+            f"{row.low:+.4f} to {row.high:+.4f}" if np.isfinite(row.low) else "",
         )
-        for row in plain_rows(joined)
+        for row in options
     ]
     head = ("option", "trials", "of all", "of the best", "95 %", "effect", "95 %")
     return details(f"All {len(lines)} options", table(head, lines))

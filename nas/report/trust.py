@@ -1,7 +1,5 @@
 """Certainty of the result: repeats of the finalists, noise, and the audit by longer trainings."""
 
-from typing import cast
-
 import numpy as np
 import pandas as pd
 
@@ -23,9 +21,9 @@ from nas.report.axes import (
     y_axis,
     y_scale,
 )
-from nas.report.facts import RunFacts, plain_rows
+from nas.report.facts import RunFacts, records
 from nas.report.markup import Markup, figure, join, table, tag
-from trials.log.row_types import TrialRow
+from nas.report.shown_rows import ShownPair, shown_rows
 
 ROW = 26.0
 LEFT_OF_FINALISTS = 92.0
@@ -103,7 +101,7 @@ def _noise(facts: RunFacts) -> list[tuple[str, str]]:
         lines.append(("accuracy from one training to the next (standard deviation)", f"{deviation:.4f}"))
     images = floats(rows, "minival_images")
     if np.isfinite(images).any() and facts.winner is not None:
-        accuracy, count = float(facts.winner["accuracy"]), float(np.nanmedian(images))
+        accuracy, count = facts.winner.accuracy, float(np.nanmedian(images))
         error = np.sqrt(accuracy * (1 - accuracy) / count)
         lines.append((f"accuracy by minival's {count:,.0f} images (standard error)", f"{error:.4f}"))
     errors = floats(rows, "step_time_ratio_error")
@@ -128,11 +126,7 @@ def audit_section(facts: RunFacts) -> Markup:
 
 
 def _rungs(facts: RunFacts) -> list[str]:
-    names = ["trial_id", "purpose", "status", "reward", "accuracy", "epochs", "continues", "minival_accuracy"]
-    rows = cast(list[TrialRow], plain_rows(facts.trials[names]))
-    for row in rows:
-        row["continues"] = None if pd.isna(row["continues"]) else int(row["continues"])
-    return [sentence[0].upper() + sentence[1:] for sentence in rung_sentences(rows)]
+    return [sentence[0].upper() + sentence[1:] for sentence in rung_sentences(records(facts.trials))]
 
 
 def _audit(facts: RunFacts) -> Markup:
@@ -174,9 +168,9 @@ def _audit_picture(audit: ProxyAudit) -> Markup:
     x, y = x_scale(pairs["short"].to_numpy()), y_scale(pairs["long"].to_numpy())
     parts = [x_axis(x, "reward of the short trial"), y_axis(y, "reward after long training")]
     best = int(pairs["short"].to_numpy().argmax())
-    for index, row in enumerate(plain_rows(pairs)):
-        words = f"trial {row['trial_id']:.0f}: short {row['short']:.4f}, long {row['long']:.4f}"
-        place = {"cx": x(row["short"]), "cy": y(row["long"])}
+    for index, row in enumerate(shown_rows(ShownPair, pairs)):
+        words = f"trial {row.trial_id}: short {row.short:.4f}, long {row.long:.4f}"
+        place = {"cx": x(row.short), "cy": y(row.long)}
         colour = "winner c2" if index == best else "ring c1"
         parts.append(tag("circle", tag("title", words), class_=colour, r=5.0, tabindex=0, **place))
     at = pairs.iloc[best]

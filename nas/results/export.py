@@ -1,4 +1,4 @@
-"""A trial's architecture as YAML, with its provenance."""
+"""Trials chosen from a run, and their architectures as YAML with their provenance: one, or the front."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -13,9 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from nas.search.config import SearchConfig
+from nas.search.recorded_config import recorded_config
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow, measured
 from trials.log.store import recorded_trials
 
@@ -40,7 +40,7 @@ def export_study(run: Path, *, storage: str, force: bool) -> tuple[str, int]:
             of this name and `force` is not given. Nothing was written.
     """
     rows = sorted(recorded_trials(run), key=lambda row: row["trial_id"])
-    trials = frozen_trials(rows, read_yaml(SearchConfig, run / "search.yaml").space)
+    trials = frozen_trials(rows, recorded_config(run).space)
     name = run.resolve().name
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with _database(storage) as database:

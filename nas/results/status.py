@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.finalists import Repeats, repeats
-from analysis.rungs import SEARCHED, is_counted, own_epochs, spent
+from analysis.trial_rules import baseline_rewards, is_counted, own_epochs, spent
 from nas.results.winner import run_winner
 from nas.search.config import Budget, SearchConfig
-from nas.search.trial_queue import MAX_REPEATS
+from nas.search.exhaustion import is_exhausted
+from nas.search.recorded_config import recorded_config
 from nas.strategies.strategy import Recommends
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import seconds_by_work
 from trials.log.run_reader import RunLog, read_run
@@ -21,7 +21,6 @@ from trials.log.schema import WORK
 
 State = Literal["running", "finished", "stopped"]
 PACED_TRIALS = 40  # the last ones, by which the time left is told
-MOST_COUNTED = 10_000  # choices of a space whose architectures are counted: in more it may take seconds
 
 
 @dataclass(frozen=True)
@@ -99,14 +98,11 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
         ConfigError: the folder is no run, or its search.yaml does not read.
     """
     log = read_run(run)
-    try:
-        config = read_yaml(SearchConfig, run / "search.yaml")
-    except ConfigError as error:
-        raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None
+    config = recorded_config(run)
     rows = [log.trials[trial_id] for trial_id in sorted(log.trials)]
     budget = config.budget
     used = spent(rows, budget.unit, log.trials)
-    is_over = used >= budget.total or _is_exhausted(config, log, rows)
+    is_over = used >= budget.total or _has_run_out(config, log, rows)
     again = _repeats(config, rows, is_over=is_over)
     to_do = Remaining(
         budget=0.0 if is_over else budget.total - used,
@@ -120,7 +116,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
     chosen = run_winner(run, rows)
     best = log.trials[chosen.trial_id] if chosen else None
     seconds = [seconds_by_work(row) for row in rows]
-    baseline = [r["reward"] or 0.0 for r in rows if r["purpose"] == "baseline" and is_counted(r)]
+    baseline = baseline_rewards(rows)
     return RunStatus(
         run=str(run),
         state=state,
@@ -164,18 +160,11 @@ def _repeats(config: SearchConfig, rows: list[TrialRow], *, is_over: bool) -> Re
     )
 
 
-def _is_exhausted(config: SearchConfig, log: RunLog, rows: list[TrialRow]) -> bool:
+def _has_run_out(config: SearchConfig, log: RunLog, rows: list[TrialRow]) -> bool:
     """True if the space ran out before the budget, as far as that can be told at once."""
     if log.driver:  # it asks for repeats as soon as there is nothing new to ask for
         return bool(log.in_flight) and all(row["purpose"] == "repeat" for row in log.in_flight.values())
-    if log.in_flight:
-        return False
-    last = [row["status"] for row in rows if row["purpose"] in SEARCHED][-MAX_REPEATS:]
-    if last == ["cached"] * MAX_REPEATS:  # then a search takes any unseen architecture, and there was none
-        return True
-    # In its baseline a search finds so without a row that says it.
-    tried = {tuple(row["choices"]) for row in rows if is_counted(row)}
-    return config.space.size <= MOST_COUNTED and len(tried) >= config.space.distinct_size
+    return not log.in_flight and is_exhausted(config, rows)
 
 
 def _ended_at(row: TrialRow) -> datetime:

@@ -4,7 +4,8 @@ import statistics
 from dataclasses import dataclass
 
 from analysis.finalists import Standing
-from analysis.rungs import RungAgreement, Savings, is_counted, rung_agreement, savings
+from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
+from analysis.trial_rules import baseline_rewards, is_counted
 from nas.search.search import SearchResult
 
 
@@ -72,7 +73,7 @@ class SearchSummary:
 
 def search_summary(result: SearchResult) -> SearchSummary:
     """The summary of a search."""
-    baseline = baseline_rewards(result)
+    baseline = baseline_rewards(result.rows)
     best, error = result.best, result.prediction_error
     return SearchSummary(
         run=str(result.folder),
@@ -121,8 +122,3 @@ def _rung(agreement: RungAgreement) -> RungSummary:
         trials=agreement.count,
         promoted=agreement.chosen,
     )
-
-
-def baseline_rewards(result: SearchResult) -> list[float]:
-    """Rewards of the run's own uniform trials: what random search found."""
-    return [row["reward"] or 0.0 for row in result.rows if row["purpose"] == "baseline" and is_counted(row)]

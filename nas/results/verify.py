@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.search.config import SearchConfig
-from nas.search.trial_queue import trial_seed
+from nas.search.seeds import trial_seed
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.images.data_record import record_faults
 from trials.log.driver_lock import RunLockedError, driver_of

@@ -1,4 +1,4 @@
-"""One family from one request: the base, and the members that were asked for."""
+"""A request for a family of scaled networks, and the family that is made of it: base, members, step times."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

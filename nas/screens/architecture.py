@@ -1,7 +1,7 @@
 """An architecture on the screen: its stages as a table, and its totals."""
 
 import statistics
-from typing import Any
+from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -46,8 +46,11 @@ def _costs_by_stage(architecture: Architecture, figures: ArchitectureFigures) ->
     return table
 
 
-def _origin(provenance: dict[str, Any]) -> list[str]:
-    """Origin of a searched, scaled or imported architecture in a line, and a line on repeats."""
+def _origin(provenance: Mapping[str, object]) -> list[str]:
+    """Origin of a searched, scaled or imported architecture in a line, and a line on repeats.
+
+    A file may hold any provenance.
+    """
     texts = {
         "base": "base {}",
         "phi": "phi {:g}",

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import counted, duration, percent, short_count
-from analysis.rungs import is_counted, may_win, spent, standing
+from analysis.trial_rules import beats, is_counted, spent
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
@@ -89,8 +89,7 @@ class LiveView(AbstractContextManager["LiveView"]):
     def _count(self, row: TrialRow) -> None:
         self._rows[row["trial_id"]] = row
         self._spent += spent([row], self._budget.unit, self._rows)
-        better = self._best is None or standing(row) > standing(self._best)
-        if may_win(row) and better:
+        if beats(row, self._best):
             self._best = row
         if is_counted(row) and self._best is not None:
             self._bests.append(measured(self._best, "reward"))

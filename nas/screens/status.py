@@ -5,6 +5,8 @@ from rich.text import Text
 
 from analysis.numbers import duration, percent, short_count
 from nas.results.status import Best, RunStatus
+from nas.search.exhaustion import EXHAUSTED
+from trials.log.continuing import continue_command
 
 
 def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
@@ -16,7 +18,7 @@ def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
     if found.best is not None:
         lines.append(Text(_best_line(found.best)))
     if found.state == "finished" and found.budget.spent < found.budget.total:
-        lines.append(Text("the space is exhausted: every architecture has been trained"))
+        lines.append(Text(EXHAUSTED))
     if found.baseline_median_reward is not None:
         median = found.baseline_median_reward
         lines.append(Text(f"random search's {found.baseline_trials} trials: reward median {median:.4f}"))
@@ -64,7 +66,7 @@ def _next(found: RunStatus, *, watched: bool) -> list[str]:
     run = found.run
     lines = [f"nas status {run} --watch"] if found.state == "running" and not watched else []
     if found.state == "stopped":
-        lines.append(f"nas search {run}/search.yaml --run {run}     (continues)")
+        lines.append(f"{continue_command(run)}     (continues)")
     if found.best is not None:
         lines.append(f"nas export {run} -o winner.yaml")
     return [("next:  " if i == 0 else "       ") + line for i, line in enumerate(lines)]

@@ -11,6 +11,7 @@ from analysis.rungs import rung_sentences
 from nas.results.summary import FinalistSummary, SearchSummary
 from nas.screens.architecture import stage_table
 from nas.search.best_file import architecture_of
+from nas.search.exhaustion import EXHAUSTED
 from nas.search.predicted_step_time import PredictionError
 from nas.search.search import SearchResult
 from trials.log.row_types import TrialRow
@@ -20,7 +21,7 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
     """The best architecture, random search beside it, the files, and what to type next."""
     lines: list[RenderableType] = []
     if result.exhausted:
-        lines.append(Text("the space is exhausted: every architecture has been trained"))
+        lines.append(Text(EXHAUSTED))
     best = result.best
     if best is None:
         lines.append(Text(f"no trial of {summary.trials} has completed; see the failure_kind column"))

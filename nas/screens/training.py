@@ -1,4 +1,4 @@
-"""The screen of `nas train`: its stages when it begins, a line for each epoch, its result."""
+"""The screens of `nas train`: stages at the beginning, a line for each epoch, the result, that of repeats."""
 
 import statistics
 from pathlib import Path

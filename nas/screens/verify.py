@@ -5,6 +5,7 @@ from rich.text import Text
 
 from analysis.numbers import counted
 from nas.results.verify import Verdict
+from trials.log.continuing import continue_command
 from trials.log.invariants import INVARIANTS, faults_by_invariant
 
 SHOWN = 5  # faults of one kind
@@ -37,5 +38,5 @@ def _next(verdict: Verdict) -> list[str]:
     if any(fault.is_mendable for fault in verdict.faults):
         return [f"next:  nas verify {run} --repair     (moves what is damaged, deletes nothing)"]
     if verdict.mended or verdict.in_flight:
-        return [f"next:  nas search {run}/search.yaml --run {run}     (continues)"]
+        return [f"next:  {continue_command(run)}     (continues)"]
     return []

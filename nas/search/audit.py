@@ -10,19 +10,20 @@ import numpy as np
 
 from analysis.frame import read_trials
 from analysis.proxy_audit import ProxyAudit, proxy_audit
-from analysis.rungs import longest
+from analysis.trial_rules import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
-from nas.search.environment import Environment, describe_environment, record_environment
+from nas.search.environment import Environment, describe_environment, record_environment, workers_file
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
 from nas.search.kept_checkpoints import KeptCheckpoints
+from nas.search.recorded_config import recorded_config
 from nas.search.search import removed_if_never_begun
 from nas.search.search_loop import RunRecord, SearchLoop
+from nas.search.seeds import seed_in_stream
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
-from nas.search.trial_queue import derived_seed
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
+from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.log.row_types import AskRow, TrialRow, measured
 from trials.log.rows import ask_from_row, step_time_from_row
 from trials.log.run_reader import read_run
@@ -68,7 +69,7 @@ def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
             length.
     """
     rows = recorded_trials(run)
-    config = read_yaml(SearchConfig, run / "search.yaml")
+    config = recorded_config(run)
     recorded_reward(config.reward, where=run)
     if epochs <= config.recipe.epochs:
         raise ConfigError(
@@ -144,8 +145,8 @@ def audit(
             config,
             store,
             environment_id=environment.environment_id,
-            workers_file=f"environment/{number:04d}-workers.json",
-            seed_of=lambda ask: derived_seed(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
+            workers_file=workers_file(number),
+            seed_of=lambda ask: seed_in_stream(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
             on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
             place=f" of {plan.folder}",
         )

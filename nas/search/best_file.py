@@ -1,4 +1,4 @@
-"""best.yaml: a trial's architecture, with where it comes from."""
+"""Architectures of recorded trials: as objects, and as best.yaml with where they come from."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The best architecture of a run so far, in best.yaml whenever it changes; and the winner in the end."""
 
 from analysis.finalists import Finalist
-from analysis.rungs import may_win, standing
+from analysis.trial_rules import beats
 from analysis.winner import best_trial_of, winner
 from nas.search.best_file import best_yaml
 from nas.search.trial_queue import TrialQueue
@@ -24,7 +24,7 @@ class BestSoFar:
 
     def compare(self, row: TrialRow) -> bool:
         """Takes in a row; True if it is the best so far."""
-        if not may_win(row) or (self.row is not None and standing(row) <= standing(self.row)):
+        if not beats(row, self.row):
             return False
         self.row = row
         return True

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
-from analysis.rungs import Unit
-from nas.strategies.strategy import MAX_TRIALS, PromotingSettings, StrategyConfig
+from analysis.trial_rules import Unit
+from nas.strategies.strategy import PromotingSettings, StrategyConfig
 from nas.strategies.table import read_strategy
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
@@ -20,7 +20,7 @@ from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.reward import check_exponents, check_names
-from trials.trial import Timing
+from trials.trial import MAX_TRIALS, Timing
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

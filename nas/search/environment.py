@@ -12,10 +12,10 @@ import torch
 
 from trials.devices.device import available_cores, cpu_name
 from trials.devices.versions import installed_version
+from trials.log.run_reader import STARTS
 from trials.log.store import RunStore
 from trials.timing.gpu_clocks import driver_version
 
-STARTS = "[0-9][0-9][0-9][0-9].json"  # of environment/: one for each start of a driver
 PACKAGES = (
     "training-aware-nas",
     "torch",
@@ -83,3 +83,8 @@ def record_environment(store: RunStore, environment: Environment) -> int:
     number = 1 + len(list((store.folder / "environment").glob(STARTS)))
     store.write_text(f"environment/{number:04d}.json", json.dumps(asdict(environment), indent=1) + "\n")
     return number
+
+
+def workers_file(number: int) -> str:
+    """Name in the run of the list of workers of the driver with this number."""
+    return f"environment/{number:04d}-workers.json"

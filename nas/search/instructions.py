@@ -32,10 +32,10 @@ class AnswerFrom:
 
 @dataclass(frozen=True)
 class CrashLike:
-    """Write the row of an ask that waited for an equal trial, which crashed for good."""
+    """Write the row of an ask that waited for an equal trial, which crashed for good: so did the ask's."""
 
     ask: Ask
-    equal: int  # that trial's number
+    crashed: int  # that trial's number
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class KeptCheckpoints:
     What is missing, or was removed too early, costs no result: the trial is trained again from its start.
 
     Args:
-        is_own: whether the folder is the run's alone, and goes with it.
-        continuable: the trials whose state may soon be needed; None: of those that have ended no one's is.
+        is_own: true if the folder is the run's alone, and is removed when the search is over.
+        continuable: gives the ended trials that longer ones may soon continue; None: no trial continues one.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class KeptCheckpoints:
         self._folder, self._data, self._is_own = folder, data, is_own
         self._data_digest = data_digest
         self._continuable = continuable
-        self._files: dict[int, Path] = {}  # of trials in flight, and of those that somebody may go on from
+        self._files: dict[int, Path] = {}  # of trials in flight, and of those that may be continued
 
     @property
     def are_there(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from analysis.rungs import COUNTED, may_win, standing
+from analysis.trial_rules import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError

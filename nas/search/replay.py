@@ -1,4 +1,4 @@
-"""A search's state, rebuilt from the rows of its log; of a new run it is empty."""
+"""A search's queue and checkpoints: set up by its configuration, and rebuilt from the rows of its log."""
 
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig
@@ -6,13 +6,12 @@ from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder
 from nas.search.search_reward import SearchReward
 from nas.search.strategy_guard import GuardedStrategy
 from nas.search.trial_builder import TrialBuilder
-from nas.search.trial_queue import TrialQueue, trial_seed
+from nas.search.trial_queue import TrialQueue
 from nas.search.warm_start import warm_start
 from nas.strategies.strategy import promoting
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.log.rows import ask_from_row, device_seconds, outcome_of
 from trials.log.store import RecordedAsk, RunStore
-from trials.trial import Ask
 
 
 def queue_of(
@@ -80,10 +79,3 @@ def keep_continuable(
         if row is None or (row["status"] == "completed" and row["epochs"] < config.recipe.epochs):
             checkpoints.begun(build(ask_from_row(asked), 1))
     checkpoints.prune(lambda trial_id: queue.attempt_of(trial_id) is not None)
-
-
-def seed_of(ask: Ask, seed: int, store: RunStore) -> int:
-    """The seed of an ask's trial. A trial that continues another is the same training, with its seed."""
-    if ask.continues is not None:
-        return int(store.asks[ask.continues]["seed"])
-    return trial_seed(seed, ask.trial_id)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.search.config import SearchConfig
+from nas.search.recorded_config import recorded_config
 from search_spaces.settings.messages import shown
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+from search_spaces.settings.yaml_files import ConfigError, to_mapping
 
 MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
 
@@ -17,7 +18,7 @@ def check_same_search(config: SearchConfig, folder: Path) -> None:
     Raises:
         ConfigError: with the keys that differ.
     """
-    recorded = read_yaml(SearchConfig, folder / "search.yaml")
+    recorded = recorded_config(folder)
     before, now = to_mapping(recorded), to_mapping(config)
     for name in MAY_CHANGE:
         before.pop(name, None), now.pop(name, None)

@@ -10,12 +10,13 @@ from analysis.finalists import Standing, finalists, standings
 from nas.events import Begun, RowWritten, SearchEvent
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig, check_networks
-from nas.search.environment import describe_environment, record_environment
+from nas.search.environment import describe_environment, record_environment, workers_file
 from nas.search.kept_checkpoints import checkpoint_folder
 from nas.search.predicted_step_time import PredictionError, open_prediction, searched_space
-from nas.search.replay import keep_continuable, queue_of, replay, seed_of
+from nas.search.replay import keep_continuable, queue_of, replay
 from nas.search.same_search import check_same_search
 from nas.search.search_loop import RunRecord, SearchLoop
+from nas.search.seeds import seed_of
 from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
@@ -123,7 +124,7 @@ def search(
             config,
             store,
             environment_id=environment.environment_id,
-            workers_file=f"environment/{number:04d}-workers.json",
+            workers_file=workers_file(number),
             seed_of=lambda ask: seed_of(ask, config.seed, store),
             on_row=row_written,
         )

@@ -8,6 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from analysis.numbers import counted
+from trials.log.continuing import continue_command
 
 GRACE_SECONDS = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -24,7 +25,7 @@ class SearchStoppedError(RuntimeError):
         left = f", {in_flight} in flight will run again" if in_flight else ""
         super().__init__(
             f"stopped by {signal.Signals(signal_number).name}: {counted(trials, 'trial')} recorded{left}; "
-            f"this continues:\n  nas search {folder}/search.yaml --run {folder}"
+            f"this continues:\n  {continue_command(folder)}"
         )
         self.exit_code = 128 + signal_number
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nas.strategies.strategy import Recommends, Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from trials.log.continuing import continue_command
 from trials.trial import Ask, Outcome
 
 
@@ -52,22 +53,12 @@ class GuardedStrategy:
         with self._guarded("recommending architectures"):
             return self._strategy.leaders(count)
 
-    def recommend(self) -> Choices | None:
-        """See Recommends; None if the strategy recommends nothing."""
-        return next(iter(self.leaders(1)), None)
-
     def _check(self, ask: Ask, trial_id: int) -> None:
         if ask.trial_id != trial_id:
             raise ValueError(f"it answered for trial {ask.trial_id}")
-        options = self._space.num_options
-        fits = len(ask.choices) == len(options) and all(
-            isinstance(choice, int) and 0 <= choice < count
-            for choice, count in zip(ask.choices, options, strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"{ask.choices} are no choices of this space, which has {len(options)} decisions"
-            )
+        if not self._space.contains(ask.choices):
+            decisions = len(self._space.num_options)
+            raise ValueError(f"{ask.choices} are no choices of this space, which has {decisions} decisions")
         json.dumps(dict(ask.aux), allow_nan=False)
 
     @contextmanager
@@ -78,5 +69,5 @@ class GuardedStrategy:
             raise SearchFailedError(
                 f"strategy {self._name}, {doing}: {type(error).__name__}: {error}. All trials that ended are "
                 f"recorded; when it is mended, this continues:\n"
-                f"  nas search {self._run}/search.yaml --run {self._run}"
+                f"  {continue_command(self._run)}"
             ) from error

@@ -6,18 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.rungs import COUNTED
+from analysis.trial_rules import BestArchitectures, Spending, counts
 from nas.search.config import Budget, Finalists
+from nas.search.exhaustion import DRAWS, MAX_DUPLICATES
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, AnswerFrom, CrashLike, Instruction, RecordAsk, Wait
 from nas.strategies.strategy import Recommends, Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose
 
-MAX_REPEATS = 50  # proposals in a row that were trained before; then a uniform unseen one is taken
-EXHAUSTION_DRAWS = 2_000  # uniform draws; if each is of a known architecture, the space counts as exhausted
 STOP_BELOW = "stop_below"  # in an ask's aux: the best reward when it was made, which its trial has to beat
-DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
 
 
 class TrialQueue:
@@ -67,13 +65,14 @@ class TrialQueue:
         self._due: deque[Answer] = deque()  # follows from what has ended, and is not yet written down
         self._trained: dict[tuple[Choices, int], tuple[int, Outcome]] = {}  # by (choices, epochs): the first
         self._epochs_of: dict[int, int] = {}  # by trial; only where they may differ
-        self._rewards: dict[Choices, tuple[int, float]] = {}  # (epochs, reward), the best of each completed
-        self._repeated: Counter[Choices] = Counter()  # repeats that were asked for
+        self._best = BestArchitectures()
+        self._repeats: Counter[Choices] = Counter()  # of finalists, that were asked for
+        self._unanswered: Counter[tuple[Choices, int]] = Counter()  # asks under way, by what they train
         self._next_trial_id = self._warmed = 0
         self._untold: dict[int, tuple[Ask, Outcome | None]] = {}  # ended; the strategy learns it in its turn
         self._next_told = 0
-        self._spent_trials = self._spent_epochs = self._baselines = self._repeats = 0
-        self._spent_seconds = 0.0
+        self._spent = Spending()
+        self._baselines = self._duplicates_in_a_row = 0
 
     # ------------------------------------------------------------------ from the record, also live
 
@@ -87,8 +86,12 @@ class TrialQueue:
         """A recorded ask; on replay, `resume` follows for those without a recorded end."""
         self._next_trial_id = max(self._next_trial_id, ask.trial_id + 1)
         if ask.purpose == "repeat":
-            self._repeated[ask.choices] += 1
+            self._repeats[ask.choices] += 1
             return
+        key = (ask.choices, ask.epochs)
+        is_duplicate = key in self._trained or self._unanswered[key] > 0
+        self._duplicates_in_a_row = self._duplicates_in_a_row + 1 if is_duplicate else 0
+        self._unanswered[key] += 1
         if self._first_epochs != self._epochs:
             self._epochs_of[ask.trial_id] = ask.epochs
         self._teach_up_to(ask.trial_id)
@@ -98,19 +101,18 @@ class TrialQueue:
         """A recorded end; no outcome if the trial crashed. `seconds`: how long it held its device."""
         if ask.purpose == "repeat":  # of no strategy's doing
             return
+        self._unanswered[ask.choices, ask.epochs] -= 1
         self._untold[ask.trial_id] = (ask, outcome)
-        if self._lag is None or ask.trial_id < self._next_told:  # its turn was while its row was lost
+        # A trial whose row was lost, and which ran again, may end when its turn has passed.
+        if self._lag is None or ask.trial_id < self._next_told:
             self._teach(ask.trial_id)
-        if outcome is None or outcome.status not in COUNTED:
+        if outcome is None or not counts(outcome.status, ask.purpose):
             return
         self._trained.setdefault((ask.choices, ask.epochs), (ask.trial_id, outcome))
-        self._spent_trials += 1
-        self._spent_epochs += self._own_epochs(ask)
-        self._spent_seconds += seconds
+        self._spent.add(own_epochs=self._own_epochs(ask), seconds=seconds)
         self._baselines += ask.purpose == "baseline"
         if outcome.status == "completed":
-            found = (ask.epochs, outcome.reward)
-            self._rewards[ask.choices] = max(found, self._rewards.get(ask.choices, found))
+            self._best.add(ask.choices, epochs=ask.epochs, reward=outcome.reward)
 
     def _own_epochs(self, ask: Ask) -> int:
         """Without those of the trial that it continues."""
@@ -145,15 +147,12 @@ class TrialQueue:
             return
         key = (ask.choices, ask.epochs)
         if key in self._trained:
-            self._repeats += 1
             self._due.append(AnswerFrom(ask, self._trained[key][0]))
             return
         for other in self._searching():
             if (other.choices, other.epochs) == key:
-                self._repeats += 1
                 self._waiting_for_equal.setdefault(other.trial_id, []).append(ask)
                 return
-        self._repeats = 0
         self.in_flight.add(ask, attempt=attempt)
 
     # ------------------------------------------------------------------ live
@@ -212,8 +211,8 @@ class TrialQueue:
         if self._finalists is None:
             return None
         best = self._best_architectures(self._finalists.count)
-        chosen = min(best, key=self._repeated.__getitem__, default=None)
-        if chosen is None or self._repeated[chosen] >= self._finalists.repeats:
+        chosen = min(best, key=self._repeats.__getitem__, default=None)
+        if chosen is None or self._repeats[chosen] >= self._finalists.repeats:
             return None
         return Ask(trial_id=self._next_trial_id, choices=chosen, epochs=self._epochs, purpose="repeat")
 
@@ -222,15 +221,11 @@ class TrialQueue:
         if not isinstance(self.strategy, Recommends):
             return []
         leaders = self.strategy.leaders(count + self._warmed)  # of an earlier run's there are no rows
-        return [choices for choices in leaders if choices in self._rewards][:count]
+        return [choices for choices in leaders if choices in self._best][:count]
 
     def _best_architectures(self, count: int) -> list[Choices]:
         """The best completed architectures, by the strategy's expectation if it has one, else by reward."""
-        if recommended := self.recommended(count):
-            return recommended
-        longest = max((epochs for epochs, _ in self._rewards.values()), default=0)
-        found = [choices for choices, (epochs, _) in self._rewards.items() if epochs == longest]
-        return sorted(found, key=lambda choices: (-self._rewards[choices][1], choices))[:count]
+        return self.recommended(count) or self._best.ranked()[:count]
 
     def attempt_of(self, trial_id: int) -> int | None:
         """See Queue."""
@@ -243,21 +238,19 @@ class TrialQueue:
     def ended(self, trial_id: int, outcome: Outcome | None, *, seconds: float) -> None:
         """See Queue: as `told`; and asks that waited for this trial are answered, or run themselves."""
         self.told(self.in_flight.remove(trial_id), outcome, seconds=seconds)
-        for equal in self._waiting_for_equal.pop(trial_id, []):
+        for waiting in self._waiting_for_equal.pop(trial_id, []):
             if outcome is None:
-                self._due.append(CrashLike(equal, trial_id))
+                self._due.append(CrashLike(waiting, trial_id))
             else:
-                self._place(equal)
+                self._place(waiting)
 
     def _budget_is_spent(self) -> bool:
-        budget = self._budget
-        if budget.trials is not None:
-            return self._spent_trials + len(self._searching()) >= budget.trials
-        if budget.epochs is not None:
-            under_way = sum(map(self._own_epochs, self._searching()))
-            return self._spent_epochs + under_way >= budget.epochs
-        assert budget.device_seconds is not None, "a budget has one of three"
-        return self._spent_seconds >= budget.device_seconds
+        """True if nothing new fits in beside what is under way, whose device-seconds nobody knows yet."""
+        under_way = Spending()
+        for ask in self._searching():
+            under_way.add(own_epochs=self._own_epochs(ask))
+        unit = self._budget.unit
+        return self._spent.of(unit) + under_way.of(unit) >= self._budget.total
 
     def _next_ask(self) -> Ask | None:
         """The next ask, in canonical choices; None if the space has run out."""
@@ -275,7 +268,7 @@ class TrialQueue:
             return Ask(trial_id=trial_id, choices=self._initial[trial_id], epochs=self._epochs)
         if self._baseline_asked() < self._baseline:
             return self._uniform_unseen(trial_id, "baseline")
-        if self._repeats >= MAX_REPEATS:
+        if self._duplicates_in_a_row >= MAX_DUPLICATES:
             return self._uniform_unseen(trial_id, "search")
         return self.strategy.ask(trial_id)
 
@@ -286,7 +279,7 @@ class TrialQueue:
         """A uniform draw among architectures that were not trained and are not in flight; None if all are."""
         rng = np.random.default_rng([self._seed, trial_id])
         running = {ask.choices for ask in self.in_flight}
-        for _ in range(EXHAUSTION_DRAWS):
+        for _ in range(DRAWS):
             choices = self.space.sample(rng)
             if choices not in running and not self._is_trained(choices):
                 epochs = self._epochs if purpose == "baseline" else self._first_epochs
@@ -295,14 +288,3 @@ class TrialQueue:
 
     def _is_trained(self, choices: Choices) -> bool:
         return (choices, self._epochs) in self._trained or (choices, self._first_epochs) in self._trained
-
-
-def trial_seed(seed: int, trial_id: int) -> int:
-    """The seed of a trial's weights, data order and augmentation, from the search's seed."""
-    return derived_seed(seed, trial_id, DERIVE_TRIAL_SEED)
-
-
-def derived_seed(seed: int, trial_id: int, stream: int) -> int:
-    """A trial's seed in one of several independent streams."""
-    words = np.random.SeedSequence([seed, trial_id, stream]).generate_state(1)
-    return int(words[0])

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.rungs import is_counted
+from analysis.trial_rules import is_counted
 from nas.search.config import SearchConfig
+from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.log.parts import DamagedPartError
-from trials.log.rows import ask_from_row, outcome_from_row
+from trials.log.rows import ask_from_row, outcome_of
 from trials.log.store import RunStore, recorded_trials
 from trials.reward import recorded_reward
 from trials.trial import Ask, Outcome
@@ -28,7 +29,7 @@ def check_warm_start(config: SearchConfig) -> None:
     earlier = Path(config.warm_start)
     try:
         recorded_trials(earlier)
-        before = to_mapping(read_yaml(SearchConfig, earlier / "search.yaml"))
+        before = to_mapping(recorded_config(earlier))
     except ConfigError as error:
         raise ConfigError(f"warm_start: {error}") from None
     now = to_mapping(config)
@@ -68,10 +69,10 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
         rewards = [reward.of_row(row) or 0.0 for row in told]
     except ValueError as error:
         raise ConfigError(f"warm_start: {config.warm_start}: {error}; choose other terms") from None
-    return [
-        (
-            replace(ask_from_row(row), trial_id=i - len(told), aux={}),
-            replace(outcome_from_row(row), reward=rewards[i]),
-        )
-        for i, row in enumerate(told)
-    ]
+    known = []
+    for i, (row, rewarded) in enumerate(zip(told, rewards, strict=True)):
+        outcome = outcome_of(row)
+        assert outcome is not None, "a counted trial did not crash"
+        ask = replace(ask_from_row(row), trial_id=i - len(told), aux={})
+        known.append((ask, replace(outcome, reward=rewarded)))
+    return known

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from analysis.choice_model import ChoiceModel, accuracy_logit, fit_choice_model, kendall_tau, spread_out
-from analysis.rungs import is_counted
+from analysis.trial_rules import is_counted
 from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig
+from nas.search.recorded_config import recorded_config
 from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.networks.counting import Counts, count
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import device_seconds
 from trials.log.run_reader import read_run
@@ -56,7 +57,7 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
     """
     # 1. Completed trials of full length.
     log = read_run(run)
-    config = read_yaml(SearchConfig, run / "search.yaml")
+    config = recorded_config(run)
     reward = recorded_reward(config.reward if terms is None else terms, where=run)
     completed = [
         row

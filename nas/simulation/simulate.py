@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.rungs import COUNTED
+from analysis.trial_rules import COUNTED
 from nas.search.config import Budget
 from nas.search.instructions import AnswerFrom, CrashLike, Instruction, RecordAsk, Run, Wait
 from nas.search.trial_queue import TrialQueue
@@ -101,7 +101,8 @@ def simulate_search(
         for answer in queue.due():
             memory.carry_out(answer)
         if isinstance(strategy, Recommends):
-            memory.ends[place] = replace(memory.ends[place], recommended=strategy.recommend())
+            leader = next(iter(strategy.leaders(1)), None)
+            memory.ends[place] = replace(memory.ends[place], recommended=leader)
     return memory.ends
 
 

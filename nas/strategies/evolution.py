@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from nas.strategies.strategy import MAX_TRIALS, SETTINGS
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
-from trials.trial import Ask, Outcome
+from trials.trial import MAX_TRIALS, Ask, Outcome
 
 NEIGHBOUR_DRAWS = 3  # tournaments for a parent with an unseen neighbour before a seen one is accepted
 
@@ -63,19 +63,19 @@ class Evolution:
         child: Choices | None = None
         parent = -1
         for _ in range(NEIGHBOUR_DRAWS):
-            # Tournament: the best of a random sample becomes the parent; of equal rewards the younger wins.
+            # Tournament: the best of a random sample wins; of equal rewards the younger.
             drawn = rng.choice(len(self._living), size=self._settings.tournament, replace=False)
-            _, parent, choices = max((self._living[i] for i in drawn), key=lambda member: member[:2])
+            _, winner, choices = max((self._living[i] for i in drawn), key=lambda member: member[:2])
             # Mutation: a uniform draw among the neighbours that nobody has asked for.
             neighbours = self._space.neighbours(choices)
             unseen = [neighbour for neighbour in neighbours if neighbour not in self._seen]
             if unseen:
-                child = unseen[rng.integers(len(unseen))]
+                child, parent = unseen[rng.integers(len(unseen))], winner
                 break
             # All of them were asked for: one of the first parent's, unless the next tournament finds a new
             # one.
             if neighbours and child is None:
-                child = neighbours[rng.integers(len(neighbours))]
+                child, parent = neighbours[rng.integers(len(neighbours))], winner
         if child is None:  # no parent had a neighbour
             return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
         return Ask(trial_id=trial_id, choices=child, epochs=self._epochs, aux={"parent": parent})

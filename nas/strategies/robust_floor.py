@@ -3,11 +3,11 @@
 import numpy as np
 
 DEVIATIONS = 3.0  # robust standard deviations below the median
-NORMAL = 1.4826  # times the median absolute deviation: a normal distribution's standard deviation
+DEVIATION = 1.4826  # of a normal distribution: standard over median absolute deviation
 
 
 def robust_floor(values: np.ndarray) -> float:
     """Three robust standard deviations below the median; the median itself where more than half are equal."""
     median = float(np.median(values))
-    deviation = NORMAL * float(np.median(np.abs(values - median)))
+    deviation = DEVIATION * float(np.median(np.abs(values - median)))
     return median - DEVIATIONS * deviation

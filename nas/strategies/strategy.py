@@ -12,7 +12,6 @@ from trials.trial import Ask, Outcome
 
 # For settings given by Python too: text and true are no numbers, and 2.0 is no whole number.
 SETTINGS: ConfigDict = {**STRICT, "strict": True}
-MAX_TRIALS = 10_000_000  # of a budget; a larger number of trials in a setting is a typing error
 
 
 class Strategy(Protocol):
@@ -59,8 +58,8 @@ class StrategyConfig:
 
     Attributes:
         settings: of the class `kind.Settings`.
-        written: name and settings as they were given, without the defaults of others; a run's search.yaml
-            holds it.
+        written: name and settings as a user gave them, without those left at their defaults; written into a
+            run's search.yaml.
     """
 
     WRITTEN_AS: ClassVar[str] = "a strategy's name, or a mapping of its name and its settings"
@@ -83,12 +82,11 @@ class StrategyConfig:
 class Recommends(Protocol):
     """A strategy with an opinion of its own on the best architecture, beyond the luckiest result."""
 
-    def recommend(self) -> Choices | None:
-        """The told one expected to be the best; None while there is no opinion. Changes nothing."""
-        ...
-
     def leaders(self, count: int) -> list[Choices]:
-        """The `count` told ones expected to be the best, the best first; fewer while it knows fewer."""
+        """The `count` told ones expected to be the best, the best first; fewer while it knows fewer.
+
+        Changes nothing.
+        """
         ...
 
 

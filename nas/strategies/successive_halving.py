@@ -105,12 +105,8 @@ class SuccessiveHalving:
         """Number of the rung's best that are promoted."""
         return len(self._standings[rung]) // self._eta
 
-    def recommend(self) -> Choices | None:
-        """The best of the highest rung that a trial has reached; rewards of one rung alone compare."""
-        return next(iter(self.leaders(1)), None)
-
     def leaders(self, count: int) -> list[Choices]:
-        """The `count` best architectures of the highest rung that a trial has reached."""
+        """The best of the highest rung that a trial has reached; rewards of one rung alone compare."""
         reached = next(filter(None, reversed(self._standings)), [])
         found: dict[Choices, None] = {}
         for _, trial_id in reached:

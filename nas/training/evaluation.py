@@ -142,7 +142,7 @@ def evaluate_images(
     network.eval()
     resident = ResidentImages(images, device)
     chosen = torch.from_numpy(np.sort(np.concatenate([images.train, images.minival])))  # whatever the split
-    classes = weights.facts["num_classes"]
+    classes = weights.num_classes
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of top-five hits
     done = 0
@@ -167,7 +167,7 @@ def evaluate_images(
         accuracy=float(np.trace(matrix)) / len(chosen),
         accuracy_top5=top5,
         loss=loss,
-        classes=tuple(weights.facts.get("classes") or map(str, range(classes))),
+        classes=weights.classes,
         confusion=matrix,
     )
 

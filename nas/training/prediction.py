@@ -40,7 +40,7 @@ def predict_folder(
     device = inference_device()
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
-    classes = weights.facts.get("classes") or [str(i) for i in range(weights.facts["num_classes"])]
+    classes = weights.classes
     rows: list[dict[str, object]] = []
     for chunk in _chunks(paths):
         decoded = [_decoded(path, resolution) for path in chunk]
@@ -74,14 +74,23 @@ def predict_folder(
     )
 
 
+def refuse_other_than_table(output: Path) -> None:
+    """Refuses a name under which predictions are not written.
+
+    Raises:
+        ConfigError: it ends in neither .parquet nor .csv.
+    """
+    if output.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"{output}: a name that ends in .parquet or .csv is expected")
+
+
 def write_predictions(frame: pd.DataFrame, output: Path) -> None:
     """As Parquet or CSV, by the file's name.
 
     Raises:
         ConfigError: another kind of name, or it cannot be written.
     """
-    if output.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"{output}: a name that ends in .parquet or .csv is expected")
+    refuse_other_than_table(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.suffix == ".csv":

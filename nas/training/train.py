@@ -325,9 +325,7 @@ class _Training:
             weights = load_weights(self.files.weights("best"))
             test = evaluate_images(
                 weights,
-                labelled_images(
-                    self.config.test, weights, resolution=weights.facts["resolution"], option="test"
-                ),
+                labelled_images(self.config.test, weights, resolution=weights.resolution, option="test"),
             )
         result = TrainingResult(
             folder=self.files.folder,

@@ -72,7 +72,8 @@ class ChoiceSpace:
     def contains(self, choices: Choices) -> bool:
         """True if these are valid indices of this space's options, within the limits or not."""
         return len(choices) == len(self.num_options) and all(
-            0 <= choice < count for choice, count in zip(choices, self.num_options, strict=True)
+            isinstance(choice, int) and 0 <= choice < count
+            for choice, count in zip(choices, self.num_options, strict=True)
         )
 
     def canonical(self, choices: Choices) -> Choices:

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from search_spaces.settings.messages import Complaint, checked, shown, suggestio
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
 from search_spaces.settings.parsing import Location, PlainYaml, is_plain_text, plain_values, text_of_file
+from search_spaces.settings.unfinished_files import unfinished_name
 
 T = TypeVar("T")
 
@@ -295,10 +295,13 @@ def yaml_text(value: Any, *, header: str = "") -> str:
 
 def write_yaml(value: Any, path: Path, *, header: str = "") -> None:
     """Writes the text of `value` in one go: a reader sees the old file or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(yaml_text(value, header=header))
-    os.replace(temporary, path)
+    text = yaml_text(value, header=header)
+    temporary = unfinished_name(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _block(mapping: dict[str, Any], indent: str) -> str:

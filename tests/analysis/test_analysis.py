@@ -1,5 +1,6 @@
 """What is computed of a run's rows, against cases whose answer is known."""
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -7,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import pytest
+from places import REPOSITORY
 from synthetic_run import synthetic_config, synthetic_rows, write_rows, write_run
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
@@ -18,8 +20,8 @@ from analysis.progress import device_seconds as seconds_of_frame
 from analysis.progress import front_volume, progress, random_band
 from analysis.proxy_audit import proxy_audit
 from analysis.reward_map import candidates, reward_map, winner_range
-from analysis.run_comparison import compare_groups, compare_runs, winners_agree
-from analysis.rungs import is_counted, may_win, own_epochs, spent
+from analysis.run_comparison import compare_groups, compare_runs
+from analysis.trial_rules import is_counted, may_win, own_epochs, spent
 from analysis.winner import Winner, winner
 from nas.results.export import chosen_row
 from trials.log.rows import device_seconds, seconds_by_work
@@ -271,21 +273,30 @@ def test_audit_that_ranks_as_the_search_did_has_tau_1_and_no_regret(trials: pd.D
     assert proxy_audit(trials, longer[:1]) is None
 
 
-def test_runs_are_compared_at_equal_budgets(tmp_path: Path) -> None:
+def test_runs_are_compared_at_equal_budgets_as_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs"
     for seed in range(6):
         config = synthetic_config(budget={"trials": 40 + 10 * (seed % 2)}, finalists=None)
         rows = synthetic_rows(config, 40 + 10 * (seed % 2), seed=seed)
         name = "random" if seed % 2 else "evolution"
-        (tmp_path / f"{name}-{seed}").mkdir()
+        (folder / f"{name}-{seed}").mkdir(parents=True)
         shift = 0.2 if name == "random" else 0.0
         for row in rows:
             row |= {"strategy": name, "reward": row["reward"] - shift}
-        write_rows(tmp_path / f"{name}-{seed}" / "trials.parquet", rows)
-    trials = read_trials(tmp_path / "*")
-    compared = compare_runs(trials)
+        write_rows(folder / f"{name}-{seed}" / "trials.parquet", rows)
+    (example,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "analysis.md").read_text(), re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "analysis.md", "exec"), {})
+    assert [line.split()[1:3] for line in capsys.readouterr().out.splitlines()] == [
+        ["runs", "mean"],
+        ["evolution", "3"],
+        ["random", "3"],
+    ]
+    compared = compare_runs(read_trials("runs/*"))
     assert set(compared["at"]) == {40}
     groups = compare_groups(compared)
     assert list(groups["strategy"]) == ["evolution", "random"]
     assert groups.iloc[1]["lead_high"] < 0
     assert groups.iloc[0]["low"] < groups.iloc[0]["mean"] < groups.iloc[0]["high"]
-    assert 0 <= winners_agree(trials) < 0.5

@@ -139,7 +139,7 @@ def test_a_strategy_that_recommends_chooses_by_what_it_expects_not_by_luck(
     assert exported(tmp_path / "run") == text
     winner = read_facts(tmp_path / "run").winner
     assert winner is not None
-    assert winner["trial_id"] == result.best["trial_id"]
+    assert winner.trial_id == result.best["trial_id"]
 
 
 def test_best_yaml_is_the_winner_by_mean_and_export_agrees(make_config: MakeConfig, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from analysis.frame import (
     rewards,
     searched,
 )
-from analysis.stages import describe_stage_columns, read_stages, stages_of
+from analysis.stages import STAGE_COLUMNS, read_stages, stages_of
+from trials.log.parts import table_bytes
 from trials.log.schema import TRIAL_COLUMNS, TRIAL_SCHEMA
 
 
@@ -90,6 +91,15 @@ def test_missing_runs_unknown_columns_and_damaged_files_are_named(run: Path, tmp
         read_trials(tmp_path)
 
 
+def test_a_bit_that_flipped_in_a_view_is_found(run: Path, tmp_path: Path) -> None:
+    view = table_bytes(pq.read_table(run / "trials.parquet", columns=["trial_id", "reward"]))
+    column = pq.ParquetFile(pa.BufferReader(view)).metadata.row_group(0).column(1)
+    place = (column.dictionary_page_offset + column.data_page_offset) // 2  # amid the values
+    (tmp_path / "trials.parquet").write_bytes(view[:place] + bytes([view[place] ^ 1]) + view[place + 1 :])
+    with pytest.raises(ValueError, match=r"trials\.parquet: damaged .*; continue the search"):
+        read_trials(tmp_path, columns=["trial_id", "reward"])
+
+
 def test_epochs_of_a_trial_are_read_in_order(run: Path) -> None:
     epochs = read_epochs(run)
     first = epochs[epochs.trial_id == 0]
@@ -106,7 +116,7 @@ def test_frame_of_stages_has_a_row_per_trial_and_stage(run: Path) -> None:
         assert list(own["stage"]) == list(range(1, len(expected) + 1))
         for name in ("op", "kernel_size", "channels", "layers", "se_ratio"):
             assert own[name].tolist() == [stage[name] for stage in expected]
-    assert list(describe_stage_columns().index) == list(stages.columns)
+    assert [column.name for column in STAGE_COLUMNS] == list(stages.columns)
 
 
 def test_trials_without_an_architecture_have_no_stages(run: Path) -> None:

@@ -8,7 +8,8 @@ from saved_figures import labelled_lines, saved_figures
 from test_simulate_command import PNG
 
 from analysis.choice_model import accuracy_logit, fit_choice_model, kendall_tau, spread_out
-from analysis.seed_curves import draw_curves, interval, student_t
+from analysis.intervals import mean, student_t
+from analysis.seed_curves import draw_curves, interval
 
 
 def test_choice_model_learns_sums_and_pairs_of_effects() -> None:
@@ -64,11 +65,13 @@ def test_kendall_tau_of_known_rankings_is_exact() -> None:
 
 
 def test_intervals_over_seeds_are_students() -> None:
-    assert student_t(19) == pytest.approx(2.093, abs=1e-3)
-    assert student_t(11) == pytest.approx(2.201, abs=1e-3)
-    assert student_t(199) == pytest.approx(1.972, abs=1e-3)
-    mean, half_width = interval(np.array([1.0, 2.0, 3.0]))
-    assert (mean, half_width) == (2.0, pytest.approx(4.303 / 3**0.5, abs=1e-3))
+    assert student_t(1) == pytest.approx(12.7062, abs=1e-4)
+    assert student_t(11) == pytest.approx(2.20099, abs=1e-5)
+    assert student_t(199) == pytest.approx(1.97196, abs=1e-5)
+    values = np.array([1.0, 2.0, 3.0])
+    assert interval(values) == (2.0, pytest.approx(4.302653 / 3**0.5, rel=1e-6))
+    # The interval of a figure of several seeds is the same wherever it is shown.
+    assert mean(values) == pytest.approx((2.0, 2.0 - 4.302653 / 3**0.5, 2.0 + 4.302653 / 3**0.5), rel=1e-6)
     assert interval(np.array([1.0])) == (1.0, None)
 
 

@@ -25,7 +25,7 @@ def told_winners(run: Path) -> set[object]:
     return {
         exported_row(run, trial=None)[0]["trial_id"],
         best.trial_id,
-        facts.winner["trial_id"],
+        facts.winner.trial_id,
         file["trial_id"],
     }
 

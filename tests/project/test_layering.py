@@ -23,7 +23,7 @@ ROOMS = {
         "estimating", "scaling", "doctor", "report", "screens", "commands", "cli",
     ),
 }  # fmt: skip
-OF_OPTUNA = ("tpe.py", "nsga2.py", "optuna_study.py", "optuna_export.py")
+OF_OPTUNA = ("tpe.py", "nsga2.py", "optuna_strategy.py", "optuna_export.py")
 FILES = sorted(path for package in ORDER for path in (REPOSITORY / package).rglob("*.py"))
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 

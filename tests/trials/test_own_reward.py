@@ -117,10 +117,10 @@ def test_report_reranking_and_simulation_compute_it(finished: Path, known: None,
     facts = read_facts(finished)
     trials = facts.trials[facts.trials.status == "completed"]
     assert facts.winner is not None
-    assert facts.winner["trial_id"] == trials.trial_id.iloc[expected(trials).argmax()]
+    assert facts.winner.trial_id == trials.trial_id.iloc[expected(trials).argmax()]
     other = read_facts(finished, terms=changed_terms([f"{TERM}=2"], recorded=REWARD))
     assert other.winner is not None
-    assert other.winner["trial_id"] == trials.trial_id.iloc[expected(trials, 2.0).argmax()]
+    assert other.winner.trial_id == trials.trial_id.iloc[expected(trials, 2.0).argmax()]
     code, out, err = nas("report", finished, "--reward", "step_time_ratio=-0.15", "-o", "other.html")
     assert (code, out.strip()) == (0, "other.html"), err
     assert nas("simulate", finished, "--seeds", 2, "--trials", 15)[0] == 0
@@ -168,7 +168,7 @@ def test_report_and_export_use_what_was_recorded(finished: Path, nas: Nas) -> No
     best = max(recorded_trials(finished), key=lambda row: row["reward"])
     facts = read_facts(finished)
     assert facts.winner is not None
-    assert facts.winner["trial_id"] == best["trial_id"]
+    assert facts.winner.trial_id == best["trial_id"]
     assert "macs_per_param" in write_report(finished).read_text()
     code, out, err = nas("export", finished)
     assert code == 0, err

@@ -9,7 +9,7 @@ from trials.devices.versions import installed_version
 from trials.trial import Event, RunTrial, Slot, StartWorker, TimingPart, Trial, WorkerInfo
 
 VERSIONS = ("torch", "ray", "numpy", "pyarrow")
-MAX_TRIALS = 1000  # of one process, whose end gives back whatever it leaks
+TRIALS_OF_A_PROCESS = 1000  # then it ends, which gives back whatever it leaks
 # A process leaks if between trials it holds more device memory than LEAK_FACTOR times that after its first
 # trial, plus LEAK_BYTES.
 LEAK_FACTOR, LEAK_BYTES = 1.5, 1 << 30
@@ -51,7 +51,7 @@ class RayWorker:
             self._held_first = held
         if held > LEAK_FACTOR * self._held_first + LEAK_BYTES:
             return f"{held / 1e9:.1f} GB of device memory are held between trials"
-        if self._trials >= MAX_TRIALS:
+        if self._trials >= TRIALS_OF_A_PROCESS:
             return f"it has run {self._trials:,} trials"
         return None
 

@@ -27,7 +27,7 @@ class TimingPlaces:
         self._model = model
         self._others_may_train = model is not None
         self._others: set[int] = set()  # workers on other models
-        # A trial for one of the others is first to be timed, then timed now, then to be trained.
+        # Steps of a trial for one of the others: it waits to be timed, is timed, and waits to be trained.
         self._to_time: deque[Trial] = deque()
         self._timing_now = 0
         self._to_train: deque[Trial] = deque()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from trials.log.continuing import continue_command
+
 DISK_WAIT_SECONDS = 600.0  # for which a search waits unless it is told otherwise
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -31,7 +33,7 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
-    def insist(self, folder: Path, action: Callable[[], T]) -> T:
+    def retry_while_full(self, folder: Path, action: Callable[[], T]) -> T:
         """Result of the action, which is tried again while the disk is full.
 
         Raises:
@@ -68,5 +70,5 @@ def _sentence(folder: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     return (
         f"{folder}: the log cannot be written: {reason}. Nothing that was recorded is lost; mend that, and "
-        f"this continues:\n  nas search {folder}/search.yaml --run {folder}"
+        f"this continues:\n  {continue_command(folder)}"
     )

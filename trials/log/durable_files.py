@@ -2,11 +2,12 @@
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
+
+from search_spaces.settings.unfinished_files import unfinished_name
 
 
 @contextmanager
@@ -149,7 +150,7 @@ class DurableFiles:
 
         Without `durable` the file is replaced as a whole too, but may be lost with the machine's power.
         """
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        temporary = unfinished_name(path)
         try:
             handle = self._disk.create(temporary)
             try:

@@ -178,6 +178,11 @@ def view_trials(data: bytes) -> list[int]:
         raise DamagedPartError(str(error).splitlines()[0]) from None
 
 
+def damaged_view(file: object, reason: object) -> str:
+    """The message about a view that does not read."""
+    return f"{file}: damaged ({reason}); continue the search, which makes it again"
+
+
 def _at(path: Path, read: Callable[[], T]) -> T:
     try:
         return read()

@@ -1,12 +1,14 @@
 """A run's log, read and verified; nothing is changed."""
 
 import errno
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import pyarrow as pa
 
+from search_spaces.settings.unfinished_files import is_unfinished
 from trials.log.durable_files import DurableFiles
 from trials.log.parts import (
     ASKS,
@@ -67,6 +69,11 @@ class LogContents:
         return asks | {place for row in self.trials.values() for place in (row["ask_seq"], row["tell_seq"])}
 
 
+def trials_of(blocks: Iterable[Block]) -> set[int]:
+    """All trials of these blocks."""
+    return {trial_id for first, last in blocks for trial_id in range(first, last + 1)}
+
+
 @dataclass(frozen=True)
 class FilesOfKind(Generic[R]):
     """The files of one kind that verify: segments by block, and parts with their trial and rows."""
@@ -111,7 +118,7 @@ def _verified(
     folder = run / "log" / kind.name
     for path in files.list(folder):
         segment, part = SEGMENT_NAME.fullmatch(path.name), PART_NAME.fullmatch(path.name)
-        if path.name.startswith(".") and path.name.endswith(".tmp"):
+        if is_unfinished(path):
             contents.unfinished.append(path)
         elif not segment and not part:
             contents.foreign.append(path)

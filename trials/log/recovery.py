@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.disk_wait import Patience
 from trials.log.durable_files import DurableFiles
@@ -18,11 +19,11 @@ from trials.log.lost_trials import (
     refusal,
 )
 from trials.log.parts import ASKS, EPOCHS, DamagedPartError, Kind, part_bytes, part_name, view_trials
-from trials.log.reading import LogContents, read_log
+from trials.log.reading import LogContents, read_log, trials_of
 from trials.log.row_types import EpochRow, TrialRow
 from trials.log.rows import ask_columns
+from trials.trial import MAX_TRIALS
 
-MOST_TRIALS = 10_000_000  # of a budget
 SWEPT = ("environment", ".", "log")  # and the folders of parts
 
 
@@ -55,19 +56,19 @@ def recover(folder: Path, files: DurableFiles, *, patience: Patience, accept_los
     losses = new_losses(contents, declared.losses, viewed=viewed_trials(folder, files))
     if losses and not accept_losses and not are_explained(losses, contents):
         raise LostTrialsError(refusal(folder, losses))
-    insist = partial(patience.insist, folder)
-    insist(lambda: _sweep(folder, files, contents))
+    retried = partial(patience.retry_while_full, folder)
+    retried(lambda: _sweep(folder, files, contents))
     aside = {path: _quarantine_path(folder, path) for path in _unfit(contents, broken)}
     for path, target in aside.items():
-        insist(partial(files.move, path, target))
-    insist(lambda: _rebuild_asks(folder, files, contents))
-    insist(lambda: _rebuild_epochs(folder, files, contents))
+        retried(partial(files.move, path, target))
+    retried(lambda: _rebuild_asks(folder, files, contents))
+    retried(lambda: _rebuild_epochs(folder, files, contents))
     moved = list(aside.values())
     if losses:
         again = contents.asks.keys() - contents.trials.keys()
         declared = declared.with_entry(losses, run_again=again, moved=moved)
         text = declared.to_json().encode()
-        insist(lambda: files.write(folder / FILE, text))
+        retried(lambda: files.write(folder / FILE, text))
     return Recovered(contents, declared, moved)
 
 
@@ -92,7 +93,7 @@ def viewed_trials(folder: Path, files: DurableFiles) -> set[int]:
         ids = set(view_trials(files.read(folder / "trials.parquet")))
     except (OSError, DamagedPartError):
         return set()
-    return ids if all(0 <= i < MOST_TRIALS for i in ids) else set()
+    return ids if all(0 <= i < MAX_TRIALS for i in ids) else set()
 
 
 def _sweep(folder: Path, files: DurableFiles, contents: LogContents) -> None:
@@ -101,7 +102,7 @@ def _sweep(folder: Path, files: DurableFiles, contents: LogContents) -> None:
         files.remove(path)
     for name in SWEPT:
         for path in files.list(folder / name):
-            if path.name.startswith(".") and path.name.endswith(".tmp"):
+            if is_unfinished(path):
                 files.remove(path)
 
 
@@ -120,7 +121,7 @@ def _rebuild_asks(folder: Path, files: DurableFiles, contents: LogContents) -> N
 
 def _rebuild_epochs(folder: Path, files: DurableFiles, contents: LogContents) -> None:
     """A trial's row holds its curves: what is lost of its epochs is the rest of their columns."""
-    sealed = {i for first, last in contents.sealed for i in range(first, last + 1)}
+    sealed = trials_of(contents.sealed)
     for trial_id, row in contents.trials.items():
         known = trial_id in contents.epochs or trial_id in sealed
         if known or row["status"] != "completed" or not row["train_loss"]:

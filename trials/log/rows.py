@@ -1,4 +1,4 @@
-"""Rows of the log from asks and results, and asks and outcomes from rows."""
+"""Rows of the log from asks and results; asks, outcomes, times and architectures from rows."""
 
 import json
 import math
@@ -8,10 +8,20 @@ from typing import Any, cast
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
-from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS
+from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS, Recorded
 from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
 from trials.log.schema import SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
-from trials.trial import UNMEASURED_RATIO, Ask, EpochResult, InferenceTime, Outcome, StepTime, TrialResult
+from trials.trial import (
+    UNMEASURED_RATIO,
+    Ask,
+    EpochResult,
+    InferenceTime,
+    Measurement,
+    Outcome,
+    StepTime,
+    TrialResult,
+    size_ratio,
+)
 
 MAX_ERROR = 2_000  # characters
 UNRECORDED = -1  # the place of an ask or row that the store has not put in order yet
@@ -183,11 +193,6 @@ def ask_from_row(row: AskRow | TrialRow) -> Ask:
     )
 
 
-def outcome_of(row: TrialRow) -> Outcome | None:
-    """The outcome of a row; None of a trial that crashed, which says nothing about its architecture."""
-    return None if row["status"] == "crashed" else outcome_from_row(row)
-
-
 def device_seconds(row: TrialRow) -> float:
     """Seconds that a row's trial held its device; 0 if it was cached, for it ran nowhere."""
     return sum(seconds_by_work(row).values())
@@ -199,11 +204,16 @@ def seconds_by_work(row: TrialRow) -> dict[str, float]:
     return {kind: float(number_of(row, f"{kind}_seconds") or 0.0) if ran else 0.0 for kind in WORK}
 
 
-def outcome_from_row(row: TrialRow) -> Outcome:
-    """The outcome that a strategy is told; a quantity that was not measured is worse than any that was."""
+def outcome_of(row: TrialRow) -> Outcome | None:
+    """The outcome that a strategy is told; a quantity that was not measured is worse than any that was.
+
+    None of a trial that crashed, which says nothing about its architecture.
+    """
+    if row["status"] == "crashed":
+        return None
     params = UNMEASURED_RATIO
     if row["params"] and row["reference_params"]:
-        params = row["params"] / row["reference_params"]
+        params = size_ratio(cast(Measurement, Recorded(row.get)))
     return Outcome(
         status=row["status"],
         reward=_finite(row["reward"], 0.0),

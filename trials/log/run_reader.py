@@ -27,6 +27,7 @@ from trials.log.row_types import AskRow, R, TrialRow
 from trials.log.store import refuse_other_than_run
 
 A = TypeVar("A", AskRow, TrialRow)
+STARTS = "[0-9][0-9][0-9][0-9].json"  # of environment/: one for each start of a driver
 LOOKS = 3  # at a folder in which the driver replaces parts by a segment meanwhile
 
 
@@ -63,7 +64,7 @@ def read_run(folder: Path) -> RunLog:
         broken = {number for number, _ in damaged}
         trials = {number: row for number, row in (viewed | parts).items() if number not in broken}
         in_flight, damaged_asks = _parts(folder, ASKS, lambda number, time: number in trials)
-        starts = [path.stat().st_mtime for path in (folder / "environment").glob("[0-9][0-9][0-9][0-9].json")]
+        starts = [path.stat().st_mtime for path in (folder / "environment").glob(STARTS)]
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
     return RunLog(

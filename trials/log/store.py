@@ -22,12 +22,13 @@ from trials.log.parts import (
     TRIALS,
     DamagedPartError,
     Kind,
+    damaged_view,
     part_bytes,
     part_name,
     table_bytes,
     view_rows,
 )
-from trials.log.reading import Block
+from trials.log.reading import Block, trials_of
 from trials.log.recovery import Recovered, recover
 from trials.log.row_types import AskRow, EpochRow, R, Row, TrialRow
 from trials.log.rows import epoch_row
@@ -215,7 +216,7 @@ class RunStore:
         assert trial_id in self.asks, "a row answers an ask"
         assert trial_id not in self.trials, "one row for each ask"
         if trial_id in self._epochs:
-            self._patience.insist(self.folder, lambda: self._sync_epochs(trial_id))
+            self._patience.retry_while_full(self.folder, lambda: self._sync_epochs(trial_id))
         self._write_part(TRIALS, trial_id, [recorded])
         self._next_seq += 1
         self.trials[trial_id] = recorded
@@ -263,7 +264,7 @@ class RunStore:
 
     def _loose_trials(self) -> pa.Table:
         """Rows that are in no segment. A thousand workers leave many, so each is converted only once."""
-        sealed = {i for first, last in self._sealed for i in range(first, last + 1)}
+        sealed = trials_of(self._sealed)
         here = self._loose["trial_id"].to_pylist()
         kept = self._loose.filter(pa.array([i not in sealed for i in here], pa.bool_()))
         known = sealed.union(here)
@@ -301,7 +302,7 @@ class RunStore:
             TRIALS: [self.trials[i] for i in ids],
             EPOCHS: [row for i in ids for row in self._epochs.get(i, [])],
         }
-        self._sealed[block] = self._patience.insist(
+        self._sealed[block] = self._patience.retry_while_full(
             self.folder, lambda: write_segments(self.folder, self._files, block, rows)
         )
         for i in ids:
@@ -314,7 +315,7 @@ class RunStore:
         self._write(self._part(kind, trial_id), part_bytes(rows, kind.schema), durable=durable)
 
     def _write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        self._patience.insist(self.folder, lambda: self._files.write(path, data, durable=durable))
+        self._patience.retry_while_full(self.folder, lambda: self._files.write(path, data, durable=durable))
 
 
 def refuse_other_than_run(folder: Path) -> None:
@@ -328,6 +329,13 @@ def refuse_other_than_run(folder: Path) -> None:
         raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
 
 
+def no_trial_yet(folder: Path) -> ConfigError:
+    """The refusal of a run of which no trial has ended."""
+    return ConfigError(
+        f"{folder}: this run has no finished trial yet; wait for the first (nas status {folder})"
+    )
+
+
 def recorded_trials(folder: Path) -> list[TrialRow]:
     """Finished trials of a run, also while its driver works; read from the view.
 
@@ -338,10 +346,6 @@ def recorded_trials(folder: Path) -> list[TrialRow]:
     try:
         return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
     except FileNotFoundError:
-        raise ConfigError(
-            f"{folder}: this run has no finished trial yet; wait for the first (nas status {folder})"
-        ) from None
+        raise no_trial_yet(folder) from None
     except DamagedPartError as error:
-        raise ConfigError(
-            f"{folder}/trials.parquet: damaged ({error}); continue the search, which makes it again"
-        ) from None
+        raise ConfigError(damaged_view(f"{folder}/trials.parquet", error)) from None

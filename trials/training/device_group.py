@@ -1,4 +1,4 @@
-"""Data-parallel training on several devices: their reductions, and each one's share of a batch."""
+"""The devices of a data-parallel training: sums over all of them, and each one's share of a batch."""
 
 from typing import Any
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trials.augmentation.augment_batch import Augmentation
+from trials.devices.device_lock import SECONDS_BETWEEN_HEARTBEATS
 from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
 from trials.recipe import Recipe, TrainingStage
@@ -18,12 +19,11 @@ from trials.training.device_group import share_of_batch
 from trials.training.optimizer import learning_rate_at
 from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
 from trials.training.step import TrainingStep, evaluate
-from trials.trial import EpochResult, Phase
+from trials.trial import EpochFigures, EpochResult, Phase
 
 # Independent streams of randomness that one seed gives: initial weights, order of images, dropped branches.
 WEIGHTS, ORDER, DROPS = 0, 1, 2
 
-SECONDS_BETWEEN_HEARTBEATS = 0.5
 BUSY_STEPS = 2  # steps of work still queued on a GPU by which it counts as never having waited for images
 
 
@@ -40,28 +40,17 @@ class Heartbeat:
     fraction: float  # of the epoch
 
 
-@dataclass(frozen=True)
-class EpochEnd:
-    """The figures of one epoch. Accuracies are 0-1; `_raw` is without weight averaging."""
+@dataclass(frozen=True, kw_only=True)
+class EpochEnd(EpochFigures):
+    """The figures of one epoch of a training, with those that a trial does not report for each epoch."""
 
-    epoch: int  # from 1
-    train_loss: float
-    train_accuracy: float
-    minival_loss: float
-    minival_accuracy: float
-    minival_accuracy_raw: float
     minival_accuracy_top5: float
-    learning_rate: float
-    resolution: int
-    train_seconds: float
-    evaluate_seconds: float
     data_seconds: float = 0.0  # the part of train_seconds in which the device waited for images
 
     def result(self, *, trial_id: int, attempt: int) -> EpochResult:
         """These figures as an event of a trial."""
-        others = ("minival_accuracy_top5", "data_seconds")
-        fields = {name: value for name, value in vars(self).items() if name not in others}
-        return EpochResult(trial_id=trial_id, attempt=attempt, **fields)
+        figures = {field.name: getattr(self, field.name) for field in fields(EpochFigures)}
+        return EpochResult(trial_id=trial_id, attempt=attempt, **figures)
 
 
 def derived_seed(seed: int, stream: int, *, epoch: int = 0, rank: int = 0) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network, build_network
+from search_spaces.networks.provenance import DEFAULT_RESOLUTION
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.log.durable_files import DurableFiles
 
@@ -31,9 +32,24 @@ class WeightsFile:
     tensors: dict[str, Tensor]
     facts: dict[str, Any]  # JSON: num_classes, classes, resolution, accuracy, epoch, …
 
+    @property
+    def num_classes(self) -> int:
+        """The number of classes that the network tells apart."""
+        return int(self.facts["num_classes"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; their numbers where nobody has named them."""
+        return tuple(self.facts.get("classes") or map(str, range(self.num_classes)))
+
+    @property
+    def resolution(self) -> int:
+        """The resolution that it was trained at (pixels); published networks' where the file has none."""
+        return int(self.facts.get("resolution", DEFAULT_RESOLUTION))
+
     def network(self) -> Network:
         """Builds the network and loads the weights into it."""
-        network = build_network(self.architecture, num_classes=self.facts["num_classes"])
+        network = build_network(self.architecture, num_classes=self.num_classes)
         network.load_state_dict(self.tensors, strict=True)  # counters of batches may be missing
         return network
 

@@ -6,10 +6,10 @@ import optuna
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from nas.strategies.optuna.optuna_study import OptunaStudy
-from nas.strategies.strategy import MAX_TRIALS, SETTINGS
+from nas.strategies.optuna.optuna_strategy import OptunaStrategy
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import ChoiceSpace
-from trials.trial import Ask, Outcome
+from trials.trial import MAX_TRIALS
 
 GENERATION = "NSGAIISampler:generation"  # Optuna's attribute of a trial
 
@@ -31,7 +31,7 @@ class Nsga2Settings:
     mutation_prob: float | None = Field(default=None, ge=0, le=1)
 
 
-class Nsga2:
+class Nsga2(OptunaStrategy):
     """Generations whose parents are not dominated, or crowd the front the least; the reward is ignored.
 
     Trials that it did not propose (the baseline, an earlier run) belong to its first generation.
@@ -52,28 +52,12 @@ class Nsga2:
                 seed=seed,
             )
 
-        self._epochs = epochs
-        self._study = OptunaStudy(
+        super().__init__(
             space,
             seed,
+            epochs=epochs,
             make_sampler=make_sampler,
             directions=["maximize", "minimize", "minimize"],
             values=lambda outcome: (outcome.accuracy, outcome.step_time_ratio, outcome.params),
             foreign={GENERATION: 0},
         )
-
-    def ask(self, trial_id: int) -> Ask:
-        """The sampler's draw."""
-        return self._study.ask(trial_id, epochs=self._epochs)
-
-    def asked(self, ask: Ask) -> None:
-        """Adds it to the study as a running trial."""
-        self._study.asked(ask)
-
-    def told(self, ask: Ask, outcome: Outcome) -> None:
-        """Tells the study accuracy, step time and parameters."""
-        self._study.told(ask, outcome)
-
-    def withdrawn(self, ask: Ask) -> None:
-        """Marks it as failed in the study; the sampler learns nothing of failed trials."""
-        self._study.withdrawn(ask)

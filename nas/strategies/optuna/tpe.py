@@ -6,10 +6,10 @@ import optuna
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from nas.strategies.optuna.optuna_study import OptunaStudy
-from nas.strategies.strategy import MAX_TRIALS, SETTINGS
+from nas.strategies.optuna.optuna_strategy import OptunaStrategy
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import ChoiceSpace
-from trials.trial import Ask, Outcome
+from trials.trial import MAX_TRIALS
 
 MAX_CANDIDATES = 1_000_000  # their probabilities are in memory at once
 
@@ -30,7 +30,7 @@ class TpeSettings:
     multivariate: bool = True
 
 
-class Tpe:
+class Tpe(OptunaStrategy):
     """Models the choices of good and of other trials, and proposes where their ratio is the highest."""
 
     Settings: ClassVar[type[TpeSettings]] = TpeSettings
@@ -47,28 +47,12 @@ class Tpe:
                 constant_liar=True,
             )
 
-        self._epochs = epochs
-        self._study = OptunaStudy(
+        super().__init__(
             space,
             seed,
+            epochs=epochs,
             make_sampler=make_sampler,
             directions=["maximize"],
             values=lambda outcome: (outcome.reward,),
             foreign={},
         )
-
-    def ask(self, trial_id: int) -> Ask:
-        """The sampler's draw."""
-        return self._study.ask(trial_id, epochs=self._epochs)
-
-    def asked(self, ask: Ask) -> None:
-        """Adds it to the study as a running trial."""
-        self._study.asked(ask)
-
-    def told(self, ask: Ask, outcome: Outcome) -> None:
-        """Tells the study the reward."""
-        self._study.told(ask, outcome)
-
-    def withdrawn(self, ask: Ask) -> None:
-        """Marks it as failed in the study; the sampler learns nothing of failed trials."""
-        self._study.withdrawn(ask)

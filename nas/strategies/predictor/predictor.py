@@ -16,9 +16,9 @@ from nas.strategies.predictor.reward_model import (
     Told,
     fit_reward,
 )
-from nas.strategies.strategy import MAX_TRIALS, SETTINGS
+from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
-from trials.trial import Ask, Outcome
+from trials.trial import MAX_TRIALS, Ask, Outcome
 
 # Starts of the local searches of one ask.
 LEADERS = 5  # told trials with the highest expected reward
@@ -145,12 +145,8 @@ class Predictor:
         options = self._one_hot.options(np.array(choices, dtype=np.int64))
         return reward.of(options, self._known_costs().of(choices))
 
-    def recommend(self) -> Choices | None:
-        """The told one with the highest expected reward, not the luckiest result; None if unknown."""
-        return next(iter(self.leaders(1)), None)
-
     def leaders(self, count: int) -> list[Choices]:
-        """The `count` told ones with the highest expected rewards, the best first."""
+        """The `count` told ones with the highest expected rewards, not the luckiest results; best first."""
         if not len(self._told) or not self._one_hot.table.shape[1] or not any(self._reward):
             return []
         used = self._used()

@@ -12,7 +12,11 @@ from conftest import Nas
 from safetensors.torch import save_file
 from test_interchange import SMALL
 
+from nas.commands.export import Format
+from nas.commands.options import Project, evaluation_resolution
+from nas.interchange.export_formats import read_source
 from nas.interchange.library_check import with_random_norms
+from search_spaces.interchange.files import FORMATS
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml, write_yaml
@@ -49,6 +53,19 @@ def test_architecture_exported_to_a_project_and_imported_is_the_same(
     assert read_yaml(Architecture, tmp_path / "back.yaml").architecture_id == SMALL.architecture_id
     code, printed, _ = nas("describe", "back.yaml")
     assert f"from {project} net.json" in printed
+
+
+def test_weights_without_names_and_resolution_have_the_same_ones_for_every_command(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    save_weights(file, build_network(SMALL, num_classes=3), SMALL, num_classes=3)
+    weights = load_weights(file)
+    assert (weights.classes, weights.resolution) == (("0", "1", "2"), 224)
+    assert evaluation_resolution(weights, None) == read_source(str(file), trial=None).resolution == 224
+
+
+def test_commands_offer_the_projects_that_there_are() -> None:
+    assert set(Project) == set(FORMATS)
+    assert set(Format) == {"yaml", "onnx", "torch", *Project}
 
 
 def test_a_published_name_is_exported_and_imported_to_standard_output(nas: Nas) -> None:

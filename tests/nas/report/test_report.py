@@ -25,6 +25,7 @@ from nas.report.cost import busy_by_kind
 from nas.report.facts import changed_terms, read_facts
 from nas.report.markup import Markup, tag
 from nas.report.page import page, report_after_search, write_report
+from nas.report.shown_rows import ShownTrial, shown_rows
 from nas.search.audit import audit, plan_audit
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError
@@ -91,7 +92,7 @@ def test_report_names_winner_space_device_and_next_commands(run: Path) -> None:
     text = page(facts)
     winner = facts.standings[0].finalist
     assert facts.winner is not None
-    assert facts.winner["trial_id"] == winner.trial_id
+    assert facts.winner.trial_id == winner.trial_id
     for words in (
         f"trial {winner.trial_id} has the highest mean reward, {winner.mean:.4f}",
         "2,176,782,336 architectures of 6 stages",
@@ -123,6 +124,14 @@ def test_markup_in_a_runs_files_is_escaped_in_the_report(tmp_path: Path) -> None
     )
 
 
+def test_what_an_older_row_lacks_is_none_where_the_report_shows_it(run: Path) -> None:
+    trials = read_facts(run).trials
+    older = trials[trials["status"] == "completed"].head(1).assign(minival_images=pd.NA, reference_macs=pd.NA)
+    (row,) = shown_rows(ShownTrial, older)
+    assert (row.minival_images, row.reference_macs) == (None, None)
+    assert row.words.startswith(f"trial {row.trial_id}: accuracy {row.accuracy:.4f}")
+
+
 def test_report_for_other_exponents_has_another_winner_and_file(run: Path) -> None:
     small = write_report(run, terms=changed_terms(["step_time_ratio=0,params=-3"]))
     assert small.name == "report-step_time_ratio0-params-3.html"
@@ -131,12 +140,12 @@ def test_report_for_other_exponents_has_another_winner_and_file(run: Path) -> No
     assert facts.winner is not None
     own = read_facts(run).winner
     assert own is not None
-    assert facts.winner["params"] < own["params"]
+    assert facts.winner.params < own.params
     assert facts.changed in small.read_text()
     accurate = read_facts(run, terms=changed_terms(["none"])).winner
     assert accurate is not None
     completed = facts.trials[(facts.trials.status == "completed") & (facts.trials.purpose != "repeat")]
-    assert accurate["accuracy"] == completed["accuracy"].max()
+    assert accurate.accuracy == completed["accuracy"].max()
     small.unlink()
 
 

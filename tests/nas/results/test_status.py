@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,10 +50,20 @@ def run(config: Any, folder: Path, *, until: int | None = None, start: StartWork
             search(config, folder, execute=execute, start=start, on_event=stop)
 
 
-def shown(figures: RunStatus) -> str:
-    console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
+def shown(figures: RunStatus, *, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
     console.print(status_screen(figures))
     return console.export_text()
+
+
+def test_the_command_that_continues_a_run_can_be_typed_whatever_its_folder_is_called(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "my run"
+    run(make_config(), folder, until=4)
+    (line,) = (line for line in shown(run_status(folder), width=300).splitlines() if "(continues)" in line)
+    typed = shlex.split(line.removesuffix("(continues)").removeprefix("next:"))
+    assert typed == ["nas", "search", f"{folder}/search.yaml", "--run", str(folder)]
 
 
 def test_status_of_a_finished_run_counts_its_trials_and_writes_nothing(

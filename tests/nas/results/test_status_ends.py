@@ -175,7 +175,7 @@ def test_a_run_whose_space_ran_out_is_finished(
     baseline: int, countable: bool, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not countable:
-        monkeypatch.setattr("nas.results.status.MOST_COUNTED", 0)
+        monkeypatch.setattr("nas.search.exhaustion.MOST_COUNTED", 0)
     folder = tmp_path / "run"
     config = make_config(space=EIGHT, baseline=baseline)
     run(config, folder, until=4)

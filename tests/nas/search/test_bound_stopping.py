@@ -12,7 +12,7 @@ from test_train import SMALL, WIDE, make_trial, run
 
 from nas.search.search import SearchResult, search
 from trials.executors.in_process import in_process
-from trials.log.rows import outcome_from_row
+from trials.log.rows import outcome_of
 from trials.reward import REWARDABLE
 from trials.trial import StopBelow
 
@@ -65,7 +65,9 @@ def test_stopped_trials_count_have_their_bound_as_reward_and_never_win(stopping_
         assert row["accuracy"] is None
         bound = 0.3 * (row["params"] / row["reference_params"]) ** -3.0
         assert row["reward"] == pytest.approx(bound)
-        assert outcome_from_row(row).reward == pytest.approx(bound)
+        outcome = outcome_of(row)
+        assert outcome is not None
+        assert outcome.reward == pytest.approx(bound)
         assert stopping_search.best is not None
         assert bound < stopping_search.best["reward"]
 

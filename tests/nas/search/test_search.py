@@ -210,6 +210,37 @@ def test_a_search_ends_when_the_space_runs_out(make_config: MakeConfig, tmp_path
     assert len({row["architecture_id"] for row in result.rows if row["status"] == "completed"}) == 8
 
 
+def test_a_search_whose_space_ran_out_asks_for_nothing_more_when_it_is_continued(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder, config = tmp_path / "run", make_config(space=EIGHT)
+    ended = run(config, folder)
+    assert ended.exhausted
+    assert ended.rows[-1]["status"] == "cached"
+    again = run(config, folder)
+    assert again.exhausted
+    assert len(again.rows) == len(ended.rows)
+
+
+def test_duplicates_in_a_row_are_counted_across_a_restart(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(space=EIGHT)
+    whole = run(config, tmp_path / "whole")
+
+    def kill(news: object) -> None:
+        if len(list((tmp_path / "run" / "log" / "trials").glob("t*"))) >= len(whole.rows) - 20:
+            raise Stop
+
+    with pytest.raises(Stop):
+        search(
+            config,
+            tmp_path / "run",
+            execute=in_process(device="cpu"),
+            start=formula_worker,
+            on_event=kill,
+        )
+    assert identity(run(config, tmp_path / "run")) == identity(whole)
+
+
 def test_search_refuses_a_foreign_folder_and_leaves_it_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear all")
     with pytest.raises(ConfigError, match=str(tmp_path)):

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from nas.strategies.optuna.nsga2 import Nsga2, Nsga2Settings
-from nas.strategies.optuna.optuna_study import AUX
+from nas.strategies.optuna.optuna_strategy import AUX
 from nas.strategies.optuna.tpe import Tpe, TpeSettings
 from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
@@ -105,7 +105,7 @@ def test_optuna_learns_from_infeasible_trials_and_not_from_lost_workers(strategy
     lost = made.ask(1)
     made.asked(lost)
     made.withdrawn(lost)
-    states = [trial.state.name for trial in made._study._study.get_trials()]
+    states = [trial.state.name for trial in made._study.get_trials()]
     assert states == ["COMPLETE", "FAIL"]
 
 
@@ -114,7 +114,7 @@ def test_draw_outside_the_limits_is_repaired_and_told_to_the_study_as_asked() ->
     made = Tpe(space, 0, epochs=1, settings=TpeSettings(startup=5))
     asks = [take(made, trial_id) for trial_id in range(20)]
     assert all(space.is_allowed(ask.choices) for ask in asks)
-    trials = made._study._study.get_trials()
+    trials = made._study.get_trials()
     assert [tuple(trial.params.values()) for trial in trials] == [ask.choices for ask in asks]
 
 

@@ -171,7 +171,7 @@ def test_predictor_recommends_the_best_expected_not_the_luckiest_result() -> Non
         tell(
             strategy, trial_id, choices, outcome(0.6 + 0.05 * sum(choices) + luck - 0.02 * (choices[1] == 0))
         )
-    assert strategy.recommend() == (2, 2, 2)
+    assert strategy.leaders(1) == [(2, 2, 2)]
 
 
 def test_predictor_recommends_a_network_that_is_better_than_its_options_say() -> None:
@@ -181,7 +181,7 @@ def test_predictor_recommends_a_network_that_is_better_than_its_options_say() ->
     for trial_id, choices in enumerate(product(range(3), repeat=3)):
         own = 0.15 if choices == (2, 2, 1) else 0.01 * rng.standard_normal()
         tell(strategy, trial_id, choices, outcome(0.6 + 0.01 * sum(choices) + own))
-    assert strategy.recommend() == (2, 2, 1)
+    assert strategy.leaders(1) == [(2, 2, 1)]
 
 
 def test_predictor_believes_half_of_a_networks_residual_and_more_of_a_mean() -> None:
@@ -199,11 +199,11 @@ def test_predictor_believes_half_of_a_networks_residual_and_more_of_a_mean() -> 
 
 def test_predictor_recommends_nothing_before_a_completed_trial() -> None:
     strategy = Predictor(ChoiceSpace((3, 3)), 0, epochs=1, settings=PredictorSettings())
-    assert strategy.recommend() is None
+    assert strategy.leaders(1) == []
     tell(strategy, 0, (0, 0), outcome(0.0, status="infeasible"))
-    assert strategy.recommend() is None
+    assert strategy.leaders(1) == []
     tell(strategy, 1, (1, 0), outcome(0.5))
-    assert strategy.recommend() == (1, 0)
+    assert strategy.leaders(1) == [(1, 0)]
 
 
 def test_predictor_finds_the_cheapest_network_in_few_trials_where_costs_are_known() -> None:
@@ -237,8 +237,7 @@ def test_predictor_nearly_maximises_a_noisy_sum_of_effects_in_60_trials() -> Non
         noisy = value(ask.choices) + 0.5 * rng.standard_normal()
         tell(strategy, trial_id, ask.choices, outcome(1 / (1 + np.exp(-noisy / 20 - 1))))
     drawn = [value(tuple(row)) for row in drawn_rows(20_000, (3,) * 12)]
-    best = strategy.recommend()
-    assert best is not None
+    (best,) = strategy.leaders(1)
     assert value(best) > np.quantile(drawn, 0.999)
 
 

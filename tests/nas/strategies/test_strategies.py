@@ -2,10 +2,12 @@
 
 import statistics
 from collections import Counter
+from itertools import product
 
 import numpy as np
 from test_strategy_contract import SPACE, Driver, build, drive, outcome
 
+from nas.strategies.evolution import Evolution, EvolutionSettings
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.trial import Ask
 
@@ -37,6 +39,20 @@ def test_evolution_mutates_winners_of_the_last_population_only() -> None:
         strategy.told(ask, outcome(1.0 if trial_id < 10 else 0.1))  # the best have died of age
     parents = {strategy.ask(trial_id).aux["parent"] for trial_id in range(30, 130)}
     assert parents <= set(range(22, 30))
+
+
+def test_evolution_names_the_parent_of_a_child_that_was_asked_before() -> None:
+    space = ChoiceSpace((2, 2, 2))
+    settings = EvolutionSettings(population=8, tournament=1)
+    strategy = Evolution(space, 0, epochs=4, settings=settings)
+    every = list(product(range(2), repeat=3))  # all are seen, so no tournament finds a new neighbour
+    for trial_id, choices in enumerate(every):
+        ask = Ask(trial_id=trial_id, choices=choices, epochs=4)
+        strategy.asked(ask)
+        strategy.told(ask, outcome(0.5))
+    for trial_id in range(8, 40):
+        ask = strategy.ask(trial_id)
+        assert ask.choices in space.neighbours(every[ask.aux["parent"]])
 
 
 def test_evolution_avoids_choices_that_were_asked_while_it_can() -> None:

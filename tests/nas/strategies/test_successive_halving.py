@@ -12,7 +12,8 @@ from conftest import MakeConfig
 from formula import formula_result
 
 from analysis.frame import ranked, read_trials
-from analysis.rungs import own_epochs, rung_agreement, savings
+from analysis.rungs import rung_agreement, savings
+from analysis.trial_rules import own_epochs
 from nas.results.status import run_status
 from nas.results.verify import verify_run
 from nas.search.config import SearchConfig
@@ -83,7 +84,7 @@ def test_best_of_three_trials_is_promoted_and_of_three_promoted_the_best_again()
     later = [run_one(strategy, trial_id, next(rewards)) for trial_id in range(4, 14)]
     ends = [(ask.trial_id, ask.continues) for ask in later if ask.epochs == 9]
     assert len(ends) == 1  # of the three that had three epochs the best
-    assert strategy.recommend() == next(ask.choices for ask in later if ask.epochs == 9)
+    assert strategy.leaders(1) == [next(ask.choices for ask in later if ask.epochs == 9)]
 
 
 def test_a_trial_is_promoted_once_whatever_becomes_of_it() -> None:
@@ -126,7 +127,7 @@ def test_whole_trainings_count_in_every_rung_and_are_not_promoted() -> None:
     assert run_one(strategy, 3, 0.05).epochs == 1  # the last of four
     assert run_one(strategy, 4, 0.2).epochs == 1
     assert strategy.ask(5).continues == 4  # of five the first
-    assert strategy.recommend() == (0,) * 6
+    assert strategy.leaders(1) == [(0,) * 6]
 
 
 def test_states_are_kept_of_trials_that_may_soon_be_promoted() -> None:

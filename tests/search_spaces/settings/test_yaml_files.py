@@ -80,6 +80,19 @@ def test_a_file_is_written_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
 
 
+def test_a_written_file_has_the_permissions_of_any_new_one(tmp_path: Path) -> None:
+    write_yaml({"a": 1}, tmp_path / "a.yaml")
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "a.yaml").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").mkdir()
+    with pytest.raises(OSError, match=r"a\.yaml"):
+        write_yaml({"a": 1}, tmp_path / "a.yaml")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
+
+
 def test_a_string_names_a_file_beside_then_a_shipped_one(tmp_path: Path) -> None:
     search = tmp_path / "s.yaml"
     lines = (

@@ -13,8 +13,9 @@ from conftest import MakeConfig
 from formula import formula_worker
 
 from nas.search.config import SearchConfig
+from nas.search.exhaustion import MAX_DUPLICATES
 from nas.search.search import search
-from nas.search.trial_queue import MAX_REPEATS, trial_seed
+from nas.search.seeds import trial_seed
 from nas.simulation.simulate import (
     EPOCHS,
     KnownOutcomes,
@@ -27,7 +28,7 @@ from nas.strategies.random_search import RandomSearch, RandomSearchSettings
 from nas.strategies.table import STRATEGIES, build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import BEGINNING, in_simulated_time, simulated
-from trials.log.rows import outcome_from_row
+from trials.log.rows import outcome_of
 from trials.reward import Reward
 from trials.trial import Ask, Event, Outcome, RunTrial, Slot, Trial, TrialResult
 
@@ -169,7 +170,7 @@ def known_formula(config: SearchConfig) -> KnownOutcomes:
         (result,) = [e for e in formula_worker(Slot(index=0))(trial) if isinstance(e, TrialResult)]
         measured = result.measurement
         assert measured is not None
-        return outcome_from_row(
+        found = outcome_of(
             {
                 "status": "completed",
                 "reward": reward(result),
@@ -179,6 +180,8 @@ def known_formula(config: SearchConfig) -> KnownOutcomes:
                 "reference_params": measured.reference_params,
             }
         )
+        assert found is not None
+        return found
 
     return KnownOutcomes(
         space=space, outcome=outcome, seconds=lambda c: duration(c) + 0.2, expected_reward=lambda choices: 0.0
@@ -262,7 +265,7 @@ def test_simulated_budget_counts_trained_trials_and_begins_with_the_baseline() -
     cached = [end for end in ends if not end.counts]
     assert cached
     assert all(end.outcome.status == "cached" for end in cached)
-    assert len(ends) - len(trained) < MAX_REPEATS * 25
+    assert len(ends) - len(trained) < MAX_DUPLICATES * 25
 
 
 def test_simulation_ends_when_the_space_runs_out_and_its_curve_goes_on_flat() -> None:

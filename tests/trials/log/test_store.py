@@ -23,7 +23,7 @@ from trials.log.rows import (
     ask_from_row,
     ask_row,
     cached_row,
-    outcome_from_row,
+    outcome_of,
     trial_row,
 )
 from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, TRIAL_SCHEMA
@@ -319,7 +319,7 @@ def test_infeasible_trials_keep_what_is_known_and_are_told_finite_numbers(
     assert row["params"] == 1010
     assert row["accuracy"] is None
     assert len(row["error"]) == 2000
-    outcome = outcome_from_row(row)
+    outcome = outcome_of(row)
     assert (outcome.reward, outcome.accuracy) == (0.0, 0.0)
     assert (outcome.step_time_ratio, outcome.params) == (UNMEASURED_RATIO, UNMEASURED_RATIO)
 
@@ -332,7 +332,7 @@ def test_a_cached_row_repeats_the_measurements_but_no_time(tmp_path: Path, asked
     assert (again["reward"], again["accuracy"], again["params"]) == (0.5, 0.25, first["params"])
     assert again["train_seconds"] is None
     assert (again["trial_id"], again["seed"]) == (1, 1)
-    assert outcome_from_row(again).reward == outcome_from_row(first).reward
+    assert outcome_of(again).reward == outcome_of(first).reward
 
 
 def test_readers_never_see_a_view_in_part(tmp_path: Path, asked: Any, finished: Any) -> None:

@@ -1,4 +1,4 @@
-"""An Optuna study in memory as a strategy's state, rebuilt from recorded asks and outcomes exactly."""
+"""A strategy whose state is an Optuna study in memory, rebuilt from recorded asks and outcomes exactly."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ class _Event:
     values: tuple[float, ...] | None = None
 
 
-class OptunaStudy:
+class OptunaStrategy:
     """Asks a sampler that is made anew for each ask; only recorded asks and outcomes last in the study.
 
     Optuna's `ask` adds a running trial. That is kept if this ask is recorded next, as in a search; if not,
@@ -50,12 +50,14 @@ class OptunaStudy:
         space: ChoiceSpace,
         seed: int,
         *,
+        epochs: int,
         make_sampler: MakeSampler,
         directions: Sequence[str],
         values: Values,
         foreign: dict[str, Any],
     ) -> None:
-        self._space, self._seed, self._make_sampler = space, seed, make_sampler
+        self._space, self._seed, self._epochs = space, seed, epochs
+        self._make_sampler = make_sampler
         self._directions, self._values, self._foreign = list(directions), values, foreign
         self._distributions = {
             str(i): CategoricalDistribution(range(count)) for i, count in enumerate(space.num_options)
@@ -80,7 +82,7 @@ class OptunaStudy:
 
     # ------------------------------------------------------------------ asking
 
-    def ask(self, trial_id: int, *, epochs: int) -> Ask:
+    def ask(self, trial_id: int) -> Ask:
         """A draw of the sampler, brought within the limits; the same until something is recorded."""
         # The study must hold what was recorded, and nothing of an ask that was not.
         if self._tentative is not None:
@@ -110,7 +112,7 @@ class OptunaStudy:
             drawn = choices = self._repaired(drawn, np.random.default_rng([self._seed, trial_id]))
         if drawn != choices:
             aux["drawn"] = list(drawn)
-        self._tentative = Ask(trial_id=trial_id, choices=choices, epochs=epochs, aux={AUX: aux})
+        self._tentative = Ask(trial_id=trial_id, choices=choices, epochs=self._epochs, aux={AUX: aux})
         return self._tentative
 
     def _repaired(self, drawn: Choices, rng: np.random.Generator) -> Choices:

@@ -1,0 +1,15 @@
+"""Names under which files are written before they get their own: no reader sees half a file."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def unfinished_name(path: Path) -> Path:
+    """A name beside `path`, of this process, to write under before renaming."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def is_unfinished(path: Path) -> bool:
+    """True of such a name, whichever process gave it."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
