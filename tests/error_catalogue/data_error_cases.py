@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from error_cases import SEARCH, Case, set_to
+from error_cases import Case, set_to
 from pictures import encoded, write_folder, write_parquet
+from small_files import SEARCH
 
 PIXELS = [encoded(i) for i in range(30)]
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from error_cases import SEARCH, Case
+from error_cases import Case
+from small_files import SEARCH
 from synthetic_run import write_run
 
 

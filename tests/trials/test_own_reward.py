@@ -12,9 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import MakeConfig, Nas, tiny_search
-from formula import formula_worker
-from test_search import run as search_run
-from test_simulate_command import with_real_params
+from formula import formula_worker, with_real_params
+from formula_searches import run_search
 from timed_again import write_timed_again
 
 from analysis.frame import read_trials, reranked, rewards
@@ -146,7 +145,7 @@ def test_a_warm_start_learns_its_rewards(
     finished: Path, known: None, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = config_of(make_config, warm_start=str(finished), baseline=0, budget={"trials": 3})
-    assert len(search_run(config, tmp_path / "run").rows) == 3
+    assert len(run_search(config, tmp_path / "run").rows) == 3
 
 
 # ---------------------------------------------------------------------- in a process that does not
@@ -194,7 +193,7 @@ def test_what_would_compute_it_says_which_term_is_missing(
         nas("report", finished, "--reward", "params=-1")[2].split()
     )
     with pytest.raises(ConfigError, match=MISSING):
-        search_run(config_of(make_config), tmp_path / "new")
+        run_search(config_of(make_config), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -216,7 +215,7 @@ def test_a_warm_start_by_other_terms_needs_no_unknown_one(
     config = config_of(
         make_config, warm_start=str(finished), baseline=0, budget={"trials": 3}, reward={"params": -0.05}
     )
-    assert len(search_run(config, tmp_path / "run").rows) == 3
+    assert len(run_search(config, tmp_path / "run").rows) == 3
 
 
 def test_step_times_of_another_device_need_the_term(finished: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,19 +11,11 @@ import pandas as pd
 import pytest
 from companion import Companion, Told
 from conftest import Nas
+from typed_commands import typed
 
 from analysis.frame import ranked
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
-
-COMMAND = [sys.executable, "-c", "from nas.cli import main; main()"]
-
-
-def typed(*arguments: object, timeout: float = 800) -> subprocess.CompletedProcess[str]:
-    """A process of its own, which takes seconds to begin: `nas` types in this one."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
-    )
 
 
 def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:

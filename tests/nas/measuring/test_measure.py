@@ -12,7 +12,8 @@ import pytest
 import torch
 from clocks import number_of_weights, passes_that_take
 from rich.console import Console
-from test_train import SMALL, WIDE
+from screens import screen_text
+from small_networks import SMALL, WIDE
 
 from nas.measuring.conditions import conditions_for, read_networks
 from nas.measuring.figures import NOT_FITTING, OUT_OF_MEMORY, MeasuredNetworks, MeasuredTime, measured_json
@@ -86,9 +87,7 @@ def test_json_names_the_figures_as_a_trial_s_columns(figures: MeasuredNetworks) 
 
 
 def shown(figures: MeasuredNetworks) -> str:
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(measure_screen(figures))
-    return console.export_text()
+    return screen_text(measure_screen(figures))
 
 
 def test_screen_of_measured_networks_fits_80_columns_and_says_how_many_rounds(

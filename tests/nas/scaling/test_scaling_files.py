@@ -1,14 +1,15 @@
 """A scaled family as files, picture, screen and command."""
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from saved_figures import points, saved_figures
-from test_scaling import COMMAND, QUIET, SMALL, base_of, scaled_quietly, screen_of
+from scaled_networks import QUIET, base_of, scaled_quietly, screen_of
+from small_networks import UNROUNDED
+from typed_commands import typed
 
 from nas.scaling.compound import (
     PUBLISHED,
@@ -27,7 +28,7 @@ def winner(tmp_path: Path) -> Path:
     """A searched architecture, as `nas export` writes it."""
     path = tmp_path / "winner.yaml"
     provenance = {"run": "flowers", "trial_id": 7, "accuracy": 0.9, "num_classes": 10, "resolution": 32}
-    write_yaml(replace(SMALL, provenance=provenance), path)
+    write_yaml(replace(UNROUNDED, provenance=provenance), path)
     return path
 
 
@@ -42,7 +43,7 @@ def test_files_of_a_family_hold_members_and_provenance(winner: Path, tmp_path: P
         assert read == member.architecture
         told = read.provenance
         assert told is not None
-        assert (told["base"], told["base_architecture_id"]) == (str(winner), SMALL.architecture_id)
+        assert (told["base"], told["base_architecture_id"]) == (str(winner), UNROUNDED.architecture_id)
         assert (told["run"], told["trial_id"]) == ("flowers", 7)
         assert "accuracy" not in told
         assert told["params"] == member.params
@@ -139,13 +140,9 @@ def test_scaling_without_members_or_of_a_space_is_refused(winner: Path) -> None:
         scaled_quietly(source="tiny", phis=(1,))
 
 
-def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-
 def test_scale_command_shows_and_writes_a_family(winner: Path, tmp_path: Path) -> None:
     folder = tmp_path / "family"
-    done = nas("scale", winner, "--phi", 1, "--phi", -1, "--params", "40e3", "-o", folder, "--json")
+    done = typed("scale", winner, "--phi", 1, "--phi", -1, "--params", "40e3", "-o", folder, "--json")
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert {Path(file).suffix for file in figures["files"]} == {".yaml", ".png"}
@@ -157,7 +154,7 @@ def test_scale_command_shows_and_writes_a_family(winner: Path, tmp_path: Path) -
 
 def test_scale_command_has_the_permitted_options_and_no_others() -> None:
     """Factors, budgets and rules; a new flag needs a reason and a line here."""
-    lines = nas("scale", "--help").stdout.split("Options:")[1].splitlines()
+    lines = typed("scale", "--help").stdout.split("Options:")[1].splitlines()
     words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
     assert {word for word in words if word.startswith("-")} == {
         "--phi", "--alpha", "--beta", "--gamma", "--depth", "--width", "--resolution", "--like", "--grid",

@@ -1,6 +1,5 @@
 """The largest member within a budget: counted, predicted and verified, with step times from a formula."""
 
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from clocks import number_of_weights, passes_that_take
-from rich.console import Console
-from test_scaling import QUIET, small_base
+from scaled_networks import QUIET, screen_of, small_base
 
 from nas.scaling.compound import PAPER, Coefficients, Formula, Member, Rules, by_coefficients, by_formula
 from nas.scaling.family import Request, Scaled, scale
@@ -27,7 +25,7 @@ from nas.scaling.solver import (
 )
 from nas.scaling.steps import Step, StepTable
 from nas.scaling.timer import StepTimer
-from nas.screens.scaling import family_screen, solution_lines
+from nas.screens.scaling import solution_lines
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
@@ -272,9 +270,7 @@ def test_measuring_a_family_shows_the_step_time_of_every_member(tmp_path: Path) 
     family, files = scale_into(tmp_path / "family", request, force=False, console=QUIET)
     for member in (family.base, *family.members):
         assert family.step(member) is not None
-    text = Console(width=80, record=True, file=io.StringIO())
-    text.print(family_screen(family, files))
-    shown = text.export_text()
+    shown = screen_of(family, files)
     assert "1.00x" in shown
     assert "step: over the base's" in shown
     assert max(map(len, shown.splitlines())) <= 80

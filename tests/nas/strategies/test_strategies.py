@@ -4,7 +4,7 @@ import statistics
 from collections import Counter
 
 import numpy as np
-from test_strategy_contract import SPACE, Driver, build, drive, outcome
+from strategy_driver import SPACE, Driver, build, drive, outcome
 
 from search_spaces.choices.choice_space import ChoiceSpace
 from trials.trial import Ask

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_trainings import CONFIG
 from pictures import parity_digits
-from test_full_training import CONFIG
 
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images

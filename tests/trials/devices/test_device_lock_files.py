@@ -10,9 +10,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+from lock_stage import DEVICE, HANGS, Stage, is_taken
+from lock_stage import stage as stage  # a fixture
 from places import REPOSITORY
-from test_device_lock import DEVICE, HANGS, Stage, is_taken
-from test_device_lock import stage as stage  # a fixture
 
 from trials.devices import device_lock
 from trials.devices.device_lock import PLACES, DeviceLock, core_id

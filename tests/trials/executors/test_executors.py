@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import MakeConfig
+from executor_trials import portable
 from formula import formula_worker
 
 from nas.search.search import search
@@ -22,14 +22,6 @@ EXECUTORS: dict[str, Execute] = {
     "in_process": in_process(device="cpu"),
     "ray_actors": ray_actors(workers=1),
 }
-
-
-def portable(worker: Any) -> Any:
-    """A copy that Ray carries by value: its workers need not find the tests' modules."""
-    from ray import cloudpickle
-
-    cloudpickle.register_pickle_by_value(__import__(worker.__module__))
-    return worker
 
 
 def test_executors_give_the_same_rows_of_a_search(make_config: MakeConfig, tmp_path: Path) -> None:

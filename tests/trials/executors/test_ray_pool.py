@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeConfig
+from executor_trials import Faulty, faulty, portable, tiny_trials
 from formula import formula_worker
-from test_executors import portable
-from test_timing_places import trials
 
 from nas.events import Retried
 from nas.search.search import search
@@ -24,8 +23,6 @@ from trials.trial import (
     EpochResult,
     Event,
     Notice,
-    Progress,
-    RunTrial,
     Slot,
     Trial,
     TrialResult,
@@ -40,43 +37,13 @@ def _carried(one_ray: None) -> None:
     portable(Faulty)
 
 
-class Faulty:
-    """The formula's worker, but for what `fault` says of the first attempt of trial 1."""
-
-    def __init__(self, slot: Slot, fault: str, folder: Path) -> None:
-        self.fault, self.folder = fault, folder
-        self.run = formula_worker(slot)
-        self.trials = 0
-        (folder / f"pid-{os.getpid()}").touch()
-
-    def __call__(self, trial: Trial) -> Iterator[Event]:
-        yield Progress(trial_id=trial.trial_id, attempt=trial.attempt, phase="building")
-        if trial.trial_id == 1 and trial.attempt == 1:
-            (self.folder / "faulty").write_text(str(os.getpid()))
-            if self.fault != "leaks":
-                os.kill(os.getpid(), {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}[self.fault])
-        yield from self.run(trial)  # type: ignore[misc]
-
-    def held_bytes(self) -> int:
-        """Of the process's third trial and later, where it leaks."""
-        self.trials += 1
-        return 3 << 30 if self.fault == "leaks" and self.trials > 2 else 0
-
-
-def faulty(fault: str, folder: Path) -> object:
-    def start(slot: Slot) -> RunTrial:
-        return Faulty(slot, fault, folder)
-
-    return start
-
-
 def run(fault: str, folder: Path, number: int = 6, **options: float) -> list[Event]:
     """All events; a trial whose worker is lost is given again, as the search does."""
     again: list[Trial] = []
     open_trials = number
 
     def given() -> Iterator[Trial | None]:
-        yield from trials(number)
+        yield from tiny_trials(number)
         while open_trials:
             yield again.pop() if again else None
 
@@ -158,7 +125,7 @@ class KilledAtStart:
 def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path: Path) -> None:
     portable(KilledAtStart)
     start = partial(KilledAtStart, folder=tmp_path)
-    events = list(ray_actors(workers=2)(start, trials(4)))  # type: ignore[arg-type]
+    events = list(ray_actors(workers=2)(start, tiny_trials(4)))  # type: ignore[arg-type]
     assert [result.status for result in results(events)] == ["completed"] * 4
     assert (tmp_path / "killed").exists()
 
@@ -180,7 +147,7 @@ def test_images_are_looked_for_on_every_worker_before_anything_is_asked() -> Non
     drawn: list[Trial] = []
 
     def given() -> Iterator[Trial]:
-        for trial in trials(2):
+        for trial in tiny_trials(2):
             drawn.append(trial)
             yield trial
 

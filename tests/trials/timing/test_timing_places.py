@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from executor_trials import portable, tiny_trials
 from formula import formula_result, formula_worker
-from test_executors import portable
 
 from nas.cli import main
 from search_spaces.choices.space import SearchSpace
@@ -16,7 +16,6 @@ from search_spaces.settings.yaml_files import read_yaml
 from trials.executors.ray_actors import ray_actors
 from trials.executors.timing_places import ANY, TimingPlaces, WrongDeviceError, check_devices
 from trials.images.config import DataConfig
-from trials.recipe import Recipe
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import Event, RunTrial, Slot, TimingPart, Trial, TrialResult, TrialTimes
 
@@ -28,23 +27,6 @@ def places_of(asked: list[Trial], names: dict[int, str], counts: str | None) -> 
     places = TimingPlaces(asked, counts)
     assert [places.join(worker, name) for worker, name in names.items()] == [None] * len(names)
     return places
-
-
-def trials(number: int, **changes: object) -> list[Trial]:
-    space = read_yaml(SearchSpace, "tiny")
-    choices = tuple(0 for _ in space.choice_space().num_options)
-    return [
-        Trial(
-            trial_id=i,
-            choices=choices,
-            architecture=space.decode(choices),
-            recipe=Recipe(epochs=1, resolution=16, batch_size=32),
-            epochs=1,
-            seed=i,
-            **changes,  # type: ignore[arg-type]
-        )
-        for i in range(number)
-    ]
 
 
 def timing_part(trial: Trial) -> TimingPart:
@@ -61,15 +43,15 @@ def timing_part(trial: Trial) -> TimingPart:
 
 
 def test_workers_on_alike_devices_take_whole_trials_in_order() -> None:
-    places = places_of(trials(3), {0: FAST, 1: FAST}, None)
+    places = places_of(tiny_trials(3), {0: FAST, 1: FAST}, None)
     assert places.are_alike
-    assert [places.next_for(i % 2) for i in range(3)] == trials(3)
+    assert [places.next_for(i % 2) for i in range(3)] == tiny_trials(3)
     assert places.next_for(0) is None
     assert places.is_done
 
 
 def test_workers_on_other_devices_train_what_was_timed_where_it_counts() -> None:
-    places = places_of(trials(6), {0: FAST, 1: SLOW, 2: SLOW}, FAST)
+    places = places_of(tiny_trials(6), {0: FAST, 1: SLOW, 2: SLOW}, FAST)
     assert places.next_for(1) is None  # nothing is timed yet, but two trials are drawn
     assert places.next_for(2) is None
     first = places.next_for(0)
@@ -97,13 +79,13 @@ def test_workers_on_other_devices_train_what_was_timed_where_it_counts() -> None
 
 
 def test_trials_with_predicted_step_times_run_on_any_worker() -> None:
-    given = timing_part(trials(1)[0]).step_time
-    places = places_of(trials(2, step_time=given), {0: SLOW}, ANY)
-    assert places.next_for(0) == trials(2, step_time=given)[0]
+    given = timing_part(tiny_trials(1)[0]).step_time
+    places = places_of(tiny_trials(2, step_time=given), {0: SLOW}, ANY)
+    assert places.next_for(0) == tiny_trials(2, step_time=given)[0]
 
 
 def test_worker_that_joins_later_on_another_device_is_refused() -> None:
-    places = places_of(trials(2), {0: FAST}, None)
+    places = places_of(tiny_trials(2), {0: FAST}, None)
     refusal = places.join(1, SLOW)
     assert refusal is not None
     assert "its device is a slow model, and step time is measured on fast model" in refusal
@@ -113,7 +95,7 @@ def test_worker_that_joins_later_on_another_device_is_refused() -> None:
 
 
 def test_timed_trials_of_workers_that_are_gone_train_where_they_were_timed() -> None:
-    places = places_of(trials(1), {0: FAST, 1: SLOW}, FAST)
+    places = places_of(tiny_trials(1), {0: FAST, 1: SLOW}, FAST)
     part = places.next_for(0)
     assert part is not None
     places.timed(timing_part(part))
@@ -168,7 +150,7 @@ class _OfModel:
 @pytest.mark.usefixtures("one_ray")
 def test_workers_of_two_models_share_a_search(tmp_path: Path) -> None:
     portable(formula_worker)
-    asked = trials(8)
+    asked = tiny_trials(8)
     start = partial(portable(_OfModel), tmp_path / "whole")
     events = list(ray_actors(workers=2, timing_device=FAST)(start, asked))
     results = [event for event in events if isinstance(event, TrialResult)]
@@ -185,7 +167,7 @@ def test_workers_of_two_models_are_refused_before_anything_is_asked(tmp_path: Pa
     drawn: list[int] = []
 
     def asked() -> Iterator[Trial]:
-        for trial in trials(2):
+        for trial in tiny_trials(2):
             drawn.append(trial.trial_id)
             yield trial
 
@@ -200,7 +182,7 @@ def test_a_trial_in_two_parts_trains_as_the_whole(tmp_path: Path) -> None:
         data=DataConfig(source="digits", fraction=0.3), reference=space.reference, locks=tmp_path
     )
     run_trial = partial(start_worker, setup=setup)(Slot(index=0))
-    (trial,) = trials(1)
+    (trial,) = tiny_trials(1)
     *_, whole = run_trial(trial)
     *_, part = run_trial(replace(trial, is_timing_part=True))
     assert isinstance(whole, TrialResult)
