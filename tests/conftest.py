@@ -67,6 +67,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """No test waits for the disk: the loss of power is played by a disk of tests (fault_files.py) alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def as_a_worker() -> Iterator[None]:
     """One thread, as in a worker; what a test does to threads and cores is undone."""
