@@ -31,17 +31,16 @@ def pytest_xdist_auto_num_workers() -> int:
 # machine it may take for dead what only waits. Their tests are tried once more when they fail, and the
 # summary says so ("1 rerun"); what fails twice has failed. All others fail for good.
 RERUN = {
-    "test_executors": "a worker of a real Ray ends itself in a trial, and another one is started",
+    "test_ray_actors": "workers of a real Ray are killed, stopped and replaced",
     "test_ray_cluster": "one of three nodes on this machine is killed, another joins",
-    "test_ray_pool": "workers of a real Ray are killed, stopped and replaced",
     "test_ray_training": "one of two processes that train together is killed, and all start anew",
 }
 
 
 LONGEST = (
-    "test_cli", "test_golden_behaviour", "test_stopping", "test_ray_pool", "test_strategy_contract",
+    "test_cli", "test_golden_behaviour", "test_stopping", "test_ray_actors", "test_strategy_contract",
     "test_inference_time",
-    "test_measure", "test_faults", "test_api_examples", "test_ray_tune", "test_executors",
+    "test_measure", "test_faults", "test_api_examples", "test_ray_tune",
     "test_timing_places", "test_simulated", "test_recovery", "test_halving_trials", "test_config_properties",
     "test_full_training", "test_ray_cluster", "test_error_catalogue", "test_train",
 )  # fmt: skip

@@ -60,7 +60,7 @@ def test_ray_tune_gives_the_rows_of_one_process_and_its_callbacks_see_trials(
     assert len(accuracies) == sum(len(row["train_loss"]) + 1 for row in tuned.rows)
 
 
-@pytest.mark.nightly  # Tune takes its time to notice; ordinary workers that die are in test_ray_pool.py
+@pytest.mark.nightly  # Tune takes its time to notice; ordinary workers that die are in test_ray_actors.py
 def test_a_trial_whose_worker_dies_is_reported_as_lost(tmp_path: Path) -> None:
     events = list(ray_tune(workers=2)(faulty("killed", tmp_path), tiny_trials(4)))  # type: ignore[arg-type]
     results = {event.trial_id: event for event in events if isinstance(event, TrialResult)}
