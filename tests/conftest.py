@@ -93,15 +93,13 @@ TIMED = {"test_block_times", "test_inference_time", "test_predicted_step_time", 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_rounds(request: pytest.FixtureRequest) -> Iterator[None]:
+def timed_in_few_rounds(request: pytest.FixtureRequest) -> Iterator[None]:
     """Elsewhere it ends after a few short rounds, in this process: it is most of a short trial's time."""
-    from trials.timing import alternating
+    from timing_rounds import few_rounds
 
     with pytest.MonkeyPatch.context() as patch:
         if request.path.stem not in TIMED:
-            patch.setattr(alternating, "ROUNDS", 4)
-            patch.setattr(alternating, "EARLIEST_END", 4)
-            patch.setattr(alternating, "CHUNK_SECONDS", 0.0)
+            few_rounds(patch.setattr)
         yield
 
 

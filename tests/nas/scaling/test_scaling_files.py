@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import Nas
 from PIL import Image
 from saved_figures import points, saved_figures
 from scaled_networks import QUIET, base_of, scaled_quietly, screen_of
 from small_networks import UNROUNDED
-from typed_commands import typed
 
 from nas.scaling.compound import (
     PUBLISHED,
@@ -140,11 +140,13 @@ def test_scaling_without_members_or_of_a_space_is_refused(winner: Path) -> None:
         scaled_quietly(source="tiny", phis=(1,))
 
 
-def test_scale_command_shows_and_writes_a_family(winner: Path, tmp_path: Path) -> None:
+def test_scale_command_shows_and_writes_a_family(winner: Path, nas: Nas, tmp_path: Path) -> None:
     folder = tmp_path / "family"
-    done = typed("scale", winner, "--phi", 1, "--phi", -1, "--params", "40e3", "-o", folder, "--json")
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+    code, out, said = nas(
+        "scale", winner, "--phi", 1, "--phi", -1, "--params", "40e3", "-o", folder, "--json"
+    )
+    assert code == 0, said
+    figures = json.loads(out)
     assert {Path(file).suffix for file in figures["files"]} == {".yaml", ".png"}
     assert all(Path(file).is_file() for file in figures["files"])
     (within,) = [member for member in figures["members"] if member["budget"]]
@@ -152,9 +154,9 @@ def test_scale_command_shows_and_writes_a_family(winner: Path, tmp_path: Path) -
     assert within["binds"] == ["params"]
 
 
-def test_scale_command_has_the_permitted_options_and_no_others() -> None:
+def test_scale_command_has_the_permitted_options_and_no_others(nas: Nas) -> None:
     """Factors, budgets and rules; a new flag needs a reason and a line here."""
-    lines = typed("scale", "--help").stdout.split("Options:")[1].splitlines()
+    lines = nas("scale", "--help")[1].split("Options:")[1].splitlines()
     words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
     assert {word for word in words if word.startswith("-")} == {
         "--phi", "--alpha", "--beta", "--gamma", "--depth", "--width", "--resolution", "--like", "--grid",
