@@ -229,6 +229,7 @@ def test_strategy_with_a_lag_longer_than_the_search_hears_of_no_trial(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     result = simulated_search(make_config(order={"fixed_lag": 1000}), tmp_path / "run", 3)
+    assert len(result.rows) == 12
     assert all("parent" not in row["aux"] for row in result.rows)  # evolution never heard of anybody
 
 
