@@ -33,7 +33,7 @@ def told_winners(run: Path) -> set[object]:
 
 @pytest.mark.parametrize("finalists", [TWO, None], ids=["repeated", "one training"])
 @pytest.mark.parametrize("strategy", [{"name": "predictor", "initial": 8}, {"name": "evolution"}], ids=str)
-def test_everybody_names_one_winner(
+def test_report_export_status_and_notebook_name_one_winner(
     make_config: MakeConfig, tmp_path: Path, strategy: dict[str, Any], finalists: dict[str, int] | None
 ) -> None:
     config = make_config(

@@ -142,23 +142,23 @@ def test_examples_in_the_tables_of_keys_are_read(spans: list[str], files: Path) 
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_every_key_is_explained(page: str, settings: Any) -> None:
+def test_documents_explain_every_key_of_a_search_file(page: str, settings: Any) -> None:
     named = set(re.findall(r"\w+", " ".join(code_spans((DOCS / page).read_text()))))
     assert {field.name for field in dataclasses.fields(settings)} - named == set()
 
 
 @pytest.mark.parametrize("folder", ["nas/searches", "search_spaces/spaces", "trials/recipes"])
-def test_every_shipped_file_is_named(folder: str) -> None:
+def test_documents_name_every_shipped_file(folder: str) -> None:
     text = SEARCH_FILE + (DOCS / "winner_to_weights.md").read_text()
     shipped = {path.stem for path in (REPOSITORY / folder).glob("*.yaml")}
     assert shipped - {name for span in code_spans(text) for name in span.split(", ")} == set()
 
 
-def test_every_strategy_is_explained() -> None:
+def test_documents_explain_every_strategy() -> None:
     assert {name for name, _ in STRATEGY_ROWS} == STRATEGIES.keys()
 
 
 @pytest.mark.parametrize(("name", "settings"), STRATEGY_ROWS, ids=[name for name, _ in STRATEGY_ROWS])
-def test_settings_of_each_strategy_are_named(name: str, settings: str) -> None:
+def test_documents_name_the_settings_of_each_strategy(name: str, settings: str) -> None:
     fields = {field.name for field in dataclasses.fields(STRATEGIES[name].Settings)}
     assert set(re.findall(r"`(\w+)`", settings)) == fields

@@ -75,7 +75,7 @@ def test_solver_finds_the_largest_member_within_the_budget(quantity: str, share:
     assert found.figures == {quantity: getattr(found.member, quantity)}
 
 
-def test_the_tighter_of_two_limits_binds() -> None:
+def test_the_tighter_of_two_budgets_binds_a_scaled_network() -> None:
     tight = Budget(params=1.5 * BASE.params, macs=50 * BASE.macs)
     assert solved(tight).binds == ("params",)
     assert solved(replace(tight, params=50.0 * BASE.params, macs=1.5 * BASE.macs)).binds == ("macs",)
@@ -219,7 +219,7 @@ def test_one_limit_of_a_budget_may_have_several_values() -> None:
         ({"step_time_ratio": [float("inf")]}, None, None, "--step-time-ratio: inf is no budget"),
     ],
 )
-def test_odd_budgets_are_refused(
+def test_odd_budgets_of_scaling_are_refused_with_the_reason(
     limits: dict[str, list[float]], epochs: int | None, images: int | None, words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
