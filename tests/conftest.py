@@ -38,11 +38,11 @@ RERUN = {
 
 
 LONGEST = (
-    "test_cli", "test_golden_behaviour", "test_stopping", "test_ray_actors", "test_strategy_contract",
-    "test_inference_time",
-    "test_measure", "test_faults", "test_api_examples", "test_ray_tune",
-    "test_timing_places", "test_simulated", "test_recovery", "test_halving_trials", "test_config_properties",
-    "test_full_training", "test_ray_cluster", "test_error_catalogue", "test_train",
+    "test_cli", "test_ray_actors", "test_ray_tune", "test_golden_behaviour", "test_strategy_contract",
+    "test_stopping", "test_measure", "test_full_training", "test_ray_cluster", "test_checkpoint",
+    "test_train", "test_faults", "test_fvcore", "test_error_catalogue", "test_halving_trials", "test_chain",
+    "test_own_ops",
+    "test_bound_stopping", "test_config_properties", "test_interchange", "test_store", "test_counting",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from conftest import LONGEST, RERUN, TIMED
 from places import REPOSITORY
 
 TESTS = REPOSITORY / "tests"
@@ -27,3 +28,7 @@ def test_files_of_the_tests_name_their_subject_and_stay_below_400_lines(path: Pa
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text)), "the first line names the file's subject"
     assert len(text.splitlines()) <= 400
+
+
+def test_files_that_conftest_names_exist() -> None:
+    assert {*LONGEST, *RERUN, *TIMED} <= {path.stem for path in FILES}
