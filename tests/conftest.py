@@ -31,19 +31,18 @@ def pytest_xdist_auto_num_workers() -> int:
 # machine it may take for dead what only waits. Their tests are tried once more when they fail, and the
 # summary says so ("1 rerun"); what fails twice has failed. All others fail for good.
 RERUN = {
-    "test_executors": "a worker of a real Ray ends itself in a trial, and another one is started",
+    "test_ray_actors": "workers of a real Ray are killed, stopped and replaced",
     "test_ray_cluster": "one of three nodes on this machine is killed, another joins",
-    "test_ray_pool": "workers of a real Ray are killed, stopped and replaced",
     "test_ray_training": "one of two processes that train together is killed, and all start anew",
 }
 
 
 LONGEST = (
-    "test_cli", "test_golden_behaviour", "test_stopping", "test_ray_pool", "test_strategy_contract",
-    "test_inference_time",
-    "test_measure", "test_faults", "test_api_examples", "test_ray_tune", "test_executors",
-    "test_timing_places", "test_simulated", "test_recovery", "test_halving_trials", "test_config_properties",
-    "test_full_training", "test_ray_cluster", "test_error_catalogue", "test_train",
+    "test_cli", "test_ray_actors", "test_ray_tune", "test_golden_behaviour", "test_strategy_contract",
+    "test_stopping", "test_measure", "test_full_training", "test_ray_cluster", "test_checkpoint",
+    "test_train", "test_faults", "test_fvcore", "test_error_catalogue", "test_halving_trials", "test_chain",
+    "test_own_ops",
+    "test_bound_stopping", "test_config_properties", "test_interchange", "test_store", "test_counting",
 )  # fmt: skip
 
 
@@ -67,6 +66,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """No test waits for the disk: the loss of power is played by a disk of tests (fault_files.py) alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def as_a_worker() -> Iterator[None]:
     """One thread, as in a worker; what a test does to threads and cores is undone."""
@@ -86,15 +93,13 @@ TIMED = {"test_block_times", "test_inference_time", "test_predicted_step_time", 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_rounds(request: pytest.FixtureRequest) -> Iterator[None]:
+def timed_in_few_rounds(request: pytest.FixtureRequest) -> Iterator[None]:
     """Elsewhere it ends after a few short rounds, in this process: it is most of a short trial's time."""
-    from trials.timing import alternating
+    from timing_rounds import few_rounds
 
     with pytest.MonkeyPatch.context() as patch:
         if request.path.stem not in TIMED:
-            patch.setattr(alternating, "ROUNDS", 4)
-            patch.setattr(alternating, "EARLIEST_END", 4)
-            patch.setattr(alternating, "CHUNK_SECONDS", 0.0)
+            few_rounds(patch.setattr)
         yield
 
 

@@ -4,14 +4,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from search_spaces.networks.architecture import Architecture, Block, Kind, Padding, Stage
 from search_spaces.networks.blocks import BLOCKS, BuildBlock
 from search_spaces.networks.network import build_head, build_stem
+
+DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,20 @@ def count_module(module: nn.Module, *input_shape: int) -> Figures:
     return Figures(params, counter.get_total_flops() // 2, activations)
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves out drawing weights: on the meta device there are none, and torch loads its compiler for it."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         return build()
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -348,6 +349,11 @@ def _flow(value: Any) -> str:
     if isinstance(value, float):
         text = repr(value)
         return text if "." in text or "e" not in text else text.replace("e", ".0e")
+    return _scalar(value)
+
+
+@lru_cache(maxsize=10_000, typed=True)  # the same few words and numbers in every file
+def _scalar(value: str | int | None) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
     text = text.removesuffix("...").strip()
     return (

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeConfig
-from formula import formula_worker
-from test_search import identity, run
+from formula import formula_worker, lucky
+from formula_searches import TWO, identity, repeats_of, run_search
 
 from analysis.finalists import Finalist, finalists, standings
 from nas.report.facts import read_facts
@@ -21,8 +21,6 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.executors.simulated import simulated
 from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
-
-TWO = {"count": 2, "repeats": 3}
 
 
 def row(trial_id: int, purpose: str, choices: list[int], reward: float, status: str = "completed") -> Any:
@@ -78,14 +76,10 @@ def test_finalists_with_one_repeat_each_have_means_and_no_intervals() -> None:
 # ---------------------------------------------------------------- in a search
 
 
-def repeats_of(result: SearchResult) -> list[dict[str, Any]]:
-    return [row for row in result.rows if row["purpose"] == "repeat"]
-
-
 def test_best_architectures_are_repeated_beyond_the_budget_with_other_seeds(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    result = run(make_config(finalists=TWO), tmp_path / "run")
+    result = run_search(make_config(finalists=TWO), tmp_path / "run")
     searched = [row for row in result.rows if row["purpose"] != "repeat" and row["status"] == "completed"]
     assert len(searched) == 12
     best = sorted(searched, key=lambda row: -row["reward"])[:2]
@@ -94,22 +88,6 @@ def test_best_architectures_are_repeated_beyond_the_budget_with_other_seeds(
         assert len({chosen["seed"], *(row["seed"] for row in again)}) == 4
     assert len(repeats_of(result)) == 6
     assert {row["status"] for row in repeats_of(result)} == {"completed"}  # none is answered from the cache
-
-
-def lucky(slot: Slot) -> RunTrial:
-    """Accuracy depends on choices alone, but for trial 0, which is better than it should be."""
-    inner = formula_worker(slot)
-
-    def run_trial(trial: Trial) -> Iterator[Event]:
-        for event in inner(replace(trial, seed=0)):
-            if isinstance(event, TrialResult) and trial.trial_id == 0:
-                assert event.measurement is not None
-                measurement = replace(event.measurement, accuracy=0.9995)
-                yield replace(event, trial=trial, measurement=measurement)
-            else:
-                yield replace(event, trial=trial) if isinstance(event, TrialResult) else event
-
-    return run_trial
 
 
 def exported(run: Path) -> str:
@@ -128,7 +106,7 @@ def test_a_strategy_that_recommends_chooses_by_what_it_expects_not_by_luck(
         baseline=8,
         finalists=TWO if repeated else None,
     )
-    result = run(config, tmp_path / "run", lucky)
+    result = run_search(config, tmp_path / "run", lucky)
     rows = {row["trial_id"]: row for row in result.rows}
     assert max(rows.values(), key=lambda row: row["reward"])["trial_id"] == 0
     assert rows[0]["choices"] not in [row["choices"] for row in repeats_of(result)]
@@ -145,7 +123,7 @@ def test_a_strategy_that_recommends_chooses_by_what_it_expects_not_by_luck(
 def test_best_yaml_is_the_winner_by_mean_and_export_agrees(make_config: MakeConfig, tmp_path: Path) -> None:
     """The trial that selected the second is unlucky here: its architecture is the better one."""
 
-    result = run(make_config(finalists=TWO), tmp_path / "run", lucky)
+    result = run_search(make_config(finalists=TWO), tmp_path / "run", lucky)
     assert result.best is not None
     assert result.best["trial_id"] != 0
     assert result.standings[1].finalist.trial_id == 0
@@ -160,7 +138,7 @@ def test_a_search_stopped_among_the_repeats_goes_on_with_them(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = make_config(finalists=TWO)
-    whole = run(config, tmp_path / "whole")
+    whole = run_search(config, tmp_path / "whole")
 
     def stopping(slot: Slot) -> RunTrial:
         inner = formula_worker(slot)
@@ -173,8 +151,8 @@ def test_a_search_stopped_among_the_repeats_goes_on_with_them(
         return run_trial
 
     with pytest.raises(KeyboardInterrupt):
-        run(config, tmp_path / "run", stopping)
-    continued = run(config, tmp_path / "run")
+        run_search(config, tmp_path / "run", stopping)
+    continued = run_search(config, tmp_path / "run")
     assert [line[:5] + line[6:] for line in identity(continued)] == [
         line[:5] + line[6:] for line in identity(whole)
     ]
@@ -184,8 +162,8 @@ def test_a_search_stopped_among_the_repeats_goes_on_with_them(
 def test_larger_budget_searches_on_and_repeats_only_new_finalists(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    run(make_config(finalists=TWO), tmp_path / "run")
-    result = run(make_config(finalists=TWO, budget={"trials": 30}), tmp_path / "run")
+    run_search(make_config(finalists=TWO), tmp_path / "run")
+    result = run_search(make_config(finalists=TWO, budget={"trials": 30}), tmp_path / "run")
     counts: dict[tuple[int, ...], int] = {}
     for repeat in repeats_of(result):
         counts[tuple(repeat["choices"])] = counts.get(tuple(repeat["choices"]), 0) + 1
@@ -199,7 +177,7 @@ def test_larger_budget_searches_on_and_repeats_only_new_finalists(
 def test_initial_architectures_are_the_first_trials(make_config: MakeConfig, tmp_path: Path) -> None:
     space = make_config().space
     chosen = [space.decode(space.largest()), space.decode(space.smallest())]
-    result = run(make_config(initial=[to_mapping(a) for a in chosen]), tmp_path / "run")
+    result = run_search(make_config(initial=[to_mapping(a) for a in chosen]), tmp_path / "run")
     first = sorted(result.rows, key=lambda row: row["trial_id"])[:5]
     assert [row["architecture_id"] for row in first[:2]] == [a.architecture_id for a in chosen]
     assert [row["purpose"] for row in first] == ["search"] * 2 + ["baseline"] * 3
@@ -251,6 +229,7 @@ def test_strategy_with_a_lag_longer_than_the_search_hears_of_no_trial(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     result = simulated_search(make_config(order={"fixed_lag": 1000}), tmp_path / "run", 3)
+    assert len(result.rows) == 12
     assert all("parent" not in row["aux"] for row in result.rows)  # evolution never heard of anybody
 
 

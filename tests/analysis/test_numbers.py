@@ -11,17 +11,17 @@ from analysis.numbers import counted, milliseconds, percent, precise_duration, p
 @pytest.mark.parametrize(
     ("value", "text"), [(0.012345, "0.0123"), (1.0, "1"), (12.345, "12.3"), (99.95, "100"), (1234.5, "1,234")]
 )
-def test_values_to_three_figures(value: float, text: str) -> None:
+def test_values_and_milliseconds_are_shown_with_three_figures(value: float, text: str) -> None:
     assert three_figures(value) == text
     assert milliseconds(value / 1000) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 trials"), (1, "1 trial"), (2000, "2,000 trials")])
-def test_nouns_are_plural_but_for_one(number: int, text: str) -> None:
+def test_a_counted_noun_is_plural_but_for_one(number: int, text: str) -> None:
     assert counted(number, "trial") == text
 
 
-def test_shares_in_percent() -> None:
+def test_a_share_is_shown_in_percent() -> None:
     assert (percent(0.125), percent(0.1234, digits=1)) == ("12 %", "12.3 %")
     assert (percent(0.125, signed=True), percent(-0.05, digits=1, signed=True)) == ("+12 %", "-5.0 %")
 

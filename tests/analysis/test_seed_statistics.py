@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import PNG
 from saved_figures import labelled_lines, saved_figures
-from test_simulate_command import PNG
 
 from analysis.choice_model import accuracy_logit, fit_choice_model, kendall_tau, spread_out
 from analysis.intervals import mean, student_t

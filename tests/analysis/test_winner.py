@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from conftest import MakeConfig
-from test_finalists import TWO, lucky, run
+from formula import lucky
+from formula_searches import TWO, run_search
 
 from analysis.winner import Winner, best_trial_of, winner
 from nas.report.facts import read_facts
@@ -32,18 +33,18 @@ def told_winners(run: Path) -> set[object]:
 
 @pytest.mark.parametrize("finalists", [TWO, None], ids=["repeated", "one training"])
 @pytest.mark.parametrize("strategy", [{"name": "predictor", "initial": 8}, {"name": "evolution"}], ids=str)
-def test_everybody_names_one_winner(
+def test_report_export_status_and_notebook_name_one_winner(
     make_config: MakeConfig, tmp_path: Path, strategy: dict[str, Any], finalists: dict[str, int] | None
 ) -> None:
     config = make_config(
         strategy=strategy, finalists=finalists, reward={"params": -0.001}, budget={"trials": 20}, baseline=8
     )
-    result = run(config, tmp_path / "run", lucky)
+    result = run_search(config, tmp_path / "run", lucky)
     assert result.best is not None
     assert told_winners(tmp_path / "run") == {result.best["trial_id"]}
     written = (tmp_path / "run" / "best.yaml").read_text()
     (tmp_path / "run" / "best.yaml").write_text("not: a network")
-    run(config, tmp_path / "run", lucky)  # it has ended, and says again who won
+    run_search(config, tmp_path / "run", lucky)  # it has ended, and says again who won
     assert (tmp_path / "run" / "best.yaml").read_text() == written
 
 

@@ -4,7 +4,7 @@
 
 Where a library does not load, or cannot express a network, the table says so. Where torchvision's compiled
 operators do not load beside a CPU-only torch, their names are declared first, as
-tests/trials/training/test_parity.py does. A difference is over the largest output, at least 1, at 64
+tests/fixtures/other_libraries.py does. A difference is over the largest output, at least 1, at 64
 and 65 px.
 """
 
@@ -17,9 +17,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "trials" / "training"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 
-from test_parity import import_others, random_architectures
+from other_libraries import import_others, random_architectures
 
 from nas.interchange.library_check import BUILDERS, largest_difference, library_network, with_random_norms
 from nas.interchange.onnx_export import write_onnx

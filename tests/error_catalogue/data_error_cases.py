@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from error_cases import SEARCH, Case, set_to
+from error_cases import Case, set_to
 from pictures import encoded, saved, write_folder, write_parquet
 from PIL import Image
+from small_files import SEARCH
 
 PIXELS = [encoded(i) for i in range(30)]
 

@@ -5,32 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from old_runs import copy_old_run, make_later
+from small_files import ARCHITECTURE, SEARCH, SPACE
 
 Prepare = Callable[[Path], None]
-
-SPACE = """\
-stem_channels: 8
-stages:
-- {op: [mbconv, fused_mbconv], kernel_size: [3, 5], expansion_ratio: [1, 4], channels: 8, layers: [1, 2]}
-- {op: mbconv, kernel_size: 3, stride: 2, expansion_ratio: 4, channels: 16, layers: [1, 2]}
-head_channels: 32
-reference: efficientnet-b0
-"""
-ARCHITECTURE = """\
-stem_channels: 8
-stages:
-- {op: mbconv, kernel_size: 3, stride: 1, expansion_ratio: 4, channels: 8, layers: 1, se_ratio: 0.25}
-head_channels: 32
-"""
-SEARCH = """\
-space: tiny
-data: {source: digits}
-recipe: proxy_digits
-strategy: {name: evolution, population: 4, tournament: 2}
-reward: {step_time_ratio: -0.07, params: -0.05}
-baseline: 4
-budget: {trials: 12}
-"""
 
 
 @dataclass(frozen=True)

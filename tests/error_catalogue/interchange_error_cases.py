@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from error_cases import ARCHITECTURE, SPACE, Case
+from error_cases import Case
+from small_files import ARCHITECTURE, SPACE
 
 FUSED_SQUEEZE = ARCHITECTURE.replace("op: mbconv", "op: fused_mbconv")
 UNEVEN = ARCHITECTURE.replace("channels: 8, layers", "channels: 9, layers")

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from error_cases import SEARCH, Case
+from error_cases import Case
 from old_runs import copy_old_run
+from small_files import SEARCH
 from synthetic_run import write_run
 
 

@@ -69,7 +69,7 @@ def test_the_catalogue_has_at_least_sixty_cases_of_different_names() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_wrong_input_gets_its_message(
+def test_message_on_wrong_input_is_that_of_the_catalogue(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from error_cases import ARCHITECTURE, Case
+from error_cases import Case
 from pictures import write_folder
-from test_train import SMALL
+from small_files import ARCHITECTURE
+from small_networks import SMALL
 
 from search_spaces.networks.network import build_network
 from trials.training.weights_file import save_weights

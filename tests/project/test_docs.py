@@ -37,7 +37,7 @@ def test_commands_that_documents_name_exist(document: Path) -> None:
     assert {command: unknown(command) for command in commands if unknown(command)} == {}
 
 
-def test_a_wrong_option_would_be_noticed() -> None:
+def test_a_wrong_option_or_command_in_a_document_is_found() -> None:
     (command,) = typed("text\n\n    nas search a.yaml --wrokers 2   # no such\n")
     assert unknown(command) == ["--wrokers"]
     assert unknown("nas serach a.yaml") == ["serach"]
@@ -46,7 +46,7 @@ def test_a_wrong_option_would_be_noticed() -> None:
 
 
 @each_document
-def test_options_in_the_text_exist(document: Path) -> None:
+def test_options_that_documents_name_exist(document: Path) -> None:
     benchmarks = "".join(path.read_text() for path in (REPOSITORY / "tests" / "benchmarks").rglob("*.py"))
     known = set().union(*map(options, COMMANDS)) | {"--version"} | OTHERS_OPTIONS
     spans = " ".join(code_spans(document.read_text()))
@@ -119,7 +119,7 @@ def test_a_link_to_no_heading_would_be_noticed() -> None:
     assert anchors("# One, two\n\n## `nas` and C++\n\n```sh\n# no heading\n```\n") == {"one-two", "nas-and-c"}
 
 
-def test_every_page_is_listed_once() -> None:
+def test_index_of_the_documents_lists_every_page_once() -> None:
     index = DOCS / "index.md"
     listed = Counter((DOCS / path).resolve() for path, _ in links(index.read_text()))
     assert listed == Counter(page for page in DOCUMENTS if page not in (README, index))
@@ -129,7 +129,7 @@ def test_the_readme_can_be_read_in_two_minutes() -> None:
     assert len(README.read_bytes()) <= 10_000
 
 
-def test_nothing_is_said_twice() -> None:
+def test_no_two_documents_have_a_long_sentence_in_common() -> None:
     """Sentences of more than sixty characters, in the text, in tables and in comments of commands."""
     said = Counter(
         sentence

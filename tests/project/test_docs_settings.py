@@ -15,7 +15,7 @@ from nas.search.config import SearchConfig, read_search_config
 from nas.strategies.table import STRATEGIES
 from search_spaces.choices.limits import Limits
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import read_yaml
+from search_spaces.settings.yaml_files import read_yaml, to_mapping
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.trial import Timing
@@ -35,14 +35,19 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=called)
-def test_yaml_that_documents_show_is_read(document: Path, files: Path) -> None:
-    blocks = fenced(document.read_text(), "yaml")
-    assert blocks or document.name not in ("README.md", "search_file.md") or document.parent.name != "docs"
-    for i, block in enumerate(blocks):
-        path = files / f"block_{i}.yaml"
-        path.write_text(block)
-        read_yaml(SearchSpace if "stages" in yaml.safe_load(block) else SearchConfig, path)
+SHOWN = [
+    pytest.param(block, id=f"{called(document)} {i}")
+    for document in DOCUMENTS
+    for i, block in enumerate(fenced(document.read_text(), "yaml"))
+]
+
+
+@pytest.mark.parametrize("block", SHOWN)
+def test_yaml_that_documents_show_is_read(block: str, files: Path) -> None:
+    (files / "block.yaml").write_text(block)
+    kind = SearchSpace if "stages" in yaml.safe_load(block) else SearchConfig
+    read = to_mapping(read_yaml(kind, files / "block.yaml"))
+    assert yaml.safe_load(block).keys() <= read.keys()
 
 
 def base_of(name: str) -> Path | str:
@@ -57,21 +62,58 @@ def replaced(command: list[str]) -> list[str]:
     return [value for option, value in pairwise(command) if option == "--set"]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=called)
-def test_values_that_commands_replace_are_accepted(document: Path, files: Path) -> None:
-    for command in map(words, typed(document.read_text())):
-        if command[1] == "search" and len(command) > 2:
-            read_search_config(base_of(command[2]), overrides=replaced(command))
-        if command[1] == "train":
-            own = [value.removeprefix("recipe.") for value in replaced(command)]
-            read_yaml(Recipe, "cifar10", overrides=own)
+def check_value(settings: Any, key: str, written: str) -> None:
+    """Settings have this value there: as it is written, or read by its name or from its file."""
+    found, value = to_mapping(settings), yaml.safe_load(written)
+    for part in key.split("."):
+        found = found[part]
+    if isinstance(value, dict) and isinstance(found, dict):
+        assert {name: found[name] for name in value} == value
+    elif isinstance(value, str) and isinstance(found, dict):
+        assert found["name"] == value if "name" in found else found
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in found):
+        assert len(found) == len(value)
+    else:
+        assert found == value
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=called)
-def test_values_in_the_text_are_accepted(document: Path, files: Path) -> None:
-    for span in code_spans(document.read_text()):
-        if span.startswith("--set ") and "=" in span and span != "--set key.path=value":
-            read_search_config("cifar10", overrides=replaced(words(span)))
+COMMANDS = [
+    pytest.param(command, id=f"{called(document)}: {' '.join(command[1:])[:60]}")
+    for document in DOCUMENTS
+    for command in map(words, typed(document.read_text()))
+    if (command[1] == "search" and len(command) > 2) or command[1] == "train"
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_values_that_commands_replace_are_read(command: list[str], files: Path) -> None:
+    settings: Any
+    if command[1] == "search":
+        settings, own = (
+            read_search_config(base_of(command[2]), overrides=replaced(command)),
+            replaced(command),
+        )
+    else:
+        own = [value.removeprefix("recipe.") for value in replaced(command)]
+        settings = read_yaml(Recipe, "cifar10", overrides=own)
+    for override in own:
+        key, _, written = override.partition("=")
+        check_value(settings, key, written)
+
+
+SPANS = [
+    pytest.param(span, id=f"{called(document)}: {span}")
+    for document in DOCUMENTS
+    for span in code_spans(document.read_text())
+    if span.startswith("--set ") and "=" in span and span != "--set key.path=value"
+]
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_values_in_the_text_are_read(span: str, files: Path) -> None:
+    (override,) = replaced(words(span))
+    key, _, written = override.partition("=")
+    check_value(read_search_config("cifar10", overrides=[override]), key, written)
 
 
 def keys_of(text: str) -> list[list[str]]:
@@ -82,9 +124,11 @@ def keys_of(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("spans", keys_of(SEARCH_FILE), ids=lambda spans: spans[0])
-def test_examples_in_the_tables_of_keys_are_accepted(spans: list[str], files: Path) -> None:
-    overrides = [f"{key}={value}" for key, _, value in (span.partition(": ") for span in spans)]
-    read_search_config("efficientnetv2", overrides=overrides)
+def test_examples_in_the_tables_of_keys_are_read(spans: list[str], files: Path) -> None:
+    examples = [(key, value) for key, _, value in (span.partition(": ") for span in spans)]
+    config = read_search_config("efficientnetv2", overrides=[f"{key}={value}" for key, value in examples])
+    for key, value in examples:
+        check_value(config, key, value)
 
 
 @pytest.mark.parametrize(
@@ -98,23 +142,23 @@ def test_examples_in_the_tables_of_keys_are_accepted(spans: list[str], files: Pa
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_every_key_is_explained(page: str, settings: Any) -> None:
+def test_documents_explain_every_key_of_a_search_file(page: str, settings: Any) -> None:
     named = set(re.findall(r"\w+", " ".join(code_spans((DOCS / page).read_text()))))
     assert {field.name for field in dataclasses.fields(settings)} - named == set()
 
 
 @pytest.mark.parametrize("folder", ["nas/searches", "search_spaces/spaces", "trials/recipes"])
-def test_every_shipped_file_is_named(folder: str) -> None:
+def test_documents_name_every_shipped_file(folder: str) -> None:
     text = SEARCH_FILE + (DOCS / "winner_to_weights.md").read_text()
     shipped = {path.stem for path in (REPOSITORY / folder).glob("*.yaml")}
     assert shipped - {name for span in code_spans(text) for name in span.split(", ")} == set()
 
 
-def test_every_strategy_is_explained() -> None:
+def test_documents_explain_every_strategy() -> None:
     assert {name for name, _ in STRATEGY_ROWS} == STRATEGIES.keys()
 
 
 @pytest.mark.parametrize(("name", "settings"), STRATEGY_ROWS, ids=[name for name, _ in STRATEGY_ROWS])
-def test_settings_of_each_strategy_are_named(name: str, settings: str) -> None:
+def test_documents_name_the_settings_of_each_strategy(name: str, settings: str) -> None:
     fields = {field.name for field in dataclasses.fields(STRATEGIES[name].Settings)}
     assert set(re.findall(r"`(\w+)`", settings)) == fields

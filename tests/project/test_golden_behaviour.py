@@ -41,7 +41,7 @@ def test_what_commands_print_and_export_is_as_recorded(name: str) -> None:
     assert changes(name, shown_record(name)) == ""
 
 
-def test_every_file_is_the_record_of_something() -> None:
+def test_every_golden_file_is_the_record_of_a_search_or_screen() -> None:
     assert sorted(FOLDER.rglob("*.json*")) == sorted(map(path_of, RECORDS))
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_timing_places import trials
+from executor_trials import tiny_trials
 
 from nas.search.config import read_search_config
 from nas.search.search import search
@@ -20,7 +20,7 @@ EPOCHS = 3
 
 @pytest.fixture(scope="module")
 def trial() -> Trial:
-    (whole,) = trials(1)
+    (whole,) = tiny_trials(1)
     return replace(whole, recipe=replace(whole.recipe, epochs=EPOCHS), epochs=EPOCHS)
 
 

@@ -1,6 +1,5 @@
 """Successive halving of real trials: states that are kept, what the screen says, and its simulation."""
 
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeConfig, Nas, tiny_search
-from rich.console import Console
-from test_simulate_command import with_real_params
-from test_successive_halving import halving_config, learning_worker, plain
+from formula import with_real_params
+from halving_searches import essential_columns, halving_config, learning_worker
+from screens import screen_text
 
 from nas.events import RowWritten
 from nas.report.page import write_report
@@ -78,7 +77,7 @@ def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_miss
     assert kept
     kept[0].unlink()
     rows = search(config, folder, execute=in_process(device="cpu")).rows
-    assert plain(rows) == plain(whole.rows)
+    assert essential_columns(rows) == essential_columns(whole.rows)
     assert not (folder / FOLDER).exists()
 
 
@@ -129,12 +128,11 @@ def test_screen_and_report_of_a_search_say_what_halving_saved(
 ) -> None:
     run = tmp_path / "run"
     result = search(halving_config(make_config), run, execute=simulated(), start=learning_worker)
-    screen = Console(width=80, record=True, file=io.StringIO())
     summary = search_summary(result)
-    screen.print(summary_screen(result, summary))
+    screen = screen_text(summary_screen(result, summary)).replace("\n", " ")
     text = write_report(run).read_text()
     for words in ("fewer than in whole trainings", "anks after 1 and 9 epochs: Kendall", "3 baseline trials"):
-        assert words in screen.export_text(clear=False).replace("\n", " ")
+        assert words in screen
         assert words in text
     assert [rung.epochs for rung in summary.rungs] == [1, 3]
     assert summary.epochs_saved is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeConfig
-from test_train import make_trial, run
+from small_trials import make_trial, run_digits_trial
 
 from nas.search.search import search
 from nas.search.trial_builder import needs_inference_time
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 
 def test_trial_measures_inference_time_where_it_is_asked_for() -> None:
-    _, without = run(make_trial())
+    _, without = run_digits_trial(make_trial())
     assert without.inference_time is None
     timing = Timing(inference_batch_size=2)
-    _, measured = run(replace(make_trial(), needs_inference_time=True, timing=timing))
+    _, measured = run_digits_trial(replace(make_trial(), needs_inference_time=True, timing=timing))
     assert measured.measurement is not None
     assert measured.inference_time is not None
     assert measured.inference_time.batch_size == 2
@@ -34,7 +34,7 @@ def test_trial_measures_inference_time_where_it_is_asked_for() -> None:
 
 def test_scattering_inference_time_is_flagged_in_the_row() -> None:
     timing = Timing(inference_batch_size=2)
-    _, measured = run(replace(make_trial(), needs_inference_time=True, timing=timing))
+    _, measured = run_digits_trial(replace(make_trial(), needs_inference_time=True, timing=timing))
     assert measured.measurement is not None
     assert measured.inference_time is not None
 
@@ -58,14 +58,14 @@ def test_scattering_inference_time_is_flagged_in_the_row() -> None:
 
 def test_a_trial_beyond_a_measured_limit_is_infeasible_before_it_trains() -> None:
     for limits in ({"step_time_ratio": 0.01}, {"inference_seconds": 1e-9}, {"inference_time_ratio": 1e-6}):
-        _, result = run(replace(make_trial(), needs_inference_time=True, limits=limits))
+        _, result = run_digits_trial(replace(make_trial(), needs_inference_time=True, limits=limits))
         (name,) = limits
         assert (result.status, result.failure_kind) == ("infeasible", "over_limit")
         assert (result.error or "").startswith(f"{name} is ")
         assert result.params is not None
         assert result.step_time is not None
         assert result.epochs == ()
-    _, within = run(replace(make_trial(), limits={"step_time_ratio": 1000.0}))
+    _, within = run_digits_trial(replace(make_trial(), limits={"step_time_ratio": 1000.0}))
     assert within.status == "completed"
 
 

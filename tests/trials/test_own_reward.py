@@ -12,9 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import MakeConfig, Nas, tiny_search
-from formula import formula_worker
-from test_search import run as search_run
-from test_simulate_command import with_real_params
+from formula import formula_worker, with_real_params
+from formula_searches import run_search
 from timed_again import write_timed_again
 
 from analysis.frame import read_trials, reranked, rewards
@@ -25,6 +24,7 @@ from nas.search.audit import plan_audit
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.search import search
 from nas.simulation.outcome_model import modelled_run
+from nas.strategies.random_search import RandomSearch
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.store import recorded_trials
@@ -113,7 +113,7 @@ def test_a_term_may_be_any_function_of_a_row(finished: Path, monkeypatch: pytest
         rewards(trials, {"rounds": -1.0})
 
 
-def test_report_reranking_and_simulation_compute_it(finished: Path, known: None, nas: Nas) -> None:
+def test_report_reranking_and_simulation_compute_an_own_reward(finished: Path, known: None, nas: Nas) -> None:
     facts = read_facts(finished)
     trials = facts.trials[facts.trials.status == "completed"]
     assert facts.winner is not None
@@ -141,17 +141,24 @@ def test_a_simulation_refuses_a_term_of_what_is_not_modelled(
         modelled_run(finished, terms={"memory": -0.1})
 
 
-def test_a_warm_start_learns_its_rewards(
-    finished: Path, known: None, make_config: MakeConfig, tmp_path: Path
+def test_a_strategy_is_told_the_own_rewards_of_a_warm_start(
+    finished: Path, known: None, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(RandomSearch, "told", lambda self, ask, outcome: told.append(outcome.reward))
     config = config_of(make_config, warm_start=str(finished), baseline=0, budget={"trials": 3})
-    assert len(search_run(config, tmp_path / "run").rows) == 3
+    assert len(run_search(config, tmp_path / "run").rows) == 3
+    earlier = expected(read_trials(finished))
+    assert len(told) == len(earlier) + 3
+    assert sorted(told[: len(earlier)]) == pytest.approx(sorted(earlier))
 
 
 # ---------------------------------------------------------------------- in a process that does not
 
 
-def test_another_process_shows_the_state_as_it_was_recorded(finished: Path, tmp_path: Path) -> None:
+def test_status_in_a_process_without_the_own_term_shows_recorded_rewards(
+    finished: Path, tmp_path: Path
+) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = "from nas.cli import main; main()"
     done = subprocess.run(
@@ -175,7 +182,7 @@ def test_report_and_export_use_what_was_recorded(finished: Path, nas: Nas) -> No
     assert f"trial_id: {best['trial_id']}" in out
 
 
-def test_what_would_compute_it_says_which_term_is_missing(
+def test_commands_that_have_to_compute_an_unknown_term_name_it(
     finished: Path, nas: Nas, make_config: MakeConfig, tmp_path: Path
 ) -> None:
     for words in (
@@ -193,7 +200,7 @@ def test_what_would_compute_it_says_which_term_is_missing(
         nas("report", finished, "--reward", "params=-1")[2].split()
     )
     with pytest.raises(ConfigError, match=MISSING):
-        search_run(config_of(make_config), tmp_path / "new")
+        run_search(config_of(make_config), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -215,7 +222,7 @@ def test_a_warm_start_by_other_terms_needs_no_unknown_one(
     config = config_of(
         make_config, warm_start=str(finished), baseline=0, budget={"trials": 3}, reward={"params": -0.05}
     )
-    assert len(search_run(config, tmp_path / "run").rows) == 3
+    assert len(run_search(config, tmp_path / "run").rows) == 3
 
 
 def test_step_times_of_another_device_need_the_term(finished: Path, tmp_path: Path) -> None:

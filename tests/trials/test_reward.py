@@ -36,7 +36,9 @@ def result(trial: Trial, *, accuracy: float, step: float, params: float) -> Tria
     ("step", "params", "expected"),
     [(2, 1, 0.762110), (1, 2, 0.772749), (2, 2, 0.736150), (0.5, 1, 0.839773), (1, 1, 0.8)],
 )
-def test_reward_of_worked_examples(trial: Trial, step: float, params: float, expected: float) -> None:
+def test_reward_is_that_of_examples_worked_by_hand(
+    trial: Trial, step: float, params: float, expected: float
+) -> None:
     reward = PAPER(result(trial, accuracy=0.8, step=step, params=params))
     assert reward == pytest.approx(expected, abs=1e-6)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_train import DIGITS, RECIPE, SMALL, make_trial
+from small_networks import SMALL
+from small_trials import DIGITS, RECIPE, make_trial
 
 from trials.devices import device_lock
 from trials.devices.device import available_cores, lock_of

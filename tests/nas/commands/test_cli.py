@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,19 +11,12 @@ import pandas as pd
 import pytest
 from companion import Companion, Told
 from conftest import Nas
+from timing_rounds import few_rounds
+from typed_commands import typed
 
 from analysis.frame import ranked
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
-
-COMMAND = [sys.executable, "-c", "from nas.cli import main; main()"]
-
-
-def typed(*arguments: object, timeout: float = 800) -> subprocess.CompletedProcess[str]:
-    """A process of its own, which takes seconds to begin: `nas` types in this one."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
-    )
 
 
 def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
@@ -71,32 +63,32 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The quick search through the command line with Ray, shortened to four trials of two epochs."""
+    """The quick search through the command line with Ray, shortened to three trainings of two epochs."""
     folder = tmp_path_factory.mktemp("quick") / "run"
     done = typed(
-        "search", "quick", "--run", folder, "--workers", 2, "--json",
-        "--set", "budget.trials=4", "--set", "baseline=2", "--set", "recipe.epochs=2",
+        "search", "quick", "--run", folder, "--workers", 1, "--json",
+        "--set", "budget.trials=2", "--set", "baseline=1", "--set", "recipe.epochs=2",
         "--set", "recipe.warmup_epochs=0.5", "--set", "data.fraction=0.5", "--set", "recipe.resolution=16",
         "--set", "finalists={count: 1, repeats: 1}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
-    assert figures["trials"] == 4
-    assert figures["baseline_trials"] == 2
+    assert figures["trials"] == 2
+    assert figures["baseline_trials"] == 1
     assert figures["reward"] > 0
     return folder
 
 
 def test_finished_run_has_its_trials_epochs_and_best_architecture(finished_run: Path) -> None:
     frame = pd.read_parquet(finished_run / "trials.parquet")
-    assert (frame.status == "completed").sum() == 5
+    assert (frame.status == "completed").sum() == 3
     assert (frame.purpose == "repeat").sum() == 1
     best = ranked(frame).iloc[0]
     assert best.reward == pytest.approx(
         best.accuracy * best.step_time_ratio**-0.07 * (best.params / best.reference_params) ** -0.05
     )
     epochs = pd.read_parquet(finished_run / "epochs.parquet")
-    assert len(epochs) == 10
+    assert len(epochs) == 6
     assert {path.name for path in finished_run.iterdir()} >= {
         "search.yaml", "trials.parquet", "epochs.parquet", "best.yaml", "log", "environment"
     }  # fmt: skip
@@ -135,6 +127,7 @@ def type_and_wait_after_each_row(told: Told, *words: object) -> None:
     from nas.cli import main
     from trials.log.store import RunStore
 
+    few_rounds()
     record = RunStore.record_trial
 
     def record_and_wait(store: RunStore, row: Mapping[str, Any]) -> dict[str, Any]:

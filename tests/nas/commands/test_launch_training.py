@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 from conftest import Nas
+from full_trainings import RECIPE
 from pictures import write_folder
-from test_full_training import RECIPE
-from test_train import SMALL
+from small_networks import SMALL
 
 from nas.commands.launch_training import how_it_goes_on
 from nas.screens.training import _beginning

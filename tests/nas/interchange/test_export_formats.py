@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import Nas
 from safetensors.torch import save_file
-from test_interchange import SMALL
+from small_networks import EXCHANGEABLE, SMALL
 
 from nas.commands.export import Format
 from nas.commands.options import Project, evaluation_resolution
@@ -35,8 +35,8 @@ def trained(tmp_path: Path) -> Path:
     torch.manual_seed(3)
     folder = tmp_path / "train"
     (folder / "weights").mkdir(parents=True)
-    network = with_random_norms(build_network(SMALL, num_classes=7))
-    save_weights(folder / "weights" / "best.safetensors", network, SMALL, **FACTS)
+    network = with_random_norms(build_network(EXCHANGEABLE, num_classes=7))
+    save_weights(folder / "weights" / "best.safetensors", network, EXCHANGEABLE, **FACTS)
     return folder
 
 
@@ -44,13 +44,13 @@ def trained(tmp_path: Path) -> Path:
 def test_architecture_exported_to_a_project_and_imported_is_the_same(
     nas: Nas, tmp_path: Path, project: str
 ) -> None:
-    write_yaml(SMALL, tmp_path / "net.yaml")
+    write_yaml(EXCHANGEABLE, tmp_path / "net.yaml")
     code, _, said = nas("export", "net.yaml", "--format", project, "-o", "net.json")
     assert code == 0, said
     assert "parameters, read back as the same network" in said
     code, _, said = nas("import", "net.json", "--from", project, "-o", "back.yaml")
     assert code == 0, said
-    assert read_yaml(Architecture, tmp_path / "back.yaml").architecture_id == SMALL.architecture_id
+    assert read_yaml(Architecture, tmp_path / "back.yaml").architecture_id == EXCHANGEABLE.architecture_id
     code, printed, _ = nas("describe", "back.yaml")
     assert f"from {project} net.json" in printed
 
@@ -77,8 +77,8 @@ def test_a_published_name_is_exported_and_imported_to_standard_output(nas: Nas) 
 
 
 def test_export_that_a_project_cannot_express_says_why_and_writes_no_file(nas: Nas, tmp_path: Path) -> None:
-    stages = (replace(SMALL.stages[1], se_ratio=0.25),)
-    write_yaml(replace(SMALL, stages=stages), tmp_path / "net.yaml")
+    stages = (replace(EXCHANGEABLE.stages[1], se_ratio=0.25),)
+    write_yaml(replace(EXCHANGEABLE, stages=stages), tmp_path / "net.yaml")
     code, _, said = nas("export", "net.yaml", "--format", "torchvision", "-o", "net.json")
     assert (code, (tmp_path / "net.json").exists()) == (2, False)
     assert "stage 1: torchvision has no squeeze-excite in a Fused-MBConv" in said
@@ -90,7 +90,7 @@ def test_exported_weights_hold_their_architecture(nas: Nas, tmp_path: Path, trai
     assert "the same outputs" in said
     assert "fresh" not in said
     found = load_weights(tmp_path / "w.safetensors")
-    assert found.architecture == SMALL
+    assert found.architecture == EXCHANGEABLE
     assert found.facts == FACTS
     assert nas("export", "w.safetensors", "--format", "timm")[0] == 0
     assert nas("export", "w.safetensors")[1].count("op:") == 5
@@ -99,7 +99,7 @@ def test_exported_weights_hold_their_architecture(nas: Nas, tmp_path: Path, trai
 def test_export_of_weights_for_an_architecture_alone_says_that_they_are_fresh(
     nas: Nas, tmp_path: Path
 ) -> None:
-    write_yaml(replace(SMALL, provenance={"num_classes": 7}), tmp_path / "net.yaml")
+    write_yaml(replace(EXCHANGEABLE, provenance={"num_classes": 7}), tmp_path / "net.yaml")
     assert "fresh weights" in nas("export", "net.yaml", "--format", "torch", "-o", "a.safetensors")[2]
     nas("export", "net.yaml", "--format", "torch", "-o", "b.safetensors")
     first, second = (load_weights(tmp_path / f"{name}.safetensors") for name in "ab")
@@ -134,10 +134,12 @@ def test_onnx_gives_our_outputs_at_any_batch_size(nas: Nas, tmp_path: Path, trai
 @pytest.mark.parametrize("project", ["timm", "torchvision"])
 def test_published_weights_become_weights_of_ours(nas: Nas, tmp_path: Path, project: str) -> None:
     torch.manual_seed(1)
-    network = with_random_norms(build_network(SMALL, num_classes=7))
-    write_yaml(SMALL, tmp_path / "net.yaml")
+    network = with_random_norms(build_network(EXCHANGEABLE, num_classes=7))
+    write_yaml(EXCHANGEABLE, tmp_path / "net.yaml")
     assert nas("export", "net.yaml", "--format", project, "-o", "net.json")[0] == 0
-    state = {name: tensor.contiguous() for name, tensor in foreign_state(network, SMALL, project).items()}
+    state = {
+        name: tensor.contiguous() for name, tensor in foreign_state(network, EXCHANGEABLE, project).items()
+    }
     save_file(state, tmp_path / "theirs.safetensors")
     code, _, said = nas(
         "import", "net.json", "--from", project, "--weights", "theirs.safetensors", "-o", "ours.safetensors"

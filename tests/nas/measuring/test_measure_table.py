@@ -1,12 +1,11 @@
 """nas measure --table: the conditions it takes, and what it shows."""
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 from block_tables import CLASSES, RESOLUTION, made_up_table, small_space, space_blocks
-from rich.console import Console
+from screens import screen_text
 
 from nas.measuring.measure_table import table_request
 from nas.measuring.table_figures import table_figures, table_json
@@ -46,9 +45,7 @@ def test_screen_of_a_block_table_shows_every_stage_in_80_columns(name: str) -> N
     figures = table_figures(fit, path=Path("table.json"), seconds=420.0)
     assert len(figures.stages) == len(space.stages)
     assert figures.blocks == len(space_blocks(space, RESOLUTION))
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table_screen(figures))
-    text = console.export_text()
+    text = screen_text(table_screen(figures))
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("\nstage ") == len(space.stages)
     assert f"{CLASSES} classes" in text

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from screens import screen_text
 from synthetic_run import synthetic_config, write_run
 
 from nas.cli import main
@@ -33,9 +33,7 @@ def test_list_of_runs_has_a_line_for_each_in_80_columns(folder: Path) -> None:
     figures = folder_status(folder)
     assert figures.runs[0].state == "unreadable"
     assert Path(figures.runs[-1].run).name == "first"
-    console = Console(width=80, record=True)
-    console.print(folder_screen(figures))
-    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    lines = [line.rstrip() for line in screen_text(folder_screen(figures)).splitlines()]
     assert all(len(line) <= 80 for line in lines)
     assert "20/20" in lines[3]
     assert "finished" in lines[3]

@@ -1,7 +1,6 @@
 """The state of a run: running, finished, stopped; read without its lock and without a trace."""
 
 import fcntl
-import io
 import itertools
 import json
 import os
@@ -16,11 +15,14 @@ from typing import Any
 
 import pytest
 from conftest import MakeConfig
-from formula import formula_result, formula_worker
+from formula import formula_result
+from formula_searches import run_search, run_until
 from rich.console import Console
+from screens import screen_text
+from typed_commands import COMMAND
 
 from nas.commands.watch import watch
-from nas.results.status import Remaining, RunStatus, Spent, run_status, seconds_left
+from nas.results.status import Remaining, Spent, run_status, seconds_left
 from nas.screens.status import status_screen
 from nas.search.config import Budget
 from nas.search.search import search
@@ -28,40 +30,20 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.in_process import in_process
 from trials.log.run_reader import RunLog, read_run
 from trials.log.store import RunStore
-from trials.trial import Event, StartWorker, TrialResult
+from trials.trial import Event, TrialResult
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run(config: Any, folder: Path, *, until: int | None = None, start: StartWorker = formula_worker) -> None:
-    """A search of formula trials; stopped after that many rows, with more in flight."""
-
-    def stop(event: object) -> None:
-        if until is not None and len(list((folder / "log" / "trials").glob("t*"))) >= until:
-            raise KeyboardInterrupt
-
-    execute = in_process(device="cpu")
-    if until is None:
-        search(config, folder, execute=execute, start=start)
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            search(config, folder, execute=execute, start=start, on_event=stop)
-
-
-def shown(figures: RunStatus, *, width: int = 80) -> str:
-    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
-    console.print(status_screen(figures))
-    return console.export_text()
-
-
 def test_the_command_that_continues_a_run_can_be_typed_whatever_its_folder_is_called(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     folder = tmp_path / "my run"
-    run(make_config(), folder, until=4)
-    (line,) = (line for line in shown(run_status(folder), width=300).splitlines() if "(continues)" in line)
+    run_until(make_config(), folder, rows=4)
+    text = screen_text(status_screen(run_status(folder)), width=300)
+    (line,) = (line for line in text.splitlines() if "(continues)" in line)
     typed = shlex.split(line.removesuffix("(continues)").removeprefix("next:"))
     assert typed == ["nas", "search", f"{folder}/search.yaml", "--run", str(folder)]
 
@@ -70,7 +52,7 @@ def test_status_of_a_finished_run_counts_its_trials_and_writes_nothing(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     before = contents(folder)
     figures = run_status(folder)
     assert contents(folder) == before
@@ -84,24 +66,24 @@ def test_status_of_a_finished_run_counts_its_trials_and_writes_nothing(
     assert figures.best is not None
     assert figures.best.trial_id == best["trial_id"]
     assert figures.seconds_left is None
-    screen = shown(figures)
+    screen = screen_text(status_screen(figures))
     assert "12/12 trials   12 completed" in screen
     assert f"nas export {folder}"[:60] in screen.replace("\n", "")
 
 
 def test_status_of_a_stopped_run_says_how_to_continue(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder, until=5)
+    run_until(make_config(), folder, rows=5)
     figures = run_status(folder)
     assert figures.state == "stopped"
     assert figures.budget.spent == 5
     assert figures.asked == figures.in_flight + 5
-    assert "(continues)" in shown(figures)
+    assert "(continues)" in screen_text(status_screen(figures))
 
 
 def test_status_of_a_running_run_names_its_driver(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder, until=4)
+    run_until(make_config(), folder, rows=4)
     code = (
         "import sys; from pathlib import Path; from trials.log.store import RunStore\n"
         "with RunStore(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
@@ -190,7 +172,7 @@ def test_status_counts_infeasible_trials_and_their_reasons(make_config: MakeConf
 
 def test_status_names_damaged_parts_and_leaves_them_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     part = folder / "log" / "trials" / "t00000003.parquet"
     part.write_bytes(part.read_bytes()[:-40])
     before = contents(folder)
@@ -206,7 +188,7 @@ def test_status_of_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: 
     for name in ("nowhere", "empty", "file"):
         with pytest.raises(ConfigError, match=f"{name}: (there is no such folder|not a run directory)"):
             run_status(tmp_path / name)
-    run(make_config(), tmp_path / "run")
+    run_search(make_config(), tmp_path / "run")
     (tmp_path / "run" / "search.yaml").write_text("space: [")
     with pytest.raises(ConfigError, match=r"run: its search.yaml does not read\nsearch\.yaml: line"):
         run_status(tmp_path / "run")
@@ -214,13 +196,13 @@ def test_status_of_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: 
 
 def test_status_of_a_run_that_has_only_begun_is_shown(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     begun = tmp_path / "begun"
     (begun / "log" / "asks").mkdir(parents=True)
     (begun / "search.yaml").write_bytes((folder / "search.yaml").read_bytes())
     figures = run_status(begun)
     assert (figures.state, figures.asked, figures.best) == ("stopped", 0, None)
-    assert "no trial has ended" in shown(figures)
+    assert "no trial has ended" in screen_text(status_screen(figures))
 
 
 @pytest.mark.parametrize("view", ["older", "missing", "damaged"])
@@ -228,9 +210,9 @@ def test_rows_that_status_reads_are_the_logs_whatever_the_view_holds(
     make_config: MakeConfig, tmp_path: Path, view: str
 ) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder, until=5)
+    run_until(make_config(), folder, rows=5)
     older = (folder / "trials.parquet").read_bytes()
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     with RunStore(folder) as store:
         trials = dict(store.trials)
     if view == "missing":
@@ -246,7 +228,7 @@ def test_status_reads_a_view_that_is_whole_instead_of_the_parts(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     written = (folder / "trials.parquet").stat().st_mtime
     part = folder / "log" / "trials" / "t00000003.parquet"
     part.write_bytes(b"not looked at")
@@ -267,7 +249,7 @@ def test_watching_a_run_shows_each_look_and_ends_with_the_driver(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder, until=4)
+    run_until(make_config(), folder, rows=4)
     handle = os.open(folder / "lock", os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
     letting_go_at_sleep(2, handle, monkeypatch)
@@ -278,12 +260,11 @@ def test_watching_a_run_shows_each_look_and_ends_with_the_driver(
 
 def test_ctrl_c_ends_watching_a_run_without_an_error(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder, until=4)
+    run_until(make_config(), folder, rows=4)
     with RunStore(folder):
-        command = [sys.executable, "-c", "from nas.cli import main; main()", "status", str(folder)]
         # What runs in the background inherits an ignored SIGINT; somebody at a terminal does not.
         watching = subprocess.Popen(
-            [*command, "--watch", "--json"],
+            [*COMMAND, "status", str(folder), "--watch", "--json"],
             stdout=subprocess.PIPE,
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -298,7 +279,7 @@ def test_driver_waits_until_nobody_asks_for_the_runs_lock(
     tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     handle = os.open(folder / "lock", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_SH)
     letting_go_at_sleep(1, handle, monkeypatch)

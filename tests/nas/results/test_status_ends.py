@@ -3,26 +3,29 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from conftest import MakeConfig
-from formula import formula_worker
+from formula import formula_worker, lucky
+from formula_searches import run_search, run_until
+from screens import screen_text
+from small_spaces import EIGHT
 from synthetic_run import write_rows, write_run
-from test_finalists import lucky
-from test_search import EIGHT
-from test_status import START, run, shown
 
 from analysis.finalists import Repeats
 from nas.results.export import exported_row
 from nas.results.status import Spent, run_status
+from nas.screens.status import status_screen
 from nas.search.config import Finalists, SearchConfig
 from nas.search.search import search
 from search_spaces.settings.yaml_files import yaml_text
 from trials.executors.in_process import in_process
 from trials.log.store import RunStore
 from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def rewrite(folder: Path, config: SearchConfig) -> None:
@@ -35,13 +38,13 @@ def test_a_run_is_finished_when_each_finalist_has_its_repeats(
 ) -> None:
     folder = tmp_path / "run"
     two = make_config(finalists={"count": 2, "repeats": 2})
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     rewrite(folder, two)
     figures = run_status(folder)
     assert figures.budget.spent == figures.budget.total
     assert figures.state == "stopped"
-    assert "(continues)" in shown(figures)
-    run(two, folder)
+    assert "(continues)" in screen_text(status_screen(figures))
+    run_search(two, folder)
     assert run_status(folder).state == "finished"
     for finalists in ({"count": 2, "repeats": 3}, {"count": 3, "repeats": 2}):
         rewrite(folder, make_config(finalists=finalists))
@@ -53,24 +56,24 @@ def test_a_budget_that_was_lowered_leaves_the_finalists_to_come(
 ) -> None:
     folder = tmp_path / "run"
     finalists = {"count": 2, "repeats": 2}
-    run(make_config(finalists=finalists), folder, until=7)
+    run_until(make_config(finalists=finalists), folder, rows=7)
     lowered = make_config(finalists=finalists, budget={"trials": 6})
     rewrite(folder, lowered)
     figures = run_status(folder)
     assert figures.budget == Spent(unit="trials", spent=7, total=6)
     assert (figures.state, figures.repeats) == ("stopped", Repeats(ended=0, total=4))
     assert "7 trials, more than the budget of 6   0/4 repeats of finalists   7 completed" in " ".join(
-        shown(figures).split("\n")
+        screen_text(status_screen(figures)).split("\n")
     )
-    run(lowered, folder, until=9)
+    run_until(lowered, folder, rows=9)
     figures = run_status(folder)
     assert (figures.state, figures.repeats and figures.repeats.total) == ("stopped", 4)
     assert figures.repeats is not None
     assert 0 < figures.repeats.ended < 4
-    run(lowered, folder)
+    run_search(lowered, folder)
     figures = run_status(folder)
     assert (figures.state, figures.repeats) == ("finished", Repeats(ended=4, total=4))
-    assert "repeats" not in shown(figures)
+    assert "repeats" not in screen_text(status_screen(figures))
 
 
 def test_a_running_search_tells_the_time_that_its_finalists_take(
@@ -93,14 +96,14 @@ def test_a_running_search_tells_the_time_that_its_finalists_take(
 
     folder = tmp_path / "run"
     config = make_config(finalists={"count": 2, "repeats": 3}, budget={"trials": 6})
-    run(config, folder, until=7, start=start)
+    run_until(config, folder, rows=7, start=start)
     began = START.timestamp()
     os.utime(folder / "environment" / "0001.json", (began, began))
     with RunStore(folder):
         figures = run_status(folder, now=START + timedelta(seconds=70))
     assert (figures.state, figures.repeats) == ("running", Repeats(ended=1, total=6))
     assert figures.seconds_left == pytest.approx(5 * 10)
-    assert "6/6 trials   1/6 repeats of finalists" in shown(figures)
+    assert "6/6 trials   1/6 repeats of finalists" in screen_text(status_screen(figures))
 
 
 def test_run_with_a_larger_budget_is_finished_when_its_own_finalists_are(
@@ -108,14 +111,14 @@ def test_run_with_a_larger_budget_is_finished_when_its_own_finalists_are(
 ) -> None:
     folder = tmp_path / "run"
     one = {"count": 1, "repeats": 1}
-    run(make_config(finalists=one), folder)
+    run_search(make_config(finalists=one), folder)
     small = run_status(folder)
     rewrite(folder, make_config())
-    run(make_config(budget={"trials": 40}), folder)
+    run_search(make_config(budget={"trials": 40}), folder)
     larger = make_config(finalists=one, budget={"trials": 40})
     rewrite(folder, larger)
     assert run_status(folder).state == "stopped"
-    run(larger, folder)
+    run_search(larger, folder)
     figures = run_status(folder)
     assert (small.state, figures.state) == ("finished", "finished")
 
@@ -178,15 +181,15 @@ def test_a_run_whose_space_ran_out_is_finished(
         monkeypatch.setattr("nas.search.exhaustion.MOST_COUNTED", 0)
     folder = tmp_path / "run"
     config = make_config(space=EIGHT, baseline=baseline)
-    run(config, folder, until=4)
+    run_until(config, folder, rows=4)
     figures = run_status(folder)
     assert figures.state == "stopped"
-    assert "exhausted" not in shown(figures)
-    run(config, folder)
+    assert "exhausted" not in screen_text(status_screen(figures))
+    run_search(config, folder)
     figures = run_status(folder)
     assert figures.budget.spent == 8
     assert figures.state == "finished"
-    screen = shown(figures)
+    screen = screen_text(status_screen(figures))
     assert "the space is exhausted" in screen
     assert "(continues)" not in screen
     rewrite(folder, make_config(space=EIGHT, baseline=baseline, finalists={"count": 1, "repeats": 1}))

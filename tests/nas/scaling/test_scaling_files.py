@@ -1,15 +1,16 @@
 """A scaled family as files, picture, screen and command."""
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Nas
 from PIL import Image
 from saved_figures import points, saved_figures
-from test_scaling import COMMAND, QUIET, SMALL, base_of, scaled_quietly, screen_of
+from scaled_networks import QUIET, base_of, scaled_quietly, screen_of
+from small_networks import UNROUNDED
 
 from nas.scaling.compound import (
     PUBLISHED,
@@ -28,7 +29,7 @@ def winner(tmp_path: Path) -> Path:
     """A searched architecture, as `nas export` writes it."""
     path = tmp_path / "winner.yaml"
     provenance = {"run": "flowers", "trial_id": 7, "accuracy": 0.9, "num_classes": 10, "resolution": 32}
-    write_yaml(replace(SMALL, provenance=provenance), path)
+    write_yaml(replace(UNROUNDED, provenance=provenance), path)
     return path
 
 
@@ -43,7 +44,7 @@ def test_files_of_a_family_hold_members_and_provenance(winner: Path, tmp_path: P
         assert read == member.architecture
         told = read.provenance
         assert told is not None
-        assert (told["base"], told["base_architecture_id"]) == (str(winner), SMALL.architecture_id)
+        assert (told["base"], told["base_architecture_id"]) == (str(winner), UNROUNDED.architecture_id)
         assert (told["run"], told["trial_id"]) == ("flowers", 7)
         assert "accuracy" not in told
         assert told["params"] == member.params
@@ -168,15 +169,13 @@ def test_scaling_without_members_or_of_a_space_is_refused(winner: Path) -> None:
         scaled_quietly(source="tiny", phis=(1,))
 
 
-def nas(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-
-def test_scale_command_shows_and_writes_a_family(winner: Path, tmp_path: Path) -> None:
+def test_scale_command_shows_and_writes_a_family(winner: Path, nas: Nas, tmp_path: Path) -> None:
     folder = tmp_path / "family"
-    done = nas("scale", winner, "--phi", 1, "--phi", -1, "--params", "40e3", "-o", folder, "--json")
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+    code, out, said = nas(
+        "scale", winner, "--phi", 1, "--phi", -1, "--params", "40e3", "-o", folder, "--json"
+    )
+    assert code == 0, said
+    figures = json.loads(out)
     assert {Path(file).suffix for file in figures["files"]} == {".yaml", ".png"}
     assert all(Path(file).is_file() for file in figures["files"])
     (within,) = [member for member in figures["members"] if member["budget"]]
@@ -184,9 +183,9 @@ def test_scale_command_shows_and_writes_a_family(winner: Path, tmp_path: Path) -
     assert within["binds"] == ["params"]
 
 
-def test_scale_command_has_the_permitted_options_and_no_others() -> None:
+def test_scale_command_has_the_permitted_options_and_no_others(nas: Nas) -> None:
     """Factors, budgets and rules; a new flag needs a reason and a line here."""
-    lines = nas("scale", "--help").stdout.split("Options:")[1].splitlines()
+    lines = nas("scale", "--help")[1].split("Options:")[1].splitlines()
     words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
     assert {word for word in words if word.startswith("-")} == {
         "--phi", "--alpha", "--beta", "--gamma", "--depth", "--width", "--resolution", "--like", "--grid",

@@ -1,6 +1,5 @@
 """The largest member within a budget: counted, predicted and verified, with step times from a formula."""
 
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from clocks import number_of_weights, passes_that_take
-from rich.console import Console
-from test_scaling import QUIET, small_base
+from scaled_networks import QUIET, screen_of, small_base
 
 from nas.scaling.compound import Member, Rules, by_coefficients, by_formula
 from nas.scaling.factors import PAPER, Coefficients, Formula
@@ -28,7 +26,7 @@ from nas.scaling.solver import (
 )
 from nas.scaling.steps import Step, StepTable
 from nas.scaling.timer import StepTimer
-from nas.screens.scaling import family_screen, solution_lines
+from nas.screens.scaling import solution_lines
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
@@ -78,7 +76,7 @@ def test_solver_finds_the_largest_member_within_the_budget(quantity: str, share:
     assert found.figures == {quantity: getattr(found.member, quantity)}
 
 
-def test_the_tighter_of_two_limits_binds() -> None:
+def test_the_tighter_of_two_budgets_binds_a_scaled_network() -> None:
     tight = Budget(params=1.5 * BASE.params, macs=50 * BASE.macs)
     assert solved(tight).binds == ("params",)
     assert solved(replace(tight, params=50.0 * BASE.params, macs=1.5 * BASE.macs)).binds == ("macs",)
@@ -222,7 +220,7 @@ def test_one_limit_of_a_budget_may_have_several_values() -> None:
         ({"step_time_ratio": [float("inf")]}, None, None, "--step-time-ratio: inf is no budget"),
     ],
 )
-def test_odd_budgets_are_refused(
+def test_odd_budgets_of_scaling_are_refused_with_the_reason(
     limits: dict[str, list[float]], epochs: int | None, images: int | None, words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
@@ -273,9 +271,7 @@ def test_measuring_a_family_shows_the_step_time_of_every_member(tmp_path: Path) 
     family, files = scale_into(tmp_path / "family", request, force=False, console=QUIET)
     for member in (family.base, *family.members):
         assert family.step(member) is not None
-    text = Console(width=80, record=True, file=io.StringIO())
-    text.print(family_screen(family, files))
-    shown = text.export_text()
+    shown = screen_of(family, files)
     assert "1.00x" in shown
     assert "step: over the base's" in shown
     assert max(map(len, shown.splitlines())) <= 80

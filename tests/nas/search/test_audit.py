@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import MakeConfig
 from formula import formula_worker
-from rich.console import Console
+from screens import screen_text
 
 from analysis.frame import read_trials
 from nas.report.facts import read_facts
@@ -150,10 +150,7 @@ def test_audit_screen_fits_80_columns_and_has_the_interval_of_tau(
     assert figures.tau_interval is not None
     low, high = figures.tau_interval
     assert -1 <= low <= figures.tau <= high <= 1
-    console = Console(width=80, record=True)
-    console.print(audit_screen(figures))
-    lines = console.export_text().splitlines()
+    lines = screen_text(audit_screen(figures)).splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert "Kendall's tau" in lines[1]
-    console.print(audit_screen(audit_figures(Path("r"), None)))
-    assert "nothing to compare" in console.export_text()
+    assert "nothing to compare" in screen_text(audit_screen(audit_figures(Path("r"), None)))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from clocks import number_of_weights, passes_that_take
 from conftest import MakeConfig
-from test_finalists import repeats_of
-from test_train import SMALL, WIDE, make_trial, run
+from formula_searches import repeats_of
+from small_networks import SMALL, WIDE
+from small_trials import make_trial, run_digits_trial
 
 from nas.search.search import SearchResult, search
 from trials.executors.in_process import in_process
@@ -24,7 +25,7 @@ TERMS = {"step_time_ratio": -0.07, "params": -0.05}
 def test_a_trial_that_cannot_reach_the_reward_is_stopped_before_it_trains() -> None:
     stop = StopBelow(reward=0.99, max_accuracy=0.9, terms=TERMS)
     with passes_that_take(lambda network, images: 1e-9 * images * number_of_weights(network)):
-        ends, result = run(replace(make_trial(architecture=WIDE), stop_below=stop))
+        ends, result = run_digits_trial(replace(make_trial(architecture=WIDE), stop_below=stop))
     assert (result.status, ends) == ("stopped", [])
     measured = result.measurement
     assert measured is not None
@@ -34,9 +35,9 @@ def test_a_trial_that_cannot_reach_the_reward_is_stopped_before_it_trains() -> N
 
 
 def test_trial_that_may_still_reach_the_reward_trains_as_without_a_bound() -> None:
-    plain, _ = run(make_trial(architecture=SMALL))
+    plain, _ = run_digits_trial(make_trial(architecture=SMALL))
     stop = StopBelow(reward=0.5, max_accuracy=1.0, terms=TERMS)
-    ends, result = run(replace(make_trial(architecture=SMALL), stop_below=stop))
+    ends, result = run_digits_trial(replace(make_trial(architecture=SMALL), stop_below=stop))
     assert result.status == "completed"
     assert [end.train_loss for end in ends] == [end.train_loss for end in plain]
 
@@ -74,8 +75,8 @@ def test_stopped_trials_count_have_their_bound_as_reward_and_never_win(stopping_
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
 def test_a_step_that_takes_more_memory_than_the_limit_is_not_trained() -> None:
-    _, result = run(replace(make_trial(), limits={"step_memory_bytes": 1000}))
+    _, result = run_digits_trial(replace(make_trial(), limits={"step_memory_bytes": 1000}))
     assert (result.status, result.failure_kind) == ("infeasible", "over_limit")
     assert "step_memory_bytes" in (result.error or "")
-    _, result = run(replace(make_trial(), limits={"step_memory_bytes": 10**11}))
+    _, result = run_digits_trial(replace(make_trial(), limits={"step_memory_bytes": 10**11}))
     assert result.status == "completed"

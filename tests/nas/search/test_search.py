@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import MakeConfig, tiny_search
 from formula import formula_result, formula_worker
+from formula_searches import identity, run_search
+from small_spaces import EIGHT
 
 from nas.search.attempts import MAX_ATTEMPTS
 from nas.search.search import SearchResult, search
@@ -18,32 +19,11 @@ from trials.log.driver_lock import RunLockedError
 from trials.log.store import RunStore
 from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
 
-SAME = (
-    "trial_id",
-    "ask_seq",
-    "tell_seq",
-    "purpose",
-    "status",
-    "choices",
-    "reward",
-    "seed",
-    "architecture_id",
-)
-
-
-def identity(result: SearchResult) -> list[tuple[Any, ...]]:
-    rows = sorted(result.rows, key=lambda row: row["trial_id"])
-    return [tuple(str(row[name]) for name in SAME) for row in rows]
-
-
-def run(config: Any, folder: Path, start: Any = formula_worker) -> SearchResult:
-    return search(config, folder, execute=in_process(device="cpu"), start=start)
-
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     """The plain search, which nothing disturbs."""
-    return run(tiny_search(), tmp_path_factory.mktemp("plain") / "run")
+    return run_search(tiny_search(), tmp_path_factory.mktemp("plain") / "run")
 
 
 def test_search_spends_its_budget_of_trials_and_begins_with_the_baseline(plain: SearchResult) -> None:
@@ -62,7 +42,7 @@ def test_rewards_follow_the_formula_and_the_best_is_the_highest(plain: SearchRes
 
 
 def test_no_architecture_is_trained_twice(make_config: MakeConfig, tmp_path: Path) -> None:
-    result = run(make_config(budget={"trials": 60}), tmp_path / "run")
+    result = run_search(make_config(budget={"trials": 60}), tmp_path / "run")
     trained = [row["architecture_id"] for row in result.rows if row["status"] == "completed"]
     assert len(trained) == len(set(trained)) == 60
 
@@ -81,7 +61,7 @@ def test_asks_and_rows_are_durable_before_they_are_acted_on(make_config: MakeCon
 
         return run_trial
 
-    assert len(run(make_config(), folder, watching).rows) == 12
+    assert len(run_search(make_config(), folder, watching).rows) == 12
 
 
 class Stop(Exception):
@@ -103,8 +83,8 @@ def test_resumed_search_equals_uninterrupted_search(
         return run_trial
 
     with pytest.raises(Stop):
-        run(make_config(), tmp_path / "broken", dying)
-    resumed = run(make_config(), tmp_path / "broken")
+        run_search(make_config(), tmp_path / "broken", dying)
+    resumed = run_search(make_config(), tmp_path / "broken")
     assert identity(resumed) == identity(plain)
     by_id = {row["trial_id"]: row for row in resumed.rows}
     assert by_id[trials_before]["attempts"] == 2
@@ -113,10 +93,10 @@ def test_resumed_search_equals_uninterrupted_search(
 
 def test_a_finished_run_is_continued_to_a_larger_budget(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder)
-    longer = run(make_config(budget={"trials": 20}), folder)
-    assert identity(longer) == identity(run(make_config(budget={"trials": 20}), tmp_path / "at once"))
-    again = run(make_config(budget={"trials": 20}), folder)
+    run_search(make_config(), folder)
+    longer = run_search(make_config(budget={"trials": 20}), folder)
+    assert identity(longer) == identity(run_search(make_config(budget={"trials": 20}), tmp_path / "at once"))
+    again = run_search(make_config(budget={"trials": 20}), folder)
     assert identity(again) == identity(longer)
 
 
@@ -124,18 +104,18 @@ def test_a_run_refuses_another_configuration_and_says_what_differs(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     with pytest.raises(ConfigError, match=r"seed: the run has 0, now 5"):
-        run(make_config(seed=5), folder)
+        run_search(make_config(seed=5), folder)
     with pytest.raises(ConfigError, match=r"reward\.params"):
-        run(make_config(reward={"params": -0.1}), folder)
+        run_search(make_config(reward={"params": -0.1}), folder)
 
 
 def test_two_drivers_cannot_share_a_run(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(make_config(), folder)
+    run_search(make_config(), folder)
     with RunStore(folder), pytest.raises(RunLockedError):
-        run(make_config(budget={"trials": 13}), folder)
+        run_search(make_config(budget={"trials": 13}), folder)
 
 
 def failing(slot: Slot, *, ids: set[int], kind: str, attempts: int = 99) -> RunTrial:
@@ -152,7 +132,9 @@ def failing(slot: Slot, *, ids: set[int], kind: str, attempts: int = 99) -> RunT
 
 
 def test_infeasible_trials_count_and_have_reward_zero(make_config: MakeConfig, tmp_path: Path) -> None:
-    result = run(make_config(), tmp_path / "run", lambda slot: failing(slot, ids={4}, kind="out_of_memory"))
+    result = run_search(
+        make_config(), tmp_path / "run", lambda slot: failing(slot, ids={4}, kind="out_of_memory")
+    )
     row = next(row for row in result.rows if row["trial_id"] == 4)
     assert (row["status"], row["failure_kind"], row["reward"]) == ("infeasible", "out_of_memory", 0.0)
     assert len(result.rows) == 12
@@ -162,7 +144,7 @@ def test_a_lost_worker_costs_an_attempt_but_no_trial(
     make_config: MakeConfig, plain: SearchResult, tmp_path: Path
 ) -> None:
     start = lambda slot: failing(slot, ids={2}, kind="worker_lost", attempts=1)  # noqa: E731
-    result = run(make_config(), tmp_path / "run", start)
+    result = run_search(make_config(), tmp_path / "run", start)
     row = next(row for row in result.rows if row["trial_id"] == 2)
     assert (row["status"], row["attempts"]) == ("completed", 2)
     assert identity(result) == identity(plain)
@@ -171,7 +153,9 @@ def test_a_lost_worker_costs_an_attempt_but_no_trial(
 def test_a_trial_that_always_loses_its_worker_crashes_and_is_replaced(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    result = run(make_config(), tmp_path / "run", lambda slot: failing(slot, ids={2}, kind="worker_lost"))
+    result = run_search(
+        make_config(), tmp_path / "run", lambda slot: failing(slot, ids={2}, kind="worker_lost")
+    )
     row = next(row for row in result.rows if row["trial_id"] == 2)
     assert (row["status"], row["attempts"], row["reward"]) == ("crashed", MAX_ATTEMPTS, None)
     assert sum(row["status"] == "completed" for row in result.rows) == 12
@@ -182,30 +166,12 @@ def test_bug_stops_the_search_with_its_words_and_the_run_can_be_continued(
 ) -> None:
     folder = tmp_path / "run"
     with pytest.raises(SearchFailedError, match="said so"):
-        run(make_config(), folder, lambda slot: failing(slot, ids={5, 6, 7}, kind="bug"))
-    assert sum(row["status"] == "completed" for row in run(make_config(), folder).rows) == 12
-
-
-EIGHT = {
-    "stem_channels": 8,
-    "head_channels": 16,
-    "stages": [
-        {"op": ["mbconv", "fused_mbconv"], "kernel_size": [3, 5], "expansion_ratio": [4], "channels": 8,
-         "layers": [1, 2]}
-    ],
-    "reference": {
-        "stem_channels": 8,
-        "head_channels": 16,
-        "stages": [
-            {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": 1,
-             "se_ratio": 0.25}
-        ],
-    },
-}  # fmt: skip
+        run_search(make_config(), folder, lambda slot: failing(slot, ids={5, 6, 7}, kind="bug"))
+    assert sum(row["status"] == "completed" for row in run_search(make_config(), folder).rows) == 12
 
 
 def test_a_search_ends_when_the_space_runs_out(make_config: MakeConfig, tmp_path: Path) -> None:
-    result = run(make_config(space=EIGHT), tmp_path / "run")
+    result = run_search(make_config(space=EIGHT), tmp_path / "run")
     assert result.exhausted
     assert len({row["architecture_id"] for row in result.rows if row["status"] == "completed"}) == 8
 
@@ -214,17 +180,17 @@ def test_a_search_whose_space_ran_out_asks_for_nothing_more_when_it_is_continued
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     folder, config = tmp_path / "run", make_config(space=EIGHT)
-    ended = run(config, folder)
+    ended = run_search(config, folder)
     assert ended.exhausted
     assert ended.rows[-1]["status"] == "cached"
-    again = run(config, folder)
+    again = run_search(config, folder)
     assert again.exhausted
     assert len(again.rows) == len(ended.rows)
 
 
 def test_duplicates_in_a_row_are_counted_across_a_restart(make_config: MakeConfig, tmp_path: Path) -> None:
     config = make_config(space=EIGHT)
-    whole = run(config, tmp_path / "whole")
+    whole = run_search(config, tmp_path / "whole")
 
     def kill(news: object) -> None:
         if len(list((tmp_path / "run" / "log" / "trials").glob("t*"))) >= len(whole.rows) - 20:
@@ -238,13 +204,13 @@ def test_duplicates_in_a_row_are_counted_across_a_restart(make_config: MakeConfi
             start=formula_worker,
             on_event=kill,
         )
-    assert identity(run(config, tmp_path / "run")) == identity(whole)
+    assert identity(run_search(config, tmp_path / "run")) == identity(whole)
 
 
 def test_search_refuses_a_foreign_folder_and_leaves_it_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear all")
     with pytest.raises(ConfigError, match=str(tmp_path)):
-        run(make_config(), tmp_path)
+        run_search(make_config(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -255,7 +221,7 @@ def test_search_whose_workers_do_not_start_leaves_no_run_behind(
         raise Stop
 
     with pytest.raises(Stop):
-        run(make_config(), tmp_path / "run", no_workers)
+        run_search(make_config(), tmp_path / "run", no_workers)
     assert not (tmp_path / "run").exists()
 
 
@@ -277,5 +243,5 @@ def test_results_of_an_earlier_attempt_are_ignored(
 
         return run_trial
 
-    result = run(make_config(), tmp_path / "run", late)
+    result = run_search(make_config(), tmp_path / "run", late)
     assert identity(result) == identity(plain)

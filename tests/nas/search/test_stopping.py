@@ -17,8 +17,8 @@ from clocks import Clock
 from conftest import MakeConfig
 from fault_files import Fault, FaultyDisk
 from formula import formula_result, formula_worker
+from formula_searches import identity
 from search_driver import NEVER, config_of, driver
-from test_search import identity
 
 from analysis.frame import read_trials
 from nas.results.verify import verify_run

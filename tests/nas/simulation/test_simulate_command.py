@@ -1,8 +1,6 @@
 """nas simulate: tables and runs in, a comparison of strategies and a picture out; wrong input refused."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import MakeConfig, Nas, tiny_search
-from formula import formula_worker
+from formula import formula_worker, with_real_params
+from pictures import PNG
 from saved_figures import labelled_lines, saved_figures
 
 from analysis.choice_model import kendall_tau
@@ -20,14 +19,11 @@ from nas.search.search import search
 from nas.simulation.comparison import advice
 from nas.simulation.outcome_model import modelled_run
 from nas.simulation.outcome_table import known_outcomes, read_table, row_named
-from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.simulated import simulated
 from trials.reward import Reward
-from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
 
 PAPER = Reward({"step_time_ratio": -0.07, "params": -0.05})
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def columns_of(count: int = 3, **changes: Any) -> dict[str, Any]:
@@ -270,24 +266,6 @@ def test_simulating_what_is_no_table_and_no_run_is_refused(nas: Nas, tmp_path: P
 
 
 # ---------------------------------------------------------------------- on a run
-
-
-def with_real_params(start: Callable[[Slot], RunTrial]) -> Callable[[Slot], RunTrial]:
-    """The same worker, with the parameters of the real networks."""
-
-    def start_counting(slot: Slot) -> RunTrial:
-        inner = start(slot)
-
-        def run_trial(trial: Trial) -> Iterator[Event]:
-            params = count(trial.architecture, num_classes=10, resolution=16).params
-            for event in inner(trial):
-                if isinstance(event, TrialResult) and event.measurement is not None:
-                    event = replace(event, measurement=replace(event.measurement, params=params))
-                yield event
-
-        return run_trial
-
-    return start_counting
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import product
 
 import numpy as np
-from test_strategy_contract import SPACE, Driver, build, drive, outcome
+from strategy_driver import SPACE, Driver, build, drive, outcome
 
 from nas.strategies.evolution import Evolution, EvolutionSettings
 from search_spaces.choices.choice_space import ChoiceSpace

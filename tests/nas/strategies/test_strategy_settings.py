@@ -199,11 +199,11 @@ def test_a_setting_that_is_none_is_refused_with_those_that_are(name: str) -> Non
         ),
     ],
 )
-def test_what_is_said_of_settings_that_do_not_fit(strategy: dict[str, Any], message: str) -> None:
+def test_settings_that_do_not_fit_are_refused_with_the_reason(strategy: dict[str, Any], message: str) -> None:
     assert refusal(**strategy) == f"mine.yaml: {message}"
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_wrong_settings_of_a_strategy_are_named_at_once() -> None:
     found = refusal(name="policy_gradient", batch="many", hidden=0, colour="red").splitlines()
     assert [line.split(": ")[1] for line in found] == ["strategy.colour", "strategy.batch", "strategy.hidden"]
 

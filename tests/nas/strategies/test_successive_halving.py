@@ -1,7 +1,5 @@
 """Successive halving: who is promoted, what the strategy beneath learns, and a search from end to end."""
 
-import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeConfig
-from formula import formula_result
+from halving_searches import essential_columns, halving_config, learning_curve, learning_worker
 
 from analysis.frame import ranked, read_trials
 from analysis.rungs import rung_agreement, savings
 from analysis.trial_rules import own_epochs
 from nas.results.status import run_status
 from nas.results.verify import verify_run
-from nas.search.config import SearchConfig
 from nas.search.search import search
 from nas.simulation.simulate import KnownOutcomes, recommended, simulate_search
 from nas.strategies.random_search import RandomSearch, RandomSearchSettings
@@ -24,7 +21,7 @@ from nas.strategies.strategy import StrategyConfig
 from nas.strategies.successive_halving import SLACK, SuccessiveHalving, SuccessiveHalvingSettings, rungs_of
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.executors.simulated import simulated
-from trials.trial import Ask, EpochResult, Event, Outcome, RunTrial, Slot, Trial
+from trials.trial import Ask, Outcome
 
 SPACE = ChoiceSpace((4,) * 6)
 
@@ -148,46 +145,6 @@ def test_halving_keeps_few_states_after_thousands_of_trials() -> None:
 # ---------------------------------------------------------------------- a search
 
 
-def halving_config(make_config: MakeConfig, **changes: Any) -> SearchConfig:
-    mapping: dict[str, Any] = {
-        "recipe": {
-            "epochs": 9, "batch_size": 64, "resolution": 16, "flip": False, "schedule": "constant",
-            "averaging_decay": 0.99, "warmup_epochs": 0.5,
-        },
-        "strategy": {"name": "successive_halving", "over": "random_search", "min_epochs": 1},
-        "budget": {"trials": 30},
-    }  # fmt: skip
-    return make_config(**{**mapping, **changes})
-
-
-def learning_worker(slot: Slot) -> RunTrial:
-    """Accuracy rises from epoch to epoch, to a limit that the choices set; curves cross now and then."""
-
-    def run_trial(trial: Trial) -> Iterator[Event]:
-        curve = learning_curve(trial.choices, trial.seed, trial.epochs)
-        ends = tuple(
-            EpochResult(
-                trial_id=trial.trial_id, attempt=trial.attempt, epoch=epoch, train_loss=1.0,
-                train_accuracy=0.5, minival_loss=1.0, minival_accuracy=accuracy,
-                minival_accuracy_raw=accuracy, learning_rate=0.1, resolution=16, train_seconds=1.0,
-                evaluate_seconds=0.0,
-            )
-            for epoch, accuracy in enumerate(curve, start=1)
-        )  # fmt: skip
-        yield from ends[trial.epochs_before :]
-        result = formula_result(trial, accuracy=curve[-1], epochs=ends)
-        assert result.times is not None
-        seconds = float(trial.epochs - trial.epochs_before)
-        yield replace(result, times=replace(result.times, train_seconds=seconds, evaluate_seconds=0.0))
-
-    return run_trial
-
-
-def learning_curve(choices: Choices, seed: int, epochs: int) -> list[float]:
-    limit = 1 / (1 + math.exp(-(sum(choices) + seed % 5) / 10))
-    return [limit * (1 - math.exp(-epoch / (2 + choices[0]))) for epoch in range(1, epochs + 1)]
-
-
 def test_rows_of_a_halving_search_say_what_was_promoted(make_config: MakeConfig, tmp_path: Path) -> None:
     config = halving_config(make_config)
     result = search(config, tmp_path / "run", execute=simulated(), start=learning_worker)
@@ -233,22 +190,19 @@ def test_finalists_of_a_halving_search_are_of_the_highest_rung(
     assert len(result.standings) == 2
 
 
-def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = ("trial_id", "choices", "epochs", "continues", "seed", "reward", "purpose", "status")
-    return [{name: row[name] for name in names} for row in sorted(rows, key=lambda row: row["trial_id"])]
-
-
 def test_halving_search_that_was_stopped_anywhere_goes_on_the_same(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = halving_config(make_config)
-    expected = plain(search(config, tmp_path / "run", execute=simulated(), start=learning_worker).rows)
+    expected = essential_columns(
+        search(config, tmp_path / "run", execute=simulated(), start=learning_worker).rows
+    )
     for stop_at in (5, 9, 17, 26):
         folder = tmp_path / str(stop_at)
         part = halving_config(make_config, budget={"trials": stop_at})
         search(part, folder, execute=simulated(), start=learning_worker)
         rows = search(config, folder, execute=simulated(), start=learning_worker).rows
-        assert plain(rows) == expected
+        assert essential_columns(rows) == expected
 
 
 def test_halving_search_in_memory_asks_as_one_with_a_log(make_config: MakeConfig, tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from companion import Companion, Told
+from full_trainings import CONFIG, RECIPE, curve
 from PIL import Image
-from test_train import SMALL
+from small_networks import SMALL
 from typer.testing import CliRunner
 
 from nas.cli import app
@@ -25,31 +25,16 @@ from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
-from trials.images.config import DataConfig
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_by_name, load_tensors, load_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
-RECIPE = Recipe(
-    epochs=4, batch_size=64, resolution=Ramp(8, 16), num_training_stages=2, averaging_decay=0.9, flip=False,
-    dropout=Ramp(0.0, 0.2), stochastic_depth=0.1, randaugment=Ramp(2, 6), mixup=Ramp(0, 0.2),
-    precision="fp32",
-)  # fmt: skip
-CONFIG = TrainingConfig(
-    architecture=SMALL, data=DataConfig(source="digits", fraction=0.25), recipe=RECIPE, seed=3
-)
-
 
 @pytest.fixture(autouse=True)
 def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
-
-
-def curve(result: TrainingResult) -> list[tuple[Any, ...]]:
-    names = ("epoch", "resolution", "train_loss", "minival_loss", "minival_accuracy", "dropout", "mixup")
-    return [tuple(getattr(metrics, name) for name in names) for metrics in result.metrics]
 
 
 # ---------------------------------------------------------------- recipes against the fact sheet

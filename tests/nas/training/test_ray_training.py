@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from full_trainings import CONFIG, RECIPE, curve
 from rich.console import Console
-from test_cli import COMMAND, typed
-from test_device_group import on_devices
-from test_full_training import CONFIG, RECIPE, curve
+from threaded_devices import on_devices
+from typed_commands import COMMAND, typed
 
 from nas.events import EpochDone, GroupLost
 from nas.screens.training import TrainingView

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from full_trainings import CONFIG
 from pictures import parity_digits
-from test_full_training import CONFIG
 
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_space import REFERENCE, all_choices
+from small_spaces import REFERENCE, all_choices
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture

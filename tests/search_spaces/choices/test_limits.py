@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import MakeConfig
 from formula import formula_worker
-from test_space import EQUALS, all_choices
+from small_spaces import EQUALS, all_choices
 
 from nas.search.config import check_networks, read_search_config
 from nas.search.search import search

@@ -12,7 +12,7 @@ def test_the_first_accepted_draw_is_returned_and_nothing_is_drawn_after_it() -> 
     assert next(numbers) == 7
 
 
-def test_draws_end_where_none_is_accepted() -> None:
+def test_rejection_sampling_gives_up_after_its_most_draws() -> None:
     numbers: Iterator[int] = count()
     assert first_accepted(lambda: next(numbers), lambda number: number >= MAX_REJECTIONS) is None
     assert next(numbers) == MAX_REJECTIONS

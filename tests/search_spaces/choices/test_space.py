@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_spaces import EQUALS, all_choices, space_of
 
 from nas.search.config import read_search_config
 from search_spaces.choices.choice_space import ChoiceSpace
@@ -16,36 +17,6 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml, yaml_text
 
 SHIPPED = sorted(path.stem for path in SearchSpace.SHIPPED.glob("*.yaml"))
-REFERENCE = {
-    "stem_channels": 8,
-    "head_channels": 16,
-    "stages": [
-        {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": 8, "layers": 1, "se_ratio": 0.25}
-    ],
-}
-
-
-def space_of(*stages: dict[str, Any]) -> SearchSpace:
-    mapping = {"stem_channels": 8, "head_channels": 16, "stages": list(stages), "reference": REFERENCE}
-    return from_mapping(SearchSpace, mapping, name="space.yaml")
-
-
-# A stage that may be absent between two that may continue each other: many choices build the same network.
-EQUALS = space_of(
-    {
-        "op": ["mbconv", "fused_mbconv"],
-        "kernel_size": 3,
-        "expansion_ratio": [1, 4],
-        "channels": 8,
-        "layers": [1, 2],
-    },
-    {"op": "mbconv", "kernel_size": [3, 5], "expansion_ratio": 4, "channels": 8, "layers": [0, 1]},
-    {"op": "mbconv", "kernel_size": 3, "expansion_ratio": 4, "channels": [8, 16], "layers": [1, 2]},
-)
-
-
-def all_choices(space: SearchSpace) -> list[tuple[int, ...]]:
-    return [tuple(map(int, index)) for index in np.ndindex(*space.num_options)]
 
 
 def test_the_papers_space_has_78_364_164_096_architectures() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_networks import EXCHANGEABLE
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import FORMATS, from_text, published_names, read_foreign, to_text
@@ -19,17 +20,6 @@ PUBLISHED = sorted(path.stem for path in Architecture.SHIPPED.glob("efficientnet
 PADS: dict[str, tuple[Padding, ...]] = {
     "timm": ("symmetric", "same"), "automl": ("same",), "torchvision": ("symmetric",)
 }  # fmt: skip
-SMALL = Architecture(
-    stem_channels=16,
-    stages=(
-        Stage(op="fused_mbconv", expansion_ratio=1, channels=16, layers=2),
-        Stage(op="fused_mbconv", kernel_size=5, stride=2, expansion_ratio=4, channels=24, layers=2),
-        Stage(op="mbconv", expansion_ratio=1, channels=24, layers=0, se_ratio=0.25),
-        Stage(op="mbconv", expansion_ratio=1, channels=32, layers=1, se_ratio=0.25),
-        Stage(op="mbconv", kernel_size=5, stride=2, expansion_ratio=6, channels=40, layers=2, se_ratio=0.25),
-    ),
-    head_channels=64,
-)
 
 stages = st.builds(
     Stage,
@@ -122,7 +112,7 @@ def test_exported_block_strings_are_those_that_the_projects_publish() -> None:
         "config": "FusedMBConvConfig", "expand_ratio": 1, "kernel": 3, "stride": 1, "input_channels": 24,
         "out_channels": 24, "num_layers": 2,
     }  # fmt: skip
-    assert json.loads(to_text("timm", SMALL))["arch_def"][2] == ["ds_r1_k3_s1_e1_c32_se0.25"]
+    assert json.loads(to_text("timm", EXCHANGEABLE))["arch_def"][2] == ["ds_r1_k3_s1_e1_c32_se0.25"]
 
 
 def test_block_strings_written_by_hand_are_read() -> None:
@@ -178,10 +168,10 @@ def test_name_that_means_another_network_in_a_library_is_not_known() -> None:
 
 
 def changed(stage: int, **values: object) -> Architecture:
-    """SMALL with something else in a stage, from 0."""
-    rows = list(SMALL.stages)
+    """EXCHANGEABLE with something else in a stage, from 0."""
+    rows = list(EXCHANGEABLE.stages)
     rows[stage] = replace(rows[stage], **values)  # type: ignore[arg-type]
-    return replace(SMALL, stages=tuple(rows))
+    return replace(EXCHANGEABLE, stages=tuple(rows))
 
 
 @pytest.mark.parametrize(
@@ -189,11 +179,15 @@ def changed(stage: int, **values: object) -> Architecture:
     [
         ("timm", read_yaml(Architecture, "resnet50"), "resnet: of timm's networks only EfficientNets"),
         ("torchvision", read_yaml(Architecture, "resnet152"), "resnet: of torchvision's networks only"),
-        ("timm", replace(SMALL, stem_stride=1), "stem of timm has stride 2"),
-        ("torchvision", replace(SMALL, stem_stride=1), "stem of torchvision has stride 2"),
-        ("automl", replace(SMALL, stem_stride=1, padding="same"), "stem of google/automl has stride 2"),
-        ("automl", SMALL, "padding: symmetric"),
-        ("torchvision", replace(SMALL, padding="same"), "padding: same"),
+        ("timm", replace(EXCHANGEABLE, stem_stride=1), "stem of timm has stride 2"),
+        ("torchvision", replace(EXCHANGEABLE, stem_stride=1), "stem of torchvision has stride 2"),
+        (
+            "automl",
+            replace(EXCHANGEABLE, stem_stride=1, padding="same"),
+            "stem of google/automl has stride 2",
+        ),
+        ("automl", EXCHANGEABLE, "padding: symmetric"),
+        ("torchvision", replace(EXCHANGEABLE, padding="same"), "padding: same"),
         ("torchvision", changed(1, se_ratio=0.25), "stage 2: torchvision has no squeeze-excite in a Fused"),
         ("torchvision", changed(3, se_ratio=0.0), "stage 4: .* squeezes 24 channels to 6.* squeezes nothing"),
         ("torchvision", changed(4, se_ratio=0.5), "to 8, a quarter; the network squeezes to 16"),
@@ -201,11 +195,11 @@ def changed(stage: int, **values: object) -> Architecture:
         ("timm", changed(0, se_ratio=0.25), "no squeeze-excite in a Fused-MBConv of expansion 1"),
         ("timm", changed(1, channels=25), "stage 2: timm rounds 25 channels to 24"),
         ("timm", changed(4, se_ratio=0.11), "timm squeezes 32 channels at 0.11 to 4, the network to 3"),
-        ("automl", replace(SMALL, head_channels=65, padding="same"), "head_channels: .* rounds 65"),
-        ("automl", replace(SMALL, stem_channels=17, padding="same"), "stem_channels: .* rounds 17"),
+        ("automl", replace(EXCHANGEABLE, head_channels=65, padding="same"), "head_channels: .* rounds 65"),
+        ("automl", replace(EXCHANGEABLE, stem_channels=17, padding="same"), "stem_channels: .* rounds 17"),
         (
             "timm",
-            replace(SMALL, stages=(*SMALL.stages, *(SMALL.stages[4],) * 3)),
+            replace(EXCHANGEABLE, stages=(*EXCHANGEABLE.stages, *(EXCHANGEABLE.stages[4],) * 3)),
             "beyond a total stride of 32; this network's is 64",
         ),
     ],
@@ -269,7 +263,7 @@ def test_imported_stage_whose_input_channels_do_not_fit_is_refused() -> None:
     text = '{"feature_size": 64, "blocks_args": ["r1_k3_s1_e4_i16_o24", "r1_k3_s1_e4_i16_o24"]}'
     with pytest.raises(ConfigError, match=r"blocks_args\[1\]: i16, but what is before it has 24 channels"):
         from_text("automl", text, name="x.json")
-    mapping = json.loads(to_text("torchvision", SMALL))
+    mapping = json.loads(to_text("torchvision", EXCHANGEABLE))
     mapping["inverted_residual_setting"][1]["input_channels"] = 8
     with pytest.raises(ConfigError, match=r"setting\[1\]: input_channels: 8, but what is before it has 16"):
         from_text("torchvision", json.dumps(mapping), name="x.json")

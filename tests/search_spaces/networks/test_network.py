@@ -136,7 +136,7 @@ SAME_PADDING = [
 
 @pytest.mark.parametrize(("side", "kernel_size", "stride", "padding"), SAME_PADDING)
 @torch.no_grad()
-def test_same_padding_is_tensorflows(
+def test_same_padding_equals_tensorflows_written_out(
     side: int, kernel_size: int, stride: int, padding: tuple[int, int]
 ) -> None:
     convolution = Convolution(1, 1, kernel_size=kernel_size, stride=stride, padding="same")

@@ -65,7 +65,7 @@ def test_an_op_in_a_shipped_ones_place_is_built_counted_and_dropped(doubled: Non
     assert max(rates) == pytest.approx(0.3 * 2 / 3)
 
 
-def test_counts_are_the_shipped_ops_again_when_it_is_back() -> None:
+def test_counts_are_the_shipped_ops_again_when_an_own_one_is_gone() -> None:
     before = count(NETWORK, num_classes=10, resolution=16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BLOCKS, "mbconv", Doubled)
@@ -74,13 +74,15 @@ def test_counts_are_the_shipped_ops_again_when_it_is_back() -> None:
 
 
 @pytest.mark.parametrize("library", FORMATS)
-def test_other_projects_are_not_told_that_it_is_theirs(doubled: None, library: str) -> None:
+def test_an_own_op_in_a_shipped_ones_place_is_not_exported_as_the_shipped_one(
+    doubled: None, library: str
+) -> None:
     assert own_ops(["fused_mbconv", "mbconv"]) == ["mbconv"]
     with pytest.raises(ConfigError, match=rf"{library} .*: mbconv: an op of your own here"):
         to_text(library, NETWORK)
 
 
-def test_other_projects_weights_are_not_loaded_into_it(doubled: None) -> None:
+def test_other_projects_weights_are_not_loaded_into_an_own_op(doubled: None) -> None:
     imported = read_foreign("timm", "tf_efficientnetv2_b0")
     with pytest.raises(ConfigError, match="mbconv: an op of your own here, which timm does not have"):
         foreign_names(imported.architecture, "timm")

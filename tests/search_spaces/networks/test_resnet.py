@@ -95,7 +95,7 @@ def test_architectures_that_are_no_resnet_are_refused(change: dict[str, object])
         from_mapping(Architecture, {**to_mapping(SMALL), **change}, name="net.yaml")
 
 
-def test_no_space_offers_bottlenecks() -> None:
+def test_a_space_with_bottleneck_blocks_is_refused() -> None:
     mapping = to_mapping(read_yaml(SearchSpace, "tiny"))
     mapping["stages"][0]["op"] = ["bottleneck"]
     with pytest.raises(ConfigError, match="not an op"):

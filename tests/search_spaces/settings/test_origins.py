@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from error_cases import ARCHITECTURE, SEARCH, SPACE
+from small_files import ARCHITECTURE, SEARCH, SPACE
 
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.choices.space import SearchSpace

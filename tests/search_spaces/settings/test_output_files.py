@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Nas
-from error_cases import ARCHITECTURE
+from small_files import ARCHITECTURE
 
 from search_spaces.settings.output_files import PNG, refuse_existing, refuse_other_kind
 from search_spaces.settings.yaml_files import ConfigError

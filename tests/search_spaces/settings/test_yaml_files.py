@@ -73,7 +73,7 @@ def test_stages_are_written_as_an_aligned_table() -> None:
     assert len({len(line) for line in rows}) == 1
 
 
-def test_a_file_is_written_as_a_whole(tmp_path: Path) -> None:
+def test_written_yaml_reads_back_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     architecture = read_yaml(Architecture, "efficientnet-b0")
     write_yaml(architecture, tmp_path / "a.yaml")
     assert read_yaml(Architecture, tmp_path / "a.yaml") == architecture
@@ -346,7 +346,7 @@ def test_a_file_of_another_kind_is_one_message() -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_all_problems_are_reported_together() -> None:
+def test_all_problems_of_a_file_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         from_mapping(Architecture, {**GOOD, "stem_channels": -1, "padding": "x", "extra": 1}, name="a.yaml")
     assert len(str(caught.value).splitlines()) == 3

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_train import CPU, RECIPE, digits, new_step
+from small_trials import CPU, RECIPE, digits, new_step
 from torch import Tensor
 
 from trials.augmentation.augment import crop_and_flip, keyed_uniform

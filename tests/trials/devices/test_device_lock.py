@@ -1,89 +1,25 @@
 """Exclusive use of a device: real processes that share it, wait, die, and belong to somebody else."""
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from places import REPOSITORY
+from lock_stage import DEVICE, HANGS, Stage, is_taken
+from lock_stage import stage as stage  # a fixture
 
 from trials.devices import device_lock
 from trials.devices.device_lock import PLACES, DeviceLock
-from trials.devices.lock_files import is_locked
-
-LOCK_PLAYER = REPOSITORY / "tests" / "fixtures" / "lock_player.py"
-DEVICE = "the device"
-HANGS = 600.0  # seconds: what takes longer never ends
-
-
-@dataclass(frozen=True)
-class Holding:
-    """One noted use of the device."""
-
-    role: str
-    process: int
-    begin: float
-    end: float
-
-    def overlaps(self, other: "Holding") -> bool:
-        return self.begin < other.end and other.begin < self.end
-
-
-class Stage:
-    """A folder of locks, the processes that play there, and their notes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.locks = folder / "locks"
-        self.notes = folder / "notes.txt"
-        self.players: list[subprocess.Popen[str]] = []
-
-    def play(self, role: str, *, times: int, seconds: float) -> subprocess.Popen[str]:
-        arguments = [self.locks, role, times, seconds, self.notes]
-        player = subprocess.Popen(
-            [sys.executable, str(LOCK_PLAYER), *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
-        self.players.append(player)
-        return player
-
-    def holdings(self) -> list[Holding]:
-        lines = [line.split() for line in self.notes.read_text().splitlines()]
-        return [Holding(role, int(process), float(b), float(e)) for role, process, b, e in lines]
-
-    def all_end(self) -> None:
-        for player in self.players:
-            assert player.wait(HANGS) == 0
-
-    def lock(self, **settings: float) -> DeviceLock:
-        return DeviceLock(DEVICE, folder=self.locks, **settings)  # type: ignore[arg-type]
 
 
 def says(player: subprocess.Popen[str], word: str) -> None:
     """Waits for a player's next line, which is this word."""
     assert player.stdout is not None
     assert player.stdout.readline().strip() == word
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    for player in stage.players:
-        if player.poll() is None:
-            player.kill()
-        player.wait()
-        assert player.stdout is not None
-        player.stdout.close()
 
 
 @contextmanager
@@ -172,16 +108,6 @@ def test_killed_waiter_leaves_the_queue_for_the_device(stage: Stage) -> None:
     assert list(queue) == []
     assert behind.is_exclusive
     behind.release()
-
-
-def is_taken(stage: Stage, place: str) -> bool:
-    """Whether somebody stands there."""
-    (file,) = stage.locks.glob(f"*.{place}")
-    descriptor = os.open(file, os.O_RDWR)
-    try:
-        return is_locked(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def test_timers_do_not_starve_while_trainers_take_the_device_again_and_again(stage: Stage) -> None:

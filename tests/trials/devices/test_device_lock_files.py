@@ -10,9 +10,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+from lock_stage import DEVICE, HANGS, Stage, is_taken
+from lock_stage import stage as stage  # a fixture
 from places import REPOSITORY
-from test_device_lock import DEVICE, HANGS, Stage, is_taken
-from test_device_lock import stage as stage  # a fixture
 
 from trials.devices import device_lock
 from trials.devices.device_lock import PLACES, DeviceLock, core_id
@@ -124,11 +124,13 @@ def test_lock_files_in_use_are_touched_so_that_none_looks_old(tmp_path: Path) ->
     lock = DeviceLock(DEVICE, folder=tmp_path / "locks")
     with lock.timing():
         pass
-    for file in (tmp_path / "locks").iterdir():
+    files = sorted((tmp_path / "locks").iterdir())
+    assert files
+    for file in files:
         os.utime(file, (0, 0))
     with lock.training():
         pass
-    assert all(file.stat().st_mtime > 0 for file in (tmp_path / "locks").iterdir())
+    assert [file for file in files if file.stat().st_mtime == 0] == []
 
 
 def test_removed_lock_file_excludes_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from executor_trials import portable, tiny_trials
 from formula import formula_worker
-from test_executors import portable
-from test_timing_places import trials
 
 from trials.executors.ray_actors import ray_actors
 from trials.trial import Event, Progress, Slot, Trial, TrialResult, WorkerJoined
@@ -58,7 +57,7 @@ def test_trials_of_a_lost_node_run_elsewhere_and_a_new_node_is_used(cluster: Any
     removed = None
 
     def given() -> Iterator[Trial | None]:
-        yield from trials(number)
+        yield from tiny_trials(number)
         while len(ended) < number:
             yield again.pop() if again else None
 

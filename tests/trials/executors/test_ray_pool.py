@@ -1,192 +1,37 @@
-"""Workers that die, stop, wear out or cannot start: no trial is lost, and none counts twice."""
+"""The pool of Ray workers without Ray: slots, and trials whose workers are lost."""
 
-import os
-import signal
-import time
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import MakeConfig
 from formula import formula_worker
-from test_executors import portable
-from test_timing_places import trials
 
 from nas.events import Retried
 from nas.search.search import search
+from trials.devices.device import available_slots
 from trials.executors import ray_pool
-from trials.executors.ray_actors import ray_actors
+from trials.executors.ray_actors import _local_slots
 from trials.executors.ray_pool import FAILED_STARTS, Pool, WorkersError, _Member
 from trials.executors.timing_places import TimingPlaces
 from trials.trial import (
     EpochResult,
     Event,
     Notice,
-    Progress,
-    RunTrial,
     Slot,
     Trial,
     TrialResult,
-    WorkerJoined,
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _carried(one_ray: None) -> None:
-    """What Ray's workers are given."""
-    portable(formula_worker)
-    portable(Faulty)
-
-
-class Faulty:
-    """The formula's worker, but for what `fault` says of the first attempt of trial 1."""
-
-    def __init__(self, slot: Slot, fault: str, folder: Path) -> None:
-        self.fault, self.folder = fault, folder
-        self.run = formula_worker(slot)
-        self.trials = 0
-        (folder / f"pid-{os.getpid()}").touch()
-
-    def __call__(self, trial: Trial) -> Iterator[Event]:
-        yield Progress(trial_id=trial.trial_id, attempt=trial.attempt, phase="building")
-        if trial.trial_id == 1 and trial.attempt == 1:
-            (self.folder / "faulty").write_text(str(os.getpid()))
-            if self.fault != "leaks":
-                os.kill(os.getpid(), {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}[self.fault])
-        yield from self.run(trial)  # type: ignore[misc]
-
-    def held_bytes(self) -> int:
-        """Of the process's third trial and later, where it leaks."""
-        self.trials += 1
-        return 3 << 30 if self.fault == "leaks" and self.trials > 2 else 0
-
-
-def faulty(fault: str, folder: Path) -> object:
-    def start(slot: Slot) -> RunTrial:
-        return Faulty(slot, fault, folder)
-
-    return start
-
-
-def run(fault: str, folder: Path, number: int = 6, **options: float) -> list[Event]:
-    """All events; a trial whose worker is lost is given again, as the search does."""
-    again: list[Trial] = []
-    open_trials = number
-
-    def given() -> Iterator[Trial | None]:
-        yield from trials(number)
-        while open_trials:
-            yield again.pop() if again else None
-
-    events = []
-    portable(Faulty)
-    start = faulty(fault, folder)
-    for event in ray_actors(workers=2, **options)(start, given()):  # type: ignore[arg-type]
-        events.append(event)
-        if isinstance(event, TrialResult):
-            if event.status == "crashed":
-                again.append(replace(event.trial, attempt=event.trial.attempt + 1))
-            else:
-                open_trials -= 1
-    return events
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there, and more than an entry that nobody has read yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def results(events: list[Event]) -> list[TrialResult]:
-    return [event for event in events if isinstance(event, TrialResult)]
-
-
-def check_that_trial_1_was_lost_to_another_worker(events: list[Event], folder: Path) -> None:
-    completed = [result.trial_id for result in results(events) if result.status == "completed"]
-    assert sorted(completed) == list(range(6))
-    (lost,) = [result for result in results(events) if result.status == "crashed" and result.trial_id == 1]
-    assert lost.failure_kind == "worker_lost"
-    assert "while it ran trial 1" in (lost.error or "")
-    assert len([event for event in events if isinstance(event, WorkerJoined)]) >= 2
-    pid = int((folder / "faulty").read_text())
-    ends = time.monotonic() + 600
-    while is_alive(pid) and time.monotonic() < ends:
-        time.sleep(0.1)
-    assert not is_alive(pid), "a stopped process holds what it held"
-
-
-def test_a_worker_that_is_killed_loses_its_trial_to_another(tmp_path: Path) -> None:
-    events = run("killed", tmp_path)
-    check_that_trial_1_was_lost_to_another_worker(events, tmp_path)
-    assert sum(result.status == "crashed" for result in results(events)) == 1
-
-
-def test_a_worker_that_stops_loses_its_trial_to_another(tmp_path: Path) -> None:
-    """On a busy machine a worker that only had to wait may lose its trial as well, which does no harm."""
-    check_that_trial_1_was_lost_to_another_worker(run("stopped", tmp_path, stall_seconds=3.0), tmp_path)
-
-
-def test_a_worker_that_keeps_device_memory_is_replaced(tmp_path: Path) -> None:
-    events = run("leaks", tmp_path, number=12)
-    assert [result.status for result in results(events)] == ["completed"] * 12
-    notices = [event.text for event in events if isinstance(event, Notice)]
-    assert any("3.2 GB of device memory are held between trials" in text for text in notices)
-    assert len(list(tmp_path.glob("pid-*"))) >= 3
-
-
-class KilledAtStart:
-    """The first process is killed before it is ready."""
-
-    def __init__(self, slot: Slot, folder: Path) -> None:
-        self.folder, self.run = folder, formula_worker(slot)
-
-    def prepare(self) -> None:
-        try:
-            (self.folder / "killed").touch(exist_ok=False)
-        except FileExistsError:
-            return
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def __call__(self, trial: Trial) -> Iterator[Event]:
-        return self.run(trial)  # type: ignore[return-value]
-
-
-def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path: Path) -> None:
-    portable(KilledAtStart)
-    start = partial(KilledAtStart, folder=tmp_path)
-    events = list(ray_actors(workers=2)(start, trials(4)))  # type: ignore[arg-type]
-    assert [result.status for result in results(events)] == ["completed"] * 4
-    assert (tmp_path / "killed").exists()
-
-
-class Unprepared:
-    """A worker whose node has no images."""
-
-    def __init__(self, slot: Slot) -> None:
-        pass
-
-    def __call__(self, trial: Trial) -> Iterator[Event]:
-        raise AssertionError("never asked")
-
-    def prepare(self) -> None:
-        raise FileNotFoundError("no images at /data/flowers on this host")
-
-
-def test_images_are_looked_for_on_every_worker_before_anything_is_asked() -> None:
-    drawn: list[Trial] = []
-
-    def given() -> Iterator[Trial]:
-        for trial in trials(2):
-            drawn.append(trial)
-            yield trial
-
-    with pytest.raises(WorkersError, match=r"worker \d did not start: .*no images at /data/flowers"):
-        list(ray_actors(workers=2)(portable(Unprepared), given()))
-    assert not drawn
+def test_workers_that_share_devices_are_spread_over_all_of_them_first() -> None:
+    devices = available_slots()
+    slots = _local_slots(None, 2)
+    assert [slot.index for slot in slots] == list(range(2 * len(devices)))
+    assert [slot.core for slot in slots] == [slot.core for slot in devices] * 2
+    assert [slot.core for slot in _local_slots(len(devices), 2)] == [slot.core for slot in devices]
+    with pytest.raises(WorkersError, match=r"each worker takes 1/2 of one"):
+        _local_slots(2 * len(devices) + 1, 2)
 
 
 def test_a_slot_whose_worker_never_starts_is_left_until_nodes_come_or_go(
@@ -221,7 +66,7 @@ def test_a_slot_whose_worker_never_starts_is_left_until_nodes_come_or_go(
     assert started == [1, 2]
 
 
-# ---------------------------------------------------------------------- what the search makes of it
+# ---------------------------------------------------------------------- what the search makes of lost workers
 
 
 def losing(kind: str, times: int) -> object:

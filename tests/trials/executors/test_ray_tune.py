@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeConfig, Nas
+from executor_trials import Faulty, faulty, portable, tiny_trials
 from formula import formula_worker
-from test_executors import portable
-from test_ray_pool import Faulty, faulty
-from test_timing_places import trials
 
 from nas.search.ray_searcher import StrategySearcher
 from nas.search.search import search
@@ -62,9 +60,9 @@ def test_ray_tune_gives_the_rows_of_one_process_and_its_callbacks_see_trials(
     assert len(accuracies) == sum(len(row["train_loss"]) + 1 for row in tuned.rows)
 
 
-@pytest.mark.nightly  # Tune takes its time to notice; ordinary workers that die are in test_ray_pool.py
+@pytest.mark.nightly  # Tune takes its time to notice; ordinary workers that die are in test_ray_actors.py
 def test_a_trial_whose_worker_dies_is_reported_as_lost(tmp_path: Path) -> None:
-    events = list(ray_tune(workers=2)(faulty("killed", tmp_path), trials(4)))  # type: ignore[arg-type]
+    events = list(ray_tune(workers=2)(faulty("killed", tmp_path), tiny_trials(4)))  # type: ignore[arg-type]
     results = {event.trial_id: event for event in events if isinstance(event, TrialResult)}
     assert sorted(results) == [0, 1, 2, 3]
     assert (results[1].status, results[1].failure_kind) == ("crashed", "worker_lost")
@@ -72,7 +70,7 @@ def test_a_trial_whose_worker_dies_is_reported_as_lost(tmp_path: Path) -> None:
 
 
 def test_a_step_time_of_another_model_of_device_ends_the_search() -> None:
-    events = list(in_process(device="cpu")(formula_worker, trials(2)))
+    events = list(in_process(device="cpu")(formula_worker, tiny_trials(2)))
     first, other = (i for i, event in enumerate(events) if isinstance(event, TrialResult))
     result = events[other]
     assert isinstance(result, TrialResult)
@@ -96,7 +94,7 @@ def test_the_command_searches_through_ray_tune(nas: Nas, digits_search_file: Pat
 
 def test_exception_of_the_search_ends_ray_tune(tmp_path: Path) -> None:
     def asked() -> Iterator[Any]:
-        yield from trials(2)
+        yield from tiny_trials(2)
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):

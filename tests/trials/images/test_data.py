@@ -36,7 +36,7 @@ def test_splits_are_disjoint_stratified_and_seeded(counts: list[int], share: flo
     assert np.array_equal(again[1], minival)
 
 
-def test_another_seed_gives_another_split() -> None:
+def test_another_seed_gives_another_split_of_minival() -> None:
     labels = np.arange(1000) % 10
     first, second = (split_indices(labels, minival=None, seed=seed, classes="abcdefgh")[1] for seed in (0, 1))
     assert not np.array_equal(first, second)

@@ -92,7 +92,7 @@ def test_changed_bytes_of_a_pack_are_found_when_it_is_verified(tmp_path: Path) -
     assert np.array_equal(open_images(config, resolution=12, cache=cache, verify=True).images, before)
 
 
-def test_what_a_killed_packing_left_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_packing_are_removed(tmp_path: Path) -> None:
     cache, config = tmp_path / "cache", DataConfig(source=str(write_parquet(tmp_path / "a.parquet")))
     open_images(config, resolution=12, cache=cache)
     folder = pack_folder(cache)

@@ -4,9 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from formula_searches import identity, run_simulated
 from old_runs import ENDED_AND_IN_FLIGHT, copy_old_run, run_counted
-from test_recovery import run
-from test_search import identity
 
 from nas.interchange.export_formats import read_source
 from nas.results.status import run_status
@@ -22,7 +21,9 @@ every_version = pytest.mark.parametrize("version", ENDED_AND_IN_FLIGHT)
 
 def continued(version: str, config: SearchConfig, folder: Path) -> SearchResult:
     """Goes on with the kind of worker that the run was written with."""
-    return run_counted(config, folder) if version == "run_v2" else run(config, folder, segment_size=4)
+    return (
+        run_counted(config, folder) if version == "run_v2" else run_simulated(config, folder, segment_size=4)
+    )
 
 
 @every_version

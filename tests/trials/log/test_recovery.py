@@ -5,31 +5,23 @@ import random
 import shutil
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import MakeConfig, tiny_search
-from formula import formula_worker
+from formula_searches import identity, run_simulated
 from old_runs import copy_old_run, lose_trial, make_later, part
-from test_search import identity
 
 from nas.cli import main
 from nas.results.verify import verify_run
-from nas.search.search import SearchResult, search
+from nas.search.search import SearchResult
 from search_spaces.settings.yaml_files import ConfigError
-from trials.executors.simulated import simulated
 from trials.log.lost_trials import LostTrialsError
 from trials.log.parts import part_bytes
 from trials.log.run_reader import read_run
 from trials.log.schema import ASK_SCHEMA
 from trials.log.store import RunStore
-
-
-def run(config: Any, folder: Path, *, segment_size: int = 100) -> SearchResult:
-    open_run = partial(RunStore, segment_size=segment_size)
-    return search(config, folder, execute=simulated(), start=formula_worker, open_run=open_run)
 
 
 def segment(folder: Path, kind: str, first: int) -> Path:
@@ -50,8 +42,8 @@ def learned(result: SearchResult) -> list[Any]:
 def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of parts, and one of segments of 4."""
     folder = tmp_path_factory.mktemp("runs")
-    run(tiny_search(), folder / "parts")
-    run(tiny_search(), folder / "segments", segment_size=4)
+    run_simulated(tiny_search(), folder / "parts")
+    run_simulated(tiny_search(), folder / "segments", segment_size=4)
     return folder
 
 
@@ -74,7 +66,10 @@ def test_finished_blocks_become_segments_and_nothing_else_changes(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = make_config(budget={"trials": 14})
-    whole, cut = run(config, tmp_path / "parts"), run(config, tmp_path / "segments", segment_size=4)
+    whole, cut = (
+        run_simulated(config, tmp_path / "parts"),
+        run_simulated(config, tmp_path / "segments", segment_size=4),
+    )
     assert identity(whole) == identity(cut)
     for kind in ("asks", "trials", "epochs"):
         names = sorted(path.name[:18] for path in (tmp_path / "segments" / "log" / kind).iterdir())
@@ -107,13 +102,13 @@ def test_a_run_of_parts_is_cut_into_segments_when_it_is_opened(parts: Path) -> N
 def test_a_damaged_segment_costs_at_most_its_trials_trainings(
     make_config: MakeConfig, segments: Path, kind: str
 ) -> None:
-    before = run(make_config(), segments, segment_size=4)
+    before = run_simulated(make_config(), segments, segment_size=4)
     truncate(segment(segments, kind, 4))
     with RunStore(segments, segment_size=4) as store:
         again = [row["trial_id"] for row in store.in_flight()]
         assert again == ([4, 5, 6, 7] if kind == "trials" else [])
         assert len(store.quarantined) == 1
-    after = run(make_config(), segments, segment_size=4)
+    after = run_simulated(make_config(), segments, segment_size=4)
     assert learned(after) == learned(before)
     assert verify_run(segments).faults == ()
     assert len(list((segments / "log" / kind).iterdir())) == 3
@@ -145,9 +140,9 @@ def asked_again() -> Callable[[Path, int], bytes]:
 def test_one_deleted_file_is_mended_and_its_trial_counts_once(
     make_config: MakeConfig, parts: Path, kind: str
 ) -> None:
-    before = run(make_config(), parts)
+    before = run_simulated(make_config(), parts)
     part(parts, kind, 5).unlink()
-    after = run(make_config(), parts)
+    after = run_simulated(make_config(), parts)
     assert learned(after) == learned(before)
     assert verify_run(parts).faults == ()
 
@@ -157,11 +152,11 @@ def test_ask_and_row_gone_together_are_refused_until_that_is_accepted(
 ) -> None:
     lose_trial(parts, 5)
     with pytest.raises(LostTrialsError, match=r"these trials: 5\. .*\n  nas verify .* --repair"):
-        run(make_config(), parts)
+        run_simulated(make_config(), parts)
     assert [fault.invariant for fault in verify_run(parts).faults] == ["I3"]
     verdict = verify_run(parts, repair=True)
     assert (verdict.faults, [fault.invariant for fault in verdict.mended]) == ((), ["I3"])
-    rows = run(make_config(), parts).rows
+    rows = run_simulated(make_config(), parts).rows
     assert sorted(row["trial_id"] for row in rows) == [0, 1, 2, 3, 4, *range(6, 13)]
     assert verify_run(parts).faults == ()
 
@@ -170,7 +165,7 @@ def test_lost_last_trial_is_missed_by_the_view(make_config: MakeConfig, parts: P
     """Its number is the last, but the view has seen it."""
     lose_trial(parts, 11)
     with pytest.raises(LostTrialsError, match="these trials: 11"):
-        run(make_config(), parts)
+        run_simulated(make_config(), parts)
 
 
 def test_log_with_lost_trials_is_refused_and_left_as_it_is(make_config: MakeConfig, parts: Path) -> None:
@@ -178,7 +173,7 @@ def test_log_with_lost_trials_is_refused_and_left_as_it_is(make_config: MakeConf
         truncate(part(parts, kind, 5))
     before = {path: path.read_bytes() for path in (parts / "log").rglob("*.parquet")}
     with pytest.raises(LostTrialsError):
-        run(make_config(), parts)
+        run_simulated(make_config(), parts)
     assert {path: path.read_bytes() for path in (parts / "log").rglob("*.parquet")} == before
 
 
@@ -188,12 +183,14 @@ def test_an_unanswered_last_ask_that_is_damaged_is_made_again(
     folder = copy_old_run(tmp_path / "run")
     truncate(part(folder, "asks", 6))
     part(folder, "epochs", 6).unlink()
-    assert identity(run(make_config(), folder)) == identity(run(make_config(), tmp_path / "whole"))
+    assert identity(run_simulated(make_config(), folder)) == identity(
+        run_simulated(make_config(), tmp_path / "whole")
+    )
 
 
 def test_a_damaged_list_of_repairs_is_moved_aside(make_config: MakeConfig, parts: Path) -> None:
     part(parts, "trials", 5).unlink()
-    run(make_config(), parts)
+    run_simulated(make_config(), parts)
     (parts / "log" / "repairs.json").write_text("[{")
     assert [fault.invariant for fault in verify_run(parts).faults] == ["I3", "files"]
     assert verify_run(parts, repair=True).faults == ()
@@ -204,7 +201,7 @@ def test_foreign_files_in_a_run_are_left_alone_and_named(
     make_config: MakeConfig, parts: Path, name: str
 ) -> None:
     (parts / name).write_text("mine")
-    run(make_config(budget={"trials": 13}), parts)
+    run_simulated(make_config(budget={"trials": 13}), parts)
     assert (parts / name).read_text() == "mine"
     verdict = verify_run(parts)
     assert verdict.faults == ()
@@ -218,20 +215,20 @@ def test_symbolic_links_out_of_a_run_are_not_followed(
     part(parts, "trials", 5).rename(outside)
     part(parts, "trials", 5).symlink_to(outside)
     data = outside.read_bytes()
-    run(make_config(), parts)
+    run_simulated(make_config(), parts)
     assert not part(parts, "trials", 5).is_symlink()
     assert outside.read_bytes() == data
     (parts / "log" / "epochs").rename(tmp_path / "epochs")
     (parts / "log" / "epochs").symlink_to(tmp_path / "epochs")
     with pytest.raises(ConfigError, match="a symbolic link"):
-        run(make_config(), parts)
+        run_simulated(make_config(), parts)
 
 
 def test_row_of_another_trial_in_a_file_is_noticed(make_config: MakeConfig, parts: Path) -> None:
-    before = run(make_config(), parts)
+    before = run_simulated(make_config(), parts)
     part(parts, "trials", 5).write_bytes(part(parts, "trials", 6).read_bytes())
     assert [fault.invariant for fault in verify_run(parts).faults] == ["files", "I3"]
-    assert learned(run(make_config(), parts)) == learned(before)
+    assert learned(run_simulated(make_config(), parts)) == learned(before)
 
 
 def flips_that_pass(folder: Path, count: int) -> int:
@@ -258,13 +255,13 @@ def flips_that_pass(folder: Path, count: int) -> int:
 
 
 def test_no_flipped_bit_of_a_log_passes_unnoticed(make_config: MakeConfig, tmp_path: Path) -> None:
-    run(make_config(budget={"trials": 7}), tmp_path / "run", segment_size=4)
+    run_simulated(make_config(budget={"trials": 7}), tmp_path / "run", segment_size=4)
     assert flips_that_pass(tmp_path / "run", 20) == 0
 
 
 @pytest.mark.nightly
 def test_none_of_many_flipped_bits_of_a_log_passes_unnoticed(make_config: MakeConfig, tmp_path: Path) -> None:
-    run(make_config(budget={"trials": 14}), tmp_path / "run", segment_size=4)
+    run_simulated(make_config(budget={"trials": 14}), tmp_path / "run", segment_size=4)
     assert flips_that_pass(tmp_path / "run", 200) == 0
 
 
@@ -273,7 +270,7 @@ def test_none_of_many_flipped_bits_of_a_log_passes_unnoticed(make_config: MakeCo
 
 def test_a_log_of_a_later_version_is_refused(make_config: MakeConfig, parts: Path) -> None:
     make_later(parts, 5)
-    for read in (lambda: run(make_config(), parts), lambda: verify_run(parts)):
+    for read in (lambda: run_simulated(make_config(), parts), lambda: verify_run(parts)):
         with pytest.raises(ConfigError, match=r"t00000005.*later version.*rows of version 2"):
             read()
 
@@ -283,11 +280,11 @@ def test_a_log_of_a_later_version_is_refused(make_config: MakeConfig, parts: Pat
 
 def test_a_lost_row_is_learned_late_where_the_lag_is_fixed(make_config: MakeConfig, tmp_path: Path) -> None:
     config = make_config(order={"fixed_lag": 2}, budget={"trials": 9})
-    before = run(config, tmp_path / "run")
+    before = run_simulated(config, tmp_path / "run")
     part(tmp_path / "run", "trials", 4).unlink()
-    assert learned(run(config, tmp_path / "run")) == learned(before)
+    assert learned(run_simulated(config, tmp_path / "run")) == learned(before)
     longer = make_config(order={"fixed_lag": 2}, budget={"trials": 14})
-    assert len(run(longer, tmp_path / "run").rows) == 14
+    assert len(run_simulated(longer, tmp_path / "run").rows) == 14
     assert verify_run(tmp_path / "run").faults == ()
 
 

@@ -335,7 +335,7 @@ def test_a_cached_row_repeats_the_measurements_but_no_time(tmp_path: Path, asked
     assert outcome_of(again).reward == outcome_of(first).reward
 
 
-def test_readers_never_see_a_view_in_part(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_a_reader_beside_the_driver_reads_only_whole_views(tmp_path: Path, asked: Any, finished: Any) -> None:
     folder = tmp_path / "run"
     fill(folder, asked, finished, trials=1, open_asks=0)
     code = (

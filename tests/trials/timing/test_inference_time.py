@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from clocks import Clock, passes_that_take
-from test_train import CPU, WIDE, new_step
+from small_networks import WIDE
+from small_trials import CPU, new_step
 from torch import nn
 
 from trials.timing.alternating import (

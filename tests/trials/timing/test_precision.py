@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from clocks import passes_that_take
-from test_train import CPU, SMALL, make_trial, run
+from small_networks import SMALL
+from small_trials import CPU, make_trial, run_digits_trial
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.convolution import Convolution
@@ -98,7 +99,9 @@ def test_a_trial_in_bf16_learns_as_in_fp32() -> None:
     trial = make_trial()
     accuracies = {}
     for precision in ("fp32", "bf16"):
-        _, result = run(replace(trial, recipe=replace(trial.recipe, precision=precision, epochs=4), epochs=4))
+        _, result = run_digits_trial(
+            replace(trial, recipe=replace(trial.recipe, precision=precision, epochs=4), epochs=4)
+        )
         assert result.precision == precision
         assert result.measurement is not None
         accuracies[precision] = result.measurement.accuracy_raw

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_train import DIGITS, RECIPE, SMALL, digits, make_trial, new_step, run
+from small_networks import SMALL
+from small_trials import DIGITS, RECIPE, digits, make_trial, new_step, run_digits_trial
 
 from search_spaces.networks.network import build_network
 from trials.images.device_images import ResidentImages
@@ -151,7 +152,7 @@ def test_micro_batches_double_until_a_step_fits_into_memory() -> None:
 
 @pytest.mark.usefixtures("small_memory")
 def test_a_batch_that_does_not_fit_is_trained_in_parts_and_the_row_says_so() -> None:
-    ends, result = run(make_trial())
+    ends, result = run_digits_trial(make_trial())
     assert (result.status, result.micro_batches) == ("completed", 2)
     assert len(ends) == 2
 
@@ -164,7 +165,7 @@ def test_trial_that_does_not_fit_in_the_smallest_micro_batches_is_infeasible() -
 
     hook = torch.nn.modules.module.register_module_forward_pre_hook(refuse)
     try:
-        _, result = run(make_trial())
+        _, result = run_digits_trial(make_trial())
     finally:
         hook.remove()
     assert (result.status, result.failure_kind) == ("infeasible", "out_of_memory")

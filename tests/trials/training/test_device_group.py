@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_train import RECIPE, SMALL, digits, first_images
+from small_networks import SMALL
+from small_trials import RECIPE, digits, first_images
+from threaded_devices import on_devices
 from torch import Tensor, nn
 from torch.distributed import HashStore, ProcessGroupGloo
 
@@ -30,27 +32,6 @@ pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 CPU = torch.device("cpu")
 SYNCHRONOUS = replace(RECIPE, epochs=1, sync_batch_norm=True, warmup_epochs=0.5)
-
-
-def on_devices(count: int, work: Callable[[DeviceGroup], Any]) -> list[Any]:
-    """What each of some devices returns, which do the same work at once."""
-    store, results, errors = HashStore(), [None] * count, []
-
-    def device(rank: int) -> None:
-        try:
-            processes = ProcessGroupGloo(store, rank, count, timedelta(seconds=600))
-            results[rank] = work(DeviceGroup(processes))
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=device, args=(rank,)) for rank in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
 
 
 # ---------------------------------------------------------------- shares and sums

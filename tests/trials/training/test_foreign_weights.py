@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_interchange import SMALL
+from small_networks import EXCHANGEABLE
 from torch import Tensor
 
 from nas.interchange.library_check import with_random_norms
@@ -57,15 +57,17 @@ def test_exported_tensors_have_the_libraries_names_and_shapes(
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_every_tensor_of_a_network_has_one_name_in_a_library(library: str) -> None:
-    names = foreign_names(SMALL, library)
-    own = {name for name in build_network(SMALL, num_classes=7).state_dict() if "num_batches" not in name}
+    names = foreign_names(EXCHANGEABLE, library)
+    own = {
+        name for name in build_network(EXCHANGEABLE, num_classes=7).state_dict() if "num_batches" not in name
+    }
     assert names.keys() == own
     assert len(set(names.values())) == len(own)
 
 
 def drawn(seed: int = 0, epsilon: float = 1e-3) -> Network:
     torch.manual_seed(seed)
-    return with_random_norms(build_network(SMALL, num_classes=7, batch_norm_epsilon=epsilon))
+    return with_random_norms(build_network(EXCHANGEABLE, num_classes=7, batch_norm_epsilon=epsilon))
 
 
 @torch.no_grad()
@@ -78,8 +80,8 @@ def outputs(network: Network, images: Tensor) -> Tensor:
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-5])
 def test_imported_weights_give_the_librarys_outputs(library: str, epsilon: float) -> None:
     there = drawn(epsilon=epsilon)
-    state = foreign_state(there, SMALL, library)
-    ours = foreign_network(Imported(SMALL, epsilon), library, state, name="w.pth")
+    state = foreign_state(there, EXCHANGEABLE, library)
+    ours = foreign_network(Imported(EXCHANGEABLE, epsilon), library, state, name="w.pth")
     images = torch.randn(2, 3, 33, 33)
     assert outputs(there, images).abs().max() > 0.1
     torch.testing.assert_close(outputs(ours, images), outputs(there, images), rtol=0, atol=1e-5)
@@ -92,8 +94,8 @@ def test_stem_of_imported_weights_is_rescaled_to_our_pixels(pixels: str) -> None
         kept = there.stem[0].weight[:, :, 1, 1].clone()
         there.stem[0].weight.zero_()
         there.stem[0].weight[:, :, 1, 1] = kept
-    imported = Imported(SMALL, pixels=pixels)  # type: ignore[arg-type]
-    ours = foreign_network(imported, "timm", foreign_state(there, SMALL, "timm"), name="w.pth")
+    imported = Imported(EXCHANGEABLE, pixels=pixels)  # type: ignore[arg-type]
+    ours = foreign_network(imported, "timm", foreign_state(there, EXCHANGEABLE, "timm"), name="w.pth")
     image = torch.randint(0, 256, (2, 3, 32, 32)).float()
     mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in PIXELS[pixels])
     expected = outputs(there, (image / 255 - mean) / deviation)
@@ -104,23 +106,24 @@ def test_stem_of_imported_weights_is_rescaled_to_our_pixels(pixels: str) -> None
 def test_weight_files_are_read_also_wrapped_and_in_half_precision(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"weights{suffix}"
     state = {
-        f"module.{name}": tensor.half() for name, tensor in foreign_state(drawn(), SMALL, "timm").items()
+        f"module.{name}": tensor.half()
+        for name, tensor in foreign_state(drawn(), EXCHANGEABLE, "timm").items()
     }
     if suffix == ".pth":
         torch.save({"epoch": 3, "state_dict": state}, path)
     else:
         save_file(state, path)
-    ours = foreign_network(Imported(SMALL), "timm", read_state(path), name=path.name)
+    ours = foreign_network(Imported(EXCHANGEABLE), "timm", read_state(path), name=path.name)
     images = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(outputs(ours, images), outputs(drawn(), images), rtol=0, atol=0.05)
 
 
 def test_weights_of_another_network_are_refused_by_name_and_shape() -> None:
-    state = foreign_state(drawn(), SMALL, "timm")
+    state = foreign_state(drawn(), EXCHANGEABLE, "timm")
 
     def refused(changed: dict[str, Tensor], reason: str, library: str = "timm") -> None:
         with pytest.raises(ConfigError, match=reason):
-            foreign_network(Imported(SMALL), library, changed, name="w.pth")
+            foreign_network(Imported(EXCHANGEABLE), library, changed, name="w.pth")
 
     refused({k: v for k, v in state.items() if "blocks.1" not in k}, r"w.pth: lacks blocks.1.*and \d+ more")
     refused({**state, "blocks.9.0.conv.weight": torch.zeros(1)}, "has, beyond this network, blocks.9")
@@ -129,7 +132,7 @@ def test_weights_of_another_network_are_refused_by_name_and_shape() -> None:
     refused({}, "lacks blocks.0.0.bn1.bias")
     refused(state, "lacks classifier.1.bias", "torchvision")
     refused(state, "TensorFlow checkpoints", "automl")
-    wider = replace(SMALL, head_channels=72)
+    wider = replace(EXCHANGEABLE, head_channels=72)
     with pytest.raises(ConfigError, match=r"(bn2|conv_head|classifier)\..* has the shape"):
         foreign_network(Imported(wider), "timm", state, name="w.pth")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from pictures import parity_digits
-from test_train import RECIPE, SMALL, make_trial
+from small_networks import SMALL
+from small_trials import RECIPE, make_trial
 from torch.nn import functional
 
 from trials.images.config import DataConfig

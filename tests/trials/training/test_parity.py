@@ -4,7 +4,6 @@ The project does not depend on timm and torchvision; where they cannot be import
     pip install --no-deps timm==1.0.31 torchvision==0.28.0 safetensors huggingface_hub
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from other_libraries import import_others, random_architectures
 from torch import nn
 
 from nas.interchange.library_check import library_check, library_network, with_random_norms
-from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import Imported, published_names, read_foreign
 from search_spaces.interchange.tensor_names import foreign_names
 from search_spaces.networks.architecture import Architecture, Padding, Stage
@@ -50,41 +49,7 @@ def others() -> SimpleNamespace:
         pytest.skip(f"timm and torchvision: {type(error).__name__}: {error}")
 
 
-def import_others() -> SimpleNamespace:
-    try:
-        return _import_others()
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-    # torchvision's compiled operators do not load beside a CPU-only torch, and its import needs their names.
-    for name in [name for name in sys.modules if name.split(".")[0] in ("torchvision", "timm")]:
-        del sys.modules[name]
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    found = _import_others()
-    found.library = library  # the operators' names live as long as it
-    return found
-
-
-def _import_others() -> SimpleNamespace:
-    import timm
-    from torchvision import models
-
-    return SimpleNamespace(
-        create_model=timm.create_model,
-        torchvision_models=models,
-    )
-
-
 # ---------------------------------------------------------------------- comparing
-
-
-def random_architectures(number: int) -> list[Architecture]:
-    """Members of the paper's space, the same on every run."""
-    space = read_yaml(SearchSpace, "paper")
-    rng, choice_space = np.random.default_rng(2021), space.choice_space()
-    return [space.decode(choice_space.sample(rng)) for _ in range(number)]
 
 
 def with_tensors_of(network: nn.Module, source: nn.Module) -> nn.Module:

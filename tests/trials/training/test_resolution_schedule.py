@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_full_training import CONFIG, curve
-from test_full_training import RECIPE as FULL
-from test_train import RECIPE, digits, new_step
+from full_trainings import CONFIG, curve
+from full_trainings import RECIPE as FULL
+from small_trials import RECIPE, digits, new_step
 
 from nas.events import EpochDone
 from nas.screens.training import _beginning

@@ -7,65 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from clocks import passes_that_take
+from small_networks import SMALL, WIDE
+from small_trials import CPU, DIGITS, RECIPE, digits, first_images, make_trial, new_step, run_digits_trial
 
-from search_spaces.networks.architecture import Architecture, Stage
-from trials.images.config import DataConfig
-from trials.images.device_images import ResidentImages
-from trials.images.packed import open_images
-from trials.recipe import Ramp, Recipe
+from trials.recipe import Ramp
 from trials.run_trial import WorkerSetup, start_worker
 from trials.timing.step_time import measure_step_time
-from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.training.train import EpochEnd, train
-from trials.trial import EpochResult, Slot, Timing, Trial, TrialResult
-
-CPU = torch.device("cpu")
-SMALL = Architecture(
-    stem_channels=8,
-    stages=(
-        Stage(op="fused_mbconv", stride=1, expansion_ratio=1, channels=8, layers=1),
-        Stage(op="fused_mbconv", stride=2, expansion_ratio=4, channels=16, layers=1),
-        Stage(op="mbconv", stride=2, expansion_ratio=4, channels=24, layers=2, se_ratio=0.25),
-    ),
-    head_channels=64,
-)
-WIDE = replace(SMALL, stages=(replace(SMALL.stages[0], channels=48, layers=4), *SMALL.stages[1:]))
-RECIPE = Recipe(
-    epochs=2, batch_size=64, resolution=Ramp(16, 16), flip=False, crop_padding=0.0, averaging_decay=0.9
-)
-DIGITS = DataConfig(source="digits", fraction=0.5)
-
+from trials.trial import EpochResult, Slot, Timing, TrialResult
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
-
-
-def new_step(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed: int = 0) -> TrainingStep:
-    torch.manual_seed(seed)
-    return build_step(architecture, recipe, num_classes=10, device=CPU, precision="fp32")
-
-
-def digits(resolution: int = 16) -> ResidentImages:
-    return ResidentImages(open_images(DIGITS, resolution=resolution), CPU)
-
-
-def first_images(images: ResidentImages, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    chosen = images.train[:count]
-    return images.pixels[chosen], images.labels[chosen]
-
-
-def run(trial: Trial) -> tuple[list[EpochResult], TrialResult]:
-    worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
-    events = list(worker(trial))
-    result = events[-1]
-    assert isinstance(result, TrialResult)
-    return [event for event in events if isinstance(event, EpochResult)], result
-
-
-def make_trial(recipe: Recipe = RECIPE, architecture: Architecture = SMALL, seed: int = 3) -> Trial:
-    return Trial(
-        trial_id=7, choices=(1, 0), architecture=architecture, recipe=recipe, epochs=recipe.epochs, seed=seed
-    )
 
 
 Run = tuple[list[EpochResult], TrialResult]
@@ -74,7 +26,7 @@ Run = tuple[list[EpochResult], TrialResult]
 @pytest.fixture(scope="module")
 def plain(as_a_worker: None) -> Run:
     """The plain trial, run once."""
-    return run(make_trial())
+    return run_digits_trial(make_trial())
 
 
 def test_first_loss_is_the_logarithm_of_the_number_of_classes() -> None:
@@ -100,8 +52,8 @@ def test_network_memorises_64_images() -> None:
 
 
 def test_a_seed_gives_the_same_curve_twice_and_another_seed_another(plain: Run) -> None:
-    first, second = plain[0], run(make_trial())[0]
-    other = run(make_trial(seed=4))[0]
+    first, second = plain[0], run_digits_trial(make_trial())[0]
+    other = run_digits_trial(make_trial(seed=4))[0]
     curve = [(e.train_loss, e.minival_loss, e.minival_accuracy) for e in first]
     assert curve == [(e.train_loss, e.minival_loss, e.minival_accuracy) for e in second]
     assert curve != [(e.train_loss, e.minival_loss, e.minival_accuracy) for e in other]
@@ -118,13 +70,13 @@ def test_the_same_trial_gives_the_same_curve_first_or_later_in_a_worker() -> Non
 def test_a_trial_trains_the_same_whether_it_was_timed_or_not(plain: Run) -> None:
     timed, result = plain
     assert result.measurement is not None
-    untimed, _ = run(replace(make_trial(), step_time=result.measurement.step_time))
+    untimed, _ = run_digits_trial(replace(make_trial(), step_time=result.measurement.step_time))
     assert [e.train_loss for e in timed] == [e.train_loss for e in untimed]
 
 
 def test_a_completed_trial_measures_everything() -> None:
     with passes_that_take(lambda network, images: 0.001):
-        epochs, result = run(make_trial())
+        epochs, result = run_digits_trial(make_trial())
     measured = result.measurement
     assert result.status == "completed"
     assert measured is not None
@@ -196,7 +148,7 @@ def test_timing_a_step_restores_weights_statistics_and_optimizer() -> None:
 
 
 def test_trial_is_timed_under_the_searchs_conditions() -> None:
-    _, result = run(replace(make_trial(), timing=Timing(batch_size=8, resolution=24)))
+    _, result = run_digits_trial(replace(make_trial(), timing=Timing(batch_size=8, resolution=24)))
     assert result.step_time is not None
     assert (result.step_time.batch_size, result.step_time.resolution) == (8, 24)
 
@@ -245,8 +197,8 @@ def test_the_head_drops_at_the_rate_of_each_training_stage(dropout: Ramp, rates:
 
 
 def test_a_trial_whose_dropout_falls_to_none_drops_in_its_early_stages() -> None:
-    falling, _ = run(make_trial(FALLING))
-    none, _ = run(make_trial(replace(FALLING, dropout=Ramp(0.0, 0.0))))
+    falling, _ = run_digits_trial(make_trial(FALLING))
+    none, _ = run_digits_trial(make_trial(replace(FALLING, dropout=Ramp(0.0, 0.0))))
     assert falling[0].train_loss > none[0].train_loss
 
 
@@ -262,7 +214,7 @@ def test_a_diverging_trial_is_infeasible_and_says_so() -> None:
 
     hook = torch.nn.modules.module.register_module_forward_hook(explode)
     try:
-        _, result = run(make_trial())
+        _, result = run_digits_trial(make_trial())
     finally:
         hook.remove()
     assert (result.status, result.failure_kind) == ("infeasible", "non_finite_loss")
@@ -273,14 +225,14 @@ def test_a_diverging_trial_is_infeasible_and_says_so() -> None:
 
 def test_a_network_too_deep_for_the_images_is_infeasible() -> None:
     deep = replace(SMALL, stages=tuple(replace(SMALL.stages[1]) for _ in range(6)))
-    _, result = run(make_trial(architecture=deep))
+    _, result = run_digits_trial(make_trial(architecture=deep))
     assert (result.status, result.failure_kind) == ("infeasible", "invalid_network")
 
 
 def test_accuracy_of_a_trial_is_that_of_averaged_weights(plain: Run) -> None:
     raw_recipe = replace(RECIPE, averaging_decay=0.0)
     _, averaged = plain
-    _, raw = run(make_trial(raw_recipe))
+    _, raw = run_digits_trial(make_trial(raw_recipe))
     assert averaged.measurement is not None
     assert raw.measurement is not None
     assert raw.measurement.accuracy == raw.measurement.accuracy_raw
