@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.intervals import half_width
+from analysis.plain_text import plain_text
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222222")
 DASHES = ("-", "--", ":")  # for more curves than colours
@@ -25,6 +26,7 @@ def interval(values: np.ndarray) -> Interval:
     return Interval(float(values.mean()), half)
 
 
+@plain_text
 def draw_curves(
     path: Path,
     curves: Mapping[str, np.ndarray],

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.screens.terminal import terminal
 
 
 def audit(
@@ -32,6 +32,6 @@ def audit(
         workers=workers,
         ray_address=ray_address,
         in_process=in_process,
-        console=Console(stderr=as_json),
+        console=terminal(stderr=as_json),
     )
     show(as_json, lambda: figures, lambda: audit_screen(figures))

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.screens.terminal import terminal
 
 
 def doctor(
@@ -26,7 +26,7 @@ def doctor(
     from nas.doctor.findings import examination
     from nas.screens.doctor import doctor_screen
 
-    with Console(stderr=True).status("looking"):
+    with terminal(stderr=True).status("looking"):
         found = examination(list(examine(data, search=search)))
     show(as_json, lambda: found, lambda: doctor_screen(found))
     raise typer.Exit(1 if found.hinders else 0)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from nas.commands.options import Json, Weights, evaluation_resolution
 from nas.commands.output import show
+from nas.screens.terminal import terminal
 
 
 def evaluate(
@@ -34,7 +34,7 @@ def evaluate(
         refuse_other_kind(output, beginning=PNG, kind="PNG")
     loaded = load_weights(weights)
     size = evaluation_resolution(loaded, resolution)
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     images = labelled_images(data, loaded, resolution=size)
     with Progress(console=console, transient=True) as bars:
         task = bars.add_task("evaluating", total=None)

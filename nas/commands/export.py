@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Force, Project
+from nas.screens.terminal import terminal
 
 
 class Format(StrEnum):
@@ -69,7 +69,7 @@ def _export_one(source: str, format_: Format, *, trial: int | None, output: Path
         print(exported.text, end="")
         return
     follows = {Format.YAML: f"    next:  nas describe {output}"}.get(format_, "")
-    Console(stderr=True, soft_wrap=True).print(f"{output}: {exported.proof}{follows}", highlight=False)
+    terminal(stderr=True).print(f"{output}: {exported.proof}{follows}", soft_wrap=True)
 
 
 def _export_study(run: Path, *, storage: str, force: bool) -> None:

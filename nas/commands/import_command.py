@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Force, Project
+from nas.screens.terminal import terminal
 
 
 def import_(
@@ -26,7 +26,7 @@ def import_(
     """Read an architecture of timm, google/automl or torchvision, and its weights."""
     from nas.interchange.import_formats import import_architecture, import_weights
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = terminal(stderr=True, soft_wrap=True)
     if weights is None:
         imported = import_architecture(source, from_.value, output=output, force=force)
         if output is None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.screens.terminal import terminal
 
 TOP = 50  # trials of a run that are measured again
 
@@ -46,7 +46,7 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Measure networks side by side here: size, training step, inference, memory; or a space's blocks."""
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     if run is not None:
         from nas.measuring.retarget import retarget_on_console, retargeted_json
         from nas.screens.retarget import retarget_screen

@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
+
+from nas.screens.terminal import terminal
 
 
 def show(
@@ -21,7 +23,7 @@ def show(
     if as_json:
         print(json_text(figures()))
     else:
-        Console(highlight=False).print(screen(), soft_wrap=soft_wrap)
+        terminal().print(screen(), soft_wrap=soft_wrap)
 
 
 def json_text(figures: object) -> str:

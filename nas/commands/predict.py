@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from nas.commands.options import Force, Weights, evaluation_resolution
+from nas.screens.terminal import terminal
 
 
 def predict(
@@ -27,7 +27,7 @@ def predict(
     refuse_other_than_table(output)
     refuse_existing(output, force=force)
     loaded = load_weights(weights)
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    with Progress(console=terminal(stderr=True), transient=True) as bars:
         task = bars.add_task("predicting", total=None)
 
         def show(done: int, total: int) -> None:
@@ -39,4 +39,4 @@ def predict(
     write_predictions(frame, output)
     unreadable = int(frame.error.notna().sum())
     more = f", {unreadable:,} could not be read (column error)" if unreadable else ""
-    Console(stderr=True).print(f"{output}: {len(frame):,} pictures{more}", highlight=False, soft_wrap=True)
+    terminal(stderr=True).print(f"{output}: {len(frame):,} pictures{more}", highlight=False, soft_wrap=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
+from nas.screens.terminal import terminal
 
 
 def report(
@@ -34,6 +34,6 @@ def report(
     if as_json:
         print(json.dumps({"run": str(run), "report": str(path)}))
     else:
-        Console(highlight=False, soft_wrap=True).print(f"{path}")
+        terminal().print(f"{path}", soft_wrap=True)
     if open_:
         typer.launch(path.resolve().as_uri())

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
 from nas.scaling.factors import PAPER
+from nas.screens.terminal import terminal
 
 
 class Generation(StrEnum):
@@ -99,5 +99,5 @@ def scale(
         measure=measure,
         batch_size=batch_size,
     )
-    result, files = scale_into(output, request, force=force, console=Console(stderr=True))
+    result, files = scale_into(output, request, force=force, console=terminal(stderr=True))
     show(as_json, lambda: family_json(result, files), lambda: family_screen(result, files))

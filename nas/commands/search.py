@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.screens.terminal import terminal
 from nas.search.stopping import GRACE_SECONDS
 from search_spaces.settings.overrides import Override
 from trials.log.disk_wait import DISK_WAIT_SECONDS
@@ -72,7 +73,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search for the best architecture; started again on the same run it continues."""
-    console = Console(stderr=as_json)
+    console = terminal(stderr=as_json)
     if in_process and executor is ExecutorName.RAY_TUNE:
         raise typer.BadParameter("--in-process and --executor ray_tune exclude each other; leave out one")
     if in_process:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.screens.terminal import terminal
 
 
 def simulate(
@@ -53,6 +53,6 @@ def simulate(
         workers=workers,
         seeds=seeds,
         output=output,
-        console=Console(stderr=True),
+        console=terminal(stderr=True),
     )
     show(as_json, lambda: comparison_json(comparison), lambda: simulate_screen(comparison))

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from nas.screens.terminal import terminal
 
 
 def status(
@@ -29,7 +29,7 @@ def status(
         show(as_json, lambda: listed, lambda: folder_screen(listed))
         return
     if watch:
-        watch_run(run, Console(highlight=False), as_json=as_json)
+        watch_run(run, terminal(), as_json=as_json)
         return
     figures = run_status(run)
     show(as_json, lambda: figures, lambda: status_screen(figures))

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.commands.options import Json
 from nas.commands.output import json_text
+from nas.screens.terminal import terminal
 
 
 def train(
@@ -48,7 +48,7 @@ def train(
     if architecture is None and run is None:
         raise typer.BadParameter("name an architecture, or a training to resume with --run")
     folder = run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    console = Console(stderr=as_json)
+    console = terminal(stderr=as_json)
     config = training_config(
         architecture, folder=folder, data=data, recipe=recipe, test=test, init=init, patience=patience,
         overrides=set_ or [],
@@ -68,5 +68,5 @@ def train(
         figures = [training_figures(result) for result in results]
         print(json_text(figures[0] if repeats == 1 else figures))
         return
-    shown = Console(highlight=False)
+    shown = terminal()
     shown.print(training_screen(results[0]) if repeats == 1 else repeats_table(results))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from analysis.numbers import short_count
+from analysis.plain_text import plain_text
 from nas.scaling.compound import Member
 from nas.scaling.family import Scaled
 
@@ -19,6 +20,7 @@ BLUE, RED, GREY = "#1f5fa8", "#b5352c", "#6b6b6b"
 Value = Callable[[Member], float | None]
 
 
+@plain_text
 def save_picture(result: Scaled, path: Path) -> None:
     """Writes a PNG: each member is a point with its name, the base a ring, each budget a dashed line."""
     measured = any(result.step(member) for member in result.members)

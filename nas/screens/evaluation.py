@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.plain_text import plain_text
 from nas.training.evaluation import Evaluation
 
 SHOWN = 12  # classes in a table; of more the best and the worst
@@ -50,6 +51,7 @@ def _mistaken(evaluation: Evaluation, label: int) -> str:
     return f"{evaluation.classes[other]} ({int(row[other])})"
 
 
+@plain_text
 def draw_confusion(evaluation: Evaluation, path: Path, *, title: str) -> None:
     """Writes a PNG of the classes that are predicted of each class's images, as shares of these."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

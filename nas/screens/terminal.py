@@ -17,11 +17,14 @@ def printable(text: str) -> str:
     return SURROGATES.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", shown)
 
 
-def terminal(*, stderr: bool = False) -> Console:
-    """The console of a command: brackets and colons of names are no markup there, and no icons."""
+def terminal(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """The console of a command: brackets and colons of names are no markup there, and no icons.
+
+    `soft_wrap` leaves it to the terminal to break lines, so that paths can be copied.
+    """
     # All text that rich shows passes through this table, which by itself leaves escape sequences in.
     control.strip_control_codes.__defaults__[0].update(_TABLE)  # type: ignore[index]
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
 
 
 _TABLE = {

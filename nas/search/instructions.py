@@ -31,7 +31,7 @@ class AnswerFrom:
 
 
 @dataclass(frozen=True)
-class CrashLike:
+class AnswerByCrash:
     """Write the row of an ask that waited for an equal trial, which crashed for good: so did the ask's."""
 
     ask: Ask
@@ -43,8 +43,8 @@ class Wait:
     """Run nothing until another event has been handled."""
 
 
-Instruction = RecordAsk | Run | AnswerFrom | CrashLike | Wait
-Answer = AnswerFrom | CrashLike
+Instruction = RecordAsk | Run | AnswerFrom | AnswerByCrash | Wait
+Answer = AnswerFrom | AnswerByCrash
 
 
 class Queue(Protocol):

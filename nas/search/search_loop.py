@@ -9,7 +9,7 @@ from nas.events import Retried, SearchEvent
 from nas.search.attempts import Attempts
 from nas.search.config import SearchConfig
 from nas.search.crash_limit import CrashLimit
-from nas.search.instructions import AnswerFrom, CrashLike, Instruction, Queue, RecordAsk, Run
+from nas.search.instructions import AnswerFrom, AnswerByCrash, Instruction, Queue, RecordAsk, Run
 from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.search_reward import SearchReward
 from nas.search.stopping import StopRequest
@@ -57,7 +57,7 @@ class SearchLoop:
             instruction = next(instructions, None)
             if instruction is None:
                 return
-            if isinstance(instruction, (RecordAsk, AnswerFrom, CrashLike)):
+            if isinstance(instruction, (RecordAsk, AnswerFrom, AnswerByCrash)):
                 self._write_down(instruction)
                 continue
             if isinstance(instruction, Run):
@@ -73,8 +73,8 @@ class SearchLoop:
                 self.record.ask(ask)
             case AnswerFrom(ask, earlier):
                 self.record.answered(ask, earlier)
-            case CrashLike(ask, equal):
-                self.record.crashed(ask, equal)
+            case AnswerByCrash(ask, equal):
+                self.record.answered_by_crash(ask, equal)
 
     def handle(self, event: Event) -> None:
         """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
@@ -155,7 +155,7 @@ class RunRecord:
         """The row of an ask that an earlier trial answers."""
         self._write(cached_row(self._store.asks[ask.trial_id], self._store.trials[earlier]))
 
-    def crashed(self, ask: Ask, equal: int) -> None:
+    def answered_by_crash(self, ask: Ask, equal: int) -> None:
         """The row of an ask that has waited for an equal trial, which crashed for good."""
         self._write({**self._store.trials[equal], **self._store.asks[ask.trial_id]})
 

@@ -10,7 +10,7 @@ from analysis.trial_rules import BestArchitectures, Spending, counts
 from nas.search.config import Budget, Finalists
 from nas.search.exhaustion import DRAWS, MAX_DUPLICATES
 from nas.search.in_flight import InFlight
-from nas.search.instructions import Answer, AnswerFrom, CrashLike, Instruction, RecordAsk, Wait
+from nas.search.instructions import Answer, AnswerFrom, AnswerByCrash, Instruction, RecordAsk, Wait
 from nas.strategies.strategy import Recommends, Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose
@@ -240,7 +240,7 @@ class TrialQueue:
         self.told(self.in_flight.remove(trial_id), outcome, seconds=seconds)
         for waiting in self._waiting_for_equal.pop(trial_id, []):
             if outcome is None:
-                self._due.append(CrashLike(waiting, trial_id))
+                self._due.append(AnswerByCrash(waiting, trial_id))
             else:
                 self._place(waiting)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.trial_rules import COUNTED
 from nas.search.config import Budget
-from nas.search.instructions import AnswerFrom, CrashLike, Instruction, RecordAsk, Run, Wait
+from nas.search.instructions import AnswerFrom, AnswerByCrash, Instruction, RecordAsk, Run, Wait
 from nas.search.trial_queue import TrialQueue
 from nas.strategies.strategy import Promotes, Recommends, Strategy
 from nas.strategies.successive_halving import at_epochs
@@ -127,7 +127,7 @@ class _Memory:
                 self._note_training(ask)
             case AnswerFrom(ask, earlier):
                 self.add(ask, replace(self._outcomes[earlier], status="cached"))
-            case CrashLike():
+            case AnswerByCrash():
                 raise AssertionError("a known outcome is no crash")
 
     def _note_training(self, ask: Ask) -> None:

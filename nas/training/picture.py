@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from analysis.plain_text import plain_text
 from nas.events import EpochMetrics
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
 
 
+@plain_text
 def draw_training(metrics: Sequence[EpochMetrics], path: Path, *, title: str) -> None:
     """Writes a PNG of the epochs so far; stages are set apart by lines."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,17 +1,22 @@
 """Names made by others on the terminal: shown as they are, and never a command to it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Nas
 from pictures import write_folder
 from rich.table import Table
 from rich.text import Text
 
+from nas import commands
+from nas.screens.evaluation import draw_confusion
 from nas.screens.terminal import printable, terminal
+from nas.training.evaluation import Evaluation
 
 ODD = "a\x1b[31mred\x07 [bold]b[/bold] :smile: \u202eevil \udce9"
 SHOWN = r"a\x1b[31mred\x07 [bold]b[/bold] :smile: \u202eevil \xe9"
@@ -61,3 +66,19 @@ def test_a_console_writes_where_it_is_told(capsys: pytest.CaptureFixture[str]) -
     terminal(stderr=True).print("aside")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "aside\n")
+
+
+def test_dollar_signs_in_names_of_classes_are_drawn_and_no_formulas(tmp_path: Path) -> None:
+    classes = ("$\\frac{$", "a$b$", "plain")
+    found = Evaluation(
+        images=3, resolution=8, accuracy=1.0, accuracy_top5=1.0, loss=0.0, classes=classes,
+        confusion=np.eye(3, dtype=np.int64),
+    )  # fmt: skip
+    draw_confusion(found, tmp_path / "confusion.png", title="run $x$ \\frac{")
+    assert (tmp_path / "confusion.png").stat().st_size > 1000
+
+
+def test_commands_print_through_the_terminal_alone() -> None:
+    """A console of rich's own would read names as markup, and pass their escape sequences on."""
+    for path in (Path(commands.__file__).parent).glob("*.py"):
+        assert not re.search(r"(?<![\w.])Console\(", path.read_text()), path.name
