@@ -9,7 +9,7 @@ from nas.events import Retried, SearchEvent
 from nas.search.attempts import Attempts
 from nas.search.config import SearchConfig
 from nas.search.crash_limit import CrashLimit
-from nas.search.instructions import AnswerFrom, AnswerByCrash, Instruction, Queue, RecordAsk, Run
+from nas.search.instructions import AnswerByCrash, AnswerFrom, Instruction, Queue, RecordAsk, Run
 from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.search_reward import SearchReward
 from nas.search.stopping import StopRequest

@@ -10,7 +10,7 @@ from analysis.trial_rules import BestArchitectures, Spending, counts
 from nas.search.config import Budget, Finalists
 from nas.search.exhaustion import DRAWS, MAX_DUPLICATES
 from nas.search.in_flight import InFlight
-from nas.search.instructions import Answer, AnswerFrom, AnswerByCrash, Instruction, RecordAsk, Wait
+from nas.search.instructions import Answer, AnswerByCrash, AnswerFrom, Instruction, RecordAsk, Wait
 from nas.strategies.strategy import Recommends, Strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import Ask, Outcome, Purpose

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.trial_rules import COUNTED
 from nas.search.config import Budget
-from nas.search.instructions import AnswerFrom, AnswerByCrash, Instruction, RecordAsk, Run, Wait
+from nas.search.instructions import AnswerByCrash, AnswerFrom, Instruction, RecordAsk, Run, Wait
 from nas.search.trial_queue import TrialQueue
 from nas.strategies.strategy import Promotes, Recommends, Strategy
 from nas.strategies.successive_halving import at_epochs
