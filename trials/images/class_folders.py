@@ -41,7 +41,7 @@ def check_every_folder(listing: Listing, root: str, classes: Sequence[str]) -> l
     others: dict[str, list[SourceFile]] = {}  # files that are not read, by class folder; "": in none
     for file in listing.files:
         if file.suffix not in SUFFIXES and (not root or file.relative.startswith(f"{root}/")):
-            parts = PurePosixPath(file.relative).parts[depth:]
+            parts = file.parts[depth:]
             others.setdefault(parts[0] if len(parts) > 1 else "", []).append(file)
     lost = {
         folder: files

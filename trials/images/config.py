@@ -1,5 +1,6 @@
 """The images of a search as its YAML file describes them: their source, and the part that is used."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
 from typing import Any
@@ -55,6 +56,11 @@ class EncodedImages:
         return self.source.name_of(int(self.chosen[index]))
 
 
+LARGE = 100_000  # images, from which on a source that was listed a moment ago is not listed again
+MOMENT = 60.0  # seconds
+_recent: dict[tuple[DataConfig, bool], tuple[float, EncodedImages]] = {}
+
+
 def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedImages:
     """Opens the source of a configuration and chooses its images.
 
@@ -63,6 +69,9 @@ def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedI
     Raises:
         ValueError: the source cannot be read or has the wrong form; the message says where and what to do.
     """
+    when, found = _recent.get((config, only_evaluated), (0.0, None))
+    if found is not None and time.monotonic() - when < MOMENT:
+        return found
     source = open_source(config.source)
     if not only_evaluated:
         check_two_classes(source.labels, source.classes, config.source)
@@ -70,6 +79,10 @@ def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedI
         raise ValueError(f"{config.source}: holds no images")
     chosen = share(source.labels, config.fraction, config.split_seed)
     identity = [source.identity, config.fraction, config.split_seed, config.max_pixels]
-    return EncodedImages(
+    found = EncodedImages(
         source.labels[chosen], source.classes, chosen, identity, source, max_pixels=config.max_pixels
     )
+    _recent.clear()
+    if len(source.labels) >= LARGE:
+        _recent[config, only_evaluated] = (time.monotonic(), found)
+    return found

@@ -1,6 +1,7 @@
 """Lists the files of an image source (path, folder, glob or fsspec URL) and picks those for training."""
 
 import os
+import posixpath
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +42,12 @@ class SourceFile:
     @property
     def suffix(self) -> str:
         """The suffix of the file's name in lower case, with the dot."""
-        return PurePosixPath(self.relative).suffix.lower()
+        return posixpath.splitext(self.relative)[1].lower()
+
+    @property
+    def parts(self) -> list[str]:
+        """The folders below the source's, and the file's name."""
+        return self.relative.split("/")
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ class Listing:
 
     def identity(self, files: Iterable[SourceFile]) -> list[list[Any]]:
         """JSON values that change when one of these files does: path, size and version of each."""
-        return [[self.filesystem.unstrip_protocol(f.path), f.size, f.version] for f in files]
+        protocol = self.filesystem.unstrip_protocol("/")
+        return [[protocol, f.path, f.size, f.version] for f in files]
 
 
 def list_files(source: str) -> Listing:
@@ -183,7 +190,7 @@ def training_files(listing: Listing, files: Sequence[SourceFile]) -> tuple[Sourc
     by_split: dict[str | None, list[SourceFile]] = {}
     for file in files:
         # The innermost name that mentions a split decides: train/val-00000.parquet is val.
-        names = [split_name(part) for part in reversed(PurePosixPath(file.relative).parts)]
+        names = [split_name(part) for part in reversed(file.parts)]
         by_split.setdefault(next((name for name in names if name), None), []).append(file)
     if TRAIN in by_split:
         return tuple(by_split[TRAIN])
@@ -207,9 +214,9 @@ def training_root(listing: Listing, pictures: Sequence[SourceFile]) -> str:
     Raises:
         ValueError: there are only test or validation splits.
     """
-    parts_of: dict[str, list[tuple[str, ...]]] = {}
+    parts_of: dict[str, list[list[str]]] = {}
     for file in pictures:
-        parts = PurePosixPath(file.relative).parts
+        parts = file.parts
         parts_of.setdefault(parts[0] if len(parts) > 1 else "", []).append(parts)
     splits = {
         folder: split_name(folder)

@@ -234,7 +234,7 @@ class FolderImages:
         root = training_root(listing, pictures)
         depth = 1 if root else 0
         inside = [file for file in pictures if not root or file.relative.startswith(f"{root}/")]
-        classes_of = [PurePosixPath(file.relative).parts[depth:-1] for file in inside]
+        classes_of = [file.parts[depth:-1] for file in inside]
         if loose := [file.relative for file, parts in zip(inside, classes_of, strict=True) if not parts]:
             more = f" and {len(loose) - 1:,} more pictures lie" if len(loose) > 1 else " lies"
             raise ValueError(

@@ -65,7 +65,11 @@ def _split_with_copies(
     classes: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray]:
     """The split of the `different` pictures (their first positions); each copy goes where its `first` is."""
-    _, held_out = split_indices(labels[different], minival=minival, seed=seed, classes=classes)
+    try:
+        _, held_out = split_indices(labels[different], minival=minival, seed=seed, classes=classes)
+    except ValueError as error:
+        copies = len(first) - len(different)
+        raise ValueError(f"{error} ({copies:,} images are copies of others, and do not count)") from None
     is_held_out = np.isin(first, different[held_out])
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
