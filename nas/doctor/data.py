@@ -44,7 +44,7 @@ def data_findings(source: str, *, search: str | None = None) -> Iterator[Finding
         yield Finding(TOPIC, "hinders", str(error).splitlines()[0], "mend the images, or name others")
         return
     yield _classes_finding(source, found)
-    for note in found.source.notes:
+    for note in found.notes:
         yield Finding(TOPIC, "note", note, "see docs/data.md, if that is not what they mean")
     yield from _picture_findings(found, data.max_corrupt)
     yield _copies_finding(found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,10 +32,19 @@ class Source:
 
     name: str
     architecture: Architecture
-    num_classes: int
+    find_num_classes: Callable[[], int]  # refuses where a run's rows do not say it
     resolution: int  # pixels
     yaml: str  # its YAML text
     weights: WeightsFile | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes.
+
+        Raises:
+            ConfigError: nothing says it.
+        """
+        return self.find_num_classes()
 
     def network(self) -> Network:
         """The network with its weights, or with fresh ones, the same each time."""
@@ -73,7 +83,7 @@ def read_source(source: str, *, trial: int | None, output: Path | None = None) -
     return Source(
         name=path.name,
         architecture=architecture_of(row),
-        num_classes=classes_of(row, run=path),
+        find_num_classes=partial(classes_of, row, run=path),
         resolution=int(measured(row, "resolution")),
         yaml=best_yaml(row, run=path, file=output or f"{path.name}-{row['trial_id']}.yaml", repeats=repeats),
     )
@@ -90,7 +100,7 @@ def _of_weights(source: str, weights: WeightsFile, output: Path | None) -> Sourc
     return Source(
         name=source,
         architecture=weights.architecture,
-        num_classes=weights.num_classes,
+        find_num_classes=lambda: weights.num_classes,
         resolution=weights.resolution,
         yaml=yaml_text(
             weights.architecture, header=f"nas describe {output or 'FILE'}\nThe architecture of {source}"
@@ -100,10 +110,11 @@ def _of_weights(source: str, weights: WeightsFile, output: Path | None) -> Sourc
 
 
 def _of_architecture(source: str, architecture: Architecture, output: Path | None) -> Source:
+    classes = provenance_number(architecture, "num_classes", DEFAULT_CLASSES, name=source)
     return Source(
         name=source,
         architecture=architecture,
-        num_classes=provenance_number(architecture, "num_classes", DEFAULT_CLASSES, name=source),
+        find_num_classes=lambda: classes,
         resolution=provenance_number(architecture, "resolution", DEFAULT_RESOLUTION, name=source),
         yaml=yaml_text(architecture, header=f"nas describe {output or Path(source).name}"),
     )

@@ -51,9 +51,16 @@ class EncodedImages:
         """(name, encoded picture) of each image, in order."""
         return self.source.read(self.chosen)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: how labels were read, what was left out."""
+        return tuple(getattr(self.source, "notes", ()))  # a source of the user's own may have none
+
     def name_of(self, index: int) -> str:
         """The name of the image at an index."""
-        return self.source.name_of(int(self.chosen[index]))
+        position = int(self.chosen[index])
+        name_of = getattr(self.source, "name_of", None)
+        return name_of(position) if name_of is not None else f"image {position}"
 
 
 LARGE = 100_000  # images, from which on a source that was listed a moment ago is not listed again
@@ -64,7 +71,7 @@ _recent: dict[tuple[DataConfig, bool], tuple[float, EncodedImages]] = {}
 def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedImages:
     """Opens the source of a configuration and chooses its images.
 
-    With `only_evaluated` they are judged, and neither split nor trained on: one class, or none, is enough.
+    With `only_evaluated` they are evaluated on alone, and not split: one class is enough.
 
     Raises:
         ValueError: the source cannot be read or has the wrong form; the message says where and what to do.

@@ -121,7 +121,7 @@ def open_images(
         corrupt=tuple(name for _, name in pack.facts.corrupt),
         digests=pack.digests,
         checks=pack.checks,
-        notes=(*found.source.notes, *_oddities(found, pack, readable, is_split=not only_evaluated)),
+        notes=(*found.notes, *_oddities(found, pack, readable, is_split=not only_evaluated)),
         name_of=found.name_of,
     )
 

@@ -39,19 +39,15 @@ class Source(Protocol):
     """A source of images.
 
     `labels` are (N,) or (N, L), see `trials.images.labels`; `identity` holds JSON values that change when an
-    image does. `notes` are sentences for the user: how labels were read, what was left out.
+    image does. It may also have `notes`, sentences for the user about what was read, and `name_of(position)`.
     """
 
     labels: np.ndarray
     classes: tuple[str, ...]
     identity: list[Any]
-    notes: tuple[str, ...]
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) at each of these ascending positions."""
-
-    def name_of(self, position: int) -> str:
-        """The name of the image at a position."""
 
 
 def source_words(source: str) -> str:

@@ -36,6 +36,7 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     }  # fmt: skip
     assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--help"}
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
+    assert options_of("doctor") == {"--search", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
     assert options_of("measure") == {
         "--table", "--out", "--classes", "--resolution", "--batch-size", "--precision", "--run", "--top",
@@ -52,7 +53,6 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     assert options_of("audit") == {
         "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"
     }  # fmt: skip
-    assert options_of("doctor") == {"--json", "--help"}
     assert options_of("verify") == {"--repair", "--json", "--help"}
     assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}
     assert options_of("simulate") == {

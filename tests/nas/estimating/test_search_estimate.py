@@ -57,7 +57,7 @@ def test_estimate_sums_trials_repeats_and_devices(moments: None, quick: SearchCo
     assert (here.devices, here.here, many.devices, many.here) == (2, True, 64, False)
     assert here.hours == pytest.approx((6 + 2) * 100 / 3600)
     assert many.hours == pytest.approx((1 + 1) * 100 / 3600)  # more devices than trials help no more
-    half = 12.706 * math.sqrt(200) * math.sqrt(1 / 2 + 1 / 12) * 12 / 3600  # Student's t of one degree
+    half = 12.706205 * math.sqrt(200) * math.sqrt(1 / 2 + 1 / 12) * 12 / 3600  # Student's t of one degree
     assert figures.device_hours_half_width == pytest.approx(half * 16 / 12)
 
 

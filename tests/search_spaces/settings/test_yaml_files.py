@@ -2,12 +2,12 @@
 
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import Field, PlainValidator
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nas.search.config import SearchConfig, read_search_config
@@ -376,28 +376,3 @@ def test_equal_networks_share_an_identity_and_others_do_not() -> None:
         ),
     ]
     assert len({variant.architecture_id for variant in variants}) == len(variants)
-
-
-@dataclass(frozen=True)
-class Shorthand:
-    """A value that files hold as a word."""
-
-    WRITTEN_AS: ClassVar[str] = "a word"
-
-    letters: tuple[str, ...]
-    written: str
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A file with such a value."""
-
-    word: Annotated[Shorthand, PlainValidator(lambda text: Shorthand(tuple(text), text))]
-
-
-def test_a_value_that_files_hold_otherwise_than_by_its_fields_is_written_as_it_was() -> None:
-    made = from_mapping(Holder, {"word": "abc"}, name="h.yaml")
-    assert made.word.letters == ("a", "b", "c")
-    assert yaml_text(made) == "word: abc\n"
-    with pytest.raises(ConfigError, match=r"^h\.yaml: word: missing; expected a word$"):
-        from_mapping(Holder, {}, name="h.yaml")
