@@ -36,6 +36,8 @@ def evaluate(
     size = evaluation_resolution(loaded, resolution)
     console = terminal(stderr=True)
     images = labelled_images(data, loaded, resolution=size)
+    for note in images.all_notes():
+        console.print(f"data: {note}", soft_wrap=True)
     with Progress(console=console, transient=True) as bars:
         task = bars.add_task("evaluating", total=None)
 

@@ -15,7 +15,7 @@ from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
-from trials.images.packed import TrialImages, corrupt_sentence, open_images
+from trials.images.packed import TrialImages, open_images
 from trials.log.run_reader import read_run
 from trials.log.store import RunStore
 from trials.trial import Execute
@@ -132,9 +132,6 @@ def packed_images(config: SearchConfig, console: Console, *, option: str | None 
             hint = f"; name your images:  {option}" if is_missing else ""
             raise ConfigError(f"data: {error}{hint}") from error
     images = packs[max(resolutions)]
-    for note in images.notes:
+    for note in images.all_notes():
         console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
-    if images.corrupt:
-        sentence = corrupt_sentence(images.corrupt, len(images.images))
-        console.print(f"data: {sentence}; they are left out", highlight=False, soft_wrap=True)
     return images

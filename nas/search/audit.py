@@ -24,6 +24,8 @@ from nas.search.seeds import seed_in_stream
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from trials.images.data_record import check_same_data, record_of
+from trials.images.packed import open_images
 from trials.log.row_types import AskRow, TrialRow, measured
 from trials.log.rows import ask_from_row, step_time_from_row
 from trials.log.run_reader import read_run
@@ -130,13 +132,17 @@ def audit(
     A killed audit goes on where it stopped. `start` replaces the real worker in tests.
 
     Raises:
+        ConfigError: the images are not those of the run.
         RunLockedError: another audit works on this run.
         SearchFailedError: several trainings in a row crashed, or the reward is at fault.
     """
     config = plan.config
     short = short_rows(recorded_trials(plan.run))
     if start is None:
-        start = partial(start_worker, setup=WorkerSetup(data=config.data, reference=config.space.reference))
+        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        check_same_data(record_of(config.data.source, images), plan.run, begun="search")
+        setup = WorkerSetup(data=config.data, reference=config.space.reference, data_digest=images.digest)
+        start = partial(start_worker, setup=setup)
     new = not RunStore.is_run(plan.folder)
     with RunStore(plan.folder) as store, removed_if_never_begun(store, new=new):
         environment = describe_environment()

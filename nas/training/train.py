@@ -130,7 +130,8 @@ class _Training:
             )
         )
         # The length of the training, by the images there are.
-        self.num_classes, self.data_digest, self.notes = images.num_classes, images.digest, images.notes
+        self.num_classes, self.data_digest = images.num_classes, images.digest
+        self.notes = tuple(images.all_notes())
         batch_size = min(recipe.batch_size, len(images.train))
         self.epochs = recipe.epochs_for(len(images.train) // batch_size)
         # The network; batches are divided until the largest stage's fits into memory.

@@ -60,6 +60,12 @@ class TrialImages:
         """The number of classes."""
         return len(self.classes)
 
+    def all_notes(self) -> list[str]:
+        """The notes, and a sentence about pictures that cannot be read, if there are any."""
+        if not self.corrupt:
+            return list(self.notes)
+        return [*self.notes, f"{corrupt_sentence(self.corrupt, len(self.images))}; they are left out"]
+
     @cached_property
     def digest(self) -> str:
         """Digest of pictures, labels and class names, in their order; SHA-256."""

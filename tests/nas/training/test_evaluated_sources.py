@@ -1,0 +1,97 @@
+"""Images that are only evaluated or predicted: one class is enough, and every file has a row or a reason."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import Nas
+from pictures import encoded, write_folder, write_parquet
+from small_networks import SMALL
+
+from nas.training.evaluation import evaluate_images, labelled_images
+from nas.training.prediction import predict_folder, write_predictions
+from search_spaces.networks.network import build_network
+from search_spaces.settings.yaml_files import ConfigError
+from trials.training.weights_file import WeightsFile, load_weights, save_weights
+
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> WeightsFile:
+    """Untrained weights for cats, cows and dogs."""
+    torch.manual_seed(0)
+    network = build_network(SMALL, num_classes=3)
+    path = tmp_path / "w.safetensors"
+    save_weights(path, network, SMALL, num_classes=3, classes=["cat", "cow", "dog"], resolution=16)
+    return load_weights(path)
+
+
+@pytest.mark.parametrize(("per_class", "classes"), [(12, ("cow",)), (1, ("cat", "dog")), (1, ("dog",))])
+def test_one_class_or_one_image_of_a_class_is_evaluated(
+    per_class: int, classes: tuple[str, ...], weights: WeightsFile, tmp_path: Path
+) -> None:
+    source = write_folder(tmp_path / "few", per_class=per_class, classes=classes)
+    found = evaluate_images(weights, labelled_images(str(source), weights, resolution=16))
+    assert found.images == per_class * len(classes)
+    rows = [i for i, name in enumerate(("cat", "cow", "dog")) if name in classes]
+    assert found.confusion.sum(axis=1)[rows].tolist() == [per_class] * len(classes)
+
+
+def test_classes_that_a_source_only_names_need_not_be_known(weights: WeightsFile, tmp_path: Path) -> None:
+    names = '["eel", "dog", "fly", "cat"]'
+    source = write_parquet(
+        tmp_path / "a.parquet", count=20, labels=[1, 3] * 10, metadata={"class_names": names}
+    )
+    images = labelled_images(str(source), weights, resolution=16)
+    assert images.labels.tolist() == [2, 0] * 10
+    other = write_parquet(
+        tmp_path / "b.parquet", count=20, labels=[1, 2] * 10, metadata={"class_names": names}
+    )
+    with pytest.raises(ConfigError, match="'fly' is none of cat, cow, dog"):
+        labelled_images(str(other), weights, resolution=16)
+
+
+def test_every_file_of_a_folder_has_a_prediction_or_a_reason(weights: WeightsFile, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    (folder / "below").mkdir(parents=True)
+    for name, kind in (("a.gif", "GIF"), ("b.tiff", "TIFF"), ("c [1].PNG", "PNG"), ("below/d.jfif", "JPEG")):
+        (folder / name).write_bytes(encoded(1, kind=kind))
+    (folder / "e.png").write_bytes(b"junk")
+    (folder / "notes.txt").write_text("text")
+    (folder / "film").write_bytes(b"film")
+    (folder / ".hidden.png").write_bytes(encoded(1))
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(encoded(2))
+    frame = predict_folder(weights, folder, resolution=16)
+    reasons = dict(zip(frame.path, frame.error, strict=True))
+    read = {path for path, reason in reasons.items() if pd.isna(reason)}
+    assert read == {"a.gif", "b.tiff", "c [1].PNG", "below/d.jfif", r"caf\xe9.png"}
+    assert reasons["e.png"] == "not a picture"
+    assert reasons["notes.txt"] == "not read: .txt"
+    assert reasons["film"] == "not read: no suffix"
+    for name in ("out.parquet", "out.csv"):
+        write_predictions(frame, tmp_path / name)
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) == len(pd.read_csv(tmp_path / "out.csv")) == 8
+
+
+def test_what_was_read_otherwise_or_left_out_is_said(nas: Nas, weights: WeightsFile, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "animals")
+    (source / "cat" / "0.png").write_bytes(b"junk")
+    (source / "eel").mkdir()
+    code, _, said = nas("evaluate", str(tmp_path / "w.safetensors"), "--data", str(source))
+    assert code == 0
+    assert "data: 1 folder is empty and no class: eel" in said
+    assert "data: 1 of 36 pictures cannot be read: cat/0.png (not a picture); they are left out" in said
+
+
+def test_labels_of_images_with_several_are_mapped_to_the_order_of_the_weights(
+    weights: WeightsFile, tmp_path: Path
+) -> None:
+    source = write_parquet(
+        tmp_path / "a.parquet", count=20, labels=[["dog", "cat"], ["cow"]] * 10, images=None
+    )
+    images = labelled_images(str(source), weights, resolution=16)
+    assert np.sort(images.labels[:2], axis=1).tolist() == [[0, 2], [-1, 1]]
