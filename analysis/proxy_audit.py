@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.choice_model import kendall_tau
 from analysis.frame import floats, searched
 from analysis.intervals import Estimate, resampled
+from analysis.rank_correlation import kendall_tau
 from analysis.reward_map import seed_deviation
 
 

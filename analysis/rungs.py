@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.choice_model import kendall_tau
 from analysis.intervals import Estimate, resampled
 from analysis.numbers import percent
+from analysis.rank_correlation import kendall_tau
 from analysis.trial_rules import may_win, own_epochs
 from trials.log.row_types import TrialRow
 

@@ -2,6 +2,7 @@
 
 import traceback
 
+from search_spaces.settings.sentences import first_line
 from trials.devices.device import is_out_of_memory
 from trials.training.train import NonFiniteLossError
 from trials.trial import FailureKind
@@ -34,4 +35,4 @@ def failure_of(error: Exception) -> tuple[FailureKind, str]:
         kind = "out_of_memory"
     if kind is None:
         return "bug", traceback.format_exc()
-    return kind, (str(error).splitlines() or [type(error).__name__])[0]
+    return kind, first_line(error)

@@ -13,6 +13,8 @@ Precision = Literal["auto", "fp32", "bf16"]
 ResolutionSchedule = Literal["progressive", "random_batch", "random_epochs", "constant"]
 RANDOM = ("random_batch", "random_epochs")
 SMALLEST, LARGEST = 8, 2048  # pixels
+LARGEST_BATCH = 65_536  # images
+LARGEST_ALPHA = 4  # of mixup and CutMix, up to which the table of their draws is exact enough
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -74,7 +76,7 @@ class Recipe:
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "recipes"
 
     epochs: int = Field(ge=1, le=100_000)
-    batch_size: int = Field(ge=2, le=65_536)
+    batch_size: int = Field(ge=2, le=LARGEST_BATCH)
     resolution: RampOrNumber
     min_steps: int = Field(default=0, ge=0)  # full training has as many epochs as these steps need, if more
     num_training_stages: int = Field(default=1, ge=1, le=64)
@@ -113,12 +115,14 @@ class Recipe:
             )
         for side in (self.resolution.start, self.resolution.end, *self.resolutions):
             if not SMALLEST <= side <= LARGEST:
-                raise ValueError(f"resolution is {side:g}; it must be between 8 and 2048 pixels")
+                raise ValueError(
+                    f"resolution is {side:g}; it must be between {SMALLEST} and {LARGEST} pixels"
+                )
         self._check_sizes()
         for rate in (self.dropout.start, self.dropout.end):
             if not 0 <= rate < 1:
                 raise ValueError(f"dropout is {rate:g}; it must be at least 0 and below 1")
-        for name, most in (("randaugment", 40), ("mixup", 4), ("cutmix", 4)):
+        for name, most in (("randaugment", 40), ("mixup", LARGEST_ALPHA), ("cutmix", LARGEST_ALPHA)):
             strongest = max(getattr(self, name).start, getattr(self, name).end)
             if strongest > most:
                 raise ValueError(f"{name} is {strongest:g}; it must be from 0 to {most}")

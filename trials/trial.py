@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from search_spaces.networks.architecture import STRICT, Architecture
-from trials.recipe import Recipe
+from trials.recipe import LARGEST, LARGEST_BATCH, SMALLEST, Precision, Recipe
 
 Purpose = Literal["search", "baseline", "repeat", "audit"]
 Status = Literal["completed", "stopped", "infeasible", "crashed", "cached"]
@@ -100,10 +100,22 @@ class Timing:
     """
 
     device: str | None = Field(default=None, min_length=1, max_length=200)
-    batch_size: int | None = Field(default=None, ge=2, le=65_536)
-    resolution: int | None = Field(default=None, ge=8, le=2048)  # pixels
+    batch_size: int | None = Field(default=None, ge=2, le=LARGEST_BATCH)
+    resolution: int | None = Field(default=None, ge=SMALLEST, le=LARGEST)  # pixels
     precision: Literal["fp32", "bf16"] | None = None
-    inference_batch_size: int = Field(default=1, ge=1, le=65_536)
+    inference_batch_size: int = Field(default=1, ge=1, le=LARGEST_BATCH)
+
+    def resolution_for(self, recipe: Recipe) -> int:
+        """Pixels at which the trials of a recipe are timed: by default those of its last training stage."""
+        return self.resolution or recipe.training_stages()[-1].resolution
+
+    def batch_size_for(self, recipe: Recipe) -> int:
+        """Images of a batch with which the trials of a recipe are timed: by default its own."""
+        return self.batch_size or recipe.batch_size
+
+    def precision_for(self, recipe: Recipe) -> Precision:
+        """Precision in which the trials of a recipe are timed: by default its own, which may be "auto"."""
+        return self.precision or recipe.precision
 
 
 @dataclass(frozen=True, kw_only=True)

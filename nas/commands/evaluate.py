@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from nas.commands.options import Json, Weights, evaluation_resolution
+from nas.commands.options import Json, Weights
 from nas.commands.output import show
 from nas.screens.terminal import terminal
 
@@ -25,7 +25,7 @@ def evaluate(
 ) -> None:
     """Evaluate trained weights on labelled images, at any size."""
     from nas.screens.evaluation import draw_confusion, evaluation_screen
-    from nas.training.evaluation import evaluate_images, labelled_images
+    from nas.training.evaluation import evaluate_images, evaluation_resolution, labelled_images
     from search_spaces.settings.output_files import PNG, refuse_other_kind
     from trials.images.sources import source_words
     from trials.training.weights_file import load_weights

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from trials.training.weights_file import WeightsFile  # loads torch
+    pass  # loads torch
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.safetensors).")]
@@ -20,20 +20,3 @@ class Project(StrEnum):
     TIMM = "timm"
     AUTOML = "automl"
     TORCHVISION = "torchvision"
-
-
-def evaluation_resolution(weights: "WeightsFile", given: int | None) -> int:
-    """The given resolution (pixels), by default the one that the weights were trained at.
-
-    Raises:
-        ConfigError: it is too small for the network.
-    """
-    from search_spaces.networks.network import check_resolution
-    from search_spaces.settings.yaml_files import ConfigError
-
-    size = given or weights.resolution
-    try:
-        check_resolution(weights.architecture, size)
-    except ValueError as error:
-        raise ConfigError(f"--resolution: {error}") from error
-    return size

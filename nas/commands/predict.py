@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from nas.commands.options import Force, Weights, evaluation_resolution
+from nas.commands.options import Force, Weights
 from nas.screens.terminal import terminal
 
 
@@ -20,6 +20,7 @@ def predict(
     force: Force = False,
 ) -> None:
     """Say what the pictures of a folder are."""
+    from nas.training.evaluation import evaluation_resolution
     from nas.training.prediction import predict_folder, refuse_other_than_table, write_predictions
     from search_spaces.settings.output_files import refuse_existing
     from trials.training.weights_file import load_weights

@@ -18,6 +18,7 @@ from nas.doctor.data import data_findings
 from nas.doctor.findings import Finding, Level
 from nas.doctor.timing import timing_findings
 from nas.search.environment import describe_environment
+from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, available_slots, cpu_name
 from trials.devices.memory_bound import available_bytes
 from trials.devices.mps import START, mps_runs
@@ -172,7 +173,7 @@ def ray_finding() -> Finding:
         with connected(None, 1, 1):
             started = time.perf_counter() - start
     except Exception as error:  # of Ray, its processes and its ports
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         return Finding(
             "ray", "hinders", f"does not start: {reason}", "nas search … --in-process needs no Ray"
         )

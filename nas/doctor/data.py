@@ -1,5 +1,4 @@
-"""What a search will see of a source of images: classes, kinds, sizes, oddities, copies, the split, the "
-"space."""
+"""Images as a search will see them: classes, kinds, sizes, oddities, copies, the split."""
 
 import io
 from collections import Counter
@@ -12,9 +11,10 @@ from PIL import Image
 from analysis.numbers import counted, percent
 from nas.doctor.findings import Finding, Level
 from nas.search.config import SearchConfig, check_networks, read_search_config
-from search_spaces.settings.messages import some
+from search_spaces.settings.sentences import some
 from search_spaces.settings.yaml_files import ConfigError
-from trials.images.config import DataConfig, EncodedImages, find_images
+from trials.images.chosen_images import EncodedImages, find_images
+from trials.images.config import DataConfig
 from trials.images.copies import copies_sentence
 from trials.images.decode import FORMATS, UnreadablePictureError, decode
 from trials.images.labels import images_of_classes

@@ -18,7 +18,7 @@ from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.overrides import Override
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, is_out_of_memory
-from trials.images.config import find_images
+from trials.images.chosen_images import find_images
 from trials.images.splits import minival_size, split_indices
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import default_table_path, read_table

@@ -11,6 +11,7 @@ from nas.interchange.library_check import library_check
 from nas.interchange.onnx_export import write_onnx
 from nas.results.export import exported_row, write_text
 from nas.search.best_file import architecture_of, best_yaml, classes_of
+from nas.training.checkpoints import TrainingFolder
 from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import FORMATS, to_text
@@ -22,8 +23,6 @@ from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
 from trials.log.row_types import measured
 from trials.training.weights_file import WeightsFile, load_weights, save_weights
-
-BEST = Path("weights") / "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def read_source(source: str, *, trial: int | None, output: Path | None = None) -
         ConfigError: it is none of these.
     """
     path = Path(source)
-    if (path / BEST).is_file():
-        return _of_weights(source, load_weights(path / BEST), output)
+    if (best := TrainingFolder(path).weights("best")).is_file():
+        return _of_weights(source, load_weights(best), output)
     if path.is_file() and path.suffix == ".safetensors":
         return _of_weights(source, load_weights(path), output)
     if _is_description(source):

@@ -135,9 +135,9 @@ def _as_in_search(asked: _Asked, config: SearchConfig) -> _Known:
     recipe, timing = config.recipe, config.timing
     return _Known(
         num_classes=asked.num_classes or _classes_of(config),
-        resolution=asked.resolution or timing.resolution or recipe.training_stages()[-1].resolution,
-        batch_size=asked.batch_size or timing.batch_size or recipe.batch_size,
-        precision=asked.precision or timing.precision or recipe.precision,
+        resolution=asked.resolution or timing.resolution_for(recipe),
+        batch_size=asked.batch_size or timing.batch_size_for(recipe),
+        precision=asked.precision or timing.precision_for(recipe),
     )
 
 

@@ -220,8 +220,8 @@ class _ReferenceTimer:
         self.recipe: Recipe = recipe
         self.device = device
         self.num_classes = num_classes
-        self.resolution = timing.resolution or recipe.training_stages()[-1].resolution
-        self.batch_size = timing.batch_size or recipe.batch_size
+        self.resolution = timing.resolution_for(recipe)
+        self.batch_size = timing.batch_size_for(recipe)
         self.precision = timing.precision or resolve_precision(
             recipe.precision, device, reference=config.space.reference, resolution=self.resolution
         )

@@ -13,6 +13,7 @@ from nas.report.environments import Environment, read_environments
 from nas.report.markup import Markup, join, tag
 from nas.report.shown_rows import ShownTrial, shown_rows
 from nas.results.winner import run_winner
+from nas.search.audit import FOLDER as AUDIT_FOLDER
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from nas.simulation.compare_strategies import parsed_terms
@@ -136,7 +137,7 @@ def _audits(run: Path) -> pd.DataFrame:
         ConfigError: they are damaged.
     """
     try:
-        return read_trials(run / "audit")
+        return read_trials(run / AUDIT_FOLDER)
     except FileNotFoundError:
         return read_trials(run)[:0]
     except ValueError:

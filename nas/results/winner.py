@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.winner import Winner, winner
+from nas.search.best_so_far import FILE as BEST_FILE
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.log.row_types import TrialRow
@@ -17,7 +18,7 @@ def run_winner(run: Path, rows: Iterable[TrialRow]) -> Winner | None:
 def recorded_best(run: Path) -> int | None:
     """The trial that best.yaml names, which the strategy may have recommended; None if it names none."""
     try:
-        found = (read_yaml(Architecture, run / "best.yaml").provenance or {}).get("trial_id")
+        found = (read_yaml(Architecture, run / BEST_FILE).provenance or {}).get("trial_id")
     except (ConfigError, OSError):
         return None
     return found if isinstance(found, int) else None

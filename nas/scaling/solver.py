@@ -277,11 +277,11 @@ def _solution(problem: _Problem, low: float, high: float | None) -> Solution:
         member=member,
         budget=problem.budget,
         figures=problem.figures(member),
-        binds=_binding(problem, member, high),
+        binds=_binding(problem, high),
     )
 
 
-def _binding(problem: _Problem, member: Member, high: float | None) -> tuple[str, ...]:
+def _binding(problem: _Problem, high: float | None) -> tuple[str, ...]:
     """Limits that the next larger member exceeds; none where there is no larger one."""
     if high is None:
         return ()

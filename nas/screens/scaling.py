@@ -32,7 +32,7 @@ def family_screen(result: Scaled, files: list[Path]) -> RenderableType:
         lines.append(Text(f"and {more} more" + ("" if files else "; -o FOLDER writes all of them")))
     lines += [Text(line) for found in result.solutions for line in solution_lines(found)]
     lines += [Text(line, style="dim") for line in _notes(result)]
-    lines += _next(result, files)
+    lines += _next(files)
     return Group(*lines)
 
 
@@ -122,7 +122,7 @@ def _notes(result: Scaled) -> list[str]:
     return notes + list(result.notes)
 
 
-def _next(result: Scaled, files: list[Path]) -> list[RenderableType]:
+def _next(files: list[Path]) -> list[RenderableType]:
     if not files:
         return [Text("next:  add -o FOLDER to write the members as YAML, with a picture")]
     lines: list[RenderableType] = [Text(f"{files[0].parent}/   {len(files) - 1} YAML   {files[-1].name}")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.choice_model import kendall_tau
+from analysis.rank_correlation import kendall_tau
 from nas.search.config import SearchConfig
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.networks.architecture import Architecture
@@ -158,14 +158,14 @@ def _wanted_conditions(
 ) -> TableConditions:
     """Conditions of the search's trials; the device's own only where trials measure on it."""
     timing, recipe = config.timing, config.recipe
-    resolution = timing.resolution or recipe.training_stages()[-1].resolution
-    precision: str = timing.precision or recipe.precision
+    resolution = timing.resolution_for(recipe)
+    precision: str = timing.precision_for(recipe)
     device_name = table.conditions.device_name
     if checks_device:
         slot = available_slots()[0]
         device_name = device_info(slot).device_name
         precision = resolve_precision(
-            timing.precision or recipe.precision,
+            timing.precision_for(recipe),
             torch.device(slot.device),
             reference=config.space.reference,
             resolution=resolution,
@@ -175,7 +175,7 @@ def _wanted_conditions(
         recipe,
         device_name=device_name,
         precision=table.conditions.precision if precision == "auto" else precision,
-        batch_size=timing.batch_size or recipe.batch_size,
+        batch_size=timing.batch_size_for(recipe),
         resolution=resolution,
         num_classes=num_classes,
     )

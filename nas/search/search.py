@@ -20,6 +20,7 @@ from nas.search.seeds import seed_of
 from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
+from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.yaml_files import yaml_text
 from trials.images.data_record import DataRecord, check_same_data, record_of
 from trials.images.packed import open_images
@@ -65,7 +66,7 @@ def search(
     *,
     execute: Execute,
     start: StartWorker | None = None,
-    num_classes: int = 1000,
+    num_classes: int = DEFAULT_CLASSES,
     on_event: Callable[[SearchEvent], None] = lambda event: None,
     open_run: Callable[[Path], RunStore] = RunStore,
     stop: StopRequest | None = None,

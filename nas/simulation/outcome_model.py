@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.choice_model import ChoiceModel, accuracy_logit, fit_choice_model, kendall_tau, spread_out
+from analysis.choice_model import ChoiceModel, accuracy_logit, fit_choice_model, spread_out
+from analysis.rank_correlation import kendall_tau
 from analysis.trial_rules import is_counted
 from nas.search.best_file import classes_of
 from nas.search.config import SearchConfig

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from search_spaces.networks.network import check_resolution
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.device import autocast, available_slots, use_all_cores
 from trials.images.batches import batches
-from trials.images.config import DataConfig, find_images
+from trials.images.chosen_images import find_images
+from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.labels import PADDING
 from trials.images.packed import TrialImages, open_images
@@ -123,6 +125,20 @@ def _check_classes(
             f"{option}: {source}: its classes are not those that are trained on: {unknown[0]!r} is none of "
             f"{', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
         )
+
+
+def evaluation_resolution(weights: WeightsFile, given: int | None) -> int:
+    """The given resolution (pixels), by default the one that the weights were trained at.
+
+    Raises:
+        ConfigError: it is too small for the network.
+    """
+    size = given or weights.resolution
+    try:
+        check_resolution(weights.architecture, size)
+    except ValueError as error:
+        raise ConfigError(f"--resolution: {error}") from error
+    return size
 
 
 def evaluate_images(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from search_spaces.settings.sentences import first_line
 from trials.log.disk_wait import FULL, LogNotWrittenError
 from trials.recipe import Recipe
 
@@ -41,7 +42,7 @@ def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable
             ) from error
         if not is_out_of_memory(error):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise TrainingFailedError(
             f"{folder}: out of memory ({reason}). Take a smaller recipe.batch_size ({recipe.batch_size} now) "
             f"or recipe.resolution, {another}"

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from nas.training.evaluation import BATCH, inference_device
+from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.images.decode import KINDS_READ, SUFFIXES, UnreadablePictureError, decode
@@ -128,4 +129,4 @@ def _decoded(path: Path, resolution: int) -> np.ndarray | str:
     try:
         return decode(path.read_bytes(), resolution)
     except (OSError, UnreadablePictureError) as error:
-        return (str(error).splitlines() or [type(error).__name__])[0]
+        return first_line(error)

@@ -22,6 +22,7 @@ from nas.training.mailbox import Mailbox
 from nas.training.result import TrainingResult
 from nas.training.start import check_start
 from nas.training.train import TrainingBegun, TrainingEvent, train_fully
+from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, keep_freed_memory
 from trials.executors.ray_actors import connected
 from trials.executors.ray_pool import WorkersError
@@ -253,7 +254,7 @@ def _reason(error: Exception) -> str:
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
     died = {rank: each for rank, each in failures.items() if PeerLostError.__name__ not in str(each)}
     for rank, each in (died or failures).items():
-        return f"the process of device {rank}: {(str(each).splitlines() or [type(each).__name__])[0]}"
+        return f"the process of device {rank}: {first_line(each)}"
     return (str(error).splitlines() or [type(error).__name__])[-1]
 
 

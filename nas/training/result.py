@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.events import EpochMetrics
+from nas.training.checkpoints import TrainingFolder
 from nas.training.evaluation import Evaluation, EvaluationFigures
 
 
@@ -52,5 +53,5 @@ def training_figures(result: TrainingResult) -> TrainingFigures:
         seconds=result.seconds,
         estimated_seconds=result.estimated_seconds,
         stopped_early=result.stopped_early,
-        weights=str(result.folder / "weights" / "best.safetensors"),
+        weights=str(TrainingFolder(result.folder).weights("best")),
     )

@@ -22,6 +22,7 @@ from search_spaces.choices.stage_rows import StageRows
 from search_spaces.choices.uniform import UniformDraw
 from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Padding, Stage
 from search_spaces.networks.ops import op_facts
+from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
 
 
 @plain_dataclass(frozen=True)
@@ -157,7 +158,11 @@ class SearchSpace:
         return sum((rows.canonical(part) for rows, part in zip(self.rows, parts, strict=True)), ())
 
     def choice_space(
-        self, *, num_classes: int = 1000, resolution: int = 224, step_time: StepTimeEstimate | None = None
+        self,
+        *,
+        num_classes: int = DEFAULT_CLASSES,
+        resolution: int = DEFAULT_RESOLUTION,
+        step_time: StepTimeEstimate | None = None,
     ) -> ChoiceSpace:
         """The ChoiceSpace through which strategies see this space.
 

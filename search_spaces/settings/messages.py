@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -317,9 +317,3 @@ def _close_names(found: str, known: Iterable[str]) -> list[str]:
         return [names[name] for name, ratio in ratios.items() if ratio == nearest]
     # Then longer ones: "step" is far from "step_time_ratio"
     return [names[name] for name in names if len(word) > 2 and name.startswith(word)]
-
-
-def some(names: Sequence[str], *, most: int = 3, between: str = ", ") -> str:
-    """The first of some names, and how many more there are."""
-    more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
-    return between.join(names[:most]) + more

@@ -7,8 +7,9 @@ import pytest
 from pictures import PNG
 from saved_figures import labelled_lines, saved_figures
 
-from analysis.choice_model import accuracy_logit, fit_choice_model, kendall_tau, spread_out
+from analysis.choice_model import accuracy_logit, fit_choice_model, spread_out
 from analysis.intervals import mean, student_t
+from analysis.rank_correlation import kendall_tau
 from analysis.seed_curves import draw_curves, interval
 
 

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from keyed_draws import keyed_uniform
 from torch import Tensor
 
-from trials.augmentation.augment import crop_and_flip, keyed_uniform, random_resized_crop
+from trials.augmentation.augment import crop_and_flip, random_resized_crop
 from trials.augmentation.randaugment import DRAWS_PER_LAYER, rand_augment
 
 BATCH = 256

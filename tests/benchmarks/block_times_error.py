@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.choice_model import kendall_tau
+from analysis.rank_correlation import kendall_tau
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count

@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.choice_model import kendall_tau
 from analysis.intervals import resampled
+from analysis.rank_correlation import kendall_tau
 from nas.simulation.simulate import KnownOutcomes, recommended, simulate_search
 from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace

@@ -16,7 +16,7 @@ import time
 import numpy as np
 from timed_networks import SEED, Bench, add_conditions, drawn, percent, variation
 
-from analysis.choice_model import kendall_tau
+from analysis.rank_correlation import kendall_tau
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
 from trials.trial import StepTime

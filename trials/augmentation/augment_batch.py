@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trials.augmentation.augment import crop_and_flip, cutout, draw_key, random_resized_crop, uniform_from_key
+from trials.augmentation.augment import crop_and_flip, cutout, random_resized_crop
+from trials.augmentation.draws import draw_key, uniform_from_key
 from trials.augmentation.mixing import beta_ratios, beta_table, cutmix, mixup
 from trials.augmentation.randaugment import DRAWS_PER_LAYER, rand_augment
 from trials.recipe import Recipe, TrainingStage

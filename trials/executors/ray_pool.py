@@ -115,7 +115,7 @@ class Pool:
                 member = next(m for m in self._members.values() if any(each is w for w in m.waitables))
                 yield from self._handle(member, each, places)
             yield from self._kill_stalled(places)
-            yield from self._start_on_new_slots(places)
+            yield from self._start_on_new_slots()
 
     def _started(self, slot: Slot, failed_starts: int = 0) -> _Member:
         """Starts an actor on a slot; does not wait for it."""
@@ -211,7 +211,7 @@ class Pool:
             return
         yield from self._join(member, info, places)
 
-    def _start_on_new_slots(self, places: TimingPlaces) -> Iterator[Event]:
+    def _start_on_new_slots(self) -> Iterator[Event]:
         """Starts actors on slots of new nodes; notes now and then that no worker can run trials."""
         now = time.monotonic()
         if self._more_slots is not None and now - self._last_look > SECONDS_BETWEEN_LOOKS:

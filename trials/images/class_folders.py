@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from search_spaces.settings.messages import some
+from search_spaces.settings.sentences import some
 from trials.images.decode import KINDS_READ, SUFFIXES
 from trials.images.listing import Listing, SourceFile
 

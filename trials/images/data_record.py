@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from search_spaces.settings.messages import some
+from search_spaces.settings.sentences import some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.labels import PADDING, images_of_classes
 from trials.images.packed import TrialImages, data_digest

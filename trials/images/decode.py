@@ -18,6 +18,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from search_spaces.settings.sentences import first_line
 from trials.images.deep_pictures import UnknownRangeError, check_range, is_deep, scaled_to_bytes
 
 # Pillow reads more formats, but some start other programs (EPS: Ghostscript) or have no size in pixels.
@@ -94,4 +95,4 @@ def _reason(error: Exception) -> str:
         return "not a picture"
     if isinstance(error, UnknownRangeError):
         return str(error)
-    return (str(error).splitlines() or [type(error).__name__])[0][:80]
+    return first_line(error)[:80]

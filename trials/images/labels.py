@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_spaces.settings.messages import some
+from search_spaces.settings.sentences import some
 from trials.images.label_columns import LabelColumn, RawColumn, read_column
 
 PADDING = -1

@@ -11,6 +11,8 @@ from typing import Any
 
 import fsspec
 
+from search_spaces.settings.sentences import first_line
+
 PARQUET_SUFFIX = ".parquet"
 TRAIN = "train"
 # Splits that a search must not see, by the names that they have on the Hugging Face hub.
@@ -165,7 +167,7 @@ def _is_hidden(relative: str) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return first_line(error)[:200]
 
 
 # ---------------------------------------------------------------------- splits

@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from search_spaces.settings.messages import some
-from trials.images.config import DataConfig, EncodedImages, find_images
+from search_spaces.settings.sentences import some
+from trials.devices.file_lock import locked
+from trials.images.chosen_images import EncodedImages, find_images
+from trials.images.config import DataConfig
 from trials.images.copies import copies_sentence
 from trials.images.labels import PADDING
 from trials.images.pack_checks import PixelChecks, checksums
 from trials.images.pack_writer import PackFacts, fill_pack
 from trials.images.splits import split_indices
-from trials.log.durable_files import locked
 
 PACKING_VERSION = 3  # part of every pack's name: to be raised when decoding changes
 FREE_SPACE_MARGIN = 1.1  # times a pack's size that must be free

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from search_spaces.settings.sentences import first_line
 from trials.images.class_folders import check_every_folder
 from trials.images.decode import KINDS_READ, SUFFIXES
 from trials.images.label_columns import RawColumn
@@ -129,7 +130,7 @@ class _Parquet:
         try:
             yield
         except (pa.ArrowException, OSError, RecursionError, UnicodeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise ValueError(f"{self.path}: not a readable Parquet file: {reason}") from None
 
     def __enter__(self) -> "_Parquet":

@@ -1,21 +1,11 @@
-"""Every file operation of a run's log, in one place; and a lock between processes of a host."""
+"""Every operation on files that have to outlive a crash: of a run's log, of weights, reports and tables."""
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from search_spaces.settings.unfinished_files import unfinished_name
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Waits until no other process holds this file, and holds it."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go when the holder dies
-        yield
 
 
 class Disk(Protocol):

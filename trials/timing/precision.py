@@ -16,8 +16,9 @@ import torch
 
 from search_spaces.networks.architecture import Architecture
 from trials.devices.device import clock_of, cpu_name
+from trials.devices.file_lock import locked
 from trials.images.packed import default_cache
-from trials.log.durable_files import DurableFiles, locked
+from trials.log.durable_files import DurableFiles
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.alternating import alternate
 from trials.training.step import build_step

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.devices.device import is_out_of_memory, keep_freed_memory, peak_memory, reset_peak_memory
 from trials.devices.memory_bound import KIB, bounded_memory, kib_of
@@ -123,7 +124,7 @@ def main() -> None:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        refused = (str(error).splitlines() or [type(error).__name__])[0]
+        refused = first_line(error)
     print(json.dumps({"bytes": taken, "out_of_memory": refused}))
 
 

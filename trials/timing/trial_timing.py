@@ -92,4 +92,4 @@ class TrialTiming:
 
     @property
     def _batch_size(self) -> int:
-        return self.timing.batch_size or self.recipe.batch_size
+        return self.timing.batch_size_for(self.recipe)

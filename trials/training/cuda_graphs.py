@@ -12,6 +12,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
+from search_spaces.settings.sentences import first_line
 from trials.devices.device import is_out_of_memory
 
 WARM_UP_CALLS = 3  # before a capture, which allows neither cuDNN's choice of kernels nor lazy initialisation
@@ -103,7 +104,7 @@ class GraphedCalls:
             if is_out_of_memory(error):
                 raise
             self._record = None
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             warnings.warn(f"no CUDA graph, steps are launched one by one: {reason}", stacklevel=3)
         finally:
             with torch.no_grad():

@@ -20,7 +20,8 @@ from nas.training.train import train_fully
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.device import available_slots, device_info
-from trials.images.config import DataConfig, find_images
+from trials.images.chosen_images import find_images
+from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")  # the ramps that regularise

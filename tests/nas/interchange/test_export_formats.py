@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from small_networks import EXCHANGEABLE, SMALL
 
 from nas.commands.export import Format
-from nas.commands.options import Project, evaluation_resolution
+from nas.commands.options import Project
 from nas.interchange.export_formats import read_source
 from nas.interchange.library_check import with_random_norms
+from nas.training.evaluation import evaluation_resolution
 from search_spaces.interchange.files import FORMATS
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import build_network

@@ -14,7 +14,7 @@ from formula import formula_worker, with_real_params
 from pictures import PNG
 from saved_figures import labelled_lines, saved_figures
 
-from analysis.choice_model import kendall_tau
+from analysis.rank_correlation import kendall_tau
 from nas.search.search import search
 from nas.simulation.comparison import advice
 from nas.simulation.outcome_model import modelled_run

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from keyed_draws import keyed_uniform
 from PIL import Image
 
 from trials.augmentation.augment import (
@@ -10,7 +11,6 @@ from trials.augmentation.augment import (
     boxes,
     crop_and_flip,
     cutout,
-    keyed_uniform,
     random_resized_crop,
     to_input,
 )

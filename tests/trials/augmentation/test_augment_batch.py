@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from keyed_draws import keyed_uniform
 from small_trials import CPU, RECIPE, digits, new_step
 from torch import Tensor
 
-from trials.augmentation.augment import crop_and_flip, keyed_uniform
+from trials.augmentation.augment import crop_and_flip
 from trials.augmentation.augment_batch import Augmentation, AugmentedBatch
 from trials.recipe import Ramp, Recipe, TrainingStage
 from trials.training.train import EpochEnd, train

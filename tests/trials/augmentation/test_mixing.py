@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from keyed_draws import keyed_uniform
 from torch.nn import functional
 
-from trials.augmentation.augment import keyed_uniform
-from trials.augmentation.mixing import STRONGEST, beta_ratios, beta_table, cutmix, mixup
+from trials.augmentation.mixing import beta_ratios, beta_table, cutmix, mixup
+from trials.recipe import LARGEST_ALPHA
 from trials.training.loss import mixed_cross_entropy, shared_target
 
 ALPHAS = [0.05, 0.067, 0.2, 0.5, 1.0, 2.0, 4.0]
@@ -66,7 +67,7 @@ def test_alpha_of_mixing_changes_by_copying_another_table_into_place() -> None:
     assert torch.equal(beta_ratios(uniforms, table), beta_ratios(uniforms, beta_table(1.0)))
 
 
-@pytest.mark.parametrize("alpha", [-0.1, STRONGEST + 0.1, math.nan])
+@pytest.mark.parametrize("alpha", [-0.1, LARGEST_ALPHA + 0.1, math.nan])
 def test_impossible_alphas_of_mixing_are_refused(alpha: float) -> None:
     with pytest.raises(ValueError, match="must be from 0 to 4"):
         beta_table(alpha)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from keyed_draws import keyed_uniform
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from torch import Tensor
 
-from trials.augmentation.augment import FILL, keyed_uniform
+from trials.augmentation.augment import FILL
 from trials.augmentation.randaugment import DRAWS_PER_LAYER, OPS, rand_augment
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encoded, write_parquet
 
-from trials.images.config import DataConfig, find_images
+from trials.images.chosen_images import find_images
+from trials.images.config import DataConfig
 from trials.images.packed import open_images
 from trials.images.splits import minival_size, split_indices
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 from pictures import encoded, open_from, write_folder, write_parquet
 
-from trials.images.config import DataConfig, find_images
+from trials.images.chosen_images import find_images
+from trials.images.config import DataConfig
 from trials.images.sources import source_words
 
 

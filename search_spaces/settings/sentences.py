@@ -1,0 +1,14 @@
+"""Parts of sentences: the first of many names, the first line of an error."""
+
+from collections.abc import Sequence
+
+
+def some(names: Sequence[str], *, most: int = 3, between: str = ", ") -> str:
+    """The first of some names, and how many more there are."""
+    more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
