@@ -21,6 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
+from sharing import give_way, training
 from timed_networks import SEED, Bench, add_conditions, drawn, percent
 
 from search_spaces.choices.space import SearchSpace
@@ -59,11 +62,11 @@ def neighbour(arguments: argparse.Namespace) -> None:
     bench = Bench(space.reference, arguments)
     step = bench.step(drawn(space, 1)[0])
     if arguments.neighbour == "lock":
-        with bench.lock.training() as turn:
+        with training(bench.lock) as turn:
             print("trains", flush=True)
             while True:
                 step(bench.batch.images, bench.batch.labels)
-                turn.give_way()
+                give_way(turn)
     print("trains", flush=True)
     while True:
         step(bench.batch.images, bench.batch.labels)

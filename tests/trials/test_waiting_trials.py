@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sharing import training
 from small_networks import SMALL
 from small_trials import DIGITS, RECIPE, make_trial
 
@@ -57,7 +58,7 @@ def rest(events: Iterator[Event]) -> tuple[list[EpochResult], TrialResult]:
 
 
 def test_a_trial_waits_for_its_turn_to_be_timed_and_says_so(worker: RunTrial, neighbour: DeviceLock) -> None:
-    with neighbour.training():
+    with training(neighbour):
         events = worker(make_trial())
         until(events, "waiting")
         until(events, "waiting")

@@ -75,35 +75,14 @@ class DeviceLock:
 
     @contextmanager
     def timing(self, on_wait: OnWait = lambda seconds: None) -> Iterator[float]:
-        """Uses the device exclusively for the block; yields the seconds waited for it.
-
-        Inside a `training` block, training gives up the device and waits for it again afterwards.
-        """
+        """Uses the device exclusively for the block; yields the seconds waited for it."""
         if self.role == "timing":
             yield 0.0
             return
-        before = self.role
-        waited = self._acquire("timing", on_wait)
         try:
-            yield waited
+            yield self._acquire("timing", on_wait)
         finally:
             self.release()
-            if before == "training":
-                self._acquire("training", on_wait)
-
-    @contextmanager
-    def training(self, on_wait: OnWait = lambda seconds: None) -> Iterator["DeviceLock"]:
-        """Shares the device with other trainers for the block, which must call `give_way` every few steps."""
-        assert self.role is None, f"training inside {self.role}"
-        self._acquire("training", on_wait)
-        try:
-            yield self
-        finally:
-            self.release()
-
-    def give_way(self, on_wait: OnWait = lambda seconds: None) -> float:
-        """Lets waiting timers use the device first; returns the seconds waited, 0 if there are none."""
-        return self._acquire("training", on_wait) if self.is_wanted() else 0.0
 
     def is_wanted(self) -> bool:
         """True if a timer waits for the device that this trainer holds. Takes microseconds."""

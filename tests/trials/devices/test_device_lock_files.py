@@ -13,6 +13,7 @@ import pytest
 from lock_stage import DEVICE, HANGS, Stage, is_taken
 from lock_stage import stage as stage  # a fixture
 from places import REPOSITORY
+from sharing import give_way, training
 
 from trials.devices import device_lock
 from trials.devices.device_lock import PLACES, DeviceLock, core_id
@@ -30,8 +31,8 @@ def test_lock_without_a_device_excludes_nobody(tmp_path: Path) -> None:
     lock = DeviceLock(None, folder=tmp_path / "locks")
     with lock.timing():
         assert not lock.is_exclusive
-    with lock.training() as turn:
-        assert turn.give_way() == 0.0
+    with training(lock) as turn:
+        assert give_way(turn) == 0.0
     assert not (tmp_path / "locks").exists()
 
 
@@ -128,7 +129,7 @@ def test_lock_files_in_use_are_touched_so_that_none_looks_old(tmp_path: Path) ->
     assert files
     for file in files:
         os.utime(file, (0, 0))
-    with lock.training():
+    with training(lock):
         pass
     assert [file for file in files if file.stat().st_mtime == 0] == []
 
