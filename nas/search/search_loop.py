@@ -153,11 +153,13 @@ class RunRecord:
 
     def answered(self, ask: Ask, earlier: int) -> None:
         """The row of an ask that an earlier trial answers."""
-        self._write(cached_row(self._store.asks[ask.trial_id], self._store.trials[earlier]))
+        row = cached_row(self._store.asks[ask.trial_id], self._store.trials[earlier])
+        self._on_row(self._store.record_trial(row))
 
     def answered_by_crash(self, ask: Ask, equal: int) -> None:
         """The row of an ask that has waited for an equal trial, which crashed for good."""
-        self._write({**self._store.trials[equal], **self._store.asks[ask.trial_id]})
+        row: TrialRow = {**self._store.trials[equal], **self._store.asks[ask.trial_id]}
+        self._on_row(self._store.record_trial(row))
 
     def result(self, result: TrialResult) -> TrialRow:
         """The row of a trial that has ended, with its reward.
@@ -171,12 +173,9 @@ class RunRecord:
             reward=self.reward.of_result(result),
             environment_id=self._environment_id,
         )
-        return self.reward.rewarded(self._write(row))
-
-    def _write(self, row: TrialRow) -> TrialRow:
-        written = self._store.record_trial(row)
-        self._on_row(written)
-        return written
+        recorded = self._store.record_trial(row)
+        self._on_row(recorded)
+        return self.reward.rewarded(recorded)
 
     def epoch(self, result: EpochResult) -> None:
         """An epoch of a trial in flight; durable with the trial's row."""

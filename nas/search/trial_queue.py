@@ -161,22 +161,25 @@ class TrialQueue:
         """See Queue: answers that are due, then asks that wait to be run, then new asks within the budget."""
         while True:
             yield from self.due()
+            ask: Ask | None = None
             if run := self.in_flight.next_run():
                 yield run
             elif self._budget_is_spent() or self.exhausted:
                 # Finalists are chosen when all that was searched has ended.
-                if not self._searching() and (repeat := self._next_repeat()):
-                    yield from self._take(repeat)
-                elif not self.in_flight:
+                ask = None if self._searching() else self._next_repeat()
+                if ask is None and not self.in_flight:
                     return
-                else:
+                if ask is None:
                     yield Wait()
             elif self._must_wait():
                 yield Wait()
-            elif ask := self._next_ask():
-                yield from self._take(ask)
             else:
-                self.exhausted = True
+                ask = self._next_ask()
+                self.exhausted = ask is None
+            if ask is not None:  # it is recorded before anything follows from it
+                yield RecordAsk(ask)
+                self.asked(ask)
+                self._place(ask)
 
     def due(self) -> Iterator[Answer]:
         """See Queue. The strategy learns of an answer once its row is written."""
@@ -188,12 +191,6 @@ class TrialQueue:
                 _, earlier = self._trained[answer.ask.choices, answer.ask.epochs]
                 outcome = replace(earlier, status="cached")
             self.told(answer.ask, outcome, seconds=0.0)
-
-    def _take(self, ask: Ask) -> Iterator[Instruction]:
-        """A new ask is recorded before anything follows from it."""
-        yield RecordAsk(ask)
-        self.asked(ask)
-        self._place(ask)
 
     def _searching(self) -> list[Ask]:
         """Asks in flight, finalists' repeats left out."""
