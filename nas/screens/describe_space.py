@@ -28,11 +28,22 @@ def space_screen(space: SearchSpace, figures: SpaceFigures) -> RenderableType:
         limits = ", ".join(f"{name} at most {value:,}" for name, value in figures.limits.items())
         lines.append(Text(f"limits: {limits}"))
     if space.limits.counted():
-        share = figures.share_within_limits
-        shown = f"about {percent(share, digits=1)}" if share else f"less than {percent(1 / TRIED, digits=1)}"
-        lines.append(Text(f"        {shown} of the architectures are within those on params and macs"))
+        lines.append(Text(f"        {_within_limits(figures)}"))
     lines += [Text(""), Text("reference network:"), stage_table(space.reference)]
     return Group(*lines)
+
+
+def _within_limits(figures: SpaceFigures) -> str:
+    """The share within limits on params and macs; where there is none, the sizes at which it was asked."""
+    if figures.nothing_fits is not None:
+        return (
+            f"no architecture is within those on params and macs at {figures.resolution} px with "
+            f"{figures.num_classes:,} classes ({figures.nothing_fits}); ask for the size and the classes of "
+            "your images with --resolution and --classes"
+        )
+    share = figures.share_within_limits
+    shown = f"about {percent(share, digits=1)}" if share else f"less than {percent(1 / TRIED, digits=1)}"
+    return f"{shown} of the architectures are within those on params and macs"
 
 
 def _size(figures: SpaceFigures) -> str:
