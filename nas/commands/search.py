@@ -146,6 +146,7 @@ def launch_search(
     from nas.search.search import check_run
     from nas.search.search import search as run_search
     from nas.search.stopping import StopRequest
+    from search_spaces.interchange.exportable import exportable, exportable_words
     from search_spaces.settings.yaml_files import to_mapping
     from trials.images.sources import source_words
     from trials.log.disk_wait import Patience
@@ -167,7 +168,8 @@ def launch_search(
     console.print(
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
         f"           images of {source_words(config.data.source)}: {len(images.train):,} to train on at "
-        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
+        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival\n"
+        f"           {exportable_words(exportable(config.space))}",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,5 +1,7 @@
 """A search space on the screen: its decisions, its size, and its smallest, largest and reference network."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -9,10 +11,11 @@ from nas.screens.architecture import stage_table
 from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.uniform import TRIED
+from search_spaces.interchange.exportable import Exportable, exportable_words
 
 
-def space_screen(space: SearchSpace, figures: SpaceFigures) -> RenderableType:
-    """The size, the stages with their options, and the outermost networks."""
+def space_screen(space: SearchSpace, figures: SpaceFigures, exports: Sequence[Exportable]) -> RenderableType:
+    """The size, the stages with their options, the outermost networks, and where the winner can go."""
     lines: list[RenderableType] = [
         Text(f"{figures.name}   {_size(figures)}", style="bold"),
         Text(
@@ -29,6 +32,7 @@ def space_screen(space: SearchSpace, figures: SpaceFigures) -> RenderableType:
         lines.append(Text(f"limits: {limits}"))
     if space.limits.counted():
         lines.append(Text(f"        {_within_limits(figures)}"))
+    lines.append(Text(exportable_words(exports)))
     lines += [Text(""), Text("reference network:"), stage_table(space.reference)]
     return Group(*lines)
 

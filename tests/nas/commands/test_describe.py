@@ -1,4 +1,4 @@
-"""nas describe of spaces: the documents' example as it is printed and limits that nothing keeps."""
+"""nas describe of spaces: the documents' example as it is printed, limits that nothing keeps, exports."""
 
 import json
 from pathlib import Path
@@ -43,3 +43,11 @@ def test_a_space_whose_limits_nothing_keeps_is_described_and_says_what_to_ask(
     figures = json.loads(nas("describe", printed_space, "--json")[1])
     assert figures["share_within_limits"] == 0
     assert figures["nothing_fits"].startswith("macs at most 50,000,000")
+
+
+def test_a_described_space_says_where_its_winner_can_go(nas: Nas) -> None:
+    out = nas("describe", "photos")[1]
+    assert "its winner exports to timm, torchvision; to automl with --padding same" in out
+    exports = json.loads(nas("describe", "photos", "--json")[1])["exports"]
+    assert exports[1] == {"project": "automl", "networks": "all", "padding": "same", "reason": None}
+    assert "exports to none of timm, automl, torchvision: stem_stride: 1" in nas("describe", "cifar")[1]
