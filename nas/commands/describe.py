@@ -26,6 +26,7 @@ def describe(
     from search_spaces.choices.described import read_described
     from search_spaces.choices.figures import space_figures
     from search_spaces.choices.space import SearchSpace
+    from search_spaces.interchange.exportable import exportable
     from search_spaces.networks.architecture import Architecture
     from search_spaces.networks.figures import architecture_figures
     from trials.log.store import RunStore
@@ -38,7 +39,12 @@ def describe(
         described = read_described(source)
     if isinstance(described, SearchSpace):
         of_space = space_figures(described, name=source, num_classes=classes, resolution=resolution)
-        show(as_json, lambda: of_space, lambda: space_screen(described, of_space))
+        exports = exportable(described)
+        show(
+            as_json,
+            lambda: {**vars(of_space), "exports": exports},
+            lambda: space_screen(described, of_space, exports),
+        )
     else:
         figures = architecture_figures(described, name=source, num_classes=classes, resolution=resolution)
         show(as_json, lambda: figures, lambda: architecture_screen(described, figures))

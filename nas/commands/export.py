@@ -2,12 +2,22 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.commands.options import Force, Project
-from nas.screens.terminal import terminal
+from nas.screens.terminal import say
+
+if TYPE_CHECKING:
+    from search_spaces.networks.architecture import Padding
+
+
+class ExportPadding(StrEnum):
+    """Padding with which an architecture is written."""
+
+    SAME = "same"
+    SYMMETRIC = "symmetric"
 
 
 class Format(StrEnum):
@@ -31,6 +41,10 @@ def export(
         Path | None, typer.Option("-o", "--output", help="The file; default: standard output.")
     ] = None,
     force: Force = False,
+    padding: Annotated[
+        ExportPadding | None,
+        typer.Option(help="Another padding, where a project needs it: equal parameters, other outputs."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="Rank by step times that nas measure --run took on this device.")
     ] = None,
@@ -43,12 +57,19 @@ def export(
 ) -> None:
     """Write a network or its architecture for here or for elsewhere, and prove what was written."""
     if optuna is not None:
-        if pareto or format_ is not Format.YAML or any(each is not None for each in (output, trial, device)):
+        if (
+            pareto
+            or format_ is not Format.YAML
+            or any(each is not None for each in (output, trial, device, padding))
+        ):
             raise typer.BadParameter(
-                "--optuna takes all trials; leave out --trial, --format, --device, --pareto, -o"
+                "--optuna takes all trials; leave out --trial, --format, --padding, --device, --pareto, -o"
             )
         _export_study(Path(source), storage=optuna, force=force)
         return
+    if padding is not None and (pareto or format_ not in [*Project]):
+        names = ", ".join(Project)
+        raise typer.BadParameter(f"--padding goes with --format of another project: {names}")
     if pareto:
         if output is None or trial is not None or device is not None or format_ is not Format.YAML:
             raise typer.BadParameter("--pareto needs -o FOLDER, and no --trial, --device and --format")
@@ -58,18 +79,35 @@ def export(
         if trial is not None:
             raise typer.BadParameter("--device chooses the trial; leave out --trial")
         trial = _best_on(Path(source), device)
-    _export_one(source, format_, trial=trial, output=output, force=force)
+    _export_one(
+        source,
+        format_,
+        trial=trial,
+        output=output,
+        force=force,
+        padding=None if padding is None else padding.value,
+    )
 
 
-def _export_one(source: str, format_: Format, *, trial: int | None, output: Path | None, force: bool) -> None:
+def _export_one(
+    source: str,
+    format_: Format,
+    *,
+    trial: int | None,
+    output: Path | None,
+    force: bool,
+    padding: "Padding | None",
+) -> None:
     from nas.interchange.export_formats import export_source
 
-    exported = export_source(source, format_.value, trial=trial, output=output, force=force)
+    exported = export_source(source, format_.value, trial=trial, output=output, force=force, padding=padding)
     if output is None:
         print(exported.text, end="")
-        return
-    follows = {Format.YAML: f"    next:  nas describe {output}"}.get(format_, "")
-    terminal(stderr=True).print(f"{output}: {exported.proof}{follows}", soft_wrap=True)
+    else:
+        follows = {Format.YAML: f"    next:  nas describe {output}"}.get(format_, "")
+        say(f"{output}: {exported.proof}{follows}")
+    if exported.changed is not None:
+        say(exported.changed)
 
 
 def _export_study(run: Path, *, storage: str, force: bool) -> None:

@@ -51,6 +51,10 @@ def search(
     log: Annotated[
         list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="A time, as 30m or 2h: as many trials, and images, as fit it on the devices here."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value; replaces one value.")
     ] = None,
@@ -78,13 +82,16 @@ def search(
         raise typer.BadParameter("--in-process and --executor ray_tune exclude each other; leave out one")
     if in_process:
         executor = ExecutorName.IN_PROCESS
+    overrides = _search_overrides(set_, init)
     if estimate:
+        if budget is not None:
+            raise typer.BadParameter("--estimate and --budget exclude each other; leave out one")
         from nas.estimating.search_estimate import estimate_on_console
         from nas.screens.estimate import estimate_screen
 
         figures = estimate_on_console(
             file,
-            overrides=_search_overrides(set_, init),
+            overrides=overrides,
             workers=workers,
             in_process=executor is ExecutorName.IN_PROCESS,
             per_device=per_device,
@@ -99,10 +106,31 @@ def search(
     from nas.screens.summary import summary_screen
 
     folder = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    if budget is not None:
+        if ray_address is not None:
+            raise typer.BadParameter(
+                "--budget counts the devices of this machine, not those at --ray-address; leave out one, and "
+                "give --set budget.trials=N to a cluster"
+            )
+        from nas.estimating.fitted_search import fit_to_time
+        from nas.screens.time_budget import time_budget_lines
+
+        fitted = fit_to_time(
+            budget,
+            file,
+            folder,
+            overrides=overrides,
+            workers=workers,
+            in_process=executor is ExecutorName.IN_PROCESS,
+            per_device=per_device,
+            console=console,
+        )
+        console.print(time_budget_lines(fitted), highlight=False, soft_wrap=True)
+        overrides = [*overrides, *fitted.overrides]
     result = launch_search(
         file,
         folder,
-        overrides=_search_overrides(set_, init),
+        overrides=overrides,
         workers=workers,
         ray_address=ray_address,
         executor=executor.value,
@@ -146,6 +174,7 @@ def launch_search(
     from nas.search.search import check_run
     from nas.search.search import search as run_search
     from nas.search.stopping import StopRequest
+    from search_spaces.interchange.exportable import exportable, exportable_words
     from search_spaces.settings.yaml_files import to_mapping
     from trials.images.sources import source_words
     from trials.log.disk_wait import Patience
@@ -167,7 +196,8 @@ def launch_search(
     console.print(
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
         f"           images of {source_words(config.data.source)}: {len(images.train):,} to train on at "
-        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival",
+        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival\n"
+        f"           {exportable_words(exportable(config.space))}",
         highlight=False,
         soft_wrap=True,
     )

@@ -82,8 +82,29 @@ def estimate_on_console(
     assumed = read_assumptions(assume)
     config = read_search_config(file, overrides=overrides)
     images = image_counts(config, assumed)
-    here = 1 if in_process else _devices(workers, per_device)
+    here = devices_here(workers, per_device=per_device, in_process=in_process)
     before = time.perf_counter()
+    bench, costs, fit = timed_costs(config, images, console=console)
+    return summed(
+        config,
+        bench,
+        costs,
+        fit=fit,
+        here=here,
+        devices=assumed.devices,
+        file=file,
+        seconds=time.perf_counter() - before,
+    )
+
+
+def timed_costs(
+    config: SearchConfig, images: ImageCounts, *, console: Console
+) -> tuple[TrialBench, list[TrialCost], Fit | None]:
+    """Costs of trials of networks of the space, timed here or by a table of block times.
+
+    Raises:
+        ConfigError: a network does not work at the recipe's resolution, or does not fit into memory.
+    """
     try:
         with console.status("timing steps") as status:
 
@@ -108,16 +129,7 @@ def estimate_on_console(
             "a training step of one of the space's networks does not fit into memory here; try a smaller "
             "recipe.batch_size or recipe.resolution"
         ) from error
-    return summed(
-        config,
-        bench,
-        costs,
-        fit=fit,
-        here=here,
-        devices=assumed.devices,
-        file=file,
-        seconds=time.perf_counter() - before,
-    )
+    return bench, costs, fit
 
 
 def image_counts(config: SearchConfig, assumed: Assumptions) -> ImageCounts:
@@ -173,8 +185,14 @@ def stored_fit(config: SearchConfig, bench: TrialBench) -> Fit | None:
     return None
 
 
-def _devices(workers: int | None, per_device: int) -> int:
-    """Number of devices here that so many workers keep busy."""
+def devices_here(workers: int | None, *, per_device: int, in_process: bool) -> int:
+    """Number of devices here that so many workers keep busy.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    if in_process:
+        return 1
     available = len(available_slots())
     if workers is None:
         return available

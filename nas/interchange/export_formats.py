@@ -1,7 +1,7 @@
 """Exports of a run, a training, weights or an architecture, in six formats."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from nas.training.checkpoints import TrainingFolder
 from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import FORMATS, to_text
-from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.architecture import Architecture, Padding
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import Network, build_network, check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
@@ -23,6 +23,10 @@ from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
 from trials.log.row_types import measured
 from trials.training.weights_file import WeightsFile, load_weights, save_weights
+
+CHANGED = (
+    "the same parameters and MACs, other outputs where strides are 2; train the network with this padding"
+)
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Exported:
-    """An export: its text where there is one, and what was proved of it, in words."""
+    """An export: its text where there is one, what was proved of it, and what was changed, in words."""
 
     text: str | None
     proof: str
+    changed: str | None = None
 
 
 def read_source(source: str, *, trial: int | None, output: Path | None = None) -> Source:
@@ -120,20 +125,33 @@ def _of_architecture(source: str, architecture: Architecture, output: Path | Non
 
 
 def export_source(
-    source: str, format_name: str, *, trial: int | None, output: Path | None, force: bool
+    source: str,
+    format_name: str,
+    *,
+    trial: int | None,
+    output: Path | None,
+    force: bool,
+    padding: Padding | None = None,
 ) -> Exported:
     """Writes the source in a format, to `output` where that is given, and proves what was written.
 
+    In another project's format the architecture is written with `padding` instead of its own, if given.
+
     Raises:
-        ConfigError: `source` is nothing that can be exported, the format cannot express it, or `output`
-            cannot be written, or exists and `force` is not given.
+        ConfigError: `source` is nothing that can be exported, the format cannot express it, it has weights,
+            which hold for their own padding, or `output` cannot be written, or exists and `force` is not
+            given.
     """
     refuse_existing(output, force=force)
     found = read_source(source, trial=trial, output=output)
     if trial is not None and (found.weights is not None or not Path(source).is_dir()):
         raise ConfigError(f"--trial: {source} is no run; leave it out")
+    changed = None
+    if padding is not None and padding != found.architecture.padding:
+        changed = f"padding: {padding} instead of {found.architecture.padding}: {CHANGED}"
+        found = _padded(found, padding)
     if format_name in TEXTS:
-        exported = TEXTS[format_name](found)
+        exported = replace(TEXTS[format_name](found), changed=changed)
         assert exported.text is not None
         if output is not None:
             write_text(output, exported.text)
@@ -145,6 +163,24 @@ def export_source(
     except OSError as error:
         raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
     return FILES[format_name](found, output)
+
+
+def _padded(source: Source, padding: Padding) -> Source:
+    """The source's architecture with another padding.
+
+    Raises:
+        ConfigError: it has weights, or no other padding.
+    """
+    if source.weights is not None:
+        raise ConfigError(
+            f"--padding {padding}: {source.name} holds weights, which were trained with padding: "
+            f"{source.architecture.padding} and give other outputs with another one; leave it out, or export "
+            "the architecture: a run or a YAML file (nas export writes one)"
+        )
+    try:
+        return replace(source, architecture=replace(source.architecture, padding=padding))
+    except ValueError as error:
+        raise ConfigError(f"--padding {padding}: {source.name}: {error}") from error
 
 
 def _yaml(source: Source) -> Exported:

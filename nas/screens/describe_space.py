@@ -1,5 +1,7 @@
 """A search space on the screen: its decisions, its size, and its smallest, largest and reference network."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -9,10 +11,11 @@ from nas.screens.architecture import stage_table
 from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.uniform import TRIED
+from search_spaces.interchange.exportable import Exportable, exportable_words
 
 
-def space_screen(space: SearchSpace, figures: SpaceFigures) -> RenderableType:
-    """The size, the stages with their options, and the outermost networks."""
+def space_screen(space: SearchSpace, figures: SpaceFigures, exports: Sequence[Exportable]) -> RenderableType:
+    """The size, the stages with their options, the outermost networks, and where the winner can go."""
     lines: list[RenderableType] = [
         Text(f"{figures.name}   {_size(figures)}", style="bold"),
         Text(
@@ -28,11 +31,23 @@ def space_screen(space: SearchSpace, figures: SpaceFigures) -> RenderableType:
         limits = ", ".join(f"{name} at most {value:,}" for name, value in figures.limits.items())
         lines.append(Text(f"limits: {limits}"))
     if space.limits.counted():
-        share = figures.share_within_limits
-        shown = f"about {percent(share, digits=1)}" if share else f"less than {percent(1 / TRIED, digits=1)}"
-        lines.append(Text(f"        {shown} of the architectures are within those on params and macs"))
+        lines.append(Text(f"        {_within_limits(figures)}"))
+    lines.append(Text(exportable_words(exports)))
     lines += [Text(""), Text("reference network:"), stage_table(space.reference)]
     return Group(*lines)
+
+
+def _within_limits(figures: SpaceFigures) -> str:
+    """The share within limits on params and macs; where there is none, the sizes at which it was asked."""
+    if figures.nothing_fits is not None:
+        return (
+            f"no architecture is within those on params and macs at {figures.resolution} px with "
+            f"{figures.num_classes:,} classes ({figures.nothing_fits}); ask for the size and the classes of "
+            "your images with --resolution and --classes"
+        )
+    share = figures.share_within_limits
+    shown = f"about {percent(share, digits=1)}" if share else f"less than {percent(1 / TRIED, digits=1)}"
+    return f"{shown} of the architectures are within those on params and macs"
 
 
 def _size(figures: SpaceFigures) -> str:

@@ -5,9 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import precise_duration
-from nas.estimating.figures import SearchEstimate
-
-BUSY = 1.3  # times as long as alone: caches are shared, and a step's own time grows, too
+from nas.estimating.figures import BUSY, SearchEstimate
 
 
 def estimate_screen(estimate: SearchEstimate) -> RenderableType:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.choices.limited_sampling import NothingWithinLimitsError
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
@@ -44,6 +45,7 @@ class SpaceFigures:
     decisions: tuple[DecisionFigures, ...]
     limits: dict[str, float]  # those that are set, by quantity
     share_within_limits: float  # of the choices, estimated
+    nothing_fits: str | None  # where no architecture is within the limits: these, and the least there is
     smallest: OutermostFigures
     largest: OutermostFigures
     reference: OutermostFigures
@@ -54,8 +56,11 @@ def space_figures(
 ) -> SpaceFigures:
     """The figures of a space; small strides default to small images.
 
+    Limits that no architecture keeps at this size and with these classes are a figure like any other: at
+    those of a search there may be many.
+
     Raises:
-        ConfigError: the resolution is too small, or no architecture is within the limits.
+        ConfigError: the resolution is too small.
     """
     num_classes = num_classes or DEFAULT_CLASSES
     small = space.reference.total_stride <= SMALL_STRIDE
@@ -66,7 +71,7 @@ def space_figures(
             _outermost(architecture, num_classes=num_classes, resolution=resolution)
             for architecture in networks
         )
-        share = space.share_within_limits(num_classes=num_classes, resolution=resolution)
+        share, nothing_fits = _share_within_limits(space, num_classes=num_classes, resolution=resolution)
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from error
     decisions = tuple(
@@ -82,10 +87,21 @@ def space_figures(
         decisions=decisions,
         limits={quantity: most for quantity, most in vars(space.limits).items() if most is not None},
         share_within_limits=share,
+        nothing_fits=nothing_fits,
         smallest=smallest,
         largest=largest,
         reference=reference,
     )
+
+
+def _share_within_limits(
+    space: SearchSpace, *, num_classes: int, resolution: int
+) -> tuple[float, str | None]:
+    """The share (0-1), and why it is none."""
+    try:
+        return space.share_within_limits(num_classes=num_classes, resolution=resolution), None
+    except NothingWithinLimitsError as error:
+        return 0.0, error.reason
 
 
 def _outermost(architecture: Architecture, *, num_classes: int, resolution: int) -> OutermostFigures:

@@ -25,6 +25,28 @@ class _Rows:
     channels: np.ndarray  # (R,) output channels, as indices into those that the stage can have
 
 
+class NothingWithinLimitsError(ValueError):
+    """No architecture of a space is within its limits on parameters and MACs.
+
+    Attributes:
+        reason: the limits, each with the least that there is.
+    """
+
+    def __init__(self, costs: SpaceCosts) -> None:
+        least = costs.least()
+        alone = {name: most for name, most in costs.limits.items() if least[name] > most}
+        parts = [
+            f"{name} at most {most:,}, the fewest possible are {least[name]:,}"
+            for name, most in (alone or costs.limits).items()
+        ]
+        self.reason = "; ".join(parts)
+        super().__init__(
+            f"limits: no architecture of the space is within them{'' if alone else ' at the same time'} "
+            f"({self.reason}; with {costs.num_classes:,} classes at {costs.resolution} px); raise them or "
+            "offer smaller options"
+        )
+
+
 class ChoicesWithinLimits:
     """Draws uniformly from the choices within limits, after counting them by dynamic programming.
 
@@ -54,19 +76,19 @@ class ChoicesWithinLimits:
         counted = float(self._ways[0][(0, *self._budget)])
         self._listed = self._list() if counted <= MAX_LISTED else None
         if self._listed == []:
-            raise ValueError(nothing_fits(costs))
+            raise NothingWithinLimitsError(costs)
 
     def draw(self, rng: np.random.Generator) -> Choices:
         """Draws uniformly from the choices within the limits, duplicates included.
 
         Raises:
-            ValueError: no choices within the limits were found.
+            NothingWithinLimitsError: no choices within the limits were found.
         """
         if self._listed is not None:
             return self._listed[int(rng.integers(len(self._listed)))]
         found = first_accepted(lambda: self._candidate(rng), self._costs.within_limits)
         if found is None:
-            raise ValueError(nothing_fits(self._costs))
+            raise NothingWithinLimitsError(self._costs)
         return found
 
     def _candidate(self, rng: np.random.Generator) -> Choices:
@@ -163,21 +185,6 @@ class ChoicesWithinLimits:
                     total += _shifted(ways[-1][place], bins)
             ways.append(before)
         return ways[::-1]
-
-
-def nothing_fits(costs: SpaceCosts) -> str:
-    """The error message for limits that no architecture of the space is within."""
-    least = costs.least()
-    alone = {name: most for name, most in costs.limits.items() if least[name] > most}
-    parts = [
-        f"{name} at most {most:,}, the fewest possible are {least[name]:,}"
-        for name, most in (alone or costs.limits).items()
-    ]
-    return (
-        f"limits: no architecture of the space is within them{'' if alone else ' at the same time'} "
-        f"({'; '.join(parts)}; with {costs.num_classes:,} classes at {costs.resolution} px); raise them or "
-        "offer smaller options"
-    )
 
 
 def _shifted(ways: np.ndarray, cost: Sequence[int]) -> np.ndarray:

@@ -191,7 +191,7 @@ class SearchSpace:
         """Share (0-1) of the choices within the limits on parameters and MACs, estimated by draws.
 
         Raises:
-            ValueError: no choices are within the limits.
+            NothingWithinLimitsError: no choices are within the limits.
         """
         draw = self._draw(SpaceCosts(self, num_classes=num_classes, resolution=resolution))
         draw(np.random.default_rng(0))  # raises if nothing is within the limits

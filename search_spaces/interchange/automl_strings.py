@@ -51,7 +51,7 @@ def to_automl(architecture: Architecture) -> AutomlNetwork:
     if architecture.padding != "same":
         raise ConfigError(
             "padding: symmetric: google/automl pads as TensorFlow does, where the same parameters give other "
-            "outputs. If the network is to be trained there, write 'padding: same' into a copy of its file"
+            "outputs. If the network is to be trained there, nas export --padding same writes it so"
         )
     refuse_rounded(architecture.stem_channels, "v2", where="stem_channels", who="google/automl")
     refuse_rounded(architecture.head_channels, "v2", where="head_channels", who="google/automl")

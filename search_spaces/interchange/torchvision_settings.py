@@ -58,7 +58,8 @@ def to_torchvision(architecture: Architecture, *, epsilon: float) -> Torchvision
     if architecture.padding != "symmetric":
         raise ConfigError(
             f"padding: {architecture.padding}: torchvision pads symmetrically, where the same parameters "
-            "give other outputs; timm and automl can pad so"
+            "give other outputs; timm and automl can pad so. If the network is to be trained there, "
+            "nas export --padding symmetric writes it so"
         )
     settings = []
     for i, stage, in_channels in stages_there(architecture):

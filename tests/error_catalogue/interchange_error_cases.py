@@ -64,6 +64,8 @@ EXPORTS = (
         ("export", "efficientnet-b0", "--format", "timm", "-o", "mine.json"),
         {"mine.json": "mine"},
     ),
+    export("a padding that no network has", "timm", ARCHITECTURE, "--padding", "reflect"),
+    export("another padding in our own format", "yaml", ARCHITECTURE, "--padding", "same"),
     Case("an export below a file", ("export", "efficientnet-b0", "-o", "mine/net.yaml"), {"mine": "mine"}),
     Case("a front in timm's words", ("export", "nowhere", "--pareto", "-o", "front", "--format", "timm")),
     Case(

@@ -29,10 +29,11 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
 
     assert options_of("search") == {
         "--run", "--workers", "--per-device", "--ray-address", "--executor", "--in-process", "--log", "--set",
-        "--init", "--grace", "--disk-wait", "--estimate", "--assume", "--json", "--help",
+        "--init", "--grace", "--disk-wait", "--budget", "--estimate", "--assume", "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
-        "--trial", "--format", "-o", "--output", "--force", "--device", "--pareto", "--optuna", "--help"
+        "--trial", "--format", "-o", "--output", "--force", "--padding", "--device", "--pareto", "--optuna",
+        "--help"
     }  # fmt: skip
     assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--help"}
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}

@@ -19,6 +19,7 @@ from nas.interchange.library_check import with_random_norms
 from nas.training.evaluation import evaluation_resolution
 from search_spaces.interchange.files import FORMATS
 from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml, write_yaml
 from trials.training.foreign_weights import foreign_state
@@ -151,3 +152,43 @@ def test_published_weights_become_weights_of_ours(nas: Nas, tmp_path: Path, proj
     with torch.no_grad():
         found = load_weights(tmp_path / "ours.safetensors").network().eval()(images)
         torch.testing.assert_close(found, network(images), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("project", "padding"), [("automl", "same"), ("torchvision", "symmetric")])
+def test_another_padding_makes_a_network_expressible_and_is_said(
+    nas: Nas, tmp_path: Path, project: str, padding: str
+) -> None:
+    other = "symmetric" if padding == "same" else "same"
+    write_yaml(replace(EXCHANGEABLE, padding=other), tmp_path / "net.yaml")
+    code, _, said = nas("export", "net.yaml", "--format", project)
+    assert code == 2
+    assert f"nas export --padding {padding}" in said
+    code, _, said = nas("export", "net.yaml", "--format", project, "--padding", padding, "-o", "net.json")
+    assert code == 0, said
+    assert f"padding: {padding} instead of {other}: the same parameters and MACs, other outputs" in said
+    assert nas("import", "net.json", "--from", project, "-o", "back.yaml")[0] == 0
+    back = read_yaml(Architecture, tmp_path / "back.yaml")
+    assert back.architecture_id == replace(EXCHANGEABLE, padding=padding).architecture_id
+    counts = [count(net, num_classes=7, resolution=40) for net in (back, EXCHANGEABLE)]
+    assert (counts[0].params, counts[0].macs) == (counts[1].params, counts[1].macs)
+    code, printed, said = nas("export", "net.yaml", "--format", project, "--padding", padding)
+    assert (code, json.loads(printed)) == (0, json.loads((tmp_path / "net.json").read_text()))
+    assert "other outputs" in said
+
+
+def test_a_padding_that_a_network_has_changes_nothing(nas: Nas, tmp_path: Path) -> None:
+    write_yaml(EXCHANGEABLE, tmp_path / "net.yaml")
+    code, _, said = nas("export", "net.yaml", "--format", "timm", "--padding", "symmetric", "-o", "net.json")
+    assert code == 0
+    assert "instead of" not in said
+
+
+def test_another_padding_is_refused_for_weights_and_for_our_own_formats(
+    nas: Nas, tmp_path: Path, trained: Path
+) -> None:
+    code, _, said = nas("export", trained, "--format", "automl", "--padding", "same", "-o", "net.json")
+    assert (code, (tmp_path / "net.json").exists()) == (2, False)
+    assert "holds weights, which were trained with padding: symmetric" in said
+    code, _, said = nas("export", "efficientnet-b0", "--format", "onnx", "--padding", "same", "-o", "n.onnx")
+    assert (code, (tmp_path / "n.onnx").exists()) == (2, False)
+    assert "--padding goes with --format" in said

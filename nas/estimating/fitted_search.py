@@ -1,0 +1,167 @@
+"""A search file fitted to a time on this machine: its budget and data.fraction, as overrides."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from nas.estimating.estimated_trials import ImageCounts
+from nas.estimating.figures import BUSY
+from nas.estimating.search_estimate import devices_here, timed_costs
+from nas.estimating.time_budget import (
+    FittedSearch,
+    TrialSeconds,
+    fit_search,
+    least_fraction,
+    read_duration,
+)
+from nas.search.config import SearchConfig, read_search_config
+from nas.search.recorded_config import recorded_config
+from search_spaces.settings.overrides import Override, override_of
+from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from trials.images.chosen_images import find_images
+from trials.images.labels import strata
+from trials.images.splits import share, split_indices
+from trials.log.store import RunStore, check_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeBudget:
+    """A time that was typed, and the search that fits it; or the recorded one of a run that goes on.
+
+    Attributes:
+        fitted: None of a run that goes on.
+        images: that the fitted search trains on and evaluates on.
+    """
+
+    typed: str
+    overrides: tuple[Override, ...]
+    trials: int | None
+    fraction: float
+    whole_fraction: float  # the search file's own
+    devices: int
+    repeats: int
+    slowed_down: float = 1.0  # by what else computed while trials were timed
+    fitted: FittedSearch | None = None
+    images: ImageCounts | None = None
+
+
+def fit_to_time(
+    typed: str,
+    file: str,
+    folder: Path,
+    *,
+    overrides: Sequence[str | Override],
+    workers: int | None,
+    in_process: bool,
+    per_device: int,
+    console: Console,
+) -> TimeBudget:
+    """Budget and data.fraction of the search that fits that time here; of a run that exists, its own.
+
+    Raises:
+        ConfigError: the time, the file, the images or the folder are not right, `overrides` give a budget, or
+            too little fits.
+    """
+    seconds = read_duration(typed)
+    for override in map(override_of, overrides):
+        if override.location[:1] == ("budget",):
+            raise ConfigError(f"--budget {typed} and {override.typed} exclude each other; leave out one")
+    config = read_search_config(file, overrides=overrides)
+    check_folder(folder)
+    devices = devices_here(workers, per_device=per_device, in_process=in_process)
+    repeats = config.finalists.count * config.finalists.repeats if config.finalists else 0
+    if RunStore.is_run(folder):
+        recorded = recorded_config(folder)
+        return TimeBudget(
+            typed=typed,
+            overrides=_overrides(typed, to_mapping(recorded.budget), recorded.data.fraction),
+            trials=recorded.budget.trials,
+            fraction=recorded.data.fraction,
+            whole_fraction=config.data.fraction,
+            devices=devices,
+            repeats=repeats,
+        )
+    labels, classes = _labels(config)
+    trial, slowed_down = _trial_seconds(config, _counts(config, labels, classes), console=console)
+    try:
+        fitted = fit_search(
+            seconds,
+            trial,
+            devices=devices,
+            repeats=repeats,
+            baseline=config.baseline,
+            fraction=config.data.fraction,
+            least_fraction=least_fraction(
+                np.unique(strata(labels), return_counts=True)[1],
+                minival=config.data.minival,
+                fraction=config.data.fraction,
+            ),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"--budget {typed}: {error}{_busy_words(slowed_down)}") from None
+    rest = share(labels, fitted.fraction / config.data.fraction, config.data.split_seed)
+    return TimeBudget(
+        typed=typed,
+        overrides=_overrides(typed, {"trials": fitted.trials}, fitted.fraction),
+        trials=fitted.trials,
+        fraction=fitted.fraction,
+        whole_fraction=config.data.fraction,
+        devices=devices,
+        repeats=repeats,
+        slowed_down=slowed_down,
+        fitted=fitted,
+        images=_counts(config, labels[rest], classes),
+    )
+
+
+def _overrides(typed: str, budget: dict[str, object], fraction: float) -> tuple[Override, ...]:
+    return (
+        Override("budget", json.dumps(budget), f"--budget {typed}"),
+        Override("data.fraction", repr(fraction), f"--budget {typed}"),
+    )
+
+
+def _trial_seconds(
+    config: SearchConfig, images: ImageCounts, *, console: Console
+) -> tuple[TrialSeconds, float]:
+    """Mean seconds of a trial by the wall clock; and by what others' work makes them longer."""
+    bench, costs, _ = timed_costs(config, images, console=console)
+    slower = max(1.0, bench.slowed_down)
+    seconds = TrialSeconds(
+        fixed=slower * statistics.mean(cost.build_seconds + cost.timing_seconds for cost in costs),
+        of_images=slower * statistics.mean(cost.train_seconds + cost.evaluate_seconds for cost in costs),
+    )
+    return seconds, slower
+
+
+def _busy_words(slowed_down: float) -> str:
+    if slowed_down <= BUSY:
+        return ""
+    return (
+        f". Others computed meanwhile, which made trials {slowed_down:.1f} times as long: ask again when "
+        "it is quiet"
+    )
+
+
+def _labels(config: SearchConfig) -> tuple[np.ndarray, tuple[str, ...]]:
+    try:
+        found = find_images(config.data)
+    except ValueError as error:
+        hint = "; name your images:  --set data.source=PATH" if "there is no such" in str(error) else ""
+        raise ConfigError(f"data: {error}{hint}") from error
+    return found.labels, found.classes
+
+
+def _counts(config: SearchConfig, labels: np.ndarray, classes: Sequence[str]) -> ImageCounts:
+    """Images to train on and for minival, listed and not decoded."""
+    data = config.data
+    try:
+        train, held_out = split_indices(labels, minival=data.minival, seed=data.split_seed, classes=classes)
+    except ValueError as error:
+        raise ConfigError(f"data: {error}") from error
+    return ImageCounts(len(train), len(held_out), len(classes))

@@ -1,0 +1,134 @@
+"""The trials of a search, and the share of its images, that fit a time: --budget 30m. The rule; no clock."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.numbers import counted, duration
+from search_spaces.settings.yaml_files import ConfigError
+from trials.images.splits import minival_size
+from trials.trial import MAX_TRIALS
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+USED = 0.85  # of the time for trials: the rest is for workers that start, images, and the estimate's error
+FEWEST_TRIALS, AIMED_TRIALS = 20, 24
+# Images that a smaller share leaves, where there are so many: with fewer a trial says little.
+TRAIN_PER_CLASS, MINIVAL, PER_RARE_CLASS = 20, 50, 2
+FRACTION_DIGITS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSeconds:
+    """Seconds of a trial by the wall clock: those that grow with the number of images, and the others."""
+
+    fixed: float
+    of_images: float  # at the search file's own data.fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedSearch:
+    """The trials and the share of the images that fit a time."""
+
+    trials: int
+    fraction: float
+    trial_seconds: float
+
+
+def read_duration(text: str) -> float:
+    """Seconds of 90s, 30m, 2h or 1d.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    seconds = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not 0 < seconds <= 10_000 * UNITS["d"]:
+        raise ConfigError(f"--budget {text}: expected a time, as in 90s, 30m, 2h or 1d")
+    return seconds
+
+
+def fit_search(
+    seconds: float,
+    trial: TrialSeconds,
+    *,
+    devices: int,
+    repeats: int,
+    baseline: int,
+    fraction: float,
+    least_fraction: float,
+) -> FittedSearch:
+    """The trials that fit the seconds on so many devices, before the finalists' repeats.
+
+    1. Devices work in rounds: in each as many trials as there are devices. The repeats' rounds come off.
+    2. Where fewer than FEWEST_TRIALS fit, or fewer than the baseline, a smaller share of the images makes
+       trials short enough for AIMED_TRIALS, though never a smaller one than `least_fraction`.
+
+    Args:
+        repeats: trainings of finalists.
+        fraction: the search file's own data.fraction.
+
+    Raises:
+        ConfigError: even of the smallest share too few trials fit; says what would.
+    """
+    usable = USED * seconds
+    repeat_rounds = math.ceil(repeats / devices)
+    fewest = max(FEWEST_TRIALS, baseline)
+
+    def seconds_at(share: float) -> float:
+        return trial.fixed + trial.of_images * share / fraction
+
+    def fitted(share: float) -> FittedSearch:
+        rounds = max(0, math.floor(usable / seconds_at(share) + 1e-9) - repeat_rounds)
+        trials = min(devices * rounds, MAX_TRIALS)
+        return FittedSearch(trials=trials, fraction=share, trial_seconds=seconds_at(share))
+
+    whole = fitted(fraction)
+    if whole.trials >= fewest:
+        return whole
+    aimed = math.ceil(max(AIMED_TRIALS, baseline * AIMED_TRIALS / FEWEST_TRIALS) / devices) + repeat_rounds
+    wanted = _rounded((usable / aimed - trial.fixed) / trial.of_images * fraction, math.floor)
+    smaller = fitted(max(min(wanted, fraction), least_fraction))
+    if smaller.trials >= fewest:
+        return smaller
+    needed = (math.ceil(fewest / devices) + repeat_rounds) * smaller.trial_seconds / USED
+    of_finalists = " and the repeats of finalists" if repeats else ""
+    raise ConfigError(
+        f"in {duration(seconds)} fewer than {fewest} trials{of_finalists} fit on "
+        f"{counted(devices, 'device')}: a trial takes about {duration(smaller.trial_seconds)} here, already "
+        f"on {smaller.fraction:.3g} of the images. Give --budget {_typed(needed)} or more, or make trials "
+        "shorter: a lower recipe.epochs or recipe.resolution (--set)"
+    )
+
+
+def least_fraction(images_of_classes: np.ndarray, *, minival: float | None, fraction: float) -> float:
+    """The smallest data.fraction that leaves enough images to train on and to evaluate on.
+
+    Args:
+        images_of_classes: (K,) images of each class at the search file's own `fraction`; those without any
+            are left out.
+        minival: share that is held out; None: as by default.
+    """
+    held_out = minival if minival is not None else minival_size(1000) / 1000
+    trained_on = images_of_classes * (1 - held_out)
+    # A class of fewer images than that may become as small as the split permits.
+    kept = np.where(trained_on >= TRAIN_PER_CLASS, TRAIN_PER_CLASS / (1 - held_out), PER_RARE_CLASS)
+    of_classes = float((kept / images_of_classes).max())
+    of_minival = max(MINIVAL, len(images_of_classes)) / (held_out * float(images_of_classes.sum()))
+    return min(fraction, _rounded(fraction * max(of_classes, of_minival), math.ceil))
+
+
+def _rounded(share: float, towards: Callable[[float], int]) -> float:
+    """A share to FRACTION_DIGITS digits, rounded up (math.ceil) or down (math.floor)."""
+    if share <= 0:
+        return 0.0
+    scale = 10.0 ** (FRACTION_DIGITS - 1 - math.floor(math.log10(share)))
+    return towards(share * scale) / scale
+
+
+def _typed(seconds: float) -> str:
+    """A time that is at least so long, as --budget takes it."""
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"
