@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +51,15 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The images of a run: facts, and a row for each image."""
+    """The images of a run: facts, and a row for each image, made when it is needed: there may be millions."""
 
     facts: DataFacts
-    images: pa.Table
+    make_rows: Callable[[], pa.Table]
+
+    @cached_property
+    def images(self) -> pa.Table:
+        """The rows, see SCHEMA."""
+        return self.make_rows()
 
     def files(self) -> dict[str, bytes]:
         """The contents of the two files, by name."""
@@ -65,9 +71,6 @@ class DataRecord:
 
 def record_of(source: str, images: TrialImages) -> DataRecord:
     """The record of these images."""
-    parts = np.full(len(images.labels), "unreadable", dtype=object)
-    parts[images.train], parts[images.minival] = "train", "minival"
-    rows = images.labels.reshape(len(images.labels), -1)
     facts = DataFacts(
         source=source,
         digest=images.digest,
@@ -79,6 +82,13 @@ def record_of(source: str, images: TrialImages) -> DataRecord:
         unreadable=images.corrupt,
         notes=images.notes,
     )
+    return DataRecord(facts, partial(_rows, images))
+
+
+def _rows(images: TrialImages) -> pa.Table:
+    parts = np.full(len(images.labels), "unreadable", dtype=object)
+    parts[images.train], parts[images.minival] = "train", "minival"
+    rows = images.labels.reshape(len(images.labels), -1)
     table = pa.table(
         {
             "name": [_text(images.name_of(i)) for i in range(len(rows))],
@@ -86,8 +96,8 @@ def record_of(source: str, images: TrialImages) -> DataRecord:
             "labels": [row[row != PADDING].tolist() for row in rows],
             "part": pa.array(parts.tolist()).dictionary_encode(),
         },
-    ).cast(SCHEMA)
-    return DataRecord(facts, table)
+    )
+    return table.cast(SCHEMA)
 
 
 def check_same_data(record: DataRecord, folder: Path, *, begun: str) -> bool:

@@ -1,13 +1,12 @@
 """Lists the files of an image source (path, folder, glob or fsspec URL) and picks those for training."""
 
 import os
-import posixpath
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 
@@ -32,9 +31,8 @@ _VERSIONS = (
 )
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """One file of a source."""
+class SourceFile(NamedTuple):
+    """One file of a source."""  # a tuple, since there may be millions
 
     path: str  # on its file system
     relative: str  # to the source's folder
@@ -44,7 +42,8 @@ class SourceFile:
     @property
     def suffix(self) -> str:
         """The suffix of the file's name in lower case, with the dot."""
-        return posixpath.splitext(self.relative)[1].lower()
+        dot = self.relative.rfind(".")
+        return self.relative[dot:].lower() if dot > self.relative.rfind("/") + 1 else ""
 
     @property
     def parts(self) -> list[str]:
@@ -216,14 +215,14 @@ def training_root(listing: Listing, pictures: Sequence[SourceFile]) -> str:
     Raises:
         ValueError: there are only test or validation splits.
     """
-    parts_of: dict[str, list[list[str]]] = {}
+    holds_folders: dict[str, bool] = {}  # by folder: whether all of its pictures lie in subfolders
     for file in pictures:
-        parts = file.parts
-        parts_of.setdefault(parts[0] if len(parts) > 1 else "", []).append(parts)
+        folder, _, rest = file.relative.rpartition("/")[0].partition("/")
+        holds_folders[folder] = holds_folders.get(folder, True) and rest != ""
     splits = {
         folder: split_name(folder)
-        for folder, paths in parts_of.items()
-        if folder.lower() in SPLITS and all(len(parts) > 2 for parts in paths)
+        for folder, is_split in holds_folders.items()
+        if folder.lower() in SPLITS and is_split
     }
     train = [folder for folder, name in splits.items() if name == TRAIN]
     if train:

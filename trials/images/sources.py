@@ -231,16 +231,16 @@ class FolderImages:
         root = training_root(listing, pictures)
         depth = 1 if root else 0
         inside = [file for file in pictures if not root or file.relative.startswith(f"{root}/")]
-        classes_of = [file.parts[depth:-1] for file in inside]
-        if loose := [file.relative for file, parts in zip(inside, classes_of, strict=True) if not parts]:
+        names = [parts[depth] if len(parts := file.parts) > depth + 1 else "" for file in inside]
+        if loose := [file.relative for file, name in zip(inside, names, strict=True) if not name]:
             more = f" and {len(loose) - 1:,} more pictures lie" if len(loose) > 1 else " lies"
             raise ValueError(
                 f"{listing.source}: {loose[0]}{more} in no class folder; expected FOLDER/CLASS/picture"
             )
         self._listing, self._files = listing, inside
-        names = np.array([parts[0] for parts in classes_of])
-        classes, labels = np.unique(names, return_inverse=True)
-        self.labels, self.classes = labels.astype(np.int64), tuple(map(str, classes))
+        self.classes = tuple(sorted(set(names)))
+        numbers = {name: i for i, name in enumerate(self.classes)}
+        self.labels = np.fromiter((numbers[name] for name in names), np.int64, len(names))
         self.notes = (*check_every_folder(listing, root, self.classes), *similar_names(self.classes))
         self.identity = listing.identity(inside)
 
