@@ -180,6 +180,14 @@ SEARCHES = (
     set_to("an override that is not YAML", "seed=[1"),
     set_to("a recipe misspelt", "recipe=proxy_digit"),
     set_to("zero epochs", "recipe.epochs=0"),
+    in_search(
+        "a warm-up that is longer than the training",
+        SEARCH.replace(
+            "proxy_digits",
+            "\n  epochs: 8\n  batch_size: 64\n  resolution: 16\n  warmup_epochs: 20",
+        ),
+    ),
+    set_to("more training stages than epochs", "recipe.num_training_stages=9"),
     set_to("a resolution below the smallest", "recipe.resolution=4"),
     set_to(
         "images smaller than the total stride",

@@ -72,7 +72,12 @@ def test_a_broken_line_two_files_away_is_said_of_its_file() -> None:
     ("place", "value", "text", "said"),
     [
         ("recipe", "x", RECIPE.replace("5", "0"), "epochs: 0 is out of range"),
-        ("recipe", "x", RECIPE.replace("16", "4"), "resolution is 4; it must be between 8 and 2048 pixels"),
+        (
+            "recipe",
+            "x",
+            RECIPE.replace("16", "4"),
+            "resolution: 4 is out of range; it must be between 8 and 2048 pixels",
+        ),
         ("recipe", "x", "", "holds nothing; a mapping (key: value lines) is expected, with the keys epochs"),
         ("initial[1]", "[efficientnet-b0, x]", BAD_ARCHITECTURE, "stages[0].op: 'mbcnov' is not an op"),
         ("space", "x", SPACE.replace("reference", "#"), "reference: missing; expected a mapping"),
@@ -230,10 +235,10 @@ def test_a_check_that_fails_for_the_file_alone_is_the_files() -> None:
 
 
 def test_an_option_is_blamed_for_a_check_within_a_named_file() -> None:
-    write(mine=mine())
-    said = refusal("recipe.resolution=4", "seed=3")
-    assert said.startswith("--set recipe.resolution=4, with proxy_digits.yaml: resolution is 4; it must be")
-    assert said.endswith("(named in mine.yaml: recipe)")
+    write(mine=mine(recipe="long"), long="epochs: 8\nbatch_size: 64\nresolution: 32\nwarmup_epochs: 4\n")
+    said = refusal("recipe.epochs=3", "seed=3")
+    assert said.startswith("--set recipe.epochs=3, with long.yaml: warmup_epochs: 4, but epochs is only 3")
+    assert said.endswith("(line 4, named in mine.yaml: recipe)")
 
 
 def test_the_later_of_two_options_for_one_value_is_blamed() -> None:
