@@ -114,12 +114,12 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if self.budget.trials is not None and self.baseline > self.budget.trials:
             raise ValueError(
-                f"baseline is {self.baseline}, but the budget is only {self.budget.trials} trials; "
-                "lower baseline, or raise budget.trials"
+                f"budget.trials: {self.budget.trials}, but baseline is {self.baseline}; lower baseline, or "
+                "raise budget.trials"
             )
         if self.step_time == "predicted" and self.step_time_table is None:
             raise ValueError(
-                "step_time is predicted, but there is no step_time_table; build one with nas measure --table "
+                "step_time: predicted, but there is no step_time_table; build one with nas measure --table "
                 "and this file, and name it"
             )
         check_exponents(self.reward)  # names: a run may have been searched with terms of its own

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind, words_for
-from search_spaces.settings.messages import Complaint, checked, shown, suggestion
+from search_spaces.settings.messages import CLOSE_FILES, Complaint, checked, shown, suggestion
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
 from search_spaces.settings.parsing import Location, PlainYaml, is_plain_text, plain_values, text_of_file
@@ -197,7 +197,7 @@ def _located(kind: type, candidates: list[Path], written: str, origin: Origin, a
     if shipped is not None:
         names = sorted(path.stem for path in shipped.glob("*.yaml"))
         sentence += f", and no shipped one of that name; shipped are {', '.join(names)}"
-        sentence += suggestion(Path(written).stem, names)
+        sentence += suggestion(Path(written).stem, names, close=CLOSE_FILES)
     raise ConfigError(said_of(origin, at, sentence))
 
 

@@ -78,6 +78,7 @@ FILES = (
     in_search("forty brackets", "space: " + "[" * 40 + "]" * 40 + "\n"),
     in_search("keys that are lists", "? [a, b]\n: c\n"),
     in_search("a space file that does not exist", SEARCH.replace("tiny", "my_space")),
+    in_search("a space file that does not exist, like none shipped", SEARCH.replace("tiny", "myspace.yaml")),
     Case(
         "a broken space file, named by a search file",
         ("search", "mine.yaml"),
@@ -176,6 +177,8 @@ SEARCHES = (
     set_to("an empty list of stages", "space.stages=[]"),
     set_to("an override without a value", "seed"),
     set_to("an override of an item that is not there", "space.stages[9].op=mbconv"),
+    set_to("an override of a key that belongs elsewhere", "stages[0].op=mbconv"),
+    set_to("an override of a key that belongs beside it", "data.epochs=3"),
     set_to("an override inside a number", "seed.low=3"),
     set_to("an override that is not YAML", "seed=[1"),
     set_to("a recipe misspelt", "recipe=proxy_digit"),
@@ -214,6 +217,13 @@ SEARCHES = (
     set_to("a warm start from no run", "warm_start=nothing"),
     Case("an initial architecture that is not there", ("search", "quick", "--init", "nosuch.yaml")),
     Case("an initial architecture of another space", ("search", "quick", "--init", "efficientnetv2-s")),
+    Case(
+        "an initial architecture of another stem, in a file",
+        ("search", "mine.yaml"),
+        {"mine.yaml": SEARCH + "initial: [net.yaml]\n", "net.yaml": ARCHITECTURE},
+    ),
+    in_search("a beginning of uniform architectures beyond the budget", SEARCH.replace("baseline: 4\n", "")),
+    in_search("predicted step times without a table, in a file", SEARCH + "step_time: predicted\n"),
     Case(
         "the second of two initial architectures is not there",
         ("search", "quick", "--init", "efficientnetv2-s", "--init", "nosuch.yaml"),
