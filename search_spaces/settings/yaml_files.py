@@ -48,11 +48,18 @@ def read_yaml(cls: type[T], source: str | Path, *, overrides: Sequence[str | Ove
     Raises:
         ConfigError: every problem, up to ten, each with the file or the override that holds it and its path.
     """
-    path = _located(cls, [Path(source)], str(source), Origin(str(source)))
-    origin = Origin(path.name, folder=path.parent, reading=(path,))
-    parsed = _parsed(path, origin)
-    _check_mapping(parsed.value, origin, cls)
-    return _made(cls, parsed.value, dataclasses.replace(origin, lines=parsed.lines), overrides)
+    mapping, origin = _file(cls, source)
+    return _made(cls, mapping, origin, overrides)
+
+
+def read_origins(cls: type, source: str | Path, *, overrides: Sequence[str | Override] = ()) -> Origins:
+    """The origin of each part of what `read_yaml` reads.
+
+    Raises:
+        ConfigError: a file or an override cannot be read; what they say is not checked.
+    """
+    mapping, origin = _file(cls, source)
+    return _overridden(_written(cls, mapping, origin), [_override(words) for words in overrides])[1]
 
 
 def from_mapping(
@@ -105,10 +112,7 @@ def _made(
     overrides: Sequence[str | Override],
     typed: Mapping[Location, str] | None = None,
 ) -> T:
-    # Names of files become their contents, and each part's origin is kept.
-    origins: Origins = {(): origin}
-    origins |= {place: origin.option(words, place) for place, words in (typed or {}).items()}
-    written = _Written(cls, _with_named_files(cls, mapping, (), origins), origins)
+    written = _written(cls, mapping, origin, typed)
     # Overrides come in the order in which they were typed, over what files say.
     given = [_override(words) for words in overrides]
     whole, owners = _overridden(written, given)
@@ -126,6 +130,15 @@ class _Written:
     cls: type
     mapping: Any
     origins: Origins
+
+
+def _written(
+    cls: type, mapping: Any, origin: Origin, typed: Mapping[Location, str] | None = None
+) -> _Written:
+    """The mapping with the contents of files in the place of their names, and each part's origin."""
+    origins: Origins = {(): origin}
+    origins |= {place: origin.option(words, place) for place, words in (typed or {}).items()}
+    return _Written(cls, _with_named_files(cls, mapping, (), origins), origins)
 
 
 def _lines(
@@ -171,6 +184,15 @@ def _complaints(
 
 
 # ---------------------------------------------------------------------- files
+
+
+def _file(cls: type, source: str | Path) -> tuple[Any, Origin]:
+    """The mapping of a file for `cls`, or of the shipped one of that name, and its origin."""
+    path = _located(cls, [Path(source)], str(source), Origin(str(source)))
+    origin = Origin(path.name, folder=path.parent, reading=(path,))
+    parsed = _parsed(path, origin)
+    _check_mapping(parsed.value, origin, cls)
+    return parsed.value, dataclasses.replace(origin, lines=parsed.lines)
 
 
 def _located(kind: type, candidates: list[Path], written: str, origin: Origin, at: Location = ()) -> Path:

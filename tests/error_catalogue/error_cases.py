@@ -222,6 +222,23 @@ SEARCHES = (
         ("search", "mine.yaml"),
         {"mine.yaml": SEARCH + "initial: [net.yaml]\n", "net.yaml": ARCHITECTURE},
     ),
+    in_search("a reward of what is not measured, in a file", SEARCH.replace("params", "parms")),
+    Case(
+        "limits of a space file that nothing fits",
+        ("search", "mine.yaml", "--in-process"),
+        {
+            "mine.yaml": SEARCH.replace("tiny", "space"),
+            "space.yaml": SPACE + "limits: {params: 1000}\n",
+        },
+    ),
+    in_search("a table that is not there, in a file", SEARCH + "step_time_table: nothere.json\n"),
+    in_search("a warm start from no run, in a file", SEARCH + "warm_start: runs/nothere\n"),
+    in_search("images that are not there, in a file", SEARCH.replace("source: digits", "source: nothere")),
+    Case(
+        "images that are not there, to estimate",
+        ("search", "mine.yaml", "--estimate"),
+        {"mine.yaml": SEARCH.replace("source: digits", "source: nothere")},
+    ),
     in_search("a beginning of uniform architectures beyond the budget", SEARCH.replace("baseline: 4\n", "")),
     in_search("predicted step times without a table, in a file", SEARCH + "step_time: predicted\n"),
     Case(
