@@ -110,33 +110,40 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.num_training_stages > self.epochs:
             raise ValueError(
-                f"num_training_stages is {self.num_training_stages}, but there are only {self.epochs} "
-                "epochs; every training stage needs at least one"
+                f"num_training_stages: {self.num_training_stages}, but epochs is only {self.epochs}; every "
+                "training stage needs at least one"
             )
-        for side in (self.resolution.start, self.resolution.end, *self.resolutions):
+        # As many as there are is allowed: the rate rises to the end, the usual case of a single epoch.
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs:g}, but epochs is only {self.epochs}, so the learning "
+                "rate would never reach its peak; lower warmup_epochs, or raise epochs"
+            )
+        sides = {"resolution": (self.resolution.start, self.resolution.end), "resolutions": self.resolutions}
+        for name, side in ((name, side) for name, several in sides.items() for side in several):
             if not SMALLEST <= side <= LARGEST:
                 raise ValueError(
-                    f"resolution is {side:g}; it must be between {SMALLEST} and {LARGEST} pixels"
+                    f"{name}: {side:g} is out of range; it must be between {SMALLEST} and {LARGEST} pixels"
                 )
         self._check_sizes()
         for rate in (self.dropout.start, self.dropout.end):
             if not 0 <= rate < 1:
-                raise ValueError(f"dropout is {rate:g}; it must be at least 0 and below 1")
+                raise ValueError(f"dropout: {rate:g} is out of range; it must be at least 0 and below 1")
         for name, most in (("randaugment", 40), ("mixup", LARGEST_ALPHA), ("cutmix", LARGEST_ALPHA)):
             strongest = max(getattr(self, name).start, getattr(self, name).end)
             if strongest > most:
-                raise ValueError(f"{name} is {strongest:g}; it must be from 0 to {most}")
+                raise ValueError(f"{name}: {strongest:g} is out of range; it must be from 0 to {most}")
 
     def _check_sizes(self) -> None:
         if self.resolutions and not self.draws_sizes:
             raise ValueError(
-                f"resolutions are given, but resolution_schedule {self.resolution_schedule} draws none; use "
+                f"resolutions: given, but resolution_schedule {self.resolution_schedule} draws none; use "
                 f"{' or '.join(RANDOM)}, or resolution: {{start: …, end: …}}"
             )
         if self.draws_sizes and len(self._sizes()) < 2:
             raise ValueError(
-                f"resolution_schedule {self.resolution_schedule} needs several sizes to draw from; list them "
-                "in resolutions, or let resolution grow over num_training_stages"
+                f"resolution_schedule: {self.resolution_schedule} needs several sizes to draw from; list "
+                "them in resolutions, or let resolution grow over num_training_stages"
             )
 
     @property

@@ -8,6 +8,7 @@ from rich.progress import Progress as ProgressBars
 
 from analysis.numbers import counted
 from nas.search.config import SearchConfig
+from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.mps import START, mps_runs
@@ -112,7 +113,7 @@ def packed_images(config: SearchConfig, console: Console, *, option: str | None 
         option: of the command, by which the images can be named.
 
     Raises:
-        ConfigError: the images cannot be used.
+        SettingError: the images cannot be used.
     """
     resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -128,9 +129,10 @@ def packed_images(config: SearchConfig, console: Console, *, option: str | None 
                 for resolution in resolutions
             }
         except ValueError as error:
-            is_missing = option is not None and "there is no such" in str(error)
-            hint = f"; name your images:  {option}" if is_missing else ""
-            raise ConfigError(f"data: {error}{hint}") from error
+            is_missing = "there is no such" in str(error)
+            hint = f"; name your images:  {option}" if is_missing and option is not None else ""
+            place = ("data", "source") if is_missing else ("data",)
+            raise SettingError(place, f"{error}{hint}") from error
     images = packs[max(resolutions)]
     for note in images.all_notes():
         console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)

@@ -167,21 +167,25 @@ def launch_search(
         LogNotWrittenError: the disk was full for `disk_wait` seconds.
     """
     from nas.commands.launch import executor_of, packed_images, timing_device
+    from nas.events import Begun
     from nas.report.page import report_after_search
     from nas.screens.live import LiveView
-    from nas.search.config import read_search_config
+    from nas.search.config import SearchConfig, read_search_config
     from nas.search.loggers import Loggers
     from nas.search.search import check_run
     from nas.search.search import search as run_search
     from nas.search.stopping import StopRequest
     from search_spaces.interchange.exportable import exportable, exportable_words
+    from search_spaces.settings.setting_errors import naming_origins
     from search_spaces.settings.yaml_files import to_mapping
     from trials.images.sources import source_words
     from trials.log.disk_wait import Patience
     from trials.log.store import RunStore
 
     config = read_search_config(file, overrides=overrides)
-    check_run(config, folder)  # images may take minutes
+    named = partial(naming_origins, SearchConfig, file, overrides=overrides)
+    with named():
+        check_run(config, folder)  # images may take minutes
     execute, where = executor_of(
         executor,
         workers=workers,
@@ -191,23 +195,25 @@ def launch_search(
         stall_seconds=config.stall_timeout,
     )
     loggers = Loggers(log, folder, to_mapping(config))
-    images = packed_images(config, console, option="--set data.source=PATH")
+    with named():
+        images = packed_images(config, console, option="--set data.source=PATH")
     size = config.space.num_architectures or config.space.size
-    console.print(
+    searching = (
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
         f"           images of {source_words(config.data.source)}: {len(images.train):,} to train on at "
         f"{images.images.shape[1]} px, {len(images.minival):,} more for minival\n"
-        f"           {exportable_words(exportable(config.space))}",
-        highlight=False,
-        soft_wrap=True,
+        f"           {exportable_words(exportable(config.space))}"
     )
     with (
+        named(),
         loggers,
         LiveView(console, config.budget) as view,
         StopRequest(grace=grace, say=view.say) as stop,
     ):
 
         def tell(event: "SearchEvent") -> None:
+            if isinstance(event, Begun):  # everything has been checked
+                view.say(searching)
             view.show(event)
             loggers.show(event)
 

@@ -12,6 +12,7 @@ from analysis.numbers import counted, percent
 from nas.doctor.findings import Finding, Level
 from nas.search.config import SearchConfig, check_networks, read_search_config
 from search_spaces.settings.sentences import some
+from search_spaces.settings.setting_errors import naming_origins
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.config import DataConfig
@@ -49,8 +50,8 @@ def data_findings(source: str, *, search: str | None = None) -> Iterator[Finding
     yield from _picture_findings(found, data.max_corrupt)
     yield _copies_finding(found)
     yield _split_finding(data, found)
-    if config is not None:
-        yield _space_finding(config, found)
+    if config is not None and search is not None:
+        yield _space_finding(config, found, search=search)
 
 
 def _classes_finding(source: str, found: EncodedImages) -> Finding:
@@ -149,12 +150,13 @@ def _split_finding(data: DataConfig, found: EncodedImages) -> Finding:
     )
 
 
-def _space_finding(config: SearchConfig, found: EncodedImages) -> Finding:
+def _space_finding(config: SearchConfig, found: EncodedImages, *, search: str) -> Finding:
     """Whether a search's networks can be built for these classes, at its resolutions."""
     resolutions: Sequence[int] = sorted({stage.resolution for stage in config.recipe.training_stages()})
     at = " and ".join(map(str, resolutions))
     try:
-        check_networks(config, num_classes=len(found.classes))
+        with naming_origins(SearchConfig, search):
+            check_networks(config, num_classes=len(found.classes))
     except ConfigError as error:
         return Finding("search", "hinders", str(error), "another space, or another recipe.resolution")
     return Finding("search", "fine", f"its networks suit {len(found.classes):,} classes at {at} px")

@@ -22,6 +22,7 @@ from nas.estimating.time_budget import (
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.recorded_config import recorded_config
 from search_spaces.settings.overrides import Override, override_of
+from search_spaces.settings.setting_errors import SettingError, naming_origins
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.chosen_images import find_images
 from trials.images.labels import strata
@@ -86,8 +87,9 @@ def fit_to_time(
             devices=devices,
             repeats=repeats,
         )
-    labels, classes = _labels(config)
-    trial, slowed_down = _trial_seconds(config, _counts(config, labels, classes), console=console)
+    with naming_origins(SearchConfig, file, overrides=overrides):
+        labels, classes = _labels(config)
+        trial, slowed_down = _trial_seconds(config, _counts(config, labels, classes), console=console)
     try:
         fitted = fit_search(
             seconds,
@@ -153,7 +155,7 @@ def _labels(config: SearchConfig) -> tuple[np.ndarray, tuple[str, ...]]:
         found = find_images(config.data)
     except ValueError as error:
         hint = "; name your images:  --set data.source=PATH" if "there is no such" in str(error) else ""
-        raise ConfigError(f"data: {error}{hint}") from error
+        raise SettingError(("data", "source"), f"{error}{hint}") from error
     return found.labels, found.classes
 
 
@@ -163,5 +165,5 @@ def _counts(config: SearchConfig, labels: np.ndarray, classes: Sequence[str]) ->
     try:
         train, held_out = split_indices(labels, minival=data.minival, seed=data.split_seed, classes=classes)
     except ValueError as error:
-        raise ConfigError(f"data: {error}") from error
+        raise SettingError(("data",), str(error)) from error
     return ImageCounts(len(train), len(held_out), len(classes))

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from nas.search.config import SearchConfig, check_networks, read_search_config
 from nas.search.predicted_step_time import open_prediction, searched_space
 from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.overrides import Override
+from search_spaces.settings.setting_errors import SettingError, naming_origins
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, is_out_of_memory
 from trials.images.chosen_images import find_images
@@ -81,10 +83,13 @@ def estimate_on_console(
     """
     assumed = read_assumptions(assume)
     config = read_search_config(file, overrides=overrides)
-    images = image_counts(config, assumed)
+    named = partial(naming_origins, SearchConfig, file, overrides=overrides)
+    with named():
+        images = image_counts(config, assumed)
     here = devices_here(workers, per_device=per_device, in_process=in_process)
     before = time.perf_counter()
-    bench, costs, fit = timed_costs(config, images, console=console)
+    with named():
+        bench, costs, fit = timed_costs(config, images, console=console)
     return summed(
         config,
         bench,
@@ -153,10 +158,11 @@ def image_counts(config: SearchConfig, assumed: Assumptions) -> ImageCounts:
             found.labels, minival=data.minival, seed=data.split_seed, classes=found.classes
         )
     except ValueError as error:
-        raise ConfigError(
-            f"data: {error}\n"
+        raise SettingError(
+            ("data", "source"),
+            f"{error}\n"
             "Name the images with --set data.source=PATH; or estimate without them, say with "
-            "--assume images=1281167 --assume classes=1000"
+            "--assume images=1281167 --assume classes=1000",
         ) from error
     return ImageCounts(len(train), len(minival), len(found.classes))
 

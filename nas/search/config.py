@@ -15,12 +15,21 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
-from search_spaces.settings.overrides import Override, override_of
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.overrides import Override
+from search_spaces.settings.setting_errors import SettingError, naming_origins
+from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.reward import check_exponents, check_names
 from trials.trial import MAX_TRIALS, Timing
+
+# Settings that decide at which resolutions networks are built
+SIZES = (
+    ("recipe", "resolution"),
+    ("recipe", "resolutions"),
+    ("recipe", "num_training_stages"),
+    ("timing", "resolution"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -114,12 +123,12 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if self.budget.trials is not None and self.baseline > self.budget.trials:
             raise ValueError(
-                f"baseline is {self.baseline}, but the budget is only {self.budget.trials} trials; "
-                "lower baseline, or raise budget.trials"
+                f"budget.trials: {self.budget.trials}, but baseline is {self.baseline}; lower baseline, or "
+                "raise budget.trials"
             )
         if self.step_time == "predicted" and self.step_time_table is None:
             raise ValueError(
-                "step_time is predicted, but there is no step_time_table; build one with nas measure --table "
+                "step_time: predicted, but there is no step_time_table; build one with nas measure --table "
                 "and this file, and name it"
             )
         check_exponents(self.reward)  # names: a run may have been searched with terms of its own
@@ -188,27 +197,20 @@ def read_search_config(source: str | Path, *, overrides: Sequence[str | Override
         ConfigError: anything in it that is not right, with file and path.
     """
     config = read_yaml(SearchConfig, source, overrides=overrides)
-    try:
-        check_names(config.reward)
-    except ValueError as error:
-        raise ConfigError(f"{_where_terms_stand(source, overrides)}: {error}") from None
+    with naming_origins(SearchConfig, source, overrides=overrides):
+        for name in config.reward:
+            try:
+                check_names([name])
+            except ValueError as error:
+                raise SettingError(("reward", name), str(error).removeprefix("reward: ")) from None
     return config
-
-
-def _where_terms_stand(source: str | Path, overrides: Sequence[str | Override]) -> str:
-    """The option that gave terms of the reward, the last one where several did; else the file."""
-    given = [override_of(override) for override in overrides]
-    typed = [override.typed for override in given if override.location[:1] == ("reward",)]
-    if typed:
-        return typed[-1]
-    return Path(source).name if Path(source).is_file() else f"{source}.yaml"
 
 
 def check_networks(config: SearchConfig, *, num_classes: int) -> None:
     """Builds the smallest, the largest and the reference network of the space without memory; draws one.
 
     Raises:
-        ConfigError: one of them does not work at a resolution of the recipe or of the timing, or no
+        SettingError: one of them does not work at a resolution of the recipe or of the timing, or no
             architecture is within the space's limits.
     """
     space = config.space
@@ -225,11 +227,11 @@ def check_networks(config: SearchConfig, *, num_classes: int) -> None:
                 check_resolution(architecture, stage.resolution)
                 count(architecture, num_classes=num_classes, resolution=stage.resolution)
             except (ValueError, RuntimeError) as error:
-                raise ConfigError(
-                    f"space: its {name} does not work at {stage.resolution} px: {error}"
+                raise SettingError(
+                    ("space",), f"the {name} does not work at {stage.resolution} px: {error}", SIZES
                 ) from error
     resolution = config.recipe.training_stages()[-1].resolution
     try:
         space.choice_space(num_classes=num_classes, resolution=resolution).sample(np.random.default_rng(0))
     except ValueError as error:
-        raise ConfigError(f"space.{error}") from error
+        raise SettingError(("space", "limits"), str(error).removeprefix("limits: ")) from error

@@ -13,6 +13,7 @@ from analysis.rank_correlation import kendall_tau
 from nas.search.config import SearchConfig
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.log.row_types import TrialRow
@@ -24,6 +25,7 @@ from trials.timing.block_times import table_conditions
 from trials.timing.precision import resolve_precision
 from trials.trial import StepTime
 
+PLACE = ("step_time_table",)  # in a search file
 TABLE_NAME = "block_times.json"  # in a run directory
 ERROR_BARS = 2  # a network may be so many standard errors faster than predicted, where it will be measured
 P10_P90 = 1.2816  # standard errors from the median
@@ -116,31 +118,51 @@ def open_prediction(
             table's own device counts.
 
     Raises:
-        ConfigError: the table cannot be read, is for something else, or leaves no architecture in the limits.
+        SettingError: the table cannot be read, is for something else, or nothing is within the limits by it.
     """
     if config.step_time_table is None:
         return None
     frozen = run / TABLE_NAME if run is not None else None
     path = frozen if frozen is not None and frozen.is_file() else Path(config.step_time_table)
+    try:
+        return _prediction_of(path, config, num_classes=num_classes, on_this_device=on_this_device)
+    except ConfigError as error:
+        raise SettingError(PLACE, str(error)) from error
+
+
+def check_table_file(config: SearchConfig) -> None:
+    """Refuses a file that holds no table, before images are opened.
+
+    Raises:
+        SettingError: it cannot be read.
+    """
+    if config.step_time_table is None:
+        return
+    try:
+        read_table(Path(config.step_time_table))
+    except ConfigError as error:
+        raise SettingError(PLACE, str(error)) from error
+
+
+def _prediction_of(path: Path, config: SearchConfig, *, num_classes: int, on_this_device: bool) -> Prediction:
+    """The prediction by the table of a file, which is checked."""
     table = read_table(path)
     counts = config.timing.device
     if counts is not None and table.conditions.device_name != counts:
         raise ConfigError(
-            f"step_time_table: {path}: it was measured on '{table.conditions.device_name}', and "
+            f"{path}: it was measured on '{table.conditions.device_name}', and "
             f"timing.device says that step time counts on '{counts}'; make the table there with "
             "nas measure --table"
         )
     replaces_measuring = config.step_time == "predicted"
     checks_device = on_this_device and not replaces_measuring
     wanted = _wanted_conditions(config, table, num_classes=num_classes, checks_device=checks_device)
-    check_table(
-        table, wanted, name=f"step_time_table: {path}", rebuild="nas measure --table and this search file"
-    )
+    check_table(table, wanted, name=str(path), rebuild="nas measure --table and this search file")
     prediction = Prediction(table, replaces_measuring)
     try:
         searched_space(config, prediction, num_classes=num_classes).sample(np.random.default_rng(0))
     except ValueError as error:
-        raise ConfigError(f"step_time_table: {path}: {error}") from error
+        raise ConfigError(f"{path}: {error}") from error
     return prediction
 
 

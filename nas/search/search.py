@@ -12,7 +12,12 @@ from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig, check_networks
 from nas.search.environment import describe_environment, record_environment, workers_file
 from nas.search.kept_checkpoints import checkpoint_folder
-from nas.search.predicted_step_time import PredictionError, open_prediction, searched_space
+from nas.search.predicted_step_time import (
+    PredictionError,
+    check_table_file,
+    open_prediction,
+    searched_space,
+)
 from nas.search.replay import keep_continuable, queue_of, replay
 from nas.search.same_search import check_same_search
 from nas.search.search_loop import RunRecord, SearchLoop
@@ -50,13 +55,14 @@ def check_run(config: SearchConfig, folder: Path) -> bool:
 
     Raises:
         ConfigError: the run was made with another configuration, the folder holds something else, or the run
-            to begin with is none.
+            or the table to begin with is none.
     """
     check_folder(folder)
     if RunStore.is_run(folder):
         check_same_search(config, folder)
         return True
     check_warm_start(config)
+    check_table_file(config)
     return False
 
 
@@ -110,8 +116,6 @@ def search(
         if data is not None and not data_is_recorded:
             for name, content in data.files().items():
                 store.write_bytes(name, content)
-            if continued:
-                on_event(Notice(NOT_RECORDED))
         if predicted is not None:
             predicted.keep(store)
         number = record_environment(store, environment)
@@ -142,6 +146,8 @@ def search(
                 tuple(store.foreign),
             )
         )
+        if data is not None and continued and not data_is_recorded:
+            on_event(Notice(NOT_RECORDED))
         replay(queue, store, record.reward, best)
         keep_continuable(config, store, queue, build, checkpoints)
         loop = SearchLoop(queue, record, build, checkpoints=checkpoints, on_event=on_event, stop=stop)

@@ -7,6 +7,7 @@ from analysis.trial_rules import is_counted
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
+from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.log.parts import DamagedPartError
 from trials.log.rows import ask_from_row, outcome_of
@@ -14,6 +15,7 @@ from trials.log.store import RunStore, recorded_trials
 from trials.reward import recorded_reward
 from trials.trial import Ask, Outcome
 
+PLACE = ("warm_start",)  # in a search file
 FILE = "warm_start.parquet"  # in the run directory: a copy, so that the earlier run is not needed again
 SAME = ("space", "data", "recipe", "timing")  # what rows must share to be compared
 
@@ -22,7 +24,7 @@ def check_warm_start(config: SearchConfig) -> None:
     """Refuses a run whose rows cannot be compared with this search's.
 
     Raises:
-        ConfigError: no run, without finished trials, or made under other conditions.
+        SettingError: no run, without finished trials, or made under other conditions.
     """
     if config.warm_start is None:
         return
@@ -31,13 +33,13 @@ def check_warm_start(config: SearchConfig) -> None:
         recorded_trials(earlier)
         before = to_mapping(recorded_config(earlier))
     except ConfigError as error:
-        raise ConfigError(f"warm_start: {error}") from None
+        raise SettingError(PLACE, str(error)) from None
     now = to_mapping(config)
     found = [line for key in SAME for line in differences(before.get(key), now.get(key), key)]
     if found:
-        raise ConfigError(
-            f"warm_start: {earlier} was made under other conditions, so its rows cannot be compared:\n"
-            + "\n".join(f"  {line}" for line in found)
+        lines = "\n".join(f"  {line}" for line in found)
+        raise SettingError(
+            PLACE, f"{earlier} was made under other conditions, so its rows cannot be compared:\n{lines}"
         )
 
 
@@ -68,7 +70,7 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
     try:
         rewards = [reward.of_row(row) or 0.0 for row in told]
     except ValueError as error:
-        raise ConfigError(f"warm_start: {config.warm_start}: {error}; choose other terms") from None
+        raise SettingError(PLACE, f"{config.warm_start}: {error}; choose other terms") from None
     known = []
     for i, (row, rewarded) in enumerate(zip(told, rewards, strict=True)):
         outcome = outcome_of(row)

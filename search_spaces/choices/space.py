@@ -24,6 +24,9 @@ from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architectu
 from search_spaces.networks.ops import op_facts
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
 
+# Fields in which all architectures of a space are alike
+OUTSIDE_STAGES = ("stem_channels", "stem_stride", "head_channels", "padding")
+
 
 @plain_dataclass(frozen=True)
 class Decision:
@@ -137,14 +140,14 @@ class SearchSpace:
         Raises:
             ValueError: no choices of the space build it.
         """
-        same = (
-            architecture.stem_channels == self.stem_channels,
-            architecture.stem_stride == self.stem_stride,
-            architecture.head_channels == self.head_channels,
-            architecture.padding == self.padding,
-        )
-        if not all(same):
-            raise ValueError("this architecture has another stem, head or padding than the space")
+        given = {name: (getattr(architecture, name), getattr(self, name)) for name in OUTSIDE_STAGES}
+        unlike = [
+            f"{name}: {found} given; expected {own}" for name, (found, own) in given.items() if found != own
+        ]
+        if unlike:
+            raise ValueError(
+                f"{', and '.join(unlike)}: architectures have the stem, head and padding of their space"
+            )
         found = smallest_encoding(self.rows, tuple(architecture.blocks()), self.stem_channels)
         if found is None:
             raise ValueError("this architecture is not in the space: no options build its blocks")

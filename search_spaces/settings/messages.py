@@ -29,6 +29,7 @@ MAX_SHOWN = 80
 MAX_KEYS = 20
 MAX_SUGGESTED = 3  # names; of more that are equally near, none is named
 CLOSE = 0.5  # share of characters in common, from which a name may be the one that was meant
+CLOSE_FILES = 0.75  # the same for names of files, which are anybody's choice
 ALIKE = str.maketrans("oli_", "011-")
 MAX_DEPTH = 3  # of keys, where one is looked for that stands in another place
 PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+|\[\d+\])*): ")  # with which a message may begin
@@ -107,7 +108,7 @@ def _complaint(cls: type, mapping: Any, detail: ErrorDetails) -> Complaint:
 
 
 def _narrowed(cls: type, mapping: Any, location: Location, message: str) -> Complaint:
-    """A check of several fields may say in which one the mistake is: "layers: …", "strategy.rows: …"."""
+    """A check of several fields may say in which one the mistake is: "layers: …", "strategy: rows: …"."""
     match = PATH.match(message)
     if not match:
         return Complaint(location, message)
@@ -124,7 +125,7 @@ def _narrowed(cls: type, mapping: Any, location: Location, message: str) -> Comp
         else:
             return Complaint(location, message)
         place = (*place, step)
-    return Complaint(place, message[match.end() :])
+    return _narrowed(cls, mapping, place, message[match.end() :])
 
 
 def _holds(value: Any, step: int | str) -> bool:
@@ -246,9 +247,19 @@ def _unknown_key(cls: type, mapping: Any, location: Location) -> str:
         return f"{shown(key)} is a key without a value; a space is missing behind the ':'"
     if len(beside) == 1 and isinstance(found, dict) and found and found.keys() <= fields.keys():
         return f"{shown(key)} is not a key here; what stands in it is expected here, without '{key}:'"
-    keys = known_keys(key, fields)
-    if elsewhere := [f"'{place_of(place)}'" for place in _places_of_key(cls, key)]:
-        keys = f"keys are {', '.join(fields)} (did you mean {' or '.join(elsewhere)}?)"
+    return no_such_key(cls, key, fields)
+
+
+def no_such_key(cls: type, key: str, fields: Iterable[str]) -> str:
+    """A sentence about a key that is not among these: where it belongs in `cls`, else what is near."""
+    names = list(fields)
+    keys = f"keys are {', '.join(names)}"
+    if elsewhere := [*_places_of_key(cls, key)]:
+        depth = min(map(len, elsewhere))
+        outermost = [f"'{place_of(place)}'" for place in elsewhere if len(place) == depth]
+        keys += f" (did you mean {' or '.join(outermost)}?)"
+    else:
+        keys += suggestion(key, names)
     return f"{shown(key)} is not a key here; {keys}"
 
 
@@ -284,22 +295,16 @@ def _in_yaml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def known_keys(found: str, fields: Iterable[str]) -> str:
-    """The end of a message about an unknown key: the known ones, and the one that may be meant."""
-    names = list(fields)
-    return f"keys are {', '.join(names)}{suggestion(found, names)}"
-
-
-def suggestion(found: str, known: Iterable[str]) -> str:
+def suggestion(found: str, known: Iterable[str], *, close: float = CLOSE) -> str:
     """End of a message about an unknown name: " (did you mean 'x'?)"; empty if none or too many are near."""
-    close = [f"'{name}'" for name in _close_names(found, known)]
-    if not 0 < len(close) <= MAX_SUGGESTED:
+    near = [f"'{name}'" for name in _close_names(found, known, close)]
+    if not 0 < len(near) <= MAX_SUGGESTED:
         return ""
-    first, last = ", ".join(close[:-1]), close[-1]
+    first, last = ", ".join(near[:-1]), near[-1]
     return f" (did you mean {f'{first} or {last}' if first else last}?)"
 
 
-def _close_names(found: str, known: Iterable[str]) -> list[str]:
+def _close_names(found: str, known: Iterable[str], close: float = CLOSE) -> list[str]:
     """The known names that are nearest to a word, all that are equally near; none if none is close."""
     word, names = found.lower(), {name.lower(): name for name in known}
     # First those that differ in characters that look alike
@@ -313,7 +318,7 @@ def _close_names(found: str, known: Iterable[str]) -> list[str]:
         matcher.set_seq1(name)
         ratios[name] = matcher.ratio()
     nearest = max(ratios.values(), default=0.0)
-    if nearest >= CLOSE:
+    if nearest >= close:
         return [names[name] for name, ratio in ratios.items() if ratio == nearest]
     # Then longer ones: "step" is far from "step_time_ratio"
     return [names[name] for name in names if len(word) > 2 and name.startswith(word)]

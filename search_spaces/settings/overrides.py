@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.settings.kinds import fields_of, item_kind, value_kind
-from search_spaces.settings.messages import known_keys, shown, steps_of
+from search_spaces.settings.messages import no_such_key, shown, steps_of
 from search_spaces.settings.parsing import MAX_DEPTH, Location, plain_values
 
 KEY = re.compile(r"[^\s.\[\]=]+(\.[^\s.\[\]=]+|\[\d+\])*")
@@ -61,27 +61,32 @@ def value_of(override: Override) -> Any:
         raise ValueError(f"the value is not valid YAML: {reason}") from None
 
 
-def replaced(kind: Any, container: Any, location: Sequence[str | int], value: Any) -> Any:
-    """A copy of a container, of that kind, in which the value stands at the location.
+def replaced(cls: type, mapping: Any, location: Sequence[str | int], value: Any) -> Any:
+    """A copy of a mapping for `cls`, in which the value stands at the location.
 
     Raises:
         ValueError: there is no such place.
     """
-    if not location:
-        return value
-    step, rest = location[0], location[1:]
-    if isinstance(container, (list, tuple)):
-        if not isinstance(step, int) or step >= len(container):
-            there_are = f"items are 0 to {len(container) - 1}" if container else "the list is empty"
-            raise ValueError(f"there is no item {step}; {there_are}")
-        items = list(container)
-        items[step] = replaced(item_kind(kind), items[step], rest, value)
-        return items
-    if not isinstance(container, dict | None):
-        raise ValueError(f"'{step}' is inside a plain value ({shown(container)}); replace the whole of it")
-    fields = fields_of(kind)
-    if fields and step not in fields:
-        raise ValueError(f"'{step}' is not a key here; {known_keys(str(step), fields)}")
-    mapping = dict(container or {})
-    mapping[str(step)] = replaced(value_kind(kind, step), mapping.get(str(step)), rest, value)
-    return mapping
+
+    def copy_of(kind: Any, container: Any, location: Sequence[str | int]) -> Any:
+        if not location:
+            return value
+        step, rest = location[0], location[1:]
+        if isinstance(container, (list, tuple)):
+            if not isinstance(step, int) or step >= len(container):
+                there_are = f"items are 0 to {len(container) - 1}" if container else "the list is empty"
+                raise ValueError(f"there is no item {step}; {there_are}")
+            items = list(container)
+            items[step] = copy_of(item_kind(kind), items[step], rest)
+            return items
+        if not isinstance(container, dict | None):
+            inside = f"'{step}' is inside a plain value ({shown(container)})"
+            raise ValueError(f"{inside}; replace the whole of it")
+        fields = fields_of(kind)
+        if fields and step not in fields:
+            raise ValueError(no_such_key(cls, str(step), fields))
+        copy = dict(container or {})
+        copy[str(step)] = copy_of(value_kind(kind, step), copy.get(str(step)), rest)
+        return copy
+
+    return copy_of(cls, mapping, location)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind, words_for
-from search_spaces.settings.messages import Complaint, checked, shown, suggestion
+from search_spaces.settings.messages import CLOSE_FILES, Complaint, checked, shown, suggestion
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
 from search_spaces.settings.parsing import Location, PlainYaml, is_plain_text, plain_values, text_of_file
@@ -48,11 +48,18 @@ def read_yaml(cls: type[T], source: str | Path, *, overrides: Sequence[str | Ove
     Raises:
         ConfigError: every problem, up to ten, each with the file or the override that holds it and its path.
     """
-    path = _located(cls, [Path(source)], str(source), Origin(str(source)))
-    origin = Origin(path.name, folder=path.parent, reading=(path,))
-    parsed = _parsed(path, origin)
-    _check_mapping(parsed.value, origin, cls)
-    return _made(cls, parsed.value, dataclasses.replace(origin, lines=parsed.lines), overrides)
+    mapping, origin = _file(cls, source)
+    return _made(cls, mapping, origin, overrides)
+
+
+def read_origins(cls: type, source: str | Path, *, overrides: Sequence[str | Override] = ()) -> Origins:
+    """The origin of each part of what `read_yaml` reads.
+
+    Raises:
+        ConfigError: a file or an override cannot be read; what they say is not checked.
+    """
+    mapping, origin = _file(cls, source)
+    return _overridden(_written(cls, mapping, origin), [_override(words) for words in overrides])[1]
 
 
 def from_mapping(
@@ -105,10 +112,7 @@ def _made(
     overrides: Sequence[str | Override],
     typed: Mapping[Location, str] | None = None,
 ) -> T:
-    # Names of files become their contents, and each part's origin is kept.
-    origins: Origins = {(): origin}
-    origins |= {place: origin.option(words, place) for place, words in (typed or {}).items()}
-    written = _Written(cls, _with_named_files(cls, mapping, (), origins), origins)
+    written = _written(cls, mapping, origin, typed)
     # Overrides come in the order in which they were typed, over what files say.
     given = [_override(words) for words in overrides]
     whole, owners = _overridden(written, given)
@@ -126,6 +130,15 @@ class _Written:
     cls: type
     mapping: Any
     origins: Origins
+
+
+def _written(
+    cls: type, mapping: Any, origin: Origin, typed: Mapping[Location, str] | None = None
+) -> _Written:
+    """The mapping with the contents of files in the place of their names, and each part's origin."""
+    origins: Origins = {(): origin}
+    origins |= {place: origin.option(words, place) for place, words in (typed or {}).items()}
+    return _Written(cls, _with_named_files(cls, mapping, (), origins), origins)
 
 
 def _lines(
@@ -173,6 +186,15 @@ def _complaints(
 # ---------------------------------------------------------------------- files
 
 
+def _file(cls: type, source: str | Path) -> tuple[Any, Origin]:
+    """The mapping of a file for `cls`, or of the shipped one of that name, and its origin."""
+    path = _located(cls, [Path(source)], str(source), Origin(str(source)))
+    origin = Origin(path.name, folder=path.parent, reading=(path,))
+    parsed = _parsed(path, origin)
+    _check_mapping(parsed.value, origin, cls)
+    return parsed.value, dataclasses.replace(origin, lines=parsed.lines)
+
+
 def _located(kind: type, candidates: list[Path], written: str, origin: Origin, at: Location = ()) -> Path:
     """The first of the candidates that is a file, else the shipped file of that name."""
     if not written:
@@ -197,7 +219,7 @@ def _located(kind: type, candidates: list[Path], written: str, origin: Origin, a
     if shipped is not None:
         names = sorted(path.stem for path in shipped.glob("*.yaml"))
         sentence += f", and no shipped one of that name; shipped are {', '.join(names)}"
-        sentence += suggestion(Path(written).stem, names)
+        sentence += suggestion(Path(written).stem, names, close=CLOSE_FILES)
     raise ConfigError(said_of(origin, at, sentence))
 
 

@@ -78,6 +78,7 @@ FILES = (
     in_search("forty brackets", "space: " + "[" * 40 + "]" * 40 + "\n"),
     in_search("keys that are lists", "? [a, b]\n: c\n"),
     in_search("a space file that does not exist", SEARCH.replace("tiny", "my_space")),
+    in_search("a space file that does not exist, like none shipped", SEARCH.replace("tiny", "myspace.yaml")),
     Case(
         "a broken space file, named by a search file",
         ("search", "mine.yaml"),
@@ -176,10 +177,20 @@ SEARCHES = (
     set_to("an empty list of stages", "space.stages=[]"),
     set_to("an override without a value", "seed"),
     set_to("an override of an item that is not there", "space.stages[9].op=mbconv"),
+    set_to("an override of a key that belongs elsewhere", "stages[0].op=mbconv"),
+    set_to("an override of a key that belongs beside it", "data.epochs=3"),
     set_to("an override inside a number", "seed.low=3"),
     set_to("an override that is not YAML", "seed=[1"),
     set_to("a recipe misspelt", "recipe=proxy_digit"),
     set_to("zero epochs", "recipe.epochs=0"),
+    in_search(
+        "a warm-up that is longer than the training",
+        SEARCH.replace(
+            "proxy_digits",
+            "\n  epochs: 8\n  batch_size: 64\n  resolution: 16\n  warmup_epochs: 20",
+        ),
+    ),
+    set_to("more training stages than epochs", "recipe.num_training_stages=9"),
     set_to("a resolution below the smallest", "recipe.resolution=4"),
     set_to(
         "images smaller than the total stride",
@@ -206,6 +217,30 @@ SEARCHES = (
     set_to("a warm start from no run", "warm_start=nothing"),
     Case("an initial architecture that is not there", ("search", "quick", "--init", "nosuch.yaml")),
     Case("an initial architecture of another space", ("search", "quick", "--init", "efficientnetv2-s")),
+    Case(
+        "an initial architecture of another stem, in a file",
+        ("search", "mine.yaml"),
+        {"mine.yaml": SEARCH + "initial: [net.yaml]\n", "net.yaml": ARCHITECTURE},
+    ),
+    in_search("a reward of what is not measured, in a file", SEARCH.replace("params", "parms")),
+    Case(
+        "limits of a space file that nothing fits",
+        ("search", "mine.yaml", "--in-process"),
+        {
+            "mine.yaml": SEARCH.replace("tiny", "space"),
+            "space.yaml": SPACE + "limits: {params: 1000}\n",
+        },
+    ),
+    in_search("a table that is not there, in a file", SEARCH + "step_time_table: nothere.json\n"),
+    in_search("a warm start from no run, in a file", SEARCH + "warm_start: runs/nothere\n"),
+    in_search("images that are not there, in a file", SEARCH.replace("source: digits", "source: nothere")),
+    Case(
+        "images that are not there, to estimate",
+        ("search", "mine.yaml", "--estimate"),
+        {"mine.yaml": SEARCH.replace("source: digits", "source: nothere")},
+    ),
+    in_search("a beginning of uniform architectures beyond the budget", SEARCH.replace("baseline: 4\n", "")),
+    in_search("predicted step times without a table, in a file", SEARCH + "step_time: predicted\n"),
     Case(
         "the second of two initial architectures is not there",
         ("search", "quick", "--init", "efficientnetv2-s", "--init", "nosuch.yaml"),

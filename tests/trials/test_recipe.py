@@ -65,14 +65,16 @@ def test_shipped_recipes_are_valid(name: str) -> None:
     [
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 1}, "batch_size"),
-        ({"resolution": 4}, "resolution is 4"),
-        ({"dropout": 1.0}, "dropout is 1"),
-        ({"randaugment": 41}, "randaugment is 41; it must be from 0 to 40"),
-        ({"mixup": {"start": 0, "end": 5}}, "mixup is 5; it must be from 0 to 4"),
+        ({"resolution": 4}, "resolution: 4 is out of range"),
+        ({"dropout": 1.0}, "dropout: 1 is out of range"),
+        ({"randaugment": 41}, "randaugment: 41 is out of range; it must be from 0 to 40"),
+        ({"mixup": {"start": 0, "end": 5}}, "mixup: 5 is out of range; it must be from 0 to 4"),
         ({"cutmix": -1}, "cutmix"),
         ({"cutout": 1.5}, "cutout"),
         ({"crop": "centre"}, "resized"),
-        ({"num_training_stages": 9}, "only 8 epochs"),
+        ({"num_training_stages": 9}, "num_training_stages: 9, but epochs is only 8"),
+        ({"warmup_epochs": 8.5}, "warmup_epochs: 8.5, but epochs is only 8"),
+        ({"warmup_epochs": 8.5, "min_steps": 10_000}, "warmup_epochs: 8.5"),
         ({"schedule": "cosin"}, "cosine"),
         ({"learning_rat": 0.1}, "learning_rate"),
     ],
@@ -80,3 +82,7 @@ def test_shipped_recipes_are_valid(name: str) -> None:
 def test_wrong_recipes_are_refused_by_name(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe(**changes)
+
+
+def test_warm_up_may_last_as_long_as_the_training() -> None:
+    assert recipe(epochs=1, warmup_epochs=1).warmup_epochs == 1

@@ -205,7 +205,7 @@ def test_block_table_of_another_device_is_refused_only_where_trials_measure(
 
 
 def test_predicted_step_times_without_a_block_table_are_refused(make_config: MakeConfig) -> None:
-    with pytest.raises(ConfigError, match="step_time is predicted, but there is no step_time_table"):
+    with pytest.raises(ConfigError, match="step_time: predicted, but there is no step_time_table"):
         make_config(step_time="predicted")
 
 

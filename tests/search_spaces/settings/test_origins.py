@@ -72,7 +72,12 @@ def test_a_broken_line_two_files_away_is_said_of_its_file() -> None:
     ("place", "value", "text", "said"),
     [
         ("recipe", "x", RECIPE.replace("5", "0"), "epochs: 0 is out of range"),
-        ("recipe", "x", RECIPE.replace("16", "4"), "resolution is 4; it must be between 8 and 2048 pixels"),
+        (
+            "recipe",
+            "x",
+            RECIPE.replace("16", "4"),
+            "resolution: 4 is out of range; it must be between 8 and 2048 pixels",
+        ),
         ("recipe", "x", "", "holds nothing; a mapping (key: value lines) is expected, with the keys epochs"),
         ("initial[1]", "[efficientnet-b0, x]", BAD_ARCHITECTURE, "stages[0].op: 'mbcnov' is not an op"),
         ("space", "x", SPACE.replace("reference", "#"), "reference: missing; expected a mapping"),
@@ -217,30 +222,28 @@ def test_an_option_of_another_name_is_blamed_by_that_name() -> None:
 
 def test_a_check_of_several_fields_names_the_option_that_gave_one_of_them() -> None:
     write(mine=mine())
-    said = "mine.yaml: baseline is 4, but the budget is only 3 trials; lower baseline, or raise budget.trials"
-    assert refusal("budget.trials=3", "seed=1") == f"--set budget.trials=3, with {said}"
-    assert refusal("seed=1", "budget={trials: 3}") == f"--set budget={{trials: 3}}, with {said}"
-    said = said.replace("is 4", "is 9").replace("only 3", "only 8")
-    assert refusal("baseline=9", "budget.trials=8") == f"--set baseline=9 --set budget.trials=8, with {said}"
+    said = "budget.trials: 12, but baseline is 13; lower baseline, or raise budget.trials (line 7)"
+    assert refusal("baseline=13", "seed=1") == f"--set baseline=13, with mine.yaml: {said}"
+    said = "3, but baseline is 4; lower baseline, or raise budget.trials"
+    assert refusal("budget.trials=3", "seed=1") == f"--set budget.trials=3: {said}"
+    assert refusal("seed=1", "budget={trials: 3}") == f"--set budget={{trials: 3}}: trials: {said}"
 
 
 def test_a_check_that_fails_for_the_file_alone_is_the_files() -> None:
     write(mine=mine(baseline="40"))
-    assert refusal("seed=1").startswith("mine.yaml: baseline is 40, but the budget is only 12 trials")
+    assert refusal("seed=1").startswith("mine.yaml: budget.trials: 12, but baseline is 40")
 
 
 def test_an_option_is_blamed_for_a_check_within_a_named_file() -> None:
-    write(mine=mine())
-    said = refusal("recipe.resolution=4", "seed=3")
-    assert said.startswith("--set recipe.resolution=4, with proxy_digits.yaml: resolution is 4; it must be")
-    assert said.endswith("(named in mine.yaml: recipe)")
+    write(mine=mine(recipe="long"), long="epochs: 8\nbatch_size: 64\nresolution: 32\nwarmup_epochs: 4\n")
+    said = refusal("recipe.epochs=3", "seed=3")
+    assert said.startswith("--set recipe.epochs=3, with long.yaml: warmup_epochs: 4, but epochs is only 3")
+    assert said.endswith("(line 4, named in mine.yaml: recipe)")
 
 
 def test_the_later_of_two_options_for_one_value_is_blamed() -> None:
     write(mine=mine())
-    assert refusal("budget.trials=3", "budget.trials=2").startswith(
-        "--set budget.trials=2, with mine.yaml: base"
-    )
+    assert refusal("budget.trials=3", "budget.trials=2").startswith("--set budget.trials=2: 2, but")
 
 
 def test_values_that_lie_in_no_file_are_blamed_by_the_given_name() -> None:
