@@ -237,7 +237,7 @@ def test_step_times_of_another_device_need_the_term(finished: Path, tmp_path: Pa
 
 
 def test_a_search_file_names_the_file_and_the_term(tmp_path: Path, finished: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"^search\.yaml: reward: {MISSING}"):
+    with pytest.raises(ConfigError, match=rf"^search\.yaml: reward\.{TERM}: {MISSING}"):
         read_search_config(finished / "search.yaml")
     with pytest.raises(ConfigError, match=MISSING):
         plan_audit(finished, trials=3, epochs=8)

@@ -59,10 +59,10 @@ def test_a_slot_whose_worker_never_starts_is_left_until_nodes_come_or_go(
     (said,) = (event.text for event in events if isinstance(event, Notice))
     assert said.startswith("worker 1 is given up")
     started.clear()
-    list(pool._start_on_new_slots(places))
+    list(pool._start_on_new_slots())
     assert not started
     offered.append(Slot(index=2))
-    list(pool._start_on_new_slots(places))
+    list(pool._start_on_new_slots())
     assert started == [1, 2]
 
 
