@@ -33,7 +33,6 @@ def draw_curves(
     *,
     title: str,
     y_label: str,
-    x_label: str = "trials",
     logarithmic: bool = False,
 ) -> None:
     """A PNG of each curve's mean over seeds, the 95 % interval shaded; curves are (seeds, trials)."""
@@ -52,7 +51,7 @@ def draw_curves(
     if logarithmic:
         axes.set_yscale("log")
     seeds = max((len(values) for values in curves.values()), default=0)
-    axes.set(title=title, xlabel=x_label, ylabel=f"{y_label}; mean of {seeds} seeds, 95 % interval")
+    axes.set(title=title, xlabel="trials", ylabel=f"{y_label}; mean of {seeds} seeds, 95 % interval")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(path, format="png")

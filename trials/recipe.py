@@ -17,6 +17,11 @@ LARGEST_BATCH = 65_536  # images
 LARGEST_ALPHA = 4  # of mixup and CutMix, up to which the table of their draws is exact enough
 
 
+def steps_of_epoch(images: int, batch_size: int) -> int:
+    """Steps of an epoch: its whole batches. What is left over is left out; a set below a batch is one."""
+    return images // min(batch_size, images)
+
+
 @dataclass(frozen=True, config=STRICT)
 class Ramp:
     """A value that changes linearly from `start` in the first training stage to `end` in the last one.

@@ -27,7 +27,7 @@ from trials.failures import InvalidNetworkError, OverLimitError, TrialTimeoutErr
 from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
-from trials.recipe import Recipe
+from trials.recipe import Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import resolve_precision
 from trials.timing.step_memory import step_memory
@@ -237,7 +237,7 @@ class _TrialRun:
         if self.step_time is None:
             yield self._progress("timing")
             before = time.perf_counter()
-            steps = trial.epochs * (len(images.train) // trial.recipe.batch_size)
+            steps = trial.epochs * steps_of_epoch(len(images.train), trial.recipe.batch_size)
             measured = self._timing(images).step_time(step, steps=steps)
             self.step_time = replace(measured, is_exclusive=worker.lock.is_exclusive)
             self.timing_seconds = time.perf_counter() - before

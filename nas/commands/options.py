@@ -2,12 +2,9 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    pass  # loads torch
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.safetensors).")]

@@ -25,10 +25,11 @@ from trials.devices.memory_bound import bounded_memory
 from trials.images.batches import batches
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages
-from trials.recipe import TrainingStage
+from trials.recipe import TrainingStage, steps_of_epoch
+from trials.timing.alternating import CHUNK_SECONDS
 from trials.timing.block_fit import Fit
 from trials.timing.precision import resolve_precision
-from trials.timing.trial_timing import TIMING_SECONDS, TIMING_SHARE
+from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 from trials.training.micro_batches import fit_in_memory
 from trials.training.step import TrainingStep, build_step
 from trials.training.train import StageCalls
@@ -37,7 +38,7 @@ NETWORKS = 8  # drawn, besides the reference
 TABLE_NETWORKS = 400  # where a table of block times tells what each takes
 SECONDS, FEWEST_CALLS, SLOW_CALL = 0.5, 3, 1.0  # of one measurement; of slow calls one is enough
 STEP_SECONDS, FEWEST_IMAGES = 0.5, 4  # a batch whose step takes longer on a CPU is timed in part
-TIMING_ROUNDS, CHUNK_SECONDS = 12, 0.025  # what step time takes until it is sure, as a rule
+USUAL_ROUNDS = 12  # of timing, until the step time is sure, as a rule
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class TrialBench:
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches; what is left over is not trained on."""
-        return self.images.train // self.batch_size
+        return steps_of_epoch(self.images.train, self.batch_size)
 
     def cost(self, architecture: Architecture) -> TrialCost:
         """A trial of that network: each of its training stages is timed for moments and multiplied."""
@@ -146,8 +147,8 @@ class TrialBench:
         if self.config.step_time == "predicted":
             return 0.0
         most = max(TIMING_SECONDS, TIMING_SHARE * self.recipe.epochs * self.steps_per_epoch * step)
-        rounds = TIMING_ROUNDS * (max(step, CHUNK_SECONDS) + max(reference, CHUNK_SECONDS))
-        return max(min(most, rounds), 3 * (step + reference))
+        rounds = USUAL_ROUNDS * (max(step, CHUNK_SECONDS) + max(reference, CHUNK_SECONDS))
+        return max(min(most, rounds), TIMING_ROUNDS * (step + reference))
 
     def _step(self, architecture: Architecture) -> TrainingStep:
         torch.manual_seed(0)
@@ -181,11 +182,10 @@ class TrialBench:
         first_evaluation, per_evaluation = self._seconds(partial(calls.evaluate, batch.images, batch.labels))
         per_step = per_batch * self.batch_size / count
         begin = max(0.0, first - per_batch) + max(0.0, first_evaluation - per_evaluation)  # plans, graphs
-        rounds = 2 if step.average is not None else 1  # raw and averaged weights
         return (
             per_step,
             per_step * self.steps_per_epoch * stage.epochs + begin,
-            per_evaluation / count * self.images.minival * rounds * stage.epochs,
+            per_evaluation / count * self.images.minival * step.evaluations * stage.epochs,
         )
 
     def _seconds(self, work: Callable[[], object]) -> tuple[float, float]:

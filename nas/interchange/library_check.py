@@ -43,16 +43,14 @@ def library_check(format_name: str, architecture: Architecture) -> str:
     return f"{format_name}'s own network has as many, and outputs within {difference:.0e}"
 
 
-def library_network(
-    format_name: str, architecture: Architecture, *, num_classes: int, epsilon: float = BATCH_NORM_EPSILON
-) -> nn.Module:
+def library_network(format_name: str, architecture: Architecture, *, num_classes: int) -> nn.Module:
     """The network that the library builds of what we write for it.
 
     Raises:
         ImportError: the library is not installed; RuntimeError: it does not load beside this torch.
         ConfigError: it cannot express the network.
     """
-    return BUILDERS[format_name](architecture, num_classes, epsilon)
+    return BUILDERS[format_name](architecture, num_classes, BATCH_NORM_EPSILON)
 
 
 @torch.no_grad()

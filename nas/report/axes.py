@@ -71,9 +71,9 @@ def x_scale(values: np.ndarray, *, logarithmic: bool = False, left: float = LEFT
     return scale_of(values, left, WIDTH - RIGHT, logarithmic=logarithmic)
 
 
-def y_scale(values: np.ndarray, *, logarithmic: bool = False, height: float = HEIGHT) -> Scale:
+def y_scale(values: np.ndarray) -> Scale:
     """The vertical scale of a picture."""
-    return scale_of(values, height - BOTTOM, TOP, logarithmic=logarithmic)
+    return scale_of(values, HEIGHT - BOTTOM, TOP, logarithmic=False)
 
 
 def picture(*content: Markup, label: str, height: float = HEIGHT) -> Markup:
@@ -96,29 +96,25 @@ def x_axis(scale: Scale, label: str, *, height: float = HEIGHT, left: float = LE
     return join(marks)
 
 
-def y_axis(scale: Scale, label: str, *, percent: bool = False) -> Markup:
+def y_axis(scale: Scale, label: str) -> Markup:
     """Ticks, their values, and the label above the axis, where it reads without turning the head."""
     ticks = scale.ticks()
     marks = [tag("text", label, class_="label", x=2.0, y=13.0)]
-    for tick, text in zip(ticks, tick_texts(ticks, percent=percent), strict=True):
+    for tick, text in zip(ticks, tick_texts(ticks), strict=True):
         y = scale(tick)
         marks.append(tag("line", class_="grid", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y))
         marks.append(tag("text", text, x=LEFT - 6, y=y + 4.5, text_anchor="end"))
     return join(marks)
 
 
-def tick_texts(ticks: list[float], *, percent: bool = False) -> list[str]:
+def tick_texts(ticks: list[float]) -> list[str]:
     """Values with as many digits as tell them apart."""
-    factor, unit = (100.0, " %") if percent else (1.0, "")
     for digits in range(8):
-        texts = [f"{tick * factor:,.{digits}f}{unit}" for tick in ticks]
-        known = [round(tick * factor, digits) for tick in ticks]
-        close = all(
-            math.isclose(a, t * factor, rel_tol=1e-6, abs_tol=1e-9) for a, t in zip(known, ticks, strict=True)
-        )
+        texts = [f"{tick:,.{digits}f}" for tick in ticks]
+        close = all(math.isclose(round(tick, digits), tick, rel_tol=1e-6, abs_tol=1e-9) for tick in ticks)
         if close and len(set(texts)) == len(texts):
             return texts
-    return [f"{tick * factor:g}{unit}" for tick in ticks]
+    return [f"{tick:g}" for tick in ticks]
 
 
 def label_at(text: str, x: float, y: float, *, class_: str, gap: float = 8.0) -> Markup:

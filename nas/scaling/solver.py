@@ -8,6 +8,7 @@ from nas.scaling.compound import Member, Rules, by_formula
 from nas.scaling.factors import Formula
 from nas.scaling.steps import Step, StepTable
 from search_spaces.settings.yaml_files import ConfigError
+from trials.recipe import steps_of_epoch
 
 LOWEST_PHI, HIGHEST_PHI = -20.0, 20.0
 PRECISION = 1e-4  # of phi: 0.003 % of the MACs
@@ -30,7 +31,7 @@ class Training:
 
     def hours(self, step_seconds: float) -> float:
         """Hours of training steps alone at a constant resolution, without data and evaluation."""
-        return self.epochs * math.ceil(self.images / self.batch_size) * step_seconds / 3600
+        return self.epochs * steps_of_epoch(self.images, self.batch_size) * step_seconds / 3600
 
 
 @dataclass(frozen=True, kw_only=True)

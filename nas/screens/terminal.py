@@ -34,6 +34,6 @@ _TABLE = {
 }
 
 
-def say(message: str, *, stderr: bool = True) -> None:
-    """Prints a plain message."""
-    print(printable(message), file=sys.stderr if stderr else sys.stdout)
+def say(message: str) -> None:
+    """Prints a plain message on standard error."""
+    print(printable(message), file=sys.stderr)

@@ -8,7 +8,7 @@ import torch
 
 from trials.images.batches import Batch, batches
 from trials.images.device_images import ResidentImages
-from trials.recipe import Recipe, TrainingStage
+from trials.recipe import Recipe, TrainingStage, steps_of_epoch
 from trials.training.device_group import share_of_batch
 from trials.training.step import TrainingStep
 from trials.training.train import StageCalls
@@ -80,16 +80,15 @@ def _stage(
 
     # As many calls as the stage has at most: an estimate takes no longer than the stage.
     evaluated = next(iter(batches(images, images.minival[: len(share)], batch_size=len(share))))
-    steps = len(images.train) // batch_size * stage.epochs
-    rounds = 2 if step.average is not None else 1  # raw and averaged weights
-    evaluations = -(-len(images.minival) // batch_size) * rounds * stage.epochs
+    steps = steps_of_epoch(len(images.train), batch_size) * stage.epochs
+    evaluations = -(-len(images.minival) // batch_size) * step.evaluations * stage.epochs
     per_step = _seconds(train_step, step, most=steps)
     per_image = _seconds(lambda: _evaluate(calls, evaluated), step, most=evaluations) / len(evaluated.images)
     return StageEstimate(
         stage=stage,
         step_seconds=per_step,
         train_seconds=per_step * steps,
-        evaluate_seconds=per_image * len(images.minival) / group.size * rounds * stage.epochs,
+        evaluate_seconds=per_image * len(images.minival) / group.size * step.evaluations * stage.epochs,
     )
 
 

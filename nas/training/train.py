@@ -26,7 +26,7 @@ from trials.devices.device import available_slots, device_info, use_all_cores
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages, open_images
 from trials.log.durable_files import DurableFiles
-from trials.recipe import ResolutionSchedule, TrainingStage
+from trials.recipe import ResolutionSchedule, TrainingStage, steps_of_epoch
 from trials.timing.precision import resolve_precision
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.micro_batches import fit_in_memory
@@ -133,7 +133,7 @@ class _Training:
         self.num_classes, self.data_digest = images.num_classes, images.digest
         self.notes = tuple(images.all_notes())
         batch_size = min(recipe.batch_size, len(images.train))
-        self.epochs = recipe.epochs_for(len(images.train) // batch_size)
+        self.epochs = recipe.epochs_for(steps_of_epoch(len(images.train), batch_size))
         # The network; batches are divided until the largest stage's fits into memory.
         torch.manual_seed(derived_seed(config.seed, WEIGHTS))
         self.fitted: Fitted | None = None
@@ -282,7 +282,7 @@ class _Training:
     def _metrics(self, end: EpochEnd, *, best: bool) -> EpochMetrics:
         images = self.images_at(end.resolution)
         batch_size = min(self.config.recipe.batch_size, len(images.train))
-        steps = len(images.train) // batch_size
+        steps = steps_of_epoch(len(images.train), batch_size)
         plan = stages_of_epoch(
             self.config.recipe, self._stages(), epoch=end.epoch - 1, steps=steps, seed=self.config.seed
         )

@@ -8,6 +8,7 @@ import numpy as np
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture, Block, Stage
+from search_spaces.networks.counting import side_after_stem
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class PlacedBlock:
 
 def placed_blocks(architecture: Architecture, resolution: int) -> Iterator[PlacedBlock]:
     """The architecture's blocks in order, with their input sides; a stride of 2 gives ceil(n / 2)."""
-    side = math.ceil(resolution / architecture.stem_stride)
+    side = side_after_stem(architecture, resolution)
     for block in architecture.blocks():
         yield PlacedBlock(block, side)
         side = math.ceil(side / block.stride)

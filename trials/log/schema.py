@@ -11,7 +11,7 @@ WORK_SECONDS = tuple(f"{kind}_seconds" for kind in WORK)  # the columns; waiting
 
 _TIME = pa.timestamp("us", tz="UTC")
 _FLOAT, _INT, _TEXT = pa.float64(), pa.int64(), pa.string()
-_CURVE, _CHOICES = pa.list_(pa.float64()), pa.list_(pa.int16())
+_CURVE = pa.list_(pa.float64())
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class TrainingStep:
         self.average = (
             WeightAverage(self.parameters, decay=recipe.averaging_decay) if recipe.averaging_decay else None
         )
+        self.evaluations = 2 if self.average is not None else 1  # of an epoch: raw and averaged weights
         self.learning_rate = torch.zeros((), device=device)
         self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
         self.micro_batches = 1  # parts that a batch is computed in; batch norm sees each part alone

@@ -14,7 +14,7 @@ from trials.augmentation.augment_batch import Augmentation
 from trials.devices.device_lock import SECONDS_BETWEEN_HEARTBEATS
 from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
-from trials.recipe import Recipe, TrainingStage
+from trials.recipe import Recipe, TrainingStage, steps_of_epoch
 from trials.training.device_group import share_of_batch
 from trials.training.optimizer import learning_rate_at
 from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
@@ -181,7 +181,7 @@ class _Training:
         order = torch.Generator().manual_seed(derived_seed(self.seed, ORDER, epoch=epoch))
         shuffled = images.train[torch.randperm(len(images.train), generator=order)]
         batch_size = min(self.recipe.batch_size, len(shuffled))
-        steps = len(shuffled) // batch_size
+        steps = steps_of_epoch(len(shuffled), batch_size)
         group = self.step.group
         share = share_of_batch(batch_size, rank=group.rank, size=group.size, pairing=self.recipe.pairing())
         return shuffled[: steps * batch_size].view(steps, batch_size)[:, share]
