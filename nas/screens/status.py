@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from analysis.numbers import duration, percent, short_count
+from analysis.numbers import counted, duration, percent, short_count
 from nas.results.status import Best, RunStatus
 from nas.search.exhaustion import EXHAUSTED
 from trials.log.continuing import continue_command
@@ -21,7 +21,9 @@ def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
         lines.append(Text(EXHAUSTED))
     if found.baseline_median_reward is not None:
         median = found.baseline_median_reward
-        lines.append(Text(f"random search's {found.baseline_trials} trials: reward median {median:.4f}"))
+        lines.append(
+            Text(f"random search's {counted(found.baseline_trials, 'trial')}: reward median {median:.4f}")
+        )
     if total := sum(found.device_seconds.values()):
         spent = found.device_seconds.items()
         shares = ", ".join(f"{kind} {percent(seconds / total)}" for kind, seconds in spent)

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import percent, probability
+from analysis.numbers import counted, percent, probability
 from analysis.rungs import rung_sentences
 from nas.results.summary import FinalistSummary, SearchSummary
 from nas.screens.architecture import stage_table
@@ -30,7 +30,7 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
         if summary.baseline_trials:
             lines.append(
                 Text(
-                    f"            random search's {summary.baseline_trials} trials: reward median "
+                    f"            random search's {counted(summary.baseline_trials, 'trial')}: reward median "
                     f"{summary.baseline_median_reward:.4f}, best {summary.baseline_best_reward:.4f}"
                 )
             )
