@@ -33,10 +33,10 @@ CASES = (
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),
     (r"not a readable Parquet file: .*", "not a readable Parquet file: …"),
-    (r"\d+ slots", "… slots"),
+    (r"\d+ slots?\b", "… slots"),
     (r"there are \d+ x .*\)\. Search", "there are …). Search"),
     (r"--workers \d+ or fewer", "--workers … or fewer"),
-    (r"only \d+ (core|GPU)s, (.*) --devices \d+", r"only … \1s, \2 --devices …"),
+    (r"there (are|is) only \d+ (core|GPU)s?, (.*) --devices \d+", r"there are only … \2s, \3 --devices …"),
     (r"[\d.]+ [GM]B (are )?free", r"… GB \1free"),
 )
 
