@@ -49,7 +49,7 @@ class BestArchitectures:
         self._best[choices] = max(found, self._best.get(choices, found))
 
     def ranked(self) -> list[Choices]:
-        """Those of the longest training, the best reward first; of equal rewards the smaller choices."""
+        """The best of the longest training, by reward; of equal rewards the smaller choices come first."""
         longest = max((epochs for epochs, _ in self._best.values()), default=0)
         found = [(-reward, choices) for choices, (epochs, reward) in self._best.items() if epochs == longest]
         return [choices for _, choices in sorted(found)]

@@ -151,7 +151,7 @@ def _split_finding(data: DataConfig, found: EncodedImages) -> Finding:
 
 
 def _space_finding(config: SearchConfig, found: EncodedImages, *, search: str) -> Finding:
-    """Whether a search's networks can be built for these classes, at its resolutions."""
+    """The finding on a search's networks: built for these classes at its resolutions, or why not."""
     resolutions: Sequence[int] = sorted({stage.resolution for stage in config.recipe.training_stages()})
     at = " and ".join(map(str, resolutions))
     try:

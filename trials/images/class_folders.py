@@ -1,4 +1,4 @@
-"""What lies in a folder of class folders beside the pictures that are read: counted, or refused."""
+"""Files and folders beside the pictures that are read: counted in a note, or refused."""
 
 from collections import Counter
 from collections.abc import Sequence

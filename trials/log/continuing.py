@@ -5,5 +5,5 @@ from pathlib import Path
 
 
 def continue_command(run: Path | str) -> str:
-    """What to type in a shell to continue this run."""
+    """The command that continues this run, quoted for a shell."""
     return f"nas search {shlex.quote(f'{run}/search.yaml')} --run {shlex.quote(str(run))}"

@@ -1,4 +1,4 @@
-"""What a strategy may propose: valid choices of its space, and nothing else."""
+"""Proposals of strategies: valid choices of the space are taken, everything else is refused."""
 
 from pathlib import Path
 from typing import Any

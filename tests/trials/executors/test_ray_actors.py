@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("one_ray")
 
 @pytest.fixture(scope="module", autouse=True)
 def _carried(one_ray: None) -> None:
-    """What Ray's workers are given."""
+    """Lets Ray's workers load the trials of these tests, whose modules they do not have."""
     portable(formula_worker)
     portable(Faulty)
 
@@ -146,7 +146,7 @@ def run(fault: str, folder: Path, number: int = 6, **options: float) -> list[Eve
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there, and more than an entry that nobody has read yet."""
+    """True if a process is there, and more than an entry that nobody has read yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -23,7 +23,7 @@ from trials.trial import TrialResult
 
 @pytest.fixture(scope="module", autouse=True)
 def _carried(one_ray: None) -> None:
-    """What Ray's workers are given."""
+    """Lets Ray's workers load the trials of these tests, whose modules they do not have."""
     for carried in (formula_worker, Faulty, value):
         portable(carried)
 

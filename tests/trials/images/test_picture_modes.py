@@ -172,7 +172,7 @@ def test_portable_greymaps_are_scaled_from_the_largest_value_that_they_name(larg
 
 
 def test_what_has_the_suffix_of_a_picture_is_decoded() -> None:
-    """Of each format that is read, by its usual suffix: a flat colour, which lossy ones keep, too."""
+    """A flat colour, which lossy formats keep, too, in a file of each format by its usual suffix."""
     kinds = {"jpg": "JPEG", "jfif": "JPEG", "png": "PNG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF"}
     kinds |= {"tif": "TIFF", "ppm": "PPM", "avif": "AVIF"}
     for suffix, kind in kinds.items():
