@@ -146,6 +146,7 @@ def _train(
 def _pack(config: TrainingConfig, console: Console) -> None:
     """Decodes the images at each stage's size, with a bar where that takes time."""
     bars = Progress(console=console, transient=True)
+    opened = []  # held, so that a large source is listed once
     with bars if console.is_terminal else nullcontext():
         for resolution in sorted({stage.resolution for stage in config.recipe.training_stages()}):
             task = bars.add_task(f"images at {resolution} px", total=None)
@@ -154,5 +155,5 @@ def _pack(config: TrainingConfig, console: Console) -> None:
                 bars.update(task, completed=done, total=total)
 
             with refused_as("data"):
-                open_images(config.data, resolution=resolution, on_progress=show)
+                opened.append(open_images(config.data, resolution=resolution, on_progress=show))
             bars.remove_task(task)

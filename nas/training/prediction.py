@@ -1,6 +1,5 @@
 """Trained weights on a folder of pictures: what each of them is."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pandas as pd
 import torch
 
 from nas.training.evaluation import BATCH, inference_device
-from search_spaces.settings.sentences import first_line
+from search_spaces.settings.sentences import first_line, plain_name
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.images.decode import KINDS_READ, SUFFIXES, UnreadablePictureError, decode
@@ -52,7 +51,7 @@ def predict_folder(
                 logits = network(to_input(torch.from_numpy(np.stack(pixels)).to(device))).float()
             probabilities = iter(logits.softmax(dim=1).cpu().numpy())
         for path, picture in zip(chunk, decoded, strict=True):
-            row: dict[str, object] = {"path": _text_of(path.relative_to(folder))}
+            row: dict[str, object] = {"path": plain_name(path.relative_to(folder).as_posix())}
             if isinstance(picture, str):
                 rows.append({**row, "error": picture})
                 continue
@@ -115,11 +114,6 @@ def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
 
 def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
-def _text_of(path: Path) -> str:
-    """A path as text that can be written; bytes of its name that are no UTF-8 as \\xNN."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _decoded(path: Path, resolution: int) -> np.ndarray | str:

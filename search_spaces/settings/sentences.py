@@ -1,4 +1,4 @@
-"""Parts of sentences: the first of many names, the first line of an error."""
+"""Parts of sentences: names of files, the first of many names, the first line of an error."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,11 @@ def some(names: Sequence[str], *, most: int = 3, between: str = ", ") -> str:
     """The first of some names, and how many more there are."""
     more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
     return between.join(names[:most]) + more
+
+
+def plain_name(name: str) -> str:
+    """A file's name as text that can be written; bytes of it that are no UTF-8 as \\xNN."""
+    return name.encode(errors="surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def first_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """The images that a configuration chooses of its source, before they are decoded."""
 
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,8 @@ class EncodedImages:
         return name_of(position) if name_of is not None else f"image {position}"
 
 
-_recent: dict[tuple[DataConfig, bool], tuple[float, EncodedImages]] = {}
+# Kept only as long as somebody uses them: the names of a million files take half a gigabyte.
+_recent: dict[tuple[DataConfig, bool], tuple[float, "weakref.ref[EncodedImages]"]] = {}
 
 
 def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedImages:
@@ -55,9 +57,9 @@ def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedI
     Raises:
         ValueError: the source cannot be read or has the wrong form; the message says where and what to do.
     """
-    when, found = _recent.get((config, only_evaluated), (0.0, None))
-    if found is not None and time.monotonic() - when < MOMENT:
-        return found
+    listed, recent = _recent.get((config, only_evaluated), (0.0, lambda: None))
+    if (known := recent()) is not None and time.monotonic() - listed < MOMENT:
+        return known
     source = open_source(config.source)
     if not only_evaluated:
         check_two_classes(source.labels, source.classes, config.source)
@@ -70,5 +72,5 @@ def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedI
     )
     _recent.clear()
     if len(source.labels) >= LARGE:
-        _recent[config, only_evaluated] = (time.monotonic(), found)
+        _recent[config, only_evaluated] = (time.monotonic(), weakref.ref(found))
     return found

@@ -10,21 +10,8 @@ from trials.images.listing import Listing, SourceFile
 
 # Files that nobody takes for pictures. A folder of nothing else is no class.
 TEXTS = frozenset(
-    {
-        ".txt",
-        ".md",
-        ".json",
-        ".jsonl",
-        ".yaml",
-        ".yml",
-        ".csv",
-        ".tsv",
-        ".xml",
-        ".log",
-        ".py",
-        ".html",
-        ".toml",
-    }
+    {".txt", ".md", ".log", ".py", ".html", ".xml"}
+    | {".json", ".jsonl", ".yaml", ".yml", ".toml", ".csv", ".tsv"}
 )
 
 

@@ -22,6 +22,5 @@ class DataConfig:
     fraction: float = Field(default=1.0, gt=0, le=1)  # of the images used, stratified by class
     split_seed: int = Field(default=0, ge=0, lt=2**63)
     max_corrupt: float = Field(default=0.01, ge=0, lt=1)  # share of unreadable pictures that may be left out
-    max_pixels: int = Field(
-        default=MAX_PIXELS, ge=64 * 64, le=170_000_000
-    )  # of a picture; larger: unreadable
+    # Of a picture; one with more counts as unreadable.
+    max_pixels: int = Field(default=MAX_PIXELS, ge=64 * 64, le=170_000_000)

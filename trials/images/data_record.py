@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from search_spaces.settings.sentences import some
+from search_spaces.settings.sentences import plain_name, some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.labels import PADDING, images_of_classes
 from trials.images.packed import TrialImages, data_digest
@@ -91,7 +91,7 @@ def _rows(images: TrialImages) -> pa.Table:
     rows = images.labels.reshape(len(images.labels), -1)
     table = pa.table(
         {
-            "name": [_text(images.name_of(i)) for i in range(len(rows))],
+            "name": [plain_name(images.name_of(i)) for i in range(len(rows))],
             "digest": images.digests,
             "labels": [row[row != PADDING].tolist() for row in rows],
             "part": pa.array(parts.tolist()).dictionary_encode(),
@@ -220,8 +220,3 @@ def _digest(*arrays: np.ndarray) -> str:
     for array in arrays:
         digest.update(len(array).to_bytes(8, "little") + np.ascontiguousarray(array, "<i8").tobytes())
     return digest.hexdigest()
-
-
-def _text(name: str) -> str:
-    """A name as text that can be written; bytes that are no UTF-8 as \\xNN."""
-    return name.encode(errors="surrogateescape").decode("utf-8", "backslashreplace")

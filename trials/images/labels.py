@@ -151,9 +151,9 @@ def _by_own_names(columns: Sequence[LabelColumn]) -> Labels:
         notes = [f"{notes[0]}; so do {len(notes) - 1:,} more files"]
     notes = [f"{note}: each file's labels are read by its own names" for note in notes]
     classes, labels = tuple(place), np.concatenate(places)
-    present = np.unique(labels)
+    present = set(np.unique(labels).tolist())
     if len(present) < len(classes):
-        missing = [name for i, name in enumerate(classes) if i not in set(present.tolist())]
+        missing = [name for i, name in enumerate(classes) if i not in present]
         notes.append(f"{len(present):,} of {len(classes):,} classes have images; none has {some(missing)}")
     return Labels(_shaped(columns, labels), classes, (*notes, *similar_names(classes)))
 

@@ -1,5 +1,6 @@
 """Sources: folders, shards and URLs; labels of every kind; what a search must not see."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 from pictures import encoded, open_from, write_folder, write_parquet
 
+from trials.images import chosen_images
 from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
 from trials.images.sources import source_words
@@ -276,7 +278,7 @@ def test_a_flipped_bit_of_a_parquet_file_is_read_or_refused(part: str, tmp_path:
     whole = source.read_bytes()
     footer = int.from_bytes(whole[-8:-4], "little") + 8
     rng = np.random.default_rng(0)
-    outcomes = set()
+    outcomes, said = set(), []
     for _ in range(60):
         damaged = bytearray(whole)
         at = int(rng.integers(len(whole) - footer if part == "footer" else 0, len(whole)))
@@ -285,9 +287,11 @@ def test_a_flipped_bit_of_a_parquet_file_is_read_or_refused(part: str, tmp_path:
         try:
             open_from(source)
             outcomes.add("read")
-        except ValueError:
+        except ValueError as error:
+            said.append(str(error))
             outcomes.add("refused")
     assert outcomes == {"read", "refused"}
+    assert all(str(source) in text or "pictures cannot be read" in text for text in said)
 
 
 @pytest.mark.parametrize("kind", [pa.binary_view(), pa.large_binary(), pa.binary()])
@@ -302,3 +306,15 @@ def test_labels_in_any_layout_of_lists_are_read(wrap: Any, tmp_path: Path) -> No
     labels = pa.array([[i % 3, 3] for i in range(60)], wrap(pa.int16()))
     pack = open_from(write_parquet(tmp_path / "a.parquet", labels=labels))
     assert pack.labels[:3].tolist() == [[0, 3], [1, 3], [2, 3]]
+
+
+def test_a_large_source_is_not_listed_again_while_it_is_used_and_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen_images, "LARGE", 10)
+    config = DataConfig(source=str(write_folder(tmp_path / "animals")))
+    found = find_images(config)
+    assert find_images(config) is found
+    del found
+    gc.collect()
+    assert [recent() for _, recent in chosen_images._recent.values()] == [None]
