@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.trial_rules import SEARCHED
-from trials.log.parts import damaged_view
+from trials.log.buckets import is_in_store, object_at
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
+from trials.log.views import damaged_view
 from trials.reward import REWARDABLE, SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
 from trials.trial import Measurement
 
@@ -28,7 +29,8 @@ GLOB = re.compile(r"[*?\[]")
 def read_trials(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per finished trial, also while the search goes on; `columns` reads fewer.
 
-    `run` is a run directory, a pattern of several (`runs/*`), or a URL that fsspec opens (`s3://bucket/run`).
+    `run` is a run directory, a pattern of several (`runs/*`), or a URL (`s3://bucket/run`, or one that fsspec
+    opens).
     Missing integers are NA, missing floats NaN; `attrs["units"]` has the units, `describe_columns` all.
 
     Raises:
@@ -139,6 +141,11 @@ def floats(trials: pd.DataFrame, name: str) -> np.ndarray:
 
 def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[str] | None) -> pd.DataFrame:
     wanted = _chosen(kind, columns)
+    if is_in_store(run) and not GLOB.search(str(run)):
+        data = object_at(str(run), f"{kind}.parquet")
+        if data is None:
+            raise _no_rows(run, kind)
+        return _frame(_table(data, f"{run}/{kind}.parquet", wanted), wanted)
     # A driver may replace a file at any time, so each is read in one go.
     storage, path = fsspec.core.url_to_fs(str(run))
     if GLOB.search(path):
@@ -147,11 +154,13 @@ def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[
         files = [f"{path.rstrip('/')}/{kind}.parquet"]
         files = files if storage.isfile(files[0]) else []
     if not files:
-        raise FileNotFoundError(
-            f"{run}: no {kind}.parquet; a run directory with a finished trial is expected"
-        )
+        raise _no_rows(run, kind)
     tables = [_table(storage.cat_file(file), file, wanted) for file in files]
     return _frame(pa.concat_tables(tables), wanted)
+
+
+def _no_rows(run: str | Path, kind: str) -> FileNotFoundError:
+    return FileNotFoundError(f"{run}: no {kind}.parquet; a run directory with a finished trial is expected")
 
 
 def _chosen(kind: str, names: Sequence[str] | None) -> tuple[Column, ...]:

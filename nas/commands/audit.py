@@ -25,8 +25,9 @@ def audit(
     from nas.commands.launch_audit import audit_on_console
     from nas.screens.audit import audit_screen
     from nas.search.audit import plan_audit
+    from trials.log.buckets import run_folder
 
-    plan = plan_audit(run, trials=trials, epochs=epochs)
+    plan = plan_audit(run_folder(run), trials=trials, epochs=epochs)
     figures = audit_on_console(
         plan,
         workers=workers,

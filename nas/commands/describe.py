@@ -29,14 +29,15 @@ def describe(
     from search_spaces.interchange.exportable import exportable
     from search_spaces.networks.architecture import Architecture
     from search_spaces.networks.figures import architecture_figures
-    from trials.log.store import RunStore
+    from trials.log.buckets import local_file
+    from trials.log.run_folder import is_run
 
     described: Architecture | SearchSpace
-    if RunStore.is_run(Path(source)):
-        trial, described = best_of_run(Path(source))
+    if is_run(Path(local := local_file(source))):
+        trial, described = best_of_run(Path(local))
         source = f"{source} (trial {trial})"
     else:
-        described = read_described(source)
+        described = read_described(local)
     if isinstance(described, SearchSpace):
         of_space = space_figures(described, name=source, num_classes=classes, resolution=resolution)
         exports = exportable(described)

@@ -56,6 +56,9 @@ def export(
     ] = None,
 ) -> None:
     """Write a network or its architecture for here or for elsewhere, and prove what was written."""
+    from trials.log.buckets import local_file
+
+    source = local_file(source)
     if optuna is not None:
         if (
             pareto

@@ -17,8 +17,8 @@ from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.packed import TrialImages, open_images
+from trials.log.run_folder import is_run
 from trials.log.run_reader import read_run
-from trials.log.store import RunStore
 from trials.trial import Execute
 
 Executor = Literal["ray", "ray_tune", "in_process"]
@@ -31,7 +31,7 @@ def timing_device(config: SearchConfig, run: Path) -> str | None:
     """
     if config.step_time == "predicted":
         return ANY
-    if config.timing.device is not None or not RunStore.is_run(run):
+    if config.timing.device is not None or not is_run(run):
         return config.timing.device
     return next((row["timing_device"] for row in read_run(run).trials.values() if row["timing_device"]), None)
 

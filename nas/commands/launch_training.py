@@ -24,6 +24,7 @@ from nas.training.train import TrainingEvent, train_fully
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.images.packed import open_images
+from trials.log.durable_files import SHARED, DurableFiles
 
 PICTURE = "training.png"
 
@@ -76,6 +77,7 @@ def launch_training(
     devices: int = 1,
     ray_address: str | None = None,
     log: Sequence[str] = (),
+    shared: bool = False,
     console: Console,
 ) -> list[TrainingResult]:
     """Trains `repeats` times with seeds of their own, each in a folder of its own, shown on the console.
@@ -88,6 +90,8 @@ def launch_training(
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
     _pack(config, console)
+    if shared:
+        DurableFiles().make_folder(folder, SHARED)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
     results = []
     for i, own in enumerate(folders):

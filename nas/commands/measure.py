@@ -50,10 +50,11 @@ def measure(
     if run is not None:
         from nas.measuring.retarget import retarget_on_console, retargeted_json
         from nas.screens.retarget import retarget_screen
+        from trials.log.buckets import run_folder
 
         if sources or classes or resolution or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
-        result = retarget_on_console(run, top=top or TOP, console=console)
+        result = retarget_on_console(run_folder(run), top=top or TOP, console=console)
         show(as_json, lambda: retargeted_json(result), lambda: retarget_screen(result))
         return
     if top is not None:

@@ -67,6 +67,9 @@ def search(
     disk_wait: Annotated[
         float, typer.Option(min=0, max=604_800, help="Seconds that a full disk is waited for.")
     ] = DISK_WAIT_SECONDS,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Let others read a new run; else only you may.")
+    ] = False,
     estimate: Annotated[
         bool,
         typer.Option("--estimate", help="Time a few steps, say what it would cost, begin nothing."),
@@ -104,8 +107,10 @@ def search(
         raise typer.BadParameter("--assume goes with --estimate")
     from nas.results.summary import search_summary
     from nas.screens.summary import summary_screen
+    from trials.log.buckets import local_file, run_folder
 
-    folder = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = run_folder(run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}")
+    file = local_file(file)
     if budget is not None:
         if ray_address is not None:
             raise typer.BadParameter(
@@ -138,6 +143,7 @@ def search(
         log=log or (),
         grace=grace,
         disk_wait=disk_wait,
+        shared=shared,
         console=console,
     )
     summary = search_summary(result)
@@ -156,6 +162,7 @@ def launch_search(
     disk_wait: float = DISK_WAIT_SECONDS,
     per_device: int = 1,
     log: Sequence[str] = (),
+    shared: bool = False,
     console: Console,
 ) -> "SearchResult":
     """Reads the file, opens the images, starts the workers and searches; shows it all on the console.
@@ -218,7 +225,7 @@ def launch_search(
             loggers.show(event)
 
         patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
-        open_run = partial(RunStore, patience=patience)
+        open_run = partial(RunStore, patience=patience, shared=shared)
         result = run_search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
     report_after_search(folder, console)
     return result

@@ -41,9 +41,10 @@ def simulate(
     from nas.screens.simulate import simulate_screen
     from nas.simulation.compare_strategies import compare_on_console
     from nas.simulation.comparison import comparison_json
+    from trials.log.buckets import run_folder
 
     comparison = compare_on_console(
-        source,
+        run_folder(source),
         strategies=strategies or ["all"],
         settings=set_ or [],
         terms=reward or [],

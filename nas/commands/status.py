@@ -21,7 +21,9 @@ def status(
     from nas.results.status import run_status
     from nas.screens.run_list import folder_screen
     from nas.screens.status import status_screen
+    from trials.log.buckets import run_folder
 
+    run = run_folder(run)
     if holds_runs(run):
         if watch:
             raise typer.BadParameter(f"--watch follows one run; name one of those in {run}")

@@ -37,6 +37,9 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
     ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Let others read a new training; else only you may.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train an architecture in full, with progressive learning; started again it resumes."""
@@ -44,11 +47,13 @@ def train(
     from nas.screens.training import repeats_table, training_screen
     from nas.training.result import training_figures
     from search_spaces.settings.yaml_files import ConfigError
+    from trials.log.buckets import local_file
 
     if architecture is None and run is None:
         raise typer.BadParameter("name an architecture, or a training to resume with --run")
     folder = run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
     console = terminal(stderr=as_json)
+    architecture = None if architecture is None else local_file(architecture)
     config = training_config(
         architecture, folder=folder, data=data, recipe=recipe, test=test, init=init, patience=patience,
         overrides=set_ or [],
@@ -58,7 +63,7 @@ def train(
     try:
         results = launch_training(
             config, folder, repeats=repeats, devices=devices, ray_address=ray_address, log=log or (),
-            console=console,
+            shared=shared, console=console,
         )  # fmt: skip
     except KeyboardInterrupt:
         again = how_it_goes_on(folder, repeats=repeats, devices=devices, ray_address=ray_address)

@@ -27,7 +27,7 @@ from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.chosen_images import find_images
 from trials.images.labels import strata
 from trials.images.splits import share, split_indices
-from trials.log.store import RunStore, check_folder
+from trials.log.run_folder import check_folder, is_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def fit_to_time(
     check_folder(folder)
     devices = devices_here(workers, per_device=per_device, in_process=in_process)
     repeats = config.finalists.count * config.finalists.repeats if config.finalists else 0
-    if RunStore.is_run(folder):
+    if is_run(folder):
         recorded = recorded_config(folder)
         return TimeBudget(
             typed=typed,

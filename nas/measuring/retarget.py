@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+import pyarrow as pa
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -20,10 +21,11 @@ from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, claim, device_info, is_out_of_memory, lock_of
-from trials.log.durable_files import DurableFiles
+from trials.log.buckets import files_of
 from trials.log.row_types import TrialRow
 from trials.log.row_types import measured as measured_in
-from trials.log.store import recorded_trials
+from trials.log.run_reader import recorded_trials
+from trials.log.tables import DamagedPartError, parquet_bytes, read_view
 from trials.recipe import Recipe
 from trials.reward import Reward, recorded_reward
 from trials.timing.precision import resolve_precision
@@ -197,7 +199,11 @@ def _read(file: Path) -> list[TimedAgain]:
     if not file.is_file():
         return []
     names = [field.name for field in fields(TimedAgain)]
-    rows = pd.read_parquet(file).reindex(columns=names).to_dict("records")
+    try:
+        frame = read_view(file.read_bytes())[0].to_pandas()
+    except DamagedPartError as error:
+        raise ConfigError(f"{file}: damaged ({error}); move it away, and measure again") from None
+    rows = frame.reindex(columns=names).to_dict("records")
     return [TimedAgain(**{str(name): _known(value) for name, value in row.items()}) for row in rows]
 
 
@@ -207,9 +213,11 @@ def _known(value: Any) -> Any:
 
 
 def _write(file: Path, known: Mapping[int, TimedAgain]) -> None:
-    file.parent.mkdir(exist_ok=True)
+    files = files_of(file.parent.parent)
+    files.make_folder(file.parent)
     frame = pd.DataFrame([asdict(known[trial_id]) for trial_id in sorted(known)])
-    DurableFiles().write(file, frame.to_parquet(index=False))
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    files.write(file, parquet_bytes(table, is_short=False))
 
 
 class _ReferenceTimer:

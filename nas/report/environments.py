@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trials.log.run_folder import STARTS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
@@ -22,12 +24,12 @@ class Environment:
 def read_environments(run: Path) -> tuple[Environment, ...]:
     """The environments of a run, in the order of its starts; damaged files are left out."""
     found = []
-    for path in sorted((run / "environment").glob("*.json")):
+    for path in sorted((run / "environment").glob(STARTS)):
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
-        if isinstance(facts, dict):  # those of workers are lists
+        if isinstance(facts, dict):
             found.append(_environment(facts))
     return tuple(found)
 

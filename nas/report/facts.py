@@ -22,8 +22,7 @@ from search_spaces.networks.ops import op_facts
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
-from trials.log.run_reader import STARTS
-from trials.log.store import no_trial_yet
+from trials.log.run_folder import STARTS, no_trial_yet
 from trials.reward import REWARDABLE, SHIPPED
 
 TERM_NAMES = {"step_time_ratio": "step time", "params": "parameters", "macs": "MACs"}

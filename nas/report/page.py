@@ -17,8 +17,9 @@ from nas.report.markup import Markup, join, tag
 from nas.report.progress_picture import progress_section
 from nas.report.trust import audit_section, trust_section
 from search_spaces.settings.output_files import refuse_other_kind
+from search_spaces.settings.seal import OPEN_SEAL, sealed
 from search_spaces.settings.yaml_files import ConfigError
-from trials.log.durable_files import DurableFiles
+from trials.log.buckets import files_of
 
 NAME = "report.html"
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -57,7 +58,7 @@ def write_report(
     text = page(facts)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        DurableFiles().write(path, text.encode())
+        files_of(path.parent).write(path, sealed(f"{text}<!-- {OPEN_SEAL} -->\n".encode()))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
     return path

@@ -11,7 +11,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.output_files import refuse_existing
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
-from trials.log.store import recorded_trials
+from trials.log.run_reader import recorded_trials
 
 
 def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Finalist | None]:

@@ -17,7 +17,7 @@ from nas.search.recorded_config import recorded_config
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow, measured
-from trials.log.store import recorded_trials
+from trials.log.run_reader import recorded_trials
 
 # Columns that go with a trial under their own names.
 ATTRIBUTES = (

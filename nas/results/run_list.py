@@ -6,7 +6,9 @@ from typing import Literal
 
 from nas.results.status import RunStatus, run_status
 from search_spaces.settings.yaml_files import ConfigError
-from trials.log.store import RunStore
+from trials.log.identity import SEARCH_FILE
+from trials.log.parts import PARTS
+from trials.log.run_folder import is_run
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,12 @@ class RunList:
 
 def holds_runs(folder: Path) -> bool:
     """True if a folder is no run itself, but holds runs."""
-    return not RunStore.is_run(folder) and bool(_runs(folder))
+    return not is_run(folder) and bool(_runs(folder))
 
 
 def _runs(folder: Path) -> list[Path]:
     try:
-        return [path for path in sorted(folder.iterdir()) if RunStore.is_run(path)]
+        return [path for path in sorted(folder.iterdir()) if is_run(path)]
     except OSError:
         return []
 
@@ -45,7 +47,8 @@ def folder_status(folder: Path) -> RunList:
 
 
 def _changed_at(run: Path) -> float:
-    return max(path.stat().st_mtime for path in (run / "log" / "asks", run / "search.yaml"))
+    places = (run / PARTS, run / "log" / "asks", run / SEARCH_FILE)  # asks: of earlier versions
+    return max(path.stat().st_mtime for path in places if path.exists())
 
 
 def _status(run: Path) -> RunStatus | UnreadableRun:

@@ -14,6 +14,7 @@ from nas.search.config import Budget, SearchConfig
 from nas.search.exhaustion import is_exhausted
 from nas.search.recorded_config import recorded_config
 from nas.strategies.strategy import Recommends
+from trials.log.buckets import place_of
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import seconds_by_work
 from trials.log.run_reader import RunLog, read_run
@@ -118,7 +119,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
     seconds = [seconds_by_work(row) for row in rows]
     baseline = baseline_rewards(rows)
     return RunStatus(
-        run=str(run),
+        run=place_of(run),
         state=state,
         driver=log.driver,
         asked=log.asked,

@@ -7,6 +7,7 @@ from analysis.finalists import Standing
 from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
 from analysis.trial_rules import baseline_rewards, is_counted
 from nas.search.search import SearchResult
+from trials.log.buckets import place_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def search_summary(result: SearchResult) -> SearchSummary:
     baseline = baseline_rewards(result.rows)
     best, error = result.best, result.prediction_error
     return SearchSummary(
-        run=str(result.folder),
+        run=place_of(result.folder),
         trials=sum(map(is_counted, result.rows)),
         best_trial_id=best["trial_id"] if best else None,
         reward=best["reward"] if best else None,

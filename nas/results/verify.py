@@ -4,19 +4,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nas.results.run_files import run_files
+from nas.search.audit import FOLDER as AUDIT
 from nas.search.config import SearchConfig
-from nas.search.seeds import trial_seed
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from nas.search.recorded_config import config_of
+from nas.search.seeds import DERIVE_AUDIT_SEED, seed_in_stream, trial_seed
+from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import record_faults
+from trials.log.buckets import place_of
 from trials.log.driver_lock import RunLockedError, driver_of
 from trials.log.durable_files import DurableFiles
+from trials.log.identity import SEARCH_FILE, changed_files, identity_of, is_search_file_changed
 from trials.log.invariants import Fault, are_views_older, log_faults, view_faults
 from trials.log.lost_trials import Declared, numbers
+from trials.log.parts import identity_digest
 from trials.log.reading import LogContents, read_log
 from trials.log.recovery import read_declared, viewed_trials
 from trials.log.row_types import AskRow
 from trials.log.rows import architecture_json
-from trials.log.store import RunStore, refuse_other_than_run
+from trials.log.run_folder import has_log, refuse_other_than_run
+from trials.log.store import RunStore
 
 
 @dataclass(frozen=True)
@@ -47,16 +54,20 @@ def verify_run(run: Path, *, repair: bool = False) -> Verdict:
     verdict = _verdict(run)
     if not repair:
         return verdict
-    with RunStore(run, accept_losses=True) as store:
-        if store.asks:
-            store.refresh_views(force=True)
+    for folder in (run, run / AUDIT):
+        if folder == run or has_log(folder):
+            with RunStore(folder, accept_losses=True) as store:
+                store.restore_search_file()
+                if store.asks:
+                    store.refresh_views(force=True)
     after = _verdict(run)
     mended = tuple(fault for fault in verdict.faults if fault not in after.faults)
     return replace(after, mended=mended)
 
 
 def _verdict(run: Path) -> Verdict:
-    refuse_other_than_run(run)
+    if not has_log(run):  # search.yaml may be gone: the log has it
+        refuse_other_than_run(run)
     if driver := driver_of(run):
         raise RunLockedError(f"{run}: a driver works on this run ({driver}); wait for it, or stop it")
     files = DurableFiles()
@@ -64,31 +75,55 @@ def _verdict(run: Path) -> Verdict:
         contents = read_log(run, files)
     except OSError as error:
         raise ConfigError(f"{error.filename or run}: cannot be read: {error.strerror}") from error
-    declared, broken = read_declared(run, files)
+    declared, broken = read_declared(run, files, contents)
+    others = run_files(run, is_earlier=contents.is_earlier)
     faults = [
         *log_faults(run, contents, declared.losses, viewed_trials(run, files)),
         *(Fault("files", f"{path.relative_to(run)}: does not read") for path in broken),
+        *_identity_faults(run, contents),
         *_config_faults(run, contents),
         *(Fault("data", fault, is_mendable=False) for fault in record_faults(run)),
         *view_faults(run, files, contents),
+        *others.faults,
+        *_audit_faults(run),
     ]
     return Verdict(
-        run=str(run),
+        run=place_of(run),
         is_whole=not faults,
         trials=len(contents.trials),
         in_flight=len(contents.asks.keys() - contents.trials.keys()),
         faults=tuple(faults),
         mended=(),
-        notes=tuple(_notes(run, files, contents, declared)),
+        notes=tuple(_notes(run, files, contents, declared, others.foreign)),
     )
+
+
+def _audit_faults(run: Path) -> list[Fault]:
+    """Faults of the run's audit, which is a run of its own."""
+    if not has_log(run / AUDIT):
+        return []
+    return [replace(fault, says=f"{AUDIT}: {fault.says}") for fault in _verdict(run / AUDIT).faults]
+
+
+def _identity_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
+    """Where search.yaml, and the files on which the search depends, are not what the log has recorded."""
+    identity = identity_of(contents.recorded_identities())
+    if identity is not None:
+        for fault in changed_files(run, identity):
+            yield Fault("identity", fault, is_mendable=False)
+        if is_search_file_changed(run, identity):
+            yield Fault("identity", f"{SEARCH_FILE}: says something else than was recorded, or is gone")
+    known = {"", *map(identity_digest, contents.recorded_identities())}
+    if contents.marks - known:
+        yield Fault("identity", "a record of what the run is has gone from the log", is_mendable=False)
 
 
 def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
     """Where a row does not follow from the search file (I6)."""
     try:
-        config = read_yaml(SearchConfig, run / "search.yaml")
+        config = config_of(run, identity_of(contents.recorded_identities()))
     except ConfigError as error:
-        yield Fault("I6", f"search.yaml does not read: {str(error).splitlines()[0]}", is_mendable=False)
+        yield Fault("I6", str(error).splitlines()[0], is_mendable=False)
         return
     for trial_id, ask in sorted(contents.asks.items()):
         if ask["seed"] != _expected_seed(contents, config, ask):
@@ -106,12 +141,24 @@ def _expected_seed(contents: LogContents, config: SearchConfig, ask: AskRow) -> 
     continued = contents.asks.get(ask["continues"]) if ask["continues"] is not None else None
     if continued is not None:
         return int(continued["seed"])
+    if ask["purpose"] == "audit":
+        return seed_in_stream(config.seed, ask["trial_id"], DERIVE_AUDIT_SEED)
     return trial_seed(config.seed, ask["trial_id"])
 
 
-def _notes(run: Path, files: DurableFiles, contents: LogContents, declared: Declared) -> Iterator[str]:
+def _notes(
+    run: Path,
+    files: DurableFiles,
+    contents: LogContents,
+    declared: Declared,
+    foreign: tuple[str, ...],
+) -> Iterator[str]:
+    for name in foreign:
+        yield f"{name}: not ours; left alone"
     for path in contents.foreign:
         yield f"{path.relative_to(run)}: not ours; left alone"
+    if contents.is_earlier and not contents.identities:
+        yield "an earlier version began it, and recorded no search file in the log; nas search will"
     if leftovers := len(contents.unfinished) + len(contents.repeated):
         yield f"{leftovers} files that a killed driver left; the next one removes them"
     if are_views_older(run, files, contents):
@@ -120,6 +167,6 @@ def _notes(run: Path, files: DurableFiles, contents: LogContents, declared: Decl
         yield f"declared lost: trials {numbers(lost)}"
     if declared.entries:
         count = len(declared.entries)
-        yield f"{count} repair{' is' if count == 1 else 's are'} declared in log/repairs.json"
+        yield f"{count} repair{' is' if count == 1 else 's are'} declared in the log"
     if moved := len(list((run / "log" / "quarantine").glob("*"))):
         yield f"{moved} file{' lies' if moved == 1 else 's lie'} in log/quarantine"

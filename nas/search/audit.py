@@ -20,7 +20,7 @@ from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.recorded_config import recorded_config
 from nas.search.search import removed_if_never_begun
 from nas.search.search_loop import RunRecord, SearchLoop
-from nas.search.seeds import seed_in_stream
+from nas.search.seeds import DERIVE_AUDIT_SEED, seed_in_stream
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
@@ -28,14 +28,14 @@ from trials.images.data_record import check_same_data, record_of
 from trials.images.packed import open_images
 from trials.log.row_types import AskRow, TrialRow, measured
 from trials.log.rows import ask_from_row, step_time_from_row
-from trials.log.run_reader import read_run
-from trials.log.store import RunStore, recorded_trials
+from trials.log.run_folder import is_run
+from trials.log.run_reader import read_run, recorded_trials
+from trials.log.store import RunStore
 from trials.reward import recorded_reward
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import Ask, Execute, Outcome, StartWorker, Trial
 
 FOLDER = "audit"  # in the run directory: a run directory of its own, whose rows no strategy is told
-DERIVE_AUDIT_SEED = 2  # keeps its seeds apart from those of the search's trials
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
             f"--epochs {epochs}: this run's trials have {config.recipe.epochs}, and an audit trains for "
             f"longer; {4 * config.recipe.epochs} is usual"
         )
-    log = read_run(run / FOLDER) if RunStore.is_run(run / FOLDER) else None
+    log = read_run(run / FOLDER) if is_run(run / FOLDER) else None
     known: list[AskRow | TrialRow] = [*log.trials.values(), *log.in_flight.values()] if log else []
     if others := sorted({row["epochs"] for row in known} - {epochs}):
         raise ConfigError(
@@ -143,7 +143,7 @@ def audit(
         check_same_data(record_of(config.data.source, images), plan.run, begun="search")
         setup = WorkerSetup(data=config.data, reference=config.space.reference, data_digest=images.digest)
         start = partial(start_worker, setup=setup)
-    new = not RunStore.is_run(plan.folder)
+    new = not is_run(plan.folder)
     with RunStore(plan.folder) as store, removed_if_never_begun(store, new=new):
         environment = describe_environment()
         number = _write_search(plan, store, environment)
@@ -180,7 +180,7 @@ def _write_search(plan: AuditPlan, store: RunStore, environment: Environment) ->
     recipe = replace(plan.config.recipe, epochs=plan.epochs)
     config = replace(plan.config, recipe=recipe, baseline=0, finalists=None, budget=Budget(trials=count))
     header = f"nas audit {plan.run} --trials {count} --epochs {plan.epochs}"
-    store.write_text("search.yaml", yaml_text(config, header=header))
+    store.record_identity(yaml_text(config, header=header))
     return record_environment(store, environment)
 
 

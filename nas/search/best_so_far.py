@@ -5,6 +5,7 @@ from analysis.trial_rules import beats
 from analysis.winner import best_trial_of, winner
 from nas.search.best_file import best_yaml
 from nas.search.trial_queue import TrialQueue
+from search_spaces.settings.seal import sealed_text
 from trials.log.row_types import TrialRow
 from trials.log.store import RunStore
 
@@ -45,4 +46,4 @@ class BestSoFar:
 
     def _text(self, row: TrialRow, repeats: Finalist | None = None) -> str:
         run = self._store.folder
-        return best_yaml(row, run=run, file=run / FILE, repeats=repeats)
+        return sealed_text(best_yaml(row, run=run, file=run / FILE, repeats=repeats))

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import torch
 
+from search_spaces.settings.seal import sealed_json
 from trials.devices.device import available_cores, cpu_name
 from trials.devices.versions import installed_version
-from trials.log.run_reader import STARTS
 from trials.log.store import RunStore
 from trials.timing.gpu_clocks import driver_version
 
@@ -80,9 +80,9 @@ def describe_environment() -> Environment:
 
 def record_environment(store: RunStore, environment: Environment) -> int:
     """Writes this driver's environment into the run, and returns the driver's number, from 1."""
-    number = 1 + len(list((store.folder / "environment").glob(STARTS)))
-    store.write_text(f"environment/{number:04d}.json", json.dumps(asdict(environment), indent=1) + "\n")
-    return number
+    text = sealed_json(asdict(environment))
+    store.write_text(f"environment/{store.driver:04d}.json", text)
+    return store.driver
 
 
 def workers_file(number: int) -> str:

@@ -5,21 +5,35 @@ from pathlib import Path
 from typing import Any
 
 from nas.search.config import SearchConfig
-from nas.search.recorded_config import recorded_config
+from nas.search.recorded_config import config_of
 from search_spaces.settings.messages import shown
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from trials.log.identity import COPIED_AGAIN, SEARCH_FILE, is_search_file_changed, refuse_changed_files
+from trials.log.run_reader import recorded_identity
 
 MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
 
 
-def check_same_search(config: SearchConfig, folder: Path) -> None:
+NOT_RECORDED = (
+    "an earlier version began this run, and did not record its search file; it is recorded now, and "
+    "compared from now on"
+)
+
+
+def check_same_search(config: SearchConfig, folder: Path) -> list[str]:
     """A run is continued with the configuration that it was made with; only MAY_CHANGE may change.
 
+    Returns:
+        Sentences about what has changed, or was not recorded.
+
     Raises:
-        ConfigError: with the keys that differ.
+        ConfigError: with the keys that differ; or a file on which the search depends is not as recorded.
     """
-    recorded = recorded_config(folder)
-    before, now = to_mapping(recorded), to_mapping(config)
+    identity = recorded_identity(folder)
+    if identity is not None:
+        refuse_changed_files(folder, identity, may_be_gone=COPIED_AGAIN)
+    before, now = to_mapping(config_of(folder, identity)), to_mapping(config)
+    changes = [line for name in MAY_CHANGE for line in differences(before.get(name), now.get(name), name)]
     for name in MAY_CHANGE:
         before.pop(name, None), now.pop(name, None)
     found = list(differences(before, now, ""))
@@ -30,6 +44,11 @@ def check_same_search(config: SearchConfig, folder: Path) -> None:
             + "\n".join(f"  {line}" for line in found)
             + "\nContinue with the recorded one, or choose another --run"
         )
+    if identity is None:
+        return [NOT_RECORDED]
+    if is_search_file_changed(folder, identity):
+        changes.append(f"{folder}/{SEARCH_FILE} was not as the log has recorded it; it is written anew")
+    return changes
 
 
 def differences(before: Any, now: Any, path: str) -> Iterator[str]:

@@ -26,12 +26,16 @@ from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
-from search_spaces.settings.yaml_files import yaml_text
+from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import DataRecord, check_same_data, record_of
 from trials.images.packed import open_images
+from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
+from trials.log.identity import SEARCH_FILE
 from trials.log.row_types import TrialRow
-from trials.log.store import RunStore, check_folder
+from trials.log.run_folder import check_folder, has_log, is_run
+from trials.log.run_reader import recorded_identity
+from trials.log.store import RunStore
 from trials.run_trial import WorkerSetup, start_worker
 from trials.trial import Execute, Notice, StartWorker
 
@@ -50,20 +54,32 @@ class SearchResult:
     prediction_error: PredictionError | None = None  # against step times measured in this run
 
 
-def check_run(config: SearchConfig, folder: Path) -> bool:
-    """Checks the run directory before images are opened; True if it holds a run, which is continued.
+@dataclass(frozen=True)
+class CheckedRun:
+    """A run directory, checked before images are opened.
+
+    Attributes:
+        is_continued: whether it holds a run.
+        notes: sentences about what has changed in it, or was not recorded.
+    """
+
+    is_continued: bool
+    notes: tuple[str, ...] = ()
+
+
+def check_run(config: SearchConfig, folder: Path) -> CheckedRun:
+    """Checks the run directory before images are opened.
 
     Raises:
         ConfigError: the run was made with another configuration, the folder holds something else, or the run
             or the table to begin with is none.
     """
     check_folder(folder)
-    if RunStore.is_run(folder):
-        check_same_search(config, folder)
-        return True
+    if is_run(folder) or (has_log(folder) and recorded_identity(folder)):
+        return CheckedRun(True, tuple(check_same_search(config, folder)))
     check_warm_start(config)
     check_table_file(config)
-    return False
+    return CheckedRun(False)
 
 
 def search(
@@ -91,7 +107,8 @@ def search(
     """
     folder, stop = Path(run), stop or StopRequest()
     own_workers = start is None
-    continued, data_is_recorded = check_run(config, folder), False
+    checked, data_is_recorded = check_run(config, folder), False
+    continued = checked.is_continued
     data: DataRecord | None = None  # made-up workers see no images
     if start is None:
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
@@ -111,8 +128,11 @@ def search(
         config, folder if continued else None, num_classes=num_classes, on_this_device=own_workers
     )
     with open_run(folder) as store, removed_if_never_begun(store, new=not continued):
+        if store.asks and not continued:
+            raise ConfigError(
+                f"{folder}/{SEARCH_FILE}: is gone, and the log has not recorded it; put it back from a copy"
+            )
         environment = describe_environment()
-        store.write_text("search.yaml", yaml_text(config, header=f"nas search {folder}/search.yaml"))
         if data is not None and not data_is_recorded:
             for name, content in data.files().items():
                 store.write_bytes(name, content)
@@ -138,6 +158,7 @@ def search(
         queue, checkpoints = queue_of(
             config, space, store, data_digest=data.facts.digest if data is not None else ""
         )
+        store.record_identity(yaml_text(config, header=f"nas search {place_of(folder)}/search.yaml"))
         on_event(
             Begun(
                 list(store.trials.values()),
@@ -146,6 +167,8 @@ def search(
                 tuple(store.foreign),
             )
         )
+        for note in checked.notes:
+            on_event(Notice(note))
         if data is not None and continued and not data_is_recorded:
             on_event(Notice(NOT_RECORDED))
         replay(queue, store, record.reward, best)

@@ -1,6 +1,5 @@
 """The loop of a search: carries out what its queue of trials decides, writes it down, and tells the queue."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.search_reward import SearchReward
 from nas.search.stopping import StopRequest
 from nas.search.strategy_guard import SearchFailedError
+from search_spaces.settings.seal import sealed_json
 from trials.log.row_types import TrialRow
 from trials.log.rows import ask_row, cached_row, device_seconds, outcome_of, trial_row
 from trials.log.store import RunStore
@@ -185,7 +185,7 @@ class RunRecord:
         """Lists the worker, its place and its versions beside the driver's environment."""
         self.workers.append(event)
         listed = [{"slot": worker.slot, **asdict(worker.info)} for worker in self.workers]
-        self._store.write_text(self._workers_file, json.dumps(listed, indent=1) + "\n")
+        self._store.write_text(self._workers_file, sealed_json({"workers": listed}))
 
     def refresh_views(self) -> None:
         """Brings trials.parquet and epochs.parquet up to date, now and then."""

@@ -5,6 +5,7 @@ import numpy as np
 from trials.log.store import RunStore
 from trials.trial import Ask
 
+DERIVE_AUDIT_SEED = 2  # keeps an audit's seeds apart from those of the search's trials
 DERIVE_TRIAL_SEED = 1  # keeps a trial's own seed apart from the randomness of its ask
 
 

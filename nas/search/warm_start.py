@@ -9,9 +9,10 @@ from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
 from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
-from trials.log.parts import DamagedPartError
 from trials.log.rows import ask_from_row, outcome_of
-from trials.log.store import RunStore, recorded_trials
+from trials.log.run_reader import recorded_trials
+from trials.log.store import RunStore
+from trials.log.tables import DamagedPartError
 from trials.reward import recorded_reward
 from trials.trial import Ask, Outcome
 

@@ -29,7 +29,7 @@ from search_spaces.settings.messages import place_of, suggestion
 from search_spaces.settings.output_files import PNG, refuse_other_kind
 from search_spaces.settings.overrides import override_of, value_of
 from search_spaces.settings.yaml_files import ConfigError
-from trials.log.store import RunStore
+from trials.log.run_folder import is_run
 from trials.reward import Reward, check_exponents, check_names
 
 PAPER_REWARD = {"step_time_ratio": -0.07, "params": -0.05}  # EfficientNetV2, section 3.3
@@ -179,7 +179,7 @@ def _shipped(source: Path) -> Path:
 
 
 def _read_run(run: Path, terms: dict[str, float] | None, trials: int | None) -> Simulated:
-    if not RunStore.is_run(run):
+    if not is_run(run):
         raise ConfigError(f"{run}: not a run directory (no search.yaml and log/ in it), and no Parquet file")
     from nas.simulation.outcome_model import modelled_run  # a run's networks are counted, which needs torch
 

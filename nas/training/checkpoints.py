@@ -9,10 +9,11 @@ import pandas as pd
 from torch import Tensor
 
 from nas.events import EpochMetrics
+from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import FACTS, IMAGES
 from trials.log.driver_lock import NAME as LOCK
-from trials.log.durable_files import DurableFiles
+from trials.log.durable_files import PRIVATE, DurableFiles
 from trials.training.weights_file import load_tensors, save_tensors
 
 STATES, WEIGHTS, METRICS = "checkpoint", "weights", "metrics.parquet"
@@ -49,10 +50,18 @@ class TrainingFolder:
             ConfigError: there is something else in its place, or it cannot be written.
         """
         try:
+            DurableFiles().make_folder(self.folder, PRIVATE)
             for name in (STATES, WEIGHTS):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+                DurableFiles().make_folder(self.folder / name)
         except OSError as error:
             raise ConfigError(f"{self.folder}: cannot be written here: {error.strerror}") from error
+
+    def sweep(self) -> None:
+        """Removes what a killed process left half-written; for whoever holds the folder's lock."""
+        for folder in (self.folder, self.folder / STATES, self.folder / WEIGHTS):
+            for path in folder.iterdir():
+                if is_unfinished(path):
+                    path.unlink(missing_ok=True)
 
     @staticmethod
     def is_own(paths: Iterable[Path]) -> bool:

@@ -88,6 +88,7 @@ def train_fully(
     files.create()
     with locked_for(folder, group) if group.is_first else nullcontext():
         if group.is_first:
+            files.sweep()
             record_data(config, folder, images)
         if group.is_first and not (folder / FILE).is_file():
             DurableFiles().write(

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from search_spaces.settings.problems import explained
+from search_spaces.settings.seal import BrokenSealError, check_seal, has_seal
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -53,13 +54,20 @@ def text_of_file(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        ValueError: it is too large, not in UTF-8, or cannot be read; the message does not name it.
+        ValueError: it is too large, not in UTF-8, not as it was sealed, or cannot be read; the message does
+            not name it.
     """
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise ValueError(f"holds {size:,} bytes; at most {MAX_BYTES:,} are expected")
         content = path.read_bytes()
+        if has_seal(content):
+            check_seal(content)
         return content.decode("utf-8")
+    except BrokenSealError:
+        raise ValueError(
+            "is not as it was written; if you changed it on purpose, remove its last line (# sha256 …)"
+        ) from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

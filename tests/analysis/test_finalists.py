@@ -18,6 +18,7 @@ from nas.search.best_file import best_yaml
 from nas.search.config import SearchConfig
 from nas.search.search import SearchResult, search
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.seal import sealed_text
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.executors.simulated import simulated
 from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
@@ -92,7 +93,7 @@ def test_best_architectures_are_repeated_beyond_the_budget_with_other_seeds(
 
 def exported(run: Path) -> str:
     row, repeats = exported_row(run, trial=None)
-    return best_yaml(row, run=run, file=run / "best.yaml", repeats=repeats)
+    return sealed_text(best_yaml(row, run=run, file=run / "best.yaml", repeats=repeats))
 
 
 @pytest.mark.parametrize("repeated", [False, True])

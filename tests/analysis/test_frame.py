@@ -23,8 +23,8 @@ from analysis.frame import (
     searched,
 )
 from analysis.stages import STAGE_COLUMNS, read_stages, stages_of
-from trials.log.parts import table_bytes
 from trials.log.schema import TRIAL_COLUMNS, TRIAL_SCHEMA
+from trials.log.views import view_bytes
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_missing_runs_unknown_columns_and_damaged_files_are_named(run: Path, tmp
 
 
 def test_a_bit_that_flipped_in_a_view_is_found(run: Path, tmp_path: Path) -> None:
-    view = table_bytes(pq.read_table(run / "trials.parquet", columns=["trial_id", "reward"]))
+    view = view_bytes(pq.read_table(run / "trials.parquet", columns=["trial_id", "reward"]))
     column = pq.ParquetFile(pa.BufferReader(view)).metadata.row_group(0).column(1)
     place = (column.dictionary_page_offset + column.data_page_offset) // 2  # amid the values
     (tmp_path / "trials.parquet").write_bytes(view[:place] + bytes([view[place] ^ 1]) + view[place + 1 :])

@@ -16,7 +16,7 @@ import yaml
 
 from nas.search.config import SearchConfig
 from search_spaces.settings.yaml_files import from_mapping
-from trials.log.store import recorded_trials
+from trials.log.run_reader import recorded_trials
 from trials.reward import Reward
 
 

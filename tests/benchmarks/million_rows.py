@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 from synthetic_run import write_run
 
 from analysis.frame import ranked, read_trials, reranked
-from trials.log.parts import table_bytes
+from trials.log.views import view_bytes
 
 TERMS = {"step_time_ratio": -0.2, "params": -0.05}
 
@@ -38,7 +38,7 @@ def write_million(folder: Path, rows: int) -> None:
     ):
         at = whole.schema.get_field_index(name)
         whole = whole.set_column(at, whole.schema.field(at), pa.array(values, whole.schema.field(at).type))
-    (folder / "trials.parquet").write_bytes(table_bytes(whole))
+    (folder / "trials.parquet").write_bytes(view_bytes(whole))
 
 
 def main() -> None:

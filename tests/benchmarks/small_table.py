@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nas.search.best_file import architecture_of
-from trials.log.store import recorded_trials
+from trials.log.run_reader import recorded_trials
 
 DECIDED = ("op", "kernel_size", "expansion_ratio")  # by stage
 KEPT = (

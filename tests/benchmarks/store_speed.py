@@ -26,9 +26,7 @@ from nas.search.search import search
 from search_spaces.settings.yaml_files import yaml_text
 from trials.executors.simulated import simulated
 from trials.log.durable_files import DurableFiles, SystemDisk
-from trials.log.parts import ASKS, TRIALS, Kind
-from trials.log.parts import EPOCHS as EPOCH_ROWS
-from trials.log.row_types import AskRow, Row, TrialRow
+from trials.log.row_types import AskRow, EpochRow, TrialRow
 from trials.log.rows import ask_row, epoch_row, trial_row
 from trials.log.segments import write_segments
 from trials.log.store import SEGMENT_SIZE, RunStore
@@ -105,15 +103,17 @@ def opening(folder: Path, config: SearchConfig, count: int) -> float:
     with RunStore(folder) as store:
         store.write_text("search.yaml", yaml_text(config))
     for first in range(0, count, SEGMENT_SIZE):
-        rows: dict[Kind, list[Row]] = {ASKS: [], TRIALS: [], EPOCH_ROWS: []}
+        asks: list[AskRow] = []
+        rows: list[TrialRow] = []
+        epoch_rows: dict[int, list[EpochRow]] = {}
         for trial_id in range(first, first + SEGMENT_SIZE):
             asked, answer, epochs = rows_of(trial_id, config)
             asked["ask_seq"] = 2 * trial_id
-            rows[ASKS].append(asked)
-            rows[TRIALS].append({**answer(asked), "tell_seq": 2 * trial_id + 1})
-            rows[EPOCH_ROWS] += map(epoch_row, epochs)
+            asks.append(asked)
+            rows.append({**answer(asked), "tell_seq": 2 * trial_id + 1})
+            epoch_rows[trial_id] = [epoch_row(epoch) for epoch in epochs]
         block = (first, first + SEGMENT_SIZE - 1)
-        write_segments(folder, DurableFiles(UnsyncedDisk()), block, rows)
+        write_segments(folder, DurableFiles(UnsyncedDisk()), block, asks, rows, epoch_rows)
     with RunStore(folder) as store:
         store.refresh_views(force=True)
     return timed(lambda: RunStore(folder).__enter__().__exit__(None, None, None))

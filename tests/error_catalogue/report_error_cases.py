@@ -10,7 +10,7 @@ from synthetic_run import write_run
 
 
 def _begun(folder: Path) -> None:
-    (folder / "run" / "log" / "asks").mkdir(parents=True)
+    (folder / "run" / "log" / "parts").mkdir(parents=True)
     (folder / "run" / "search.yaml").write_text(SEARCH)
 
 

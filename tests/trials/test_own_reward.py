@@ -27,7 +27,7 @@ from nas.simulation.outcome_model import modelled_run
 from nas.strategies.random_search import RandomSearch
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.simulated import simulated
-from trials.log.store import recorded_trials
+from trials.log.run_reader import recorded_trials
 from trials.reward import REWARDABLE, Reward
 
 ROOT = Path(__file__).parents[2]

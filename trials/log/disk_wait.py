@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from trials.log.buckets import place_of
 from trials.log.continuing import continue_command
 
 DISK_WAIT_SECONDS = 600.0  # for which a search waits unless it is told otherwise
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+PASSING = FULL | {errno.EAGAIN}  # an object store that does not answer
 
 T = TypeVar("T")
 
@@ -23,7 +25,7 @@ class LogNotWrittenError(RuntimeError):
 class Patience:
     """Patience with a full disk: seconds to wait for space, by default none.
 
-    `say` is told once that it waits and once that there is space again; `give_up` ends the wait early.
+    `say` is told once that it waits and once that it went on; `give_up` ends the wait early.
     """
 
     seconds: float = 0.0
@@ -44,7 +46,7 @@ class Patience:
             try:
                 done = action()
             except OSError as error:
-                if error.errno not in FULL:
+                if error.errno not in PASSING:
                     raise LogNotWrittenError(_sentence(folder, error)) from error
                 now = self.clock()
                 if deadline is None:
@@ -55,20 +57,26 @@ class Patience:
                 self.sleep(min(self.between, max(deadline - now, 0.0)))
                 continue
             if deadline is not None:
-                self.say("there is space again; the search goes on")
+                self.say("it is written now; the search goes on")
             return done
 
     def _announce(self, folder: Path, error: OSError) -> None:
         if self.seconds > 0:
+            then = "Make space, and" if error.errno in FULL else "Once it answers,"
             self.say(
-                f"{folder}: {error.strerror}; trying again every {self.between:g} s for "
-                f"{self.seconds / 60:.3g} min. Make space, and the search goes on by itself"
+                f"{place_of(folder)}: {error.strerror}; trying again every {self.between:g} s for "
+                f"{self.seconds / 60:.3g} min. {then} the search goes on by itself"
             )
 
 
 def _sentence(folder: Path, error: OSError) -> str:
+    if not folder.is_dir():
+        return (
+            f"{folder}: the run's folder is gone, and what was recorded with it. If it was moved, put it "
+            f"back, and this continues:\n  {continue_command(folder)}"
+        )
     reason = error.strerror or str(error)
     return (
-        f"{folder}: the log cannot be written: {reason}. Nothing that was recorded is lost; mend that, and "
-        f"this continues:\n  {continue_command(folder)}"
+        f"{place_of(folder)}: the log cannot be written: {reason}. Nothing that was recorded is lost; mend "
+        f"that, and this continues:\n  {continue_command(folder)}"
     )

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.durable_files import FILE, permissions_of
 
 NAME = "lock"
 TRIES = 3
@@ -33,26 +34,40 @@ class DriverLock:
         self._handle: int | None = None
 
     def __enter__(self) -> Self:
-        try:
-            handle = os.open(self.folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
-        for _ in range(TRIES):  # whoever only asks who the driver is holds it for an instant
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when the holder dies
-                break
-            time.sleep(0.05)
-        else:
-            found = _told(handle) or "unknown"
+        handle = self._locked()
+        while not self._is_the_paths(handle):  # somebody removed the file, or put another in its place
             os.close(handle)
-            raise RunLockedError(
-                f"{self.folder}: another driver works on this run ({found}); wait for it, or stop it"
-            )
+            handle = self._locked()
         os.ftruncate(handle, 0)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         os.write(handle, f"process {os.getpid()} on {socket.gethostname()} since {started}".encode())
         self._handle = handle
         return self
+
+    def _locked(self) -> int:
+        """A handle of the file that lies there now, locked."""
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            handle = os.open(self.folder / NAME, flags, permissions_of(self.folder) & FILE)
+        except OSError as error:
+            raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
+        for _ in range(TRIES):  # whoever only asks who the driver is holds it for an instant
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when the holder dies
+                return handle
+            time.sleep(0.05)
+        found = _told(handle) or "unknown"
+        os.close(handle)
+        raise RunLockedError(
+            f"{self.folder}: another driver works on this run ({found}); wait for it, or stop it"
+        )
+
+    def _is_the_paths(self, handle: int) -> bool:
+        try:
+            there = os.stat(self.folder / NAME, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(os.fstat(handle), there)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

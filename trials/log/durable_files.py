@@ -1,18 +1,27 @@
 """Every operation on files that have to outlive a crash: of a run's log, of weights, reports and tables."""
 
+import errno
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from search_spaces.settings.unfinished_files import unfinished_name
 
+# A file system without hard links (FAT, some network and user file systems) is left with looking first.
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+
+
+PRIVATE, SHARED = 0o700, 0o777  # permissions of folders, less what the process masks
+FILE = 0o666
+
 
 class Disk(Protocol):
     """The single steps of which all operations on a log's files are made; tests let each of them fail."""
 
-    def make_folder(self, path: Path) -> None:
-        """Makes a folder that was not there."""
+    def make_folder(self, path: Path, mode: int) -> None:
+        """Makes a folder that was not there, with these permissions."""
         ...
 
     def create(self, path: Path) -> int:
@@ -39,6 +48,10 @@ class Disk(Protocol):
         """Replaces the target in one step."""
         ...
 
+    def link(self, path: Path, target: Path) -> None:
+        """Gives a file a second name, which nothing has yet."""
+        ...
+
     def sync_folder(self, folder: Path) -> None:
         """Returns when a folder's entries are on the disk."""
         ...
@@ -61,15 +74,19 @@ class Disk(Protocol):
 
 
 class SystemDisk:
-    """Steps of the operating system. A symbolic link in the place of a file is never followed."""
+    """Steps of the operating system. A symbolic link in the place of a file is never followed.
 
-    def make_folder(self, path: Path) -> None:
-        """Makes a folder that was not there."""
-        os.mkdir(path)
+    Who may read a folder may read its files: a private run's are private, too.
+    """
+
+    def make_folder(self, path: Path, mode: int) -> None:
+        """Makes a folder that was not there, with these permissions."""
+        os.mkdir(path, mode)
 
     def create(self, path: Path) -> int:
         """Opens a new file for writing."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path, flags, permissions_of(path.parent) & FILE)
 
     def open(self, path: Path) -> int:
         """Opens a file that is there for reading."""
@@ -92,6 +109,17 @@ class SystemDisk:
     def rename(self, path: Path, target: Path) -> None:
         """Replaces the target in one step."""
         os.replace(path, target)
+
+    def link(self, path: Path, target: Path) -> None:
+        """Gives a file a second name, which nothing has yet."""
+        try:
+            os.link(path, target, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+            os.rename(path, target)
 
     def sync_folder(self, folder: Path) -> None:
         """Waits until a folder's entries (what was created, renamed or removed in it) are on the disk."""
@@ -120,19 +148,34 @@ class SystemDisk:
             return file.read()
 
 
+def permissions_of(folder: Path) -> int:
+    """The permissions of what is made in a folder: its own."""
+    return folder.stat().st_mode & SHARED
+
+
+class NameTakenError(Exception):
+    """Another file has this name already, with other contents."""
+
+
 class DurableFiles:
     """Writes that are on the disk when they return, and that no reader ever sees in part."""
+
+    seconds_between_views = 2.0  # how often a run's views are worth replacing
 
     def __init__(self, disk: Disk | None = None) -> None:
         self._disk: Disk = disk or SystemDisk()
 
-    def make_folder(self, path: Path) -> None:
-        """A folder with its parents, on the disk; nothing where it is there."""
+    def make_folder(self, path: Path, mode: int | None = None) -> None:
+        """A folder with its parents, on the disk; nothing where it is there.
+
+        Args:
+            mode: its permissions (parents have their parents'); by default those of the folder that it is in.
+        """
         if path.is_dir():
             return
         self.make_folder(path.parent)
         with suppress(FileExistsError):
-            self._disk.make_folder(path)
+            self._disk.make_folder(path, permissions_of(path.parent) if mode is None else mode)
         self._disk.sync_folder(path.parent)
 
     def write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -157,14 +200,47 @@ class DurableFiles:
         if durable:
             self._disk.sync_folder(path.parent)
 
-    def sync(self, path: Path) -> None:
-        """Puts a file that was written without `durable` on the disk."""
-        handle = self._disk.open(path)
+    def create(self, path: Path, data: bytes) -> None:
+        """A new file as a whole, never in the place of another; may be repeated after it failed half-way.
+
+        Raises:
+            NameTakenError: there is one of this name, and it says something else.
+        """
+        temporary = unfinished_name(path)
         try:
-            self._disk.sync(handle)
+            handle = self._disk.create(temporary)
+            try:
+                self._disk.write(handle, data)
+                self._disk.sync(handle)
+            finally:
+                self._disk.close(handle)
+            try:
+                self._disk.link(temporary, path)
+            except FileExistsError:
+                if self._disk.read(path) != data:
+                    raise NameTakenError(str(path)) from None
         finally:
-            self._disk.close(handle)
+            with suppress(OSError):
+                self._disk.remove(temporary)
         self._disk.sync_folder(path.parent)
+
+    def refresh(self) -> None:
+        """Makes known what others have written; on a disk nothing is to be done."""
+
+    def look_again(self, paths: Iterable[Path]) -> bool:
+        """Looks for files that were not found; True if there are some. A disk knows its files."""
+        return False
+
+    def close(self) -> None:
+        """After the last of these files was written."""
+
+    def exists(self, path: Path) -> bool:
+        """True if there is such a file."""
+        return path.exists()
+
+    def read_back(self, path: Path) -> bytes:
+        """All bytes of a file that was just written."""
+        return self.read(path)
 
     def sync_folder(self, folder: Path) -> None:
         """Puts a folder's entries (what was created, renamed or removed in it) on the disk."""

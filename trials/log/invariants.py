@@ -8,13 +8,15 @@ from pathlib import Path
 
 from trials.log.durable_files import DurableFiles
 from trials.log.lost_trials import Losses, are_explained, new_losses, numbers
-from trials.log.parts import EPOCHS, TRIALS, DamagedPartError, Kind, rows_of, view_rows
 from trials.log.reading import LogContents
-from trials.log.row_types import AskRow, EpochRow, R, TrialRow
+from trials.log.row_types import AskRow, R, TrialRow
 from trials.log.rows import ask_columns
+from trials.log.tables import EPOCHS, TRIALS, DamagedPartError, Kind
+from trials.log.views import view_rows
 
 INVARIANTS = {
-    "files": "every file verifies: page checksums, digest, and the rows of its name",
+    "files": "every file verifies: its seal, and the record of its name",
+    "identity": "search.yaml and the files that the search depends on are those that the log has recorded",
     "I1": "each trial has one ask and at most one row",
     "I2": "each row has its ask",
     "I3": "places and trials are numbered from 0 without gaps, but for declared losses",
@@ -40,7 +42,7 @@ def log_faults(folder: Path, contents: LogContents, declared: Losses, viewed: se
     for damaged in contents.damaged:
         yield Fault("files", f"{_short(folder, damaged.path)}: {damaged.why}")
     for path in contents.contradicting:
-        yield Fault("I1", f"{_short(folder, path)}: says something else than the segment of its trial")
+        yield Fault("I1", f"{_short(folder, path)}: says something else than another file of its trial")
     for trial_id in sorted(contents.trials.keys() - contents.asks.keys()):
         yield Fault("I2", f"trial {trial_id}: its ask is gone; its row repeats it")
     yield from _gaps(contents, declared, viewed)
@@ -76,17 +78,8 @@ def _pair_faults(row: TrialRow, ask: AskRow | None) -> Iterator[Fault]:
         yield Fault("I5", f"trial {row['trial_id']}: its row comes before its ask", is_mendable=False)
 
 
-def epochs_of(contents: LogContents) -> dict[int, list[EpochRow]]:
-    """All epochs by trial, those in segments included."""
-    epochs = {trial_id: list(rows) for trial_id, rows in contents.epochs.items()}
-    for tables in contents.sealed.values():
-        for row in rows_of(tables[EPOCHS], EPOCHS):
-            epochs.setdefault(row["trial_id"], []).append(row)
-    return epochs
-
-
 def _epoch_faults(contents: LogContents) -> Iterator[Fault]:
-    epochs = epochs_of(contents)
+    epochs = contents.all_epochs()
     for trial_id, row in sorted(contents.trials.items()):
         if row["status"] != "completed" or row["continues"] is not None:
             continue

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict
 
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.reading import LogContents
+from trials.log.row_types import RepairRow
 
-FILE = "log/repairs.json"
+FILE = "log/repairs.json"  # in which versions before this one kept the entries
 
 
 class LostTrialsError(ConfigError):
@@ -31,52 +31,44 @@ class Losses:
         return Losses(self.trials | other.trials, self.places | other.places)
 
 
-class Repair(TypedDict):
-    """An entry of the file: what one repair declared."""
-
-    at: str
-    lost_trials: list[int]
-    lost_places: list[int]
-    in_flight_again: list[int]
-    quarantined: list[str]
-
-
 @dataclass
 class Declared:
     """The losses that earlier repairs have declared, and the entries that say so."""
 
     losses: Losses = Losses()
-    entries: list[Repair] = field(default_factory=list)
+    entries: list[RepairRow] = field(default_factory=list)
 
-    def with_entry(self, losses: Losses, *, run_again: Iterable[int], moved: Iterable[Path]) -> "Declared":
-        """The declared losses and new ones, with an entry for these."""
-        entry: Repair = {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "lost_trials": sorted(losses.trials),
-            "lost_places": sorted(losses.places),
-            "in_flight_again": sorted(run_again),
-            "quarantined": sorted(path.name for path in moved),
-        }
-        return Declared(self.losses | losses, [*self.entries, entry])
-
-    def to_json(self) -> str:
-        """The text of the file."""
-        return json.dumps(self.entries, indent=1) + "\n"
+    @classmethod
+    def of(cls, entries: list[RepairRow]) -> "Declared":
+        """The losses that these entries declare."""
+        trials = frozenset(int(i) for entry in entries for i in entry["lost_trials"])
+        places = frozenset(int(i) for entry in entries for i in entry["lost_places"])
+        return cls(Losses(trials, places), entries)
 
 
-def declared_losses(text: bytes) -> Declared:
-    """The losses that the file declares.
+def repair_of(losses: Losses, *, run_again: Iterable[int], moved: Iterable[Path]) -> RepairRow:
+    """The entry that declares these losses."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "lost_trials": sorted(losses.trials),
+        "lost_places": sorted(losses.places),
+        "in_flight_again": sorted(run_again),
+        "quarantined": sorted(path.name for path in moved),
+    }
+
+
+def earlier_repairs(text: bytes) -> list[RepairRow]:
+    """The entries of the file in which earlier versions kept them.
 
     Raises:
         ValueError: it is not what was written.
     """
-    entries: list[Repair] = json.loads(text)
+    entries: list[RepairRow] = json.loads(text)
     try:
-        trials = frozenset(int(i) for entry in entries for i in entry["lost_trials"])
-        places = frozenset(int(i) for entry in entries for i in entry["lost_places"])
+        Declared.of(entries)
     except (TypeError, KeyError) as error:
         raise ValueError(f"no list of repairs: {error}") from None
-    return Declared(Losses(trials, places), entries)
+    return entries
 
 
 def new_losses(contents: LogContents, declared: Losses, *, viewed: Iterable[int]) -> Losses:

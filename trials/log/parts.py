@@ -1,186 +1,230 @@
-"""The log's files: their names, rows as sealed Parquet bytes, and how these are verified."""
+"""The files of a run's log: parts, one for each record, and segments, one for a block of trials.
+
+A part's name is its position in the log. Whoever writes takes the next position, and creates the file only
+where nothing has its name: of two drivers one finds its position taken, and stops.
+"""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from search_spaces.settings.yaml_files import ConfigError
-from trials.log.row_types import AskRow, EpochRow, R, Row, TrialRow
-from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
+from trials.log.row_types import AskRow, DriverRow, EpochRow, IdentityRow, LogRow, RepairRow, TrialRow
+from trials.log.schema import (
+    ASK_SCHEMA,
+    DRIVER_SCHEMA,
+    EPOCH_SCHEMA,
+    IDENTITY_SCHEMA,
+    REPAIR_SCHEMA,
+    TRIAL_SCHEMA,
+)
+from trials.log.tables import (
+    ASKS,
+    EPOCHS,
+    TRIALS,
+    DamagedPartError,
+    Facts,
+    NewerLogError,
+    in_columns,
+    newer_log,
+    parquet_bytes,
+    read_sealed,
+    rows_of,
+)
 
 T = TypeVar("T")
 
+PARTS, SEGMENTS = "log/parts", "log/segments"  # in the run
+PART_NAME = re.compile(r"p(\d{8})\.parquet")
+# First and last trial, and the SHA-256 of the whole file: a segment that lost a bit no longer fits its name.
+# A block's asks (a) have a file of their own: where its rows (s) are damaged, its trials run again.
+SEGMENT_NAME = re.compile(r"[as](\d{8})-(\d{8})-([0-9a-f]{32})\.parquet")
+NESTED = "epoch_rows"  # the column in which a trial's row carries its epochs
+
+PartKind = Literal["ask", "trial", "driver", "identity", "repair"]
+Block = tuple[int, int]  # the first and the last trial of a segment
+
+_STRUCT = pa.struct(list(EPOCH_SCHEMA))
+_WITH_EPOCHS = TRIAL_SCHEMA.append(pa.field(NESTED, pa.list_(_STRUCT)))
+_SCHEMAS: dict[PartKind, pa.Schema] = {
+    "ask": ASK_SCHEMA,
+    "trial": _WITH_EPOCHS,
+    "driver": DRIVER_SCHEMA,
+    "identity": IDENTITY_SCHEMA,
+    "repair": REPAIR_SCHEMA,
+}
+
 
 @dataclass(frozen=True)
-class Kind(Generic[R]):
-    """A kind of rows: the name of its folder in the log, and its columns."""
+class Part:
+    """One record of the log.
 
-    name: str
-    schema: pa.Schema = field(repr=False, compare=False)
-
-
-ASKS: Kind[AskRow] = Kind("asks", ASK_SCHEMA)
-TRIALS: Kind[TrialRow] = Kind("trials", TRIAL_SCHEMA)
-EPOCHS: Kind[EpochRow] = Kind("epochs", EPOCH_SCHEMA)
-
-DIGEST = b"values_sha256"  # in a part's metadata
-PART_NAME = re.compile(r"t(\d{8})\.parquet")
-# First and last trial, and the SHA-256 of the whole file: a segment that lost a bit no longer fits its name.
-SEGMENT_NAME = re.compile(r"s(\d{8})-(\d{8})-([0-9a-f]{32})\.parquet")
-
-
-class DamagedPartError(ValueError):
-    """A file of the log does not read as it was written."""
-
-
-class NewerLogError(ConfigError):
-    """A log of a later version of this program."""
-
-
-def part_name(trial_id: int) -> str:
-    """The name of the file of one trial."""
-    return f"t{trial_id:08d}.parquet"
-
-
-def segment_name(first: int, last: int, data: bytes) -> str:
-    """The name of the file of trials `first` to `last`, which holds these bytes."""
-    return f"s{first:08d}-{last:08d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
-
-
-# ---------------------------------------------------------------------- writing
-
-
-def part_bytes(rows: Sequence[Row], schema: pa.Schema) -> bytes:
-    """Parquet bytes with page checksums and a digest of their values, read back once.
-
-    Page checksums do not cover Parquet's footer, in which a flipped bit can change what a value means: the
-    digest of the values, kept in the file's metadata, does.
+    Attributes:
+        driver: the number of the driver that wrote it.
+        identity: the digest of what the run was then, see `trials.log.identity`; "" where not recorded.
+        epochs: of a trial's row alone.
     """
-    table = pa.Table.from_pylist(rows, schema=schema)
-    table = table.replace_schema_metadata({DIGEST: _digest(table.to_pylist())})
-    # Each of a row's fifty columns would be compressed alone: ten times the time, and more bytes.
-    data = _written(table, compression="none", is_short=True)
-    _intact(data)
+
+    position: int
+    kind: PartKind
+    driver: int
+    identity: str
+    row: LogRow
+    epochs: list[EpochRow] = field(default_factory=list)
+
+    @property
+    def ask(self) -> AskRow:
+        """The row of an ask."""
+        assert self.kind == "ask"
+        return cast(AskRow, self.row)
+
+    @property
+    def trial(self) -> TrialRow:
+        """The row of a trial."""
+        assert self.kind == "trial"
+        return cast(TrialRow, self.row)
+
+    @property
+    def start(self) -> DriverRow:
+        """The row of a driver's start."""
+        assert self.kind == "driver"
+        return cast(DriverRow, self.row)
+
+    @property
+    def what(self) -> IdentityRow:
+        """The record of what the run is."""
+        assert self.kind == "identity"
+        return cast(IdentityRow, self.row)
+
+    @property
+    def repair(self) -> RepairRow:
+        """The record of a repair."""
+        assert self.kind == "repair"
+        return cast(RepairRow, self.row)
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """The rows of a segment as tables, its trials in order."""
+
+    trials: pa.Table
+    epochs: pa.Table
+
+
+# ---------------------------------------------------------------------- parts
+
+
+def part_name(position: int) -> str:
+    """The name of the file at a position."""
+    return f"p{position:08d}.parquet"
+
+
+def part_bytes(part: Part) -> bytes:
+    """The bytes of a part's file, read back once."""
+    row: Mapping[str, Any] = part.row
+    if part.kind == "trial":
+        row = {**row, NESTED: part.epochs}
+    table = pa.Table.from_pylist([row], schema=_SCHEMAS[part.kind])
+    facts = {
+        "kind": part.kind,
+        "position": str(part.position),
+        "driver": str(part.driver),
+        "identity": part.identity,
+    }
+    data = parquet_bytes(table, facts, is_short=True)
+    read_sealed(data)
     return data
 
 
-def table_bytes(table: pa.Table) -> bytes:
-    """Parquet bytes of a segment or a view, with page checksums."""
-    return _written(table, compression="zstd", is_short=False)
-
-
-def _written(table: pa.Table, *, compression: str, is_short: bool) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        sink,
-        write_page_checksum=True,
-        compression=compression,
-        use_dictionary=not is_short,
-        write_statistics=not is_short,
-    )
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def _digest(rows: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()
-
-
-# ---------------------------------------------------------------------- reading
-
-
-def sealed_rows(data: bytes, kind: Kind[R]) -> list[R]:
-    """Rows of a part, verified by its page checksums and its digest.
+def read_part(path: Path, data: bytes) -> Part:
+    """A part, verified to be as it was written and at the position of its name.
 
     Raises:
-        DamagedPartError: they are not those that were written.
-        NewerLogError: a later version of this program wrote them.
+        DamagedPartError: it is not.
+        NewerLogError: a later version of this program wrote it.
     """
-    table, rows = _intact(data)
-    in_ours = in_columns(table, kind.schema)
-    return rows if in_ours is table else rows_of(in_ours, kind)
-
-
-def _intact(data: bytes) -> tuple[pa.Table, list[Any]]:
-    """A part's table and rows in its own columns, verified by its page checksums and its digest."""
-    table = _table(data)
-    try:
-        rows = table.to_pylist()
-        intact = (table.schema.metadata or {}).get(DIGEST, b"") == _digest(rows).encode()
-    except (pa.ArrowException, ValueError) as error:  # names or values that are not even text any more
-        raise DamagedPartError(str(error)) from None
-    if not intact:
-        raise DamagedPartError("its values are not those that were written")
-    return table, rows
-
-
-def part_rows(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
-    """Rows of a part, verified also to be those of its name.
-
-    Raises:
-        DamagedPartError, NewerLogError: as `sealed_rows`.
-    """
-    rows = _at(path, lambda: sealed_rows(data, kind))
-    trial_id = int(path.name[1:9])
-    if not rows or any(row["trial_id"] != trial_id for row in rows):
-        raise DamagedPartError("its rows are not those of its name")
-    if kind != EPOCHS and len(rows) != 1:
+    table, facts = read_sealed(data)
+    kind = _at(path, lambda: _kind(facts))
+    epochs: list[EpochRow] = []
+    if kind == "trial":
+        split = _at(path, lambda: _split(table))
+        rows, epochs = split.trials, rows_of(split.epochs, EPOCHS)
+    else:
+        rows = _at(path, lambda: in_columns(table, _SCHEMAS[kind]))
+    position, driver = _number(facts, "position"), _number(facts, "driver")
+    if path.name != part_name(position):
+        raise DamagedPartError("its record is not that of its name")
+    if len(rows) != 1:
         raise DamagedPartError(f"it holds {len(rows)} rows; one is expected")
-    return rows
+    return Part(position, kind, driver, facts["identity"], rows.to_pylist()[0], epochs)
 
 
-def segment_table(path: Path, data: bytes, kind: Kind) -> pa.Table:
-    """Rows of a segment as a table, verified by the digest in its name.
+def _kind(facts: Facts) -> PartKind:
+    kind = facts["kind"]
+    if kind not in get_args(PartKind):
+        raise newer_log(f"a record of kind {kind}")
+    return cast(PartKind, kind)
+
+
+def _number(facts: Facts, name: str) -> int:
+    try:
+        return int(facts[name])
+    except ValueError:
+        raise DamagedPartError(f"its {name} is no number") from None
+
+
+# ---------------------------------------------------------------------- segments
+
+
+def segment_name(letter: Literal["a", "s"], block: Block, data: bytes) -> str:
+    """The name of a block's segment of asks, or of rows, which holds these bytes."""
+    return f"{letter}{block[0]:08d}-{block[1]:08d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+
+
+def asks_bytes(asks: Sequence[AskRow]) -> bytes:
+    """The bytes of a segment of asks."""
+    return parquet_bytes(pa.Table.from_pylist(asks, schema=ASK_SCHEMA), is_short=False)
+
+
+def segment_bytes(trials: Sequence[TrialRow], epochs: Mapping[int, Sequence[EpochRow]]) -> bytes:
+    """The bytes of a segment of rows with their epochs."""
+    rows = [{**row, NESTED: list(epochs.get(row["trial_id"], ()))} for row in trials]
+    return parquet_bytes(pa.Table.from_pylist(rows, schema=_WITH_EPOCHS), is_short=False)
+
+
+def read_asks(path: Path, data: bytes) -> list[AskRow]:
+    """The rows of a segment of asks, verified by the digest in its name.
 
     Raises:
-        DamagedPartError, NewerLogError: as `sealed_rows`.
+        DamagedPartError: it is not as it was written.
+        NewerLogError: a later version of this program wrote it.
     """
+    table = _of_segment(path, data)
+    return rows_of(_at(path, lambda: in_columns(table, ASK_SCHEMA)), ASKS)
+
+
+def read_segment(path: Path, data: bytes) -> Sealed:
+    """The rows of a segment of rows, verified by the digest in its name.
+
+    Raises:
+        DamagedPartError, NewerLogError: as `read_asks`.
+    """
+    table = _of_segment(path, data)
+    return _at(path, lambda: _split(table))
+
+
+def _of_segment(path: Path, data: bytes) -> pa.Table:
     match = SEGMENT_NAME.fullmatch(path.name)
     assert match, f"{path.name} is no segment's name"
     if hashlib.sha256(data).hexdigest()[:32] != match[3]:
         raise DamagedPartError("its bytes are not those that were written")
-    return _at(path, lambda: in_columns(_table(data), kind.schema))
-
-
-def view_rows(data: bytes, kind: Kind[R]) -> list[R]:
-    """Rows of a view, verified by its page checksums.
-
-    Raises:
-        DamagedPartError, NewerLogError: as `sealed_rows`.
-    """
-    return rows_of(in_columns(_table(data), kind.schema), kind)
-
-
-def rows_of(table: pa.Table, kind: Kind[R]) -> list[R]:
-    """A table in the columns of its kind as rows."""
-    rows: list[R] = table.to_pylist()
-    return rows
-
-
-def view_trials(data: bytes) -> list[int]:
-    """The trials' numbers in a view, verified by its page checksums.
-
-    Raises:
-        DamagedPartError: it does not read.
-    """
-    try:
-        numbers: list[int] = _table(data).column("trial_id").cast(pa.int64()).drop_null().to_pylist()
-        return numbers
-    except (pa.ArrowException, KeyError) as error:
-        raise DamagedPartError(str(error).splitlines()[0]) from None
-
-
-def damaged_view(file: object, reason: object) -> str:
-    """The message about a view that does not read."""
-    return f"{file}: damaged ({reason}); continue the search, which makes it again"
+    return read_sealed(data)[0]
 
 
 def _at(path: Path, read: Callable[[], T]) -> T:
@@ -190,31 +234,20 @@ def _at(path: Path, read: Callable[[], T]) -> T:
         raise NewerLogError(f"{path}: {error}") from None
 
 
-def _table(data: bytes) -> pa.Table:
+def _split(table: pa.Table) -> Sealed:
+    """Rows of trials, and the epochs that they carry."""
     try:
-        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
-            return file.read(use_threads=False)  # for one row threads cost more than they give
-    except Exception as error:  # whatever a reader says to bytes that are not Parquet any more
-        raise DamagedPartError((str(error).splitlines() or ["unreadable"])[0]) from None
-
-
-def in_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table in our columns; those that an older version lacks are null."""
-    try:
-        if "schema_version" in table.schema.names:
-            versions = table.column("schema_version").drop_null().to_pylist()
-            if max(versions, default=0) > SCHEMA_VERSION:
-                raise NewerLogError(
-                    f"written by a later version of this program (rows of version {max(versions)}; this one "
-                    f"reads up to {SCHEMA_VERSION}); use the later one"
-                )
-        if table.schema.equals(schema):
-            return table
-        for field in schema:
-            if field.name not in table.schema.names:
-                table = table.append_column(field, pa.nulls(len(table), field.type))
-        return table.select(schema.names).cast(schema)
-    except NewerLogError:
-        raise
-    except (pa.ArrowException, ValueError) as error:
+        nested = table.column(NESTED).combine_chunks()
+        epochs = pa.Table.from_struct_array(pc.list_flatten(nested))
+    except (KeyError, pa.ArrowException, TypeError) as error:
         raise DamagedPartError(str(error).splitlines()[0]) from None
+    return Sealed(in_columns(table.drop_columns([NESTED]), TRIALS.schema), in_columns(epochs, EPOCHS.schema))
+
+
+# ---------------------------------------------------------------------- what a run is
+
+
+def identity_digest(row: IdentityRow) -> str:
+    """The digest of a record of what the run is, which each part written under it carries."""
+    text = json.dumps([row["search"], json.loads(row["files"])], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,42 +1,48 @@
 """A run's log, read and verified; nothing is changed."""
 
 import errno
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar, cast
 
 import pyarrow as pa
 
 from search_spaces.settings.unfinished_files import is_unfinished
 from trials.log.durable_files import DurableFiles
+from trials.log.earlier_log import FILE_NAME, KINDS, file_rows, segment_table
 from trials.log.parts import (
-    ASKS,
-    EPOCHS,
     PART_NAME,
+    PARTS,
     SEGMENT_NAME,
-    TRIALS,
-    DamagedPartError,
-    Kind,
-    part_rows,
-    rows_of,
-    segment_table,
+    SEGMENTS,
+    Block,
+    Part,
+    Sealed,
+    part_name,
+    read_asks,
+    read_part,
+    read_segment,
 )
-from trials.log.row_types import AskRow, EpochRow, R, TrialRow
+from trials.log.row_types import AskRow, DriverRow, EpochRow, IdentityRow, RepairRow, Row, TrialRow
+from trials.log.rows import ask_columns
+from trials.log.tables import ASKS, EPOCHS, TRIALS, DamagedPartError, Kind, rows_of
 
-A = TypeVar("A", AskRow, TrialRow)  # of these a trial has one row
+T = TypeVar("T")
 NO_PLAIN_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
-Block = tuple[int, int]  # the first and the last trial of a segment
+QUARANTINE = "log/quarantine"
+UNLISTED = 32  # positions beyond the newest that are looked at when something is missing
+# A part that was moved aside keeps its name behind when and where from, and its position stays taken.
+QUARANTINED_PART = re.compile(rf"parts-\d+-{PART_NAME.pattern}")
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file that does not verify, and the trials that its name says it held."""
+    """A file that does not verify."""
 
     path: Path
-    kind: Kind
-    first: int
-    last: int
     why: str
 
 
@@ -45,28 +51,83 @@ class LogContents:
     """The rows and the files of a log.
 
     Attributes:
-        sealed: blocks of which all three segments verify; their tables by kind. Their asks and trials are
-            among `asks` and `trials` too, their epochs are not among `epochs`.
-        repeated: parts whose rows a segment holds as well.
-        contradicting: parts that say something else than a segment of the same trial.
+        epochs: of trials that are in no segment.
+        sealed: the rows of blocks whose segments are both there; their asks and trials are among `asks` and
+            `trials` too.
+        files: the files of what is in no segment, and the trials that they are of.
+        identities: the records of what the run is, by position.
+        marks: the digests of what the run is that its parts carry.
+        positions: those at which there is a file.
+        newest: the highest position that was ever taken; -1 where there is none.
+        repeated: files whose rows another one holds as well.
+        contradicting: files that say something else than another one of the same trial.
         foreign: what is none of ours.
         unfinished: temporary files of a driver that was killed.
+        told_in_parts: the trials whose row is in a part.
     """
 
     asks: dict[int, AskRow] = field(default_factory=dict)
     trials: dict[int, TrialRow] = field(default_factory=dict)
     epochs: dict[int, list[EpochRow]] = field(default_factory=dict)
-    sealed: dict[Block, dict[Kind, pa.Table]] = field(default_factory=dict)
+    sealed: dict[Block, Sealed] = field(default_factory=dict)
+    files: dict[Path, Block] = field(default_factory=dict)
+    ask_positions: dict[int, int] = field(default_factory=dict)
+    drivers: dict[int, DriverRow] = field(default_factory=dict)
+    identities: dict[int, IdentityRow] = field(default_factory=dict)
+    repairs: list[RepairRow] = field(default_factory=list)
+    marks: set[str] = field(default_factory=set)
+    positions: set[int] = field(default_factory=set)
+    newest: int = -1
     damaged: list[Damaged] = field(default_factory=list)
     repeated: list[Path] = field(default_factory=list)
     contradicting: list[Path] = field(default_factory=list)
     foreign: list[Path] = field(default_factory=list)
     unfinished: list[Path] = field(default_factory=list)
+    told_in_parts: set[int] = field(default_factory=set)
+    _sealed_epochs: dict[Block, dict[int, list[EpochRow]]] = field(default_factory=dict)
+
+    @property
+    def is_earlier(self) -> bool:
+        """True if an earlier version began the run: it numbered its starts, but recorded none in the log."""
+        return min(self.drivers, default=2) > 1
+
+    def recorded_identities(self) -> list[IdentityRow]:
+        """The records of what the run is, in their order."""
+        return [row for _, row in sorted(self.identities.items())]
+
+    def records(self) -> int:
+        """Positions that were taken, at least: each record that is known took one, also of sealed trials."""
+        beside = len(self.drivers) + len(self.identities) + len(self.repairs)
+        return beside + (0 if self.is_earlier else len(self.asks) + len(self.trials))
+
+    def gaps(self, folder: Path) -> list[Path]:
+        """The files at positions of which none is there: sealed and removed, lost, or not listed yet.
+
+        The last of a log may be those that are not listed.
+        """
+        some = range(self.newest + 1 + UNLISTED)
+        return [folder / PARTS / part_name(i) for i in some if i not in self.positions]
 
     def places(self) -> set[int]:
         """The places of all asks and rows in their one order; a row knows its ask's as well."""
         asks = {row["ask_seq"] for row in self.asks.values()}
         return asks | {place for row in self.trials.values() for place in (row["ask_seq"], row["tell_seq"])}
+
+    def epochs_of(self, trial_id: int) -> list[EpochRow]:
+        """The epochs of one trial, also of one in a segment."""
+        for block, segment in self.sealed.items():
+            if block[0] <= trial_id <= block[1]:
+                if block not in self._sealed_epochs:
+                    self._sealed_epochs[block] = by_trial(segment.epochs)
+                return self._sealed_epochs[block].get(trial_id, [])
+        return self.epochs.get(trial_id, [])
+
+    def all_epochs(self) -> dict[int, list[EpochRow]]:
+        """All epochs by trial, those in segments included."""
+        epochs = dict(self.epochs)
+        for segment in self.sealed.values():
+            epochs |= by_trial(segment.epochs)
+        return epochs
 
 
 def trials_of(blocks: Iterable[Block]) -> set[int]:
@@ -74,12 +135,12 @@ def trials_of(blocks: Iterable[Block]) -> set[int]:
     return {trial_id for first, last in blocks for trial_id in range(first, last + 1)}
 
 
-@dataclass(frozen=True)
-class FilesOfKind(Generic[R]):
-    """The files of one kind that verify: segments by block, and parts with their trial and rows."""
-
-    tables: dict[Block, list[pa.Table]]
-    parts: list[tuple[int, Path, list[R]]]
+def by_trial(epochs: pa.Table) -> dict[int, list[EpochRow]]:
+    """Rows of epochs by their trial."""
+    rows: dict[int, list[EpochRow]] = {}
+    for row in rows_of(epochs, EPOCHS):
+        rows.setdefault(row["trial_id"], []).append(row)
+    return rows
 
 
 def read_log(folder: Path, files: DurableFiles, *, unreadable_is_damaged: bool = True) -> LogContents:
@@ -90,102 +151,238 @@ def read_log(folder: Path, files: DurableFiles, *, unreadable_is_damaged: bool =
         OSError: the disk does not give a file, and that is not to count as damage.
     """
     contents = LogContents()
-    trials = _verified(folder, TRIALS, files, contents, unreadable_is_damaged=unreadable_is_damaged)
-    asks = _verified(folder, ASKS, files, contents, unreadable_is_damaged=unreadable_is_damaged)
-    epochs = _verified(folder, EPOCHS, files, contents, unreadable_is_damaged=unreadable_is_damaged)
-    # A block is sealed where each kind has one segment of it; only then its parts may be removed.
-    tables: dict[Kind, dict[Block, list[pa.Table]]]
-    tables = {TRIALS: trials.tables, ASKS: asks.tables, EPOCHS: epochs.tables}
-    for block in trials.tables:
-        if all(len(of_kind.get(block, ())) == 1 for of_kind in tables.values()):
-            contents.sealed[block] = {kind: of_kind[block][0] for kind, of_kind in tables.items()}
-    _take_rows(TRIALS, trials, contents.trials, contents)
-    _take_rows(ASKS, asks, contents.asks, contents)
-    _take_epochs(epochs, contents)
+    reader = _Reader(folder, files, contents, unreadable_is_damaged=unreadable_is_damaged)
+    # 1. Segments come first: what else says the same of their trials is no longer needed.
+    _take_segments(reader)
+    earlier = [EarlierFiles(kind, reader) for kind in KINDS]
+    _take_earlier_segments(earlier, contents)
+    # 2. Parts, in the order in which they were written.
+    for path in reader.names(PARTS, PART_NAME):
+        contents.positions.add(int(path.name[1:9]))
+        contents.newest = max(contents.newest, int(path.name[1:9]))
+        if (part := reader.verified(path, read_part)) is not None:
+            _take_part(path, part, contents)
+    for path in reader.quarantined():
+        contents.newest = max(contents.newest, int(path.name[-16:-8]))
+    # 3. Files of earlier versions, one for each trial.
+    for of_kind in earlier:
+        _take_earlier_files(of_kind, contents)
+    contents.newest = max(contents.newest, contents.records() - 1)
+    newest = folder / PARTS / part_name(contents.newest)  # it stays: by it the log's end is found
+    contents.repeated = [path for path in contents.repeated if path != newest]
     return contents
 
 
-def _verified(
-    run: Path,
-    kind: Kind[R],
-    files: DurableFiles,
-    contents: LogContents,
-    *,
-    unreadable_is_damaged: bool,
-) -> FilesOfKind[R]:
-    """The files of a kind that verify; what is damaged or foreign is noted."""
-    found: FilesOfKind[R] = FilesOfKind({}, [])
-    folder = run / "log" / kind.name
-    for path in files.list(folder):
-        segment, part = SEGMENT_NAME.fullmatch(path.name), PART_NAME.fullmatch(path.name)
-        if is_unfinished(path):
-            contents.unfinished.append(path)
-        elif not segment and not part:
-            contents.foreign.append(path)
+# ---------------------------------------------------------------------- files
+
+
+class _Reader:
+    """Reads the log's files; notes those that are damaged, foreign or unfinished."""
+
+    def __init__(
+        self, run: Path, files: DurableFiles, contents: LogContents, *, unreadable_is_damaged: bool
+    ) -> None:
+        self._run, self._files, self.contents = run, files, contents
+        self._unreadable_is_damaged = unreadable_is_damaged
+
+    def names(self, folder: str, *patterns: re.Pattern[str]) -> Iterator[Path]:
+        """The files in a folder whose names fit, in order; the others are noted."""
+        for path in self._listed(folder):
+            if is_unfinished(path):
+                self.contents.unfinished.append(path)
+            elif any(pattern.fullmatch(path.name) for pattern in patterns):
+                yield path
+            else:
+                self.contents.foreign.append(path)
+
+    def quarantined(self) -> Iterator[Path]:
+        """Parts that were moved aside."""
+        return (path for path in self._listed(QUARANTINE) if QUARANTINED_PART.fullmatch(path.name))
+
+    def _listed(self, folder: str) -> list[Path]:
+        try:
+            return self._files.list(self._run / folder)
+        except FileNotFoundError:  # of another version, or a run that has just begun
+            return []
+
+    def verified(self, path: Path, read: Callable[[Path, bytes], T]) -> T | None:
+        """A file's content; None if it is damaged."""
+        try:
+            return read(path, self._files.read(path))
+        except DamagedPartError as error:
+            self.contents.damaged.append(Damaged(path, str(error)))
+        except FileNotFoundError:  # another driver, which is about to find out, has just sealed it
+            pass
+        except OSError as error:  # a block of the disk that does not read; or a link, a folder
+            if not self._unreadable_is_damaged and error.errno not in NO_PLAIN_FILE:
+                raise
+            self.contents.damaged.append(Damaged(path, error.strerror or str(error)))
+        return None
+
+
+def block_of(path: Path) -> Block:
+    """The block of trials that a segment holds, by its name."""
+    match = SEGMENT_NAME.fullmatch(path.name)
+    assert match, f"{path.name} is no segment's name"
+    return int(match[1]), int(match[2])
+
+
+# ---------------------------------------------------------------------- segments and parts
+
+
+def _take_segments(reader: _Reader) -> None:
+    """A block is sealed where its asks and its rows are both there; else their rows count as single files."""
+    contents = reader.contents
+    asks: dict[Block, tuple[Path, list[AskRow]]] = {}
+    rows: dict[Block, tuple[Path, Sealed]] = {}
+    for path in reader.names(SEGMENTS, SEGMENT_NAME):
+        block = block_of(path)
+        if path.name.startswith("a"):
+            if (asked := reader.verified(path, read_asks)) is not None:
+                known = asks.setdefault(block, (path, asked))
+                _note_other(path, contents, known[0], same=known[1] == asked)
+        elif (segment := reader.verified(path, read_segment)) is not None:
+            told = rows.setdefault(block, (path, segment))
+            _note_other(path, contents, told[0], same=told[1] == segment)
+    for block, (path, segment) in rows.items():
+        if block in asks:
+            contents.sealed[block] = segment
         else:
-            first, last = (int(segment[1]), int(segment[2])) if segment else (int(path.name[1:9]),) * 2
-            try:
-                data = files.read(path)
-                if segment:
-                    found.tables.setdefault((first, last), []).append(segment_table(path, data, kind))
-                else:
-                    found.parts.append((first, path, part_rows(path, data, kind)))
-            except DamagedPartError as error:
-                contents.damaged.append(Damaged(path, kind, first, last, str(error)))
-            except OSError as error:  # a block of the disk that does not read; or a link, a folder
-                if not unreadable_is_damaged and error.errno not in NO_PLAIN_FILE:
-                    raise
-                contents.damaged.append(Damaged(path, kind, first, last, error.strerror or str(error)))
-    return found
+            contents.files[path] = block
+            contents.epochs |= by_trial(segment.epochs)
+        contents.trials |= {row["trial_id"]: row for row in rows_of(segment.trials, TRIALS)}
+    for block, (path, asked) in asks.items():
+        if block not in rows:
+            contents.files[path] = block
+        contents.asks |= {row["trial_id"]: row for row in asked}
+    for trial_id, row in contents.trials.items():
+        contents.asks.setdefault(trial_id, ask_columns(row))
 
 
-def _take_rows(kind: Kind[A], found: FilesOfKind[A], rows: dict[int, A], contents: LogContents) -> None:
-    """Rows of segments, and of parts whose trial is in none; other parts repeat or contradict a segment."""
-    for table in (table for tables in found.tables.values() for table in tables):
-        rows |= {row["trial_id"]: row for row in rows_of(table, kind)}
-    in_segments = set(rows)
-    for trial_id, path, (row,) in found.parts:
-        if trial_id not in in_segments:
-            rows[trial_id] = row
-        elif rows[trial_id] == row:
-            contents.repeated.append(path)
-        else:
-            contents.contradicting.append(path)
+def _note_other(path: Path, contents: LogContents, first: Path, *, same: bool) -> None:
+    """Notes a second file of the same block."""
+    if path != first:
+        _note(path, contents, same=same)
 
 
-def _take_epochs(found: FilesOfKind[EpochRow], contents: LogContents) -> None:
-    """Epochs of trials that are not sealed; of several attempts those of the last."""
-    # The segment of a block that is not sealed counts as the parts of its trials.
-    for block, tables in found.tables.items():
-        if block not in contents.sealed:
-            for table in tables:
-                for rows in _by_trial(table).values():
-                    _take_attempt(rows, contents.epochs)
-    blocks: dict[int, Block] = {i: block for block in contents.sealed for i in range(block[0], block[1] + 1)}
-    in_segment: dict[Block, dict[int, list[EpochRow]]] = {}
-    for trial_id, path, rows in found.parts:
-        if trial_id not in blocks:
-            _take_attempt(rows, contents.epochs)
+def _take_part(path: Path, part: Part, contents: LogContents) -> None:
+    contents.marks.add(part.identity)
+    if part.kind == "driver":
+        contents.drivers[part.start["number"]] = part.start
+    elif part.kind == "identity":
+        contents.identities[part.position] = part.what
+    elif part.kind == "repair":
+        contents.repairs.append(part.repair)
+    elif part.kind == "ask":
+        _take_ask(path, part.position, part.ask, contents)
+    else:
+        _take_trial(path, part.trial, part.epochs, contents)
+
+
+def _take_ask(path: Path, position: int, row: AskRow, contents: LogContents) -> None:
+    trial_id = row["trial_id"]
+    known = contents.asks.get(trial_id)
+    if known is not None:
+        _note(path, contents, same=known == row)
+        return
+    contents.asks[trial_id] = row
+    contents.ask_positions[trial_id] = position
+    contents.files[path] = (trial_id, trial_id)
+
+
+def _take_trial(path: Path, row: TrialRow, epochs: list[EpochRow], contents: LogContents) -> None:
+    trial_id = row["trial_id"]
+    known = contents.trials.get(trial_id)
+    if known is not None:
+        _note(path, contents, same=known == row and epochs == contents.epochs_of(trial_id))
+        return
+    contents.trials[trial_id] = row
+    contents.told_in_parts.add(trial_id)
+    if epochs:
+        contents.epochs[trial_id] = epochs
+    contents.files[path] = (trial_id, trial_id)
+
+
+def _note(path: Path, contents: LogContents, *, same: bool) -> None:
+    (contents.repeated if same else contents.contradicting).append(path)
+
+
+# ---------------------------------------------------------------------- files of earlier versions
+
+
+class EarlierFiles:
+    """The files of one kind that earlier versions wrote: segments by block, and files of single trials."""
+
+    def __init__(self, kind: Kind, reader: _Reader) -> None:
+        self.kind = kind
+        self.tables: dict[Block, list[tuple[Path, pa.Table]]] = {}
+        self.rows: list[tuple[Path, list[Row]]] = []
+        for path in reader.names(f"log/{kind.name}", SEGMENT_NAME, FILE_NAME):
+            if SEGMENT_NAME.fullmatch(path.name):
+                table = reader.verified(path, partial(segment_table, kind=kind))
+                if table is not None:
+                    self.tables.setdefault(block_of(path), []).append((path, table))
+            elif (rows := reader.verified(path, partial(file_rows, kind=kind))) is not None:
+                self.rows.append((path, rows))
+
+
+def _take_earlier_segments(earlier: list[EarlierFiles], contents: LogContents) -> None:
+    """A block is sealed where each kind has one segment of it; the rows of others count as single files."""
+    trials, asks, epochs = earlier
+    for block in list(trials.tables):
+        whole = all(len(files.tables.get(block, ())) == 1 for files in earlier)
+        if not whole or block in contents.sealed:
             continue
-        # A killed driver leaves parts of sealed trials; one that says something else was written by nobody.
-        block = blocks[trial_id]
-        if block not in in_segment:
-            in_segment[block] = _by_trial(contents.sealed[block][EPOCHS])
-        same = in_segment[block].get(trial_id) == rows
-        (contents.repeated if same else contents.contradicting).append(path)
+        ((_, told),), ((_, asked),) = trials.tables.pop(block), asks.tables.pop(block)
+        ((_, of_epochs),) = epochs.tables.pop(block)
+        contents.sealed[block] = Sealed(told, of_epochs)
+        contents.trials |= {row["trial_id"]: row for row in rows_of(told, TRIALS)}
+        contents.asks |= {row["trial_id"]: row for row in rows_of(asked, ASKS)}
+    for files in earlier:
+        for block, tables in files.tables.items():
+            for path, table in tables:
+                contents.files[path] = block
+                files.rows += [(path, rows) for rows in _rows_by_trial(table)]
 
 
-def _by_trial(table: pa.Table) -> dict[int, list[EpochRow]]:
-    rows: dict[int, list[EpochRow]] = {}
-    for row in rows_of(table, EPOCHS):
+def _rows_by_trial(table: pa.Table) -> list[list[Row]]:
+    rows: dict[int, list[Row]] = {}
+    for row in table.to_pylist():
         rows.setdefault(row["trial_id"], []).append(row)
-    return rows
+    return list(rows.values())
 
 
-def _take_attempt(rows: list[EpochRow], epochs: dict[int, list[EpochRow]]) -> None:
-    def attempt(some: list[EpochRow]) -> tuple[int, int]:
-        return max((row["attempt"] for row in some), default=-1), len(some)
+def _take_earlier_files(files: EarlierFiles, contents: LogContents) -> None:
+    """Rows of files of single trials; others repeat or contradict a segment or a part."""
+    known: Mapping[int, AskRow | TrialRow] = contents.asks if files.kind == ASKS else contents.trials
+    sealed = trials_of(contents.sealed)
+    for path, rows in files.rows:
+        trial_id = rows[0]["trial_id"]
+        is_segment = path in contents.files
+        if files.kind == EPOCHS:
+            _take_earlier_epochs(path, cast(list[EpochRow], rows), contents, is_sealed=trial_id in sealed)
+        elif trial_id in known:
+            if not is_segment:
+                _note(path, contents, same=known[trial_id] == rows[0])
+        else:
+            cast(dict[int, Row], known)[trial_id] = rows[0]
+            contents.files.setdefault(path, (trial_id, trial_id))
 
+
+def _take_earlier_epochs(path: Path, rows: list[EpochRow], contents: LogContents, *, is_sealed: bool) -> None:
+    """Epochs of a trial; of several attempts those of the last."""
     trial_id = rows[0]["trial_id"]
-    if attempt(rows) >= attempt(epochs.get(trial_id, [])):
-        epochs[trial_id] = rows
+    if is_sealed:  # a killed driver leaves such files; one that says something else was written by nobody
+        if path not in contents.files:
+            _note(path, contents, same=contents.epochs_of(trial_id) == rows)
+        return
+    if trial_id in contents.told_in_parts:  # it has ended since, and its part carries its epochs
+        contents.repeated.append(path)
+        return
+    if _attempt(rows) >= _attempt(contents.epochs.get(trial_id, [])):
+        contents.epochs[trial_id] = rows
+    contents.files.setdefault(path, (trial_id, trial_id))
+
+
+def _attempt(rows: list[EpochRow]) -> tuple[int, int]:
+    return max((row["attempt"] for row in rows), default=-1), len(rows)

@@ -1,9 +1,11 @@
 """Recovery of the log that a driver finds: sweeps, moves damage aside, rebuilds, declares losses."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
@@ -12,79 +14,116 @@ from trials.log.durable_files import DurableFiles
 from trials.log.lost_trials import (
     FILE,
     Declared,
+    Losses,
     LostTrialsError,
     are_explained,
-    declared_losses,
+    earlier_repairs,
     new_losses,
     refusal,
+    repair_of,
 )
-from trials.log.parts import ASKS, EPOCHS, DamagedPartError, Kind, part_bytes, part_name, view_trials
-from trials.log.reading import LogContents, read_log, trials_of
-from trials.log.row_types import EpochRow, TrialRow
-from trials.log.rows import ask_columns
+from trials.log.parts import PartKind
+from trials.log.reading import QUARANTINE, LogContents, read_log, trials_of
+from trials.log.row_types import EpochRow, LogRow
+from trials.log.rows import ask_columns, epochs_from_curves
+from trials.log.tables import DamagedPartError
+from trials.log.views import view_trials
 from trials.trial import MAX_TRIALS
 
-SWEPT = ("environment", ".", "log")  # and the folders of parts
+SWEPT = ("environment", ".", "log")  # and the folders of parts and segments
+
+
+class Append(Protocol):
+    """Takes the log's next position for a record."""
+
+    def __call__(self, kind: PartKind, row: LogRow, epochs: Sequence[EpochRow] = ()) -> Path:
+        """Makes it durable; returns its file."""
+        ...
 
 
 @dataclass(frozen=True)
-class Recovered:
-    """A log that is whole again, as far as it can be."""
+class Inspected:
+    """A log as it was found, which may be continued; nothing is changed yet."""
 
     contents: LogContents
     declared: Declared
-    quarantined: list[Path]
+    losses: Losses  # that are not declared yet
+    broken: list[Path]  # files beside the log's that do not read
+
+    @property
+    def unfit(self) -> list[Path]:
+        """The files that have to be moved aside."""
+        damaged = [damaged.path for damaged in self.contents.damaged]
+        return [*damaged, *self.contents.contradicting, *self.broken]
 
 
-def recover(folder: Path, files: DurableFiles, *, patience: Patience, accept_losses: bool) -> Recovered:
-    """Reads the log and mends it; refuses before anything is changed.
+def inspect(folder: Path, files: DurableFiles, *, accept_losses: bool) -> Inspected:
+    """Reads the log; refuses what cannot be continued.
 
     Raises:
         LostTrialsError: asks are gone together with their rows, and that is not accepted.
         NewerLogError: a later version of this program wrote it.
         ConfigError: the disk does not give a file.
-        LogNotWrittenError: what has to be mended cannot be written.
     """
     try:
         contents = read_log(folder, files, unreadable_is_damaged=accept_losses)
-        declared, broken = read_declared(folder, files)
+        declared, broken = read_declared(folder, files, contents)
+        losses = new_losses(contents, declared.losses, viewed=viewed_trials(folder, files))
+        if losses and files.look_again(contents.gaps(folder)):
+            return inspect(folder, files, accept_losses=accept_losses)
     except OSError as error:
         raise ConfigError(
             f"{error.filename or folder}: cannot be read: {error.strerror}. If the disk will not give it any "
             f"more, nas verify {folder} --repair goes on without it"
         ) from error
-    losses = new_losses(contents, declared.losses, viewed=viewed_trials(folder, files))
     if losses and not accept_losses and not are_explained(losses, contents):
         raise LostTrialsError(refusal(folder, losses))
+    return Inspected(contents, declared, losses, broken)
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What mending has declared, and moved aside."""
+
+    declared: Declared
+    quarantined: list[Path]
+
+
+def mend(folder: Path, files: DurableFiles, found: Inspected, append: Append, patience: Patience) -> Mended:
+    """Mends what was found.
+
+    Raises:
+        LogNotWrittenError: what has to be mended cannot be written.
+        FencedError: another driver has begun meanwhile.
+    """
+    contents, declared = found.contents, found.declared
     retried = partial(patience.retry_while_full, folder)
     retried(lambda: _sweep(folder, files, contents))
-    aside = {path: _quarantine_path(folder, path) for path in _unfit(contents, broken)}
+    # 1. Damaged files go aside.
+    aside = {path: _quarantine_path(folder, path) for path in found.unfit}
     for path, target in aside.items():
         retried(partial(files.move, path, target))
-    retried(lambda: _rebuild_asks(folder, files, contents))
-    retried(lambda: _rebuild_epochs(folder, files, contents))
-    moved = list(aside.values())
-    if losses:
+    # 2. Rows repeat what is lost of asks and epochs.
+    _rebuild_asks(contents, append)
+    _rebuild_epochs(contents, append)
+    # 3. Losses are declared.
+    if found.losses:
         again = contents.asks.keys() - contents.trials.keys()
-        declared = declared.with_entry(losses, run_again=again, moved=moved)
-        text = declared.to_json().encode()
-        retried(lambda: files.write(folder / FILE, text))
-    return Recovered(contents, declared, moved)
+        entry = repair_of(found.losses, run_again=again, moved=aside.values())
+        append("repair", entry)
+        declared = Declared.of([*declared.entries, entry])
+    return Mended(declared, list(aside.values()))
 
 
-def _unfit(contents: LogContents, broken: list[Path]) -> list[Path]:
-    return [*(damaged.path for damaged in contents.damaged), *contents.contradicting, *broken]
-
-
-def read_declared(folder: Path, files: DurableFiles) -> tuple[Declared, list[Path]]:
-    """Losses that were declared before; and the file that says so, if it does not read."""
+def read_declared(folder: Path, files: DurableFiles, contents: LogContents) -> tuple[Declared, list[Path]]:
+    """Losses that were declared before; and the file of an earlier version, if that does not read."""
     path = folder / FILE
     if not path.exists() and not path.is_symlink():
-        return Declared(), []
+        return Declared.of(contents.repairs), []
     try:
-        return declared_losses(files.read(path)), []
-    except ValueError:
-        return Declared(), [path]
+        return Declared.of([*earlier_repairs(files.read(path)), *contents.repairs]), []
+    except (ValueError, RecursionError):
+        return Declared.of(contents.repairs), [path]
 
 
 def viewed_trials(folder: Path, files: DurableFiles) -> set[int]:
@@ -107,51 +146,25 @@ def _sweep(folder: Path, files: DurableFiles, contents: LogContents) -> None:
 
 
 def _quarantine_path(folder: Path, path: Path) -> Path:
-    return folder / "log" / "quarantine" / f"{path.parent.name}-{time.time_ns()}-{path.name}"
+    return folder / QUARANTINE / f"{path.parent.name}-{time.time_ns()}-{path.name}"
 
 
-def _rebuild_asks(folder: Path, files: DurableFiles, contents: LogContents) -> None:
+def _rebuild_asks(contents: LogContents, append: Append) -> None:
     """A trial's row repeats its ask's columns, so a lost ask is not lost."""
     for trial_id, row in contents.trials.items():
         if trial_id not in contents.asks:
-            ask = ask_columns(row)
-            files.write(_part(folder, ASKS, trial_id), part_bytes([ask], ASKS.schema))
-            contents.asks[trial_id] = ask
+            contents.asks[trial_id] = ask_columns(row)
+            contents.files[append("ask", contents.asks[trial_id])] = (trial_id, trial_id)
 
 
-def _rebuild_epochs(folder: Path, files: DurableFiles, contents: LogContents) -> None:
-    """A trial's row holds its curves: what is lost of its epochs is the rest of their columns."""
+def _rebuild_epochs(contents: LogContents, append: Append) -> None:
+    """A trial's row holds its curves: what is lost of its epochs is the rest of their columns.
+
+    Only versions before this one kept epochs apart from rows.
+    """
     sealed = trials_of(contents.sealed)
     for trial_id, row in contents.trials.items():
-        known = trial_id in contents.epochs or trial_id in sealed
-        if known or row["status"] != "completed" or not row["train_loss"]:
+        if trial_id in contents.epochs or trial_id in sealed or not (epochs := epochs_from_curves(row)):
             continue
-        rows = _epochs_of(row)
-        files.write(_part(folder, EPOCHS, trial_id), part_bytes(rows, EPOCHS.schema))
-        contents.epochs[trial_id] = rows
-
-
-def _epochs_of(row: TrialRow) -> list[EpochRow]:
-    curves = zip(row["train_loss"] or (), row["minival_accuracy"] or (), strict=False)
-    return [
-        {
-            "trial_id": row["trial_id"],
-            "attempt": row["attempts"] or 1,
-            "epoch": epoch,
-            "train_loss": loss,
-            "train_accuracy": None,
-            "minival_loss": None,
-            "minival_accuracy": accuracy,
-            "minival_accuracy_raw": None,
-            "learning_rate": None,
-            "resolution": None,
-            "train_seconds": None,
-            "evaluate_seconds": None,
-            "schema_version": row["schema_version"],
-        }
-        for epoch, (loss, accuracy) in enumerate(curves, start=1)
-    ]
-
-
-def _part(folder: Path, kind: Kind, trial_id: int) -> Path:
-    return folder / "log" / kind.name / part_name(trial_id)
+        contents.epochs[trial_id] = epochs
+        contents.files[append("trial", row, epochs)] = (trial_id, trial_id)

@@ -112,7 +112,35 @@ class EpochRow(TypedDict):
     schema_version: int | None
 
 
+class DriverRow(TypedDict):
+    """A start of a driver: from here on, those with lower numbers write nothing."""
+
+    number: int
+    process: int
+    host: str
+    started_at: datetime
+
+
+class IdentityRow(TypedDict):
+    """A record of what the run is: recorded when it begins, and whenever one of it changes."""
+
+    search: str  # the text of search.yaml
+    files: str  # JSON, the SHA-256 of each file that the search depends on, by name
+    recorded_at: datetime
+
+
+class RepairRow(TypedDict):
+    """What one repair declared."""
+
+    at: str
+    lost_trials: list[int]
+    lost_places: list[int]
+    in_flight_again: list[int]
+    quarantined: list[str]
+
+
 Row = AskRow | TrialRow | EpochRow
+LogRow = AskRow | TrialRow | DriverRow | IdentityRow | RepairRow
 R = TypeVar("R", bound=Row)
 
 

@@ -236,3 +236,28 @@ def architecture_json(architecture: Architecture) -> str:
 def architecture_from_json(text: str) -> Architecture:
     """The architecture of a row."""
     return from_mapping(Architecture, json.loads(text), name="architecture column")
+
+
+def epochs_from_curves(row: TrialRow) -> list[EpochRow]:
+    """The epochs of a completed trial, as far as its row's curves tell them; none of others."""
+    if row["status"] != "completed":
+        return []
+    curves = zip(row["train_loss"] or (), row["minival_accuracy"] or (), strict=False)
+    return [
+        {
+            "trial_id": row["trial_id"],
+            "attempt": row["attempts"] or 1,
+            "epoch": epoch,
+            "train_loss": loss,
+            "train_accuracy": None,
+            "minival_loss": None,
+            "minival_accuracy": accuracy,
+            "minival_accuracy_raw": None,
+            "learning_rate": None,
+            "resolution": None,
+            "train_seconds": None,
+            "evaluate_seconds": None,
+            "schema_version": row["schema_version"],
+        }
+        for epoch, (loss, accuracy) in enumerate(curves, start=1)
+    ]

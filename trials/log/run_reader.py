@@ -1,34 +1,42 @@
 """A run's log read by others than its driver: nothing is written, moved or locked."""
 
+import math
 import os
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.driver_lock import driver_of
+from trials.log.earlier_log import FILE_NAME, file_rows, segment_table
+from trials.log.identity import Identity, identity_of, refuse_changed
 from trials.log.parts import (
-    ASKS,
     PART_NAME,
+    PARTS,
     SEGMENT_NAME,
-    TRIALS,
-    DamagedPartError,
-    Kind,
-    NewerLogError,
-    part_rows,
-    rows_of,
-    segment_table,
-    view_rows,
+    SEGMENTS,
+    Part,
+    read_asks,
+    read_part,
+    read_segment,
 )
-from trials.log.row_types import AskRow, R, TrialRow
-from trials.log.store import refuse_other_than_run
+from trials.log.row_types import AskRow, IdentityRow, R, TrialRow
+from trials.log.run_folder import STARTS, no_trial_yet, refuse_other_than_run
+from trials.log.tables import ASKS, TRIALS, DamagedPartError, Kind, NewerLogError, rows_of
+from trials.log.views import (
+    NOTHING,
+    Reflected,
+    damaged_view,
+    log_reflected,
+    view_rows,
+    view_with_log,
+)
 
+T = TypeVar("T")
 A = TypeVar("A", AskRow, TrialRow)
-STARTS = "[0-9][0-9][0-9][0-9].json"  # of environment/: one for each start of a driver
-LOOKS = 3  # at a folder in which the driver replaces parts by a segment meanwhile
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class RunLog:
 
     trials: dict[int, TrialRow]
     in_flight: dict[int, AskRow]  # asks without a trial's row
-    unreadable: tuple[str, ...]  # parts that do not verify; the next driver moves them aside
+    unreadable: tuple[str, ...]  # files that do not verify; the next driver moves them aside
     driver: str | None  # who works on the run; None if nobody does
     driver_started_at: datetime | None  # the last one's, UTC
 
@@ -45,6 +53,22 @@ class RunLog:
     def asked(self) -> int:
         """Number of trials that were asked for."""
         return len(self.trials) + len(self.in_flight)
+
+
+def recorded_trials(folder: Path) -> list[TrialRow]:
+    """Finished trials of a run, also while its driver works; read from the view.
+
+    Raises:
+        ConfigError: the folder is no run, is not as its log has recorded it, or has no finished trial.
+    """
+    refuse_other_than_run(folder)
+    verified_identity(folder)
+    try:
+        return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
+    except FileNotFoundError:
+        raise no_trial_yet(folder) from None
+    except DamagedPartError as error:
+        raise ConfigError(damaged_view(f"{folder}/trials.parquet", error)) from None
 
 
 def read_run(folder: Path) -> RunLog:
@@ -58,79 +82,173 @@ def read_run(folder: Path) -> RunLog:
     """
     try:
         refuse_other_than_run(folder)
-        viewed, written_at = _view(folder)
-        # Trials before asks: a row without its ask would be odd.
-        parts, damaged = _parts(folder, TRIALS, lambda number, time: number in viewed and time <= written_at)
-        broken = {number for number, _ in damaged}
-        trials = {number: row for number, row in (viewed | parts).items() if number not in broken}
-        in_flight, damaged_asks = _parts(folder, ASKS, lambda number, time: number in trials)
+        found = _found(folder)
         starts = [path.stat().st_mtime for path in (folder / "environment").glob(STARTS)]
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
     return RunLog(
-        trials=trials,
-        in_flight=in_flight,
-        unreadable=tuple(dict.fromkeys(name for _, name in (*damaged, *damaged_asks))),
+        trials=found.trials,
+        in_flight={i: row for i, row in sorted(found.asks.items()) if i not in found.trials},
+        unreadable=tuple(found.damaged),
         driver=driver_of(folder),
         driver_started_at=datetime.fromtimestamp(max(starts), UTC) if starts else None,
     )
 
 
-def _view(folder: Path) -> tuple[dict[int, TrialRow], float]:
-    """The rows of the view and when it was written; none where there is no whole one."""
+def verified_identity(folder: Path) -> Identity | None:
+    """What a run is, its files compared with what its log has recorded; None if an earlier version made it.
+
+    Raises:
+        ConfigError: a file is not as it was recorded, or may not be read.
+    """
+    identity = recorded_identity(folder)
+    if identity is not None:
+        refuse_changed(folder, identity)
+    return identity
+
+
+def recorded_identity(folder: Path) -> Identity | None:
+    """What a run is, as its log has recorded it; None if an earlier version made the run, or nothing did.
+
+    Raises:
+        ConfigError: the log may not be read.
+    """
+    found = _Found()
     try:
-        with (folder / "trials.parquet").open("rb") as file:  # the driver may replace it in between
-            written_at = os.fstat(file.fileno()).st_mtime
-            rows = view_rows(file.read(), TRIALS)
-    except (FileNotFoundError, DamagedPartError):
-        return {}, 0.0
-    return {row["trial_id"]: row for row in rows}, written_at
+        reflected = _reflected(folder)
+        for path in _parts(folder, reflected, reflected.identities):
+            _take_part(_verified(folder, path, read_part, found), found)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
+    return identity_of([row for _, row in sorted(found.identities.items())])
 
 
-def _parts(
-    folder: Path, kind: Kind[A], is_known: Callable[[int, float], bool]
-) -> tuple[dict[int, A], list[tuple[int, str]]]:
-    """Rows of parts and segments that are not known by number and time of writing; and the damaged ones."""
-    parts = folder / "log" / kind.name
-    rows: dict[int, A] = {}
-    for _ in range(LOOKS):
-        damaged: list[tuple[int, str]] = []
-        complete = True
-        for path, numbers in _not_known(parts, is_known):
-            try:
-                found = _rows(path, kind)
-            except FileNotFoundError:  # the driver moved it aside, or wrote a segment in its place
-                complete = False
-            except NewerLogError:
-                raise
-            except (DamagedPartError, OSError):
-                damaged += [(number, f"log/{kind.name}/{path.name}") for number in numbers]
-            else:
-                rows |= {row["trial_id"]: row for row in found}
-        if complete:
-            break
-    return rows, [(number, name) for number, name in damaged if number not in rows]
+# ---------------------------------------------------------------------- looking
 
 
-def _not_known(folder: Path, is_known: Callable[[int, float], bool]) -> list[tuple[Path, range]]:
-    """The files of a kind, by name, of which some trial is not known."""
-    found = []
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if folder.is_dir() else []:
-        if segment := SEGMENT_NAME.fullmatch(entry.name):
-            numbers = range(int(segment[1]), int(segment[2]) + 1)
-        elif part := PART_NAME.fullmatch(entry.name):
-            numbers = range(int(part[1]), int(part[1]) + 1)
-        else:
+@dataclass
+class _Found:
+    """Rows of a log, and the names of files that do not verify."""
+
+    trials: dict[int, TrialRow] = field(default_factory=dict)
+    asks: dict[int, AskRow] = field(default_factory=dict)
+    identities: dict[int, IdentityRow] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+
+
+def _found(folder: Path) -> _Found:
+    """The rows of a log. Files that its driver replaces meanwhile are found again in what replaces them."""
+    found = _Found()
+    # 1. The view, and the parts that it does not reflect.
+    reflected, written_at = _take_view(folder, found)
+    for path in _parts(folder, reflected, reflected.asks, changed_after=written_at):
+        _take_part(_verified(folder, path, read_part, found), found)
+    # 2. Segments after parts: what vanished from among those is in one of these.
+    for path in _names(folder / SEGMENTS, SEGMENT_NAME.fullmatch):
+        if found.trials.keys() >= _trials_in(path):
             continue
-        with suppress(FileNotFoundError):
-            written_at = entry.stat(follow_symlinks=False).st_mtime
-            if not all(is_known(number, written_at) for number in numbers):
-                found.append((Path(entry.path), numbers))
+        if path.name.startswith("a"):
+            asked = _verified(folder, path, read_asks, found) or []
+            found.asks = {row["trial_id"]: row for row in asked} | found.asks
+        else:
+            segment = _verified(folder, path, read_segment, found)
+            rows = rows_of(segment.trials, TRIALS) if segment else []
+            found.trials = {row["trial_id"]: row for row in rows} | found.trials
+    # 3. Files of earlier versions.
+    found.trials = _earlier(folder, TRIALS, found.trials, found) | found.trials
+    found.asks = _earlier(folder, ASKS, found.trials, found) | found.asks
     return found
 
 
-def _rows(path: Path, kind: Kind[R]) -> list[R]:
-    data = path.read_bytes()
-    if SEGMENT_NAME.fullmatch(path.name):
-        return rows_of(segment_table(path, data, kind), kind)
-    return part_rows(path, data, kind)
+def _take_view(folder: Path, found: _Found) -> tuple[Reflected, float]:
+    """The rows of the view, and when it was written; none where there is no whole one."""
+    try:
+        with (folder / "trials.parquet").open("rb") as file:  # the driver may replace it in between
+            written_at = os.fstat(file.fileno()).st_mtime
+            rows, reflected = view_with_log(file.read(), TRIALS)
+    except (FileNotFoundError, DamagedPartError):
+        return NOTHING, 0.0
+    found.trials = {row["trial_id"]: row for row in rows}
+    return reflected, written_at
+
+
+def _reflected(folder: Path) -> Reflected:
+    try:
+        return log_reflected((folder / "trials.parquet").read_bytes())
+    except (FileNotFoundError, DamagedPartError):
+        return NOTHING
+
+
+def _parts(
+    folder: Path, reflected: Reflected, named: Collection[int], *, changed_after: float = math.inf
+) -> Iterator[Path]:
+    """The parts that a view does not reflect, those at the positions that are named, and changed ones."""
+    for path in _names(folder / PARTS, PART_NAME.fullmatch):
+        position = int(path.name[1:9])
+        if position > reflected.through or position in named or _changed_at(path) > changed_after:
+            yield path
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _take_part(part: Part | None, found: _Found) -> None:
+    if part is None:
+        return
+    if part.kind == "trial":
+        found.trials[part.trial["trial_id"]] = part.trial
+    elif part.kind == "ask":
+        found.asks[part.ask["trial_id"]] = part.ask
+    elif part.kind == "identity":
+        found.identities[part.position] = part.what
+
+
+def _earlier(folder: Path, kind: Kind[A], known: Container[int], found: _Found) -> dict[int, A]:
+    """Rows of files by earlier versions, of trials that are not known."""
+    rows: dict[int, A] = {}
+    for path in _names(folder / "log" / kind.name, _is_earlier):
+        if all(trial_id in known for trial_id in _trials_in(path)):
+            continue
+        read = _read_segment if SEGMENT_NAME.fullmatch(path.name) else file_rows
+        some = _verified(folder, path, partial(read, kind=kind), found) or []
+        rows |= {row["trial_id"]: row for row in some if row["trial_id"] not in known}
+    return rows
+
+
+def _read_segment(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
+    return rows_of(segment_table(path, data, kind), kind)
+
+
+def _is_earlier(name: str) -> bool:
+    return bool(SEGMENT_NAME.fullmatch(name) or FILE_NAME.fullmatch(name))
+
+
+def _trials_in(path: Path) -> set[int]:
+    """The trials that a segment, or the file of one trial, may hold."""
+    if segment := SEGMENT_NAME.fullmatch(path.name):
+        return set(range(int(segment[1]), int(segment[2]) + 1))
+    return {int(path.name[1:9])}
+
+
+def _names(folder: Path, fits: Callable[[str], object]) -> list[Path]:
+    try:
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if fits(entry.name))
+    except FileNotFoundError:
+        return []
+
+
+def _verified(folder: Path, path: Path, read: Callable[[Path, bytes], T], found: _Found) -> T | None:
+    """A file's content; None if it is damaged, or has been replaced meanwhile."""
+    try:
+        return read(path, path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except NewerLogError:
+        raise
+    except (DamagedPartError, OSError):
+        found.damaged.append(str(path.relative_to(folder)))
+        return None

@@ -151,3 +151,17 @@ def schema_of(columns: tuple[Column, ...]) -> pa.Schema:
 ASK_SCHEMA = schema_of(ASK_COLUMNS)
 TRIAL_SCHEMA = schema_of(TRIAL_COLUMNS)
 EPOCH_SCHEMA = schema_of(EPOCH_COLUMNS)
+
+DRIVER_SCHEMA = pa.schema(
+    [("number", pa.int32()), ("process", pa.int64()), ("host", _TEXT), ("started_at", _TIME)]
+)
+IDENTITY_SCHEMA = pa.schema([("search", _TEXT), ("files", _TEXT), ("recorded_at", _TIME)])
+REPAIR_SCHEMA = pa.schema(
+    [
+        ("at", _TEXT),
+        ("lost_trials", pa.list_(_INT)),
+        ("lost_places", pa.list_(_INT)),
+        ("in_flight_again", pa.list_(_INT)),
+        ("quarantined", pa.list_(_TEXT)),
+    ]
+)

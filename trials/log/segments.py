@@ -1,73 +1,68 @@
-"""A block of finished trials as one file of each kind, and the parts that it replaces."""
+"""A block of finished trials as two files, and the parts that these replace."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TypeVar
 
 from trials.log.durable_files import DurableFiles
 from trials.log.parts import (
-    ASKS,
-    EPOCHS,
-    PART_NAME,
-    SEGMENT_NAME,
-    TRIALS,
-    DamagedPartError,
-    Kind,
+    SEGMENTS,
+    Block,
+    Sealed,
+    asks_bytes,
+    read_asks,
+    read_segment,
+    segment_bytes,
     segment_name,
-    segment_table,
-    table_bytes,
 )
-from trials.log.reading import Block
-from trials.log.row_types import Row
+from trials.log.row_types import AskRow, EpochRow, TrialRow
+from trials.log.tables import DamagedPartError
 
-# Trials last: a block counts as sealed once their rows are, and then everything else is there.
-ORDER: tuple[Kind, ...] = (EPOCHS, ASKS, TRIALS)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A block's segments: its rows, and the files."""
+
+    rows: Sealed
+    paths: tuple[Path, Path]
 
 
 def write_segments(
-    folder: Path, files: DurableFiles, block: Block, rows: Mapping[Kind, Sequence[Row]]
-) -> dict[Kind, pa.Table]:
-    """Writes a block's segments, removes what they replace, and returns their tables.
+    folder: Path,
+    files: DurableFiles,
+    block: Block,
+    asks: Sequence[AskRow],
+    trials: Sequence[TrialRow],
+    epochs: Mapping[int, Sequence[EpochRow]],
+) -> Written:
+    """Writes a block's segments, both read back from the disk as they were written.
 
-    A driver that is killed in between leaves parts that repeat a segment, which the next one removes.
+    Their names hold their digests: of two drivers that seal a block, both write the same.
     """
-    # 1. Each kind is written, read back from the disk and compared: until all are there, nothing is removed.
-    tables: dict[Kind, pa.Table] = {}
-    names: dict[Kind, str] = {}
-    for kind in ORDER:
-        tables[kind] = pa.Table.from_pylist(rows[kind], schema=kind.schema)
-        data = table_bytes(tables[kind])
-        names[kind] = segment_name(*block, data)
-        path = folder / "log" / kind.name / names[kind]
-        files.write(path, data)
-        if not _reads_back(path, files.read(path), kind, tables[kind]):
-            raise OSError(f"{path} reads back differently from what was written")
-    # 2. The parts, and segments of a smaller block, hold nothing more.
-    for kind in ORDER:
-        _remove_replaced(folder / "log" / kind.name, files, block, keep=names[kind])
-    return tables
+    of_asks, of_rows = asks_bytes(asks), segment_bytes(trials, epochs)
+    paths = (
+        folder / SEGMENTS / segment_name("a", block, of_asks),
+        folder / SEGMENTS / segment_name("s", block, of_rows),
+    )
+    _write(paths[0], of_asks, files, read_asks)
+    return Written(_write(paths[1], of_rows, files, read_segment), paths)
 
 
-def _reads_back(path: Path, data: bytes, kind: Kind, table: pa.Table) -> bool:
+def _write(path: Path, data: bytes, files: DurableFiles, read: Callable[[Path, bytes], T]) -> T:
+    files.write(path, data)
     try:
-        return bool(segment_table(path, data, kind).equals(table))
-    except DamagedPartError:
-        return False
+        return read(path, files.read_back(path))
+    except DamagedPartError as error:
+        raise OSError(f"{path} reads back differently from what was written: {error}") from None
 
 
-def _remove_replaced(folder: Path, files: DurableFiles, block: Block, *, keep: str) -> None:
-    removed = False
-    for path in files.list(folder):
-        if path.name != keep and _lies_in(path.name, block):
-            files.remove(path)
-            removed = True
-    if removed:
+def remove_sealed(files: DurableFiles, paths: Iterable[Path]) -> None:
+    """Removes files that a segment replaces. A driver that is killed in between leaves some to the next."""
+    removed = list(paths)
+    for path in removed:
+        files.remove(path)
+    for folder in {path.parent for path in removed}:
         files.sync_folder(folder)
-
-
-def _lies_in(name: str, block: Block) -> bool:
-    if segment := SEGMENT_NAME.fullmatch(name):
-        return block[0] <= int(segment[1]) and int(segment[2]) <= block[1]
-    part = PART_NAME.fullmatch(name)
-    return part is not None and block[0] <= int(part[1]) <= block[1]

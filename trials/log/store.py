@@ -1,7 +1,6 @@
-"""The run directory: asks, epochs and trials as durable Parquet files, and the views that people read."""
+"""The run directory, held by its driver: asks, trials with their epochs, and the views that people read."""
 
 import re
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -9,38 +8,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import pyarrow as pa
-
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.buckets import files_of, place_of
 from trials.log.disk_wait import Patience
 from trials.log.driver_lock import DriverLock
-from trials.log.durable_files import DurableFiles
-from trials.log.parts import (
-    ASKS,
-    EPOCHS,
-    TRIALS,
-    DamagedPartError,
-    Kind,
-    damaged_view,
-    part_bytes,
-    part_name,
-    table_bytes,
-    view_rows,
+from trials.log.durable_files import PRIVATE, SHARED, DurableFiles
+from trials.log.identity import (
+    FIXED_FILES,
+    SEARCH_FILE,
+    identity_of,
+    identity_row,
+    refuse_changed_files,
 )
-from trials.log.reading import Block, trials_of
-from trials.log.recovery import Recovered, recover
-from trials.log.row_types import AskRow, EpochRow, R, Row, TrialRow
-from trials.log.rows import epoch_row
+from trials.log.log_end import LogEnd
+from trials.log.parts import Block, PartKind, Sealed, identity_digest
+from trials.log.reading import LogContents
+from trials.log.recovery import inspect, mend
+from trials.log.row_types import AskRow, EpochRow, IdentityRow, LogRow, TrialRow
+from trials.log.rows import epoch_row, epochs_from_curves
+from trials.log.run_folder import FOLDERS, STARTS, check_folder
 from trials.log.schema import SCHEMA_VERSION
-from trials.log.segments import write_segments
+from trials.log.segments import remove_sealed, write_segments
+from trials.log.tables import EPOCHS, TRIALS, DamagedPartError
+from trials.log.view_tables import ViewTables
+from trials.log.views import Reflected, view_bytes, view_rows
 from trials.trial import EpochResult
 
-FOLDERS = ("log", "log/asks", "log/trials", "log/epochs", "log/quarantine", "environment")
 BINARY_NAMES = ("warm_start.parquet", "images.parquet", "data.json")
 TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|block_times\.json|environment/\d{4}(-workers)?\.json)")
-LEFT_BY_A_KILLED_DRIVER = {"log", "lock", "environment"}  # what lies in a folder before it is a run
-SECONDS_BETWEEN_VIEWS = 2.0
 SEGMENT_SIZE = 100  # trials
 
 
@@ -60,45 +55,23 @@ class RecordedTrial:
     row: TrialRow
 
 
-def check_folder(folder: Path) -> None:
-    """Refuses a folder that can be no run directory; nothing is created.
-
-    Raises:
-        ConfigError: it, or something above it, is a file; it holds something else, or links.
-    """
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"{folder}: this is a file; a run needs a folder of its own")
-        above = next(parent for parent in folder.absolute().parents if parent.exists())
-        if not above.is_dir():
-            raise ConfigError(f"{folder}: {above.name} is a file; choose another --run")
-        begun = not folder.is_dir() or (folder / "log").is_dir()
-        if not begun and {path.name for path in folder.iterdir()} - LEFT_BY_A_KILLED_DRIVER:
-            raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
-        for name in FOLDERS:
-            if (folder / name).is_symlink():
-                raise ConfigError(
-                    f"{folder}/{name}: a symbolic link; the log lies in the run itself. Put the folder "
-                    "here, or make the link to the whole run instead"
-                )
-    except OSError as error:
-        raise ConfigError(f"{folder}: the run cannot be written here: {error.strerror}") from error
-
-
 class RunStore:
     """One run, held by one driver; use as a context manager.
 
-    A row is durable when the method that records it returns. One counter orders asks and tells. Rows are
-    written one file each (a part), under a temporary name, synced and renamed; once all trials of a block of
+    A row is durable when the method that records it returns. One counter orders asks and tells. Each record
+    is a file of its own (a part) at the next position of the log; once all trials of a block of
     `segment_size` have ended, they are rewritten as one segment. All files are verified on reading; one that
     does not verify is moved to log/quarantine, and its trial is in flight again.
 
-    With `accept_losses`, trials of which nothing is left are declared lost; otherwise they are refused.
+    With `accept_losses`, trials of which nothing is left are declared lost; otherwise they are refused. Only
+    its owner may read a new run, unless it is `shared`.
 
     Attributes:
         asks, trials: the recorded rows by trial id.
         quarantined: what was moved aside when this run was opened.
         foreign: what lies in the log and is not ours; it is left alone.
+        identities: the records of what the run is, in their order.
+        is_earlier: whether a version of this program that recorded no identity began the run.
     """
 
     def __init__(
@@ -109,29 +82,29 @@ class RunStore:
         segment_size: int = SEGMENT_SIZE,
         patience: Patience | None = None,
         accept_losses: bool = False,
+        shared: bool = False,
     ) -> None:
         self.folder = folder
         self.asks: dict[int, AskRow] = {}
         self.trials: dict[int, TrialRow] = {}
         self.quarantined: list[Path] = []
         self.foreign: list[Path] = []
+        self.identities: list[IdentityRow] = []
+        self.is_earlier = False
         self._epochs: dict[int, list[EpochRow]] = {}  # of trials that are not in segments
-        self._sealed: dict[Block, dict[Kind, pa.Table]] = {}
-        self._loose: pa.Table = TRIALS.schema.empty_table()  # rows that were in no segment at the last view
+        self._sealed: dict[Block, Sealed] = {}
         self._lost: frozenset[int] = frozenset()
-        self._files = files or DurableFiles()
+        self._files = files or files_of(folder)
         self._segment_size = segment_size
         self._patience = patience or Patience()
-        self._accept_losses = accept_losses
+        self._accept_losses, self._shared = accept_losses, shared
+        self._views = ViewTables(every=self._files.seconds_between_views)
+        self._end = LogEnd(folder, self._files, self._patience)
+        self._unsealed: dict[Path, Block] = {}  # files of trials that are in no segment
+        self._open_asks: dict[int, int] = {}  # positions of asks without a row, by trial
+        self._identity_positions: list[int] = []
         self._next_seq = 0
-        self._viewed = 0.0
-        self._stale = True
         self._lock = DriverLock(folder)
-
-    @staticmethod
-    def is_run(folder: Path) -> bool:
-        """True if a folder is a run directory."""
-        return (folder / "log" / "asks").is_dir() and (folder / "search.yaml").is_file()
 
     # ------------------------------------------------------------------ opening
 
@@ -139,35 +112,76 @@ class RunStore:
         self._create()
         with ExitStack() as held:
             held.enter_context(self._lock)
-            self._take(
-                recover(self.folder, self._files, patience=self._patience, accept_losses=self._accept_losses)
-            )
+            self._open()
             held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(OSError):
+            self._files.close()
         self._lock.__exit__(kind, error, trace)
 
     def _create(self) -> None:
         check_folder(self.folder)
         try:
+            self._files.make_folder(self.folder, SHARED if self._shared else PRIVATE)
             for name in FOLDERS:
                 self._files.make_folder(self.folder / name)
         except OSError as error:
             raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
 
-    def _take(self, found: Recovered) -> None:
-        contents = found.contents
-        self.asks, self.trials = contents.asks, contents.trials
-        self._epochs, self._sealed = contents.epochs, contents.sealed
-        self._lost, self.quarantined = found.declared.losses.trials, found.quarantined
-        self.foreign = contents.foreign
-        taken = [*contents.places(), *found.declared.losses.places]
-        self._next_seq = max(taken, default=-1) + 1
+    def _open(self) -> None:
+        """Reads the log, claims its end, and mends it; refuses before anything is changed."""
+        while True:
+            self._refresh()
+            found = inspect(self.folder, self._files, accept_losses=self._accept_losses)
+            contents = found.contents
+            if self._end.claim(position=contents.newest + 1, driver=self._next_driver(contents)):
+                break  # else another driver has written since: what it wrote is read, too
+        self._end.identity = _last_mark(contents)
+        mended = mend(self.folder, self._files, found, self._end.append, self._patience)
+        self.quarantined = mended.quarantined
+        self._take(contents, [*mended.declared.losses.places])
+        self._lost = mended.declared.losses.trials
         for first in sorted({trial_id - trial_id % self._segment_size for trial_id in self.trials}):
             self._seal_block_of(first)
+
+    def _refresh(self) -> None:
+        try:
+            self._files.refresh()
+        except OSError as error:
+            raise ConfigError(f"{place_of(self.folder)}: {error.strerror}") from error
+
+    def _next_driver(self, contents: LogContents) -> int:
+        """One more than any before; earlier versions numbered starts in environment/ alone."""
+        listed = [int(path.name[:4]) for path in (self.folder / "environment").glob(STARTS)]
+        return 1 + max([*contents.drivers, *listed], default=0)
+
+    def _take(self, contents: LogContents, lost_places: list[int]) -> None:
+        self.asks, self.trials = contents.asks, contents.trials
+        self._epochs, self._sealed = contents.epochs, contents.sealed
+        self.foreign, self.is_earlier = contents.foreign, contents.is_earlier
+        self.identities = contents.recorded_identities()
+        self._identity_positions = list(contents.identities)
+        self._unsealed = contents.files
+        asked = contents.ask_positions.items()
+        self._open_asks = {trial_id: at for trial_id, at in asked if trial_id not in self.trials}
+        self._next_seq = max([*contents.places(), *lost_places], default=-1) + 1
+        for row in self._epochs_in_view():
+            self._epochs.setdefault(row["trial_id"], []).append(row)
+
+    def _epochs_in_view(self) -> list[EpochRow]:
+        """Epochs of trials in flight that the last driver had seen: lost with the view, they are no loss."""
+        in_flight = self.asks.keys() - self.trials.keys() - self._epochs.keys()
+        if not in_flight:
+            return []
+        try:
+            rows = view_rows(self._files.read(self.folder / "epochs.parquet"), EPOCHS)
+        except (OSError, DamagedPartError):
+            return []
+        return [row for row in rows if row["trial_id"] in in_flight]
 
     def discard(self) -> None:
         """Removes a run that never began, as far as it can be removed."""
@@ -179,6 +193,16 @@ class RunStore:
     # ------------------------------------------------------------------ reading
 
     @property
+    def driver(self) -> int:
+        """This driver's number in the run, from 1."""
+        return self._end.driver
+
+    @property
+    def next_position(self) -> int:
+        """The position of the log's next record."""
+        return self._end.position
+
+    @property
     def next_trial_id(self) -> int:
         """The number of the next trial."""
         return max(self.asks, default=-1) + 1
@@ -188,7 +212,7 @@ class RunStore:
         return [self.asks[trial_id] for trial_id in sorted(self.asks.keys() - self.trials.keys())]
 
     def attempts_seen(self, trial_id: int) -> int:
-        """The last attempt of which an epoch is recorded; 0 where there is none."""
+        """The last attempt of which an epoch was seen; 0 where there is none."""
         return max((row["attempt"] for row in self._epochs.get(trial_id, [])), default=0)
 
     def history(self) -> list[RecordedAsk | RecordedTrial]:
@@ -199,13 +223,35 @@ class RunStore:
 
     # ------------------------------------------------------------------ recording
 
+    def record_identity(self, search: str) -> None:
+        """Records what the run is, where that is not recorded yet, and writes its search file.
+
+        Raises:
+            ConfigError: a file on which the search depends is not as it was recorded before.
+        """
+        if (known := identity_of(self.identities)) is not None:
+            refuse_changed_files(self.folder, known)
+        there = [name for name in FIXED_FILES if (self.folder / name).is_file()]
+        row = identity_row(search, {name: self._files.read(self.folder / name) for name in there})
+        if not self.identities or identity_digest(row) != identity_digest(self.identities[-1]):
+            self._end.identity = identity_digest(row)
+            self._identity_positions.append(self._end.position)
+            self._end.append("identity", row)
+            self.identities.append(row)
+        self.write_text(SEARCH_FILE, search)
+
+    def restore_search_file(self) -> None:
+        """Writes search.yaml as the log has recorded it."""
+        if self.identities:
+            self.write_text(SEARCH_FILE, self.identities[-1]["search"])
+
     def record_ask(self, row: AskRow) -> AskRow:
         """Gives the ask its place in the order, makes it durable, and returns it."""
         recorded: AskRow = {**row, "ask_seq": self._next_seq, "schema_version": SCHEMA_VERSION}
         trial_id = recorded["trial_id"]
         assert trial_id not in self.asks, "a trial is asked for once"
-        self._write_part(ASKS, trial_id, [recorded])
-        self._next_seq += 1
+        self._open_asks[trial_id] = self._end.position
+        self._append("ask", trial_id, recorded)
         self.asks[trial_id] = recorded
         return recorded
 
@@ -215,29 +261,29 @@ class RunStore:
         trial_id = recorded["trial_id"]
         assert trial_id in self.asks, "a row answers an ask"
         assert trial_id not in self.trials, "one row for each ask"
-        if trial_id in self._epochs:
-            self._patience.retry_while_full(self.folder, lambda: self._sync_epochs(trial_id))
-        self._write_part(TRIALS, trial_id, [recorded])
-        self._next_seq += 1
+        if trial_id not in self._epochs and (epochs := epochs_from_curves(recorded)):
+            self._epochs[trial_id] = epochs
+        self._append("trial", trial_id, recorded, self._epochs.get(trial_id, []))
         self.trials[trial_id] = recorded
-        self._stale = True
+        self._open_asks.pop(trial_id, None)
+        self._views.is_stale = True
         self._seal_block_of(trial_id)
         return recorded
 
-    def _sync_epochs(self, trial_id: int) -> None:
-        path = self._part(EPOCHS, trial_id)
-        try:
-            self._files.sync(path)
-        except FileNotFoundError:  # somebody removed it, or a segment that was dissolved holds the rows
-            self._files.write(path, part_bytes(self._epochs[trial_id], EPOCHS.schema))
+    def _append(self, kind: PartKind, trial_id: int, row: LogRow, epochs: Sequence[EpochRow] = ()) -> None:
+        newest = self._end.newest
+        path = self._end.append(kind, row, epochs)
+        self._unsealed[path] = (trial_id, trial_id)
+        if newest in self._unsealed:  # sealed, it stayed as the end of the log
+            self._remove_sealed([newest])
+        self._next_seq += 1
 
     def record_epoch(self, result: EpochResult) -> None:
-        """Adds an epoch to its trial's file, for whoever watches; durable with the trial's row."""
+        """Adds an epoch, for whoever watches; durable with the trial's row."""
         before = self._epochs.get(result.trial_id, [])
         kept = [r for r in before if r["attempt"] == result.attempt and r["epoch"] < result.epoch]
         self._epochs[result.trial_id] = [*kept, epoch_row(result)]
-        self._write_part(EPOCHS, result.trial_id, self._epochs[result.trial_id], durable=False)
-        self._stale = True
+        self._views.is_stale = True
 
     def write_text(self, name: str, text: str) -> None:
         """Replaces one of the run's text files as a whole."""
@@ -250,45 +296,30 @@ class RunStore:
         self._write(self.folder / name, data)
 
     def rows_of(self, name: str) -> list[TrialRow]:
-        """Rows of a view of trials that was copied into the run, verified by its page checksums."""
+        """Rows of a view of trials that was copied into the run, verified."""
         return view_rows(self._files.read(self.folder / name), TRIALS)
 
     def refresh_views(self, *, force: bool = False) -> None:
-        """Rebuilds trials.parquet and epochs.parquet from the rows, at most every two seconds."""
-        if not force and (not self._stale or time.monotonic() - self._viewed < SECONDS_BETWEEN_VIEWS):
-            return
-        self._write_view(TRIALS, self._loose_trials(), durable=force)
-        epochs = [row for trial_id in sorted(self._epochs) for row in self._epochs[trial_id]]
-        self._write_view(EPOCHS, pa.Table.from_pylist(epochs, schema=EPOCHS.schema), durable=force)
-        self._viewed, self._stale = time.monotonic(), False
+        """Rebuilds trials.parquet and epochs.parquet from the rows, at most every few seconds.
 
-    def _loose_trials(self) -> pa.Table:
-        """Rows that are in no segment. A thousand workers leave many, so each is converted only once."""
-        sealed = trials_of(self._sealed)
-        here = self._loose["trial_id"].to_pylist()
-        kept = self._loose.filter(pa.array([i not in sealed for i in here], pa.bool_()))
-        known = sealed.union(here)
-        fresh = [row for trial_id, row in self.trials.items() if trial_id not in known]
-        self._loose = pa.concat_tables([kept, pa.Table.from_pylist(fresh, schema=TRIALS.schema)])
-        return self._loose
-
-    def _write_view(self, kind: Kind, loose: pa.Table, *, durable: bool) -> None:
-        """Segments and the rows that are in none, by trial; a trial's epochs are in order already."""
-        ids = loose["trial_id"].to_numpy()
-        order = np.argsort(ids, kind="stable")
-        loose, ids = loose.take(order), ids[order]
-        tables, begin = [], 0
-        for block in sorted(self._sealed):  # no loose row lies in one: nothing sealed is sorted, or copied
-            end = int(np.searchsorted(ids, block[0]))
-            tables += [loose.slice(begin, end - begin), self._sealed[block][kind]]
-            begin = end
-        table = pa.concat_tables([*tables, loose.slice(begin)])
-        self._write(self.folder / f"{kind.name}.parquet", table_bytes(table), durable=durable)
+        They are left to another driver that has begun on the run.
+        """
+        if not self._end.is_fenced and self._views.are_due(force=force):
+            reflected = Reflected(
+                through=self._end.position - 1,
+                asks=tuple(sorted(self._open_asks.values())),
+                identities=tuple(self._identity_positions),
+            )
+            views = self._views.tables(self.trials, self._epochs, self._sealed)
+            for kind, table in views:
+                data = view_bytes(table, reflected)
+                self._write(self.folder / f"{kind.name}.parquet", data, durable=force)
+            self._views.written()
 
     # ------------------------------------------------------------------ files
 
     def _seal_block_of(self, trial_id: int) -> None:
-        """Rewrites the trial's block as segments, once each of its trials has its row."""
+        """Rewrites the trial's block as a segment, once each of its trials has its row."""
         first = trial_id - trial_id % self._segment_size
         block = (first, first + self._segment_size - 1)
         numbers = range(block[0], block[1] + 1)
@@ -296,56 +327,44 @@ class RunStore:
             return
         if any(block[0] <= last and begin <= block[1] for begin, last in self._sealed):
             return
-        ids = [i for i in numbers if i in self.trials]
-        rows: dict[Kind, Sequence[Row]] = {
-            ASKS: [self.asks[i] for i in ids],
-            TRIALS: [self.trials[i] for i in ids],
-            EPOCHS: [row for i in ids for row in self._epochs.get(i, [])],
-        }
-        self._sealed[block] = self._patience.retry_while_full(
-            self.folder, lambda: write_segments(self.folder, self._files, block, rows)
+        rows = [self.trials[i] for i in numbers if i in self.trials]
+        asks = [self.asks[row["trial_id"]] for row in rows]
+        written = self._end.carry_out(
+            lambda: write_segments(self.folder, self._files, block, asks, rows, self._epochs)
         )
-        for i in ids:
-            self._epochs.pop(i, None)
+        self._sealed[block] = written.rows
+        for path in written.paths:  # one of the two may have been there, and is no longer alone
+            self._unsealed.pop(path, None)
+        for row in rows:
+            self._epochs.pop(row["trial_id"], None)
+        self._remove_sealed(list(self._unsealed))
 
-    def _part(self, kind: Kind, trial_id: int) -> Path:
-        return self.folder / "log" / kind.name / part_name(trial_id)
-
-    def _write_part(self, kind: Kind[R], trial_id: int, rows: list[R], *, durable: bool = True) -> None:
-        self._write(self._part(kind, trial_id), part_bytes(rows, kind.schema), durable=durable)
+    def _remove_sealed(self, paths: list[Path]) -> None:
+        """Removes files whose trials are all in segments; but the newest, by which the log's end is found."""
+        blocks = sorted(self._sealed)
+        replaced = [
+            path for path in paths if path != self._end.newest and _all_in(self._unsealed[path], blocks)
+        ]
+        if not replaced:
+            return
+        self._end.carry_out(lambda: remove_sealed(self._files, replaced))
+        for path in replaced:
+            del self._unsealed[path]
 
     def _write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        self._patience.retry_while_full(self.folder, lambda: self._files.write(path, data, durable=durable))
+        self._end.carry_out(lambda: self._files.write(path, data, durable=durable))
 
 
-def refuse_other_than_run(folder: Path) -> None:
-    """Refuses a folder that is no run.
-
-    Raises:
-        ConfigError: it is none, or is not there.
-    """
-    if not RunStore.is_run(folder):
-        found = "not a run directory" if folder.exists() else "there is no such folder"
-        raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
+def _all_in(block: Block, sealed: list[Block]) -> bool:
+    """True if all trials of a block are in segments, whose blocks are in order."""
+    trial_id = block[0]
+    for first, last in sealed:
+        if first <= trial_id <= last:
+            trial_id = last + 1
+    return trial_id > block[1]
 
 
-def no_trial_yet(folder: Path) -> ConfigError:
-    """The refusal of a run of which no trial has ended."""
-    return ConfigError(
-        f"{folder}: this run has no finished trial yet; wait for the first (nas status {folder})"
-    )
-
-
-def recorded_trials(folder: Path) -> list[TrialRow]:
-    """Finished trials of a run, also while its driver works; read from the view.
-
-    Raises:
-        ConfigError: the folder is no run, or has no finished trial.
-    """
-    refuse_other_than_run(folder)
-    try:
-        return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
-    except FileNotFoundError:
-        raise no_trial_yet(folder) from None
-    except DamagedPartError as error:
-        raise ConfigError(damaged_view(f"{folder}/trials.parquet", error)) from None
+def _last_mark(contents: LogContents) -> str:
+    """The digest of what the run is, by its last record."""
+    recorded = contents.recorded_identities()
+    return identity_digest(recorded[-1]) if recorded else ""

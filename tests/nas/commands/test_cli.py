@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from companion import Companion, Told
 from conftest import Nas
+from log_files import parts_of_rows
 from timing_rounds import few_rounds
 from typed_commands import typed
 
@@ -151,12 +152,11 @@ def test_a_killed_search_continues_with_the_same_command(
     driver = Companion(type_and_wait_after_each_row, *arguments)
     driver.says("row")
     driver.kill()
-    rows = folder / "log" / "trials"
-    before = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
+    before = parts_of_rows(folder)
     assert len(before) == 1
     code, _, said = nas(*arguments, "--json")
     assert code == 0, said
-    after = {path.name: path.read_bytes() for path in rows.glob("t*.parquet")}
+    after = parts_of_rows(folder)
     assert before.items() <= after.items()
     frame = pd.read_parquet(folder / "trials.parquet")
     assert (frame.status == "completed").sum() == 3

@@ -16,7 +16,7 @@ from nas.search.config import read_search_config
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.in_process import in_process
-from trials.log.store import recorded_trials
+from trials.log.run_reader import recorded_trials
 from trials.reward import Reward
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")

@@ -17,6 +17,7 @@ import pytest
 from conftest import MakeConfig
 from formula import formula_result
 from formula_searches import run_search, run_until
+from log_files import forget_identity, part_of
 from rich.console import Console
 from screens import screen_text
 from typed_commands import COMMAND
@@ -173,12 +174,16 @@ def test_status_counts_infeasible_trials_and_their_reasons(make_config: MakeConf
 def test_status_names_damaged_parts_and_leaves_them_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_search(make_config(), folder)
-    part = folder / "log" / "trials" / "t00000003.parquet"
+    part = part_of(folder, "trial", 3)
     part.write_bytes(part.read_bytes()[:-40])
     before = contents(folder)
     figures = run_status(folder)
-    assert figures.unreadable == ("log/trials/t00000003.parquet",)
+    assert figures.unreadable == (f"log/parts/{part.name}",)
+    assert (figures.in_flight, figures.state) == (0, "finished")  # the view holds its row
+    (folder / "trials.parquet").unlink()
+    figures = run_status(folder)
     assert (figures.in_flight, figures.state) == (1, "stopped")
+    before.pop("trials.parquet")
     assert contents(folder) == before
 
 
@@ -190,6 +195,9 @@ def test_status_of_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: 
             run_status(tmp_path / name)
     run_search(make_config(), tmp_path / "run")
     (tmp_path / "run" / "search.yaml").write_text("space: [")
+    with pytest.raises(ConfigError, match=r"run/search.yaml: not as the log has recorded it: nas verify"):
+        run_status(tmp_path / "run")
+    forget_identity(tmp_path / "run")
     with pytest.raises(ConfigError, match=r"run: its search.yaml does not read\nsearch\.yaml: line"):
         run_status(tmp_path / "run")
 
@@ -198,7 +206,7 @@ def test_status_of_a_run_that_has_only_begun_is_shown(make_config: MakeConfig, t
     folder = tmp_path / "run"
     run_search(make_config(), folder)
     begun = tmp_path / "begun"
-    (begun / "log" / "asks").mkdir(parents=True)
+    (begun / "log" / "parts").mkdir(parents=True)
     (begun / "search.yaml").write_bytes((folder / "search.yaml").read_bytes())
     figures = run_status(begun)
     assert (figures.state, figures.asked, figures.best) == ("stopped", 0, None)
@@ -230,7 +238,7 @@ def test_status_reads_a_view_that_is_whole_instead_of_the_parts(
     folder = tmp_path / "run"
     run_search(make_config(), folder)
     written = (folder / "trials.parquet").stat().st_mtime
-    part = folder / "log" / "trials" / "t00000003.parquet"
+    part = part_of(folder, "trial", 3)
     part.write_bytes(b"not looked at")
     os.utime(part, (written - 1, written - 1))
     assert run_status(folder).unreadable == ()

@@ -30,7 +30,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def rewrite(folder: Path, config: SearchConfig) -> None:
     """The run's own configuration becomes this one, as if it had been stopped while it went on by it."""
-    (folder / "search.yaml").write_text(yaml_text(config))
+    with RunStore(folder) as store:
+        store.record_identity(yaml_text(config))
 
 
 def test_a_run_is_finished_when_each_finalist_has_its_repeats(

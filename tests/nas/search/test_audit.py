@@ -14,6 +14,7 @@ from nas.report.facts import read_facts
 from nas.report.page import page
 from nas.results.audit import AuditFigures, audit_figures
 from nas.results.status import run_status
+from nas.results.verify import verify_run
 from nas.screens.audit import audit_screen
 from nas.search.audit import AuditTrained, audit, plan_audit, stratified
 from nas.search.search import search
@@ -59,6 +60,18 @@ def test_audits_are_longer_trainings_apart_from_the_run(make_config: MakeConfig,
     assert not set(rows["seed"]) & set(trials["seed"])
     assert "were trained again for 8 epochs" in page(read_facts(run))
     assert run_status(run / "audit").status == {"completed": 5}
+
+
+def test_an_audit_is_verified_with_its_run(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = searched(make_config(), tmp_path / "run")
+    audited(run)
+    assert verify_run(run).is_whole
+    text = (run / "audit" / "search.yaml").read_text()
+    (run / "audit" / "search.yaml").write_text(text.replace("epochs: 8", "epochs: 9", 1))
+    (fault,) = verify_run(run).faults
+    assert (fault.invariant, fault.says[:12]) == ("identity", "audit: searc")
+    assert verify_run(run, repair=True).is_whole
+    assert (run / "audit" / "search.yaml").read_text() == text
 
 
 def test_stopped_audit_goes_on_and_a_larger_one_only_adds_trainings(

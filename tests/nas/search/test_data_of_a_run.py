@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from log_files import forget_identity
 from pictures import encoded, write_folder
 
 from nas.events import SearchEvent
@@ -58,6 +59,7 @@ def test_a_search_goes_on_with_the_same_images_alone(searched: tuple[Path, Path]
 
 def test_a_run_that_did_not_record_its_images_says_so_and_records_todays(searched: tuple[Path, Path]) -> None:
     source, run = searched
+    forget_identity(run)
     (run / FACTS).unlink()
     (run / IMAGES).unlink()
     events: list[SearchEvent] = []

@@ -160,7 +160,7 @@ def test_clock_that_jumps_changes_no_order_of_a_search(
     monkeypatch.setattr(time, "time_ns", lambda: real() + (-1) ** next(jumps) * 86_400 * 10**9)
     folder = tmp_path / "run"
     run(make_config(budget={"trials": 5}), folder)
-    for path in (folder / "log" / "trials").iterdir():  # files of the future and of the past
+    for path in (folder / "log" / "parts").iterdir():  # files of the future and of the past
         day = 86_400 * (-1) ** int(path.name[8])
         os.utime(path, (time.time() + day, time.time() + day))
     assert identity(run(make_config(), folder)) == identity(run(make_config(), tmp_path / "whole"))
@@ -199,7 +199,7 @@ def test_search_waits_for_space_on_a_full_disk_with_a_message(
     run(make_config(), tmp_path / "a" / "run", open_run=faulty(tmp_path / "a", fault, patience))
     assert clock.now == 5
     assert "No space left on device; trying again every 5 s for 10 min" in said[0]
-    assert said[1] == "there is space again; the search goes on"
+    assert said[1] == "it is written now; the search goes on"
 
 
 def test_a_disk_that_stays_full_stops_the_search_which_continues(

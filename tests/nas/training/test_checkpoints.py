@@ -78,3 +78,16 @@ def test_a_state_of_an_earlier_version_is_completed(tmp_path: Path) -> None:
     assert found is not None
     assert (found[1].best_resolution, found[1].devices) == (0, 1)
     assert files.metrics == [metrics(train_resolution=16, data_seconds=0.0)]
+
+
+def test_half_written_files_of_a_training_are_swept_and_others_left(tmp_path: Path) -> None:
+    files = TrainingFolder(tmp_path / "train")
+    files.create()
+    assert f"{files.folder.stat().st_mode & 0o777:o}" == "700"
+    left = files.folder / "weights" / ".best.safetensors.12.0123abcd.tmp"
+    left.write_bytes(b"half")
+    kept = files.folder / "weights" / ".notes"
+    kept.write_text("mine")
+    files.sweep()
+    assert not left.exists()
+    assert kept.exists()

@@ -17,7 +17,7 @@ from nas.search.search import search
 from trials.executors.in_process import in_process
 from trials.executors.ray_tune import _of_one_model, ray_tune
 from trials.executors.timing_places import ANY, WrongDeviceError
-from trials.log.store import recorded_trials
+from trials.log.run_reader import recorded_trials
 from trials.trial import TrialResult
 
 

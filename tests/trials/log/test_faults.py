@@ -14,46 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_files import Crash, Fault, FaultyDisk, Image, Operation
+from fault_files import STEPS_THAT_NEED_SPACE, Crash, Fault, FaultyDisk, Image, Operation
+from fault_searches import OTHERS, SAMPLE, Record, config_of, record_of
 from formula import formula_worker
 
 from nas.results.verify import verify_run
 from nas.search.config import SearchConfig
 from nas.search.search import search
 from nas.strategies.table import STRATEGIES
-from search_spaces.settings.yaml_files import ConfigError, from_mapping
+from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.durable_files import DurableFiles
 from trials.log.store import RunStore
 
 SEED = 20260203  # of the sample that the ordinary tests take
-# Crashes for a strategy: all write the same files, and differ in what they make of those when they go on.
-SAMPLE = {"evolution": 4}
-OTHERS = 2
-TIMES = {"asked_at", "started_at", "finished_at", "attempts"}
-EVOLUTION = {"population": 4, "tournament": 2}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "evolution": EVOLUTION,
-    "successive_halving": {"over": {"name": "evolution", **EVOLUTION}, "eta": 2, "min_epochs": 1},
-}
-RECIPES = {"successive_halving": {"schedule": "constant", "averaging_decay": 0.9, "warmup_epochs": 0}}
-STEPS_THAT_NEED_SPACE = ("make_folder", "create", "write", "sync", "rename")
-
-
-def config_of(strategy: str, **changes: Any) -> SearchConfig:
-    mapping = {
-        "space": "tiny",
-        "data": {"source": "digits"},
-        "recipe": {
-            "epochs": 2, "batch_size": 64, "resolution": 16, "flip": False, **RECIPES.get(strategy, {})
-        },
-        "strategy": {"name": strategy, **SETTINGS.get(strategy, {})},
-        "reward": {"step_time_ratio": -0.07, "params": -0.05},
-        "baseline": 3,
-        "budget": {"trials": 12},
-    }  # fmt: skip
-    return from_mapping(SearchConfig, {**mapping, **changes}, name="search.yaml")
 
 
 def run(folder: Path, config: SearchConfig, disk: FaultyDisk, *, patience: Patience | None = None) -> None:
@@ -61,18 +36,10 @@ def run(folder: Path, config: SearchConfig, disk: FaultyDisk, *, patience: Patie
     search(config, folder, execute=simulated(), start=formula_worker, open_run=open_run)
 
 
-Record = tuple[list[Any], list[Any]]
-
-
 def recorded(folder: Path) -> Record:
     """All asks and rows but for what may differ between runs of one search."""
     with RunStore(folder, segment_size=4) as store:
-        assert not store.in_flight()
-        asks, trials = store.asks, store.trials
-    return tuple(
-        [{name: value for name, value in rows[i].items() if name not in TIMES} for i in sorted(rows)]
-        for rows in (asks, trials)
-    )  # type: ignore[return-value]
+        return record_of(store)
 
 
 @dataclass(frozen=True)

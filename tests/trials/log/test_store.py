@@ -2,109 +2,34 @@
 
 import subprocess
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import MakeConfig
-from formula import formula_result
+from log_files import earlier_file, part_of
+from recorded_rows import NOW, asked, epochs, fill, finished
 
 from analysis.frame import ranked, read_trials
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.driver_lock import RunLockedError
-from trials.log.parts import part_bytes
+from trials.log.durable_files import DurableFiles
+from trials.log.reading import read_log
 from trials.log.rows import (
     architecture_from_json,
     ask_from_row,
-    ask_row,
     cached_row,
     outcome_of,
-    trial_row,
 )
+from trials.log.run_reader import recorded_trials
 from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, TRIAL_SCHEMA
-from trials.log.store import RecordedAsk, RecordedTrial, RunStore, recorded_trials
-from trials.trial import UNMEASURED_RATIO, Ask, EpochResult, Trial
-
-NOW = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
+from trials.log.store import RecordedAsk, RecordedTrial, RunStore
+from trials.trial import UNMEASURED_RATIO, Ask
 
 
-@pytest.fixture
-def asked(make_config: MakeConfig) -> Any:
-    """Makes the ask row of a trial."""
-    architecture = make_config().space.reference
-
-    def make(trial_id: int) -> dict[str, Any]:
-        ask = Ask(
-            trial_id=trial_id, choices=(1, 0, trial_id % 3), epochs=4, aux={"parent": 2, "π": [0.1, None]}
-        )
-        return ask_row(ask, architecture=architecture, strategy="evolution", seed=trial_id, asked_at=NOW)
-
-    return make
-
-
-@pytest.fixture
-def finished(make_config: MakeConfig, asked: Any) -> Any:
-    """Makes the row of a completed trial."""
-    config = make_config()
-
-    def make(row: dict[str, Any], *, reward: float = 0.5, **changes: Any) -> dict[str, Any]:
-        trial = Trial(
-            trial_id=row["trial_id"],
-            choices=tuple(row["choices"]),
-            architecture=config.space.reference,
-            recipe=config.recipe,
-            epochs=4,
-            seed=1,
-        )
-        result = replace(
-            formula_result(trial, accuracy=0.25, epochs=tuple(epochs(row["trial_id"]))), **changes
-        )
-        return trial_row(row, result, reward=reward, environment_id="e")
-
-    return make
-
-
-def epochs(trial_id: int, *, attempt: int = 1, count: int = 2) -> list[EpochResult]:
-    return [
-        EpochResult(
-            trial_id=trial_id,
-            attempt=attempt,
-            epoch=epoch,
-            train_loss=1 / epoch,
-            train_accuracy=0.5,
-            minival_loss=2.0,
-            minival_accuracy=0.1 * epoch,
-            minival_accuracy_raw=0.1,
-            learning_rate=0.01,
-            resolution=16,
-            train_seconds=1.0,
-            evaluate_seconds=0.1,
-        )
-        for epoch in range(1, count + 1)
-    ]
-
-
-def fill(folder: Path, asked: Any, finished: Any, *, trials: int = 3, open_asks: int = 2) -> None:
-    """A run of finished trials and some in flight."""
-    with RunStore(folder) as store:
-        store.write_text("search.yaml", "seed: 0\n")
-        for trial_id in range(trials + open_asks):
-            store.record_ask(asked(trial_id))
-        for trial_id in range(trials):
-            for epoch in epochs(trial_id):
-                store.record_epoch(epoch)
-            store.record_trial(finished(store.asks[trial_id]))
-        store.refresh_views(force=True)
-
-
-def test_views_of_a_run_are_in_the_order_of_trials_however_they_ended(
-    tmp_path: Path, asked: Any, finished: Any
-) -> None:
+def test_views_of_a_run_are_in_the_order_of_trials_however_they_ended(tmp_path: Path) -> None:
     """Between sealed blocks and beyond them lie rows that are in none, each told later than the next."""
     with RunStore(tmp_path / "run", segment_size=2) as store:
         for trial_id in range(9):
@@ -122,7 +47,7 @@ def test_views_of_a_run_are_in_the_order_of_trials_however_they_ended(
     assert {trial_id for trial_id, _ in seen} == {0, 1, 2, 4, 5, 7, 8}
 
 
-def test_rows_of_a_run_read_back_as_they_were_written(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_rows_of_a_run_read_back_as_they_were_written(tmp_path: Path) -> None:
     with RunStore(tmp_path / "run") as store:
         ask = store.record_ask(asked(0))
         row = store.record_trial(finished(ask))
@@ -141,7 +66,7 @@ def test_rows_of_a_run_read_back_as_they_were_written(tmp_path: Path, asked: Any
     assert set(TRIAL_SCHEMA.names) - filled == never
 
 
-def test_asks_and_architectures_survive_the_log(tmp_path: Path, asked: Any, make_config: MakeConfig) -> None:
+def test_asks_and_architectures_survive_the_log(tmp_path: Path, make_config: MakeConfig) -> None:
     with RunStore(tmp_path / "run") as store:
         store.record_ask(asked(0))
     with RunStore(tmp_path / "run") as store:
@@ -151,9 +76,9 @@ def test_asks_and_architectures_survive_the_log(tmp_path: Path, asked: Any, make
     assert architecture_from_json(row["architecture"]) == make_config().space.reference
 
 
-def test_asks_and_tells_share_one_order_without_gaps(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_asks_and_tells_share_one_order_without_gaps(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished)
+    fill(folder)
     with RunStore(folder) as store:
         store.record_trial(finished(store.asks[4]))
         store.record_ask(asked(5))
@@ -169,11 +94,9 @@ def test_asks_and_tells_share_one_order_without_gaps(tmp_path: Path, asked: Any,
             assert [row["trial_id"] for row in store.in_flight()] == [3, 5]
 
 
-def test_views_of_a_run_are_read_by_pandas_with_their_schema(
-    tmp_path: Path, asked: Any, finished: Any
-) -> None:
+def test_views_of_a_run_are_read_by_pandas_with_their_schema(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished)
+    fill(folder)
     frame = pd.read_parquet(folder / "trials.parquet")
     assert frame.trial_id.tolist() == [0, 1, 2]
     assert str(frame.asked_at.dtype).endswith("UTC]")
@@ -184,7 +107,7 @@ def test_views_of_a_run_are_read_by_pandas_with_their_schema(
     assert len(recorded_trials(folder)) == 3
 
 
-def test_only_the_last_attempts_epochs_are_kept(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_only_the_last_attempts_epochs_are_kept(tmp_path: Path) -> None:
     with RunStore(tmp_path / "run") as store:
         store.record_ask(asked(0))
         for epoch in (*epochs(0, count=3), *epochs(0, attempt=2)):
@@ -206,17 +129,15 @@ def damage(path: Path, how: str) -> None:
         data[middle] ^= 0x10
         path.write_bytes(data)
     else:
-        other = path.with_name("t00000001.parquet")
+        other = sorted(path.parent.iterdir())[2]
         path.write_bytes(other.read_bytes())
 
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "flipped", "foreign"])
-def test_a_damaged_row_is_moved_aside_and_its_trial_is_in_flight_again(
-    how: str, tmp_path: Path, asked: Any, finished: Any
-) -> None:
+def test_a_damaged_row_is_moved_aside_and_its_trial_is_in_flight_again(how: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished)
-    damage(folder / "log" / "trials" / "t00000002.parquet", how)
+    fill(folder)
+    damage(part_of(folder, "trial", 2), how)
     with RunStore(folder) as store:
         assert len(store.quarantined) == 1
         assert store.quarantined[0].parent == folder / "log" / "quarantine"
@@ -226,12 +147,10 @@ def test_a_damaged_row_is_moved_aside_and_its_trial_is_in_flight_again(
 
 
 @pytest.mark.parametrize("how", ["truncated", "deleted"])
-def test_a_lost_ask_is_rebuilt_from_its_trials_row(
-    how: str, tmp_path: Path, asked: Any, finished: Any
-) -> None:
+def test_a_lost_ask_is_rebuilt_from_its_trials_row(how: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished)
-    path = folder / "log" / "asks" / "t00000001.parquet"
+    fill(folder)
+    path = part_of(folder, "ask", 1)
     with RunStore(folder) as store:
         before = dict(store.asks)
     if how == "deleted":
@@ -240,13 +159,13 @@ def test_a_lost_ask_is_rebuilt_from_its_trials_row(
         damage(path, how)
     with RunStore(folder) as store:
         assert store.asks == before
-    assert path.is_file()
+    assert part_of(folder, "ask", 1) != path  # no part is ever replaced
 
 
-def test_flipped_bits_of_a_row_are_never_read_as_data(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_flipped_bits_of_a_row_are_never_read_as_data(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished, trials=1, open_asks=0)
-    path = folder / "log" / "trials" / "t00000000.parquet"
+    fill(folder, trials=1, open_asks=0)
+    path = part_of(folder, "trial", 0)
     good = path.read_bytes()
     with RunStore(folder) as store:
         row = store.trials[0]
@@ -254,14 +173,15 @@ def test_flipped_bits_of_a_row_are_never_read_as_data(tmp_path: Path, asked: Any
         flipped = bytearray(good)
         flipped[position] ^= 1 << position % 8
         path.write_bytes(flipped)
-        with RunStore(folder) as store:
-            assert store.trials.get(0, row) == row  # detected, or in bytes that mean nothing
+        assert 0 not in read_log(folder, DurableFiles()).trials
+    path.write_bytes(good)
+    assert read_log(folder, DurableFiles()).trials == {0: row}
 
 
-def test_half_written_files_of_a_run_are_swept(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_half_written_files_of_a_run_are_swept(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished)
-    leftover = folder / "log" / "trials" / ".t00000009.parquet.abc.tmp"
+    fill(folder)
+    leftover = folder / "log" / "parts" / ".p00000099.parquet.abc.tmp"
     leftover.write_bytes(b"half")
     with RunStore(folder) as store:
         assert sorted(store.trials) == [0, 1, 2]
@@ -269,11 +189,9 @@ def test_half_written_files_of_a_run_are_swept(tmp_path: Path, asked: Any, finis
     assert not leftover.exists()
 
 
-def test_run_has_one_driver_at_a_time_and_a_killed_one_frees_it(
-    tmp_path: Path, asked: Any, finished: Any
-) -> None:
+def test_run_has_one_driver_at_a_time_and_a_killed_one_frees_it(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished)
+    fill(folder)
     code = (
         "import sys; from pathlib import Path; from trials.log.store import RunStore\n"
         "with RunStore(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
@@ -301,9 +219,7 @@ def test_folders_and_files_that_are_no_run_are_refused_and_left_alone(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
-def test_infeasible_trials_keep_what_is_known_and_are_told_finite_numbers(
-    tmp_path: Path, asked: Any, finished: Any
-) -> None:
+def test_infeasible_trials_keep_what_is_known_and_are_told_finite_numbers(tmp_path: Path) -> None:
     with RunStore(tmp_path / "run") as store:
         store.record_ask(asked(0))
         row = store.record_trial(
@@ -324,7 +240,7 @@ def test_infeasible_trials_keep_what_is_known_and_are_told_finite_numbers(
     assert (outcome.step_time_ratio, outcome.params) == (UNMEASURED_RATIO, UNMEASURED_RATIO)
 
 
-def test_a_cached_row_repeats_the_measurements_but_no_time(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_a_cached_row_repeats_the_measurements_but_no_time(tmp_path: Path) -> None:
     with RunStore(tmp_path / "run") as store:
         first = store.record_trial(finished(store.record_ask(asked(0))))
         again = store.record_trial(cached_row(store.record_ask(asked(1)), first))
@@ -335,9 +251,9 @@ def test_a_cached_row_repeats_the_measurements_but_no_time(tmp_path: Path, asked
     assert outcome_of(again).reward == outcome_of(first).reward
 
 
-def test_a_reader_beside_the_driver_reads_only_whole_views(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_a_reader_beside_the_driver_reads_only_whole_views(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished, trials=1, open_asks=0)
+    fill(folder, trials=1, open_asks=0)
     code = (
         "import sys; from analysis.frame import read_trials\n"
         "for _ in range(150):\n    assert len(read_trials(sys.argv[1])) >= 1\n"
@@ -352,14 +268,16 @@ def test_a_reader_beside_the_driver_reads_only_whole_views(tmp_path: Path, asked
     assert reader.wait() == 0
 
 
-def test_a_log_of_an_older_version_reads_with_nulls(tmp_path: Path, asked: Any, finished: Any) -> None:
+def test_a_log_of_an_older_version_reads_with_nulls(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    fill(folder, asked, finished)
+    fill(folder)
     older = pa.schema([field for field in TRIAL_SCHEMA if "inference" not in field.name])
     with RunStore(folder) as store:
         rows = {trial_id: {n: row[n] for n in older.names} for trial_id, row in store.trials.items()}
+    (folder / "log" / "trials").mkdir()
     for trial_id, row in rows.items():
-        (folder / "log" / "trials" / f"t{trial_id:08d}.parquet").write_bytes(part_bytes([row], older))
+        part_of(folder, "trial", trial_id).unlink()
+        (folder / "log" / "trials" / f"t{trial_id:08d}.parquet").write_bytes(earlier_file([row], older))
     with RunStore(folder) as store:
         assert not store.quarantined
         assert {row["inference_time_ratio"] for row in store.trials.values()} == {None}

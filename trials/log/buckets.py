@@ -1,0 +1,374 @@
+"""Runs in object stores: the bucket holds the run, and a folder of this machine mirrors it.
+
+All that reads or writes a run works on the mirror; what is written goes to the bucket first, and is durable
+when the bucket has taken it. A part is created only where nothing has its name (If-None-Match), which is what
+keeps two drivers apart: see `trials.log.log_end`. The mirror can be deleted at any time.
+"""
+
+import errno
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from search_spaces.settings.unfinished_files import is_unfinished
+from search_spaces.settings.yaml_files import ConfigError
+from trials.log.durable_files import DurableFiles, NameTakenError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+SCHEMES = ("s3", "gs", "az")
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/+(.*)")  # a path loses one of the two slashes
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of each part of a URL
+FILES = (".yaml", ".parquet", ".html", ".json")  # endings of files in runs
+MARKER = ".bucket"  # in a mirror: what it mirrors
+LOCAL = frozenset({MARKER, "lock"})  # files of the mirror alone
+AT_ONCE = 32  # requests
+PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds, before something that is missing is listed again
+SECONDS_BETWEEN_VIEWS = 10.0  # each costs two requests
+
+
+def run_folder(place: str | Path) -> Path:
+    """The folder in which a run is read and written; of one in an object store its mirror, up to date.
+
+    Raises:
+        ConfigError: a place that is no folder and in no object store that is known; or the store does not
+            answer, or refuses.
+    """
+    url = url_of(place)
+    if url is None:
+        return Path(place)
+    mirror = _mirror_of(url)
+    files = BucketFiles(mirror, url)
+    try:
+        files.refresh()
+    except OSError as error:
+        raise ConfigError(f"{url}: {error.strerror}") from error
+    return mirror
+
+
+def local_file(place: str) -> str:
+    """The path of a run, or of a file in one: of those in an object store, in the mirror.
+
+    Raises:
+        ConfigError: as `run_folder`.
+    """
+    if (url := url_of(place)) is None:
+        return place
+    run, _, name = url.rpartition("/")
+    if Path(name).suffix in FILES:
+        return str(run_folder(run) / name)
+    return str(run_folder(url))
+
+
+def object_at(run_url: str, name: str) -> bytes | None:
+    """The bytes of one file of a run in an object store; None where there is none.
+
+    Raises:
+        ConfigError: as `url_of`.
+        OSError: the store does not answer, or refuses.
+    """
+    url = url_of(run_url)
+    assert url is not None, f"{run_url} is no URL"
+    return BucketFiles(_mirror_of(url), url).object(name)
+
+
+def is_in_store(place: str | Path) -> bool:
+    """True of a URL of an object store that is known."""
+    match = URL.fullmatch(str(place))
+    return match is not None and match[1].lower() in SCHEMES
+
+
+def url_of(place: str | Path) -> str | None:
+    """The URL that a place names; None of a folder.
+
+    Raises:
+        ConfigError: it is a URL, but of no object store that is known, or with odd names.
+    """
+    match = URL.fullmatch(str(place))
+    if match is None or (len(match[1]) == 1 and os.name == "nt"):
+        return None
+    scheme, rest = match[1].lower(), match[2].rstrip("/")
+    url = f"{scheme}://{rest}"
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ConfigError(f"{url}: no place for a run: a folder, or a URL that begins with {known}")
+    names = rest.split("/")
+    if len(names) < 2 or not all(NAME.fullmatch(name) for name in names):
+        raise ConfigError(
+            f"{url}: a bucket and a path in it are expected, as in {scheme}://bucket/runs/first, of letters, "
+            "digits, dots, hyphens and underscores"
+        )
+    return url
+
+
+def files_of(folder: Path) -> DurableFiles:
+    """The files of the run in this folder: a mirror's are also in the bucket."""
+    for place in (folder, *folder.parents):
+        marker = place / MARKER
+        if marker.is_file():
+            return BucketFiles(place, _marked(marker).get("url", ""))
+    return DurableFiles()
+
+
+def place_of(folder: Path | str) -> str:
+    """The run as people name it: its folder, or the URL that the folder mirrors."""
+    folder = Path(folder)
+    for place in (folder, *folder.parents):
+        marker = place / MARKER
+        if marker.is_file():
+            inner = folder.relative_to(place).as_posix()
+            url = str(_marked(marker).get("url", place))
+            return url if inner == "." else f"{url}/{inner}"
+    return str(folder)
+
+
+def _mirror_of(url: str) -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    scheme, _, rest = url.partition("://")
+    return Path(home) / "training-aware-nas" / "runs" / scheme / rest
+
+
+def _marked(marker: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(marker.read_bytes())
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+class BucketFiles(DurableFiles):
+    """Files of a run in an object store, and of its mirror; each method promises what DurableFiles does."""
+
+    seconds_between_views = SECONDS_BETWEEN_VIEWS
+
+    def __init__(
+        self,
+        mirror: Path,
+        url: str,
+        *,
+        store: "ObjectStore | None" = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__()
+        self._sleep = sleep
+        self._mirror, self._url = mirror, url
+        self._opened = store
+        self._etags: dict[str, str] = {}  # by key: of what the mirror holds
+        self._seen: dict[str, str] = {}  # of these what this process has put or found, whatever a list says
+
+    # ------------------------------------------------------------------ the mirror
+
+    def refresh(self) -> None:
+        """Brings the mirror up to date with the bucket.
+
+        Raises:
+            OSError: the store does not answer, or refuses.
+        """
+        self._etags = dict(_marked(self._mirror / MARKER).get("etags", {}))
+        there = {**self._seen, **self._listed()}  # a list may come late
+        wanted = [key for key, etag in there.items() if not self._has(key, etag)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for key, data in zip(wanted, pool.map(self._get, wanted), strict=True):
+                if data is not None:  # None: removed since it was listed
+                    self._keep(key, data)
+                    self._etags[key] = there[key]
+        self._drop_others(there.keys())
+        self._mirror.mkdir(parents=True, exist_ok=True)
+        self._write_marker()
+
+    def _listed(self) -> dict[str, str]:
+        """The tag of each object below the run."""
+        pages = self._ask(lambda store: list(store.list()))
+        return {entry["path"]: entry["e_tag"] or "" for page in pages for entry in page}
+
+    def _has(self, key: str, etag: str) -> bool:
+        return bool(etag) and self._etags.get(key) == etag and (self._mirror / key).is_file()
+
+    def _keep(self, key: str, data: bytes) -> None:
+        path = self._mirror / key
+        if ".." in path.parts:
+            raise OSError(errno.EINVAL, f"an object has a name that is none of a run's: {key}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().write(path, data, durable=False)
+
+    def _drop_others(self, keys: Iterable[str]) -> None:
+        """Removes files of the mirror that the bucket has not; folders stay."""
+        known = set(keys)
+        for folder, _, names in os.walk(self._mirror):
+            for name in names:
+                path = Path(folder) / name
+                key = path.relative_to(self._mirror).as_posix()
+                if key not in known and key not in LOCAL and not is_unfinished(path):
+                    path.unlink(missing_ok=True)
+        self._etags = {key: etag for key, etag in self._etags.items() if key in known}
+
+    def _write_marker(self) -> None:
+        text = json.dumps({"url": self._url, "etags": self._etags})
+        super().write(self._mirror / MARKER, text.encode(), durable=False)
+
+    # ------------------------------------------------------------------ requests
+
+    def _store(self) -> "ObjectStore":
+        if self._opened is None:
+            self._opened = open_store(self._url)
+        return self._opened
+
+    def _ask(self, request: "Callable[[ObjectStore], T]") -> T:
+        """The answer to a request; what the store refuses is an OSError that says why."""
+        from obstore import exceptions
+
+        try:
+            return request(self._store())
+        except (exceptions.AlreadyExistsError, FileNotFoundError):
+            raise
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise OSError(errno.EACCES, f"the object store refuses: {_first_line(error)}") from None
+        except exceptions.BaseError as error:
+            raise OSError(errno.EAGAIN, f"the object store does not answer: {_first_line(error)}") from None
+
+    def _get(self, key: str) -> bytes | None:
+        try:
+            return self._ask(lambda store: bytes(store.get(key).bytes()))
+        except FileNotFoundError:
+            return None
+
+    def _put(self, key: str, data: bytes, *, new: bool = False) -> None:
+        mode: Literal["create", "overwrite"] = "create" if new else "overwrite"
+        try:
+            put = self._ask(lambda store: store.put(key, data, mode=mode, use_multipart=False))
+        except FileNotFoundError as error:
+            raise OSError(errno.EACCES, f"there is no such bucket: {_first_line(error)}") from None
+        self._etags[key] = self._seen[key] = put["e_tag"] or ""
+
+    def object(self, key: str) -> bytes | None:
+        """All bytes of an object; None where there is none."""
+        return self._get(key)
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self._mirror).as_posix()
+
+    # ------------------------------------------------------------------ files
+
+    def make_folder(self, path: Path, mode: int | None = None) -> None:
+        """Of the mirror alone: a bucket has no folders."""
+        path.mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
+        """Replaces an object as a whole."""
+        self._put(self._key(path), data)
+        super().write(path, data, durable=False)
+
+    def create(self, path: Path, data: bytes) -> None:
+        """A new object, never in the place of another; may be repeated after an answer was lost."""
+        from obstore.exceptions import AlreadyExistsError
+
+        key = self._key(path)
+        try:
+            self._put(key, data, new=True)
+        except AlreadyExistsError:
+            there = self._get(key)
+            if there is not None:
+                self._found(key, there)
+            if there != data:
+                raise NameTakenError(str(path)) from None
+        super().write(path, data, durable=False)
+
+    def exists(self, path: Path) -> bool:
+        """True if there is such an object."""
+        key = self._key(path)
+        try:
+            self._ask(lambda store: store.head(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def read_back(self, path: Path) -> bytes:
+        """All bytes of an object, as the store has them."""
+        data = self._get(self._key(path))
+        if data is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return data
+
+    def sync_folder(self, folder: Path) -> None:
+        """Nothing: what the bucket has taken is durable."""
+
+    def move(self, path: Path, target: Path) -> None:
+        """Puts an object under another name; may be repeated after it failed half-way."""
+        if path.is_file():
+            data = path.read_bytes()
+            self._put(self._key(target), data)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            super().write(target, data, durable=False)
+        elif not target.is_file():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        self.remove(path)
+
+    def remove(self, path: Path) -> None:
+        """Removes an object, if it is there."""
+        key = self._key(path)
+        with suppress(FileNotFoundError):
+            self._ask(lambda store: store.delete(key))
+        self._etags.pop(key, None)
+        self._seen.pop(key, None)
+        path.unlink(missing_ok=True)
+
+    def look_again(self, paths: Iterable[Path]) -> bool:
+        """Asks for objects that a list did not have; True if there are some."""
+        keys = [self._key(path) for path in paths]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = {key: data for key, data in zip(keys, pool.map(self._get, keys), strict=True) if data}
+        for key, data in found.items():
+            self._found(key, data)
+        return bool(found) or self._listed_later()
+
+    def _listed_later(self) -> bool:
+        """Lists again, a few times; True once there is more than before."""
+        for seconds in PAUSES:
+            self._sleep(seconds)
+            if self._listed().keys() - self._etags.keys():
+                self.refresh()
+                return True
+        return False
+
+    def _found(self, key: str, data: bytes) -> None:
+        """An object that no list has had yet."""
+        self._keep(key, data)
+        self._etags[key] = self._seen[key] = ""
+
+    def close(self) -> None:
+        """Notes what the mirror holds, so that the next start fetches only what has changed."""
+        self._write_marker()
+
+
+def open_store(url: str) -> "ObjectStore":
+    """A client of the store; credentials come from the environment and the machine's own places.
+
+    Raises:
+        OSError: the client is not installed, or lacks something.
+    """
+    try:
+        from obstore import exceptions
+        from obstore.store import from_url
+    except ImportError:
+        raise OSError(
+            errno.ENOSYS, "runs in object stores need obstore: pip install 'training-aware-nas[store]'"
+        ) from None
+    retry: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+    try:
+        return from_url(url, retry_config=retry)
+    except exceptions.BaseError as error:
+        raise OSError(errno.EINVAL, f"the object store cannot be reached: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of a client's message: the others are its own notes for debugging."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

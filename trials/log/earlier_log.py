@@ -1,0 +1,86 @@
+"""The log as versions before this one wrote it, read only.
+
+In `log/asks`, `log/trials` and `log/epochs` lay a file for each trial, and a segment for each block of trials
+whose rows had all been written. A file of one trial holds a digest of its values.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from trials.log.parts import SEGMENT_NAME
+from trials.log.row_types import R
+from trials.log.tables import (
+    ASKS,
+    EPOCHS,
+    TRIALS,
+    DamagedPartError,
+    Kind,
+    NewerLogError,
+    in_columns,
+    read_parquet,
+    rows_of,
+)
+
+KINDS: tuple[Kind, ...] = (TRIALS, ASKS, EPOCHS)
+DIGEST = "values_sha256"  # in a file's metadata
+FILE_NAME = re.compile(r"t(\d{8})\.parquet")
+
+
+def values_digest(rows: Sequence[object]) -> str:
+    """The digest of a file's values."""
+    return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()
+
+
+def file_rows(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
+    """Rows of the file of one trial, verified to be those that were written, and those of its name.
+
+    Raises:
+        DamagedPartError: they are not.
+        NewerLogError: a later version of this program wrote them.
+    """
+    table = _intact(data)
+    try:
+        rows = rows_of(in_columns(table, kind.schema), kind)
+    except NewerLogError as error:
+        raise NewerLogError(f"{path}: {error}") from None
+    trial_id = int(path.name[1:9])
+    if not rows or any(row["trial_id"] != trial_id for row in rows):
+        raise DamagedPartError("its rows are not those of its name")
+    if kind != EPOCHS and len(rows) != 1:
+        raise DamagedPartError(f"it holds {len(rows)} rows; one is expected")
+    return rows
+
+
+def _intact(data: bytes) -> pa.Table:
+    """The table of a file, verified by page checksums and the digest of its values."""
+    table, facts = read_parquet(data)
+    try:
+        rows: list[Any] = table.to_pylist()
+        intact = facts.by_name.get(DIGEST, "") == values_digest(rows)
+    except (pa.ArrowException, ValueError) as error:  # names or values that are not even text any more
+        raise DamagedPartError(str(error)) from None
+    if not intact:
+        raise DamagedPartError("its values are not those that were written")
+    return table
+
+
+def segment_table(path: Path, data: bytes, kind: Kind) -> pa.Table:
+    """Rows of a segment as a table, verified by the digest in its name.
+
+    Raises:
+        DamagedPartError, NewerLogError: as `file_rows`.
+    """
+    match = SEGMENT_NAME.fullmatch(path.name)
+    assert match, f"{path.name} is no segment's name"
+    if hashlib.sha256(data).hexdigest()[:32] != match[3]:
+        raise DamagedPartError("its bytes are not those that were written")
+    try:
+        return in_columns(read_parquet(data)[0], kind.schema)
+    except NewerLogError as error:
+        raise NewerLogError(f"{path}: {error}") from None

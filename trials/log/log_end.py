@@ -1,0 +1,125 @@
+"""The end of a run's log, at which one driver writes: whoever finds its next position taken stops.
+
+The idea is that of SlateDB's RFC 0001: a driver begins with a record of its own at the position that the one
+before it would write next. Of two that work at once, however they came to, the older one's next write fails.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from trials.log.disk_wait import LogNotWrittenError, Patience
+from trials.log.driver_lock import RunLockedError
+from trials.log.durable_files import DurableFiles, NameTakenError
+from trials.log.parts import PARTS, Part, PartKind, part_bytes, part_name, read_part
+from trials.log.row_types import DriverRow, EpochRow, LogRow
+from trials.log.tables import DamagedPartError, NewerLogError
+
+T = TypeVar("T")
+
+
+class FencedError(RunLockedError):
+    """Another driver has begun on this run since; this one must write nothing more."""
+
+
+class LogEnd:
+    """The next position of a log, for the driver that has claimed it.
+
+    Attributes:
+        position: of the next record.
+        driver: this driver's number.
+        identity: the digest of what the run is, which every part carries.
+        is_fenced: whether another driver has begun since.
+    """
+
+    def __init__(self, folder: Path, files: DurableFiles, patience: Patience) -> None:
+        self.position = self.driver = 0
+        self.identity = ""
+        self.is_fenced = False
+        self._folder, self._files, self._patience = folder, files, patience
+
+    @property
+    def newest(self) -> Path:
+        """The file of the last record."""
+        return self._path(self.position - 1)
+
+    def claim(self, *, position: int, driver: int) -> bool:
+        """Begins with that number at that position; False where another driver has just taken it."""
+        self.position, self.driver = position, driver
+        row: DriverRow = {
+            "number": driver,
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "started_at": datetime.now(UTC),
+        }
+        try:
+            self.append("driver", row)
+        except FencedError:
+            self.is_fenced = False
+            return False
+        return True
+
+    def append(self, kind: PartKind, row: LogRow, epochs: Sequence[EpochRow] = ()) -> Path:
+        """Makes a record durable at the next position; returns its file.
+
+        Raises:
+            FencedError: another driver has taken the position.
+            LogNotWrittenError: the disk does not take it.
+        """
+        if self.is_fenced:
+            raise self._fenced()
+        path = self._path(self.position)
+        part = Part(self.position, kind, self.driver, self.identity, row, list(epochs))
+        data = part_bytes(part)
+        self._carried_out(lambda: self._files.create(path, data))
+        self.position += 1
+        return path
+
+    def carry_out(self, action: Callable[[], T]) -> T:
+        """The result of an action on files that another driver would write, too.
+
+        Raises:
+            FencedError: another driver has begun.
+            LogNotWrittenError: the disk does not take it.
+        """
+        if self.is_fenced or self._is_taken():
+            self.is_fenced = True
+            raise self._fenced()
+        return self._carried_out(action)
+
+    def _carried_out(self, action: Callable[[], T]) -> T:
+        try:
+            return self._patience.retry_while_full(self._folder, action)
+        except (NameTakenError, LogNotWrittenError) as error:
+            # A driver that begins sweeps away what this one had not finished, and the disk refuses the rest.
+            if isinstance(error, LogNotWrittenError) and not self._is_taken():
+                raise
+            self.is_fenced = True
+            raise self._fenced() from None
+
+    def _is_taken(self) -> bool:
+        """True if another driver has written at the next position; False where that cannot be asked."""
+        try:
+            return self._files.exists(self._path(self.position))
+        except OSError:
+            return False
+
+    def _path(self, position: int) -> Path:
+        return self._folder / PARTS / part_name(position)
+
+    def _fenced(self) -> FencedError:
+        try:
+            path = self._path(self.position)
+            part = read_part(path, self._files.read(path))
+            other = f"driver {part.driver}"
+            if part.kind == "driver":
+                other += f": process {part.start['process']} on {part.start['host']}"
+        except (OSError, DamagedPartError, NewerLogError):
+            other = "another driver"
+        return FencedError(
+            f"{self._folder}: another driver has begun on this run ({other}); this one, number "
+            f"{self.driver}, stops and leaves the run to it. Nothing that was recorded is lost"
+        )
