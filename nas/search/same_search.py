@@ -8,7 +8,13 @@ from nas.search.config import SearchConfig
 from nas.search.recorded_config import config_of
 from search_spaces.settings.messages import shown
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
-from trials.log.identity import COPIED_AGAIN, SEARCH_FILE, is_search_file_changed, refuse_changed_files
+from trials.log.identity import (
+    COPIED_AGAIN,
+    SEARCH_FILE,
+    Identity,
+    is_search_file_changed,
+    refuse_changed_files,
+)
 from trials.log.run_reader import recorded_identity
 
 MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
@@ -42,13 +48,19 @@ def check_same_search(config: SearchConfig, folder: Path) -> list[str]:
         raise ConfigError(
             f"{folder}: this run was made with another configuration; only {words} may change:\n"
             + "\n".join(f"  {line}" for line in found)
-            + "\nContinue with the recorded one, or choose another --run"
+            + f"\n{_way_back(folder, identity)}, or choose another --run"
         )
     if identity is None:
         return [NOT_RECORDED]
     if is_search_file_changed(folder, identity):
         changes.append(f"{folder}/{SEARCH_FILE} was not as the log has recorded it; it is written anew")
     return changes
+
+
+def _way_back(folder: Path, identity: Identity | None) -> str:
+    if identity is not None and is_search_file_changed(folder, identity):
+        return f"Put {SEARCH_FILE} back by nas verify {folder} --repair and continue with that"
+    return "Continue with the recorded one"
 
 
 def differences(before: Any, now: Any, path: str) -> Iterator[str]:

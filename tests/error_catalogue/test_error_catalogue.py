@@ -16,6 +16,7 @@ import typer.main
 import yaml
 from data_error_cases import DATA
 from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
+from identity_error_cases import IDENTITIES
 from interchange_error_cases import EXPORTS, IMPORTS
 from places import GOLDEN
 from report_error_cases import AUDITS, REPORTS
@@ -28,7 +29,7 @@ from nas.cli import app, main
 CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
     *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
-    *TRAININGS,
+    *TRAININGS, *IDENTITIES,
 )  # fmt: skip
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),
