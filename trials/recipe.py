@@ -7,13 +7,13 @@ from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import STRICT
+from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
 
 Precision = Literal["auto", "fp32", "bf16"]
 # The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
 ResolutionSchedule = Literal["progressive", "random_batch", "random_epochs", "constant"]
 RANDOM = ("random_batch", "random_epochs")
-SMALLEST, LARGEST = 8, 2048  # pixels
-LARGEST_BATCH = 65_536  # images
+LARGEST = 2048  # pixels of a side
 LARGEST_ALPHA = 4  # of mixup and CutMix, up to which the table of their draws is exact enough
 
 
@@ -126,9 +126,10 @@ class Recipe:
             )
         sides = {"resolution": (self.resolution.start, self.resolution.end), "resolutions": self.resolutions}
         for name, side in ((name, side) for name, several in sides.items() for side in several):
-            if not SMALLEST <= side <= LARGEST:
+            if not SMALLEST_RESOLUTION <= side <= LARGEST:
                 raise ValueError(
-                    f"{name}: {side:g} is out of range; it must be between {SMALLEST} and {LARGEST} pixels"
+                    f"{name}: {side:g} is out of range; it must be between {SMALLEST_RESOLUTION} and "
+                    f"{LARGEST} pixels"
                 )
         self._check_sizes()
         for rate in (self.dropout.start, self.dropout.end):

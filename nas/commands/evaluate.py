@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from nas.commands.options import Json, Weights
+from nas.commands.options import Json, Resolution, Weights
 from nas.commands.output import show
 from nas.screens.terminal import terminal
 
@@ -15,9 +15,7 @@ from nas.screens.terminal import terminal
 def evaluate(
     weights: Weights,
     data: Annotated[str, typer.Option(help="Labelled images: a folder, a Parquet file, a URL, digits.")],
-    resolution: Annotated[
-        int | None, typer.Option(min=8, max=4096, help="Pixels (default: as trained).")
-    ] = None,
+    resolution: Resolution = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A PNG of the confusion matrix.")
     ] = None,

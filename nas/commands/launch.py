@@ -16,6 +16,7 @@ from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
+from trials.images.listing import MissingSourceError
 from trials.images.packed import TrialImages, open_images
 from trials.log.run_reader import read_run
 from trials.log.store import RunStore
@@ -106,11 +107,11 @@ def shared_gpu_words(per_device: int, *, gpus: int) -> str:
     return f", {per_device} on each GPU, which take turns: {START} lets them compute at once"
 
 
-def packed_images(config: SearchConfig, console: Console, *, option: str | None = None) -> TrialImages:
+def packed_images(config: SearchConfig, console: Console, *, advice: str | None = None) -> TrialImages:
     """The packed images at every resolution of the recipe; shows a bar while images are decoded.
 
     Args:
-        option: of the command, by which the images can be named.
+        advice: what to do where there are no images at all.
 
     Raises:
         SettingError: the images cannot be used.
@@ -128,11 +129,11 @@ def packed_images(config: SearchConfig, console: Console, *, option: str | None 
                 )
                 for resolution in resolutions
             }
+        except MissingSourceError as error:
+            sentence = f"{error}; {advice}" if advice else str(error)
+            raise SettingError(("data", "source"), sentence) from error
         except ValueError as error:
-            is_missing = "there is no such" in str(error)
-            hint = f"; name your images:  {option}" if is_missing and option is not None else ""
-            place = ("data", "source") if is_missing else ("data",)
-            raise SettingError(place, f"{error}{hint}") from error
+            raise SettingError(("data",), str(error)) from error
     images = packs[max(resolutions)]
     for note in images.all_notes():
         console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)

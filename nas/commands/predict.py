@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from nas.commands.options import Force, Weights
+from nas.commands.options import Force, Resolution, Weights
 from nas.screens.terminal import terminal
 
 
@@ -14,9 +14,7 @@ def predict(
     weights: Weights,
     folder: Annotated[Path, typer.Argument(help="A folder of pictures.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="A .parquet or .csv file.")],
-    resolution: Annotated[
-        int | None, typer.Option(min=8, max=4096, help="Pixels (default: as trained).")
-    ] = None,
+    resolution: Resolution = None,
     force: Force = False,
 ) -> None:
     """Say what the pictures of a folder are."""

@@ -170,7 +170,7 @@ def launch_search(
     from nas.events import Begun
     from nas.report.page import report_after_search
     from nas.screens.live import LiveView
-    from nas.search.config import SearchConfig, read_search_config
+    from nas.search.config import NAME_IMAGES, SearchConfig, read_search_config
     from nas.search.loggers import Loggers
     from nas.search.search import check_run
     from nas.search.search import search as run_search
@@ -196,7 +196,7 @@ def launch_search(
     )
     loggers = Loggers(log, folder, to_mapping(config))
     with named():
-        images = packed_images(config, console, option="--set data.source=PATH")
+        images = packed_images(config, console, advice=NAME_IMAGES)
     size = config.space.num_architectures or config.space.size
     searching = (
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"

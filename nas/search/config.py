@@ -30,6 +30,7 @@ SIZES = (
     ("recipe", "num_training_stages"),
     ("timing", "resolution"),
 )
+NAME_IMAGES = "name your images:  --set data.source=PATH"  # to whoever named some that are not there
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
