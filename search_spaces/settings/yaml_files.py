@@ -67,7 +67,6 @@ def from_mapping(
     mapping: Any,
     *,
     name: str,
-    folder: Path | None = None,
     overrides: Sequence[str | Override] = (),
     typed: Mapping[Location, str] | None = None,
 ) -> T:
@@ -79,7 +78,7 @@ def from_mapping(
     Raises:
         ConfigError: as `read_yaml`.
     """
-    return _made(cls, mapping, Origin(name, folder=folder or Path()), overrides, typed or {})
+    return _made(cls, mapping, Origin(name, folder=Path()), overrides, typed or {})
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
