@@ -12,13 +12,13 @@ from rich.text import Text
 
 from analysis.numbers import duration, milliseconds, percent, precise_duration
 from nas.events import EpochDone, EpochMetrics, GroupLost
+from nas.training.initial_weights import Fitted
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent
 from trials.images.sources import source_words
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Heartbeat
-from trials.training.weights_file import Fitted
 
 DATA_IS_LIMIT = 0.3  # of the time in training
 
