@@ -27,9 +27,9 @@ from trials.failures import InvalidNetworkError, OverLimitError, TrialTimeoutErr
 from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
-from trials.recipe import Recipe, steps_of_epoch
+from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import precision_of_trials
 from trials.timing.step_memory import step_memory
 from trials.timing.trial_timing import TrialTiming
 from trials.training.micro_batches import fit_in_memory
@@ -124,12 +124,9 @@ class _Worker:
             architecture, recipe, num_classes=num_classes, device=self.device, precision=precision
         )
 
-    def precision(self, recipe: Recipe) -> str:
-        """The precision in which this device computes trials of a recipe."""
-        resolution = recipe.training_stages()[-1].resolution
-        return resolve_precision(
-            recipe.precision, self.device, reference=self.setup.reference, resolution=resolution
-        )
+    def precision(self, precision: Precision, recipe: Recipe) -> str:
+        """The precision in which this device computes trials of a recipe that asks for this one."""
+        return precision_of_trials(precision, recipe, self.device, reference=self.setup.reference)
 
     def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
         """Runs a trial. Its own faults end it as infeasible; any other exception as crashed."""
@@ -161,7 +158,7 @@ class _TrialRun:
         self.inference_time: InferenceTime | None = trial.inference_time
         self.ends: list[EpochEnd] = []
         self.inherited = 0  # number of these epochs that the continued trial has trained
-        self.precision = worker.precision(trial.recipe)
+        self.precision = worker.precision(trial.recipe.precision, trial.recipe)
         self.started_at = datetime.now(UTC)
         self.started = time.monotonic()
         self.micro_batches = 1
@@ -316,11 +313,13 @@ class _TrialRun:
             raise TrialTimeoutError(f"it has run for more than {limit:g} s, the search's trial_timeout")
 
     def _timing(self, images: ResidentImages) -> TrialTiming:
+        timing, recipe = self.trial.timing, self.trial.recipe
         return TrialTiming(
-            timing=self.trial.timing,
-            recipe=self.trial.recipe,
-            precision=self.precision,
-            resolution=images.resolution,
+            recipe=recipe,
+            precision=self.worker.precision(timing.precision_for(recipe), recipe),
+            resolution=timing.resolution_for(recipe),
+            batch_size=timing.batch_size_for(recipe),
+            inference_batch_size=timing.inference_batch_size,
             num_classes=len(images.classes),
             device=self.worker.device,
             device_name=self.worker.device_name,

@@ -28,6 +28,7 @@ FailureKind = Literal[
 ]
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
+STALL_SECONDS = 300.0  # without an event; building, capturing a graph and decoding images yield none
 MAX_TRIALS = 10_000_000  # of a search; a larger number of trials in a setting is a typing error
 
 # The ratio that a strategy is told for a quantity that a trial could not measure: finite, and worse than any

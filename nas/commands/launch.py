@@ -14,7 +14,6 @@ from trials.devices.device import available_slots, device_info
 from trials.devices.mps import START, mps_runs
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
-from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.listing import MissingSourceError
 from trials.images.packed import TrialImages, open_images
@@ -43,8 +42,8 @@ def executor_of(
     workers: int | None,
     ray_address: str | None,
     timing_device: str | None,
+    stall_seconds: float,
     per_device: int = 1,
-    stall_seconds: float = STALL_SECONDS,
 ) -> tuple[Execute, str]:
     """Executor of trials by the command line's words, and its place in words.
 

@@ -1,0 +1,32 @@
+"""Executors as commands ask for them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import MakeConfig
+from rich.console import Console
+
+import nas.commands.launch_audit as launch_audit
+
+
+class AskedFor(Exception):
+    """An executor was asked for; nothing runs."""
+
+
+def test_an_audit_waits_for_a_silent_worker_as_long_as_its_search_does(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def executor_of(executor: str, **words: Any) -> Any:
+        asked.update(words)
+        raise AskedFor
+
+    monkeypatch.setattr(launch_audit, "executor_of", executor_of)
+    plan: Any = SimpleNamespace(config=make_config(stall_timeout=4321))
+    with pytest.raises(AskedFor):
+        launch_audit.audit_on_console(
+            plan, workers=None, ray_address=None, in_process=False, console=Console()
+        )
+    assert asked["stall_seconds"] == 4321
