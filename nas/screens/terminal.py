@@ -4,6 +4,7 @@ import sys
 
 from rich import control
 from rich.console import Console
+from rich.text import Text
 
 # Control characters, except those that lay out text; and marks that turn the direction of what follows.
 COMMANDS = (
@@ -30,6 +31,14 @@ def terminal(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     for table in control.strip_control_codes.__defaults__ or ():
         table.update(ESCAPES)
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
+
+
+def copyable(line: str) -> Text:
+    """A line of paths or commands, which a narrow terminal breaks itself: neither split nor cut off.
+
+    The console has to print it with `crop=False`.
+    """
+    return Text(line, no_wrap=True, overflow="ignore")
 
 
 def say(message: str) -> None:

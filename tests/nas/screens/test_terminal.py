@@ -52,11 +52,11 @@ def test_odd_names_of_folders_and_classes_reach_the_screen_as_escapes(nas: Nas, 
 def test_names_beyond_ascii_are_understood_in_any_locale(tmp_path: Path) -> None:
     (tmp_path / "fleurs-é").mkdir()
     environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    words = [sys.executable, "-m", "nas.cli", "describe", "fleurs-é"]
     script = "import sys; from nas.cli import main; sys.argv[0] = 'nas'; main()"
     done = subprocess.run(
-        [words[0], "-c", script, *words[3:]], capture_output=True, cwd=tmp_path, env=environment, check=False
-    )
+        [sys.executable, "-c", script, "describe", "fleurs-é"],
+        capture_output=True, cwd=tmp_path, env=environment, check=False,
+    )  # fmt: skip
     assert done.returncode == 2
     assert b"fleurs-\\xe9" in done.stderr or "fleurs-é".encode() in done.stderr
     assert b"Traceback" not in done.stderr
