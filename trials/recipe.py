@@ -165,6 +165,20 @@ class Recipe:
         grown = [int(self.resolution.at(i, count)) for i in range(count)]
         return sorted(set(self.resolutions or grown)) if self.draws_sizes else grown
 
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what the recipe says and no training does: where ramps begin in a single stage."""
+        if self.num_training_stages > 1 or self.draws_sizes:
+            return ()
+        names = ["resolution"] if self.resolution_schedule != "constant" else []
+        names += ["dropout", "randaugment", "mixup", "cutmix"] if self.regularization == "adaptive" else []
+        ramps = {name: getattr(self, name) for name in names}
+        return tuple(
+            f"{name} is {ramp.end:g} from the beginning and never {ramp.start:g}: it would grow over the "
+            "stages of num_training_stages, and there is 1"
+            for name, ramp in ramps.items()
+            if ramp.start != ramp.end
+        )
+
     def peak_learning_rate(self) -> float:
         """The learning rate after warm-up, which scales linearly with the batch."""
         return self.learning_rate * self.batch_size / 256

@@ -87,6 +87,8 @@ def launch_training(
     folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
+    for note in config.recipe.notes():
+        console.print(f"recipe: {note}", highlight=False, soft_wrap=True)
     _pack(config, console)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
     results = []

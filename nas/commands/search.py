@@ -195,6 +195,8 @@ def launch_search(
         stall_seconds=config.stall_timeout,
     )
     loggers = Loggers(log, folder, to_mapping(config))
+    for note in config.recipe.notes():
+        console.print(f"recipe: {note}", highlight=False, soft_wrap=True)
     with named():
         images = packed_images(config, console, advice=NAME_IMAGES)
     size = config.space.num_architectures or config.space.size

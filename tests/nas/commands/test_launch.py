@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import MakeConfig
+from conftest import MakeConfig, Nas
 from rich.console import Console
 
 import nas.commands.launch_audit as launch_audit
@@ -30,3 +30,20 @@ def test_an_audit_waits_for_a_silent_worker_as_long_as_its_search_does(
             plan, workers=None, ray_address=None, in_process=False, console=Console()
         )
     assert asked["stall_seconds"] == 4321
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "quick", "--in-process", "--set", "data.source=nowhere"),
+        ("train", "efficientnetv2-b0", "--data", "nowhere", "--recipe", "proxy_cifar"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_ramp_without_stages_to_grow_over_is_said_before_anything_runs(
+    nas: Nas, words: tuple[str, ...]
+) -> None:
+    code, out, err = nas(*words, "--set", "recipe.resolution={start: 32, end: 64}")
+    assert code == 2
+    said = "recipe: resolution is 64 from the beginning and never 32"
+    assert any(line.startswith(said) for line in (out + err).splitlines())
