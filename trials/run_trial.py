@@ -30,6 +30,7 @@ from trials.images.packed import open_images
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import precision_of_trials
+from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_memory import step_memory
 from trials.timing.trial_timing import TrialTiming
 from trials.training.micro_batches import fit_in_memory
@@ -96,7 +97,7 @@ class _Worker:
         self.info: DeviceInfo = device_info(slot)
         self.lock = lock_of(self.device, folder=setup.locks)
         self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
-        self.reference_step = lru_cache(maxsize=2)(self._reference_step)
+        self.reference_steps = ReferenceSteps(setup.reference, self.device)
 
     def _open(self, resolution: int) -> ResidentImages:
         packed = open_images(self.setup.data, resolution=resolution)
@@ -106,23 +107,6 @@ class _Worker:
                 "hosts the same"
             )
         return ResidentImages(packed, self.device)
-
-    def _reference_step(
-        self, recipe: Recipe, precision: str, num_classes: int, resolution: int, batch_size: int
-    ) -> TrainingStep:
-        check_resolution(self.setup.reference, resolution)
-        torch.manual_seed(derived_seed(0, WEIGHTS))
-        step = self.new_step(self.setup.reference, recipe, precision=precision, num_classes=num_classes)
-        fit_in_memory(step, batch_size=batch_size, resolution=resolution, num_classes=num_classes)
-        return step
-
-    def new_step(
-        self, architecture: Architecture, recipe: Recipe, *, precision: str, num_classes: int
-    ) -> TrainingStep:
-        """The training step of a network with new weights from torch's current seed."""
-        return build_step(
-            architecture, recipe, num_classes=num_classes, device=self.device, precision=precision
-        )
 
     def precision(self, precision: Precision, recipe: Recipe) -> str:
         """The precision in which this device computes trials of a recipe that asks for this one."""
@@ -213,8 +197,12 @@ class _TrialRun:
             raise InvalidNetworkError(str(error)) from error
         self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
-        self.step = worker.new_step(
-            trial.architecture, trial.recipe, precision=self.precision, num_classes=num_classes
+        self.step = build_step(
+            trial.architecture,
+            trial.recipe,
+            num_classes=num_classes,
+            device=worker.device,
+            precision=self.precision,
         )
         self.micro_batches = fit_in_memory(
             self.step,
@@ -323,7 +311,7 @@ class _TrialRun:
             num_classes=len(images.classes),
             device=self.worker.device,
             device_name=self.worker.device_name,
-            reference_step=self.worker.reference_step,
+            reference_steps=self.worker.reference_steps,
         )
 
     def _measure_step_memory(self, num_classes: int) -> int | None:

@@ -1,6 +1,5 @@
 """Step time and inference time as a trial measures them: relative to the reference, at a limited cost."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,6 +7,7 @@ import torch
 from trials.recipe import Recipe
 from trials.timing.gpu_clocks import watched_clocks
 from trials.timing.inference_time import measure_inference_time
+from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
@@ -18,9 +18,6 @@ from trials.trial import InferenceTime, StepTime
 TIMING_SECONDS = 1.0
 TIMING_SHARE = 0.05
 TIMING_ROUNDS = 3
-
-# From recipe, precision, number of classes, resolution and batch size to the reference network's step.
-ReferenceStep = Callable[[Recipe, str, int, int, int], TrainingStep]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +32,7 @@ class TrialTiming:
     num_classes: int
     device: torch.device
     device_name: str
-    reference_step: ReferenceStep
+    reference_steps: ReferenceSteps
 
     def step_time(self, step: TrainingStep, *, steps: int) -> StepTime:
         """Times the step relative to the reference's; the trial will train `steps` steps."""
@@ -79,6 +76,10 @@ class TrialTiming:
         )
 
     def _reference(self) -> TrainingStep:
-        return self.reference_step(
-            self.recipe, self.precision, self.num_classes, self.resolution, self.batch_size
+        return self.reference_steps.step(
+            self.recipe,
+            precision=self.precision,
+            num_classes=self.num_classes,
+            resolution=self.resolution,
+            batch_size=self.batch_size,
         )
