@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
 from analysis.numbers import counted
+from nas.screens.bars import counting
+from nas.screens.terminal import print_notes
 from nas.search.config import SearchConfig
 from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError
@@ -117,14 +119,14 @@ def packed_images(config: SearchConfig, console: Console, *, advice: str | None 
     """
     resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("decoding images", total=None)
+        show = counting(bars, "decoding images")
         try:
             packs = {
                 resolution: open_images(
                     config.data,
                     resolution=resolution,
                     verify=True,
-                    on_progress=lambda done, total: bars.update(task, completed=done, total=total),
+                    on_progress=show,
                 )
                 for resolution in resolutions
             }
@@ -134,6 +136,5 @@ def packed_images(config: SearchConfig, console: Console, *, advice: str | None 
         except ValueError as error:
             raise SettingError(("data",), str(error)) from error
     images = packs[max(resolutions)]
-    for note in images.all_notes():
-        console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
+    print_notes(console, "data", images.all_notes())
     return images

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from nas.events import GroupLost
+from nas.screens.terminal import print_notes
 from nas.screens.training import TrainingView
 from nas.search.loggers import Loggers
 from nas.training.config import FILE, TrainingConfig
@@ -87,8 +88,7 @@ def launch_training(
     folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
-    for note in config.recipe.notes():
-        console.print(f"recipe: {note}", highlight=False, soft_wrap=True)
+    print_notes(console, "recipe", config.recipe.notes())
     _pack(config, console)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
     results = []

@@ -18,6 +18,9 @@ BatchSize = Annotated[
     int | None,
     typer.Option(min=2, max=LARGEST_BATCH, help="Images of a step (default: 32; on a GPU 256)."),
 ]
+Run = Annotated[Path, typer.Argument(help="A run directory.")]
+RayAddress = Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")]
+Log = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 
 

@@ -7,6 +7,7 @@ import typer
 from rich.progress import Progress
 
 from nas.commands.options import Force, Resolution, Weights
+from nas.screens.bars import counting
 from nas.screens.terminal import terminal
 
 
@@ -27,13 +28,11 @@ def predict(
     refuse_existing(output, force=force)
     loaded = load_weights(weights)
     with Progress(console=terminal(stderr=True), transient=True) as bars:
-        task = bars.add_task("predicting", total=None)
-
-        def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
         frame = predict_folder(
-            loaded, folder, resolution=evaluation_resolution(loaded, resolution), on_progress=show
+            loaded,
+            folder,
+            resolution=evaluation_resolution(loaded, resolution),
+            on_progress=counting(bars, "predicting"),
         )
     write_predictions(frame, output)
     unreadable = int(frame.error.notna().sum())

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import Json, Log
 from nas.commands.output import json_text
 from nas.screens.terminal import terminal
 from nas.training.suited_recipe import DEFAULT_RECIPE
@@ -32,9 +32,7 @@ def train(
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster with the devices; default: this machine.")
     ] = None,
-    log: Annotated[
-        list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
-    ] = None,
+    log: Log = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
     ] = None,

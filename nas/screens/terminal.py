@@ -1,6 +1,7 @@
 """The terminal: names made by others are shown as they are, and none of them is a command to it."""
 
 import sys
+from collections.abc import Iterable
 
 from rich import control
 from rich.console import Console
@@ -39,6 +40,12 @@ def copyable(line: str) -> Text:
     The console has to print it with `crop=False`.
     """
     return Text(line, no_wrap=True, overflow="ignore")
+
+
+def print_notes(console: Console, about: str, notes: Iterable[str]) -> None:
+    """A line for each note on something that a command was given: its data, its recipe."""
+    for note in notes:
+        console.print(f"{about}: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
