@@ -14,7 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from nas import commands
+from nas.commands.output import show
+from nas.results.run_list import RunList, UnreadableRun
 from nas.screens.evaluation import draw_confusion
+from nas.screens.run_list import folder_screen
 from nas.screens.terminal import printable, terminal
 from nas.training.evaluation import Evaluation
 
@@ -82,3 +85,13 @@ def test_commands_print_through_the_terminal_alone() -> None:
     """A console of rich's own would read names as markup, and pass their escape sequences on."""
     for path in (Path(commands.__file__).parent).glob("*.py"):
         assert not re.search(r"(?<![\w.])Console\(", path.read_text()), path.name
+
+
+def test_a_long_command_to_type_next_is_neither_split_nor_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    run = f"runs/{'a-long-name-' * 5}"
+    listed = RunList("runs", (UnreadableRun(run, "unreadable", "damaged"),))
+    show(False, lambda: None, lambda: folder_screen(listed))
+    assert f"next:  nas status {run}" in capsys.readouterr().out.splitlines()
