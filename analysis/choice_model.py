@@ -1,4 +1,4 @@
-"""A quantity as a smooth function of choices, fitted to measured values; agreement of two rankings.
+"""A quantity as a smooth function of choices, fitted to measured values.
 
 A Gaussian process whose covariance is a linear model's over one-hot choices and over their pairs (two
 architectures are alike by how many decisions they share, and by how many pairs of decisions), which needs no

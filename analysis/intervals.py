@@ -63,7 +63,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
     return Estimate(value, value - half, value + half)
 
 
-def resampled(figure: Callable[[np.ndarray], float], count: int, *, seed: int = 0) -> Estimate:
+def resampled(figure: Callable[[np.ndarray], float], count: int) -> Estimate:
     """A figure of cases given by their indices, with the percentile interval of the bootstrap.
 
     With fewer than 5 cases the interval is NaN: a bootstrap of so few says too little.
@@ -73,7 +73,7 @@ def resampled(figure: Callable[[np.ndarray], float], count: int, *, seed: int = 
         return Estimate(value, np.nan, np.nan)
     # As many cases are drawn with replacement, again and again; the spread of the figure over these draws
     # stands for its spread over samples.
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     draws = np.array([figure(rng.integers(0, count, count)) for _ in range(RESAMPLES)])
     draws = draws[np.isfinite(draws)]  # a draw may hold one case alone, which has no order
     if not len(draws):

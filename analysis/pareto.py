@@ -1,6 +1,6 @@
 """The Pareto front of architectures, and the volume that a front covers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,17 +11,17 @@ from trials.log.row_types import TrialRow, number_of
 OBJECTIVES = {"accuracy": True, "step_time_ratio": False, "params": False}
 
 
-def pareto_front(rows: Iterable[TrialRow], *, objectives: Mapping[str, bool] = OBJECTIVES) -> list[TrialRow]:
-    """The Pareto front of completed search and baseline rows, the best in the first objective first.
+def pareto_front(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    """The Pareto front of completed search and baseline rows, the most accurate first.
 
     Where trials differ in length, the longest alone: a short one's accuracy does not compare. Of rows that
     are equal in all objectives the first is kept.
     """
-    signs = [1.0 if more else -1.0 for more in objectives.values()]
+    signs = [1.0 if more else -1.0 for more in OBJECTIVES.values()]
     eligible, values = [], []
     for row in longest(rows):
-        measured = [value for name in objectives if (value := number_of(row, name)) is not None]
-        if len(measured) == len(objectives):
+        measured = [value for name in OBJECTIVES if (value := number_of(row, name)) is not None]
+        if len(measured) == len(OBJECTIVES):
             eligible.append(row)
             values.append(measured)
     points = np.array(values, dtype=float).reshape(-1, len(signs)) * np.array(signs)

@@ -67,9 +67,7 @@ def seed_deviation(trials: pd.DataFrame) -> float:
     return float(np.sqrt(squares / freedom)) if freedom else 0.0
 
 
-def reward_map(
-    found: Candidates, step_exponents: np.ndarray, size_exponents: np.ndarray, *, seed: int = 0
-) -> RewardMap:
+def reward_map(found: Candidates, step_exponents: np.ndarray, size_exponents: np.ndarray) -> RewardMap:
     """The winner at every pair of exponents, and its stability over DRAWS redraws of all accuracies."""
     w, v = np.meshgrid(step_exponents, size_exponents, indexing="ij")
     exponents = np.stack([w.ravel(), v.ravel()])  # (2, cells)
@@ -77,7 +75,7 @@ def reward_map(
     chosen = (found.log_accuracy[:, None] + gains).argmax(axis=0)
     # Redraws need only the trials that can win at all, which are few of thousands.
     kept = _contenders(found, gains)
-    drawn = np.random.default_rng(seed).normal(size=(DRAWS, len(kept))) * found.deviation[kept]
+    drawn = np.random.default_rng(0).normal(size=(DRAWS, len(kept))) * found.deviation[kept]
     wins = np.zeros(len(chosen))
     for noise in drawn:
         again = (found.log_accuracy[kept][:, None] + noise[:, None] + gains[kept]).argmax(axis=0)

@@ -11,6 +11,8 @@ from analysis.rank_correlation import kendall_tau
 from analysis.trial_rules import may_win, own_epochs
 from trials.log.row_types import TrialRow
 
+FEWEST = 3  # trials whose ranking says anything
+
 
 @dataclass(frozen=True)
 class RungAgreement:
@@ -42,18 +44,18 @@ def rung_epochs(rows: Iterable[TrialRow]) -> list[int]:
     return sorted({int(row["epochs"]) for row in filter(may_win, rows)})
 
 
-def rung_agreement(rows: Iterable[TrialRow], *, fewest: int = 3) -> list[RungAgreement]:
+def rung_agreement(rows: Iterable[TrialRow]) -> list[RungAgreement]:
     """Agreement of each rung below the highest, by the curves of trials that were trained in full.
 
-    The baseline's trials are a fair sample; where there are fewer than `fewest`, promoted ones are used too.
+    The baseline's trials are a fair sample; where there are fewer than FEWEST, promoted ones are used too.
     """
     rows = list(filter(may_win, rows))
     *shorter, longest = rung_epochs(rows) or [0]
     # 1. Trials that went through all rungs, the baseline's where they are enough.
     whole = [row for row in rows if row["epochs"] == len(row["minival_accuracy"] or ()) == longest]
     fair = [row for row in whole if row["purpose"] == "baseline"]
-    used = fair if len(fair) >= fewest else whole
-    if len(used) < fewest:
+    used = fair if len(fair) >= FEWEST else whole
+    if len(used) < FEWEST:
         return []
     # 2. Their rewards at the end, and at each rung by the accuracy that they had there.
     last = np.array([row["reward"] for row in used])

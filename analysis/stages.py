@@ -1,4 +1,4 @@
-"""The stages of a run's architectures: one row per trial and stage."""
+"""The architectures of a run in columns: a row for each stage, and the channels of stem and head."""
 
 import io
 from collections.abc import Sequence

@@ -7,13 +7,13 @@ from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import STRICT
+from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
 
 Precision = Literal["auto", "fp32", "bf16"]
 # The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
 ResolutionSchedule = Literal["progressive", "random_batch", "random_epochs", "constant"]
 RANDOM = ("random_batch", "random_epochs")
-SMALLEST, LARGEST = 8, 2048  # pixels
-LARGEST_BATCH = 65_536  # images
+LARGEST = 2048  # pixels of a side
 LARGEST_ALPHA = 4  # of mixup and CutMix, up to which the table of their draws is exact enough
 
 
@@ -126,9 +126,10 @@ class Recipe:
             )
         sides = {"resolution": (self.resolution.start, self.resolution.end), "resolutions": self.resolutions}
         for name, side in ((name, side) for name, several in sides.items() for side in several):
-            if not SMALLEST <= side <= LARGEST:
+            if not SMALLEST_RESOLUTION <= side <= LARGEST:
                 raise ValueError(
-                    f"{name}: {side:g} is out of range; it must be between {SMALLEST} and {LARGEST} pixels"
+                    f"{name}: {side:g} is out of range; it must be between {SMALLEST_RESOLUTION} and "
+                    f"{LARGEST} pixels"
                 )
         self._check_sizes()
         for rate in (self.dropout.start, self.dropout.end):
@@ -163,6 +164,20 @@ class Recipe:
             return [int(self.resolution.end)] * count
         grown = [int(self.resolution.at(i, count)) for i in range(count)]
         return sorted(set(self.resolutions or grown)) if self.draws_sizes else grown
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what the recipe says and no training does: where ramps begin in a single stage."""
+        if self.num_training_stages > 1 or self.draws_sizes:
+            return ()
+        names = ["resolution"] if self.resolution_schedule != "constant" else []
+        names += ["dropout", "randaugment", "mixup", "cutmix"] if self.regularization == "adaptive" else []
+        ramps = {name: getattr(self, name) for name in names}
+        return tuple(
+            f"{name} is {ramp.end:g} from the beginning and never {ramp.start:g}: it would grow over the "
+            "stages of num_training_stages, and there is 1"
+            for name, ramp in ramps.items()
+            if ramp.start != ramp.end
+        )
 
     def peak_learning_rate(self) -> float:
         """The learning rate after warm-up, which scales linearly with the batch."""

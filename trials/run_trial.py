@@ -27,9 +27,10 @@ from trials.failures import InvalidNetworkError, OverLimitError, TrialTimeoutErr
 from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
-from trials.recipe import Recipe, steps_of_epoch
+from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import precision_of_trials
+from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_memory import step_memory
 from trials.timing.trial_timing import TrialTiming
 from trials.training.micro_batches import fit_in_memory
@@ -96,7 +97,7 @@ class _Worker:
         self.info: DeviceInfo = device_info(slot)
         self.lock = lock_of(self.device, folder=setup.locks)
         self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
-        self.reference_step = lru_cache(maxsize=2)(self._reference_step)
+        self.reference_steps = ReferenceSteps(setup.reference, self.device)
 
     def _open(self, resolution: int) -> ResidentImages:
         packed = open_images(self.setup.data, resolution=resolution)
@@ -107,29 +108,9 @@ class _Worker:
             )
         return ResidentImages(packed, self.device)
 
-    def _reference_step(
-        self, recipe: Recipe, precision: str, num_classes: int, resolution: int, batch_size: int
-    ) -> TrainingStep:
-        check_resolution(self.setup.reference, resolution)
-        torch.manual_seed(derived_seed(0, WEIGHTS))
-        step = self.new_step(self.setup.reference, recipe, precision=precision, num_classes=num_classes)
-        fit_in_memory(step, batch_size=batch_size, resolution=resolution, num_classes=num_classes)
-        return step
-
-    def new_step(
-        self, architecture: Architecture, recipe: Recipe, *, precision: str, num_classes: int
-    ) -> TrainingStep:
-        """The training step of a network with new weights from torch's current seed."""
-        return build_step(
-            architecture, recipe, num_classes=num_classes, device=self.device, precision=precision
-        )
-
-    def precision(self, recipe: Recipe) -> str:
-        """The precision in which this device computes trials of a recipe."""
-        resolution = recipe.training_stages()[-1].resolution
-        return resolve_precision(
-            recipe.precision, self.device, reference=self.setup.reference, resolution=resolution
-        )
+    def precision(self, precision: Precision, recipe: Recipe) -> str:
+        """The precision in which this device computes trials of a recipe that asks for this one."""
+        return precision_of_trials(precision, recipe, self.device, reference=self.setup.reference)
 
     def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
         """Runs a trial. Its own faults end it as infeasible; any other exception as crashed."""
@@ -161,7 +142,7 @@ class _TrialRun:
         self.inference_time: InferenceTime | None = trial.inference_time
         self.ends: list[EpochEnd] = []
         self.inherited = 0  # number of these epochs that the continued trial has trained
-        self.precision = worker.precision(trial.recipe)
+        self.precision = worker.precision(trial.recipe.precision, trial.recipe)
         self.started_at = datetime.now(UTC)
         self.started = time.monotonic()
         self.micro_batches = 1
@@ -216,8 +197,12 @@ class _TrialRun:
             raise InvalidNetworkError(str(error)) from error
         self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
-        self.step = worker.new_step(
-            trial.architecture, trial.recipe, precision=self.precision, num_classes=num_classes
+        self.step = build_step(
+            trial.architecture,
+            trial.recipe,
+            num_classes=num_classes,
+            device=worker.device,
+            precision=self.precision,
         )
         self.micro_batches = fit_in_memory(
             self.step,
@@ -316,15 +301,17 @@ class _TrialRun:
             raise TrialTimeoutError(f"it has run for more than {limit:g} s, the search's trial_timeout")
 
     def _timing(self, images: ResidentImages) -> TrialTiming:
+        timing, recipe = self.trial.timing, self.trial.recipe
         return TrialTiming(
-            timing=self.trial.timing,
-            recipe=self.trial.recipe,
-            precision=self.precision,
-            resolution=images.resolution,
+            recipe=recipe,
+            precision=self.worker.precision(timing.precision_for(recipe), recipe),
+            resolution=timing.resolution_for(recipe),
+            batch_size=timing.batch_size_for(recipe),
+            inference_batch_size=timing.inference_batch_size,
             num_classes=len(images.classes),
             device=self.worker.device,
             device_name=self.worker.device_name,
-            reference_step=self.worker.reference_step,
+            reference_steps=self.worker.reference_steps,
         )
 
     def _measure_step_memory(self, num_classes: int) -> int | None:

@@ -11,7 +11,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from search_spaces.networks.architecture import STRICT, Architecture
-from trials.recipe import LARGEST, LARGEST_BATCH, SMALLEST, Precision, Recipe
+from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
+from trials.recipe import LARGEST, Precision, Recipe
 
 Purpose = Literal["search", "baseline", "repeat", "audit"]
 Status = Literal["completed", "stopped", "infeasible", "crashed", "cached"]
@@ -27,6 +28,7 @@ FailureKind = Literal[
 ]
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
+STALL_SECONDS = 300.0  # without an event; building, capturing a graph and decoding images yield none
 MAX_TRIALS = 10_000_000  # of a search; a larger number of trials in a setting is a typing error
 
 # The ratio that a strategy is told for a quantity that a trial could not measure: finite, and worse than any
@@ -101,7 +103,7 @@ class Timing:
 
     device: str | None = Field(default=None, min_length=1, max_length=200)
     batch_size: int | None = Field(default=None, ge=2, le=LARGEST_BATCH)
-    resolution: int | None = Field(default=None, ge=SMALLEST, le=LARGEST)  # pixels
+    resolution: int | None = Field(default=None, ge=SMALLEST_RESOLUTION, le=LARGEST)  # pixels
     precision: Literal["fp32", "bf16"] | None = None
     inference_batch_size: int = Field(default=1, ge=1, le=LARGEST_BATCH)
 

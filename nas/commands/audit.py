@@ -1,23 +1,22 @@
 """The command nas audit."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import Json, RayAddress, Run
 from nas.commands.output import show
 from nas.screens.terminal import terminal
 
 
 def audit(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    run: Run,
     trials: Annotated[
         int, typer.Option(min=2, max=100_000, help="Architectures, over the whole range of rewards.")
     ] = 20,
     epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Of each training.")] = 40,
     workers: Annotated[int | None, typer.Option(min=1, help="How many at once (default: all).")] = None,
-    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")] = None,
+    ray_address: RayAddress = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="One at a time, without Ray.")] = False,
     as_json: Json = False,
 ) -> None:

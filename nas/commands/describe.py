@@ -7,6 +7,7 @@ import typer
 
 from nas.commands.options import Json
 from nas.commands.output import show
+from search_spaces.networks.bounds import LARGEST_RESOLUTION
 
 
 def describe(
@@ -16,7 +17,9 @@ def describe(
     classes: Annotated[
         int | None, typer.Option(min=2, help="Classes that parameters are counted with.")
     ] = None,
-    resolution: Annotated[int | None, typer.Option(min=1, max=4096, help="Pixels, for MACs.")] = None,
+    resolution: Annotated[
+        int | None, typer.Option(min=1, max=LARGEST_RESOLUTION, help="Pixels, for MACs.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show an architecture's, or a run's best one's, stages, parameters, MACs; or a space's decisions."""

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
 from analysis.numbers import counted
+from nas.screens.bars import counting
+from nas.screens.terminal import print_notes
 from nas.search.config import SearchConfig
 from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError
@@ -14,8 +16,8 @@ from trials.devices.device import available_slots, device_info
 from trials.devices.mps import START, mps_runs
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
-from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
+from trials.images.listing import MissingSourceError
 from trials.images.packed import TrialImages, open_images
 from trials.log.run_folder import is_run
 from trials.log.run_reader import read_run
@@ -42,8 +44,8 @@ def executor_of(
     workers: int | None,
     ray_address: str | None,
     timing_device: str | None,
+    stall_seconds: float,
     per_device: int = 1,
-    stall_seconds: float = STALL_SECONDS,
 ) -> tuple[Execute, str]:
     """Executor of trials by the command line's words, and its place in words.
 
@@ -106,34 +108,33 @@ def shared_gpu_words(per_device: int, *, gpus: int) -> str:
     return f", {per_device} on each GPU, which take turns: {START} lets them compute at once"
 
 
-def packed_images(config: SearchConfig, console: Console, *, option: str | None = None) -> TrialImages:
+def packed_images(config: SearchConfig, console: Console, *, advice: str | None = None) -> TrialImages:
     """The packed images at every resolution of the recipe; shows a bar while images are decoded.
 
     Args:
-        option: of the command, by which the images can be named.
+        advice: what to do where there are no images at all.
 
     Raises:
         SettingError: the images cannot be used.
     """
     resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("decoding images", total=None)
+        show = counting(bars, "decoding images")
         try:
             packs = {
                 resolution: open_images(
                     config.data,
                     resolution=resolution,
                     verify=True,
-                    on_progress=lambda done, total: bars.update(task, completed=done, total=total),
+                    on_progress=show,
                 )
                 for resolution in resolutions
             }
+        except MissingSourceError as error:
+            sentence = f"{error}; {advice}" if advice else str(error)
+            raise SettingError(("data", "source"), sentence) from error
         except ValueError as error:
-            is_missing = "there is no such" in str(error)
-            hint = f"; name your images:  {option}" if is_missing and option is not None else ""
-            place = ("data", "source") if is_missing else ("data",)
-            raise SettingError(place, f"{error}{hint}") from error
+            raise SettingError(("data",), str(error)) from error
     images = packs[max(resolutions)]
-    for note in images.all_notes():
-        console.print(f"data: {note}", highlight=False, markup=False, soft_wrap=True)
+    print_notes(console, "data", images.all_notes())
     return images

@@ -23,7 +23,13 @@ def audit_on_console(
     """
     # Step times are those of the short trials, so it does not matter where longer ones train.
     executor: Executor = "in_process" if in_process else "ray"
-    execute, where = executor_of(executor, workers=workers, ray_address=ray_address, timing_device=ANY)
+    execute, where = executor_of(
+        executor,
+        workers=workers,
+        ray_address=ray_address,
+        timing_device=ANY,
+        stall_seconds=plan.config.stall_timeout,
+    )
     packed_images(plan.config, console)
     more = len(plan.sample) + plan.in_flight
     console.print(

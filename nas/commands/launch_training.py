@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from nas.events import GroupLost
+from nas.screens.terminal import print_notes
 from nas.screens.training import TrainingView
 from nas.search.loggers import Loggers
 from nas.training.config import FILE, TrainingConfig
@@ -89,6 +90,7 @@ def launch_training(
     folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
+    print_notes(console, "recipe", config.recipe.notes())
     _pack(config, console)
     if shared:
         DurableFiles().make_folder(folder, SHARED)

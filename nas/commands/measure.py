@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import BatchSize, Json
 from nas.commands.output import show
 from nas.screens.terminal import terminal
+from search_spaces.networks.bounds import LARGEST_RESOLUTION, SMALLEST_RESOLUTION
 
 TOP = 50  # trials of a run that are measured again
 
@@ -30,10 +31,10 @@ def measure(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The table's file (default: in the cache).")] = None,
     classes: Annotated[int | None, typer.Option(min=2, help="Classes of the networks.")] = None,
-    resolution: Annotated[int | None, typer.Option(min=8, max=4096, help="Pixels.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=2, max=65_536, help="Images of a step (default: 32; on a GPU 256).")
+    resolution: Annotated[
+        int | None, typer.Option(min=SMALLEST_RESOLUTION, max=LARGEST_RESOLUTION, help="Pixels.")
     ] = None,
+    batch_size: BatchSize = None,
     precision: Annotated[
         Precision | None, typer.Option(help="Default: bf16 on a GPU, fp32 on a CPU.")
     ] = None,

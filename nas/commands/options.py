@@ -6,8 +6,21 @@ from typing import Annotated
 
 import typer
 
+from search_spaces.networks.bounds import LARGEST_BATCH, LARGEST_RESOLUTION, SMALLEST_RESOLUTION
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.safetensors).")]
+Resolution = Annotated[
+    int | None,
+    typer.Option(min=SMALLEST_RESOLUTION, max=LARGEST_RESOLUTION, help="Pixels (default: as trained)."),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=2, max=LARGEST_BATCH, help="Images of a step (default: 32; on a GPU 256)."),
+]
+Run = Annotated[Path, typer.Argument(help="A run directory.")]
+RayAddress = Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")]
+Log = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 
 

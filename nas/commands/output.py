@@ -23,7 +23,7 @@ def show(
     if as_json:
         print(json_text(figures()))
     else:
-        terminal().print(screen(), soft_wrap=soft_wrap)
+        terminal().print(screen(), soft_wrap=soft_wrap, crop=False)
 
 
 def json_text(figures: object) -> str:

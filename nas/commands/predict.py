@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from nas.commands.options import Force, Weights
+from nas.commands.options import Force, Resolution, Weights
+from nas.screens.bars import counting
 from nas.screens.terminal import terminal
 
 
@@ -14,9 +15,7 @@ def predict(
     weights: Weights,
     folder: Annotated[Path, typer.Argument(help="A folder of pictures.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="A .parquet or .csv file.")],
-    resolution: Annotated[
-        int | None, typer.Option(min=8, max=4096, help="Pixels (default: as trained).")
-    ] = None,
+    resolution: Resolution = None,
     force: Force = False,
 ) -> None:
     """Say what the pictures of a folder are."""
@@ -29,13 +28,11 @@ def predict(
     refuse_existing(output, force=force)
     loaded = load_weights(weights)
     with Progress(console=terminal(stderr=True), transient=True) as bars:
-        task = bars.add_task("predicting", total=None)
-
-        def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
         frame = predict_folder(
-            loaded, folder, resolution=evaluation_resolution(loaded, resolution), on_progress=show
+            loaded,
+            folder,
+            resolution=evaluation_resolution(loaded, resolution),
+            on_progress=counting(bars, "predicting"),
         )
     write_predictions(frame, output)
     unreadable = int(frame.error.notna().sum())

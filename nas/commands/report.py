@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import Json, Run
 from nas.screens.terminal import terminal
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    run: Run,
     reward: Annotated[
         list[str] | None, typer.Option(help="quantity=exponent, another trade-off (may be repeated).")
     ] = None,

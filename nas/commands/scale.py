@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import BatchSize, Json
 from nas.commands.output import show
 from nas.scaling.factors import PAPER
 from nas.screens.terminal import terminal
+from search_spaces.networks.bounds import LARGEST_RESOLUTION, SMALLEST_RESOLUTION
 
 
 class Generation(StrEnum):
@@ -61,12 +62,11 @@ def scale(
     fix_ends: Annotated[bool, typer.Option("--fix-ends", help="Stem and head keep their channels.")] = False,
     classes: Annotated[int | None, typer.Option(min=2, help="Classes that parameters count.")] = None,
     base_resolution: Annotated[
-        int | None, typer.Option(min=8, max=4096, help="The base's pixels at inference.")
+        int | None,
+        typer.Option(min=SMALLEST_RESOLUTION, max=LARGEST_RESOLUTION, help="The base's pixels at inference."),
     ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure every member's training step.")] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(min=2, max=65_536, help="Images of a step (default: 32; on a GPU 256).")
-    ] = None,
+    batch_size: BatchSize = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A folder for the YAML files and the picture.")
     ] = None,

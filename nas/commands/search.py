@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from nas.commands.options import Json
+from nas.commands.options import Json, Log, RayAddress
 from nas.commands.output import show
-from nas.screens.terminal import terminal
+from nas.screens.terminal import print_notes, terminal
 from nas.search.stopping import GRACE_SECONDS
 from search_spaces.settings.overrides import Override
 from trials.log.disk_wait import DISK_WAIT_SECONDS
@@ -41,16 +41,14 @@ def search(
     per_device: Annotated[
         int, typer.Option(min=1, max=64, help="Workers that share a device; timing still has it alone.")
     ] = 1,
-    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. auto.")] = None,
+    ray_address: RayAddress = None,
     executor: Annotated[
         ExecutorName, typer.Option(help="What runs trials; ray_tune: through Ray Tune, on whole devices.")
     ] = ExecutorName.RAY,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="As --executor in_process: one at a time, without Ray.")
     ] = False,
-    log: Annotated[
-        list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
-    ] = None,
+    log: Log = None,
     budget: Annotated[
         str | None,
         typer.Option(help="A time, as 30m or 2h: as many trials, and images, as fit it on the devices here."),
@@ -177,7 +175,7 @@ def launch_search(
     from nas.events import Begun
     from nas.report.page import report_after_search
     from nas.screens.live import LiveView
-    from nas.search.config import SearchConfig, read_search_config
+    from nas.search.config import NAME_IMAGES, SearchConfig, read_search_config
     from nas.search.loggers import Loggers
     from nas.search.search import check_run
     from nas.search.search import search as run_search
@@ -202,8 +200,9 @@ def launch_search(
         stall_seconds=config.stall_timeout,
     )
     loggers = Loggers(log, folder, to_mapping(config))
+    print_notes(console, "recipe", config.recipe.notes())
     with named():
-        images = packed_images(config, console, option="--set data.source=PATH")
+        images = packed_images(config, console, advice=NAME_IMAGES)
     size = config.space.num_architectures or config.space.size
     searching = (
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"

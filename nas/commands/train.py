@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import Json, Log
 from nas.commands.output import json_text
 from nas.screens.terminal import terminal
+from nas.training.suited_recipe import DEFAULT_RECIPE
 
 
 def train(
@@ -16,7 +17,7 @@ def train(
         str | None, typer.Argument(help="An architecture: a file, or a published name; none: resume --run.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Images: a folder, Parquet files, a URL, digits.")] = None,
-    recipe: Annotated[str, typer.Option(help="A recipe: a file, or a shipped one's name.")] = "cifar10",
+    recipe: Annotated[str, typer.Option(help="A recipe: a file, or a shipped one's name.")] = DEFAULT_RECIPE,
     run: Annotated[Path | None, typer.Option(help="The folder; a training that is there is resumed.")] = None,
     test: Annotated[str | None, typer.Option(help="Test images, read once, at the end.")] = None,
     init: Annotated[str | None, typer.Option(help="Weights to begin with; what fits is taken.")] = None,
@@ -31,9 +32,7 @@ def train(
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster with the devices; default: this machine.")
     ] = None,
-    log: Annotated[
-        list[str] | None, typer.Option(help="tensorboard, mlflow or wandb, too (may be repeated).")
-    ] = None,
+    log: Log = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
     ] = None,
@@ -74,4 +73,4 @@ def train(
         print(json_text(figures[0] if repeats == 1 else figures))
         return
     shown = terminal()
-    shown.print(training_screen(results[0]) if repeats == 1 else repeats_table(results))
+    shown.print(training_screen(results[0]) if repeats == 1 else repeats_table(results), crop=False)

@@ -1,16 +1,15 @@
 """The command nas verify."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import Json, Run
 from nas.commands.output import show
 
 
 def verify(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    run: Run,
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what can be mended; files are moved, never deleted.")
     ] = False,

@@ -35,14 +35,14 @@ RAY_PORT = 6379
 CONNECT_SECONDS = 2.0
 
 
-def examine(data: str | None, *, search: str | None = None, root: Path = machine.HERE) -> Iterator[Finding]:
+def examine(data: str | None, *, search: str | None = None) -> Iterator[Finding]:
     """Yields all findings as they are made, in some seconds; `data` as a search names it.
 
     With a `search` file also whether its networks suit the images.
     """
     yield version_finding()
-    yield from device_findings(root=root)
-    yield from timing_findings(available_cores(), on_gpus=torch.cuda.device_count() > 0, root=root)
+    yield from device_findings(root=machine.HERE)
+    yield from timing_findings(available_cores(), on_gpus=torch.cuda.device_count() > 0)
     yield memory_finding(available_bytes(), workers=len(available_slots()))
     yield from room_findings()
     if data is not None:

@@ -20,6 +20,7 @@ BUSY_NOTE, BUSY_HINDERS = 0.1, 0.5  # of the cores
 STOLEN = 0.02  # of the cores
 SPREAD_NOTE, SPREAD_HINDERS = 0.05, 0.15  # of the same work, between its 10th and 90th percentile
 REPEATS = 60
+TICKS = 20  # steps of a clock, of which the smallest is told
 SIDE = 192  # of the matrices of the same work: about a millisecond
 
 
@@ -155,10 +156,10 @@ def repeated_work() -> list[float]:
     return seconds
 
 
-def clock_tick(clock: Callable[[], float], ticks: int = 20) -> float:
+def clock_tick(clock: Callable[[], float]) -> float:
     """The smallest step of a clock that was seen, in seconds."""
     steps = []
-    for _ in range(ticks):
+    for _ in range(TICKS):
         start = end = clock()
         while end == start:
             end = clock()

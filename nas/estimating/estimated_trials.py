@@ -28,7 +28,7 @@ from trials.images.packed import TrialImages
 from trials.recipe import TrainingStage, steps_of_epoch
 from trials.timing.alternating import CHUNK_SECONDS
 from trials.timing.block_fit import Fit
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import precision_of_trials
 from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 from trials.training.micro_batches import fit_in_memory
 from trials.training.step import TrainingStep, build_step
@@ -82,11 +82,8 @@ class TrialBench:
         self.largest = max(stage.resolution for stage in self.stages)
         if self.device.type == "cpu":
             keep_freed_memory()
-        self.precision = resolve_precision(
-            self.recipe.precision,
-            self.device,
-            reference=config.space.reference,
-            resolution=self.stages[-1].resolution,
+        self.precision = precision_of_trials(
+            self.recipe.precision, self.recipe, self.device, reference=config.space.reference
         )
         self.clock = clock_of(self.device)
         self._own_seconds = self._wall_seconds = 0.0  # of what was timed

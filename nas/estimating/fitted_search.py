@@ -19,13 +19,14 @@ from nas.estimating.time_budget import (
     least_fraction,
     read_duration,
 )
-from nas.search.config import SearchConfig, read_search_config
+from nas.search.config import NAME_IMAGES, SearchConfig, read_search_config
 from nas.search.recorded_config import recorded_config
 from search_spaces.settings.overrides import Override, override_of
 from search_spaces.settings.setting_errors import SettingError, naming_origins
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.chosen_images import find_images
 from trials.images.labels import strata
+from trials.images.listing import MissingSourceError
 from trials.images.splits import share, split_indices
 from trials.log.run_folder import check_folder, is_run
 
@@ -153,9 +154,10 @@ def _busy_words(slowed_down: float) -> str:
 def _labels(config: SearchConfig) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
         found = find_images(config.data)
+    except MissingSourceError as error:
+        raise SettingError(("data", "source"), f"{error}; {NAME_IMAGES}") from error
     except ValueError as error:
-        hint = "; name your images:  --set data.source=PATH" if "there is no such" in str(error) else ""
-        raise SettingError(("data", "source"), f"{error}{hint}") from error
+        raise SettingError(("data", "source"), str(error)) from error
     return found.labels, found.classes
 
 

@@ -1,4 +1,4 @@
-"""The trials of a search, and the share of its images, that fit a time: --budget 30m. The rule; no clock."""
+"""The trials of a search, and the share of its images, that fit a given time, as in --budget 30m."""
 
 import math
 import re

@@ -9,7 +9,8 @@ import torch
 
 from nas.interchange.library_check import library_check
 from nas.interchange.onnx_export import write_onnx
-from nas.results.export import exported_row, write_text
+from nas.interchange.proved_weights import write_proved_weights
+from nas.results.export import exported_row
 from nas.search.best_file import architecture_of, best_yaml, classes_of
 from nas.training.checkpoints import TrainingFolder
 from search_spaces.choices.described import read_described
@@ -19,10 +20,10 @@ from search_spaces.networks.architecture import Architecture, Padding
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import Network, build_network, check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
-from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
 from trials.log.row_types import measured
-from trials.training.weights_file import WeightsFile, load_weights, save_weights
+from trials.training.weights_file import WeightsFile, load_weights
 
 CHANGED = (
     "the same parameters and MACs, other outputs where strides are 2; train the network with this padding"
@@ -154,14 +155,11 @@ def export_source(
         exported = replace(TEXTS[format_name](found), changed=changed)
         assert exported.text is not None
         if output is not None:
-            write_text(output, exported.text)
+            with writing(output):
+                output.write_text(exported.text, encoding="utf-8")
         return exported
     if output is None:
         raise ConfigError(f"--format {format_name} writes a file; name it with -o")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
     return FILES[format_name](found, output)
 
 
@@ -219,15 +217,7 @@ def _torch(source: Source, output: Path) -> Exported:
     network = source.network()
     facts = dict(source.weights.facts) if source.weights else {}
     facts |= {"num_classes": source.num_classes, "resolution": source.resolution}
-    try:
-        save_weights(output, network, source.architecture, **facts)
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
-    back = load_weights(output)
-    assert back.architecture == source.architecture, "another network came back"
-    images = torch.randn(2, 3, source.architecture.total_stride, source.architecture.total_stride)
-    with torch.no_grad():
-        assert torch.equal(back.network().eval()(images), network(images)), "other outputs came back"
+    write_proved_weights(output, network, source.architecture, **facts)
     proof = f"{_params(source):,} parameters, read back with the same outputs"
     return Exported(None, proof + _freshness(source))
 

@@ -3,18 +3,15 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from nas.interchange.library_check import library_check
-from nas.results.export import write_text
+from nas.interchange.proved_weights import write_proved_weights
 from search_spaces.interchange.files import read_foreign, to_text
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
-from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
 from trials.training.foreign_weights import foreign_network, read_state
-from trials.training.weights_file import load_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,8 @@ def import_architecture(source: str, project: str, *, output: Path | None, force
     params = count(back, num_classes=DEFAULT_CLASSES, resolution=side).params
     check = library_check(project, architecture)
     if output is not None:
-        write_text(output, text)
+        with writing(output):
+            output.write_text(text, encoding="utf-8")
     proof = f"{params:,} parameters with {DEFAULT_CLASSES:,} classes, written back as the same network"
     return Imported(text, f"{proof}; {check}" if check else proof)
 
@@ -59,21 +57,13 @@ def import_weights(source: str, project: str, *, weights: Path, output: Path, fo
     refuse_existing(output, force=force)
     imported = read_foreign(project, source)
     network = foreign_network(imported, project, read_state(weights), name=str(weights))
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(
-            output,
-            network,
-            imported.architecture,
-            num_classes=network.classifier.out_features,
-            resolution=DEFAULT_RESOLUTION,
-            source=f"{project} {source}",
-        )
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
-    back = load_weights(output).network().eval()
-    images = torch.randn(2, 3, imported.architecture.total_stride, imported.architecture.total_stride)
-    with torch.no_grad():
-        assert torch.equal(back(images), network(images)), "other outputs came back"
+    write_proved_weights(
+        output,
+        network,
+        imported.architecture,
+        num_classes=network.classifier.out_features,
+        resolution=DEFAULT_RESOLUTION,
+        source=f"{project} {source}",
+    )
     params = sum(parameter.numel() for parameter in network.parameters())
     return f"{params:,} parameters for {network.classifier.out_features:,} classes, read back as they are"

@@ -16,6 +16,7 @@ from torch import Tensor
 from nas.interchange.library_check import TOLERANCE, difference_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
+from search_spaces.settings.output_files import writing
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -48,7 +49,7 @@ def write_onnx(
         "input": INPUT,
         "resolution": str(resolution),
     }
-    try:
+    with writing(output):
         handle, temporary = tempfile.mkstemp(dir=output.parent, prefix=".", suffix=".onnx")
         os.close(handle)
         try:
@@ -61,8 +62,6 @@ def write_onnx(
             os.replace(temporary, output)
         finally:
             Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
     batches = " and ".join(map(str, BATCHES))
     return f"onnxruntime's outputs within {difference:.0e} at batches of {batches}, {resolution} px"
 

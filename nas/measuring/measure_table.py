@@ -30,7 +30,7 @@ from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.block_fit import fit_table
 from trials.timing.block_table import BlockTable, default_table_path, read_table, write_table
 from trials.timing.block_times import BlockMeasurement, measure_block_times, table_conditions
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import precision_of_trials
 from trials.trial import Slot
 
 AVERAGING_DECAY = 0.999  # any: averaging costs the same time with each; all shipped recipes average
@@ -158,9 +158,7 @@ def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, sour
     except ValueError as error:
         raise ConfigError(f"{source}: {error}") from error
     with one_thread(device):
-        precision = resolve_precision(
-            known.precision, device, reference=space.reference, resolution=known.resolution
-        )
+        precision = precision_of_trials(known.precision, recipe, device, reference=space.reference)
     conditions = table_conditions(
         space,
         recipe,

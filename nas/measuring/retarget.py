@@ -28,7 +28,7 @@ from trials.log.run_reader import recorded_trials
 from trials.log.tables import DamagedPartError, parquet_bytes, read_view
 from trials.recipe import Recipe
 from trials.reward import Reward, recorded_reward
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import precision_of_trials
 from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
@@ -230,8 +230,8 @@ class _ReferenceTimer:
         self.num_classes = num_classes
         self.resolution = timing.resolution_for(recipe)
         self.batch_size = timing.batch_size_for(recipe)
-        self.precision = timing.precision or resolve_precision(
-            recipe.precision, device, reference=config.space.reference, resolution=self.resolution
+        self.precision = precision_of_trials(
+            timing.precision_for(recipe), recipe, device, reference=config.space.reference
         )
         self.lock = lock_of(device)
         self.reference = self._step(config.space.reference)

@@ -10,6 +10,7 @@ from nas.report.markup import Markup, join, tag
 WIDTH, HEIGHT = 440.0, 300.0  # of a picture; it is drawn as wide as the page lets it
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 14.0, 26.0, 46.0
 CHARACTER = 6.8  # mean width of one, at the size of the labels
+GAP = 8.0  # between a point and the word beside it
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ def tick_texts(ticks: list[float]) -> list[str]:
     return [f"{tick:g}" for tick in ticks]
 
 
-def label_at(text: str, x: float, y: float, *, class_: str, gap: float = 8.0) -> Markup:
+def label_at(text: str, x: float, y: float, *, class_: str) -> Markup:
     """A word beside a point, on the side where it fits."""
-    fits = x + gap + CHARACTER * len(text) < WIDTH - 4
-    x, anchor = (x + gap, "start") if fits else (x - gap, "end")
+    fits = x + GAP + CHARACTER * len(text) < WIDTH - 4
+    x, anchor = (x + GAP, "start") if fits else (x - GAP, "end")
     return tag("text", text, class_=f"direct {class_}", x=x, y=y, text_anchor=anchor)

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.frame import searched
 from nas.report.facts import RunFacts, formula_markup
 from nas.report.markup import Markup, details, join, table, tag
+from nas.training.suited_recipe import training_command
 
 CONDITIONS = {
     "device_name": "trained on",
@@ -79,13 +80,21 @@ def _short(value: Any) -> str:
     return f"{value:,}" if isinstance(value, Integral) else str(value)
 
 
+def _training_command(facts: RunFacts) -> str:
+    file = f"{facts.folder}/best.yaml"
+    if facts.architecture is None:
+        return f"nas train {file} --data IMAGES"
+    resolution = facts.config.recipe.training_stages()[-1].resolution
+    return training_command(file, facts.architecture, resolution=resolution)
+
+
 def reproduce_section(facts: RunFacts) -> Markup:
     """The commands, and the whole search file."""
     run, seed = facts.folder, facts.config.seed
     commands = {
         f"nas search {run}/search.yaml --run runs/again": f"seed {seed}; rewards vary as the noise above",
         f"nas export {run} -o winner.yaml": "the winner, with where it comes from",
-        f"nas train {run}/best.yaml --data IMAGES": "full training",
+        _training_command(facts): "full training",
         f"nas measure --run {run}": "its step times on another device",
     }
     width = max(map(len, commands))

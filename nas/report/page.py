@@ -16,9 +16,8 @@ from nas.report.learned import learned_section, trade_off_section
 from nas.report.markup import Markup, join, tag
 from nas.report.progress_picture import progress_section
 from nas.report.trust import audit_section, trust_section
-from search_spaces.settings.output_files import refuse_other_kind
+from search_spaces.settings.output_files import refuse_other_kind, writing
 from search_spaces.settings.seal import OPEN_SEAL, sealed
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import files_of
 
 NAME = "report.html"
@@ -56,11 +55,8 @@ def write_report(
     facts = read_facts(run, terms=terms, device=device)
     path = output or run / (NAME if facts.changed is None else other_name(terms, device))
     text = page(facts)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
         files_of(path.parent).write(path, sealed(f"{text}<!-- {OPEN_SEAL} -->\n".encode()))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
     return path
 
 

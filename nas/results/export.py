@@ -8,7 +8,7 @@ from analysis.pareto import pareto_front
 from nas.results.winner import run_winner
 from nas.search.best_file import architecture_of, best_yaml, provenance_of
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow
 from trials.log.run_reader import recorded_trials
@@ -25,7 +25,7 @@ def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Finalist | 
         return chosen_row(rows, trial=trial, run=run), None
     chosen = run_winner(run, rows.values())
     if chosen is None:
-        raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
+        raise _none_completed(run)
     return rows[chosen.trial_id], chosen.repeats
 
 
@@ -39,19 +39,6 @@ def best_of_run(run: Path) -> tuple[int, Architecture]:
     return row["trial_id"], architecture_of(row, provenance=provenance_of(row, run=run, repeats=repeats))
 
 
-def write_text(output: Path, text: str) -> None:
-    """Writes a file, with the folders it needs.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
-
-
 def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     """Writes the run's Pareto front of accuracy, step time and parameters, one YAML file for each trial.
 
@@ -60,15 +47,12 @@ def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
     """
     rows = pareto_front(recorded_trials(run))
     if not rows:
-        raise ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")
+        raise _none_completed(run)
     files = {folder / f"trial-{row['trial_id']:05d}.yaml": row for row in rows}
     refuse_existing(*files, force=force)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, row in files.items():
+    for path, row in files.items():
+        with writing(path):
             path.write_text(best_yaml(row, run=run, file=path), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
     return list(files)
 
 
@@ -89,3 +73,7 @@ def chosen_row(rows: Mapping[int, TrialRow], *, trial: int, run: Path) -> TrialR
             + "; only completed trials can be exported"
         )
     return row
+
+
+def _none_completed(run: Path) -> ConfigError:
+    return ConfigError(f"{run}: no trial has completed yet; wait for the first, or look at its trials")

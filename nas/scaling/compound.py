@@ -6,6 +6,7 @@ from typing import Literal
 
 from nas.scaling.factors import UNSCALED, Coefficients, Formula
 from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, Architecture, Stage
+from search_spaces.networks.bounds import LARGEST_RESOLUTION
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.rounding import Rule, round_channels, round_layers, scaled
@@ -15,7 +16,6 @@ from search_spaces.settings.yaml_files import ConfigError
 Heuristics = Literal["v1", "v2"]
 Ends = Literal["scaled", "fixed", "stem_as_first_stage"]
 
-MAX_RESOLUTION = 4096
 CAP = 480  # px at inference: EfficientNetV2, section 3.3; larger images cost memory and training time
 SMALLER = 0.8  # training px over inference px: "about 20 % smaller" (section 5.1), and google/automl's code
 LATE_LAYERS = 1.2  # V2-M and V2-L: 6 layers for V2-S's 5 in stage 5, before compound depth
@@ -235,8 +235,8 @@ def _member(
             "factors"
         ) from None
     training, inference = sizes
-    if inference > MAX_RESOLUTION:
-        raise ConfigError(f"{where}: images of {inference:,} px; {MAX_RESOLUTION:,} px is the most")
+    if inference > LARGEST_RESOLUTION:
+        raise ConfigError(f"{where}: images of {inference:,} px; {LARGEST_RESOLUTION:,} px is the most")
     try:
         check_resolution(architecture, min(training, inference))
     except ValueError as error:

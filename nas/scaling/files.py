@@ -13,7 +13,7 @@ from analysis.numbers import short_count
 from nas.scaling.compound import Member
 from nas.scaling.family import Request, Scaled, scale
 from nas.scaling.figures import member_figures
-from search_spaces.settings.output_files import refuse_existing
+from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
 
 FROM_BASE = ("run", "trial_id")  # of a searched base's own provenance; its accuracy is not the members'
@@ -81,14 +81,12 @@ def write_family(result: Scaled, folder: Path, *, force: bool) -> list[Path]:
     files = _paths(result.request, result.members, folder)
     picture = _picture(result.request, result.members, folder)
     refuse_existing(*files, picture, force=force)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, member in files.items():
-            architecture = replace(member.architecture, provenance=_provenance(result, member))
+    for path, member in files.items():
+        architecture = replace(member.architecture, provenance=_provenance(result, member))
+        with writing(path):
             write_yaml(architecture, path, header=_header(result, member, path))
+    with writing(picture):
         save_picture(result, picture)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
     return [*files, picture]
 
 

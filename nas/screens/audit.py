@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from nas.results.audit import AuditFigures, TooFewAudited
+from nas.screens.terminal import copyable
 from nas.search.audit import AuditTrained
 
 
@@ -27,7 +28,7 @@ def audit_screen(figures: AuditFigures | TooFewAudited) -> RenderableType:
         _line("Kendall's tau of the rankings", figures.tau, figures.tau_interval),
         _line(f"of the best {figures.top}, found by short trials", figures.recall, figures.recall_interval),
         _line("reward lost by the short ranking's first", figures.regret, figures.regret_interval),
-        Text(f"next:  nas report {figures.run} --open"),
+        copyable(f"next:  nas report {figures.run} --open"),
     )
 
 

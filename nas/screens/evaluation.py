@@ -83,4 +83,4 @@ def draw_confusion(evaluation: Evaluation, path: Path, *, title: str) -> None:
                     axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class's images")
     axis.set_title(title)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, format="png", dpi=110)

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.measuring.retarget import Retargeted, slug
+from nas.screens.terminal import copyable
 
 SHOWN = 10
 
@@ -28,5 +29,6 @@ def retarget_screen(result: Retargeted) -> RenderableType:
     lines: list[RenderableType] = [Text(f"step times on {result.device_name}", style="bold"), table]
     if more > 0:
         lines.append(Text(f"and {more} more in {result.file}"))
-    lines.append(Text(f"next:  nas export {result.run} --device {slug(result.device_name)} -o winner.yaml"))
+    device = slug(result.device_name)
+    lines.append(copyable(f"next:  nas export {result.run} --device {device} -o winner.yaml"))
     return Group(*lines)

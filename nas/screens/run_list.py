@@ -4,10 +4,10 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from nas.results.run_list import RunList
 from nas.results.status import RunStatus
+from nas.screens.terminal import copyable
 
 NAME_WIDTH = 26
 UNITS = {"trials": "", "epochs": " epochs", "device-seconds": " s"}
@@ -25,7 +25,7 @@ def folder_screen(listed: RunList) -> RenderableType:
         table.add_row(Path(run.run).name, run.state, *cells)
     running = [run.run for run in listed.runs if run.state == "running"]
     next_step = f"nas status {running[0]} --watch" if running else f"nas status {listed.runs[0].run}"
-    return Group(table, Text(f"next:  {next_step}"))
+    return Group(table, copyable(f"next:  {next_step}"))
 
 
 def _cells(run: RunStatus) -> tuple[str, ...]:

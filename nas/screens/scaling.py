@@ -11,6 +11,7 @@ from nas.scaling.compound import Member
 from nas.scaling.family import Scaled
 from nas.scaling.solver import Solution
 from nas.screens.measure import UNCERTAIN, UNCERTAIN_NOTE
+from nas.screens.terminal import copyable
 
 MOST_ROWS = 20
 WORDS = {"params": "parameters", "macs": "MACs", "step_time_ratio": "step time", "hours": "hours"}
@@ -125,6 +126,6 @@ def _notes(result: Scaled) -> list[str]:
 def _next(files: list[Path]) -> list[RenderableType]:
     if not files:
         return [Text("next:  add -o FOLDER to write the members as YAML, with a picture")]
-    lines: list[RenderableType] = [Text(f"{files[0].parent}/   {len(files) - 1} YAML   {files[-1].name}")]
-    lines.append(Text(f"next:  nas describe {files[0]}"))
+    lines: list[RenderableType] = [copyable(f"{files[0].parent}/   {len(files) - 1} YAML   {files[-1].name}")]
+    lines.append(copyable(f"next:  nas describe {files[0]}"))
     return lines

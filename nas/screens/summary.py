@@ -10,11 +10,13 @@ from analysis.numbers import counted, percent, probability
 from analysis.rungs import rung_sentences
 from nas.results.summary import FinalistSummary, SearchSummary
 from nas.screens.architecture import stage_table
+from nas.screens.terminal import copyable
 from nas.search.best_file import architecture_of
 from nas.search.exhaustion import EXHAUSTED
 from nas.search.predicted_step_time import PredictionError
 from nas.search.search import SearchResult
-from trials.log.row_types import TrialRow
+from nas.training.suited_recipe import training_command
+from trials.log.row_types import TrialRow, measured
 
 
 def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableType:
@@ -42,14 +44,16 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
     if result.prediction_error is not None:
         lines += [Text(_prediction_line(result.prediction_error)), Text("")]
     folder = result.folder
-    report = "   report.html" if (folder / "report.html").is_file() else ""
-    lines.append(Text(f"{folder}/   best.yaml   trials.parquet   search.yaml{report}"))
+    lines.append(copyable(f"{folder}/   best.yaml   trials.parquet   search.yaml"))
     if best is not None:
-        lines.append(Text(f"next:  nas describe {folder}/best.yaml"))
-        lines.append(Text(f"       nas export {folder} -o winner.yaml"))
-        lines.append(Text(f"       nas train {folder}/best.yaml --data IMAGES"))
-        if report:
-            lines.append(Text(f"       nas report {folder} --open"))
+        file = f"{folder}/best.yaml"
+        resolution = int(measured(best, "resolution"))
+        train = training_command(file, architecture_of(best), resolution=resolution)
+        lines.append(copyable(f"next:  nas describe {file}"))
+        lines.append(copyable(f"       nas export {folder} -o winner.yaml"))
+        lines.append(copyable(f"       {train}"))
+        if (folder / "report.html").is_file():
+            lines.append(copyable(f"       nas report {folder} --open"))
     return Group(*lines)
 
 

@@ -1,9 +1,11 @@
 """The terminal: names made by others are shown as they are, and none of them is a command to it."""
 
 import sys
+from collections.abc import Iterable
 
 from rich import control
 from rich.console import Console
+from rich.text import Text
 
 # Control characters, except those that lay out text; and marks that turn the direction of what follows.
 COMMANDS = (
@@ -30,6 +32,20 @@ def terminal(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     for table in control.strip_control_codes.__defaults__ or ():
         table.update(ESCAPES)
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
+
+
+def copyable(line: str) -> Text:
+    """A line of paths or commands, which a narrow terminal breaks itself: neither split nor cut off.
+
+    The console has to print it with `crop=False`.
+    """
+    return Text(line, no_wrap=True, overflow="ignore")
+
+
+def print_notes(console: Console, about: str, notes: Iterable[str]) -> None:
+    """A line for each note on something that a command was given: its data, its recipe."""
+    for note in notes:
+        console.print(f"{about}: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def say(message: str) -> None:

@@ -12,13 +12,14 @@ from rich.text import Text
 
 from analysis.numbers import duration, milliseconds, percent, precise_duration
 from nas.events import EpochDone, EpochMetrics, GroupLost
+from nas.screens.terminal import copyable
+from nas.training.initial_weights import Fitted
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent
 from trials.images.sources import source_words
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Heartbeat
-from trials.training.weights_file import Fitted
 
 DATA_IS_LIMIT = 0.3  # of the time in training
 
@@ -180,8 +181,8 @@ def training_screen(result: TrainingResult) -> RenderableType:
         lines.append(Text(_against_estimate(result.seconds, result.estimated_seconds)))
     lines.append(Text(_limit(result)))
     folder = result.folder
-    lines.append(Text(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png", no_wrap=True))
-    lines.append(Text(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES", no_wrap=True))
+    lines.append(copyable(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png"))
+    lines.append(copyable(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES"))
     return Group(*lines)
 
 

@@ -21,7 +21,7 @@ from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.reward import check_exponents, check_names
-from trials.trial import MAX_TRIALS, Timing
+from trials.trial import MAX_TRIALS, STALL_SECONDS, Timing
 
 # Settings that decide at which resolutions networks are built
 SIZES = (
@@ -30,6 +30,7 @@ SIZES = (
     ("recipe", "num_training_stages"),
     ("timing", "resolution"),
 )
+NAME_IMAGES = "name your images:  --set data.source=PATH"  # to whoever named some that are not there
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -107,7 +108,9 @@ class SearchConfig:
     reward: dict[str, float]  # measured quantity: exponent
     timing: Timing = Timing()
     checkpoint_dir: str | None = Field(default=None, min_length=1)
-    stall_timeout: float = Field(default=300, gt=0)  # seconds without a sign of life: the worker is killed
+    stall_timeout: float = Field(
+        default=STALL_SECONDS, gt=0
+    )  # seconds without a sign of life: the worker is killed
     trial_timeout: float | None = Field(default=None, gt=0)  # seconds; beyond them a trial is infeasible
     initial: tuple[Architecture, ...] = ()
     warm_start: str | None = Field(default=None, min_length=1)  # a run of equal space, data, recipe, timing

@@ -22,7 +22,7 @@ from trials.log.store import RunStore
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, TableConditions, check_table, read_table, table_text
 from trials.timing.block_times import table_conditions
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import precision_of_trials
 from trials.trial import StepTime
 
 PLACE = ("step_time_table",)  # in a search file
@@ -180,17 +180,16 @@ def _wanted_conditions(
 ) -> TableConditions:
     """Conditions of the search's trials; the device's own only where trials measure on it."""
     timing, recipe = config.timing, config.recipe
-    resolution = timing.resolution_for(recipe)
     precision: str = timing.precision_for(recipe)
     device_name = table.conditions.device_name
     if checks_device:
         slot = available_slots()[0]
         device_name = device_info(slot).device_name
-        precision = resolve_precision(
+        precision = precision_of_trials(
             timing.precision_for(recipe),
+            recipe,
             torch.device(slot.device),
             reference=config.space.reference,
-            resolution=resolution,
         )
     wanted = table_conditions(
         config.space,
@@ -198,7 +197,7 @@ def _wanted_conditions(
         device_name=device_name,
         precision=table.conditions.precision if precision == "auto" else precision,
         batch_size=timing.batch_size_for(recipe),
-        resolution=resolution,
+        resolution=timing.resolution_for(recipe),
         num_classes=num_classes,
     )
     return wanted if checks_device else replace(wanted, torch=table.conditions.torch)

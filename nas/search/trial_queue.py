@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.trial_rules import BestArchitectures, Spending, counts
 from nas.search.config import Budget, Finalists
-from nas.search.exhaustion import DRAWS, MAX_DUPLICATES
+from nas.search.exhaustion import UnseenDraws
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, AnswerByCrash, AnswerFrom, Instruction, RecordAsk, Wait
 from nas.strategies.strategy import Recommends, Strategy
@@ -28,7 +28,6 @@ class TrialQueue:
 
     Attributes:
         in_flight: asks that run or wait to be run.
-        exhausted: the space ran out before the budget.
     """
 
     def __init__(
@@ -50,7 +49,6 @@ class TrialQueue:
         self.space = space
         self.strategy = strategy
         self.in_flight = InFlight()
-        self.exhausted = False
         self._seed = seed
         self._epochs = epochs
         self._first_epochs = first_epochs or epochs
@@ -72,7 +70,13 @@ class TrialQueue:
         self._untold: dict[int, tuple[Ask, Outcome | None]] = {}  # ended; the strategy learns it in its turn
         self._next_told = 0
         self._spent = Spending()
-        self._baselines = self._duplicates_in_a_row = 0
+        self._baselines = 0
+        self._unseen = UnseenDraws()
+
+    @property
+    def exhausted(self) -> bool:
+        """True if the space ran out before the budget."""
+        return self._unseen.exhausted
 
     # ------------------------------------------------------------------ from the record, also live
 
@@ -90,7 +94,7 @@ class TrialQueue:
             return
         key = (ask.choices, ask.epochs)
         is_duplicate = key in self._trained or self._unanswered[key] > 0
-        self._duplicates_in_a_row = self._duplicates_in_a_row + 1 if is_duplicate else 0
+        self._unseen.asked(is_duplicate=is_duplicate)
         self._unanswered[key] += 1
         if self._first_epochs != self._epochs:
             self._epochs_of[ask.trial_id] = ask.epochs
@@ -175,7 +179,6 @@ class TrialQueue:
                 yield Wait()
             else:
                 ask = self._next_ask()
-                self.exhausted = ask is None
             if ask is not None:  # it is recorded before anything follows from it
                 yield RecordAsk(ask)
                 self.asked(ask)
@@ -265,7 +268,7 @@ class TrialQueue:
             return Ask(trial_id=trial_id, choices=self._initial[trial_id], epochs=self._epochs)
         if self._baseline_asked() < self._baseline:
             return self._uniform_unseen(trial_id, "baseline")
-        if self._duplicates_in_a_row >= MAX_DUPLICATES:
+        if self._unseen.replace_proposals:
             return self._uniform_unseen(trial_id, "search")
         return self.strategy.ask(trial_id)
 
@@ -274,14 +277,16 @@ class TrialQueue:
 
     def _uniform_unseen(self, trial_id: int, purpose: Purpose) -> Ask | None:
         """A uniform draw among architectures that were not trained and are not in flight; None if all are."""
-        rng = np.random.default_rng([self._seed, trial_id])
         running = {ask.choices for ask in self.in_flight}
-        for _ in range(DRAWS):
-            choices = self.space.sample(rng)
-            if choices not in running and not self._is_trained(choices):
-                epochs = self._epochs if purpose == "baseline" else self._first_epochs
-                return Ask(trial_id=trial_id, choices=choices, epochs=epochs, purpose=purpose)
-        return None
+        choices = self._unseen.draw(
+            self.space,
+            np.random.default_rng([self._seed, trial_id]),
+            is_seen=lambda choices: choices in running or self._is_trained(choices),
+        )
+        if choices is None:
+            return None
+        epochs = self._epochs if purpose == "baseline" else self._first_epochs
+        return Ask(trial_id=trial_id, choices=choices, epochs=epochs, purpose=purpose)
 
     def _is_trained(self, choices: Choices) -> bool:
         return (choices, self._epochs) in self._trained or (choices, self._first_epochs) in self._trained

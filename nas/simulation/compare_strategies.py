@@ -26,7 +26,7 @@ from nas.simulation.simulate import KnownOutcomes, StrategyCurves, simulate_seed
 from nas.strategies.strategy import Strategy
 from nas.strategies.table import STRATEGIES, Problems, StrategySettingsError, build_strategy
 from search_spaces.settings.messages import place_of, suggestion
-from search_spaces.settings.output_files import PNG, refuse_other_kind
+from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
 from search_spaces.settings.overrides import override_of, value_of
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.run_folder import is_run
@@ -327,13 +327,10 @@ def _draw(curves: Mapping[str, StrategyCurves], comparison: Comparison) -> None:
         name: best - curve.expected_rewards if known else curve.expected_rewards
         for name, curve in curves.items()
     }
-    try:
-        comparison.picture.parent.mkdir(parents=True, exist_ok=True)
+    with writing(comparison.picture):
         draw_curves(
             comparison.picture,
             shown,
             title=f"{comparison.source}, {counted(comparison.workers, 'worker')}",
             y_label="regret (reward below the best)" if known else "reward of the best so far",
         )
-    except OSError as error:
-        raise ConfigError(f"{comparison.picture}: the picture cannot be written: {error.strerror}") from None

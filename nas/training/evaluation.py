@@ -10,7 +10,7 @@ import torch
 from search_spaces.networks.network import check_resolution
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
-from trials.devices.device import autocast, available_slots, use_all_cores
+from trials.devices.device import available_slots, use_all_cores
 from trials.images.batches import batches
 from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
@@ -145,7 +145,6 @@ def evaluate_images(
     weights: WeightsFile,
     images: TrialImages,
     *,
-    precision: str = "fp32",
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Evaluation:
     """Evaluates weights on images, all those that can be read.
@@ -163,7 +162,7 @@ def evaluate_images(
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of top-five hits
     done = 0
     for batch in batches(resident, chosen, batch_size=BATCH):
-        with torch.inference_mode(), autocast(precision, device):
+        with torch.inference_mode():
             logits = network(to_input(batch.images)).float()
         labels = batch.labels.long()
         sums[0] += cross_entropy(logits, labels, reduction="sum")

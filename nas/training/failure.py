@@ -21,9 +21,8 @@ def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable
         TrainingFailedError: its loss is not finite, or the memory is full.
         LogNotWrittenError: the disk is full.
     """
-    from trials.devices.device import (
-        is_out_of_memory,  # torch: the command line does without it to name an error
-    )
+    # Not above: the command line names these errors without torch.
+    from trials.devices.device import is_out_of_memory
     from trials.training.train import NonFiniteLossError
 
     another = "and choose another --run: a training goes on only as it was begun"

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from nas.training.evaluation import BATCH, inference_device
+from search_spaces.settings.output_files import writing
 from search_spaces.settings.sentences import first_line, plain_name
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
@@ -91,16 +92,13 @@ def write_predictions(frame: pd.DataFrame, output: Path) -> None:
         ConfigError: another kind of name, or it cannot be written.
     """
     refuse_other_than_table(output)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+    with writing(output):
         if output.suffix == ".csv":
             lists = ("top_classes", "top_probabilities")
             flat = frame.assign(**{name: frame[name].map(_joined) for name in lists})
             flat.to_csv(output, index=False)
         else:
             frame.to_parquet(output, index=False)
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from error
 
 
 def _joined(values: object) -> str:

@@ -1,16 +1,14 @@
 """Checks before a full training begins, or goes on, in a folder; and the folder's lock."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
-
-from torch import nn
 
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import FILE, TrainingConfig, check_same_training
 from nas.training.evaluation import check_labelled, refused_as
+from nas.training.initial_weights import begin_with
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import check_same_data, read_facts, record_of
@@ -19,7 +17,6 @@ from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.durable_files import DurableFiles
 from trials.recipe import Recipe
 from trials.training.device_group import DeviceGroup, share_of_batch
-from trials.training.weights_file import Fitted, load_by_name, load_weights, with_classifier_of
 
 LOCK_SECONDS = 10.0  # for which a group's first device waits until a dead one has let go of the folder
 
@@ -66,20 +63,6 @@ def check_folder(config: TrainingConfig, folder: Path) -> bool:
     if folder.exists() and not TrainingFolder.is_own(folder.iterdir()):
         raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
     return False
-
-
-def begin_with(network: nn.Module, init: str, classes: Sequence[str]) -> Fitted:
-    """Copies the initial weights that fit; of the classifier those of the same classes, by their names.
-
-    Raises:
-        ConfigError: there is no such file of weights, or none of them fits.
-    """
-    weights = load_weights(Path(init))
-    tensors, left_out = with_classifier_of(weights, classes)
-    fitted = load_by_name(network, tensors)
-    if not fitted.loaded:
-        raise ConfigError(f"init: {init}: none of its weights fits this architecture")
-    return replace(fitted, other_classes=left_out)
 
 
 def _check_shares(recipe: Recipe, train_images: int, devices: int) -> None:

@@ -18,8 +18,9 @@ from nas.training.checkpoints import TrainingFolder, TrainingProgress
 from nas.training.config import FILE, TrainingConfig
 from nas.training.estimate import StageEstimate, estimate
 from nas.training.evaluation import Evaluation, evaluate_images, labelled_images, refused_as
+from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
-from nas.training.start import begin_with, check_start, locked_for, record_data
+from nas.training.start import check_start, locked_for, record_data
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.devices.device import available_slots, device_info, use_all_cores
@@ -34,7 +35,7 @@ from trials.training.recipe_network import network_for
 from trials.training.resolution_schedule import stages_of_epoch
 from trials.training.step import TrainingStep
 from trials.training.train import WEIGHTS, EpochEnd, Heartbeat, derived_seed, train
-from trials.training.weights_file import Fitted, load_weights, save_weights
+from trials.training.weights_file import load_weights, save_weights
 from trials.trial import Slot
 
 RESULT = "result.json"

@@ -1,11 +1,16 @@
 """Number of classes and resolution that an architecture's file records as its origin, with defaults."""
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.bounds import LARGEST_RESOLUTION
 from search_spaces.settings.messages import shown
 from search_spaces.settings.yaml_files import ConfigError
 
 DEFAULT_CLASSES, DEFAULT_RESOLUTION = 1000, 224
-LARGEST = {"num_classes": 1_000_000, "resolution": 4096, "training_resolution": 4096}
+LARGEST = {
+    "num_classes": 1_000_000,
+    "resolution": LARGEST_RESOLUTION,
+    "training_resolution": LARGEST_RESOLUTION,
+}
 
 
 def provenance_number(architecture: Architecture, key: str, default: int, *, name: str) -> int:

@@ -43,12 +43,17 @@ class Complaint(NamedTuple):
 
 
 def checked(cls: type[T], mapping: Any) -> tuple[T | None, list[Complaint]]:
-    """The object of `cls` that a mapping describes, or everything that keeps it from being one.
+    """The object of `cls` that a mapping describes, or the mistakes that keep it from being one.
 
-    Of a union's several complaints about one place the most telling is kept.
+    Mistakes of a later step are not told while there are some of an earlier one, from which they may follow.
     """
-    if found := [*_not_finite(mapping)][:1] or [*_not_numbers(cls, mapping)]:
-        return None, found
+    # 1. A number that nothing can be done with: no field takes it. One is told, as they come in crowds.
+    if (infinite := next(_not_finite(mapping), None)) is not None:
+        return None, [infinite]
+    # 2. Text, true or false in the place of a number, which pydantic would silently convert.
+    if not_numbers := [*_not_numbers(cls, mapping)]:
+        return None, not_numbers
+    # 3. Everything else, as pydantic and the checks of the dataclasses find it.
     try:
         return TypeAdapter(cls).validate_python(mapping), []
     except ValidationError as error:
@@ -56,20 +61,37 @@ def checked(cls: type[T], mapping: Any) -> tuple[T | None, list[Complaint]]:
 
 
 def complaints(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
-    """A sentence for each place of which pydantic complains."""
-    # pydantic's details, as one sentence for each place
+    """One sentence for each place of which pydantic complains."""
+    sentences = _one_for_each_place(cls, mapping, error)
+    sentences = _mappings_of_another_kind(cls, mapping, sentences)
+    return _about_parts(sentences)
+
+
+def _one_for_each_place(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
+    """Of several complaints about a place the first, unless a dataclass's own check says more.
+
+    There are several where a union is expected: one of each member.
+    """
     sentences: dict[Location, str] = {}
     for detail in error.errors(include_url=False):
         place, sentence = _complaint(cls, mapping, detail)
         more_telling = detail["type"] == "value_error" and "expected" in sentences.get(place, "")
         if place not in sentences or more_telling:
             sentences[place] = sentence
-    # One sentence about a mapping of another kind, instead of one for each of its keys and ours
+    return sentences
+
+
+def _mappings_of_another_kind(cls: type, mapping: Any, sentences: dict[Location, str]) -> dict[Location, str]:
+    """One sentence about a mapping of another kind, in the place of one for each of its keys and ours."""
     for whole in {place[:-1] for place in sentences if place}:
         if other := _other_kind(cls, mapping, whole):
             sentences = {place: said for place, said in sentences.items() if place[:-1] != whole or not place}
             sentences[whole] = other
-    # A complaint about a whole value is noise beside one about a part of it
+    return sentences
+
+
+def _about_parts(sentences: dict[Location, str]) -> dict[Location, str]:
+    """Without complaints about a value of which a part is complained of: the whole is wrong by its part."""
     wholes = {place[:length] for place in sentences for length in range(1, len(place))}
     return {place: sentence for place, sentence in sentences.items() if place not in wholes}
 

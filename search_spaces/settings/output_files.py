@@ -4,6 +4,8 @@ Commands ask before they compute, so that nothing is lost.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from search_spaces.settings.yaml_files import ConfigError
@@ -39,6 +41,20 @@ def refuse_other_kind(path: Path, *, beginning: bytes, kind: str) -> None:
                 raise ConfigError(f"{path}: this file is no {kind}; choose another -o")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; choose another -o") from None
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Makes the folder of a file that is written within the block, and says which file could not be written.
+
+    Raises:
+        ConfigError: the folder, or the file, cannot be written.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror or error}") from error
 
 
 def _refuse_place(path: Path) -> None:

@@ -1,21 +1,19 @@
-"""Strict YAML to frozen dataclasses: unknown keys, wrong types and odd files are refused by place."""
+"""Frozen dataclasses from YAML files, strictly, and back: whatever is wrong is refused by its place."""
 
 import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
-
-import yaml
 
 from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind, words_for
 from search_spaces.settings.messages import CLOSE_FILES, Complaint, checked, shown, suggestion
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
-from search_spaces.settings.parsing import Location, PlainYaml, is_plain_text, plain_values, text_of_file
+from search_spaces.settings.parsing import Location, PlainYaml, plain_values, text_of_file
 from search_spaces.settings.unfinished_files import unfinished_name
+from search_spaces.settings.yaml_layout import laid_out
 
 T = TypeVar("T")
 
@@ -67,7 +65,6 @@ def from_mapping(
     mapping: Any,
     *,
     name: str,
-    folder: Path | None = None,
     overrides: Sequence[str | Override] = (),
     typed: Mapping[Location, str] | None = None,
 ) -> T:
@@ -79,7 +76,7 @@ def from_mapping(
     Raises:
         ConfigError: as `read_yaml`.
     """
-    return _made(cls, mapping, Origin(name, folder=folder or Path()), overrides, typed or {})
+    return _made(cls, mapping, Origin(name, folder=Path()), overrides, typed or {})
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
@@ -313,7 +310,7 @@ def to_mapping(value: Any) -> Any:
 def yaml_text(value: Any, *, header: str = "") -> str:
     """Readable YAML: blocks at the top, one aligned row per stage. Reads back to an equal object."""
     comment = "".join(f"# {line}\n" for line in header.splitlines())
-    return comment + _block(to_mapping(value), "")
+    return comment + laid_out(to_mapping(value))
 
 
 def write_yaml(value: Any, path: Path, *, header: str = "") -> None:
@@ -325,70 +322,3 @@ def write_yaml(value: Any, path: Path, *, header: str = "") -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _block(mapping: dict[str, Any], indent: str) -> str:
-    """A line for each key: short values behind it, long mappings and lists of mappings below it."""
-    text = ""
-    for key, value in mapping.items():
-        written = _flow(key)
-        if isinstance(value, dict) and value and len(indent + written + _flow(value)) > 100:
-            text += f"{indent}{written}:\n" + _block(value, indent + "  ")
-        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            text += f"{indent}{written}:\n" + "".join(f"{indent}- {row}\n" for row in _aligned(value))
-        else:
-            text += f"{indent}{written}: {_flow(value)}\n"
-    return text
-
-
-def _aligned(rows: list[dict[str, Any]]) -> list[str]:
-    """A line for each mapping; where all have the same keys, their values stand below each other."""
-    cells = [{key: _flow(value) for key, value in row.items()} for row in rows]
-    if any(list(row) != list(cells[0]) for row in cells):
-        return ["{" + ", ".join(f"{key}: {value}" for key, value in row.items()) + "}" for row in cells]
-    widths = {key: max(len(row[key]) for row in cells) for key in cells[0]}
-    # Numbers are aligned to the right; text is followed by its comma, then by spaces.
-    lines = []
-    for row, original in zip(cells, rows, strict=True):
-        parts = []
-        for key, value in row.items():
-            number = isinstance(original[key], (int, float)) and not isinstance(original[key], bool)
-            parts.append(f"{key}: {value.rjust(widths[key])}" if number else f"{key}: {value}")
-            if not number:
-                parts[-1] += "," + " " * (widths[key] - len(value))
-            else:
-                parts[-1] += ","
-        lines.append("{" + " ".join(parts).rstrip().rstrip(",") + "}")
-    return lines
-
-
-def _flow(value: Any) -> str:
-    """A value in one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    if isinstance(value, float):
-        text = repr(value)
-        return text if "." in text or "e" not in text else text.replace("e", ".0e")
-    return _scalar(value)
-
-
-@lru_cache(maxsize=10_000, typed=True)  # the same few words and numbers in every file
-def _scalar(value: str | int | None) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
-    text = text.removesuffix("...").strip()
-    return (
-        yaml.safe_dump(value, default_style='"', width=10_000).strip() if _needs_quotes(value, text) else text
-    )
-
-
-def _needs_quotes(value: Any, text: str) -> bool:
-    """Text must not hold the punctuation of [] and {}, and text that looks like a number must stay text."""
-    if not isinstance(value, str):
-        return False
-    if not value.isprintable():
-        return True
-    if text[:1] in "'\"":
-        return False
-    return bool(re.search(r"[\[\]{},:#]", value)) or not is_plain_text(text)

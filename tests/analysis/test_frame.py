@@ -51,6 +51,12 @@ def test_every_column_of_trials_is_typed_and_documented(run: Path) -> None:
     assert frame.attrs["units"]["step_time_ratio"] == "x reference"
 
 
+def test_columns_of_epochs_are_described(run: Path) -> None:
+    documented = describe_columns("epochs")
+    assert set(documented.index) == set(read_epochs(run).columns)
+    assert (documented["meaning"] + documented["unit"] != "").all()
+
+
 def test_run_written_before_a_column_existed_is_read_with_nulls(run: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.mkdir()

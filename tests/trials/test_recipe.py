@@ -57,7 +57,31 @@ def test_plain_number_in_a_recipe_is_a_constant_ramp() -> None:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in Recipe.SHIPPED.glob("*.yaml")))
 def test_shipped_recipes_are_valid(name: str) -> None:
-    assert read_yaml(Recipe, name).training_stages()
+    shipped = read_yaml(Recipe, name)
+    assert shipped.training_stages()
+    assert shipped.notes() == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ("resolution is 32 from the beginning and never 16", "dropout is 0.2 from the beginning")),
+        ({"num_training_stages": 2}, ()),
+        ({"resolution_schedule": "constant"}, ("dropout is 0.2",)),
+        ({"regularization": "fixed"}, ("resolution is 32",)),
+        ({"resolution_schedule": "random_batch", "resolutions": (16, 32)}, ()),
+        ({"resolution": 32, "dropout": 0.2}, ()),
+    ],
+    ids=str,
+)
+def test_where_a_ramp_begins_is_said_to_be_unused_in_a_single_stage(
+    changes: dict[str, object], said: tuple[str, ...]
+) -> None:
+    ramps = {"resolution": {"start": 16, "end": 32}, "dropout": {"start": 0.0, "end": 0.2}}
+    notes = recipe(**{**ramps, **changes}).notes()
+    assert len(notes) == len(said)
+    assert all(note.startswith(words) for note, words in zip(notes, said, strict=True))
+    assert all("num_training_stages, and there is 1" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 
 from trials.devices.device_lock import DeviceLock, core_id
 from trials.devices.lock_files import FOLDER
-from trials.devices.memory_bound import KIB, available_bytes, kib_of
+from trials.devices.memory_bound import available_bytes, own_bytes
 from trials.trial import DeviceInfo, Slot
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
@@ -56,8 +56,8 @@ def give_back_freed_memory() -> None:
 
     The next network may need less, but to get the memory back from the system takes a trial up to seconds.
     """
-    held, left = kib_of(Path("/proc/self/status"), "VmRSS"), available_bytes()
-    if held is not None and left is not None and left > PLENTY * held * KIB:
+    held, left = own_bytes("VmRSS"), available_bytes()
+    if held is not None and left is not None and left > PLENTY * held:
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -10,7 +10,7 @@ KIB = 1024
 
 def available_bytes() -> int | None:
     """Bytes that can still be allocated without swapping, within the container's limit; None if unknown."""
-    available = kib_of(Path("/proc/meminfo"), "MemAvailable")
+    available = _kib_of(Path("/proc/meminfo"), "MemAvailable")
     if available is None:
         return None
     return min([available * KIB, *_left_in_container()])
@@ -39,14 +39,14 @@ def bounded_memory(share: float = SHARE) -> Iterator[None]:
     Beyond it, allocating raises MemoryError or torch's RuntimeError (`is_out_of_memory` recognises both).
     Without a limit the kernel would kill processes.
     """
-    held, left = kib_of(Path("/proc/self/status"), "VmData"), available_bytes()
+    held, left = own_bytes("VmData"), available_bytes()
     if held is None or left is None:
         yield
         return
     import resource  # Unix only
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    bound = held * KIB + int(share * left)
+    bound = held + int(share * left)
     if soft != resource.RLIM_INFINITY:
         bound = min(bound, soft)
     resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
@@ -56,7 +56,13 @@ def bounded_memory(share: float = SHARE) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def kib_of(path: Path, name: str) -> int | None:
+def own_bytes(name: str) -> int | None:
+    """Bytes of this process by their name in /proc/self/status, as VmRSS; None off Linux."""
+    kib = _kib_of(Path("/proc/self/status"), name)
+    return None if kib is None else kib * KIB
+
+
+def _kib_of(path: Path, name: str) -> int | None:
     """The number of KiB under a name in a file of /proc; None where there is no such file or name."""
     try:
         lines = path.read_text().splitlines()

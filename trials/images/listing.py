@@ -31,6 +31,10 @@ _VERSIONS = (
 )
 
 
+class MissingSourceError(ValueError):
+    """Nothing is there where an image source is named."""
+
+
 class SourceFile(NamedTuple):
     """One file of a source."""  # a tuple, since there may be millions
 
@@ -78,7 +82,8 @@ def list_files(source: str) -> Listing:
     """Lists the files of a source.
 
     Raises:
-        ValueError: there are none, they cannot be read, or a package for the protocol is missing.
+        MissingSourceError: there is nothing.
+        ValueError: a folder is empty, files cannot be read, or a package for the protocol is missing.
     """
     try:
         filesystem, path = fsspec.core.url_to_fs(os.path.expanduser(source))
@@ -89,7 +94,7 @@ def list_files(source: str) -> Listing:
     try:
         return _listed(source, filesystem, path)
     except FileNotFoundError as error:
-        raise ValueError(_nothing(source)) from error
+        raise _missing(source) from error
     except ValueError:
         raise
     except Exception as error:  # file systems raise what their services do
@@ -109,13 +114,13 @@ def _listed(source: str, filesystem: Any, path: str) -> Listing:
     else:
         names = [name for name in sorted(filesystem.glob(path)) if not filesystem.isdir(name)]
     if not names:
-        raise ValueError(_nothing(source))
+        raise _missing(source)
     files = tuple(_file(name, PurePosixPath(name).name, filesystem.info(name)) for name in names)
     return Listing(source, files, filesystem, is_folder=False)
 
 
-def _nothing(source: str) -> str:
-    return f"{source}: there is no such file or folder, and no file of that pattern"
+def _missing(source: str) -> MissingSourceError:
+    return MissingSourceError(f"{source}: there is no such file or folder, and no file of that pattern")
 
 
 def _remote_tree(filesystem: Any, root: str) -> Iterator[SourceFile]:

@@ -30,6 +30,17 @@ PROBE_SECONDS = 4.0
 MAX_RATIO = 0.95  # largest share of fp32's time at which bf16 is chosen
 
 
+def precision_of_trials(
+    precision: Precision, recipe: Recipe, device: torch.device, *, reference: Architecture
+) -> str:
+    """This precision or, for `auto`, the one in which trials of the recipe train.
+
+    `auto` is decided at the resolution that they end with, whatever they are timed at.
+    """
+    resolution = recipe.training_stages()[-1].resolution
+    return resolve_precision(precision, device, reference=reference, resolution=resolution)
+
+
 def resolve_precision(
     precision: Precision,
     device: torch.device,

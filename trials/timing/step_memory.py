@@ -18,13 +18,12 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.devices.device import is_out_of_memory, keep_freed_memory, peak_memory, reset_peak_memory
-from trials.devices.memory_bound import KIB, bounded_memory, kib_of
+from trials.devices.memory_bound import bounded_memory, own_bytes
 from trials.recipe import Ramp, Recipe
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 
 STEPS = 2  # the second needs up to 12 % more memory than the first, a third only 3 % more than that
-STATUS = Path("/proc/self/status")
 
 
 def step_recipe(*, batch_size: int, resolution: int) -> Recipe:
@@ -149,8 +148,8 @@ def _bytes_of_steps(
     )
     for _ in range(STEPS):
         step(batch.images, batch.labels)
-    peak = kib_of(STATUS, "VmHWM")
-    return None if before is None or peak is None else peak * KIB - before
+    peak = own_bytes("VmHWM")
+    return None if before is None or peak is None else peak - before
 
 
 def _resident_bytes() -> int | None:
@@ -163,8 +162,7 @@ def _resident_bytes() -> int | None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return None
-    held = kib_of(STATUS, "VmRSS")
-    return None if held is None else held * KIB
+    return own_bytes("VmRSS")
 
 
 if __name__ == "__main__":

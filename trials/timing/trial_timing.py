@@ -1,6 +1,5 @@
 """Step time and inference time as a trial measures them: relative to the reference, at a limited cost."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,10 +7,11 @@ import torch
 from trials.recipe import Recipe
 from trials.timing.gpu_clocks import watched_clocks
 from trials.timing.inference_time import measure_inference_time
+from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
-from trials.trial import InferenceTime, StepTime, Timing
+from trials.trial import InferenceTime, StepTime
 
 # Measuring step time takes at most TIMING_SECONDS, or TIMING_SHARE of the trial if that is more, but at least
 # TIMING_ROUNDS rounds.
@@ -19,33 +19,31 @@ TIMING_SECONDS = 1.0
 TIMING_SHARE = 0.05
 TIMING_ROUNDS = 3
 
-# From recipe, precision, number of classes, resolution and batch size to the reference network's step.
-ReferenceStep = Callable[[Recipe, str, int, int, int], TrainingStep]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTiming:
-    """The conditions under which one trial is timed; where `timing` has None, the trial's own conditions."""
+    """The conditions under which one trial is timed."""
 
-    timing: Timing
     recipe: Recipe
     precision: str
-    resolution: int
+    resolution: int  # pixels
+    batch_size: int
+    inference_batch_size: int
     num_classes: int
     device: torch.device
     device_name: str
-    reference_step: ReferenceStep
+    reference_steps: ReferenceSteps
 
     def step_time(self, step: TrainingStep, *, steps: int) -> StepTime:
         """Times the step relative to the reference's; the trial will train `steps` steps."""
         batch = SyntheticBatch.random(
-            batch_size=self._batch_size,
-            resolution=self._resolution,
+            batch_size=self.batch_size,
+            resolution=self.resolution,
             num_classes=self.num_classes,
             device=self.device,
         )
         reference = self._reference()
-        trained_precision, step.precision = step.precision, self._precision
+        trained_precision, step.precision = step.precision, self.precision
         try:
             with watched_clocks(self.device) as clocks:
                 measured = measure_step_time(
@@ -67,29 +65,21 @@ class TrialTiming:
         )
 
     def inference_time(self, step: TrainingStep) -> InferenceTime:
-        """Times a forward pass of `timing.inference_batch_size` images relative to the reference's."""
+        """Times a forward pass of `inference_batch_size` images relative to the reference's."""
         return measure_inference_time(
             step.network,
             self._reference().network,
-            batch_size=self.timing.inference_batch_size,
-            resolution=self._resolution,
+            batch_size=self.inference_batch_size,
+            resolution=self.resolution,
             device=self.device,
-            precision=self._precision,
+            precision=self.precision,
         )
 
     def _reference(self) -> TrainingStep:
-        return self.reference_step(
-            self.recipe, self._precision, self.num_classes, self._resolution, self._batch_size
+        return self.reference_steps.step(
+            self.recipe,
+            precision=self.precision,
+            num_classes=self.num_classes,
+            resolution=self.resolution,
+            batch_size=self.batch_size,
         )
-
-    @property
-    def _precision(self) -> str:
-        return self.timing.precision or self.precision
-
-    @property
-    def _resolution(self) -> int:
-        return self.timing.resolution or self.resolution
-
-    @property
-    def _batch_size(self) -> int:
-        return self.timing.batch_size_for(self.recipe)

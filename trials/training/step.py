@@ -14,10 +14,12 @@ from trials.devices.device import autocast
 from trials.recipe import Recipe
 from trials.training.cuda_graphs import CudaRecorder, GraphedCalls, Record, Work
 from trials.training.device_group import ALONE, DeviceGroup
+from trials.training.flat_parameters import FlatParameters
 from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
-from trials.training.optimizer import FlatParameters, RMSProp, WeightAverage
+from trials.training.optimizer import RMSProp
 from trials.training.recipe_network import network_for
 from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
+from trials.training.weight_average import WeightAverage
 
 
 class TrainingStep:

@@ -16,7 +16,7 @@ from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
 from trials.recipe import Recipe, TrainingStage, steps_of_epoch
 from trials.training.device_group import share_of_batch
-from trials.training.optimizer import learning_rate_at
+from trials.training.learning_rate import learning_rate_at
 from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
 from trials.training.step import TrainingStep, evaluate
 from trials.trial import EpochFigures, EpochResult, Phase

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
@@ -54,17 +53,6 @@ class WeightsFile:
         return network
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """Names of the tensors that were, or were not, loaded into a network."""
-
-    loaded: tuple[str, ...]
-    other_shape: tuple[str, ...]  # in both, but with different shapes: a classifier of other classes, say
-    missing: tuple[str, ...]  # only in the network
-    unused: tuple[str, ...]  # only in the file
-    other_classes: tuple[str, ...] = ()  # of the classifier, whose classes are others, or have no names
-
-
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Writes tensors and JSON facts atomically and durably, with a checksum of both."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -98,7 +86,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def save_weights(path: Path, network: nn.Module, architecture: Architecture, **facts: Any) -> None:
     """Writes a network's parameters and batch-norm statistics with its architecture and JSON facts."""
     mapping = to_mapping(architecture.without_provenance())
-    save_tensors(path, _state_of(network), {"architecture": mapping, **facts})
+    save_tensors(path, floating_tensors(network), {"architecture": mapping, **facts})
+
+
+def floating_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """The network's floating-point tensors; batch norm's counters of batches are of no use."""
+    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
 
 
 def load_weights(path: Path) -> WeightsFile:
@@ -112,45 +105,6 @@ def load_weights(path: Path) -> WeightsFile:
         raise ConfigError(f"{path}: a checkpoint, not weights; take weights/best.safetensors beside it")
     architecture = from_mapping(Architecture, facts.pop("architecture"), name=f"{path}: architecture")
     return WeightsFile(architecture, tensors, facts)
-
-
-def load_by_name(network: nn.Module, tensors: Mapping[str, Tensor]) -> Fitted:
-    """Copies the tensors whose names and shapes fit; the network's other tensors keep their values."""
-    own = _state_of(network)
-    fitting = {name: tensor for name, tensor in tensors.items() if name in own}
-    loaded = {name: tensor for name, tensor in fitting.items() if tensor.shape == own[name].shape}
-    network.load_state_dict(loaded, strict=False)
-    return Fitted(
-        loaded=tuple(loaded),
-        other_shape=tuple(name for name in fitting if name not in loaded),
-        missing=tuple(name for name in own if name not in tensors),
-        unused=tuple(name for name in tensors if name not in own),
-    )
-
-
-def with_classifier_of(
-    weights: WeightsFile, classes: Sequence[str]
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors, with the classifier's rows in the order of these classes.
-
-    Returns:
-        The tensors, and the names of those that were left out: the classifier's, where the file does not name
-        all of these classes, so that its rows are of others.
-    """
-    known = list(weights.facts.get("classes") or ())
-    of_classifier = tuple(name for name in weights.tensors if name.startswith("classifier."))
-    if known == list(classes):
-        return weights.tensors, ()
-    if not set(classes) <= set(known):
-        rest = {name: tensor for name, tensor in weights.tensors.items() if name not in of_classifier}
-        return rest, of_classifier
-    rows = torch.tensor([known.index(name) for name in classes])
-    return {**weights.tensors, **{name: weights.tensors[name][rows] for name in of_classifier}}, ()
-
-
-def _state_of(network: nn.Module) -> dict[str, Tensor]:
-    """The network's floating-point tensors; batch norm's counters of batches are of no use."""
-    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
 
 
 def _metadata(data: bytes) -> dict[str, str]:

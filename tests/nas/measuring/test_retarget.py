@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from nas.cli import app
 from nas.measuring.figures import OUT_OF_MEMORY
 from nas.measuring.retarget import compared, retarget, retargeted, slug
-from nas.search.config import read_search_config
+from nas.search.config import SearchConfig, read_search_config
 from nas.search.search import search
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.executors.in_process import in_process
 from trials.log.run_reader import recorded_trials
 from trials.reward import Reward
@@ -59,6 +59,33 @@ def test_best_of_a_run_are_measured_once_and_more_are_only_added(finished: Path)
     assert len(later) == 3
     kept = later[later.trial_id.isin(frame.trial_id)]
     assert kept.step_seconds.tolist() == frame.step_seconds.tolist()
+
+
+def test_precision_is_that_of_the_trials_whatever_the_resolution_of_the_timing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` is decided at the resolution that trials train at; at that of the timing it may be another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        "trials.timing.precision.step_time_of_bf16", lambda reference, resolution: 16 / resolution
+    )
+    short = {"epochs": 1, "batch_size": 64, "resolution": 16, "warmup_epochs": 0}
+    mapping = {
+        "space": "tiny",
+        "data": {"source": "digits", "fraction": 0.3},
+        "recipe": short,
+        "strategy": "random_search",
+        "reward": {"step_time_ratio": -0.07},
+        "timing": {"batch_size": 2, "resolution": 24},
+        "baseline": 0,
+        "budget": {"trials": 1},
+    }
+    config = from_mapping(SearchConfig, mapping, name="search.yaml")
+    (row,) = search(config, tmp_path / "run", execute=in_process(device="cpu")).rows
+    measured = pd.read_parquet(retarget(tmp_path / "run", top=1).file)
+    assert row["timing_precision"] == "fp32"
+    assert measured.timing_precision.tolist() == ["fp32"]
+    assert measured.timing_resolution.tolist() == [24]
 
 
 def test_rewards_on_another_device_change_by_the_step_time_alone(finished: Path) -> None:

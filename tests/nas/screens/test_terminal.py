@@ -14,7 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from nas import commands
+from nas.commands.output import show
+from nas.results.run_list import RunList, UnreadableRun
 from nas.screens.evaluation import draw_confusion
+from nas.screens.run_list import folder_screen
 from nas.screens.terminal import printable, terminal
 from nas.training.evaluation import Evaluation
 
@@ -52,11 +55,11 @@ def test_odd_names_of_folders_and_classes_reach_the_screen_as_escapes(nas: Nas, 
 def test_names_beyond_ascii_are_understood_in_any_locale(tmp_path: Path) -> None:
     (tmp_path / "fleurs-é").mkdir()
     environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    words = [sys.executable, "-m", "nas.cli", "describe", "fleurs-é"]
     script = "import sys; from nas.cli import main; sys.argv[0] = 'nas'; main()"
     done = subprocess.run(
-        [words[0], "-c", script, *words[3:]], capture_output=True, cwd=tmp_path, env=environment, check=False
-    )
+        [sys.executable, "-c", script, "describe", "fleurs-é"],
+        capture_output=True, cwd=tmp_path, env=environment, check=False,
+    )  # fmt: skip
     assert done.returncode == 2
     assert b"fleurs-\\xe9" in done.stderr or "fleurs-é".encode() in done.stderr
     assert b"Traceback" not in done.stderr
@@ -82,3 +85,13 @@ def test_commands_print_through_the_terminal_alone() -> None:
     """A console of rich's own would read names as markup, and pass their escape sequences on."""
     for path in (Path(commands.__file__).parent).glob("*.py"):
         assert not re.search(r"(?<![\w.])Console\(", path.read_text()), path.name
+
+
+def test_a_long_command_to_type_next_is_neither_split_nor_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    run = f"runs/{'a-long-name-' * 5}"
+    listed = RunList("runs", (UnreadableRun(run, "unreadable", "damaged"),))
+    show(False, lambda: None, lambda: folder_screen(listed))
+    assert f"next:  nas status {run}" in capsys.readouterr().out.splitlines()

@@ -21,13 +21,14 @@ from nas.events import EpochDone
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
+from nas.training.initial_weights import load_by_name
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.recipe import Ramp, Recipe
-from trials.training.weights_file import load_by_name, load_tensors, load_weights, save_weights
+from trials.training.weights_file import load_tensors, load_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 

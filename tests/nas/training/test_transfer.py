@@ -10,8 +10,8 @@ from pictures import parity_digits
 
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
+from nas.training.initial_weights import begin_with
 from nas.training.result import TrainingResult
-from nas.training.start import begin_with
 from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml

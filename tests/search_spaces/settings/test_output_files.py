@@ -6,7 +6,7 @@ import pytest
 from conftest import Nas
 from small_files import ARCHITECTURE
 
-from search_spaces.settings.output_files import PNG, refuse_existing, refuse_other_kind
+from search_spaces.settings.output_files import PNG, refuse_existing, refuse_other_kind, writing
 from search_spaces.settings.yaml_files import ConfigError
 
 
@@ -66,3 +66,16 @@ def test_every_command_refuses_in_the_same_words(
     code, _, said = nas(*arguments)
     assert (code, said) == (2, f"{file}: this file exists; choose another -o, or replace it with --force\n")
     assert (tmp_path / file).read_text() == "mine"
+
+
+def test_writing_makes_the_folder_and_names_the_file_that_cannot_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "folder" / "a.txt"
+    with writing(file):
+        file.write_text("a")
+    assert file.read_text() == "a"
+    below_a_file = r"a\.txt/b: cannot be written: (Not a directory|File exists)"
+    with pytest.raises(ConfigError, match=below_a_file), writing(file / "b"):
+        pass
+    words = r"a\.txt: cannot be written: the library's own words"
+    with pytest.raises(ConfigError, match=words), writing(file):
+        raise OSError("the library's own words")  # some libraries give no number of an error

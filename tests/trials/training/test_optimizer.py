@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from trials.recipe import Ramp, Recipe
-from trials.training.optimizer import FlatParameters, RMSProp, WeightAverage, learning_rate_at
+from trials.training.flat_parameters import FlatParameters
+from trials.training.learning_rate import learning_rate_at
+from trials.training.optimizer import RMSProp
+from trials.training.weight_average import WeightAverage
 
 
 def network() -> nn.Module:

@@ -1,0 +1,34 @@
+"""The shipped recipe of full training that suits a network, by its stride and the images of its trials."""
+
+from typing import TYPE_CHECKING
+
+from search_spaces.settings.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    from search_spaces.networks.architecture import Architecture
+
+RECIPES = ("cifar10", "photos", "full_s")  # from small images to large ones
+DEFAULT_RECIPE = RECIPES[0]  # of `nas train`
+LEAST_MAP = 2  # pixels of a side of the last feature map; one pixel has no neighbours to be convolved with
+
+
+def suited_recipe(architecture: "Architecture", *, resolution: int) -> str:
+    """The recipe with the smallest images from which the network learns, and none smaller at the end.
+
+    In its first stage the last feature map has LEAST_MAP pixels a side, or more; in its last one images are
+    as large as those of the network's trials (`resolution`, pixels), or larger.
+    """
+    from trials.recipe import Recipe  # the help of `nas train`, which shows the default, is to come at once
+
+    *smaller, largest = RECIPES
+    for name in smaller:
+        images = read_yaml(Recipe, name).resolution
+        if images.start >= LEAST_MAP * architecture.total_stride and images.end >= resolution:
+            return name
+    return largest
+
+
+def training_command(file: str, architecture: "Architecture", *, resolution: int) -> str:
+    """The command that trains a search's winner in full, with the recipe where it is not the default."""
+    recipe = suited_recipe(architecture, resolution=resolution)
+    return f"nas train {file} --data IMAGES" + (f" --recipe {recipe}" if recipe != DEFAULT_RECIPE else "")

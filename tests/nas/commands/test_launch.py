@@ -1,0 +1,49 @@
+"""Executors as commands ask for them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import MakeConfig, Nas
+from rich.console import Console
+
+import nas.commands.launch_audit as launch_audit
+
+
+class AskedFor(Exception):
+    """An executor was asked for; nothing runs."""
+
+
+def test_an_audit_waits_for_a_silent_worker_as_long_as_its_search_does(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def executor_of(executor: str, **words: Any) -> Any:
+        asked.update(words)
+        raise AskedFor
+
+    monkeypatch.setattr(launch_audit, "executor_of", executor_of)
+    plan: Any = SimpleNamespace(config=make_config(stall_timeout=4321))
+    with pytest.raises(AskedFor):
+        launch_audit.audit_on_console(
+            plan, workers=None, ray_address=None, in_process=False, console=Console()
+        )
+    assert asked["stall_seconds"] == 4321
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "quick", "--in-process", "--set", "data.source=nowhere"),
+        ("train", "efficientnetv2-b0", "--data", "nowhere", "--recipe", "proxy_cifar"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_ramp_without_stages_to_grow_over_is_said_before_anything_runs(
+    nas: Nas, words: tuple[str, ...]
+) -> None:
+    code, out, err = nas(*words, "--set", "recipe.resolution={start: 32, end: 64}")
+    assert code == 2
+    said = "recipe: resolution is 64 from the beginning and never 32"
+    assert any(line.startswith(said) for line in (out + err).splitlines())

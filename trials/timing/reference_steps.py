@@ -1,0 +1,44 @@
+"""Training steps of the reference network, beside which trials are timed."""
+
+from functools import lru_cache
+
+import torch
+
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import check_resolution
+from trials.recipe import Recipe
+from trials.training.micro_batches import fit_in_memory
+from trials.training.step import TrainingStep, build_step
+from trials.training.train import WEIGHTS, derived_seed
+
+KEPT = 2  # steps: trials of a run have the same conditions, and a retry may have others
+
+
+class ReferenceSteps:
+    """Builds the reference network's training step for the conditions of a trial, and keeps the last ones."""
+
+    def __init__(self, reference: Architecture, device: torch.device) -> None:
+        self._reference = reference
+        self._device = device
+        self._kept = lru_cache(maxsize=KEPT)(self._built)
+
+    def step(
+        self, recipe: Recipe, *, precision: str, num_classes: int, resolution: int, batch_size: int
+    ) -> TrainingStep:
+        """The step, in as many parts as its memory needs.
+
+        Raises:
+            ValueError: images are too small for the reference network.
+        """
+        return self._kept(recipe, precision, num_classes, resolution, batch_size)
+
+    def _built(
+        self, recipe: Recipe, precision: str, num_classes: int, resolution: int, batch_size: int
+    ) -> TrainingStep:
+        check_resolution(self._reference, resolution)
+        torch.manual_seed(derived_seed(0, WEIGHTS))
+        step = build_step(
+            self._reference, recipe, num_classes=num_classes, device=self._device, precision=precision
+        )
+        fit_in_memory(step, batch_size=batch_size, resolution=resolution, num_classes=num_classes)
+        return step
