@@ -18,14 +18,8 @@ from trials.images.class_folders import check_every_folder
 from trials.images.decode import KINDS_READ, SUFFIXES
 from trials.images.label_columns import RawColumn
 from trials.images.labels import joined, similar_names
-from trials.images.listing import (
-    PARQUET_SUFFIX,
-    Listing,
-    SourceFile,
-    list_files,
-    training_files,
-    training_root,
-)
+from trials.images.listing import PARQUET_SUFFIX, Listing, SourceFile, list_files
+from trials.images.source_splits import parquet_files, root_of_classes
 from trials.images.splits import stratified
 
 IMAGE_COLUMNS = ("image", "img")
@@ -57,8 +51,10 @@ def source_words(source: str) -> str:
     return f"{source.rstrip('/')}/" if is_folder else source
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, *, only_evaluated: bool = False) -> Source:
     """Opens a source: a name in SOURCES, Parquet files, or a folder of class folders, on any file system.
+
+    Of several splits the train split is read; images that are `only_evaluated` must be of one.
 
     Raises:
         ValueError: the source cannot be read or has the wrong form; the message says where and what to do.
@@ -66,12 +62,18 @@ def open_source(source: str) -> Source:
     if source in SOURCES:
         return SOURCES[source]()
     listing = list_files(source)
+    pictures = [file for file in listing.files if file.suffix in SUFFIXES]
+    parquet = [file for file in listing.files if file.suffix == PARQUET_SUFFIX]
     if not listing.is_folder:
-        return ParquetImages(listing, training_files(listing, listing.files))
-    if parquet := [file for file in listing.files if file.suffix == PARQUET_SUFFIX]:
-        return ParquetImages(listing, training_files(listing, parquet))
-    if pictures := [file for file in listing.files if file.suffix in SUFFIXES]:
-        return FolderImages(listing, pictures)
+        return ParquetImages(listing, *parquet_files(listing, listing.files, only_evaluated=only_evaluated))
+    if parquet:
+        files, notes = parquet_files(listing, parquet, only_evaluated=only_evaluated)
+        if pictures:
+            are = "picture is" if len(pictures) == 1 else "pictures are"
+            notes.append(f"beside the Parquet files {len(pictures):,} {are} left out")
+        return ParquetImages(listing, files, notes)
+    if pictures:
+        return FolderImages(listing, pictures, only_evaluated=only_evaluated)
     raise ValueError(f"{source}: no .parquet file and no picture ({KINDS_READ}) in this folder")
 
 
@@ -81,7 +83,7 @@ def open_source(source: str) -> Source:
 class ParquetImages:
     """Images in Parquet files of the Hugging Face layout, with a column of pictures and one of labels."""
 
-    def __init__(self, listing: Listing, files: Sequence[SourceFile]) -> None:
+    def __init__(self, listing: Listing, files: Sequence[SourceFile], notes: Sequence[str] = ()) -> None:
         self._listing, self._files = listing, files
         columns = []
         for file in files:
@@ -89,7 +91,7 @@ class ParquetImages:
                 columns.append(parquet.labels())
         self._rows = [len(column.values) for column in columns]
         labels = joined(columns)
-        self.labels, self.classes, self.notes = labels.values, labels.classes, labels.notes
+        self.labels, self.classes, self.notes = labels.values, labels.classes, (*notes, *labels.notes)
         self.identity = listing.identity(files)
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
@@ -227,8 +229,10 @@ class FolderImages:
     are all of a kind that is not read is refused: its class would vanish.
     """
 
-    def __init__(self, listing: Listing, pictures: Sequence[SourceFile]) -> None:
-        root = training_root(listing, pictures)
+    def __init__(
+        self, listing: Listing, pictures: Sequence[SourceFile], *, only_evaluated: bool = False
+    ) -> None:
+        root = root_of_classes(listing, pictures, only_evaluated=only_evaluated)
         depth = 1 if root else 0
         inside = [file for file in pictures if not root or file.relative.startswith(f"{root}/")]
         names = [parts[depth] if len(parts := file.parts) > depth + 1 else "" for file in inside]
