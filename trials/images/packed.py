@@ -128,7 +128,11 @@ def open_images(
         corrupt=tuple(name for _, name in pack.facts.corrupt),
         digests=pack.digests,
         checks=pack.checks,
-        notes=(*found.notes, *_oddities(found, pack, readable, is_split=not only_evaluated)),
+        notes=(
+            *found.notes,
+            *_oddities(found, pack, readable, is_split=not only_evaluated),
+            *([] if only_evaluated else _classes_of_one_part(found, labels[train], labels[minival])),
+        ),
         name_of=found.name_of,
     )
 
@@ -180,6 +184,17 @@ def _refuse_lost_classes(found: EncodedImages, readable: np.ndarray) -> None:
             f"no picture of {'class' if len(names) == 1 else 'the classes'} {some(names)} can be read; "
             "replace them, or leave out the class"
         )
+
+
+def _classes_of_one_part(found: EncodedImages, train: np.ndarray, minival: np.ndarray) -> list[str]:
+    """Sentences about classes that the source has, and of which no image is in a part of the split."""
+    present = np.setdiff1d(found.source.labels, [PADDING])
+    notes = []
+    for words, labels in (("trained", train), ("evaluated", minival)):
+        if len(lost := np.setdiff1d(present, labels)):
+            names = some([found.classes[label] for label in lost])
+            notes.append(f"no image of {len(lost):,} of {len(present):,} classes is {words} on: {names}")
+    return notes
 
 
 def _oddities(found: EncodedImages, pack: "_Pack", readable: np.ndarray, *, is_split: bool) -> list[str]:

@@ -91,7 +91,9 @@ class ParquetImages:
                 columns.append(parquet.labels())
         self._rows = [len(column.values) for column in columns]
         labels = joined(columns)
-        self.labels, self.classes, self.notes = labels.values, labels.classes, (*notes, *labels.notes)
+        of_columns = next((column.notes for column in columns if column.notes), ())
+        self.labels, self.classes = labels.values, labels.classes
+        self.notes = (*notes, *of_columns, *labels.notes)
         self.identity = listing.identity(files)
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
@@ -148,10 +150,13 @@ class _Parquet:
         Raises:
             ValueError: the file has no labels, or no images.
         """
-        self._image_column()  # raises where there are no images
-        name = self._label_name()
+        read = (self._image_column(), self._label_name())  # raises where there are none
+        others = [name for name in self._schema.names if name in (*IMAGE_COLUMNS, *LABEL_COLUMNS)]
+        others = [name for name in others if name not in read]
+        notes = (f"{self.path}: {' and '.join(read)} are read; left out is {', '.join(others)}",)
         with self._refused():
-            return RawColumn(self.path, self._parquet.read(columns=[name]).column(name), self._class_names())
+            values = self._parquet.read(columns=[read[1]]).column(read[1])
+        return RawColumn(self.path, values, self._class_names(), notes if others else ())
 
     def read(self, rows: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) of these ascending rows, in batches of bounded memory."""
@@ -177,22 +182,43 @@ class _Parquet:
         """Names of numbered classes from the file's metadata; None where it has none.
 
         They stand under `class_names`, or where the Hugging Face library writes them.
+
+        Raises:
+            ValueError: names are there, and are no list of texts.
         """
         metadata = self._schema.metadata or {}
+        key = "class_names" if b"class_names" in metadata else "huggingface"
         try:
-            if b"class_names" in metadata:
-                names = json.loads(metadata[b"class_names"])
-            else:
-                features = json.loads(metadata[b"huggingface"])["info"]["features"][self._label_name()]
-                names = features["names"] if "names" in features else features["feature"]["names"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            names = json.loads(metadata[key.encode()])
+            if key == "huggingface":
+                names = _feature_names(names["info"]["features"][self._label_name()])
+        except (ValueError, KeyError, TypeError, RecursionError, IndexError):
+            if key == "huggingface":  # another library's, which may say anything
+                return None
+            names = {}
+        if names is None or names == []:
             return None
-        return tuple(map(str, names)) if isinstance(names, list) and names else None
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(
+                f"{self.path}: the names of classes in its metadata ({key}) are no list of texts; write them "
+                'as in ["cat", "dog"]'
+            )
+        return tuple(names)
+
+    def _only(self, name: str) -> str:
+        """A column's name, which no other column has.
+
+        Raises:
+            ValueError: another one has it.
+        """
+        if self._schema.names.count(name) > 1:
+            raise ValueError(f"{self.path}: several columns are called {name}; rename all but one")
+        return name
 
     def _label_name(self) -> str:
         for name in LABEL_COLUMNS:
             if name in self._schema.names:
-                return name
+                return self._only(name)
         raise ValueError(
             f"{self.path}: no column {' or '.join(LABEL_COLUMNS)} with the classes; it has "
             f"{', '.join(self._schema.names)}"
@@ -201,7 +227,7 @@ class _Parquet:
     def _image_column(self) -> str:
         for name in IMAGE_COLUMNS:
             if name in self._schema.names:
-                kind = self._schema.field(name).type
+                kind = self._schema.field(self._only(name)).type
                 if pa.types.is_struct(kind) and "bytes" in [field.name for field in kind]:
                     return name
                 if (
@@ -217,6 +243,17 @@ class _Parquet:
             f"{self.path}: no column {' or '.join(IMAGE_COLUMNS)} with images; it has "
             f"{', '.join(self._schema.names)}"
         )
+
+
+def _feature_names(feature: Any) -> Any:
+    """Names in a feature as the Hugging Face library writes it: of a class label, or of a list of these."""
+    if isinstance(feature, list):  # an older form of a list
+        feature = feature[0]
+    return (
+        feature.get("names")
+        if "names" in feature or "feature" not in feature
+        else _feature_names(feature["feature"])
+    )
 
 
 # ---------------------------------------------------------------------- folders
