@@ -28,7 +28,7 @@ from trials.images.pack_checks import PixelChecks, checksums
 from trials.images.pack_writer import PackFacts, fill_pack
 from trials.images.splits import split_indices
 
-PACKING_VERSION = 3  # part of every pack's name: to be raised when decoding changes
+PACKING_VERSION = 4  # part of every pack's name: to be raised when decoding changes
 FREE_SPACE_MARGIN = 1.1  # times a pack's size that must be free
 IMAGES, DIGESTS, CHECKSUMS, META = "images.npy", "digests.npy", "checksums.npy", "meta.json"
 CHECKED_AT_ONCE = 4 << 30  # bytes of a pack that is checked as a whole when it is opened
