@@ -4,7 +4,7 @@
 |---|---|
 | EXIF orientation | turned and mirrored to be upright |
 | grey | repeated for three channels |
-| more than 8 bits a sample | scaled to 0-255 from the range that the format says: see `deep_pictures`, `deep_colours` |
+| more than 8 bits a sample | scaled to 0-255 from the range that the format says: see `deep_pictures` |
 | palette, CMYK, YCbCr | converted by Pillow |
 | transparency (alpha, or a transparent colour) | laid over white |
 | animation | the first frame |
