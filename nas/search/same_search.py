@@ -8,12 +8,15 @@ from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from search_spaces.settings.messages import shown
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from trials.images.data_record import FACTS
 
 MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
 
 
 def check_same_search(config: SearchConfig, folder: Path) -> None:
     """A run is continued with the configuration that it was made with; only MAY_CHANGE may change.
+
+    Where recorded images lie may change, too: they are compared themselves.
 
     Raises:
         ConfigError: with the keys that differ.
@@ -22,6 +25,8 @@ def check_same_search(config: SearchConfig, folder: Path) -> None:
     before, now = to_mapping(recorded), to_mapping(config)
     for name in MAY_CHANGE:
         before.pop(name, None), now.pop(name, None)
+    if (folder / FACTS).is_file():
+        before["data"].pop("source"), now["data"].pop("source")
     found = list(differences(before, now, ""))
     if found:
         words = ", ".join(MAY_CHANGE)

@@ -55,6 +55,20 @@ def test_classes_that_a_source_only_names_need_not_be_known(weights: WeightsFile
         labelled_images(str(other), weights, resolution=16)
 
 
+def test_weights_that_do_not_name_their_classes_take_numbers_for_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, build_network(SMALL, num_classes=8), SMALL, num_classes=8, resolution=16)
+    weights = load_weights(path)
+    source = write_parquet(tmp_path / "a.parquet", count=20, labels=[2, 7] * 10)
+    assert labelled_images(str(source), weights, resolution=16).labels.tolist() == [2, 7] * 10
+    other = write_parquet(tmp_path / "b.parquet", count=20, labels=[2, 8] * 10)
+    for few in (other, write_folder(tmp_path / "animals")):
+        with pytest.raises(ConfigError, match=r"has \d classes, and these weights, which do not name theirs"):
+            labelled_images(str(few), weights, resolution=16)
+    as_many = write_folder(tmp_path / "eight", per_class=2, classes=tuple("abcdefgh"))
+    assert evaluate_images(weights, labelled_images(str(as_many), weights, resolution=16)).images == 16
+
+
 def test_every_file_of_a_folder_has_a_prediction_or_a_reason(weights: WeightsFile, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     (folder / "below").mkdir(parents=True)
