@@ -86,7 +86,7 @@ def _verdict(run: Path) -> Verdict:
 def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
     """Where a row does not follow from the search file (I6)."""
     try:
-        config = read_yaml(SearchConfig, run / "search.yaml")
+        config = read_yaml(SearchConfig, run / "search.yaml", recorded=True)
     except ConfigError as error:
         yield Fault("I6", f"search.yaml does not read: {str(error).splitlines()[0]}", is_mendable=False)
         return

@@ -15,6 +15,6 @@ def recorded_config(run: Path) -> SearchConfig:
     """
     refuse_other_than_run(run)
     try:
-        return read_yaml(SearchConfig, run / "search.yaml")
+        return read_yaml(SearchConfig, run / "search.yaml", recorded=True)
     except ConfigError as error:
         raise ConfigError(f"{run}: its search.yaml does not read\n{error}") from None

@@ -42,15 +42,20 @@ class Complaint(NamedTuple):
     sentence: str
 
 
-def checked(cls: type[T], mapping: Any) -> tuple[T | None, list[Complaint]]:
+# In pydantic's context: what is read was accepted when it was recorded, maybe by an earlier version. Younger
+# rules, without which it can be understood as well, let it pass.
+RECORDED = "recorded"
+
+
+def checked(cls: type[T], mapping: Any, *, recorded: bool = False) -> tuple[T | None, list[Complaint]]:
     """The object of `cls` that a mapping describes, or everything that keeps it from being one.
 
-    Of a union's several complaints about one place the most telling is kept.
+    Of a union's several complaints about one place the most telling is kept. `recorded`: see RECORDED.
     """
     if found := [*_not_finite(mapping)][:1] or [*_not_numbers(cls, mapping)]:
         return None, found
     try:
-        return TypeAdapter(cls).validate_python(mapping), []
+        return TypeAdapter(cls).validate_python(mapping, context={RECORDED: recorded}), []
     except ValidationError as error:
         return None, [Complaint(*item) for item in complaints(cls, mapping, error).items()]
 
