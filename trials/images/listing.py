@@ -76,11 +76,15 @@ def list_files(source: str) -> Listing:
     Raises:
         ValueError: there are none, they cannot be read, or a package for the protocol is missing.
     """
+    here = os.path.expanduser(source)
     try:
-        filesystem, path = fsspec.core.url_to_fs(os.path.expanduser(source))
+        if os.path.exists(here):  # then it is no URL, whatever its name looks like
+            filesystem, path = fsspec.filesystem("file"), os.path.abspath(here)
+        else:
+            filesystem, path = fsspec.core.url_to_fs(here)
     except ImportError as error:
         raise ValueError(f"{source}: a package is missing: {_first_line(error)}") from error
-    except ValueError as error:
+    except Exception as error:  # file systems raise what their services do
         raise ValueError(f"{source}: {_first_line(error)}") from error
     try:
         return _listed(source, filesystem, path)
@@ -90,6 +94,11 @@ def list_files(source: str) -> Listing:
         raise
     except Exception as error:  # file systems raise what their services do
         raise ValueError(f"{source}: cannot be read: {_first_line(error)}") from error
+
+
+def list_folder(folder: str | os.PathLike[str]) -> Listing:
+    """Lists a local folder, which may be empty."""
+    return _local_tree(str(folder), fsspec.filesystem("file"), os.path.abspath(folder))
 
 
 def _listed(source: str, filesystem: Any, path: str) -> Listing:
@@ -108,7 +117,9 @@ def _listed(source: str, filesystem: Any, path: str) -> Listing:
         names = [name for name in sorted(filesystem.glob(path)) if not filesystem.isdir(name)]
     if not names:
         raise ValueError(_nothing(source))
-    files = tuple(_file(name, PurePosixPath(name).name, filesystem.info(name)) for name in names)
+    # Names of folders count as far as they differ: of data/*/0.parquet they say the split.
+    above = os.path.commonpath([os.path.dirname(name) for name in names])
+    files = tuple(_file(name, os.path.relpath(name, above), filesystem.info(name)) for name in names)
     return Listing(source, files, filesystem, is_folder=False)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,6 +63,8 @@ def open_source(source: str, *, only_evaluated: bool = False) -> Source:
     listing = list_files(source)
     pictures = [file for file in listing.files if file.suffix in SUFFIXES]
     parquet = [file for file in listing.files if file.suffix == PARQUET_SUFFIX]
+    if pictures and not listing.is_folder:
+        raise ValueError(f"{source}: names pictures; name the folder that holds their class folders")
     if not listing.is_folder:
         return ParquetImages(listing, *parquet_files(listing, listing.files, only_evaluated=only_evaluated))
     if parquet:
@@ -114,7 +115,7 @@ class ParquetImages:
 
 def row_name(file: SourceFile, row: int) -> str:
     """The name of an image in a Parquet file."""
-    return f"{PurePosixPath(file.relative).name}, row {row}"
+    return f"{file.relative}, row {row}"
 
 
 class _Parquet:
@@ -125,7 +126,7 @@ class _Parquet:
         self.path = file.path
         with self._refused():
             self._opened = listing.filesystem.open(file.path, "rb")
-            self._parquet = pq.ParquetFile(self._opened)
+            self._parquet = pq.ParquetFile(self._opened, page_checksum_verification=True)
             self._schema = self._parquet.schema_arrow
 
     @contextmanager
@@ -134,8 +135,9 @@ class _Parquet:
         try:
             yield
         except (pa.ArrowException, OSError, RecursionError, UnicodeError) as error:
-            reason = first_line(error)
-            raise ValueError(f"{self.path}: not a readable Parquet file: {reason}") from None
+            kinds = "images come as Parquet files, or as folders of pictures for each class"
+            hint = "" if self._file.suffix == PARQUET_SUFFIX else f"; {kinds}"
+            raise ValueError(f"{self.path}: not a readable Parquet file: {first_line(error)}{hint}") from None
 
     def __enter__(self) -> "_Parquet":
         return self
@@ -319,7 +321,8 @@ class Digits:
         self._pixels, self.labels = _digits()
         self.classes = tuple(str(i) for i in range(10))
         self.identity: list[Any] = [DIGITS]
-        self.notes: tuple[str, ...] = ()
+        other = f"{DIGITS} are those of scikit-learn; what is called so here is ./{DIGITS}"
+        self.notes: tuple[str, ...] = (other,) if os.path.exists(DIGITS) else ()
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, pixels (8, 8, 3) uint8) at each position."""
