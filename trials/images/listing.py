@@ -163,7 +163,7 @@ def _local_tree(source: str, filesystem: Any, root: str) -> Listing:
                     (links if entry.is_symlink() else below).append(relative)
                 elif entry.is_file():
                     info = entry.stat()
-                    files.append(SourceFile(entry.path, relative, info.st_size, str(info.st_mtime_ns)))
+                    files.append(SourceFile(entry.path, relative, info.st_size, _times(info)))
                 elif entry.is_symlink():
                     files.append(SourceFile(entry.path, relative, 0, "gone"))
         waiting.extendleft(sorted(below, reverse=True))
@@ -183,9 +183,14 @@ def _file(path: str, relative: str, info: Mapping[str, Any]) -> SourceFile:
     # A local file is asked itself: fsspec reports its time as a float, which loses nanoseconds.
     if "ino" in info and stat.S_ISREG(os.stat(path).st_mode):
         status = os.stat(path)
-        return SourceFile(path, relative, status.st_size, str(status.st_mtime_ns))
+        return SourceFile(path, relative, status.st_size, _times(status))
     version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
     return SourceFile(path, relative, int(info.get("size") or 0), version)
+
+
+def _times(status: os.stat_result) -> str:
+    """The version of a local file: when it was written, which programs can set back, and when changed."""
+    return f"{status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _is_hidden(relative: str) -> bool:

@@ -1,7 +1,7 @@
 """Packs: images decoded once to a memory-mapped array at one resolution, shared by all workers of a host.
 
 Packs lie in training-aware-nas/packs under $XDG_CACHE_HOME or ~/.cache. They can be deleted at any time and
-are made again when needed. A pack's name is a hash of its contents' origin (path, size and time or etag of
+are made again when needed. A pack's name is a hash of its contents' origin (path, size and times or etag of
 every file, the share of images, the resolution), so a changed source gets a new pack. Beside the pixels lie a
 digest of every encoded picture and a checksum of its pixels, which are compared when they are first used.
 """
