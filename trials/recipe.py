@@ -1,13 +1,14 @@
 """Training recipes, for ten-epoch trials and for full progressive training alike."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
+from search_spaces.settings.messages import RECORDED
 
 Precision = Literal["auto", "fp32", "bf16"]
 # The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
@@ -118,12 +119,6 @@ class Recipe:
                 f"num_training_stages: {self.num_training_stages}, but epochs is only {self.epochs}; every "
                 "training stage needs at least one"
             )
-        # As many as there are is allowed: the rate rises to the end, the usual case of a single epoch.
-        if self.warmup_epochs > self.epochs:
-            raise ValueError(
-                f"warmup_epochs: {self.warmup_epochs:g}, but epochs is only {self.epochs}, so the learning "
-                "rate would never reach its peak; lower warmup_epochs, or raise epochs"
-            )
         sides = {"resolution": (self.resolution.start, self.resolution.end), "resolutions": self.resolutions}
         for name, side in ((name, side) for name, several in sides.items() for side in several):
             if not SMALLEST_RESOLUTION <= side <= LARGEST:
@@ -139,6 +134,19 @@ class Recipe:
             strongest = max(getattr(self, name).start, getattr(self, name).end)
             if strongest > most:
                 raise ValueError(f"{name}: {strongest:g} is out of range; it must be from 0 to {most}")
+
+    @model_validator(mode="after")
+    def _check_warm_up(self, info: ValidationInfo) -> Self:
+        # Runs of earlier versions can be read, and reported on, without it.
+        if (info.context or {}).get(RECORDED):
+            return self
+        # As many as there are is allowed: the rate rises to the end, the usual case of a single epoch.
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs:g}, but epochs is only {self.epochs}, so the learning "
+                "rate would never reach its peak; lower warmup_epochs, or raise epochs"
+            )
+        return self
 
     def _check_sizes(self) -> None:
         if self.resolutions and not self.draws_sizes:

@@ -9,6 +9,8 @@ from nas.report.page import report_after_search
 from nas.results.audit import AuditFigures, TooFewAudited, audit_figures
 from nas.screens.audit import audit_line
 from nas.search.audit import AuditPlan, AuditTrained, audit
+from nas.search.config import SearchConfig
+from search_spaces.settings.setting_errors import naming_origins
 from trials.executors.timing_places import ANY
 from trials.trial import EpochResult
 
@@ -30,7 +32,8 @@ def audit_on_console(
         timing_device=ANY,
         stall_seconds=plan.config.stall_timeout,
     )
-    packed_images(plan.config, console)
+    with naming_origins(SearchConfig, plan.run / "search.yaml"):
+        packed_images(plan.config, console)
     more = len(plan.sample) + plan.in_flight
     console.print(
         f"auditing  {more} more architectures of {plan.run}, {plan.epochs} epochs each, {where}",

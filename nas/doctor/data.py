@@ -1,6 +1,7 @@
 """Images as a search will see them: classes, kinds, sizes, oddities, copies, the split."""
 
 import io
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -36,20 +37,27 @@ def data_findings(source: str, *, search: str | None = None) -> Iterator[Finding
     """All that a search would see of a source; with a `search` file also whether it suits the images."""
     try:
         config = read_search_config(search, overrides=[]) if search else None
-        data = replace(config.data, source=source) if config else DataConfig(source=source)
-        found = find_images(data)
     except ConfigError as error:
         yield Finding("search", "hinders", str(error), "mend the search file")
         return
+    try:
+        yield from _findings(source, config, search=search)
     except (ValueError, OSError) as error:
         yield Finding(TOPIC, "hinders", str(error).splitlines()[0], "mend the images, or name others")
-        return
+
+
+def _findings(source: str, config: SearchConfig | None, *, search: str | None) -> Iterator[Finding]:
+    if not source:
+        raise ValueError("no images are named")
+    data = replace(config.data, source=source) if config else DataConfig(source=source)
+    found = find_images(data)
     yield _classes_finding(source, found)
     for note in found.notes:
         yield Finding(TOPIC, "note", note, "see docs/data.md, if that is not what they mean")
     yield from _picture_findings(found, data.max_corrupt)
-    yield _copies_finding(found)
-    yield _split_finding(data, found)
+    digests = _digests(found)
+    yield _copies_finding(found, digests)
+    yield _split_finding(data, found, digests)
     if config is not None and search is not None:
         yield _space_finding(config, found, search=search)
 
@@ -95,10 +103,12 @@ def _picture_findings(found: EncodedImages, max_corrupt: float) -> Iterator[Find
                 kinds["pixels"] += 1
                 sides.append(encoded.shape[1::-1])
                 continue
-            decode(encoded, SIDE, max_pixels=found.max_pixels)
-            with Image.open(io.BytesIO(encoded), formats=FORMATS) as opened:
-                kinds[f"{opened.format} {opened.mode}"] += 1
-                sides.append(opened.size)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's, about odd metadata
+                decode(encoded, SIDE, max_pixels=found.max_pixels)
+                with Image.open(io.BytesIO(encoded), formats=FORMATS) as opened:
+                    kinds[f"{opened.format} {opened.mode}"] += 1
+                    sides.append(opened.size)
         except (UnreadablePictureError, OSError) as error:
             unreadable.append(f"{name} ({error})")
     if sides:
@@ -120,16 +130,23 @@ def _size(size: tuple[int, int]) -> str:
     return f"{size[0]:,} x {size[1]:,}"
 
 
-def _copies_finding(found: EncodedImages) -> Finding:
-    """Exact copies, where the set is small enough to read it all."""
+def _digests(found: EncodedImages) -> np.ndarray | None:
+    """Digests of all pictures (N,), where the set is small enough to read it all."""
     if len(found.labels) > ALL_READ:
-        return Finding(TOPIC, "fine", "copies are looked for when the images are packed: there are many")
+        return None
     digests = np.zeros(len(found.labels), np.uint64)
     for i, (_, picture) in enumerate(found.read()):
         try:
             digests[i] = digest_of(picture() if callable(picture) else picture)
         except OSError:  # gone, or not to be read: the sample says so
             digests[i] = i
+    return digests
+
+
+def _copies_finding(found: EncodedImages, digests: np.ndarray | None) -> Finding:
+    """Exact copies."""
+    if digests is None:
+        return Finding(TOPIC, "fine", "copies are looked for when the images are packed: there are many")
     if sentence := copies_sentence(digests, found.labels, found.classes):
         advice = (
             "a picture in several classes cannot be learnt: keep one" if "several classes" in sentence else ""
@@ -138,10 +155,14 @@ def _copies_finding(found: EncodedImages) -> Finding:
     return Finding(TOPIC, "fine", "no picture is there twice")
 
 
-def _split_finding(data: DataConfig, found: EncodedImages) -> Finding:
+def _split_finding(data: DataConfig, found: EncodedImages, digests: np.ndarray | None) -> Finding:
     try:
         train, minival = split_indices(
-            found.labels, minival=data.minival, seed=data.split_seed, classes=found.classes
+            found.labels,
+            minival=data.minival,
+            seed=data.split_seed,
+            classes=found.classes,
+            digests=digests,
         )
     except ValueError as error:
         return Finding(TOPIC, "hinders", str(error), "give a search more images, or another data.minival")

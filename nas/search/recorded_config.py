@@ -28,7 +28,8 @@ def config_of(run: Path, identity: Identity | None) -> SearchConfig:
     file = run / SEARCH_FILE
     try:
         if identity is None:
-            return read_yaml(SearchConfig, file)
-        return from_mapping(SearchConfig, parse_yaml(identity.search, name=str(file)), name=str(file))
+            return read_yaml(SearchConfig, file, recorded=True)
+        mapping = parse_yaml(identity.search, name=str(file))
+        return from_mapping(SearchConfig, mapping, name=str(file), recorded=True)
     except ConfigError as error:
         raise ConfigError(f"{run}: its {SEARCH_FILE} does not read\n{error}") from None

@@ -8,6 +8,7 @@ from nas.search.config import SearchConfig
 from nas.search.recorded_config import config_of
 from search_spaces.settings.messages import shown
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from trials.images.data_record import FACTS
 from trials.log.identity import (
     COPIED_AGAIN,
     SEARCH_FILE,
@@ -29,6 +30,8 @@ NOT_RECORDED = (
 def check_same_search(config: SearchConfig, folder: Path) -> list[str]:
     """A run is continued with the configuration that it was made with; only MAY_CHANGE may change.
 
+    Where recorded images lie may change, too: they are compared themselves.
+
     Returns:
         Sentences about what has changed, or was not recorded.
 
@@ -42,6 +45,9 @@ def check_same_search(config: SearchConfig, folder: Path) -> list[str]:
     changes = [line for name in MAY_CHANGE for line in differences(before.get(name), now.get(name), name)]
     for name in MAY_CHANGE:
         before.pop(name, None), now.pop(name, None)
+    if (folder / FACTS).is_file():
+        sources = before["data"].pop("source"), now["data"].pop("source")
+        changes += differences(*sources, "data.source")
     found = list(differences(before, now, ""))
     if found:
         words = ", ".join(MAY_CHANGE)

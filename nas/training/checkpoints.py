@@ -11,7 +11,7 @@ from torch import Tensor
 from nas.events import EpochMetrics
 from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
-from trials.images.data_record import FACTS, IMAGES
+from trials.images.data_record import RECORD_FILES
 from trials.log.driver_lock import NAME as LOCK
 from trials.log.durable_files import PRIVATE, DurableFiles
 from trials.training.weights_file import load_tensors, save_tensors
@@ -66,7 +66,7 @@ class TrainingFolder:
     @staticmethod
     def is_own(paths: Iterable[Path]) -> bool:
         """True of a folder that holds nothing but what `create` and the lock make."""
-        return all(path.name in (STATES, WEIGHTS, LOCK, SCRATCH, FACTS, IMAGES) for path in paths)
+        return all(path.name in (STATES, WEIGHTS, LOCK, SCRATCH, *RECORD_FILES) for path in paths)
 
     def weights(self, name: str) -> Path:
         """The path of the `best` or the `last` weights."""

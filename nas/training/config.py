@@ -8,8 +8,10 @@ from pydantic.dataclasses import dataclass
 from nas.search.same_search import differences
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.network import check_resolution
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
+from trials.images.data_record import FACTS, OF_TEST
+from trials.log.durable_files import DurableFiles
 from trials.recipe import Recipe
 
 FILE = "training.yaml"  # in the training's folder
@@ -36,16 +38,29 @@ class TrainingConfig:
 
 
 def check_same_training(config: TrainingConfig, folder: Path) -> None:
-    """A training is resumed as it was begun.
+    """A training is resumed as it was begun; where recorded images lie may change, as they are compared.
 
     Raises:
         ConfigError: with the keys that differ.
     """
     before, now = to_mapping(read_yaml(TrainingConfig, folder / FILE)), to_mapping(config)
     before["architecture"].pop("provenance", None), now["architecture"].pop("provenance", None)
+    if (folder / FACTS).is_file():
+        before["data"].pop("source"), now["data"].pop("source")
+    if (folder / f"{OF_TEST}{FACTS}").is_file() and config.test is not None:
+        before.pop("test", None), now.pop("test", None)
     if found := list(differences(before, now, "")):
         raise ConfigError(
             f"{folder}: this training was begun with another configuration:\n"
             + "\n".join(f"  {line}" for line in found)
             + "\nResume it as it was, or choose another --run"
         )
+
+
+def record_config(config: TrainingConfig, folder: Path) -> None:
+    """Writes down the configuration of a training that begins, or whose images lie elsewhere now."""
+    if (folder / FILE).is_file():
+        recorded = read_yaml(TrainingConfig, folder / FILE)
+        if (recorded.data.source, recorded.test) == (config.data.source, config.test):
+            return
+    DurableFiles().write(folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode())

@@ -12,7 +12,6 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.device import available_slots, use_all_cores
 from trials.images.batches import batches
-from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.labels import PADDING
@@ -80,51 +79,63 @@ def refused_as(option: str) -> Iterator[None]:
         raise ConfigError(f"{option}: {error}") from error
 
 
-def check_labelled(source: str, trained: tuple[str, ...], *, option: str) -> None:
-    """Refuses a source on which weights of these classes could not be evaluated; no picture is read.
-
-    Raises:
-        ConfigError: the source cannot be read, or its classes are not among those.
-    """
-    with refused_as(option):
-        found = find_images(_data(source), only_evaluated=True)
-    _check_classes(source, found.labels, found.classes, trained, option=option)
-
-
-def labelled_images(
-    source: str, weights: WeightsFile, *, resolution: int, option: str = "data"
-) -> TrialImages:
+def labelled_images(source: str, weights: WeightsFile, *, resolution: int) -> TrialImages:
     """All images of a source, with their labels in the order of the weights' classes.
 
     Raises:
         ConfigError: the source cannot be read, or its classes are not those of the weights.
     """
+    trained = tuple(weights.facts.get("classes") or ())
+    images = images_to_evaluate(source, trained, resolution=resolution, option="data")
+    if trained:
+        return images
+    # Nobody has named the weights' classes: numbers are theirs; names stand in order if there are as many.
+    if set(_present(images)) <= set(weights.classes):
+        return _in_order_of(images, weights.classes)
+    if images.num_classes != weights.num_classes:
+        raise ConfigError(
+            f"data: {source}: has {images.num_classes:,} classes, and these weights, which do not name "
+            f"theirs, tell {weights.num_classes:,} apart; number them as the weights do, from 0, or evaluate "
+            "on all"
+        )
+    return images
+
+
+def images_to_evaluate(source: str, trained: tuple[str, ...], *, resolution: int, option: str) -> TrialImages:
+    """All images of a source, with their labels in the order of these classes, if there are any.
+
+    Raises:
+        ConfigError: the source cannot be read, or its classes are not among those.
+    """
+    if not source:
+        raise ConfigError(f"{option}: names no images")
     with refused_as(option):
         images = open_images(_data(source), resolution=resolution, verify=True, only_evaluated=True)
-    trained = tuple(weights.facts.get("classes") or ())
-    if images.classes == trained or not trained:
+    if not trained or images.classes == trained:
         return images
-    _check_classes(source, images.labels, images.classes, trained, option=option)
-    # Classes that the source names, and of which it has no image, need not be known.
-    order = np.array([trained.index(name) if name in trained else PADDING for name in images.classes])
-    labels = np.where(images.labels == PADDING, PADDING, order[images.labels])
-    return replace(images, labels=labels, classes=trained)
-
-
-def _data(source: str) -> DataConfig:
-    return DataConfig(source=source, max_corrupt=0.999)
-
-
-def _check_classes(
-    source: str, labels: np.ndarray, found: tuple[str, ...], trained: tuple[str, ...], *, option: str
-) -> None:
-    present = np.unique(labels[labels != PADDING])
-    unknown = [found[label] for label in present if found[label] not in trained]
-    if unknown:
+    if unknown := [name for name in _present(images) if name not in trained]:
         raise ConfigError(
             f"{option}: {source}: its classes are not those that are trained on: {unknown[0]!r} is none of "
             f"{', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
         )
+    return _in_order_of(images, trained)
+
+
+def _present(images: TrialImages) -> list[str]:
+    """Names of the classes that have images."""
+    return [images.classes[label] for label in np.setdiff1d(images.labels, [PADDING])]
+
+
+def _in_order_of(images: TrialImages, classes: tuple[str, ...]) -> TrialImages:
+    """The images with the labels of these classes; one that only the source names need not be known."""
+    places = {name: i for i, name in enumerate(classes)}
+    order = np.array([places.get(name, PADDING) for name in images.classes])
+    labels = np.where(images.labels == PADDING, PADDING, order[images.labels])
+    return replace(images, labels=labels, classes=classes)
+
+
+def _data(source: str) -> DataConfig:
+    return DataConfig(source=source, max_corrupt=0.999)
 
 
 def evaluation_resolution(weights: WeightsFile, given: int | None) -> int:

@@ -1,5 +1,6 @@
 """Trained weights on a folder of pictures: what each of them is."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from search_spaces.settings.sentences import first_line, plain_name
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.images.decode import KINDS_READ, SUFFIXES, UnreadablePictureError, decode
+from trials.images.listing import list_folder
 from trials.training.weights_file import WeightsFile
 
 TOP = 5
@@ -25,7 +27,7 @@ def predict_folder(
     resolution: int,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """One row for each file in a folder and those below it, by name; hidden ones are left out.
+    """One row for each file in a folder and below it, also behind links, by name; none for hidden ones.
 
     Columns: path (below the folder), prediction, probability, the five likeliest classes and their
     probabilities, and error, which says why a file has no prediction (all else is null then).
@@ -35,7 +37,7 @@ def predict_folder(
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
+    paths = [folder / file.relative for file in list_folder(folder).files]
     if not any(path.suffix.lower() in SUFFIXES for path in paths):
         raise ConfigError(f"{folder}: no picture in it ({KINDS_READ})")
     device = inference_device()
@@ -110,15 +112,15 @@ def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
         yield paths[start : start + BATCH]
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
 def _decoded(path: Path, resolution: int) -> np.ndarray | str:
     """Pixels (R, R, 3) uint8, or why there are none."""
     if path.suffix.lower() not in SUFFIXES:
         return f"not read: {path.suffix or 'no suffix'}"
     try:
-        return decode(path.read_bytes(), resolution)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about odd metadata
+            return decode(path.read_bytes(), resolution)
+    except FileNotFoundError:
+        return "the file is gone"
     except (OSError, UnreadablePictureError) as error:
         return first_line(error)

@@ -3,15 +3,18 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import FILE, TrainingConfig, check_same_training
-from nas.training.evaluation import check_labelled, refused_as
+from nas.training.evaluation import images_to_evaluate, refused_as
 from nas.training.initial_weights import begin_with
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
-from trials.images.data_record import check_same_data, read_facts, record_of
+from trials.images.data_record import OF_TEST, check_same_data, read_facts, record_of
 from trials.images.packed import TrialImages, open_images
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.durable_files import DurableFiles
@@ -21,32 +24,59 @@ from trials.training.device_group import DeviceGroup, share_of_batch
 LOCK_SECONDS = 10.0  # for which a group's first device waits until a dead one has let go of the folder
 
 
-def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> TrialImages:
+@dataclass(frozen=True)
+class TrainingImages:
+    """The images of a training, and those on which it is tested in the end."""
+
+    images: TrialImages
+    test: TrialImages | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user about all of them."""
+        notes = self.images.all_notes()
+        if self.test is not None:
+            known = self.images.digests[np.concatenate([self.images.train, self.images.minival])]
+            copies = int(np.isin(self.test.digests[self.test.train], known).sum())
+            found = f"{copies:,} of {len(self.test.train):,} pictures are exact copies of some to train on"
+            notes += [
+                f"test images: {note}" for note in (*self.test.all_notes(), *([found] if copies else []))
+            ]
+        return tuple(notes)
+
+
+def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> TrainingImages:
     """The images, if the training can begin, or go on, in this folder on so many devices.
 
     Raises:
         ConfigError: it cannot; nothing has been written.
     """
     begun = check_folder(config, folder)
+    resolution = config.recipe.training_stages()[-1].resolution
     with refused_as("data"):
-        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        images = open_images(config.data, resolution=resolution)
     if begun:
         check_same_data(record_of(config.data.source, images), folder, begun="training")
     _check_shares(config.recipe, len(images.train), devices)
+    test = None
     if config.test is not None:  # read at the end, when nobody could name another any more
-        check_labelled(config.test, images.classes, option="test")
+        test = images_to_evaluate(config.test, images.classes, resolution=resolution, option="test")
+        if begun:
+            check_same_data(record_of(config.test, test), folder, begun="training", prefix=OF_TEST)
     if config.init is not None and not begun:
         begin_with(
             build_network(config.architecture, num_classes=images.num_classes), config.init, images.classes
         )
-    return images
+    return TrainingImages(images, test)
 
 
-def record_data(config: TrainingConfig, folder: Path, images: TrialImages) -> None:
+def record_data(config: TrainingConfig, folder: Path, opened: TrainingImages) -> None:
     """Writes down which images a training begins with; one of an earlier version goes on with today's."""
-    if read_facts(folder) is None:
-        for name, content in record_of(config.data.source, images).files().items():
-            DurableFiles().write(folder / name, content)
+    parts = [("", config.data.source, opened.images), (OF_TEST, config.test, opened.test)]
+    for prefix, source, images in parts:
+        if source is not None and images is not None and read_facts(folder, prefix=prefix) is None:
+            for name, content in record_of(source, images).files(prefix=prefix).items():
+                DurableFiles().write(folder / name, content)
 
 
 def check_folder(config: TrainingConfig, folder: Path) -> bool:

@@ -15,17 +15,17 @@ import torch
 from nas.events import EpochDone, EpochMetrics
 from nas.search.environment import describe_environment
 from nas.training.checkpoints import TrainingFolder, TrainingProgress
-from nas.training.config import FILE, TrainingConfig
+from nas.training.config import TrainingConfig, record_config
 from nas.training.estimate import StageEstimate, estimate
-from nas.training.evaluation import Evaluation, evaluate_images, labelled_images, refused_as
+from nas.training.evaluation import Evaluation, evaluate_images, images_to_evaluate, refused_as
 from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
-from nas.training.start import check_start, locked_for, record_data
+from nas.training.start import TrainingImages, check_start, locked_for, record_data
 from search_spaces.networks.network import Network
-from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info, use_all_cores
 from trials.images.device_images import ResidentImages
-from trials.images.packed import TrialImages, open_images
+from trials.images.packed import open_images
 from trials.log.durable_files import DurableFiles
 from trials.recipe import ResolutionSchedule, TrainingStage, steps_of_epoch
 from trials.timing.precision import resolve_precision
@@ -84,18 +84,15 @@ def train_fully(
         RunLockedError: another process trains in this folder.
         NonFiniteLossError: the training diverged.
     """
-    images = check_start(config, folder, devices=group.size)
+    opened = check_start(config, folder, devices=group.size)
     files = TrainingFolder(folder)
     files.create()
     with locked_for(folder, group) if group.is_first else nullcontext():
         if group.is_first:
             files.sweep()
-            record_data(config, folder, images)
-        if group.is_first and not (folder / FILE).is_file():
-            DurableFiles().write(
-                folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode()
-            )
-        training = _Training(config, files, images, on_event=on_event, group=group)
+            record_data(config, folder, opened)
+            record_config(config, folder)
+        training = _Training(config, files, opened, on_event=on_event, group=group)
         return training.run()
 
 
@@ -106,11 +103,12 @@ class _Training:
         self,
         config: TrainingConfig,
         files: TrainingFolder,
-        images: TrialImages,
+        opened: TrainingImages,
         *,
         on_event: Callable[[TrainingEvent], object],
         group: DeviceGroup,
     ) -> None:
+        images = opened.images
         self.config, self.files, self.on_event, self.group = config, files, on_event, group
         # The device.
         self.device = group.device if group.size > 1 else torch.device(available_slots()[0].device)
@@ -133,7 +131,7 @@ class _Training:
         )
         # The length of the training, by the images there are.
         self.num_classes, self.data_digest = images.num_classes, images.digest
-        self.notes = tuple(images.all_notes())
+        self.notes = opened.notes
         batch_size = min(recipe.batch_size, len(images.train))
         self.epochs = recipe.epochs_for(steps_of_epoch(len(images.train), batch_size))
         # The network; batches are divided until the largest stage's fits into memory.
@@ -326,10 +324,10 @@ class _Training:
         test: Evaluation | None = None
         if self.config.test is not None and self.group.is_first:
             weights = load_weights(self.files.weights("best"))
-            test = evaluate_images(
-                weights,
-                labelled_images(self.config.test, weights, resolution=weights.resolution, option="test"),
+            images = images_to_evaluate(
+                self.config.test, weights.classes, resolution=weights.resolution, option="test"
             )
+            test = evaluate_images(weights, images)
         result = TrainingResult(
             folder=self.files.folder,
             metrics=tuple(self.files.metrics),

@@ -42,10 +42,16 @@ class Complaint(NamedTuple):
     sentence: str
 
 
-def checked(cls: type[T], mapping: Any) -> tuple[T | None, list[Complaint]]:
+# In pydantic's context: what is read was accepted when it was recorded, maybe by an earlier version. Younger
+# rules, without which it can be understood as well, let it pass.
+RECORDED = "recorded"
+
+
+def checked(cls: type[T], mapping: Any, *, recorded: bool = False) -> tuple[T | None, list[Complaint]]:
     """The object of `cls` that a mapping describes, or the mistakes that keep it from being one.
 
     Mistakes of a later step are not told while there are some of an earlier one, from which they may follow.
+    `recorded`: see RECORDED.
     """
     # 1. A number that nothing can be done with: no field takes it. One is told, as they come in crowds.
     if (infinite := next(_not_finite(mapping), None)) is not None:
@@ -55,7 +61,7 @@ def checked(cls: type[T], mapping: Any) -> tuple[T | None, list[Complaint]]:
         return None, not_numbers
     # 3. Everything else, as pydantic and the checks of the dataclasses find it.
     try:
-        return TypeAdapter(cls).validate_python(mapping), []
+        return TypeAdapter(cls).validate_python(mapping, context={RECORDED: recorded}), []
     except ValidationError as error:
         return None, [Complaint(*item) for item in complaints(cls, mapping, error).items()]
 

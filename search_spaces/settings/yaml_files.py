@@ -36,18 +36,20 @@ class ConfigError(ValueError):
 # ---------------------------------------------------------------------- reading
 
 
-def read_yaml(cls: type[T], source: str | Path, *, overrides: Sequence[str | Override] = ()) -> T:
+def read_yaml(
+    cls: type[T], source: str | Path, *, overrides: Sequence[str | Override] = (), recorded: bool = False
+) -> T:
     """An object of `cls` from a YAML file, or from the shipped file of that name.
 
     A string where a mapping of a shipped kind (`cls.SHIPPED`) is expected names the file that holds it:
     beside the file that names it, then among the shipped ones; never a file that is being read. `overrides`
-    are `key.path=value`, checked like the file.
+    are `key.path=value`, checked like the file. `recorded`: see `messages.RECORDED`.
 
     Raises:
         ConfigError: every problem, up to ten, each with the file or the override that holds it and its path.
     """
     mapping, origin = _file(cls, source)
-    return _made(cls, mapping, origin, overrides)
+    return _made(cls, mapping, origin, overrides, recorded=recorded)
 
 
 def read_origins(cls: type, source: str | Path, *, overrides: Sequence[str | Override] = ()) -> Origins:
@@ -67,16 +69,18 @@ def from_mapping(
     name: str,
     overrides: Sequence[str | Override] = (),
     typed: Mapping[Location, str] | None = None,
+    recorded: bool = False,
 ) -> T:
     """An object of `cls` from plain values; `name` stands for the file in messages.
 
     Args:
         typed: options of the command line that gave parts of the mapping, by the place of the part.
+        recorded: see `messages.RECORDED`.
 
     Raises:
         ConfigError: as `read_yaml`.
     """
-    return _made(cls, mapping, Origin(name, folder=Path()), overrides, typed or {})
+    return _made(cls, mapping, Origin(name, folder=Path()), overrides, typed or {}, recorded=recorded)
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
@@ -108,13 +112,15 @@ def _made(
     origin: Origin,
     overrides: Sequence[str | Override],
     typed: Mapping[Location, str] | None = None,
+    *,
+    recorded: bool = False,
 ) -> T:
     written = _written(cls, mapping, origin, typed)
     # Overrides come in the order in which they were typed, over what files say.
     given = [_override(words) for words in overrides]
     whole, owners = _overridden(written, given)
     # The whole is checked at once, and every complaint goes to the origin of its place.
-    made, found = checked(cls, whole)
+    made, found = checked(cls, whole, recorded=recorded)
     if made is None:
         raise ConfigError("\n".join(_lines(found, owners, written, given)))
     return made

@@ -60,7 +60,7 @@ def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedI
     listed, recent = _recent.get((config, only_evaluated), (0.0, lambda: None))
     if (known := recent()) is not None and time.monotonic() - listed < MOMENT:
         return known
-    source = open_source(config.source)
+    source = open_source(config.source, only_evaluated=only_evaluated)
     if not only_evaluated:
         check_two_classes(source.labels, source.classes, config.source)
     elif not len(source.labels):

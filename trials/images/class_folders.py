@@ -16,15 +16,23 @@ TEXTS = frozenset(
 
 
 def check_every_folder(listing: Listing, root: str, classes: Sequence[str]) -> list[str]:
-    """Sentences about files that are left out and about empty class folders.
+    """Sentences about files that are left out, about links to other folders and about empty class folders.
 
     Args:
         root: the folder that holds the class folders, relative to the source's; "" for the source itself.
 
     Raises:
-        ValueError: a folder has files that may be pictures, and none that is read.
+        ValueError: a folder has files that may be pictures, and none that is read; or it is a link to another
+            one of the source, whose pictures would be in two classes.
     """
     depth = 1 if root else 0
+    links = [(link, other) for link, other in listing.linked if not root or link.startswith(f"{root}/")]
+    for link, other in links:
+        if link.count("/") == depth:
+            raise ValueError(
+                f"{listing.source}: the folder {link} is a link to {other}, so its pictures would be in two "
+                "classes; remove the link"
+            )
     others: dict[str, list[SourceFile]] = {}  # files that are not read, by class folder; "": in none
     for file in listing.files:
         if file.suffix not in SUFFIXES and (not root or file.relative.startswith(f"{root}/")):
@@ -47,6 +55,10 @@ def check_every_folder(listing: Listing, root: str, classes: Sequence[str]) -> l
         one, several = "file is no picture that is read and is", "files are no pictures that are read and are"
         are = one if len(left_out) == 1 else several
         notes.append(f"{len(left_out):,} {are} left out ({_kinds(left_out)})")
+    if links:
+        folders = "folder is a link" if len(links) == 1 else "folders are links"
+        named = [f"{link} ({other})" for link, other in links]
+        notes.append(f"{len(links):,} {folders} to others of the source and not read twice: {some(named)}")
     holding = {*classes, *others}
     below = [PurePosixPath(folder).parts for folder in listing.folders]
     empty = sorted(

@@ -1,8 +1,9 @@
 """The images of a run or a training, as recorded when it begins; whether today's are the same.
 
 Two files beside the log: `data.json` (source, digests, classes, what was left out) and `images.parquet` (a
-row for each image: name, digest, labels, part). Names and times of files are in no digest: the same pictures
-with the same labels in the same order are the same images, wherever they lie.
+row for each image: name, digest, labels, part). Of a training's test images there are two more, whose names
+begin with `test-`. Names and times of files are in no digest: the same pictures with the same labels in the
+same order are the same images, wherever they lie.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ from trials.images.labels import PADDING, images_of_classes
 from trials.images.packed import TrialImages, data_digest
 
 FACTS, IMAGES = "data.json", "images.parquet"
+OF_TEST = "test-"  # before these names
+RECORD_FILES = tuple(f"{prefix}{name}" for prefix in ("", OF_TEST) for name in (FACTS, IMAGES))
 SCHEMA = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),
@@ -61,12 +64,13 @@ class DataRecord:
         """The rows, see SCHEMA."""
         return self.make_rows()
 
-    def files(self) -> dict[str, bytes]:
+    def files(self, *, prefix: str = "") -> dict[str, bytes]:
         """The contents of the two files, by name."""
         parquet = io.BytesIO()
         pq.write_table(self.images, parquet, compression="zstd", write_page_checksum=True)
         text = json.dumps(asdict(self.facts), indent=1, ensure_ascii=False)
-        return {IMAGES: parquet.getvalue(), FACTS: text.encode(errors="backslashreplace") + b"\n"}
+        facts = text.encode(errors="backslashreplace") + b"\n"
+        return {f"{prefix}{IMAGES}": parquet.getvalue(), f"{prefix}{FACTS}": facts}
 
 
 def record_of(source: str, images: TrialImages) -> DataRecord:
@@ -100,11 +104,12 @@ def _rows(images: TrialImages) -> pa.Table:
     return table.cast(SCHEMA)
 
 
-def check_same_data(record: DataRecord, folder: Path, *, begun: str) -> bool:
+def check_same_data(record: DataRecord, folder: Path, *, begun: str, prefix: str = "") -> bool:
     """Compares the images with those that a folder's run or training began with.
 
     Args:
         begun: what was begun, for the message ("search", "training").
+        prefix: OF_TEST for the test images.
 
     Returns:
         False if the folder has no record, as those of earlier versions.
@@ -112,39 +117,43 @@ def check_same_data(record: DataRecord, folder: Path, *, begun: str) -> bool:
     Raises:
         ConfigError: they differ, naming what changed; or the record is damaged.
     """
-    before = read_facts(folder)
+    before = read_facts(folder, prefix=prefix)
     if before is None:
         return False
     now = record.facts
     if (before.digest, before.split_digest) == (now.digest, now.split_digest):
         return True
-    changes = [*_changes_of_classes(before, now), *_changes_of_images(folder, record)]
+    changes = [
+        *_changes_of_classes(before, now),
+        *_changes_of_images(folder / f"{prefix}{IMAGES}", before, record),
+    ]
     if not changes:
         changes = ["the images are in another order, or split otherwise"]
     raise ConfigError(
-        f"{folder}: the images are not those that this {begun} began with:\n"
+        f"{folder}: the {'test images' if prefix else 'images'} are not those that this {begun} began with:\n"
         + "\n".join(f"  {change}" for change in changes)
         + f"\nPut them back as they were ({before.source} then), or begin anew with another --run"
     )
 
 
-def read_facts(folder: Path) -> DataFacts | None:
+def read_facts(folder: Path, *, prefix: str = "") -> DataFacts | None:
     """The recorded facts; None where nothing was recorded.
 
     Raises:
         ConfigError: they do not read.
     """
+    path = folder / f"{prefix}{FACTS}"
     try:
-        content = json.loads((folder / FACTS).read_bytes())
+        content = json.loads(path.read_bytes())
         lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
         return DataFacts(**{**content, **lists})
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(f"{folder}/{FACTS}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise ConfigError(
-            f"{folder}/{FACTS}: damaged: what the images were is not known any more; take it from a copy"
+            f"{path}: damaged: what the images were is not known any more; take it from a copy"
         ) from None
 
 
@@ -188,13 +197,12 @@ def _changes_of_classes(before: DataFacts, now: DataFacts) -> Iterator[str]:
         yield f"new classes: {some(come)}"
 
 
-def _changes_of_images(folder: Path, record: DataRecord) -> Iterator[str]:
+def _changes_of_images(path: Path, before: DataFacts, record: DataRecord) -> Iterator[str]:
     """Images that were added, removed, replaced or labelled otherwise, by name."""
     try:
-        table = pq.read_table(folder / IMAGES, page_checksum_verification=True)
-        then = _by_name(table, (read_facts(folder) or record.facts).classes)
+        then = _by_name(pq.read_table(path, page_checksum_verification=True), before.classes)
     except (OSError, pa.ArrowException, ValueError, KeyError, IndexError):
-        yield f"which ones is not known: {IMAGES} does not read"
+        yield f"which ones is not known: {path.name} does not read"
         return
     now = _by_name(record.images, record.facts.classes)
     both = then.keys() & now.keys()

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from search_spaces.settings.sentences import first_line
-from trials.images.deep_pictures import UnknownRangeError, check_range, is_deep, scaled_to_bytes
+from trials.images.deep_colours import DeepColours
+from trials.images.deep_pictures import UnknownRangeError, is_deep, scaled_to_bytes
 
 # Pillow reads more formats, but some start other programs (EPS: Ghostscript) or have no size in pixels.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if features.check("avif") else ()))
@@ -62,16 +63,24 @@ def decode(encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> 
 
 def rgb(picture: Image.Image) -> Image.Image:
     """Converts a picture to RGB, upright and without transparency."""
-    deep = is_deep(picture)
-    kept = picture  # a transposed copy has no format, and no tags
+    if not is_deep(picture):
+        return _over_white(_upright(picture))
+    if picture.mode[0] in "IF":
+        # A transposed copy has no format, and no tags.
+        return Image.fromarray(scaled_to_bytes(_upright(picture), picture)).convert("RGB")
+    colours = DeepColours.of(picture)
+    return Image.fromarray(colours.to_bytes(tuple(map(_upright, colours.halves))))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
     try:
-        picture = ImageOps.exif_transpose(picture)
+        return ImageOps.exif_transpose(picture)
     except Exception:  # metadata that does not parse says nothing about the pixels
         picture.load()
-    if picture.mode[0] in "IF":
-        return Image.fromarray(scaled_to_bytes(picture, kept)).convert("RGB")
-    if deep:
-        check_range(picture)
+        return picture
+
+
+def _over_white(picture: Image.Image) -> Image.Image:
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         opaque = Image.new("RGBA", picture.size, WHITE)
         picture = Image.alpha_composite(opaque, picture.convert("RGBA"))

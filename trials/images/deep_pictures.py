@@ -30,11 +30,12 @@ class UnknownRangeError(ValueError):
 
 
 def is_deep(picture: Image.Image) -> bool:
-    """True if a picture, as it was opened, has more than 8 bits a sample."""
+    """True if a picture, as it was opened, has more than 8 bits a sample, or signed ones."""
     if picture.mode[0] in "IF":
         return True
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
-        return max(picture.tag_v2.get(BITS, (8,)), default=8) > 8
+        is_signed = any(kind != UNSIGNED for kind in picture.tag_v2.get(SAMPLE_FORMAT, ()))
+        return is_signed or max(picture.tag_v2.get(BITS, (8,)), default=8) > 8
     stream = getattr(picture, "fp", None)
     return picture.format == "PNG" and stream is not None and _png_depth(stream) > 8
 
@@ -47,16 +48,25 @@ def _png_depth(stream: IO[bytes]) -> int:
     return int(struct.unpack("B", depth)[0]) if depth else 8
 
 
-def check_range(picture: Image.Image) -> None:
-    """Refuses a picture that Pillow has made of 16 bits a sample, if its values look like fewer bits.
+def check_range(largest: float, high: float, *, is_said: bool) -> None:
+    """Refuses a picture whose values look like another range than the one from its file.
+
+    Args:
+        largest: of its values.
+        high: the value of white, by the file's bits or, `is_said`, by what else it says.
 
     Raises:
-        UnknownRangeError: they do. All-black ones, too: 8 bits of data in 16 come out so.
+        UnknownRangeError: they use less than a sixteenth of the range in bits, or are beyond the said one.
     """
-    bands = np.asarray(picture)[..., : 1 if picture.mode == "LA" else 3]  # without alpha
-    largest = int(bands.max())
-    if largest < 256 * LEAST_SHARE:
-        raise UnknownRangeError(_sentence(16, f"{256 * (largest + 1):,}"))
+    if is_said and not largest <= high:
+        raise UnknownRangeError(
+            f"values up to {largest:,.0f}, but the file says that {high:,.0f} is white; convert it to 8 bits"
+        )
+    if not is_said and largest < LEAST_SHARE * high:
+        bits, below = round(np.log2(high + 1)), f"{largest + 1:,.0f}"
+        raise UnknownRangeError(
+            f"{bits} bits a sample, but all below {below}: nothing says which is white; convert it to 8 bits"
+        )
 
 
 def scaled_to_bytes(picture: Image.Image, opened: Image.Image) -> np.ndarray:
@@ -70,10 +80,11 @@ def scaled_to_bytes(picture: Image.Image, opened: Image.Image) -> np.ndarray:
         UnknownRangeError: nothing says the range.
     """
     values = np.asarray(picture).astype(np.float64)
-    low, high, said = _range(opened)
-    largest = float(values.max())
-    if not said and 0 < largest < LEAST_SHARE * high:
-        raise UnknownRangeError(_sentence(round(np.log2(high + 1)), f"{largest + 1:,.0f}"))
+    low, high, is_said = range_of(opened)
+    if not np.isfinite(values).all():
+        raise UnknownRangeError("values that are no numbers (NaN) or infinite")
+    if values.any():
+        check_range(float(values.max()), high, is_said=is_said)
     grey = (values - low) / (high - low)
     if _tags(opened).get(COLOUR_MEANING) == WHITE_IS_ZERO:
         grey = 1.0 - grey
@@ -83,16 +94,16 @@ def scaled_to_bytes(picture: Image.Image, opened: Image.Image) -> np.ndarray:
     return (255.0 * grey.clip(0.0, 1.0) + 0.5).astype(np.uint8)
 
 
-def _range(opened: Image.Image) -> tuple[float, float, bool]:
+def range_of(opened: Image.Image) -> tuple[float, float, bool]:
     """The values of black and white, and whether the file says more about them than its number of bits.
 
     Raises:
         UnknownRangeError: it does not even have bits that say it (floats, signed or 32-bit numbers).
     """
     tags = _tags(opened)
-    if FLOAT_MAX in tags:
+    if FLOAT_MAX in tags and _is_one(tags[FLOAT_MAX]):
         low, high = float(_first(tags.get(FLOAT_MIN, 0))), float(_first(tags[FLOAT_MAX]))
-        if high > low:
+        if low < high < np.inf:
             return low, high, True
     if opened.mode == "F":
         raise UnknownRangeError("floats, and nothing says which is white; convert it to 8 bits")
@@ -100,7 +111,7 @@ def _range(opened: Image.Image) -> tuple[float, float, bool]:
         raise UnknownRangeError(
             "signed or 32-bit numbers, and nothing says which is white; convert it to 8 bits"
         )
-    if MAX_VALUE in tags and _first(tags[MAX_VALUE]) > 0:
+    if MAX_VALUE in tags and _is_one(tags[MAX_VALUE]) and _first(tags[MAX_VALUE]) > 0:
         return 0.0, float(_first(tags[MAX_VALUE])), True
     # Pillow's 32-bit pictures of other formats are PPM's, which it has scaled to 16 bits.
     return 0.0, float(2 ** int(_first(tags.get(BITS, 16))) - 1), opened.format == "PPM"
@@ -115,5 +126,6 @@ def _first(value: object) -> float:
     return float(value[0] if isinstance(value, tuple) else value)  # type: ignore[arg-type]
 
 
-def _sentence(bits: int, below: str) -> str:
-    return f"{bits} bits a sample, but all below {below}: nothing says which is white; convert it to 8 bits"
+def _is_one(value: object) -> bool:
+    """True if all channels have one value; others are what occurs in each, and not its range."""
+    return not isinstance(value, tuple) or len(set(value)) == 1

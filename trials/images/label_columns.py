@@ -14,6 +14,7 @@ class RawColumn:
     file: str
     values: pa.ChunkedArray
     class_names: tuple[str, ...] | None  # of numbered classes, from the file's metadata
+    notes: tuple[str, ...] = ()  # about columns that might have been meant
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Labels are int64 (N,), or (N, L) where images may have several, L being the larg
 image; shorter rows are padded with -1. Label i is the class with the name `classes[i]`.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from search_spaces.settings.sentences import some
 from trials.images.label_columns import LabelColumn, RawColumn, read_column
 
 PADDING = -1
+LARGEST = 2**31  # entries of the padded labels: 16 GiB
 REST = -1  # the common stratum of images whose own stratum would have no other image
 
 
@@ -73,10 +75,31 @@ def _width_of_indicators(columns: Sequence[LabelColumn]) -> int:
     """The length of all lists if these are indicators, one 0 or 1 for each class; else 0.
 
     Lists of labels cannot look so: from a length of 3 on a label would stand twice.
+
+    Raises:
+        ValueError: the lists of two files have different lengths, or a file names another number of classes.
     """
-    lengths = np.unique(np.concatenate([column.lengths for column in columns if column.lengths is not None]))
     values = np.unique(np.concatenate([column.values for column in columns]))
-    return int(lengths[0]) if len(lengths) == 1 and lengths[0] > 1 and set(values.tolist()) <= {0, 1} else 0
+    if not set(values.tolist()) <= {0, 1}:
+        return 0
+    widths = [np.unique(column.lengths) for column in columns if column.lengths is not None]
+    if any(len(found) > 1 for found in widths) or widths[0][0] < 2:
+        return 0
+    width = int(widths[0][0])
+    for column, found in zip(columns, widths, strict=True):
+        if found[0] != width and max(found[0], width) > 2:
+            raise ValueError(
+                f"{columns[0].file} and {column.file} have lists of 0 and 1 of different lengths ({width}, "
+                f"{found[0]}); give all files one place for each class"
+            )
+        if found[0] != width:
+            return 0
+        if column.class_names and len(column.class_names) != width:
+            raise ValueError(
+                f"{column.file}: labels are lists of {width} with 0 and 1, one place for each class, but its "
+                f"metadata names {len(column.class_names):,} classes; give it a place, and a name, for each"
+            )
+    return width
 
 
 def _from_indicators(columns: Sequence[LabelColumn], width: int) -> tuple[list[LabelColumn], bool]:
@@ -159,14 +182,14 @@ def _by_own_names(columns: Sequence[LabelColumn]) -> Labels:
 
 
 def similar_names(classes: Sequence[str]) -> list[str]:
-    """A sentence about classes whose names differ in case or in spaces alone; none where there are none."""
+    """A sentence about classes whose names look alike; none where there are none."""
     known: dict[str, str] = {}
     for name in classes:
-        other = known.setdefault(" ".join(name.casefold().split()), name)
+        other = known.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
         if other != name:
-            return [
-                f"the classes {other!r} and {name!r} are two, and their names differ in case or spaces alone"
-            ]
+            is_form = unicodedata.normalize("NFKC", other) == unicodedata.normalize("NFKC", name)
+            what = "the encoding of a letter (NFC, NFD)" if is_form else "case or spaces"
+            return [f"the classes {other!r} and {name!r} are two, and their names differ in {what} alone"]
     return []
 
 
@@ -174,27 +197,39 @@ def _shaped(columns: Sequence[LabelColumn], flat: np.ndarray) -> np.ndarray:
     """Labels of all files one after the other, (N,); of lists as (N, L), padded.
 
     Raises:
-        ValueError: a list holds a label twice.
+        ValueError: a list holds a label twice, or is too long to pad all others to its length.
     """
     if columns[0].lengths is None:
         return flat
     lengths = np.concatenate([column.lengths for column in columns if column.lengths is not None])
-    # Scatter the entries into the padded array: `places` is each entry's position within its own list.
     rows = np.repeat(np.arange(len(lengths)), lengths)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    padded = np.full((len(lengths), int(lengths.max())), PADDING, np.int64)
-    padded[rows, places] = flat
-    # A label that occurs twice in a list has an equal neighbour once the row is sorted.
-    ordered = np.sort(padded, axis=1)
-    twice = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PADDING)).any(axis=1)
+    # A label that occurs twice in a list has an equal neighbour once the entries of each list are sorted.
+    order = np.lexsort((flat, rows))
+    twice = (flat[order][1:] == flat[order][:-1]) & (rows[1:] == rows[:-1])
     if twice.any():
-        row = int(np.argmax(twice))
-        for column in columns:
-            if row < len(column):
-                break
-            row -= len(column)
-        raise ValueError(f"{column.file}, row {row}: a label stands twice in its list; leave one out")
+        where = _row_words(columns, int(rows[np.argmax(twice)]))
+        raise ValueError(f"{where}: a label stands twice in its list; leave one out")
+    longest = int(lengths.max())
+    if len(lengths) * longest > LARGEST:
+        where = _row_words(columns, int(np.argmax(lengths)))
+        raise ValueError(
+            f"{where}: its list has {longest:,} labels, too many to make room for as many in all "
+            f"{len(lengths):,} rows; leave some out"
+        )
+    # Scatter the entries into the padded array: `places` is each entry's position within its own list.
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    padded = np.full((len(lengths), longest), PADDING, np.int64)
+    padded[rows, places] = flat
     return padded
+
+
+def _row_words(columns: Sequence[LabelColumn], row: int) -> str:
+    """The file and the row in it, of a row of all files."""
+    for column in columns:
+        if row < len(column):
+            break
+        row -= len(column)
+    return f"{column.file}, row {row}"
 
 
 # ---------------------------------------------------------------------- strata

@@ -1,9 +1,9 @@
-"""Lists the files of an image source (path, folder, glob or fsspec URL) and picks those for training."""
+"""Lists the files of an image source: a path, folder, glob or fsspec URL."""
 
 import os
-import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -13,10 +13,6 @@ import fsspec
 from search_spaces.settings.sentences import first_line
 
 PARQUET_SUFFIX = ".parquet"
-TRAIN = "train"
-# Splits that a search must not see, by the names that they have on the Hugging Face hub.
-HELD_OUT = frozenset({"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"})
-SPLITS = HELD_OUT | {TRAIN, "training"}
 # Keys under which fsspec's file systems report a file's version, the most reliable first.
 _VERSIONS = (
     "etag",
@@ -63,9 +59,9 @@ class Listing:
     files: tuple[SourceFile, ...]
     filesystem: Any
     is_folder: bool
-    folders: tuple[
-        str, ...
-    ] = ()  # below a local folder, by their path; an object store has none of their own
+    folders: tuple[str, ...] = ()  # below a local folder, by path; an object store has none of its own
+    # Local folders that are links to another folder of the source, and that folder. They are not read twice.
+    linked: tuple[tuple[str, str], ...] = ()
 
     def read(self, file: SourceFile) -> bytes:
         """The content of a file."""
@@ -85,11 +81,15 @@ def list_files(source: str) -> Listing:
         MissingSourceError: there is nothing.
         ValueError: a folder is empty, files cannot be read, or a package for the protocol is missing.
     """
+    here = os.path.expanduser(source)
     try:
-        filesystem, path = fsspec.core.url_to_fs(os.path.expanduser(source))
+        if os.path.exists(here):  # then it is no URL, whatever its name looks like
+            filesystem, path = fsspec.filesystem("file"), os.path.abspath(here)
+        else:
+            filesystem, path = fsspec.core.url_to_fs(here)
     except ImportError as error:
         raise ValueError(f"{source}: a package is missing: {_first_line(error)}") from error
-    except ValueError as error:
+    except Exception as error:  # file systems raise what their services do
         raise ValueError(f"{source}: {_first_line(error)}") from error
     try:
         return _listed(source, filesystem, path)
@@ -101,21 +101,30 @@ def list_files(source: str) -> Listing:
         raise ValueError(f"{source}: cannot be read: {_first_line(error)}") from error
 
 
+def list_folder(folder: str | os.PathLike[str]) -> Listing:
+    """Lists a local folder, which may be empty."""
+    return _local_tree(str(folder), fsspec.filesystem("file"), os.path.abspath(folder))
+
+
 def _listed(source: str, filesystem: Any, path: str) -> Listing:
-    local = isinstance(filesystem, fsspec.implementations.local.LocalFileSystem)
     if filesystem.isdir(path):
-        found, folders = _local_tree(path) if local else (_remote_tree(filesystem, path), [])
-        files = tuple(sorted(found, key=lambda file: file.relative))
-        if not files:
+        if isinstance(filesystem, fsspec.implementations.local.LocalFileSystem):
+            listing = _local_tree(source, filesystem, path)
+        else:
+            found = sorted(_remote_tree(filesystem, path), key=lambda file: file.relative)
+            listing = Listing(source, tuple(found), filesystem, is_folder=True)
+        if not listing.files:
             raise ValueError(f"{source}: this folder is empty")
-        return Listing(source, files, filesystem, is_folder=True, folders=tuple(sorted(folders)))
+        return listing
     if filesystem.exists(path):
         names = [path]
     else:
         names = [name for name in sorted(filesystem.glob(path)) if not filesystem.isdir(name)]
     if not names:
         raise _missing(source)
-    files = tuple(_file(name, PurePosixPath(name).name, filesystem.info(name)) for name in names)
+    # Names of folders count as far as they differ: of data/*/0.parquet they say the split.
+    above = os.path.commonpath([os.path.dirname(name) for name in names])
+    files = tuple(_file(name, os.path.relpath(name, above), filesystem.info(name)) for name in names)
     return Listing(source, files, filesystem, is_folder=False)
 
 
@@ -130,30 +139,48 @@ def _remote_tree(filesystem: Any, root: str) -> Iterator[SourceFile]:
             yield _file(path, relative, info)
 
 
-def _local_tree(root: str) -> tuple[list[SourceFile], list[str]]:
-    """All files and folders below a local one; follows links, but enters no folder twice: links may loop."""
-    seen: set[tuple[int, int]] = set()
-    files, folders = [], []
-    waiting = [""]
+def _local_tree(source: str, filesystem: Any, root: str) -> Listing:
+    """Lists a local folder; follows links, but enters no folder twice: links may loop.
+
+    A link to a file that is gone counts as a file, which cannot be read.
+    """
+    entered: dict[tuple[int, int], str] = {}
+    files: list[SourceFile] = []
+    linked: list[tuple[str, str]] = []
+    # Links come last: of a folder and a link to it, the folder's own name is the one that counts.
+    waiting = deque([""])
     while waiting:
-        folder = waiting.pop()
+        folder = waiting.popleft()
         status = os.stat(os.path.join(root, folder))
-        if (status.st_dev, status.st_ino) in seen:
+        other = entered.setdefault((status.st_dev, status.st_ino), folder)
+        if other != folder:
+            if not f"{folder}/".startswith(f"{other}/" if other else ""):  # a loop holds nothing new
+                linked.append((folder, other))
             continue
-        seen.add((status.st_dev, status.st_ino))
-        if folder:
-            folders.append(folder)
+        below: list[str] = []
+        links: list[str] = []
         with os.scandir(os.path.join(root, folder)) as entries:
             for entry in entries:
                 relative = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():
-                    waiting.append(relative)
+                    (links if entry.is_symlink() else below).append(relative)
                 elif entry.is_file():
                     info = entry.stat()
-                    files.append(SourceFile(entry.path, relative, info.st_size, str(info.st_mtime_ns)))
-    return files, folders
+                    files.append(SourceFile(entry.path, relative, info.st_size, _times(info)))
+                elif entry.is_symlink():
+                    files.append(SourceFile(entry.path, relative, 0, "gone"))
+        waiting.extendleft(sorted(below, reverse=True))
+        waiting.extend(sorted(links))
+    return Listing(
+        source,
+        tuple(sorted(files, key=lambda file: file.relative)),
+        filesystem,
+        is_folder=True,
+        folders=tuple(sorted(filter(None, entered.values()))),
+        linked=tuple(linked),
+    )
 
 
 def _file(path: str, relative: str, info: Mapping[str, Any]) -> SourceFile:
@@ -161,9 +188,14 @@ def _file(path: str, relative: str, info: Mapping[str, Any]) -> SourceFile:
     # A local file is asked itself: fsspec reports its time as a float, which loses nanoseconds.
     if "ino" in info and stat.S_ISREG(os.stat(path).st_mode):
         status = os.stat(path)
-        return SourceFile(path, relative, status.st_size, str(status.st_mtime_ns))
+        return SourceFile(path, relative, status.st_size, _times(status))
     version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
     return SourceFile(path, relative, int(info.get("size") or 0), version)
+
+
+def _times(status: os.stat_result) -> str:
+    """The version of a local file: when it was written, which programs can set back, and when changed."""
+    return f"{status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _is_hidden(relative: str) -> bool:
@@ -172,69 +204,3 @@ def _is_hidden(relative: str) -> bool:
 
 def _first_line(error: BaseException) -> str:
     return first_line(error)[:200]
-
-
-# ---------------------------------------------------------------------- splits
-
-
-def split_name(part: str) -> str | None:
-    """The split that a file's or folder's name mentions: cifar10-train-00000-of-00002.parquet is train."""
-    words = re.split(r"[^a-z]+", part.lower())
-    found = next((word for word in words if word in SPLITS), None)
-    return TRAIN if found == "training" else found
-
-
-def training_files(listing: Listing, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
-    """The Parquet files to train on.
-
-    If any file's path names the train split, only those are taken; otherwise the files that name no split; a
-    file that was named itself is taken whatever its split.
-
-    Raises:
-        ValueError: a folder holds only test or validation splits.
-    """
-    by_split: dict[str | None, list[SourceFile]] = {}
-    for file in files:
-        # The innermost name that mentions a split decides: train/val-00000.parquet is val.
-        names = [split_name(part) for part in reversed(file.parts)]
-        by_split.setdefault(next((name for name in names if name), None), []).append(file)
-    if TRAIN in by_split:
-        return tuple(by_split[TRAIN])
-    if None in by_split:
-        return tuple(by_split[None])
-    if listing.is_folder or len(by_split) > 1:
-        found = ", ".join(sorted(name for name in by_split if name))
-        raise ValueError(
-            f"{listing.source}: holds only {found}, which a search must not see; give the folder that holds "
-            "the training images, or name a file if it is meant"
-        )
-    return tuple(files)
-
-
-def training_root(listing: Listing, pictures: Sequence[SourceFile]) -> str:
-    """The folder whose subfolders are the classes: the train split's, or the source itself ("").
-
-    A folder with the name of a split counts as a split only if all its pictures lie in subfolders; otherwise
-    it is a class that happens to have this name.
-
-    Raises:
-        ValueError: there are only test or validation splits.
-    """
-    holds_folders: dict[str, bool] = {}  # by folder: whether all of its pictures lie in subfolders
-    for file in pictures:
-        folder, _, rest = file.relative.rpartition("/")[0].partition("/")
-        holds_folders[folder] = holds_folders.get(folder, True) and rest != ""
-    splits = {
-        folder: split_name(folder)
-        for folder, is_split in holds_folders.items()
-        if folder.lower() in SPLITS and is_split
-    }
-    train = [folder for folder, name in splits.items() if name == TRAIN]
-    if train:
-        return train[0]
-    if splits:
-        raise ValueError(
-            f"{listing.source}: holds only {', '.join(sorted(splits))}, which a search must not see; give "
-            "the folder whose sub-folders are the classes of the training images"
-        )
-    return ""

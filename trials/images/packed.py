@@ -1,7 +1,7 @@
 """Packs: images decoded once to a memory-mapped array at one resolution, shared by all workers of a host.
 
 Packs lie in training-aware-nas/packs under $XDG_CACHE_HOME or ~/.cache. They can be deleted at any time and
-are made again when needed. A pack's name is a hash of its contents' origin (path, size and time or etag of
+are made again when needed. A pack's name is a hash of its contents' origin (path, size and times or etag of
 every file, the share of images, the resolution), so a changed source gets a new pack. Beside the pixels lie a
 digest of every encoded picture and a checksum of its pixels, which are compared when they are first used.
 """
@@ -28,7 +28,7 @@ from trials.images.pack_checks import PixelChecks, checksums
 from trials.images.pack_writer import PackFacts, fill_pack
 from trials.images.splits import split_indices
 
-PACKING_VERSION = 3  # part of every pack's name: to be raised when decoding changes
+PACKING_VERSION = 4  # part of every pack's name: to be raised when decoding changes
 FREE_SPACE_MARGIN = 1.1  # times a pack's size that must be free
 IMAGES, DIGESTS, CHECKSUMS, META = "images.npy", "digests.npy", "checksums.npy", "meta.json"
 CHECKED_AT_ONCE = 4 << 30  # bytes of a pack that is checked as a whole when it is opened
@@ -128,7 +128,11 @@ def open_images(
         corrupt=tuple(name for _, name in pack.facts.corrupt),
         digests=pack.digests,
         checks=pack.checks,
-        notes=(*found.notes, *_oddities(found, pack, readable, is_split=not only_evaluated)),
+        notes=(
+            *found.notes,
+            *_oddities(found, pack, readable, is_split=not only_evaluated),
+            *([] if only_evaluated else _classes_of_one_part(found, labels[train], labels[minival])),
+        ),
         name_of=found.name_of,
     )
 
@@ -180,6 +184,17 @@ def _refuse_lost_classes(found: EncodedImages, readable: np.ndarray) -> None:
             f"no picture of {'class' if len(names) == 1 else 'the classes'} {some(names)} can be read; "
             "replace them, or leave out the class"
         )
+
+
+def _classes_of_one_part(found: EncodedImages, train: np.ndarray, minival: np.ndarray) -> list[str]:
+    """Sentences about classes that the source has, and of which no image is in a part of the split."""
+    present = np.setdiff1d(found.source.labels, [PADDING])
+    notes = []
+    for words, labels in (("trained", train), ("evaluated", minival)):
+        if len(lost := np.setdiff1d(present, labels)):
+            names = some([found.classes[label] for label in lost])
+            notes.append(f"no image of {len(lost):,} of {len(present):,} classes is {words} on: {names}")
+    return notes
 
 
 def _oddities(found: EncodedImages, pack: "_Pack", readable: np.ndarray, *, is_split: bool) -> list[str]:

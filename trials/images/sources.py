@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,14 +17,8 @@ from trials.images.class_folders import check_every_folder
 from trials.images.decode import KINDS_READ, SUFFIXES
 from trials.images.label_columns import RawColumn
 from trials.images.labels import joined, similar_names
-from trials.images.listing import (
-    PARQUET_SUFFIX,
-    Listing,
-    SourceFile,
-    list_files,
-    training_files,
-    training_root,
-)
+from trials.images.listing import PARQUET_SUFFIX, Listing, SourceFile, list_files
+from trials.images.source_splits import parquet_files, root_of_classes
 from trials.images.splits import stratified
 
 IMAGE_COLUMNS = ("image", "img")
@@ -57,8 +50,10 @@ def source_words(source: str) -> str:
     return f"{source.rstrip('/')}/" if is_folder else source
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, *, only_evaluated: bool = False) -> Source:
     """Opens a source: a name in SOURCES, Parquet files, or a folder of class folders, on any file system.
+
+    Of several splits the train split is read; images that are `only_evaluated` must be of one.
 
     Raises:
         ValueError: the source cannot be read or has the wrong form; the message says where and what to do.
@@ -66,12 +61,20 @@ def open_source(source: str) -> Source:
     if source in SOURCES:
         return SOURCES[source]()
     listing = list_files(source)
+    pictures = [file for file in listing.files if file.suffix in SUFFIXES]
+    parquet = [file for file in listing.files if file.suffix == PARQUET_SUFFIX]
+    if pictures and not listing.is_folder:
+        raise ValueError(f"{source}: names pictures; name the folder that holds their class folders")
     if not listing.is_folder:
-        return ParquetImages(listing, training_files(listing, listing.files))
-    if parquet := [file for file in listing.files if file.suffix == PARQUET_SUFFIX]:
-        return ParquetImages(listing, training_files(listing, parquet))
-    if pictures := [file for file in listing.files if file.suffix in SUFFIXES]:
-        return FolderImages(listing, pictures)
+        return ParquetImages(listing, *parquet_files(listing, listing.files, only_evaluated=only_evaluated))
+    if parquet:
+        files, notes = parquet_files(listing, parquet, only_evaluated=only_evaluated)
+        if pictures:
+            are = "picture is" if len(pictures) == 1 else "pictures are"
+            notes.append(f"beside the Parquet files {len(pictures):,} {are} left out")
+        return ParquetImages(listing, files, notes)
+    if pictures:
+        return FolderImages(listing, pictures, only_evaluated=only_evaluated)
     raise ValueError(f"{source}: no .parquet file and no picture ({KINDS_READ}) in this folder")
 
 
@@ -81,7 +84,7 @@ def open_source(source: str) -> Source:
 class ParquetImages:
     """Images in Parquet files of the Hugging Face layout, with a column of pictures and one of labels."""
 
-    def __init__(self, listing: Listing, files: Sequence[SourceFile]) -> None:
+    def __init__(self, listing: Listing, files: Sequence[SourceFile], notes: Sequence[str] = ()) -> None:
         self._listing, self._files = listing, files
         columns = []
         for file in files:
@@ -89,7 +92,9 @@ class ParquetImages:
                 columns.append(parquet.labels())
         self._rows = [len(column.values) for column in columns]
         labels = joined(columns)
-        self.labels, self.classes, self.notes = labels.values, labels.classes, labels.notes
+        of_columns = next((column.notes for column in columns if column.notes), ())
+        self.labels, self.classes = labels.values, labels.classes
+        self.notes = (*notes, *of_columns, *labels.notes)
         self.identity = listing.identity(files)
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
@@ -110,7 +115,7 @@ class ParquetImages:
 
 def row_name(file: SourceFile, row: int) -> str:
     """The name of an image in a Parquet file."""
-    return f"{PurePosixPath(file.relative).name}, row {row}"
+    return f"{file.relative}, row {row}"
 
 
 class _Parquet:
@@ -121,7 +126,7 @@ class _Parquet:
         self.path = file.path
         with self._refused():
             self._opened = listing.filesystem.open(file.path, "rb")
-            self._parquet = pq.ParquetFile(self._opened)
+            self._parquet = pq.ParquetFile(self._opened, page_checksum_verification=True)
             self._schema = self._parquet.schema_arrow
 
     @contextmanager
@@ -130,8 +135,9 @@ class _Parquet:
         try:
             yield
         except (pa.ArrowException, OSError, RecursionError, UnicodeError) as error:
-            reason = first_line(error)
-            raise ValueError(f"{self.path}: not a readable Parquet file: {reason}") from None
+            kinds = "images come as Parquet files, or as folders of pictures for each class"
+            hint = "" if self._file.suffix == PARQUET_SUFFIX else f"; {kinds}"
+            raise ValueError(f"{self.path}: not a readable Parquet file: {first_line(error)}{hint}") from None
 
     def __enter__(self) -> "_Parquet":
         return self
@@ -146,10 +152,13 @@ class _Parquet:
         Raises:
             ValueError: the file has no labels, or no images.
         """
-        self._image_column()  # raises where there are no images
-        name = self._label_name()
+        read = (self._image_column(), self._label_name())  # raises where there are none
+        others = [name for name in self._schema.names if name in (*IMAGE_COLUMNS, *LABEL_COLUMNS)]
+        others = [name for name in others if name not in read]
+        notes = (f"{self.path}: {' and '.join(read)} are read; left out is {', '.join(others)}",)
         with self._refused():
-            return RawColumn(self.path, self._parquet.read(columns=[name]).column(name), self._class_names())
+            values = self._parquet.read(columns=[read[1]]).column(read[1])
+        return RawColumn(self.path, values, self._class_names(), notes if others else ())
 
     def read(self, rows: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) of these ascending rows, in batches of bounded memory."""
@@ -175,22 +184,43 @@ class _Parquet:
         """Names of numbered classes from the file's metadata; None where it has none.
 
         They stand under `class_names`, or where the Hugging Face library writes them.
+
+        Raises:
+            ValueError: names are there, and are no list of texts.
         """
         metadata = self._schema.metadata or {}
+        key = "class_names" if b"class_names" in metadata else "huggingface"
         try:
-            if b"class_names" in metadata:
-                names = json.loads(metadata[b"class_names"])
-            else:
-                features = json.loads(metadata[b"huggingface"])["info"]["features"][self._label_name()]
-                names = features["names"] if "names" in features else features["feature"]["names"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            names = json.loads(metadata[key.encode()])
+            if key == "huggingface":
+                names = _feature_names(names["info"]["features"][self._label_name()])
+        except (ValueError, KeyError, TypeError, RecursionError, IndexError):
+            if key == "huggingface":  # another library's, which may say anything
+                return None
+            names = {}
+        if names is None or names == []:
             return None
-        return tuple(map(str, names)) if isinstance(names, list) and names else None
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(
+                f"{self.path}: the names of classes in its metadata ({key}) are no list of texts; write them "
+                'as in ["cat", "dog"]'
+            )
+        return tuple(names)
+
+    def _only(self, name: str) -> str:
+        """A column's name, which no other column has.
+
+        Raises:
+            ValueError: another one has it.
+        """
+        if self._schema.names.count(name) > 1:
+            raise ValueError(f"{self.path}: several columns are called {name}; rename all but one")
+        return name
 
     def _label_name(self) -> str:
         for name in LABEL_COLUMNS:
             if name in self._schema.names:
-                return name
+                return self._only(name)
         raise ValueError(
             f"{self.path}: no column {' or '.join(LABEL_COLUMNS)} with the classes; it has "
             f"{', '.join(self._schema.names)}"
@@ -199,7 +229,7 @@ class _Parquet:
     def _image_column(self) -> str:
         for name in IMAGE_COLUMNS:
             if name in self._schema.names:
-                kind = self._schema.field(name).type
+                kind = self._schema.field(self._only(name)).type
                 if pa.types.is_struct(kind) and "bytes" in [field.name for field in kind]:
                     return name
                 if (
@@ -217,6 +247,17 @@ class _Parquet:
         )
 
 
+def _feature_names(feature: Any) -> Any:
+    """Names in a feature as the Hugging Face library writes it: of a class label, or of a list of these."""
+    if isinstance(feature, list):  # an older form of a list
+        feature = feature[0]
+    return (
+        feature.get("names")
+        if "names" in feature or "feature" not in feature
+        else _feature_names(feature["feature"])
+    )
+
+
 # ---------------------------------------------------------------------- folders
 
 
@@ -227,8 +268,10 @@ class FolderImages:
     are all of a kind that is not read is refused: its class would vanish.
     """
 
-    def __init__(self, listing: Listing, pictures: Sequence[SourceFile]) -> None:
-        root = training_root(listing, pictures)
+    def __init__(
+        self, listing: Listing, pictures: Sequence[SourceFile], *, only_evaluated: bool = False
+    ) -> None:
+        root = root_of_classes(listing, pictures, only_evaluated=only_evaluated)
         depth = 1 if root else 0
         inside = [file for file in pictures if not root or file.relative.startswith(f"{root}/")]
         names = [parts[depth] if len(parts := file.parts) > depth + 1 else "" for file in inside]
@@ -278,7 +321,8 @@ class Digits:
         self._pixels, self.labels = _digits()
         self.classes = tuple(str(i) for i in range(10))
         self.identity: list[Any] = [DIGITS]
-        self.notes: tuple[str, ...] = ()
+        other = f"{DIGITS} are those of scikit-learn; what is called so here is ./{DIGITS}"
+        self.notes: tuple[str, ...] = (other,) if os.path.exists(DIGITS) else ()
 
     def read(self, positions: np.ndarray) -> Iterator[tuple[str, Encoded]]:
         """(name, pixels (8, 8, 3) uint8) at each position."""

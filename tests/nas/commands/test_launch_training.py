@@ -18,7 +18,7 @@ from nas.commands.launch_training import how_it_goes_on
 from nas.screens.training import _beginning
 from nas.training.config import FILE
 from nas.training.estimate import StageEstimate
-from nas.training.evaluation import check_labelled, evaluate_images, labelled_images
+from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.train import TrainingBegun
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import yaml_text
@@ -163,6 +163,5 @@ def test_two_images_of_a_class_are_enough_to_evaluate_weights(tmp_path: Path) ->
     path = tmp_path / "w.safetensors"
     save_weights(path, network, SMALL, num_classes=10, classes=list(classes), resolution=16)
     weights = load_weights(path)
-    check_labelled(source, classes, option="test")
     evaluated = evaluate_images(weights, labelled_images(source, weights, resolution=16))
     assert evaluated.images == 20

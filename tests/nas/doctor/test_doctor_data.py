@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import Nas
 from pictures import encoded, write_folder, write_parquet
@@ -10,6 +11,8 @@ from pictures import encoded, write_folder, write_parquet
 from nas.doctor import data as doctor_data
 from nas.doctor.data import data_findings
 from nas.doctor.findings import Finding
+from trials.images.config import DataConfig
+from trials.images.packed import open_images
 
 
 def findings(source: Path | str, search: str | None = None) -> list[Finding]:
@@ -85,3 +88,28 @@ def test_a_search_file_is_held_against_the_images(tmp_path: Path) -> None:
 def test_doctor_command_takes_a_search_only_with_images(nas: Nas) -> None:
     code, _, said = nas("doctor", "--search", "quick")
     assert (code, "--search goes with DATA" in said) == (2, True)
+
+
+def test_a_file_that_does_not_read_to_its_end_hinders(tmp_path: Path) -> None:
+    table = pq.read_table(write_parquet(tmp_path / "a.parquet", count=60))
+    pq.write_table(table, tmp_path / "a.parquet", write_page_checksum=True, compression="none")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[data.index(encoded(3)) + 60] ^= 1
+    (tmp_path / "a.parquet").write_bytes(bytes(data))
+    last = findings(tmp_path / "a.parquet")[-1]
+    assert last.level == "hinders"
+    assert "a.parquet: not a readable Parquet file" in last.text
+
+
+def test_the_split_is_the_one_of_a_search_also_with_copies(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals", per_class=40)
+    for i in range(0, 40, 3):
+        for copy in range(3):
+            shutil.copy(root / "cat" / f"{i}.png", root / "cat" / f"{i} copy {copy}.png")
+    images = open_images(DataConfig(source=str(root)), resolution=8)
+    said = f"a search trains on {len(images.train):,} and evaluates on {len(images.minival):,} of them"
+    assert findings(root)[-1].text == said
+
+
+def test_no_name_of_images_hinders() -> None:
+    assert [finding.text for finding in findings("")] == ["no images are named"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from pictures import encoded, write_folder
 
 from nas.events import SearchEvent
 from nas.search.config import SearchConfig, read_search_config
+from nas.search.recorded_config import recorded_config
 from nas.search.search import NOT_RECORDED, search
 from nas.training.config import TrainingConfig
-from nas.training.train import TrainingEvent, train_fully
-from search_spaces.settings.yaml_files import ConfigError
+from nas.training.train import TrainingBegun, TrainingEvent, train_fully
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
 from trials.images.data_record import FACTS, IMAGES
@@ -31,6 +33,80 @@ def config_of(source: Path, *, trials: int) -> SearchConfig:
     return read_search_config("quick", overrides=[*SHORT, f"data.source={source}", f"budget.trials={trials}"])
 
 
+def training_of(tmp_path: Path) -> TrainingConfig:
+    """A training of two epochs on animals, tested on others."""
+    space = read_search_config("quick").space
+    test = tmp_path / "test"
+    for i, name in enumerate(("cat", "cow", "dog")):
+        (test / name).mkdir(parents=True)
+        for j in range(2):
+            (test / name / f"{j}.png").write_bytes(encoded(1000 + 10 * i + j))
+    return TrainingConfig(
+        architecture=space.decode(space.smallest()),
+        data=DataConfig(source=str(write_folder(tmp_path / "animals")), minival=0.25),
+        recipe=Recipe(epochs=2, batch_size=8, resolution=Ramp(16, 16), warmup_epochs=0, precision="fp32"),
+        test=str(test),
+    )
+
+
+def notes_of(config: TrainingConfig, run: Path) -> tuple[str, ...]:
+    """Sentences about the images at a training's start."""
+    events: list[TrainingEvent] = []
+    train_fully(config, run, on_event=events.append)
+    return next(event.notes for event in events if isinstance(event, TrainingBegun))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda test: (test / "cat" / "0.png").unlink(), "1 image removed: cat/0.png"),
+        (lambda test: (test / "cat" / "0.png").write_bytes(encoded(77)), "1 image replaced: cat/0.png"),
+        (lambda test: (test / "cat" / "0.png").rename(test / "dog" / "9.png"), "1 image added: dog/9.png"),
+    ],
+)
+def test_a_training_is_tested_on_the_images_with_which_it_began(
+    change: Callable[[Path], object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+    config, run = training_of(tmp_path), tmp_path / "run"
+    assert notes_of(config, run) == ()
+    change(tmp_path / "test")
+    with pytest.raises(ConfigError, match=rf"the test images are not those that this training.*\n  {words}"):
+        train_fully(config, run)
+
+
+def test_the_images_of_a_training_may_lie_elsewhere_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+    config, run = training_of(tmp_path), tmp_path / "run"
+    train_fully(config, run)
+    source, test = ((tmp_path / name).rename(tmp_path / f"new {name}") for name in ("animals", "test"))
+    moved = replace(config, data=replace(config.data, source=str(source)), test=str(test))
+    assert train_fully(moved, run).test is not None
+    assert read_yaml(TrainingConfig, run / "training.yaml") == moved
+    with pytest.raises(ConfigError, match=r"begun with another configuration:\n  data.split_seed"):
+        train_fully(replace(moved, data=replace(moved.data, split_seed=1)), run)
+
+
+def test_test_images_that_are_trained_on_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+    config = training_of(tmp_path)
+    shutil.copy(tmp_path / "animals" / "cow" / "3.png", tmp_path / "test" / "cow")
+    assert notes_of(config, tmp_path / "run") == (
+        "test images: 1 of 7 pictures are exact copies of some to train on",
+    )
+
+
+def test_test_images_that_all_cannot_be_read_are_refused_before_training(tmp_path: Path) -> None:
+    config = training_of(tmp_path)
+    for path in (tmp_path / "test").rglob("*.png"):
+        path.write_bytes(b"junk")
+    with pytest.raises(ConfigError, match="test: 6 of 6 pictures cannot be read"):
+        train_fully(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture
 def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """A source of images, and a run of one trial on them."""
@@ -41,7 +117,9 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Pat
     return source, run
 
 
-def test_a_search_goes_on_with_the_same_images_alone(searched: tuple[Path, Path]) -> None:
+def test_a_search_goes_on_with_the_same_images_alone_wherever_they_lie(
+    searched: tuple[Path, Path], tmp_path: Path
+) -> None:
     source, run = searched
     facts = json.loads((run / FACTS).read_text())
     assert facts["classes"] == ["cat", "cow", "dog"]
@@ -53,8 +131,10 @@ def test_a_search_goes_on_with_the_same_images_alone(searched: tuple[Path, Path]
     shutil.copy2(picture, source.parent / "aside")
     picture.unlink()
     shutil.copy(source.parent / "aside", picture)  # written anew, with another time
-    result = search(config_of(source, trials=2), run, execute=in_process(device="cpu"))
+    elsewhere = source.rename(tmp_path / "elsewhere")
+    result = search(config_of(elsewhere, trials=2), run, execute=in_process(device="cpu"))
     assert len(result.rows) == 2
+    assert recorded_config(run).data.source == str(elsewhere)
 
 
 def test_a_run_that_did_not_record_its_images_says_so_and_records_todays(searched: tuple[Path, Path]) -> None:

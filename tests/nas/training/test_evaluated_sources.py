@@ -55,6 +55,25 @@ def test_classes_that_a_source_only_names_need_not_be_known(weights: WeightsFile
         labelled_images(str(other), weights, resolution=16)
 
 
+def test_weights_that_do_not_name_their_classes_take_numbers_for_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, build_network(SMALL, num_classes=8), SMALL, num_classes=8, resolution=16)
+    weights = load_weights(path)
+    source = write_parquet(tmp_path / "a.parquet", count=20, labels=[2, 7] * 10)
+    assert labelled_images(str(source), weights, resolution=16).labels.tolist() == [2, 7] * 10
+    other = write_parquet(tmp_path / "b.parquet", count=20, labels=[2, 8] * 10)
+    for few in (other, write_folder(tmp_path / "animals")):
+        with pytest.raises(ConfigError, match=r"has \d classes, and these weights, which do not name theirs"):
+            labelled_images(str(few), weights, resolution=16)
+    as_many = write_folder(tmp_path / "eight", per_class=2, classes=tuple("abcdefgh"))
+    assert evaluate_images(weights, labelled_images(str(as_many), weights, resolution=16)).images == 16
+
+
+def test_no_name_of_images_is_refused(weights: WeightsFile) -> None:
+    with pytest.raises(ConfigError, match="data: names no images"):
+        labelled_images("", weights, resolution=16)
+
+
 def test_every_file_of_a_folder_has_a_prediction_or_a_reason(weights: WeightsFile, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     (folder / "below").mkdir(parents=True)
@@ -64,17 +83,22 @@ def test_every_file_of_a_folder_has_a_prediction_or_a_reason(weights: WeightsFil
     (folder / "notes.txt").write_text("text")
     (folder / "film").write_bytes(b"film")
     (folder / ".hidden.png").write_bytes(encoded(1))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "g.png").write_bytes(encoded(3))
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(encoded(2))
     frame = predict_folder(weights, folder, resolution=16)
     reasons = dict(zip(frame.path, frame.error, strict=True))
     read = {path for path, reason in reasons.items() if pd.isna(reason)}
-    assert read == {"a.gif", "b.tiff", "c [1].PNG", "below/d.jfif", r"caf\xe9.png"}
+    assert read == {"a.gif", "b.tiff", "c [1].PNG", "below/d.jfif", "linked/g.png", r"caf\xe9.png"}
+    assert reasons["gone.png"] == "the file is gone"
     assert reasons["e.png"] == "not a picture"
     assert reasons["notes.txt"] == "not read: .txt"
     assert reasons["film"] == "not read: no suffix"
     for name in ("out.parquet", "out.csv"):
         write_predictions(frame, tmp_path / name)
-    assert len(pd.read_parquet(tmp_path / "out.parquet")) == len(pd.read_csv(tmp_path / "out.csv")) == 8
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) == len(pd.read_csv(tmp_path / "out.csv")) == 10
 
 
 def test_what_was_read_otherwise_or_left_out_is_said(nas: Nas, weights: WeightsFile, tmp_path: Path) -> None:

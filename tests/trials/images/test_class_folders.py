@@ -1,5 +1,6 @@
 """Class folders: no class and no picture vanishes without a word."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -98,3 +99,32 @@ def test_pictures_beyond_the_limit_on_pixels_are_left_out_with_its_key(tmp_path:
     pack = open_from(root, max_pixels=9_999, max_corrupt=0.05)
     assert pack.corrupt == ("cat/large.png (100 x 100 px; data.max_pixels is 9,999)",)
     assert open_from(root, max_pixels=10_000).corrupt == ()
+
+
+# ---------------------------------------------------------------------- links
+
+
+def test_a_class_that_is_a_link_to_another_is_refused_whichever_comes_first(tmp_path: Path) -> None:
+    for name in ("aye", "eel"):  # before and after the folder that it leads to
+        root = write_folder(tmp_path / name)
+        os.symlink(root / "cat", root / name)
+        with pytest.raises(ValueError, match=f"the folder {name} is a link to cat, so its pictures would be"):
+            open_from(root)
+
+
+def test_a_link_inside_a_class_is_said_and_not_read_twice(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    os.symlink(root / "dog", root / "cat" / "more")
+    pack = open_from(root)
+    assert np.bincount(pack.labels).tolist() == [12, 12, 12]
+    assert pack.notes == ("1 folder is a link to others of the source and not read twice: cat/more (dog)",)
+
+
+def test_a_link_to_a_picture_that_is_gone_is_a_picture_that_cannot_be_read(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    (root / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert open_from(root, max_corrupt=0.1).corrupt == ("cat/gone.png (the file is gone)",)
+    (root / "eel").mkdir()
+    (root / "eel" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ValueError, match="no picture of class eel can be read"):
+        open_from(root, max_corrupt=0.1)

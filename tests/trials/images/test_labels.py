@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from pictures import open_from, write_folder, write_parquet
 
-from trials.images.labels import PADDING
+from trials.images.label_columns import RawColumn
+from trials.images.labels import PADDING, joined
 from trials.images.sources import open_source
 
 CASES = 100  # random tables in the test command; `nightly` has 2,000
@@ -214,3 +215,92 @@ def test_random_tables_of_labels_are_read_as_pandas_reads_them(tmp_path: Path) -
 def test_two_thousand_random_tables_of_labels_are_read_as_pandas_reads_them(tmp_path: Path) -> None:
     for seed in range(CASES, CASES + 2_000):
         _check_random_table(seed, tmp_path / str(seed))
+
+
+# ---------------------------------------------------------------------- contradictions
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"), [([[1, 0], [0, 1]], 3), ([[1, 0, 0], [0, 1, 0]], 5), ([[1, 0, 0], [0, 1, 1]], 2)]
+)
+def test_a_place_for_each_class_and_another_number_of_names_is_refused(
+    labels: list[list[int]], names: int, tmp_path: Path
+) -> None:
+    metadata = {"class_names": json.dumps([f"class {i}" for i in range(names)])}
+    source = write_parquet(tmp_path / "a.parquet", count=20, labels=labels * 10, metadata=metadata)
+    with pytest.raises(ValueError, match=rf"a.parquet: labels are lists of .* names {names} classes"):
+        open_from(source)
+
+
+def test_one_hot_lists_of_different_lengths_name_both_files(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", count=20, labels=[[1, 0, 0], [0, 1, 0]] * 10)
+    write_parquet(tmp_path / "b.parquet", count=20, labels=[[1, 0, 0, 0], [0, 1, 0, 0]] * 10)
+    with pytest.raises(ValueError, match=r"a.parquet and .*b.parquet have lists .* lengths \(3, 4\)"):
+        open_from(tmp_path)
+
+
+@pytest.mark.parametrize("names", ['{"0": "cat", "1": "dog"}', "cat,dog", "[1, 2]", '["", "dog"]'])
+def test_names_that_are_no_list_of_texts_are_refused_not_ignored(names: str, tmp_path: Path) -> None:
+    source = write_parquet(
+        tmp_path / "a.parquet", count=20, labels=[0, 1] * 10, metadata={"class_names": names}
+    )
+    with pytest.raises(ValueError, match=r"a.parquet: the names of classes in its metadata .* are no list"):
+        open_from(source)
+
+
+def test_names_in_the_older_form_of_a_list_are_read(tmp_path: Path) -> None:
+    features = {"info": {"features": {"label": [{"names": ["cat", "dog"], "_type": "ClassLabel"}]}}}
+    source = write_parquet(
+        tmp_path / "a.parquet",
+        count=30,
+        labels=[[0], [1], [0, 1]] * 10,
+        metadata={"huggingface": json.dumps(features)},
+    )
+    assert open_from(source).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_two_columns_of_one_name_are_refused(column: str, tmp_path: Path) -> None:
+    table = pq.read_table(write_parquet(tmp_path / "a.parquet", count=20))
+    pq.write_table(table.append_column(column, table[column]), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=f"a.parquet: several columns are called {column}"):
+        open_from(tmp_path / "a.parquet")
+
+
+def test_a_second_column_that_might_be_meant_is_said(tmp_path: Path) -> None:
+    table = pq.read_table(write_parquet(tmp_path / "a.parquet", count=30))
+    pq.write_table(table.append_column("labels", pa.array(["x", "y"] * 15)), tmp_path / "a.parquet")
+    pack = open_from(tmp_path / "a.parquet")
+    assert pack.classes == ("0", "1", "2")
+    assert pack.notes[0].endswith("a.parquet: image and label are read; left out is labels")
+
+
+def test_one_long_list_does_not_take_room_in_every_row(tmp_path: Path) -> None:
+    """200,000 entries in each of 40,001 rows would be 60 GiB."""
+    columns = [
+        RawColumn("a.parquet", pa.chunked_array([[[0] * 200_000] + [[0], [1]] * 20_000]), None),
+        RawColumn("a.parquet", pa.chunked_array([[list(range(200_000))] + [[0], [1]] * 20_000]), None),
+    ]
+    with pytest.raises(ValueError, match=r"a.parquet, row 0: a label stands twice"):
+        joined(columns[:1])
+    with pytest.raises(ValueError, match=r"a.parquet, row 0: its list has 200,000 labels, too many"):
+        joined(columns[1:])
+
+
+# ---------------------------------------------------------------------- said
+
+
+def test_names_that_look_alike_by_the_encoding_of_a_letter_are_said(tmp_path: Path) -> None:
+    labels = ["caf\u00e9", "cafe\u0301", "tea"] * 10
+    pack = open_from(write_parquet(tmp_path / "a.parquet", count=30, labels=labels))
+    assert len(pack.classes) == 3
+    assert "differ in the encoding of a letter" in pack.notes[0]
+
+
+def test_a_class_without_images_in_a_part_of_the_split_is_said(tmp_path: Path) -> None:
+    labels = [[0]] * 30 + [[0, 1]] + [[2]] * 30
+    pack = open_from(write_parquet(tmp_path / "a.parquet", count=61, labels=labels))
+    assert len(pack.notes) == 1
+    assert pack.notes[0] in {
+        f"no image of 1 of 3 classes is {word} on: 1" for word in ("trained", "evaluated")
+    }

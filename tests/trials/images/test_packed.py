@@ -1,13 +1,15 @@
 """Packs of images: shared, keyed by their source, made again when damaged; what cannot be read."""
 
 import multiprocessing
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pictures import encoded, write_folder, write_parquet
+from pictures import encoded, saved, write_folder, write_parquet
+from PIL import Image
 
 from trials.images import pack_writer
 from trials.images.config import DataConfig
@@ -190,3 +192,13 @@ def test_a_file_system_that_fails_stops_the_packing(
     (root / "cat" / "0.png").symlink_to("/proc/self/mem")  # opens, and fails when it is read
     with pytest.raises(ValueError, match=r"cat/0\.png: cannot be read now"):
         open_from(root, max_corrupt=0.5)
+
+
+def test_other_bytes_of_the_same_size_and_time_are_packed_anew(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "animals")
+    path = root / "cat" / "0.png"
+    before, status = open_from(root), path.stat()
+    path.write_bytes(saved(Image.new("RGB", (20, 14)), "PNG").ljust(status.st_size, b"\0"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert open_from(root).digest != before.digest

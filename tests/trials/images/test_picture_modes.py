@@ -80,11 +80,28 @@ def test_png_files_of_every_depth_are_scaled_to_their_range(bits: int, channels:
         if channels in (2, 4):
             expected = _over_white(expected, scaled[..., -1])
         found = decode(_png(values, bits), SIDE)
-        # Of 16 bits in several channels Pillow keeps the upper eight.
-        assert np.abs(found - expected).max() <= (2.0 if channels in (2, 4) and bits == 16 else 1.0)
+        assert np.abs(found - expected).max() <= 1.0
 
 
-def _png(values: np.ndarray, bits: int) -> bytes:
+def test_a_transparent_colour_of_sixteen_bits_is_compared_whole() -> None:
+    values = np.random.default_rng(0).integers(0, 2**16, (SIDE, SIDE, 3))
+    values[0, :2] = (40_000, 30_000, 20_000)
+    values[0, 1, 0] += 1  # another colour, of which the upper eight bits are the same
+    expected = values / 257.0
+    expected[0, 0] = 255.0
+    found = decode(_png(values, 16, transparent=(40_000, 30_000, 20_000)), SIDE)
+    assert np.abs(found - expected).max() <= 1.0
+
+
+def test_pictures_of_sixteen_bits_are_turned_upright() -> None:
+    values = np.random.default_rng(0).integers(0, 2**16, (SIDE, SIDE, 4))
+    exif = Image.Exif()
+    exif[_tag("Orientation")] = 6
+    data = _png(values, 16, exif=exif.tobytes().removeprefix(b"Exif\0\0"))
+    assert np.array_equal(decode(data, SIDE), np.rot90(decode(_png(values, 16), SIDE), -1))
+
+
+def _png(values: np.ndarray, bits: int, *, transparent: tuple[int, ...] = (), exif: bytes = b"") -> bytes:
     """A PNG file of samples (H, W, channels) of that depth, written by the specification."""
     height, width, channels = values.shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
@@ -104,6 +121,10 @@ def _png(values: np.ndarray, bits: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
     body = chunk(b"IDAT", zlib.compress(b"".join(lines)))
+    if transparent:
+        body = chunk(b"tRNS", np.array(transparent, ">u2").tobytes()) + body
+    if exif:
+        body = chunk(b"eXIf", exif) + body
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
 
 
@@ -142,6 +163,66 @@ def test_sixteen_bit_tiff_is_scaled_from_its_range_in_bits_or_in_a_tag() -> None
     with pytest.raises(UnreadablePictureError, match="16 bits a sample, but all below"):
         decode(_tiff(deep), SIDE)
     assert np.abs(decode(_tiff(deep, MaxSampleValue=4095), SIDE)[..., 0] - deep * (255 / 4095)).max() <= 0.5
+
+
+def _raw_tiff(values: np.ndarray, *, order: str, colour: int, packed: bool, **tags: int) -> bytes:
+    """A TIFF file of samples (H, W, channels), 8 or 16 bits by their type; each tag once for each channel."""
+    height, width, channels = values.shape
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    data = zlib.compress(data) if packed else data
+    bits = 8 * values.dtype.itemsize
+    entries = {"ImageWidth": [width], "ImageLength": [height], "BitsPerSample": [bits] * channels,
+               "Compression": [8 if packed else 1], "PhotometricInterpretation": [colour],
+               "StripOffsets": [8], "SamplesPerPixel": [channels], "RowsPerStrip": [height],
+               "StripByteCounts": [len(data)]}  # fmt: skip
+    entries |= {name: [value] * (1 if name == "ExtraSamples" else channels) for name, value in tags.items()}
+    start = 8 + len(data) + len(data) % 2
+    directory, more = struct.pack(f"{order}H", len(entries)), b""
+    for number, numbers in sorted((_tag(name), numbers) for name, numbers in entries.items()):
+        packed_numbers = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        at = struct.pack(f"{order}I", start + 6 + 12 * len(entries) + len(more))
+        directory += struct.pack(f"{order}HHI", number, 4, len(numbers))
+        directory += packed_numbers if len(numbers) == 1 else at
+        more += packed_numbers if len(numbers) > 1 else b""
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, start)
+    return head + data + bytes(len(data) % 2) + directory + bytes(4) + more
+
+
+def _of_sixteen_bits(channels: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 2**16, (SIDE, SIDE, channels)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_of_sixteen_bits_in_several_channels_is_decoded_to_its_colours(order: str, packed: bool) -> None:
+    def found(values: np.ndarray, colour: int = 2, **tags: int) -> np.ndarray:
+        return decode(_raw_tiff(values, order=order, colour=colour, packed=packed, **tags), SIDE)
+
+    colours, four = _of_sixteen_bits(3), _of_sixteen_bits(4)
+    assert np.abs(found(colours) - colours / 257.0).max() <= 1.0
+    over = _over_white(four[..., :3] / 257.0, four[..., 3] / 257.0)
+    assert np.abs(found(four, ExtraSamples=2) - over).max() <= 1.0
+    times_alpha = (four[..., :3] * (four[..., 3:] / 65_535.0)).astype(np.uint16)
+    premultiplied = np.concatenate([times_alpha, four[..., 3:]], axis=-1)
+    assert np.abs(found(premultiplied, ExtraSamples=1) - over).max() <= 1.0
+    assert np.abs(found(four, ExtraSamples=0) - four[..., :3] / 257.0).max() <= 1.0
+    assert np.abs(found(four, colour=5) - _cmyk(four / 257.0)).max() <= 1.0
+    shallow = colours >> 2  # 14 bits
+    assert np.abs(found(shallow, MaxSampleValue=16_383) - shallow * (255 / 16_383)).max() <= 1.0
+    with pytest.raises(
+        UnreadablePictureError, match=r"values up to 65,\d+, but the file says that 255 is white"
+    ):
+        found(colours, MaxSampleValue=255)
+
+
+def test_signed_numbers_and_what_is_no_number_are_refused() -> None:
+    signed = np.random.default_rng(0).integers(0, 128, (SIDE, SIDE, 3)).astype(np.uint8)
+    with pytest.raises(UnreadablePictureError, match="signed"):
+        decode(_raw_tiff(signed[..., :1], order="<", colour=1, packed=False, SampleFormat=2), SIDE)
+    values = np.full((SIDE, SIDE), 0.5, np.float32)
+    values[3, 4] = np.nan
+    with pytest.raises(UnreadablePictureError, match="values that are no numbers"):
+        decode(_tiff(values, SMinSampleValue=0.0, SMaxSampleValue=1.0), SIDE)
 
 
 def test_sixteen_bit_tiff_in_which_white_is_zero_is_not_a_negative() -> None:

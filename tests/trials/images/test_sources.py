@@ -11,6 +11,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pictures import encoded, open_from, write_folder, write_parquet
 
@@ -318,3 +319,53 @@ def test_a_large_source_is_not_listed_again_while_it_is_used_and_is_not_kept(
     del found
     gc.collect()
     assert [recent() for _, recent in chosen_images._recent.values()] == [None]
+
+
+def test_a_folder_whose_name_looks_like_a_url_is_a_folder(tmp_path: Path) -> None:
+    assert open_from(write_folder(tmp_path / "zip::animals")).classes == ("cat", "cow", "dog")
+
+
+def test_a_url_that_leads_to_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none.zip: \[Errno 2\] No such file"):
+        open_from(f"zip://*.png::{tmp_path}/none.zip")
+
+
+def test_folders_in_a_pattern_say_the_split(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+        write_parquet(tmp_path / name / "0.parquet", images=[encoded(100 * len(name) + i) for i in range(30)])
+    pack = open_from(f"{tmp_path}/*/0.parquet")
+    assert len(pack.labels) == 30
+    assert pack.name_of(3) == "train/0.parquet, row 3"
+
+
+def test_what_is_no_image_source_is_refused_with_what_is_one(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("image,label")
+    with pytest.raises(ValueError, match="images come as Parquet files, or as folders of pictures"):
+        open_from(tmp_path / "labels.csv")
+    root = write_folder(tmp_path / "animals")
+    for source in (root / "cat" / "0.png", root / "*" / "*.png"):
+        with pytest.raises(
+            ValueError, match="names pictures; name the folder that holds their class folders"
+        ):
+            open_from(source)
+
+
+def test_a_folder_of_the_name_of_a_built_in_source_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_from("digits").notes == ()
+    write_folder(tmp_path / "digits")
+    assert "what is called so here is ./digits" in open_from("digits").notes[0]
+    assert open_from("./digits").classes == ("cat", "cow", "dog")
+
+
+def test_a_flipped_bit_in_a_page_with_a_checksum_is_found(tmp_path: Path) -> None:
+    table = pq.read_table(write_parquet(tmp_path / "a.parquet", count=30))
+    pq.write_table(table, tmp_path / "a.parquet", write_page_checksum=True, compression="none")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[data.index(encoded(3)) + 60] ^= 1
+    (tmp_path / "a.parquet").write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"a.parquet: not a readable Parquet file: .*CRC"):
+        open_from(tmp_path / "a.parquet")
