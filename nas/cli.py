@@ -89,6 +89,7 @@ def _exit_code(error: Exception) -> int | None:
     from nas.search.strategy_guard import SearchFailedError
     from nas.training.failure import TrainingFailedError
     from search_spaces.settings.yaml_files import ConfigError
+    from trials.executors.local_ray import RayLostError
     from trials.executors.ray_pool import WorkersError
     from trials.executors.timing_places import WrongDeviceError
     from trials.log.disk_wait import LogNotWrittenError
@@ -103,6 +104,7 @@ def _exit_code(error: Exception) -> int | None:
         RunLockedError: EXIT_LOCKED,
         SearchFailedError: EXIT_FAILED,
         TrainingFailedError: EXIT_FAILED,
+        RayLostError: EXIT_FAILED,
         LogNotWrittenError: EXIT_NOT_WRITTEN,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
