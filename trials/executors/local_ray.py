@@ -38,7 +38,7 @@ class RayLostError(RuntimeError):
 
 
 class LocalRay:
-    """A local Ray with these slots; `start` before, `end` after use.
+    """A local Ray with these slots; `start` before use, `end` in any case.
 
     Raises:
         LongFolderError: no folder is short enough for its sockets.
@@ -60,8 +60,10 @@ class LocalRay:
         import ray
 
         keep_token_private()
-        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._place))
-        self._guard = start_guard(self._folder)
+        if self._folder is None:
+            # One for all its lives: Ray's client, in this process, goes on writing into that of the first.
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._place))
+            self._guard = start_guard(self._folder)
         os.environ[MARK] = str(self._folder)
         try:
             with _own_signals():
@@ -76,12 +78,9 @@ class LocalRay:
                     _system_config=CONFIG,
                 )
         except Exception as error:  # Ray's own kinds, which differ between its versions
-            self.end()
+            self._stop()
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RayLostError(f"the local Ray does not start: {reason}") from error
-        except BaseException:  # Control-C
-            self.end()
-            raise
         finally:
             os.environ.pop(MARK, None)
 
@@ -121,7 +120,7 @@ class LocalRay:
             RayLostError: this was the last of FRUITLESS_DEATHS.
         """
         self._deaths += 1
-        self.end()
+        self._stop()
         if self._deaths >= FRUITLESS_DEATHS:
             raise RayLostError(
                 f"the local Ray died {self._deaths} times without a trial that ended in between, the last "
@@ -142,6 +141,17 @@ class LocalRay:
 
     def end(self) -> None:
         """Ends it with all its processes, and removes its files."""
+        self._stop()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._guard is not None and self._guard.stdin is not None:
+            self._guard.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._guard.wait(GUARD_SECONDS)
+        self._folder = self._guard = None
+
+    def _stop(self) -> None:
+        """Ends its processes."""
         import ray
 
         if self._folder is None:
@@ -153,12 +163,8 @@ class LocalRay:
         with suppress(Exception):
             ray.shutdown()
         end_processes_of(self._folder)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                self._guard.wait(GUARD_SECONDS)
-        self._folder = self._guard = None
+        for session in self._folder.iterdir():
+            shutil.rmtree(session, ignore_errors=True)
 
 
 @contextmanager

@@ -114,8 +114,8 @@ def connected(
             local = LocalRay(slots)
         except LongFolderError as error:
             raise WorkersError(str(error)) from None
-        local.start()
         try:
+            local.start()
             yield Connection(slots, local=local)
         finally:
             local.end()
