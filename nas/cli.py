@@ -65,10 +65,12 @@ def main() -> None:
     try:
         app(prog_name="nas")
     except Exception as error:
+        from nas.search.stopping import SearchStoppedError
+
         code = _exit_code(error)
         if code is None:
             raise
-        _fail(str(error), code)
+        _fail(str(error), code, at_once=isinstance(error, SearchStoppedError))
 
 
 def _ensure_utf8() -> None:
@@ -110,8 +112,13 @@ def _exit_code(error: Exception) -> int | None:
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(message: str, code: int, *, at_once: bool = False) -> NoReturn:
+    """Says it and ends; `at_once`: without what libraries do at the end, which takes seconds."""
     from nas.screens.terminal import say
 
     say(message)
+    if at_once:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

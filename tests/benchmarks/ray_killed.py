@@ -2,10 +2,11 @@
 
     python tests/benchmarks/ray_killed.py [--searches 20] [--trials 6] [--seed 0] [--keep FOLDER]
 
-Each search is `nas search quick` with one epoch a trial. Once it has begun, at a random moment in its first
-seconds, its raylet or its gcs_server is killed (-9), turn and turn about. A search counts as good if it ends
-by itself with exit code 0, `nas verify` finds nothing, the budget is met, no trial crashed for good, it said
-that Ray was started again, and 10 s later no process of its Ray is left.
+Each search is `nas search quick` with one epoch a trial. At a random moment of the seconds after Ray has
+started and the first worker's process is there, its raylet or its gcs_server is killed (-9), turn and turn
+about. A search counts as good if it ends by itself with exit code 0, `nas verify` finds nothing, the budget
+is met, no trial crashed for good, it said that Ray was started again, and 10 s later no process of its Ray
+is left.
 """
 
 import argparse
@@ -24,7 +25,8 @@ from trials.log.store import RunStore
 
 NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
 SERVERS = ("raylet", "gcs_server")
-MOMENTS = 20.0  # seconds after Ray has started; later the search may have ended
+MOMENTS = 30.0  # seconds after the first worker's process is there; later the search may have ended
+WORKER = "ray::RayWorker"
 PATIENCE = 600.0
 
 
@@ -44,10 +46,11 @@ def ray_processes(folder: Path) -> dict[int, str]:
 
 def killed(server: str, files: Path, search: "subprocess.Popen[bytes]", rng: random.Random) -> bool:
     """Waits for a search's Ray and kills one of its servers at a random moment; False if it ended before."""
-    pids: list[int] = []
-    while not pids and search.poll() is None:
+    there: dict[int, str] = {}
+    while not any(name.startswith(WORKER) for name in there.values()) and search.poll() is None:
         time.sleep(0.2)
-        pids = [pid for pid, name in ray_processes(files).items() if name == server]
+        there = ray_processes(files)
+    pids = [pid for pid, name in there.items() if name == server]
     time.sleep(rng.uniform(0, MOMENTS))
     if search.poll() is not None:
         return False

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from trials.executors.ray_folder import PREFIX, ray_folder
 from trials.executors.ray_guard import MARK, end_processes_of, start_guard
@@ -160,8 +161,9 @@ class LocalRay:
         # would wait seconds for answers.
         if self.death():
             end_processes_of(self._folder)
-        with suppress(Exception):
-            ray.shutdown()
+        if _node() is not None:
+            with suppress(Exception):
+                ray.shutdown()
         end_processes_of(self._folder)
         for session in self._folder.iterdir():
             shutil.rmtree(session, ignore_errors=True)
@@ -178,9 +180,14 @@ def _own_signals() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _ended_servers() -> list[tuple[str, int]]:
-    """Processes of the Ray that this process has started and that have ended, with their exit codes."""
+def _node() -> Any:
+    """Ray's own record of the processes that it has started here; None if it has not."""
     from ray._private import worker
 
-    node = worker._global_node
+    return worker._global_node
+
+
+def _ended_servers() -> list[tuple[str, int]]:
+    """Processes of the Ray that this process has started and that have ended, with their exit codes."""
+    node = _node()
     return [] if node is None else [(name, process.returncode) for name, process in node.dead_processes()]

@@ -90,6 +90,8 @@ def connected(
         # With this, a local Ray listens on the loopback interface alone. Ray reads it when it is first
         # imported, here and in its own processes. A cluster must be reachable, so there it is not set.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Each of Ray's looks whether its raylet has started is so short: Control-C is heard between them.
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "1")
     import ray
     from ray.exceptions import RayError
 
