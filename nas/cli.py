@@ -66,11 +66,12 @@ def main() -> None:
         app(prog_name="nas")
     except Exception as error:
         from nas.search.stopping import SearchStoppedError
+        from trials.executors.local_ray import RayLostError
 
         code = _exit_code(error)
         if code is None:
             raise
-        _fail(str(error), code, at_once=isinstance(error, SearchStoppedError))
+        _fail(str(error), code, at_once=isinstance(error, (SearchStoppedError, RayLostError)))
 
 
 def _ensure_utf8() -> None:
@@ -113,7 +114,7 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _fail(message: str, code: int, *, at_once: bool = False) -> NoReturn:
-    """Says it and ends; `at_once`: without what libraries do at the end, which takes seconds."""
+    """Says it and ends; `at_once`: without what libraries do at the end, which takes seconds or may hang."""
     from nas.screens.terminal import say
 
     say(message)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray._private import auto_init_hook
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
@@ -42,7 +43,6 @@ SWITCHED_OFF = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # Tune, left behind by a Ray that has died, must not start another one
 }
 
 
@@ -135,8 +135,10 @@ class _TuneThread:
                     yield event
         finally:
             self.ends.set()
-            is_dead = self._local is not None and self._local.death() is not None
-            self._thread.join(timeout=0 if is_dead else END_SECONDS)
+            if self._local is not None and self._local.death() is not None:
+                auto_init_hook.enable_auto_connect = False  # or Tune, which stays behind, starts another Ray
+            else:
+                self._thread.join(timeout=END_SECONDS)
         self._raise_failure()
 
     def _next(self) -> Event | None:
