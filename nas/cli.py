@@ -66,7 +66,7 @@ def main() -> None:
         app(prog_name="nas")
     except Exception as error:
         from nas.search.stopping import SearchStoppedError
-        from trials.executors.local_ray import RayLostError
+        from trials.executors.ray_local import RayLostError
 
         code = _exit_code(error)
         if code is None:
@@ -92,7 +92,7 @@ def _exit_code(error: Exception) -> int | None:
     from nas.search.strategy_guard import SearchFailedError
     from nas.training.failure import TrainingFailedError
     from search_spaces.settings.yaml_files import ConfigError
-    from trials.executors.local_ray import RayLostError
+    from trials.executors.ray_local import RayLostError
     from trials.executors.ray_pool import WorkersError
     from trials.executors.timing_places import WrongDeviceError
     from trials.log.disk_wait import LogNotWrittenError

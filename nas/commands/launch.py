@@ -15,8 +15,8 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.mps import START, mps_runs
 from trials.executors.in_process import in_process as execute_in_process
-from trials.executors.local_ray import RayLostError
 from trials.executors.ray_actors import ray_actors
+from trials.executors.ray_local import RayLostError
 from trials.executors.ray_pool import STALL_SECONDS
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.packed import TrialImages, open_images

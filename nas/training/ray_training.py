@@ -24,8 +24,8 @@ from nas.training.start import check_start
 from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, keep_freed_memory
-from trials.executors.local_ray import RayLostError
 from trials.executors.ray_actors import Connection, connected
+from trials.executors.ray_local import RayLostError
 from trials.executors.ray_pool import WorkersError
 from trials.training.device_group import DeviceGroup, PeerLostError
 from trials.trial import Slot

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from trials.devices.device import available_slots
-from trials.executors.local_ray import LocalRay
 from trials.executors.ray_folder import LongFolderError
+from trials.executors.ray_local import LocalRay
 from trials.executors.ray_pool import STALL_SECONDS, Pool, WorkersError
 from trials.trial import Event, Execute, Notice, Slot, StartWorker, Trial
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from trials.executors.local_ray import SEEN_SECONDS, LocalRay
+from trials.executors.ray_local import SEEN_SECONDS, LocalRay
 from trials.executors.ray_member import Member, lost_result
 from trials.executors.ray_worker import RayWorker, kill_process
 from trials.executors.timing_places import TimingPlaces, check_devices

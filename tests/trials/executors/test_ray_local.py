@@ -19,9 +19,9 @@ from nas.search.search import search
 from nas.training.ray_training import _Run
 from trials.executors import ray_actors as ray_actors_file
 from trials.executors import ray_pool
-from trials.executors.local_ray import FRUITLESS_DEATHS, LocalRay, RayLostError
 from trials.executors.ray_actors import Connection, ray_actors
 from trials.executors.ray_guard import MARK
+from trials.executors.ray_local import FRUITLESS_DEATHS, LocalRay, RayLostError
 from trials.executors.ray_pool import Pool
 from trials.executors.ray_tune import _TuneThread
 from trials.log.store import RunStore
