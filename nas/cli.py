@@ -65,10 +65,13 @@ def main() -> None:
     try:
         app(prog_name="nas")
     except Exception as error:
+        from nas.search.stopping import SearchStoppedError
+        from trials.executors.ray_local import RayLostError
+
         code = _exit_code(error)
         if code is None:
             raise
-        _fail(str(error), code)
+        _fail(str(error), code, at_once=isinstance(error, (SearchStoppedError, RayLostError)))
 
 
 def _ensure_utf8() -> None:
@@ -89,6 +92,7 @@ def _exit_code(error: Exception) -> int | None:
     from nas.search.strategy_guard import SearchFailedError
     from nas.training.failure import TrainingFailedError
     from search_spaces.settings.yaml_files import ConfigError
+    from trials.executors.ray_local import RayLostError
     from trials.executors.ray_pool import WorkersError
     from trials.executors.timing_places import WrongDeviceError
     from trials.log.disk_wait import LogNotWrittenError
@@ -103,13 +107,19 @@ def _exit_code(error: Exception) -> int | None:
         RunLockedError: EXIT_LOCKED,
         SearchFailedError: EXIT_FAILED,
         TrainingFailedError: EXIT_FAILED,
+        RayLostError: EXIT_FAILED,
         LogNotWrittenError: EXIT_NOT_WRITTEN,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(message: str, code: int, *, at_once: bool = False) -> NoReturn:
+    """Says it and ends; `at_once`: without what libraries do at the end, which takes seconds or may hang."""
     from nas.screens.terminal import say
 
     say(message)
+    if at_once:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

@@ -1,5 +1,7 @@
 """Executor and images of a search, by the words of the command line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +18,11 @@ from trials.devices.device import available_slots, device_info
 from trials.devices.mps import START, mps_runs
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
+from trials.executors.ray_local import RayLostError
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.listing import MissingSourceError
 from trials.images.packed import TrialImages, open_images
+from trials.log.continuing import continue_command
 from trials.log.run_folder import is_run
 from trials.log.run_reader import read_run
 from trials.trial import Execute
@@ -97,6 +101,17 @@ def executor_of(
     gpus = sum(slot.device.startswith("cuda") for slot in available_slots())
     words = shared_gpu_words(per_device, gpus=gpus)
     return execute, f"{counted(count, 'worker')}{words}"
+
+
+@contextmanager
+def continuable(run: Path) -> Iterator[None]:
+    """Says of a search that ends because its Ray is lost how it is continued, if it has begun."""
+    try:
+        yield
+    except RayLostError as error:
+        if not is_run(run):
+            raise
+        raise RayLostError(f"{error}\nthis continues:\n  {continue_command(run)}") from error
 
 
 def shared_gpu_words(per_device: int, *, gpus: int) -> str:

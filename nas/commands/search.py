@@ -170,8 +170,9 @@ def launch_search(
         created.
         SearchStoppedError: SIGINT or SIGTERM came; trials in flight had `grace` seconds to end.
         LogNotWrittenError: the disk was full for `disk_wait` seconds.
+        RayLostError: the local Ray has died, and starting it again did not help.
     """
-    from nas.commands.launch import executor_of, packed_images, timing_device
+    from nas.commands.launch import continuable, executor_of, packed_images, timing_device
     from nas.events import Begun
     from nas.report.page import report_after_search
     from nas.screens.live import LiveView
@@ -225,7 +226,8 @@ def launch_search(
 
         patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
         open_run = partial(RunStore, patience=patience, shared=shared)
-        result = run_search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
+        with continuable(folder):
+            result = run_search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
     report_after_search(folder, console)
     return result
 

@@ -17,7 +17,7 @@ from search_spaces.settings.seal import sealed_json
 from trials.log.row_types import TrialRow
 from trials.log.rows import ask_row, cached_row, device_seconds, outcome_of, trial_row
 from trials.log.store import RunStore
-from trials.trial import Ask, EpochResult, Event, Notice, Trial, TrialResult, WorkerJoined
+from trials.trial import Ask, EpochResult, Event, Notice, Progress, Trial, TrialResult, WorkerJoined
 
 
 class SearchLoop:
@@ -48,6 +48,8 @@ class SearchLoop:
         self._crash_limit = CrashLimit(of=trained)
         self._on_event = on_event
         self._stop = stop
+        self._running: set[tuple[int, int]] = set()  # trials that an executor has, with their attempts
+        self._stop.in_flight = 0
 
     def trials(self) -> Iterator[Trial | None]:
         """Trials to run, as long as the queue wants more; None while only waiting helps."""
@@ -63,6 +65,8 @@ class SearchLoop:
             if isinstance(instruction, Run):
                 trial = self._build(instruction.ask, instruction.attempt)
                 self.checkpoints.begun(trial)
+                self._running.add((trial.trial_id, trial.attempt))
+                self._stop.in_flight = len(self._running)
                 yield trial
             else:
                 yield None
@@ -83,8 +87,13 @@ class SearchLoop:
                 self.record.worker_joined(event)
             self._on_event(event)
             return
-        if event.attempt != self.queue.attempt_of(event.trial_id):
-            return
+        if event.attempt == self.queue.attempt_of(event.trial_id):
+            self._handle_current(event)
+        if isinstance(event, TrialResult):  # its row is written
+            self._running.discard((event.trial_id, event.attempt))
+            self._stop.in_flight = len(self._running)
+
+    def _handle_current(self, event: Progress | EpochResult | TrialResult) -> None:
         if isinstance(event, EpochResult):
             self.record.epoch(event)
             self._attempts.epoch_ended(event.trial_id, event.epoch)

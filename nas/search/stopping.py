@@ -22,11 +22,13 @@ class SearchStoppedError(RuntimeError):
     """
 
     def __init__(self, signal_number: int, folder: Path, *, trials: int, in_flight: int) -> None:
+        name = signal.Signals(signal_number).name
         left = f", {in_flight} in flight will run again" if in_flight else ""
-        super().__init__(
-            f"stopped by {signal.Signals(signal_number).name}: {counted(trials, 'trial')} recorded{left}; "
-            f"this continues:\n  {continue_command(folder)}"
-        )
+        if trials or in_flight:
+            recorded = f"{counted(trials, 'trial')} recorded{left}"
+            super().__init__(f"stopped by {name}: {recorded}; this continues:\n  {continue_command(folder)}")
+        else:
+            super().__init__(f"stopped by {name} before the first trial; the same command begins it")
         self.exit_code = 128 + signal_number
 
 
@@ -34,16 +36,19 @@ class StopRequest:
     """Listens to signals while it is entered. After the first, nothing new is to be begun.
 
     When `grace` seconds have passed since, or at a second signal, KeyboardInterrupt is raised where the
-    program happens to be: files are written so that this harms nothing.
+    program happens to be: files are written so that this harms nothing. At the first one it is raised if
+    nothing is in flight, so that there is nothing to wait for.
 
     Attributes:
         signal_number: of the first signal; None before.
+        in_flight: number of trials that are running, as the search's loop says; None before there is one.
     """
 
     def __init__(
         self, *, grace: float = GRACE_SECONDS, say: Callable[[str], None] = lambda message: None
     ) -> None:
         self.signal_number: int | None = None
+        self.in_flight: int | None = None
         self._grace = grace
         self._say = say
         self._before: dict[int, Any] = {}
@@ -79,6 +84,8 @@ class StopRequest:
         if self.is_made:
             raise KeyboardInterrupt
         self.signal_number = number
+        if self.in_flight == 0:
+            raise KeyboardInterrupt
         signal.setitimer(signal.ITIMER_REAL, max(self._grace, 0.001))
         self._say(f"stopping: trials in flight have {self._grace:g} s to end; the same again stops at once")
 

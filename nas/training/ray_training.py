@@ -9,7 +9,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from shutil import rmtree
@@ -24,7 +24,8 @@ from nas.training.start import check_start
 from nas.training.train import TrainingBegun, TrainingEvent, train_fully
 from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, keep_freed_memory
-from trials.executors.ray_actors import connected
+from trials.executors.ray_actors import Connection, connected
+from trials.executors.ray_local import RayLostError
 from trials.executors.ray_pool import WorkersError
 from trials.training.device_group import DeviceGroup, PeerLostError
 from trials.trial import Slot
@@ -76,26 +77,27 @@ def train_on_devices(
     """
     folder = folder.absolute()
     check_start(config, folder, devices=devices)
-    with connected(address, devices, 1, option="--devices") as (slots, _):
+    with connected(address, devices, 1, option="--devices") as ray_here:
+        slots = ray_here.slots
         if len(slots) < devices:
             raise WorkersError(
                 f"--devices {devices}: the cluster has only {len(slots)} GPUs or cores; use --devices "
                 f"{len(slots)} or fewer, or let more nodes join first"
             )
         with _settings(SETTINGS if address else SETTINGS | LOCAL_SETTINGS):
-            return _until_it_ends(config, folder, slots[:devices], on_event)
+            return _until_it_ends(config, folder, replace(ray_here, slots=slots[:devices]), on_event)
 
 
 def _until_it_ends(
     config: TrainingConfig,
     folder: Path,
-    slots: list[Slot],
+    ray_here: Connection,
     on_event: Callable[[TrainingEvent | GroupLost], object],
 ) -> TrainingResult:
     fruitless, furthest = 0, -1
     # A group is started again and again until one ends by itself. Starts that get no further are counted.
     while True:
-        run = _Run(config, folder, slots)
+        run = _Run(config, folder, ray_here)
         began_after: int | None = None
         with closing(run.events()) as told:  # at once, also if whoever is told wants no more
             for event in told:
@@ -111,8 +113,9 @@ def _until_it_ends(
         furthest = max(furthest, began_after if began_after is not None else -1)
         if fruitless >= FRUITLESS_STARTS:
             raise WorkersError(
-                f"{len(slots)} devices: {fruitless} times in a row a process was lost before an epoch was "
-                f"done; the last time: {run.lost}. What is done is in {folder}: the same command goes on"
+                f"{len(ray_here.slots)} devices: {fruitless} times in a row a process was lost before an "
+                f"epoch was done; the last time: {run.lost}. What is done is in {folder}: the same command "
+                "goes on"
             )
         on_event(GroupLost(run.lost))
 
@@ -120,14 +123,15 @@ def _until_it_ends(
 class _Run:
     """One start of the group, which runs in a thread; the caller's own thread has the events."""
 
-    def __init__(self, config: TrainingConfig, folder: Path, slots: list[Slot]) -> None:
+    def __init__(self, config: TrainingConfig, folder: Path, ray_here: Connection) -> None:
         import ray
 
         self.ended: _Ended | None = None
         self.lost = ""  # why it ended, if nobody said
         self._board = ray.remote(num_cpus=0)(Mailbox).remote()
-        self._scratch = folder / SCRATCH
-        self._thread = threading.Thread(target=self._fit, args=(config, folder, slots), daemon=True)
+        self._local = ray_here.local
+        self._folder, self._scratch = folder, folder / SCRATCH
+        self._thread = threading.Thread(target=self._fit, args=(config, folder, ray_here.slots), daemon=True)
 
     def _fit(self, config: TrainingConfig, folder: Path, slots: list[Slot]) -> None:
         try:
@@ -165,13 +169,18 @@ class _Run:
         )
 
     def events(self) -> Generator[TrainingEvent]:
-        """Events of the first process, until the run has ended."""
+        """Events of the first process, until the run has ended.
+
+        Raises:
+            RayLostError: the local Ray has died, for which the run's thread would wait.
+        """
         import ray
         from ray.exceptions import RayError
 
         self._thread.start()
         try:
             while True:
+                self._check_ray()
                 running = self._thread.is_alive()
                 for told in ray.get(self._board.take.remote()):
                     item = pickle.loads(told)
@@ -183,12 +192,22 @@ class _Run:
                     return
                 self._thread.join(SECONDS_BETWEEN_LOOKS)
         finally:
-            if self._thread.is_alive():  # the caller has had enough
+            is_dead = self._local is not None and self._local.death() is not None
+            if self._thread.is_alive() and not is_dead:  # the caller has had enough
                 with suppress(RayError):
                     ray.get(self._board.stop.remote())
                 self._thread.join(STOP_SECONDS)
             ray.kill(self._board)
             rmtree(self._scratch, ignore_errors=True)
+
+    def _check_ray(self) -> None:
+        try:
+            if self._local is not None:
+                self._local.check()
+        except RayLostError as error:
+            raise RayLostError(
+                f"{error}. What is done is in {self._folder}: the same command goes on"
+            ) from None
 
 
 def _train(arguments: dict[str, Any]) -> None:

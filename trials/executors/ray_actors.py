@@ -3,20 +3,32 @@
 import os
 import re
 import socket
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from trials.devices.device import available_slots
-from trials.executors.ray_folder import PREFIX, LongFolderError, ray_folder
-from trials.executors.ray_pool import STALL_SECONDS, Pool, WorkersError
-from trials.trial import Event, Execute, Notice, Slot, StartWorker, Trial
+from trials.executors.ray_folder import LongFolderError
+from trials.executors.ray_local import LocalRay
+from trials.executors.ray_pool import Pool, WorkersError
+from trials.trial import STALL_SECONDS, Event, Execute, Notice, Slot, StartWorker, Trial
 
 CONNECT_SECONDS = 5.0
-# The slots now, and a function that gives all slots including those of nodes that joined later (None: a local
-# Ray, which does not grow).
-_Slots = tuple[list[Slot], Callable[[], list[Slot]] | None]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A Ray that is there to run trials: somebody else's, which may grow, or a local one.
+
+    Attributes:
+        slots: those it has now.
+        more_slots: gives all slots, including those of nodes that joined later; None for a local Ray.
+        local: the local Ray that was started for this; None for somebody else's.
+    """
+
+    slots: list[Slot]
+    more_slots: Callable[[], list[Slot]] | None = None
+    local: LocalRay | None = None
 
 
 def ray_actors(
@@ -39,13 +51,15 @@ def ray_actors(
     """
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
-        with connected(address, workers, per_device) as (slots, more_slots):
+        with connected(address, workers, per_device) as ray_here:
+            slots = ray_here.slots
             if workers is not None and len(slots) < workers:
                 yield Notice(f"{len(slots)} of {workers} workers can start now; the others do as nodes join")
             pool = Pool(
                 start_worker,
                 slots,
-                more_slots=more_slots,
+                more_slots=ray_here.more_slots,
+                local=ray_here.local,
                 share=1 / per_device,
                 timing_device=timing_device,
                 stall_seconds=stall_seconds,
@@ -58,10 +72,14 @@ def ray_actors(
 @contextmanager
 def connected(
     address: str | None, workers: int | None, per_device: int, *, option: str = "--workers"
-) -> Iterator[_Slots]:
-    """Connects to a Ray cluster, or starts a local Ray that ends with the block; yields its slots.
+) -> Iterator[Connection]:
+    """Connects to a Ray cluster, or starts a local Ray that ends with the block.
 
     `option` is the command-line option that `workers` came from, for messages.
+
+    Raises:
+        WorkersError: there is no cluster at the address, or it has too few slots.
+        RayLostError: the local Ray does not start.
     """
 
     def cluster_slots() -> list[Slot]:
@@ -72,11 +90,13 @@ def connected(
         # With this, a local Ray listens on the loopback interface alone. Ray reads it when it is first
         # imported, here and in its own processes. A cluster must be reachable, so there it is not set.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Each of Ray's looks whether its raylet has started is so short: Control-C is heard between them.
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "1")
     import ray
     from ray.exceptions import RayError
 
     if ray.is_initialized():  # the caller's own Ray, as in a notebook, is used and left running
-        yield _enough(cluster_slots(), workers), cluster_slots
+        yield Connection(_enough(cluster_slots(), workers), cluster_slots)
     elif address is not None:
         _check_reachable(address)
         try:
@@ -87,29 +107,20 @@ def connected(
                 "HOST:PORT, or auto for the one of this machine"
             ) from error
         try:
-            yield _enough(cluster_slots(), workers), cluster_slots
+            yield Connection(_enough(cluster_slots(), workers), cluster_slots)
         finally:
             ray.shutdown()
     else:
         slots = _local_slots(workers, per_device, option)
         try:
-            place, _ = ray_folder()
+            local = LocalRay(slots)
         except LongFolderError as error:
             raise WorkersError(str(error)) from None
-        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=place, ignore_cleanup_errors=True) as folder:
-            ray.init(
-                address="local",  # a new one, never another user's Ray that happens to run here
-                num_cpus=len(slots),
-                num_gpus=len(slots) if slots[0].device.startswith("cuda") else 0,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="error",
-                _temp_dir=folder,
-            )
-            try:
-                yield slots, None
-            finally:
-                ray.shutdown()
+        try:
+            local.start()
+            yield Connection(slots, local=local)
+        finally:
+            local.end()
 
 
 def _check_reachable(address: str) -> None:

@@ -3,12 +3,15 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from trials.executors.ray_local import SEEN_SECONDS, LocalRay
+from trials.executors.ray_member import Member, lost_result
 from trials.executors.ray_worker import RayWorker, kill_process
 from trials.executors.timing_places import TimingPlaces, check_devices
 from trials.trial import (
+    STALL_SECONDS,
     Event,
     Notice,
     Progress,
@@ -21,7 +24,6 @@ from trials.trial import (
     WorkerJoined,
 )
 
-STALL_SECONDS = 300.0  # without an event; building, capturing a graph and decoding images yield none
 START_SECONDS = 120.0  # that the first trial waits at most until all workers have started
 SECONDS_BETWEEN_LOOKS = 3.0  # at the cluster's resources
 SECONDS_BETWEEN_NOTICES = 60.0  # that no worker can run trials
@@ -33,30 +35,8 @@ class WorkersError(RuntimeError):
     """There are no workers: no cluster at the address, too few slots, or a worker that does not start."""
 
 
-@dataclass
-class _Member:
-    """The actor of one slot and its state: starting, free, running a trial, or checked for wear.
-
-    `ready`, `stream` and `checked` are Ray references to results that will come.
-    """
-
-    slot: Slot
-    actor: Any
-    ready: Any  # its WorkerInfo; None once it has arrived
-    info: WorkerInfo | None = None  # None while it starts, and for a worker that is not used
-    stream: Any = None  # of events, while it runs a trial
-    trial: Trial | None = None
-    heard: float = 0.0  # monotonic time of its last event
-    checked: Any = None  # the reason to replace it, or None, after a trial
-    failed_starts: int = 0
-
-    @property
-    def is_free(self) -> bool:
-        return self.info is not None and self.trial is None and self.checked is None
-
-    @property
-    def waitables(self) -> list[Any]:
-        return [each for each in (self.ready, self.stream, self.checked) if each is not None]
+class _RayDiedError(RuntimeError):
+    """The local Ray is dead."""
 
 
 class Pool:
@@ -65,6 +45,7 @@ class Pool:
     Args:
         slots: the slots to begin with.
         more_slots: called every few seconds for all slots that there are by now; None: slots never change.
+        local: the Ray that runs all this, if it is to be started again when it dies.
         share: share of a GPU that each actor reserves, 0-1.
         timing_device: the model on which step time counts, as for `TimingPlaces`.
         stall_seconds: an actor that yields no event for this long during a trial is killed.
@@ -76,20 +57,25 @@ class Pool:
         slots: list[Slot],
         *,
         more_slots: Callable[[], list[Slot]] | None = None,
+        local: LocalRay | None = None,
         share: float = 1.0,
         timing_device: str | None = None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._start_worker = start_worker
         self._more_slots = more_slots
+        self._local = local
+        self._failure: Exception | None = None  # of whoever gives the trials
         self._share = share
         self._timing_device = timing_device
         self._stall_seconds = stall_seconds
+        self._slots = slots
+        self._worker_class: Any = None  # of actors, in the Ray that runs now
         self._members = {slot.index: self._started(slot) for slot in slots}
         # Slots whose actors failed to start several times; tried again when nodes have joined or left.
         self._given_up: set[int] = set()
         self._offered = len(slots)
-        self._last_look = self._last_notice = time.monotonic()
+        self._last_look = self._last_notice = self._last_used = time.monotonic()
 
     def events(self, trials: Iterable[Trial | None]) -> Iterator[Event]:
         """Runs all trials and yields their events as they come.
@@ -98,36 +84,90 @@ class Pool:
             WorkersError: no worker starts.
             WrongDeviceError: the workers' step times could not be compared.
         """
+        places = TimingPlaces(self._watched(trials), self._timing_device)
+        have_begun, reason = False, None
+        while True:
+            try:
+                if reason is not None:
+                    self._worker_class = None
+                    self._members = {slot.index: self._started(slot) for slot in self._slots}
+                if not have_begun:
+                    yield from self._first_workers(places)
+                    have_begun = True
+                yield from self._until_done(places)
+                return
+            except Exception as error:  # Ray's own kinds, when it has died, which are many
+                reason = self._local.death(within=SEEN_SECONDS) if self._local is not None else None
+                if reason is None or error is self._failure:
+                    raise
+            yield from self._start_ray_again(reason, places)
+
+    def _watched(self, trials: Iterable[Trial | None]) -> Iterator[Trial | None]:
+        """The same trials; an exception of whoever gives them is remembered, as none of Ray's."""
+        try:
+            yield from trials
+        except Exception as error:
+            self._failure = error
+            raise
+
+    def _until_done(self, places: TimingPlaces) -> Iterator[Event]:
+        """The loop: gives trials to free workers, waits for the next result of any of them, handles it."""
         import ray
 
-        places = TimingPlaces(trials, self._timing_device)
-        yield from self._first_workers(places)
-        # The loop: give trials to free workers, wait for the next result of any of them, handle it; then look
-        # for workers that hang and for nodes that have joined.
         while True:
+            self._check_ray()
             self._dispatch(places)
             if not self._is_busy() and places.is_done:
                 return
             waitables = [each for member in self._members.values() for each in member.waitables]
             assert waitables, "told to wait with nothing in flight"
             found, _ = ray.wait(waitables, num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
+            self._check_ray()  # of a dead Ray's workers each would be lost, and replaced, by itself
             for each in found:
                 member = next(m for m in self._members.values() if any(each is w for w in m.waitables))
                 yield from self._handle(member, each, places)
+            # Then workers that hang, and nodes that have joined.
             yield from self._kill_stalled(places)
             yield from self._start_on_new_slots()
 
-    def _started(self, slot: Slot, failed_starts: int = 0) -> _Member:
+    def _check_ray(self) -> None:
+        if self._local is not None and self._local.death() is not None:
+            raise _RayDiedError
+
+    def _start_ray_again(self, reason: str, places: TimingPlaces) -> Iterator[Event]:
+        """Starts the local Ray, which has died, once more; trials in flight have lost their workers.
+
+        Raises:
+            RayLostError: it does not start, or has died too often.
+        """
+        assert self._local is not None, "others start theirs again themselves"
+        lost = [member for member in self._members.values() if member.trial and not member.is_over]
+        for index in self._members:
+            places.leave(index)
+        self._members = {}
+        self._given_up.clear()
+        self._local.died(reason)
+        yield Notice(f"the local Ray has died: {reason}; it is started again, and so are trials in flight")
+        for member in lost:
+            assert member.trial is not None, "only those that run one"
+            places.ended(member.trial)
+            yield lost_result(member, f"the local Ray died: {reason}")
+        self._local.start_again()
+
+    def _started(self, slot: Slot, failed_starts: int = 0) -> Member:
         """Starts an actor on a slot; does not wait for it."""
         import ray
 
         gpus = self._share if slot.device.startswith("cuda") else 0
-        # Ray must not retry by itself: the search counts attempts, and records every one.
-        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
-        actor = ray.remote(**options)(RayWorker).remote(self._start_worker, slot)
-        return _Member(slot=slot, actor=actor, ready=actor.ready.remote(), failed_starts=failed_starts)
+        if self._worker_class is None:
+            # Once: each such class is handed to Ray's gcs_server; with a dead one the call would not return.
+            # Ray must not retry by itself: the search counts attempts, and records every one.
+            self._worker_class = ray.remote(max_restarts=0, max_task_retries=0)(RayWorker)
+        places = self._worker_class.options(num_cpus=1, num_gpus=gpus)
+        actor = places.remote(self._start_worker, slot)
+        return Member(slot=slot, actor=actor, ready=actor.ready.remote(), failed_starts=failed_starts)
 
-    def _replace(self, member: _Member, *, failed_starts: int = 0) -> None:
+    def _replace(self, member: Member, *, failed_starts: int = 0) -> None:
         self._members[member.slot.index] = self._started(member.slot, failed_starts)
 
     def _is_busy(self) -> bool:
@@ -142,8 +182,10 @@ class Pool:
         """
         import ray
 
-        waiting = [member.ready for member in self._members.values()]
-        ray.wait(waiting, num_returns=len(waiting), timeout=START_SECONDS, fetch_local=False)
+        waiting, until = [member.ready for member in self._members.values()], time.monotonic() + START_SECONDS
+        while waiting and time.monotonic() < until:
+            self._check_ray()
+            _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=POLL_SECONDS, fetch_local=False)
         known = []
         for member in list(self._members.values()):
             done, _ = ray.wait([member.ready], timeout=0, fetch_local=False)
@@ -158,7 +200,7 @@ class Pool:
         for member, info in known:
             yield from self._join(member, info, places)
 
-    def _info(self, member: _Member) -> WorkerInfo | None:
+    def _info(self, member: Member) -> WorkerInfo | None:
         """The info of a worker that is among the first; None if its process was killed before it had any.
 
         Raises:
@@ -178,7 +220,7 @@ class Pool:
             reason = cause(error)
         raise WorkersError(f"worker {member.slot.index} did not start: {reason}")
 
-    def _join(self, member: _Member, info: WorkerInfo, places: TimingPlaces) -> Iterator[Event]:
+    def _join(self, member: Member, info: WorkerInfo, places: TimingPlaces) -> Iterator[Event]:
         """Makes a started worker free for trials, unless its device's step times could not be compared."""
         member.ready = None
         if refusal := places.join(member.slot.index, info.device_name):
@@ -187,7 +229,7 @@ class Pool:
         member.info, member.failed_starts = info, 0
         yield WorkerJoined(slot=member.slot.index, info=info)
 
-    def _started_later(self, member: _Member, places: TimingPlaces) -> Iterator[Event]:
+    def _started_later(self, member: Member, places: TimingPlaces) -> Iterator[Event]:
         """Handles the start of a replacement, or of a worker on a new node.
 
         If it fails it is started again, FAILED_STARTS times in all; unlike among the first workers, this does
@@ -225,10 +267,12 @@ class Pool:
                 if slot.index not in self._members and slot.index not in self._given_up:
                     self._members[slot.index] = self._started(slot)
         if any(member.info is not None for member in self._members.values()):
-            self._last_notice = now
+            self._last_notice = self._last_used = now
         elif now - self._last_notice > SECONDS_BETWEEN_NOTICES:
             self._last_notice = now
-            yield Notice("no worker is there to run trials; waiting for a node to join, or to come back")
+            minutes = round((now - self._last_used) / 60)
+            comes = "one to start" if self._local is not None else "a node to join, or to come back"
+            yield Notice(f"no worker has been there to run trials for {minutes} min; waiting for {comes}")
 
     # ------------------------------------------------------------------ trials
 
@@ -240,11 +284,11 @@ class Pool:
             trial = places.next_for(member.slot.index)
             if trial is not None:
                 member.stream = member.actor.run.options(num_returns="streaming").remote(trial)
-                member.trial, member.heard = trial, time.monotonic()
+                member.trial, member.is_over, member.heard = trial, False, time.monotonic()
             elif places.are_alike:
                 return  # no trial for one worker means none for any; do not ask for the others
 
-    def _handle(self, member: _Member, each: Any, places: TimingPlaces) -> Iterator[Event]:
+    def _handle(self, member: Member, each: Any, places: TimingPlaces) -> Iterator[Event]:
         """Handles a result that has arrived: a start, the check after a trial, or a trial's next event."""
         if each is member.ready:
             yield from self._started_later(member, places)
@@ -253,7 +297,7 @@ class Pool:
         else:
             yield from self._next_event(member, places)
 
-    def _next_event(self, member: _Member, places: TimingPlaces) -> Iterator[Event]:
+    def _next_event(self, member: Member, places: TimingPlaces) -> Iterator[Event]:
         """Takes the next event of a worker's trial, or finds that the trial or the worker has ended."""
         import ray
         from ray.exceptions import RayActorError, RayTaskError
@@ -270,18 +314,26 @@ class Pool:
             return
         except RayTaskError as error:  # the trial raised; its worker lives
             places.ended(member.trial)
+            self._trial_ended()
             yield TrialResult(trial=member.trial, status="crashed", failure_kind="bug", error=cause(error))
             member.stream = member.trial = None
             return
         member.heard = time.monotonic()
         if isinstance(event, TimingPart):
+            member.is_over = True
             places.timed(event)
             return
         if isinstance(event, TrialResult):
+            member.is_over = True
             places.ended(member.trial)
+            self._trial_ended()
         yield replace(event, slot=member.slot.index) if isinstance(event, Progress) else event
 
-    def _after_check(self, member: _Member, places: TimingPlaces) -> Iterator[Event]:
+    def _trial_ended(self) -> None:
+        if self._local is not None:
+            self._local.trial_ended()
+
+    def _after_check(self, member: Member, places: TimingPlaces) -> Iterator[Event]:
         """Frees a worker after a trial, or replaces it if it is worn out or does not answer."""
         import ray
         from ray.exceptions import RayActorError, RayTaskError
@@ -298,7 +350,7 @@ class Pool:
             yield Notice(f"worker {member.slot.index} is replaced: {reason}")
 
     def _lost(
-        self, member: _Member, places: TimingPlaces, reason: str, *, preempted: bool = False
+        self, member: Member, places: TimingPlaces, reason: str, *, preempted: bool = False
     ) -> TrialResult:
         """Starts another worker in the place of a lost one; returns the crashed result of its trial."""
         trial = member.trial
@@ -307,13 +359,7 @@ class Pool:
         places.leave(member.slot.index)
         self._kill(member)  # it may still live, out of reach for a moment, and must not use the device
         self._replace(member)
-        where = member.info.host if member.info else "an unknown host"
-        return TrialResult(
-            trial=trial,
-            status="crashed",
-            failure_kind="preempted" if preempted else "worker_lost",
-            error=f"worker {member.slot.index} on {where} died while it ran trial {trial.trial_id}: {reason}",
-        )
+        return lost_result(member, reason, preempted=preempted)
 
     def _kill_stalled(self, places: TimingPlaces) -> Iterator[Event]:
         """Kills workers whose trial has yielded no event for too long."""
@@ -324,14 +370,18 @@ class Pool:
             silent = math.floor(now - member.heard)
             yield self._lost(member, places, f"it gave no sign of life for {silent} s")
 
-    def _kill(self, member: _Member) -> None:
+    def _kill(self, member: Member) -> None:
         """Kills a worker's process, even if it is stopped (SIGSTOP) and does not react to Ray."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         ray.kill(member.actor)
-        # A task on the worker's own node sends SIGKILL, which a stopped process cannot ignore.
-        if member.info is not None:
+        if member.info is None:
+            return
+        # SIGKILL, which a stopped process cannot ignore; on a cluster sent by a task on its own node.
+        if self._local is not None:
+            kill_process(member.info.pid)
+        else:
             there = NodeAffinitySchedulingStrategy(node_id=member.info.node_id, soft=False)
             ray.remote(kill_process).options(num_cpus=0, scheduling_strategy=there).remote(member.info.pid)
 

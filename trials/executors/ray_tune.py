@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray._private import auto_init_hook
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
-from trials.executors.ray_actors import connected
+from trials.executors.ray_actors import Connection, connected
 from trials.executors.ray_pool import cause
 from trials.executors.timing_places import check_devices
 from trials.trial import (
@@ -37,6 +38,7 @@ from trials.trial import (
 
 EVENTS = "events"  # key of a trial's events in a Tune result
 POLL_SECONDS = 0.2
+END_SECONDS = 60.0  # for which Tune is waited for at the end
 SWITCHED_OFF = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
@@ -62,9 +64,9 @@ def ray_tune(
 
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         with ExitStack() as held:
-            slots, _ = held.enter_context(connected(address, workers, 1))
+            ray_here = held.enter_context(connected(address, workers, 1))
             place = folder or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
-            thread = _TuneThread(start_worker, slots, callbacks, place.absolute())
+            thread = _TuneThread(start_worker, ray_here, callbacks, place.absolute())
             yield from _of_one_model(thread.events(trials), timing_device)
 
     return execute
@@ -91,19 +93,27 @@ class _TuneThread:
     """
 
     def __init__(
-        self, start_worker: StartWorker, slots: list[Slot], callbacks: Sequence[Any], folder: Path
+        self, start_worker: StartWorker, ray_here: Connection, callbacks: Sequence[Any], folder: Path
     ) -> None:
-        self._workers = len(slots)
+        self._workers = len(ray_here.slots)
+        self._local = ray_here.local
         self.given: queue.Queue[Trial] = queue.Queue()
         self.coming: queue.Queue[Event] = queue.Queue()
         self.ends = threading.Event()
         self.failure: BaseException | None = None
         self._thread = threading.Thread(
-            target=self._fit, args=(start_worker, slots, callbacks, folder), name="ray-tune", daemon=True
+            target=self._fit,
+            args=(start_worker, ray_here.slots, callbacks, folder),
+            name="ray-tune",
+            daemon=True,
         )
 
     def events(self, trials: Iterable[Trial | None]) -> Iterator[Event]:
-        """Runs all trials and yields their events; as many are in flight as there are workers."""
+        """Runs all trials and yields their events; as many are in flight as there are workers.
+
+        Raises:
+            RayLostError: the local Ray has died, and Tune, which would wait for it, with it.
+        """
         source, in_flight, exhausted = iter(trials), 0, False
         self._thread.start()
         try:
@@ -125,11 +135,16 @@ class _TuneThread:
                     yield event
         finally:
             self.ends.set()
-            self._thread.join(timeout=60)
+            if self._local is not None and self._local.death() is not None:
+                auto_init_hook.enable_auto_connect = False  # or Tune, which stays behind, starts another Ray
+            else:
+                self._thread.join(timeout=END_SECONDS)
         self._raise_failure()
 
     def _next(self) -> Event | None:
         """The next event; None if there is none for a moment."""
+        if self._local is not None:
+            self._local.check()
         try:
             return self.coming.get(timeout=POLL_SECONDS)
         except queue.Empty:

@@ -1,6 +1,7 @@
 """Signals, kills, full disks, strategies and rewards at fault: the search stops, says so, and continues."""
 
 import errno
+import itertools
 import os
 import random
 import signal
@@ -23,6 +24,7 @@ from search_driver import NEVER, config_of, driver
 from analysis.frame import read_trials
 from nas.results.verify import verify_run
 from nas.search.search import SearchResult, search
+from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.strategy_guard import SearchFailedError
 from nas.strategies.random_search import RandomSearch, RandomSearchSettings
 from nas.strategies.table import STRATEGIES
@@ -30,7 +32,7 @@ from trials.executors.simulated import simulated
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.durable_files import DurableFiles
 from trials.log.store import RunStore
-from trials.trial import Ask, Event, Outcome, RunTrial, Slot, Trial
+from trials.trial import Ask, Event, Outcome, RunTrial, Slot, Trial, TrialResult
 
 STOPPING = "stopping: trials in flight have {:g} s to end; the same again stops at once"
 
@@ -75,6 +77,36 @@ def test_a_trial_that_does_not_end_is_left_in_flight(tmp_path: Path, by: str) ->
     assert (code, "1 in flight will run again" in said) == (143, True)
     resumed = run(config_of(12), tmp_path / "run")
     assert identity(resumed) == identity(run(config_of(12), tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_search_without_workers_is_stopped_at_once(
+    lost: int, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """It has none yet, or none any more: nothing is in flight that could be waited for."""
+    told: list[str] = []
+
+    def execute(start: object, trials: Iterator[Trial | None]) -> Iterator[Event]:
+        taken = [trial for trial in itertools.islice(trials, lost) if trial is not None]
+        for trial in taken:
+            yield TrialResult(trial=trial, status="crashed", failure_kind="worker_lost", error="gone")
+        os.kill(os.getpid(), signal.SIGINT)
+        told.append("it waits for workers on and on")
+        yield from ()
+
+    run_folder = tmp_path / "run"
+    with (
+        pytest.raises(SearchStoppedError) as stopped,
+        StopRequest(grace=NEVER, say=told.append) as stop,
+    ):
+        search(make_config(), run_folder, execute=execute, start=formula_worker, stop=stop)
+    assert not told
+    assert stopped.value.exit_code == 130
+    if lost:
+        assert "0 trials recorded, 2 in flight will run again; this continues:" in str(stopped.value)
+    else:
+        assert str(stopped.value) == "stopped by SIGINT before the first trial; the same command begins it"
+        assert not run_folder.exists()
 
 
 # ---------------------------------------------------------------------- kills

@@ -12,7 +12,8 @@ from nas.search.search import search
 from trials.devices.device import available_slots
 from trials.executors import ray_pool
 from trials.executors.ray_actors import _local_slots
-from trials.executors.ray_pool import FAILED_STARTS, Pool, WorkersError, _Member
+from trials.executors.ray_member import Member
+from trials.executors.ray_pool import FAILED_STARTS, Pool, WorkersError
 from trials.executors.timing_places import TimingPlaces
 from trials.trial import (
     EpochResult,
@@ -43,9 +44,9 @@ def test_a_slot_whose_worker_never_starts_is_left_until_nodes_come_or_go(
     started: list[int] = []
 
     class Failing(Pool):
-        def _started(self, slot: Slot, failed_starts: int = 0) -> _Member:
+        def _started(self, slot: Slot, failed_starts: int = 0) -> Member:
             started.append(slot.index)
-            return _Member(slot=slot, actor=None, ready=None, failed_starts=failed_starts)
+            return Member(slot=slot, actor=None, ready=None, failed_starts=failed_starts)
 
     def fail(_: object) -> None:
         raise RayActorError
