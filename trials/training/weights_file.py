@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.bounds import LARGEST_RESOLUTION
 from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.provenance import DEFAULT_RESOLUTION
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
@@ -20,6 +22,7 @@ from trials.log.durable_files import DurableFiles
 
 FORMAT = "training-aware-nas/1"
 HEADER_BYTES = 8  # a safetensors file begins with its header's length, little-endian
+
 MAX_HEADER = 100_000_000  # bytes, the limit of the format
 
 
@@ -104,7 +107,30 @@ def load_weights(path: Path) -> WeightsFile:
     if "architecture" not in facts or not isinstance(facts.get("num_classes"), int):
         raise ConfigError(f"{path}: a checkpoint, not weights; take weights/best.safetensors beside it")
     architecture = from_mapping(Architecture, facts.pop("architecture"), name=f"{path}: architecture")
-    return WeightsFile(architecture, tensors, facts)
+    weights = WeightsFile(architecture, tensors, facts)
+    if fault := _contradiction(weights):
+        raise ConfigError(f"{path}: contradicts itself: {fault}; take another copy")
+    return weights
+
+
+def _contradiction(weights: WeightsFile) -> str:
+    """A fact that is not one of these tensors, in words; empty if there is none."""
+    facts, count = weights.facts, weights.facts["num_classes"]
+    classes, resolution = facts.get("classes"), facts.get("resolution", DEFAULT_RESOLUTION)
+    if count < 2:
+        return f"num_classes is {count}"
+    if classes is not None:
+        are_texts = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+        if not are_texts or len(classes) not in (0, count) or len(set(classes)) < len(classes):
+            return f"classes are no names of {count:,} classes"
+    if not isinstance(resolution, int) or not 1 <= resolution <= LARGEST_RESOLUTION:
+        return "resolution is no number of pixels"
+    with torch.device("meta"):  # costs no memory, whatever they say
+        network = build_network(weights.architecture, num_classes=count)
+    needed = {name: tensor.shape for name, tensor in floating_tensors(network).items()}
+    if needed != {name: tensor.shape for name, tensor in weights.tensors.items()}:
+        return f"its tensors are not those of its architecture and {count:,} classes"
+    return ""
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -15,7 +15,13 @@ from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.prediction import predict_folder, write_predictions
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
-from trials.training.weights_file import WeightsFile, load_weights, save_weights
+from trials.training.weights_file import (
+    WeightsFile,
+    load_tensors,
+    load_weights,
+    save_tensors,
+    save_weights,
+)
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -67,6 +73,29 @@ def test_weights_that_do_not_name_their_classes_take_numbers_for_theirs(tmp_path
             labelled_images(str(few), weights, resolution=16)
     as_many = write_folder(tmp_path / "eight", per_class=2, classes=tuple("abcdefgh"))
     assert evaluate_images(weights, labelled_images(str(as_many), weights, resolution=16)).images == 16
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"classes": 5}, "classes are no names of 3 classes"),
+        ({"classes": [1, 2, 3]}, "classes are no names"),
+        ({"classes": ["cat", "cow"]}, "classes are no names"),
+        ({"classes": ["cat", "cat", "dog"]}, "classes are no names"),
+        ({"num_classes": -1}, "num_classes is -1"),
+        ({"num_classes": 10**9, "classes": None}, "not those of its architecture and 1,000,000,000 classes"),
+        ({"resolution": "large"}, "resolution is no number of pixels"),
+        ({"resolution": 10**7}, "resolution is no number of pixels"),
+    ],
+)
+def test_weights_whose_facts_are_not_those_of_their_tensors_are_refused(
+    facts: dict[str, object], words: str, weights: WeightsFile, tmp_path: Path
+) -> None:
+    """With a checksum that is right: anybody can compute it."""
+    tensors, written = load_tensors(tmp_path / "w.safetensors")
+    save_tensors(tmp_path / "odd.safetensors", tensors, {**written, **facts})
+    with pytest.raises(ConfigError, match=f"odd.safetensors: contradicts itself: .*{words}"):
+        load_weights(tmp_path / "odd.safetensors")
 
 
 def test_no_name_of_images_is_refused(weights: WeightsFile) -> None:
