@@ -43,7 +43,7 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
         lines += [*map(Text, sentences), Text("")]
     if result.prediction_error is not None:
         lines += [Text(_prediction_line(result.prediction_error)), Text("")]
-    folder = result.folder
+    folder = summary.run
     lines.append(copyable(f"{folder}/   best.yaml   trials.parquet   search.yaml"))
     if best is not None:
         file = f"{folder}/best.yaml"
@@ -52,7 +52,7 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
         lines.append(copyable(f"next:  nas describe {file}"))
         lines.append(copyable(f"       nas export {folder} -o winner.yaml"))
         lines.append(copyable(f"       {train}"))
-        if (folder / "report.html").is_file():
+        if (result.folder / "report.html").is_file():
             lines.append(copyable(f"       nas report {folder} --open"))
     return Group(*lines)
 

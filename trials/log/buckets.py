@@ -121,6 +121,8 @@ def files_of(folder: Path) -> DurableFiles:
 
 def place_of(folder: Path | str) -> str:
     """The run as people name it: its folder, or the URL that the folder mirrors."""
+    if is_in_store(folder):
+        return str(url_of(folder))
     folder = Path(folder)
     for place in (folder, *folder.parents):
         marker = place / MARKER

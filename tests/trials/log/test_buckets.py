@@ -20,6 +20,7 @@ from nas.strategies.table import STRATEGIES
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.buckets import BucketFiles, place_of, run_folder, url_of
+from trials.log.continuing import continue_command
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.log_end import FencedError
 from trials.log.row_types import TrialRow
@@ -268,7 +269,8 @@ def test_a_search_in_a_bucket_is_read_and_continued_from_another_machine(
     server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = run_folder(URL)
-    assert place_of(folder) == URL
+    assert place_of(folder) == place_of(URL) == place_of(Path(URL)) == URL
+    assert continue_command(folder) == f"nas search {URL}/search.yaml --run {URL}"
     search(config_of("evolution"), folder, execute=simulated(), start=formula_worker)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     there = run_folder(Path(URL))

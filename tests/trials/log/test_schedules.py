@@ -1,0 +1,47 @@
+"""Whole runs under random schedules of faults; the seed of one that breaks replays it."""
+
+import os
+import time
+
+import pytest
+from schedules import Event, Schedule, failure_of, played, schedule_of, shrunk
+
+NIGHTLY_SECONDS = float(os.environ.get("SCHEDULES_SECONDS", "3600"))
+
+
+def test_a_sample_of_schedules_breaks_no_invariant() -> None:
+    broken = [failure for _, _, failure in played(0, 6) if failure]
+    assert broken == []
+
+
+def test_a_schedule_follows_from_its_seed_and_differs_from_others() -> None:
+    assert schedule_of(7) == schedule_of(7)
+    assert len({schedule_of(seed) for seed in range(50)}) == 50
+    assert {schedule_of(seed).in_store for seed in range(50)} == {True, False}
+
+
+def test_a_schedule_that_breaks_is_made_as_short_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here one breaks where a file is cut, whatever else happens."""
+    events = (Event("before", 3), Event("cut", 9), Event("full", 5), Event("cut", 2))
+    schedule = Schedule(1, "evolution", False, events)
+
+    def broken_by_cuts(some: Schedule) -> str | None:
+        return "cut" if any(event.kind == "cut" for event in some.events) else None
+
+    monkeypatch.setattr("schedules.failure_of", broken_by_cuts)
+    assert shrunk(schedule).events in ((Event("cut", 9),), (Event("cut", 2),))
+    assert failure_of is not broken_by_cuts
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)
+def test_schedules_of_an_hour_break_no_invariant() -> None:
+    end, steps, count = time.monotonic() + NIGHTLY_SECONDS, 0, 0
+    broken = []
+    for _, taken, failure in played(1_000, 10**9):
+        steps, count = steps + taken, count + 1
+        broken += [failure] if failure else []
+        if time.monotonic() > end:
+            break
+    print(f"\n{count} schedules, {steps:,} steps, {len(broken)} broken", *broken, sep="\n")
+    assert broken == []
