@@ -30,8 +30,8 @@ def read_trials(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.
     """One row per finished trial, also while the search goes on; `columns` reads fewer.
 
     `run` is a run directory, a pattern of several (`runs/*`), or a URL (`s3://bucket/run`, or one that fsspec
-    opens).
-    Missing integers are NA, missing floats NaN; `attrs["units"]` has the units, `describe_columns` all.
+    opens). Missing integers are NA, missing floats NaN; `attrs["units"]` has the units, and
+    `describe_columns` all of it.
 
     Raises:
         FileNotFoundError: the folder is no run, or has no finished trial; no folder fits the pattern.

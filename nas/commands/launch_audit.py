@@ -12,6 +12,7 @@ from nas.search.audit import AuditPlan, AuditTrained, audit
 from nas.search.config import SearchConfig
 from search_spaces.settings.setting_errors import naming_origins
 from trials.executors.timing_places import ANY
+from trials.log.identity import SEARCH_FILE
 from trials.trial import EpochResult
 
 
@@ -32,7 +33,7 @@ def audit_on_console(
         timing_device=ANY,
         stall_seconds=plan.config.stall_timeout,
     )
-    with naming_origins(SearchConfig, plan.run / "search.yaml"):
+    with naming_origins(SearchConfig, plan.run / SEARCH_FILE):
         packed_images(plan.config, console)
     more = len(plan.sample) + plan.in_flight
     console.print(

@@ -9,6 +9,7 @@ from analysis.frame import searched
 from nas.report.facts import RunFacts, formula_markup
 from nas.report.markup import Markup, details, join, table, tag
 from nas.training.suited_recipe import training_command
+from trials.log.identity import SEARCH_FILE
 
 CONDITIONS = {
     "device_name": "trained on",
@@ -101,7 +102,7 @@ def reproduce_section(facts: RunFacts) -> Markup:
     text = "\n".join(f"{command:<{width}}   # {what}" for command, what in commands.items())
     parts = [tag("pre", text)]
     typed = [start.command for start in facts.environments if start.command is not None]
-    text = (run / "search.yaml").read_text(encoding="utf-8", errors="replace")
+    text = (run / SEARCH_FILE).read_text(encoding="utf-8", errors="replace")
     if typed:
         parts.append(details("How it was started", tag("pre", "\n".join(typed))))
     return join([*parts, details("The whole search file (search.yaml)", tag("pre", text))])

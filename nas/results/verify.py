@@ -1,4 +1,4 @@
-"""Verification of a run's log: its invariants, what breaks them, and repair."""
+"""Verification of a run: its log, its identity, its files and its audit; and repair."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -6,23 +6,26 @@ from pathlib import Path
 
 from nas.results.run_files import run_files
 from nas.search.audit import FOLDER as AUDIT
-from nas.search.config import SearchConfig
 from nas.search.recorded_config import config_of
-from nas.search.seeds import DERIVE_AUDIT_SEED, seed_in_stream, trial_seed
+from nas.search.seeds import seed_of
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import record_faults
 from trials.log.buckets import place_of
 from trials.log.driver_lock import RunLockedError, driver_of
 from trials.log.durable_files import DurableFiles
-from trials.log.identity import SEARCH_FILE, changed_files, identity_of, is_search_file_changed
+from trials.log.identity import (
+    SEARCH_FILE,
+    changed_files,
+    identity_digest,
+    identity_of,
+    is_search_file_changed,
+)
 from trials.log.invariants import Fault, are_views_older, log_faults, view_faults
 from trials.log.lost_trials import Declared, numbers
-from trials.log.parts import identity_digest
 from trials.log.reading import LogContents, read_log
 from trials.log.recovery import read_declared, viewed_trials
-from trials.log.row_types import AskRow
-from trials.log.rows import architecture_json
-from trials.log.run_folder import has_log, refuse_other_than_run
+from trials.log.rows import architecture_json, ask_from_row
+from trials.log.run_folder import QUARANTINE, has_log, refuse_other_than_run
 from trials.log.store import RunStore
 
 
@@ -126,7 +129,7 @@ def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
         yield Fault("I6", str(error).splitlines()[0], is_mendable=False)
         return
     for trial_id, ask in sorted(contents.asks.items()):
-        if ask["seed"] != _expected_seed(contents, config, ask):
+        if ask["seed"] != seed_of(ask_from_row(ask), config.seed, contents.asks):
             yield Fault("I6", f"trial {trial_id}: its seed is not the search's for it", is_mendable=False)
         try:
             built = architecture_json(config.space.decode(tuple(ask["choices"])))
@@ -134,16 +137,6 @@ def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
             built = None
         if built != ask["architecture"]:
             yield Fault("I6", f"trial {trial_id}: its architecture is not of its choices", is_mendable=False)
-
-
-def _expected_seed(contents: LogContents, config: SearchConfig, ask: AskRow) -> int | None:
-    """A trial that continues another has its seed."""
-    continued = contents.asks.get(ask["continues"]) if ask["continues"] is not None else None
-    if continued is not None:
-        return int(continued["seed"])
-    if ask["purpose"] == "audit":
-        return seed_in_stream(config.seed, ask["trial_id"], DERIVE_AUDIT_SEED)
-    return trial_seed(config.seed, ask["trial_id"])
 
 
 def _notes(
@@ -168,5 +161,5 @@ def _notes(
     if declared.entries:
         count = len(declared.entries)
         yield f"{count} repair{' is' if count == 1 else 's are'} declared in the log"
-    if moved := len(list((run / "log" / "quarantine").glob("*"))):
+    if moved := len(list((run / QUARANTINE).glob("*"))):
         yield f"{moved} file{' lies' if moved == 1 else 's lie'} in log/quarantine"

@@ -20,7 +20,7 @@ from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.recorded_config import recorded_config
 from nas.search.search import removed_if_never_begun
 from nas.search.search_loop import RunRecord, SearchLoop
-from nas.search.seeds import DERIVE_AUDIT_SEED, seed_in_stream
+from nas.search.seeds import DERIVE_AUDIT_SEED, seed_of
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
@@ -152,7 +152,7 @@ def audit(
             store,
             environment_id=environment.environment_id,
             workers_file=workers_file(number),
-            seed_of=lambda ask: seed_in_stream(config.seed, ask.trial_id, DERIVE_AUDIT_SEED),
+            seed_of=lambda ask: seed_of(ask, config.seed, store.asks),
             on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
             place=f" of {plan.folder}",
         )

@@ -108,9 +108,7 @@ class SearchConfig:
     reward: dict[str, float]  # measured quantity: exponent
     timing: Timing = Timing()
     checkpoint_dir: str | None = Field(default=None, min_length=1)
-    stall_timeout: float = Field(
-        default=STALL_SECONDS, gt=0
-    )  # seconds without a sign of life: the worker is killed
+    stall_timeout: float = Field(default=STALL_SECONDS, gt=0)  # seconds without an event: a worker is killed
     trial_timeout: float | None = Field(default=None, gt=0)  # seconds; beyond them a trial is infeasible
     initial: tuple[Architecture, ...] = ()
     warm_start: str | None = Field(default=None, min_length=1)  # a run of equal space, data, recipe, timing

@@ -150,7 +150,7 @@ def search(
             store,
             environment_id=environment.environment_id,
             workers_file=workers_file(number),
-            seed_of=lambda ask: seed_of(ask, config.seed, store),
+            seed_of=lambda ask: seed_of(ask, config.seed, store.asks),
             on_row=row_written,
         )
         build = TrialBuilder(config, store, record, predicted=predicted)

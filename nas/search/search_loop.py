@@ -17,7 +17,7 @@ from search_spaces.settings.seal import sealed_json
 from trials.log.row_types import TrialRow
 from trials.log.rows import ask_row, cached_row, device_seconds, outcome_of, trial_row
 from trials.log.store import RunStore
-from trials.trial import Ask, EpochResult, Event, Notice, Progress, Trial, TrialResult, WorkerJoined
+from trials.trial import Ask, EpochResult, Event, Notice, Trial, TrialResult, WorkerJoined
 
 
 class SearchLoop:
@@ -88,20 +88,17 @@ class SearchLoop:
             self._on_event(event)
             return
         if event.attempt == self.queue.attempt_of(event.trial_id):
-            self._handle_current(event)
+            if isinstance(event, EpochResult):
+                self.record.epoch(event)
+                self._attempts.epoch_ended(event.trial_id, event.epoch)
+            if isinstance(event, TrialResult):
+                self._finish(event)
+            else:
+                self._on_event(event)
+            self.record.refresh_views()
         if isinstance(event, TrialResult):  # its row is written
             self._running.discard((event.trial_id, event.attempt))
             self._stop.in_flight = len(self._running)
-
-    def _handle_current(self, event: Progress | EpochResult | TrialResult) -> None:
-        if isinstance(event, EpochResult):
-            self.record.epoch(event)
-            self._attempts.epoch_ended(event.trial_id, event.epoch)
-        if isinstance(event, TrialResult):
-            self._finish(event)
-        else:
-            self._on_event(event)
-        self.record.refresh_views()
 
     def _finish(self, result: TrialResult) -> None:
         """A trial has ended: it runs again, or its row is written and then told."""

@@ -72,8 +72,7 @@ class Evolution:
             if unseen:
                 child, parent = unseen[rng.integers(len(unseen))], winner
                 break
-            # All of them were asked for: one of the first parent's, unless the next tournament finds a new
-            # one.
+            # All were asked for: one of the first parent's, unless the next tournament finds a new one.
             if neighbours and child is None:
                 child, parent = neighbours[rng.integers(len(neighbours))], winner
         if child is None:  # no parent had a neighbour

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from search_spaces.settings.sentences import first_line
 from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.durable_files import DurableFiles, NameTakenError
@@ -233,9 +234,9 @@ class BucketFiles(DurableFiles):
         except (exceptions.AlreadyExistsError, FileNotFoundError):
             raise
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise OSError(errno.EACCES, f"the object store refuses: {_first_line(error)}") from None
+            raise OSError(errno.EACCES, f"the object store refuses: {first_line(error)}") from None
         except exceptions.BaseError as error:
-            raise OSError(errno.EAGAIN, f"the object store does not answer: {_first_line(error)}") from None
+            raise OSError(errno.EAGAIN, f"the object store does not answer: {first_line(error)}") from None
 
     def _get(self, key: str) -> bytes | None:
         try:
@@ -248,7 +249,7 @@ class BucketFiles(DurableFiles):
         try:
             put = self._ask(lambda store: store.put(key, data, mode=mode, use_multipart=False))
         except FileNotFoundError as error:
-            raise OSError(errno.EACCES, f"there is no such bucket: {_first_line(error)}") from None
+            raise OSError(errno.EACCES, f"there is no such bucket: {first_line(error)}") from None
         self._etags[key] = self._seen[key] = put["e_tag"] or ""
 
     def object(self, key: str) -> bytes | None:
@@ -368,9 +369,4 @@ def open_store(url: str) -> "ObjectStore":
     try:
         return from_url(url, retry_config=retry)
     except exceptions.BaseError as error:
-        raise OSError(errno.EINVAL, f"the object store cannot be reached: {_first_line(error)}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of a client's message: the others are its own notes for debugging."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise OSError(errno.EINVAL, f"the object store cannot be reached: {first_line(error)}") from None

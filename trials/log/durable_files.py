@@ -11,8 +11,6 @@ from search_spaces.settings.unfinished_files import unfinished_name
 
 # A file system without hard links (FAT, some network and user file systems) is left with looking first.
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
-
-
 PRIVATE, SHARED = 0o700, 0o777  # permissions of folders, less what the process masks
 FILE = 0o666
 

@@ -37,6 +37,11 @@ def values_digest(rows: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()
 
 
+def trial_of(path: Path) -> int:
+    """The trial of a file, by its name."""
+    return int(path.name[1:9])
+
+
 def file_rows(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
     """Rows of the file of one trial, verified to be those that were written, and those of its name.
 
@@ -49,7 +54,7 @@ def file_rows(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
         rows = rows_of(in_columns(table, kind.schema), kind)
     except NewerLogError as error:
         raise NewerLogError(f"{path}: {error}") from None
-    trial_id = int(path.name[1:9])
+    trial_id = trial_of(path)
     if not rows or any(row["trial_id"] != trial_id for row in rows):
         raise DamagedPartError("its rows are not those of its name")
     if kind != EPOCHS and len(rows) != 1:

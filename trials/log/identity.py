@@ -101,3 +101,9 @@ def refuse_changed(folder: Path, identity: Identity) -> None:
             f"back. If you mean the change: nas search {folder}/{SEARCH_FILE} --run {folder} takes what may "
             "change"
         )
+
+
+def identity_digest(row: IdentityRow) -> str:
+    """The digest of a record of what the run is, which each part written under it carries."""
+    text = json.dumps([row["search"], json.loads(row["files"])], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -5,7 +5,6 @@ where nothing has its name: of two drivers one finds its position taken, and sto
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +96,7 @@ class Part:
         return cast(DriverRow, self.row)
 
     @property
-    def what(self) -> IdentityRow:
+    def identity_record(self) -> IdentityRow:
         """The record of what the run is."""
         assert self.kind == "identity"
         return cast(IdentityRow, self.row)
@@ -123,6 +122,11 @@ class Sealed:
 def part_name(position: int) -> str:
     """The name of the file at a position."""
     return f"p{position:08d}.parquet"
+
+
+def position_of(path: Path) -> int:
+    """The position of a part in the log, by its name."""
+    return int(path.name[1:9])
 
 
 def part_bytes(part: Part) -> bytes:
@@ -242,12 +246,3 @@ def _split(table: pa.Table) -> Sealed:
     except (KeyError, pa.ArrowException, TypeError) as error:
         raise DamagedPartError(str(error).splitlines()[0]) from None
     return Sealed(in_columns(table.drop_columns([NESTED]), TRIALS.schema), in_columns(epochs, EPOCHS.schema))
-
-
-# ---------------------------------------------------------------------- what a run is
-
-
-def identity_digest(row: IdentityRow) -> str:
-    """The digest of a record of what the run is, which each part written under it carries."""
-    text = json.dumps([row["search"], json.loads(row["files"])], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

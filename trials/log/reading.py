@@ -22,17 +22,18 @@ from trials.log.parts import (
     Part,
     Sealed,
     part_name,
+    position_of,
     read_asks,
     read_part,
     read_segment,
 )
 from trials.log.row_types import AskRow, DriverRow, EpochRow, IdentityRow, RepairRow, Row, TrialRow
 from trials.log.rows import ask_columns
+from trials.log.run_folder import QUARANTINE
 from trials.log.tables import ASKS, EPOCHS, TRIALS, DamagedPartError, Kind, rows_of
 
 T = TypeVar("T")
 NO_PLAIN_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
-QUARANTINE = "log/quarantine"
 UNLISTED = 32  # positions beyond the newest that are looked at when something is missing
 # A part that was moved aside keeps its name behind when and where from, and its position stays taken.
 QUARANTINED_PART = re.compile(rf"parts-\d+-{PART_NAME.pattern}")
@@ -158,8 +159,8 @@ def read_log(folder: Path, files: DurableFiles, *, unreadable_is_damaged: bool =
     _take_earlier_segments(earlier, contents)
     # 2. Parts, in the order in which they were written.
     for path in reader.names(PARTS, PART_NAME):
-        contents.positions.add(int(path.name[1:9]))
-        contents.newest = max(contents.newest, int(path.name[1:9]))
+        contents.positions.add(position_of(path))
+        contents.newest = max(contents.newest, position_of(path))
         if (part := reader.verified(path, read_part)) is not None:
             _take_part(path, part, contents)
     for path in reader.quarantined():
@@ -270,7 +271,7 @@ def _take_part(path: Path, part: Part, contents: LogContents) -> None:
     if part.kind == "driver":
         contents.drivers[part.start["number"]] = part.start
     elif part.kind == "identity":
-        contents.identities[part.position] = part.what
+        contents.identities[part.position] = part.identity_record
     elif part.kind == "repair":
         contents.repairs.append(part.repair)
     elif part.kind == "ask":

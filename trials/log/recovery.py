@@ -23,9 +23,10 @@ from trials.log.lost_trials import (
     repair_of,
 )
 from trials.log.parts import PartKind
-from trials.log.reading import QUARANTINE, LogContents, read_log, trials_of
+from trials.log.reading import LogContents, read_log, trials_of
 from trials.log.row_types import EpochRow, LogRow
 from trials.log.rows import ask_columns, epochs_from_curves
+from trials.log.run_folder import QUARANTINE
 from trials.log.tables import DamagedPartError
 from trials.log.views import view_trials
 from trials.trial import MAX_TRIALS

@@ -3,22 +3,20 @@
 from pathlib import Path
 
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.identity import SEARCH_FILE
 from trials.log.parts import PARTS, SEGMENTS
 
 EARLIER = ("log/asks", "log/trials", "log/epochs")  # folders of versions before this one
-FOLDERS = ("log", PARTS, SEGMENTS, "log/quarantine", "environment")
+QUARANTINE = "log/quarantine"
+FOLDERS = ("log", PARTS, SEGMENTS, QUARANTINE, "environment")
 STARTS = "[0-9][0-9][0-9][0-9].json"  # of environment/: one for each start of a driver
-LEFT_BY_A_KILLED_DRIVER = {
-    "log",
-    "lock",
-    "environment",
-    ".bucket",
-}  # what lies in a folder before it is a run
+# What lies in a folder before it is a run; the last where it mirrors one in an object store.
+LEFT_BY_A_KILLED_DRIVER = {"log", "lock", "environment", ".bucket"}
 
 
 def is_run(folder: Path) -> bool:
     """True if a folder is a run directory."""
-    return has_log(folder) and (folder / "search.yaml").is_file()
+    return has_log(folder) and (folder / SEARCH_FILE).is_file()
 
 
 def has_log(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.driver_lock import driver_of
-from trials.log.earlier_log import FILE_NAME, file_rows, segment_table
+from trials.log.earlier_log import FILE_NAME, file_rows, segment_table, trial_of
 from trials.log.identity import Identity, identity_of, refuse_changed
 from trials.log.parts import (
     PART_NAME,
@@ -19,6 +19,7 @@ from trials.log.parts import (
     SEGMENT_NAME,
     SEGMENTS,
     Part,
+    position_of,
     read_asks,
     read_part,
     read_segment,
@@ -184,7 +185,7 @@ def _parts(
 ) -> Iterator[Path]:
     """The parts that a view does not reflect, those at the positions that are named, and changed ones."""
     for path in _names(folder / PARTS, PART_NAME.fullmatch):
-        position = int(path.name[1:9])
+        position = position_of(path)
         if position > reflected.through or position in named or _changed_at(path) > changed_after:
             yield path
 
@@ -204,7 +205,7 @@ def _take_part(part: Part | None, found: _Found) -> None:
     elif part.kind == "ask":
         found.asks[part.ask["trial_id"]] = part.ask
     elif part.kind == "identity":
-        found.identities[part.position] = part.what
+        found.identities[part.position] = part.identity_record
 
 
 def _earlier(folder: Path, kind: Kind[A], known: Container[int], found: _Found) -> dict[int, A]:
@@ -231,7 +232,7 @@ def _trials_in(path: Path) -> set[int]:
     """The trials that a segment, or the file of one trial, may hold."""
     if segment := SEGMENT_NAME.fullmatch(path.name):
         return set(range(int(segment[1]), int(segment[2]) + 1))
-    return {int(path.name[1:9])}
+    return {trial_of(path)}
 
 
 def _names(folder: Path, fits: Callable[[str], object]) -> list[Path]:

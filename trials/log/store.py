@@ -16,12 +16,13 @@ from trials.log.durable_files import PRIVATE, SHARED, DurableFiles
 from trials.log.identity import (
     FIXED_FILES,
     SEARCH_FILE,
+    identity_digest,
     identity_of,
     identity_row,
     refuse_changed_files,
 )
 from trials.log.log_end import LogEnd
-from trials.log.parts import Block, PartKind, Sealed, identity_digest
+from trials.log.parts import Block, PartKind, Sealed
 from trials.log.reading import LogContents
 from trials.log.recovery import inspect, mend
 from trials.log.row_types import AskRow, EpochRow, IdentityRow, LogRow, TrialRow
@@ -186,7 +187,7 @@ class RunStore:
     def discard(self) -> None:
         """Removes a run that never began, as far as it can be removed."""
         with suppress(OSError):
-            self._files.remove(self.folder / "search.yaml")  # first: without it the rest is no run
+            self._files.remove(self.folder / SEARCH_FILE)  # first: without it the rest is no run
             self._files.remove_tree(self.folder)
             self.folder.parent.rmdir()  # runs/, where nothing else lies in it
 
@@ -196,11 +197,6 @@ class RunStore:
     def driver(self) -> int:
         """This driver's number in the run, from 1."""
         return self._end.driver
-
-    @property
-    def next_position(self) -> int:
-        """The position of the log's next record."""
-        return self._end.position
 
     @property
     def next_trial_id(self) -> int:

@@ -82,7 +82,7 @@ def test_each_change_of_what_may_change_is_recorded_and_said(make_config: MakeCo
         said: list[SearchEvent] = []
         run_search(make_config(budget={"trials": trials}), run, on_event=said.append)
         assert any(isinstance(event, Notice) and "budget.trials" in event.text for event in said)
-    recorded = [part.what["search"] for _, part in parts_in(run) if part.kind == "identity"]
+    recorded = [part.identity_record["search"] for _, part in parts_in(run) if part.kind == "identity"]
     assert [f"trials: {n}" in text for n, text in zip((12, 13, 15), recorded, strict=True)] == [True] * 3
     assert recorded_config(run).budget == Budget(trials=15)
     assert verify_run(run).is_whole
