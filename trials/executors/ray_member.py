@@ -26,10 +26,12 @@ class Member:
 
     @property
     def is_free(self) -> bool:
+        """True if it can take a trial."""
         return self.info is not None and self.trial is None and self.checked is None
 
     @property
     def waitables(self) -> list[Any]:
+        """The references of Ray whose end it waits for."""
         return [each for each in (self.ready, self.stream, self.checked) if each is not None]
 
 

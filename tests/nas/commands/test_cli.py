@@ -30,7 +30,8 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
 
     assert options_of("search") == {
         "--run", "--workers", "--per-device", "--ray-address", "--executor", "--in-process", "--log", "--set",
-        "--init", "--grace", "--disk-wait", "--budget", "--estimate", "--assume", "--json", "--help",
+        "--init", "--grace", "--disk-wait", "--budget", "--estimate", "--assume", "--shared", "--json",
+        "--help",
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "--format", "-o", "--output", "--force", "--padding", "--device", "--pareto", "--optuna",
@@ -46,7 +47,7 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     }  # fmt: skip
     assert options_of("train") == {
         "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--devices",
-        "--ray-address", "--log", "--set", "--json", "--help",
+        "--ray-address", "--log", "--set", "--shared", "--json", "--help",
     }  # fmt: skip
     assert options_of("evaluate") == {"--data", "--resolution", "-o", "--output", "--json", "--help"}
     assert options_of("report") == {
