@@ -227,10 +227,11 @@ class BucketFiles(DurableFiles):
 
     def _ask(self, request: "Callable[[ObjectStore], T]") -> T:
         """The answer to a request; what the store refuses is an OSError that says why."""
+        store = self._store()  # says what is missing where there is no client
         from obstore import exceptions
 
         try:
-            return request(self._store())
+            return request(store)
         except (exceptions.AlreadyExistsError, FileNotFoundError):
             raise
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:

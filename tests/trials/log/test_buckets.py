@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -232,6 +233,17 @@ def test_places_that_hold_no_run_are_refused(place: str, said: str) -> None:
     for typed in (place, Path(place)):
         with pytest.raises(ConfigError, match=said):
             url_of(typed)
+
+
+def test_without_its_client_a_store_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("obstore", "obstore.store"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=r"pip install 'training-aware-nas\[store\]'"):
+        run_folder(URL)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_url_is_known_however_its_slashes_were_kept() -> None:
