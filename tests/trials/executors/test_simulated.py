@@ -15,7 +15,7 @@ from formula import formula_worker
 from nas.search.config import SearchConfig
 from nas.search.exhaustion import MAX_DUPLICATES
 from nas.search.search import search
-from nas.search.seeds import trial_seed
+from nas.search.seeds import DERIVE_TRIAL_SEED, seed_in_stream
 from nas.simulation.simulate import (
     EPOCHS,
     KnownOutcomes,
@@ -165,7 +165,7 @@ def known_formula(config: SearchConfig) -> KnownOutcomes:
             architecture=config.space.reference,
             recipe=config.recipe,
             epochs=config.recipe.epochs,
-            seed=trial_seed(seed, trial_id),
+            seed=seed_in_stream(seed, trial_id, DERIVE_TRIAL_SEED),
         )
         (result,) = [e for e in formula_worker(Slot(index=0))(trial) if isinstance(e, TrialResult)]
         measured = result.measurement
