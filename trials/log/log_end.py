@@ -85,10 +85,14 @@ class LogEnd:
             FencedError: another driver has begun.
             LogNotWrittenError: the disk does not take it.
         """
-        if self.is_fenced or self._is_taken():
-            self.is_fenced = True
+        if self.is_overtaken():
             raise self._fenced()
         return self._carried_out(action)
+
+    def is_overtaken(self) -> bool:
+        """True if another driver has begun."""
+        self.is_fenced = self.is_fenced or self._is_taken()
+        return self.is_fenced
 
     def _carried_out(self, action: Callable[[], T]) -> T:
         try:

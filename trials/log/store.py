@@ -185,7 +185,9 @@ class RunStore:
         return [row for row in rows if row["trial_id"] in in_flight]
 
     def discard(self) -> None:
-        """Removes a run that never began, as far as it can be removed."""
+        """Removes a run that never began, as far as it can be; never one that another driver began."""
+        if self._end.is_overtaken():
+            return
         with suppress(OSError):
             self._files.remove(self.folder / SEARCH_FILE)  # first: without it the rest is no run
             self._files.remove_tree(self.folder)

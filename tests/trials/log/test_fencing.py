@@ -80,3 +80,13 @@ def test_a_lock_that_was_removed_and_made_again_is_the_one_that_counts(tmp_path:
         (tmp_path / "lock").unlink()
         with DriverLock(tmp_path), pytest.raises(RunLockedError):
             DriverLock(tmp_path).__enter__()
+
+
+def test_an_older_driver_that_never_began_removes_nothing_of_the_newer_ones_run(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with RunStore(folder) as older:
+        (folder / "lock").unlink()
+        fill(folder)
+        older.discard()
+    with RunStore(folder) as store:
+        assert sorted(store.trials) == [0, 1, 2]
