@@ -64,6 +64,7 @@ class LogContents:
         contradicting: files that say something else than another one of the same trial.
         foreign: what is none of ours.
         unfinished: temporary files of a driver that was killed.
+        vanished: whether a file was removed while the log was read.
         told_in_parts: the trials whose row is in a part.
     """
 
@@ -84,6 +85,7 @@ class LogContents:
     contradicting: list[Path] = field(default_factory=list)
     foreign: list[Path] = field(default_factory=list)
     unfinished: list[Path] = field(default_factory=list)
+    vanished: bool = False
     told_in_parts: set[int] = field(default_factory=set)
     _sealed_epochs: dict[Block, dict[int, list[EpochRow]]] = field(default_factory=dict)
 
@@ -212,8 +214,8 @@ class _Reader:
             return read(path, self._files.read(path))
         except DamagedPartError as error:
             self.contents.damaged.append(Damaged(path, str(error)))
-        except FileNotFoundError:  # another driver, which is about to find out, has just sealed it
-            pass
+        except FileNotFoundError:  # another driver has just sealed it
+            self.contents.vanished = True
         except OSError as error:  # a block of the disk that does not read; or a link, a folder
             if not self._unreadable_is_damaged and error.errno not in NO_PLAIN_FILE:
                 raise

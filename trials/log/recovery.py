@@ -31,6 +31,7 @@ from trials.log.tables import DamagedPartError
 from trials.log.views import view_trials
 from trials.trial import MAX_TRIALS
 
+LOOKS = 5  # at a log in which another driver replaces parts by segments meanwhile
 SWEPT = ("environment", ".", "log")  # and the folders of parts and segments
 
 
@@ -67,7 +68,10 @@ def inspect(folder: Path, files: DurableFiles, *, accept_losses: bool) -> Inspec
         ConfigError: the disk does not give a file.
     """
     try:
-        contents = read_log(folder, files, unreadable_is_damaged=accept_losses)
+        for _ in range(LOOKS):
+            contents = read_log(folder, files, unreadable_is_damaged=accept_losses)
+            if not contents.vanished:
+                break
         declared, broken = read_declared(folder, files, contents)
         losses = new_losses(contents, declared.losses, viewed=viewed_trials(folder, files))
         if losses and files.look_again(contents.gaps(folder)):
