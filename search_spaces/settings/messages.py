@@ -74,7 +74,7 @@ def complaints(cls: type, mapping: Any, error: ValidationError) -> dict[Location
 
 
 def _one_for_each_place(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
-    """Of several complaints about a place the first, unless a dataclass's own check says more.
+    """Picks one of several complaints about a place: the first, unless a dataclass's own check says more.
 
     There are several where a union is expected: one of each member.
     """

@@ -198,7 +198,7 @@ class BucketFiles(DurableFiles):
 
     def _keep(self, key: str, data: bytes) -> None:
         path = self._mirror / key
-        if ".." in path.parts:
+        if ".." in path.parts or not path.is_relative_to(self._mirror):
             raise OSError(errno.EINVAL, f"an object has a name that is none of a run's: {key}")
         path.parent.mkdir(parents=True, exist_ok=True)
         super().write(path, data, durable=False)
@@ -263,7 +263,7 @@ class BucketFiles(DurableFiles):
     # ------------------------------------------------------------------ files
 
     def make_folder(self, path: Path, mode: int | None = None) -> None:
-        """Of the mirror alone: a bucket has no folders."""
+        """Makes it in the mirror alone: a bucket has no folders."""
         path.mkdir(parents=True, exist_ok=True)
 
     def write(self, path: Path, data: bytes, *, durable: bool = True) -> None:

@@ -183,13 +183,7 @@ class DurableFiles:
         """
         temporary = unfinished_name(path)
         try:
-            handle = self._disk.create(temporary)
-            try:
-                self._disk.write(handle, data)
-                if durable:
-                    self._disk.sync(handle)
-            finally:
-                self._disk.close(handle)
+            self._write_unfinished(temporary, data, durable=durable)
             self._disk.rename(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -206,12 +200,7 @@ class DurableFiles:
         """
         temporary = unfinished_name(path)
         try:
-            handle = self._disk.create(temporary)
-            try:
-                self._disk.write(handle, data)
-                self._disk.sync(handle)
-            finally:
-                self._disk.close(handle)
+            self._write_unfinished(temporary, data, durable=True)
             try:
                 self._disk.link(temporary, path)
             except FileExistsError:
@@ -221,6 +210,16 @@ class DurableFiles:
             with suppress(OSError):
                 self._disk.remove(temporary)
         self._disk.sync_folder(path.parent)
+
+    def _write_unfinished(self, temporary: Path, data: bytes, *, durable: bool) -> None:
+        """The data under a name that no reader takes for a file's own."""
+        handle = self._disk.create(temporary)
+        try:
+            self._disk.write(handle, data)
+            if durable:
+                self._disk.sync(handle)
+        finally:
+            self._disk.close(handle)
 
     def refresh(self) -> None:
         """Makes known what others have written; on a disk nothing is to be done."""

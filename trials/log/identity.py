@@ -20,7 +20,7 @@ COPIED_AGAIN = "warm_start.parquet"  # where it is gone: from the earlier run, i
 
 @dataclass(frozen=True)
 class Identity:
-    """What a run is.
+    """The identity of a run.
 
     Attributes:
         search: the text of the search file, as last recorded.
@@ -40,7 +40,7 @@ def identity_row(search: str, files: Mapping[str, bytes]) -> IdentityRow:
 
 
 def identity_of(records: list[IdentityRow]) -> Identity | None:
-    """What a run is, by its records in their order; None where nothing is recorded."""
+    """The identity that a run's records give, in their order; None where nothing is recorded."""
     if not records:
         return None
     *before, last = records

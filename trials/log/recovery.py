@@ -88,7 +88,7 @@ def inspect(folder: Path, files: DurableFiles, *, accept_losses: bool) -> Inspec
 
 @dataclass(frozen=True)
 class Mended:
-    """What mending has declared, and moved aside."""
+    """The losses that mending has declared, and the files that it moved aside."""
 
     declared: Declared
     quarantined: list[Path]

@@ -130,7 +130,7 @@ class IdentityRow(TypedDict):
 
 
 class RepairRow(TypedDict):
-    """What one repair declared."""
+    """The losses that one repair declared."""
 
     at: str
     lost_trials: list[int]

@@ -97,7 +97,7 @@ def read_run(folder: Path) -> RunLog:
 
 
 def verified_identity(folder: Path) -> Identity | None:
-    """What a run is, its files compared with what its log has recorded; None if an earlier version made it.
+    """The identity of a run, whose files are compared with it; None if an earlier version began the run.
 
     Raises:
         ConfigError: a file is not as it was recorded, or may not be read.
@@ -109,7 +109,7 @@ def verified_identity(folder: Path) -> Identity | None:
 
 
 def recorded_identity(folder: Path) -> Identity | None:
-    """What a run is, as its log has recorded it; None if an earlier version made the run, or nothing did.
+    """The identity of a run, as its log has recorded it; None if an earlier version began it, or nothing.
 
     Raises:
         ConfigError: the log may not be read.

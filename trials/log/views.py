@@ -68,7 +68,7 @@ def view_with_log(data: bytes, kind: Kind[R]) -> tuple[list[R], Reflected]:
 
 
 def log_reflected(data: bytes) -> Reflected:
-    """What of the log a view reflects; its rows are not decoded.
+    """The state of the log that a view reflects; its rows are not decoded.
 
     Raises:
         DamagedPartError: it is not as it was written.

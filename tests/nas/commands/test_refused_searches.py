@@ -29,7 +29,7 @@ def test_only_images_that_are_not_there_are_to_be_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What is wrong goes by the kind of the mistake, not by words that a folder's name may hold, too."""
+    """The hint goes by the kind of the mistake, not by words that a folder's name may hold, too."""
     empty = tmp_path / "there is no such folder"
     empty.mkdir()
     said = {}

@@ -1,4 +1,4 @@
-"""What a run is stands in its log: changed files are noticed by every reader and at every start."""
+"""The identity of a run stands in its log: readers and starts notice files that have changed."""
 
 import random
 from collections.abc import Callable
@@ -137,7 +137,7 @@ def flipped(data: bytes, bit: int) -> bytes:
 
 
 def unnoticed(run: Path, count: int) -> list[tuple[str, int]]:
-    """Of so many single flipped bits in all files of a run, those that nas verify does not notice."""
+    """Flips `count` bits one by one, over all files of a run; those that nas verify does not notice."""
     rng = random.Random(3)
     files = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name != "lock"]
     silent = []

@@ -230,7 +230,7 @@ def slow_worker(slot: Slot) -> RunTrial:
 def test_raylet_and_gcs_server_are_killed_and_the_search_goes_on(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a Ray of its own, each once: the first at trial 2, the other at trial 6."""
+    """Each server of a local Ray is killed once: the first at trial 2, the other at trial 6."""
     from ray._private import worker
 
     portable(formula_worker)

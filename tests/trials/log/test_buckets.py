@@ -187,7 +187,7 @@ def test_the_mirror_fetches_only_what_it_has_not(tmp_path: Path) -> None:
 
 
 def test_lists_that_come_late_lose_nothing(whole: Any, tmp_path: Path) -> None:
-    """What a list does not have yet is found where its position is taken, or asked for where it is missed."""
+    """Objects that are not listed yet are found where their position is taken, or asked for when missed."""
     expected, _ = whole("evolution")
     for at in (45, 70):
         store = FaultyStore(faults=(Fault(at, "gone_before"),))

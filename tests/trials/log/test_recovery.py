@@ -231,7 +231,7 @@ def test_row_of_another_trial_in_a_file_is_noticed(make_config: MakeConfig, part
 
 
 def flips_that_pass(folder: Path, count: int) -> int:
-    """Of so many single flipped bits in the log, how many are not noticed."""
+    """Flips `count` bits of the log one by one; how many are not noticed."""
     rng = random.Random(7)
     files = sorted((folder / "log").rglob("*.parquet"))
     silent = 0
