@@ -21,9 +21,10 @@ from trials.devices.device import (
     peak_memory,
     reset_peak_memory,
 )
+from trials.devices.device_errors import DeviceFault
 from trials.devices.device_lock import Role
 from trials.devices.lock_files import FOLDER
-from trials.failures import InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
+from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
@@ -39,9 +40,9 @@ from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
 from trials.trial import (
     DeviceInfo,
     Event,
-    FailureKind,
     InferenceTime,
     Measurement,
+    Mode,
     Phase,
     Progress,
     RunTrial,
@@ -77,10 +78,17 @@ def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
 class _Worker:
     """The device, images and reference networks of a process, which all of its trials use."""
 
+    device_fault: DeviceFault | None = None  # after which this process must run no more trials
+
     @property
     def device_name(self) -> str:
         """The model of the device."""
         return self.info.device_name
+
+    @property
+    def device_id(self) -> str:
+        """The device's id on this host."""
+        return self.info.device_id
 
     def held_bytes(self) -> int:
         """Bytes of device memory that this process has allocated; 0 on a CPU."""
@@ -119,14 +127,15 @@ class _Worker:
             yield from run.events()
             return
         except Exception as error:
-            kind, text = failure_of(error)
+            failure = failure_of(error, self.device)
+            self.device_fault = failure.fault
         finally:
             run.step = None
             self.lock.release()
             give_back_freed_memory()
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self.device_fault is None:
             torch.cuda.empty_cache()
-        yield run.failed(kind, text)
+        yield run.failed(failure)
 
 
 class _TrialRun:
@@ -143,8 +152,8 @@ class _TrialRun:
         self.ends: list[EpochEnd] = []
         self.inherited = 0  # number of these epochs that the continued trial has trained
         self.precision = worker.precision(trial.recipe.precision, trial.recipe)
-        self.started_at = datetime.now(UTC)
-        self.started = time.monotonic()
+        self.started_at, self.started = datetime.now(UTC), time.monotonic()
+        self.training_mode: Mode | None = None
         self.micro_batches = 1
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
@@ -203,7 +212,9 @@ class _TrialRun:
             num_classes=num_classes,
             device=worker.device,
             precision=self.precision,
+            cuda_graphs=trial.cuda_graphs,
         )
+        self.training_mode = self.step.mode
         self.micro_batches = fit_in_memory(
             self.step,
             batch_size=trial.recipe.batch_size,
@@ -261,11 +272,9 @@ class _TrialRun:
         trial, lock = self.trial, self.worker.lock
         if lock.role != "training":
             yield from self._wait_for("training")
-        folder = self.worker.setup.checkpoints
-        setup = self.worker.setup
-        checkpoint = (
-            TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest) if folder else None
-        )
+        setup, checkpoint = self.worker.setup, None
+        if folder := setup.checkpoints:
+            checkpoint = TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest)
         # The checkpoint of a longer trial may have more epochs than a shorter one that is repeated needs.
         self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
         self.inherited = min(trial.epochs_before, len(self.ends))
@@ -336,10 +345,15 @@ class _TrialRun:
             if measured is not None and measured > limit:
                 raise OverLimitError(f"{name} is {measured:.4g}; the limit is {limit:.4g}")
 
-    def failed(self, kind: FailureKind, error: str) -> TrialResult:
-        """The result of a trial that failed: crashed by a bug of ours, else infeasible by its own fault."""
-        status: Status = "crashed" if kind == "bug" else "infeasible"
-        return replace(self._result(status), failure_kind=kind, error=error)
+    def failed(self, failure: Failure) -> TrialResult:
+        """The result of a trial that failed: crashed by no fault of its own, else infeasible."""
+        status: Status = "crashed" if failure.kind in ("bug", "worker_lost") else "infeasible"
+        return replace(
+            self._result(status),
+            failure_kind=failure.kind,
+            error=failure.text,
+            capture_failed=failure.fault is not None and failure.fault.of_capture,
+        )
 
     def _result(self, status: Status, *, measurement: Measurement | None = None) -> TrialResult:
         """The trial's result with all that is known by now."""
@@ -355,6 +369,7 @@ class _TrialRun:
             epochs=tuple(end.result(trial_id=trial.trial_id, attempt=trial.attempt) for end in self.ends),
             device=self.worker.info,
             precision=self.precision,
+            training_mode=self.training_mode,
             micro_batches=self.micro_batches,
             times=self._times(),
         )

@@ -26,6 +26,7 @@ FailureKind = Literal[
     "preempted",
     "bug",
 ]
+Mode = Literal["graph", "eager"]  # how work is launched: as one CUDA graph, or kernel by kernel
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
 STALL_SECONDS = 300.0  # without an event; building, capturing a graph and decoding images yield none
@@ -154,6 +155,7 @@ class Trial:
     limits: Mapping[str, float] = field(default_factory=dict)  # on what is measured before training, by name
     stop_below: StopBelow | None = None
     timeout_seconds: float | None = None  # after which the trial is infeasible
+    cuda_graphs: bool = True  # on CUDA; False after its work could not be captured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,8 +299,10 @@ class TrialResult:
     device: DeviceInfo | None = None
     times: TrialTimes | None = None
     precision: str | None = None
+    training_mode: Mode | None = None
     micro_batches: int = 1
     error: str | None = None  # one line for a user, or the traceback of a bug
+    capture_failed: bool = False  # its worker was lost because its work cannot be a CUDA graph
 
     @property
     def trial_id(self) -> int:
@@ -319,6 +323,7 @@ class WorkerInfo:
     host: str
     pid: int
     node_id: str
+    device_id: str | None = None  # of its device on this host
     versions: Mapping[str, str | None]
 
 

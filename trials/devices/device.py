@@ -127,11 +127,6 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return nullcontext()
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """True if an error means that memory ran out; torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
-
-
 def clock_of(device: torch.device) -> Callable[[], float]:
     """A clock in seconds: wall time after synchronising on CUDA; on a CPU the thread's CPU time.
 
