@@ -1,12 +1,17 @@
 """Parts of sentences: names of files, the first of many names, the first line of an error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def some(names: Sequence[str], *, most: int = 3, between: str = ", ") -> str:
     """The first of some names, and how many more there are."""
     more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
     return between.join(names[:most]) + more
+
+
+def numbers(values: Iterable[int], *, most: int = 10) -> str:
+    """The first of some whole numbers in order, and how many more there are."""
+    return some([str(value) for value in sorted(values)], most=most)
 
 
 def plain_name(name: str) -> str:

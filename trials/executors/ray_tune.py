@@ -52,11 +52,10 @@ def ray_tune(
     address: str | None = None,
     timing_device: str | None = None,
     callbacks: Sequence[Any] = (),
-    folder: Path | None = None,
 ) -> Execute:
     """An executor through Ray Tune on `workers` reused actors, with Tune's `callbacks`.
 
-    Tune's files go to `folder` (default: a temporary one). Each epoch is one result of a Tune trial, whose
+    Tune's files go to a temporary folder. Each epoch is one result of a Tune trial, whose
     name has the number and the attempt of the trial. Trials are timed where they train: devices must be of
     the model `timing_device` (None: of one model; ANY: of any), or else the search ends with a
     WrongDeviceError.
@@ -65,8 +64,8 @@ def ray_tune(
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         with ExitStack() as held:
             ray_here = held.enter_context(connected(address, workers, 1))
-            place = folder or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
-            thread = _TuneThread(start_worker, ray_here, callbacks, place.absolute())
+            folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
+            thread = _TuneThread(start_worker, ray_here, callbacks, folder.absolute())
             yield from _of_one_model(thread.events(trials), timing_device)
 
     return execute
