@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trials.devices.device import autocast, clock_of
-from trials.timing.alternating import alternate
+from trials.timing.alternating import alternate, chunk_seconds_on
 from trials.trial import InferenceTime
 
 
@@ -38,6 +38,7 @@ def measure_inference_time(
             _forward(candidate, images, precision, device),
             None if reference is None else _forward(reference, images, precision, device),
             clock=clock or clock_of(device),
+            chunk_seconds=chunk_seconds_on(device.type),
             max_seconds=max_seconds,
         )
     p10, p90 = timed.candidate_p10_p90

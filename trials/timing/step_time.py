@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from trials.devices.device import clock_of
-from trials.timing.alternating import FEWEST_ROUNDS, alternate
+from trials.timing.alternating import FEWEST_ROUNDS, alternate, chunk_seconds_on
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import StepTime
@@ -51,6 +51,7 @@ def measure_step_time(
             calls[0],
             calls[1] if reference is not None else None,
             clock=clock or clock_of(candidate.device),
+            chunk_seconds=chunk_seconds_on(candidate.device.type),
             max_seconds=max_seconds,
             max_calls=max_calls,
             fewest_rounds=fewest_rounds,

@@ -17,6 +17,7 @@ from trials.timing.alternating import (
     ROUNDS,
     Alternated,
     alternate,
+    chunk_seconds_on,
 )
 from trials.timing.inference_time import measure_inference_time
 
@@ -82,7 +83,7 @@ def test_one_slow_chunk_of_the_reference_does_not_move_the_ratio() -> None:
 
 def test_long_training_allows_a_longer_timing() -> None:
     """Steps of 0.2 s in one second, or in a twentieth of 270 steps: 13.5 of them."""
-    for most, rounds in ((0.0, 1), (0.05 * 270, 4)):
+    for most, rounds in ((0.0, 1), (0.05 * 270, 5)):
         clock = Clock()
         timed = alternate(clock.work(0.2), clock.work(0.2), clock=clock, max_seconds=1.0, max_calls=most)
         assert timed.rounds == rounds
@@ -103,6 +104,64 @@ def test_slow_work_is_neither_warmed_up_twice_nor_estimated() -> None:
     clock = Clock()
     alternate(clock.work(50.0), clock.work(10.0), clock=clock, max_seconds=60.0)
     assert clock.now == (50 + 10) + (10 + 50 + 10)  # the warm-up, and R C R
+
+
+class LaunchingClock(Clock):
+    """As a GPU's: a chunk of calls also takes a launch and a wait, and the first call records a graph."""
+
+    LAUNCH = 45e-6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_busy = False
+
+    def __call__(self) -> float:
+        self.now += self.LAUNCH * self.is_busy
+        self.is_busy = False
+        return self.now
+
+    def recorded(self, seconds: float, *, recording: float) -> Callable[[], None]:
+        left = recording
+
+        def run() -> None:
+            nonlocal left
+            self.now += seconds + left
+            left, self.is_busy = 0.0, True
+
+        return run
+
+
+@pytest.mark.parametrize("recording", [0.01, 0.3, 5.0])
+@pytest.mark.parametrize("step", [0.0005, 0.001, 0.003, 0.0265, 0.3])
+def test_what_a_first_call_takes_moves_neither_the_ratio_nor_the_number_of_rounds(
+    step: float, recording: float
+) -> None:
+    def timed(ratio: float, of_first_call: float) -> Alternated:
+        clock = LaunchingClock()
+        candidate, reference = (clock.recorded(t, recording=of_first_call) for t in (ratio * step, step))
+        return alternate(
+            candidate, reference, clock=clock, chunk_seconds=chunk_seconds_on("cuda"), max_seconds=1.0,
+            fewest_rounds=3,
+        )  # fmt: skip
+
+    for ratio in (0.3, 0.9, 1.0, 2.5, 5.0):
+        with_first_call = timed(ratio, recording)
+        assert with_first_call.ratio == pytest.approx(ratio, rel=0.002)
+        assert with_first_call.rounds == timed(ratio, 0.0).rounds
+
+
+def test_quick_work_is_called_no_more_often_than_twice_before_its_chunks() -> None:
+    clock, calls = Clock(), [0, 0]
+
+    def counted(number: int, seconds: float) -> Callable[[], None]:
+        def run() -> None:
+            calls[number] += 1
+            clock.now += seconds
+
+        return run
+
+    timed = alternate(counted(0, 0.005), counted(1, 0.05), clock=clock)
+    assert calls == [2 + 5 * timed.rounds, 1 + timed.rounds + 1]
 
 
 def test_work_without_a_reference_is_timed_alone() -> None:
