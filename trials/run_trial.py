@@ -196,6 +196,8 @@ class _TrialRun:
         except ValueError as error:
             raise InvalidNetworkError(str(error)) from error
         self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
+        if self.step_time is None:  # first, so that all trials find the reference in memory, not all but one
+            self._timing(images).reference()
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
         self.step = build_step(
             trial.architecture,
@@ -217,19 +219,27 @@ class _TrialRun:
         """Measures step time and inference time, where needed, with exclusive use of the device."""
         trial, worker = self.trial, self.worker
         needs_inference_time = trial.needs_inference_time and self.inference_time is None
-        if self.step_time is None or needs_inference_time:
-            yield from self._wait_for("timing")
-        if self.step_time is None:
+        if self.step_time is not None and not needs_inference_time:
+            return
+        # Step 1: record both, while others may still train on the device.
+        timing = self._timing(images)
+        before = time.perf_counter()
+        timed_step = timing.prepared_step(step) if self.step_time is None else None
+        forward = timing.prepared_forward(step) if needs_inference_time else None
+        self.timing_seconds = time.perf_counter() - before
+        # Step 2: time them, with the device to themselves.
+        yield from self._wait_for("timing")
+        if timed_step is not None:
             yield self._progress("timing")
             before = time.perf_counter()
             steps = trial.epochs * steps_of_epoch(len(images.train), trial.recipe.batch_size)
-            measured = self._timing(images).step_time(step, steps=steps)
+            measured = timing.step_time(timed_step, steps=steps)
             self.step_time = replace(measured, is_exclusive=worker.lock.is_exclusive)
-            self.timing_seconds = time.perf_counter() - before
-        if needs_inference_time:
+            self.timing_seconds += time.perf_counter() - before
+        if forward is not None:
             yield self._progress("timing", fraction=0.5)
             before = time.perf_counter()
-            self.inference_time = self._timing(images).inference_time(step)
+            self.inference_time = timing.inference_time(forward)
             self.timing_seconds += time.perf_counter() - before
 
     def _measured_before_training(self, images: ResidentImages) -> Measurement:

@@ -26,6 +26,7 @@ FailureKind = Literal[
     "preempted",
     "bug",
 ]
+TimingMode = Literal["graph", "eager"]  # as a CUDA graph, or one operation launched after the other
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
 STALL_SECONDS = 300.0  # without an event; building, capturing a graph and decoding images yield none
@@ -74,6 +75,7 @@ class StepTime:
     step_time_ratio_error: float | None = None  # standard error of the ratio, over the ratio
     clock_mhz: float | None = None  # median of a GPU's clock meanwhile; None where it is unknown
     is_exclusive: bool = False  # true if no other process could use the device (on CPU: the core) meanwhile
+    mode: TimingMode | None = None  # in which both were timed; None if the time is predicted or unknown
 
 
 @dataclass(frozen=True, kw_only=True)

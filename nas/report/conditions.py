@@ -21,6 +21,7 @@ CONDITIONS = {
     "timing_resolution": "step time at, px",
     "timing_batch_size": "step time of a batch of, images",
     "timing_precision": "step time in",
+    "timing_mode": "steps timed as",
     "minival_images": "minival, images",
     "reference_step_seconds": "reference network's step, s",
     "reference_params": "reference network's parameters",

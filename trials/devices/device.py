@@ -120,10 +120,13 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}  # the types of half precision
+
+
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The autocast context of a forward pass, empty for fp32; bf16 needs no gradient scaler."""
-    if precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+    """The autocast context of a forward pass, empty for fp32."""
+    if precision in HALF:
+        return torch.autocast(device.type, dtype=HALF[precision])
     return nullcontext()
 
 

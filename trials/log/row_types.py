@@ -92,6 +92,7 @@ class TrialRow(TypedDict):
     timing_exclusive: bool | None
     step_time_ratio_error: float | None
     timing_clock_mhz: float | None
+    timing_mode: Literal["graph", "eager"] | None
 
 
 class EpochRow(TypedDict):

@@ -36,7 +36,7 @@ REPEATED = (
     "timing_batch_size", "timing_precision", "timing_source", "reference_params", "reference_macs",
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
-    "step_time_ratio_error", "timing_clock_mhz",
+    "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
 )  # fmt: skip
 
 

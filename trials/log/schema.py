@@ -103,6 +103,7 @@ TRIAL_COLUMNS = (
     Column("timing_exclusive", pa.bool_(), "whether step time was measured with the device to itself"),
     Column("step_time_ratio_error", _FLOAT, "standard error of that ratio, over the ratio"),
     Column("timing_clock_mhz", _FLOAT, "the GPU's SM clock while step time was measured, median", "MHz"),
+    Column("timing_mode", _TEXT, "graph or eager (launched one by one), both networks alike"),
 )
 
 ASK_NAMES = frozenset(

@@ -74,11 +74,21 @@ class GraphedCalls:
         self._work, self._changes, self._record = work, changes, record
         self._replay: Callable[[], object] | None = None
         self._inputs: tuple[Tensor, ...] = ()
+        self.failure: str | None = None  # why it could not be captured
+
+    @property
+    def is_recorded(self) -> bool:
+        """True once there is a graph."""
+        return self._replay is not None
+
+    def record(self, *inputs: Tensor) -> None:
+        """Captures the graph for calls of these shapes, if there is none and one may be tried."""
+        if self._record is not None and self._replay is None:
+            self._try_to_record(self._record, inputs)
 
     def __call__(self, *inputs: Tensor) -> None:
         """One call. If the work contains an operation that cannot be captured, it never is."""
-        if self._record is not None and self._replay is None:
-            self._try_to_record(self._record, inputs)
+        self.record(*inputs)
         if self._replay is None or not self._fits(inputs):
             self._work(*inputs)
             return
@@ -104,8 +114,8 @@ class GraphedCalls:
             if is_out_of_memory(error):
                 raise
             self._record = None
-            reason = first_line(error)
-            warnings.warn(f"no CUDA graph, steps are launched one by one: {reason}", stacklevel=3)
+            self.failure = first_line(error)
+            warnings.warn(f"no CUDA graph, steps are launched one by one: {self.failure}", stacklevel=4)
         finally:
             with torch.no_grad():
                 for tensor, value in zip(self._changes, kept, strict=True):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from clocks import Clock, passes_that_take
+from recordings import FAILURE, refused
 from small_networks import WIDE
 from small_trials import CPU, new_step
 from torch import nn
@@ -19,7 +20,7 @@ from trials.timing.alternating import (
     alternate,
     chunk_seconds_on,
 )
-from trials.timing.inference_time import measure_inference_time
+from trials.timing.inference_time import TimedForward, measure_inference_time, with_cast_weights
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -217,3 +218,83 @@ def test_inference_times_by_the_processors_clock_are_positive_and_ordered() -> N
     )
     assert 0 < timed.inference_seconds_p10 <= timed.inference_seconds <= timed.inference_seconds_p90
     assert timed.inference_time_ratio > 0
+
+
+# ---------------------------------------------------------------- weights and graphs
+
+
+def test_network_with_cast_weights_computes_what_autocast_would() -> None:
+    network = new_step(architecture=WIDE).network.eval()
+    images = torch.randn(2, 3, 16, 16).to(memory_format=torch.channels_last)
+    copied = with_cast_weights(network, "bf16", CPU)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(copied(images), network(images))
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert with_cast_weights(network, "fp32", CPU) is network
+
+
+def test_a_timed_pass_in_half_precision_casts_no_weight() -> None:
+    network = new_step(architecture=WIDE).network
+    timed = TimedForward(network, batch_size=2, resolution=16, device=CPU, precision="bf16")
+    layers = [m for m in timed._network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    in_float32 = {m for m in layers if m.weight.dtype != torch.bfloat16}
+    assert {m.groups > 1 for m in in_float32 if isinstance(m, nn.Conv2d)} <= {True}  # computed in float32
+    assert len(in_float32) < len(layers)
+
+
+def test_passes_are_recorded_once_in_evaluation_mode_and_timed_as_graphs() -> None:
+    clock, modes = Clock(), []
+    network = new_step().network
+    network.register_forward_hook(lambda *_: clock.sleep(0.01))
+
+    def record(work: Callable[[], None]) -> Callable[[], object]:
+        modes.append(network.training)
+        work()
+        return clock.work(0.002)
+
+    network.train()
+    timed = TimedForward(
+        network, batch_size=1, resolution=16, device=CPU, precision="fp32", record=record
+    ).prepare()
+    for _ in range(2):
+        found = measure_inference_time(
+            timed, timed, batch_size=1, resolution=16, device=CPU, precision="fp32", clock=clock
+        )
+        assert (found.inference_seconds, found.flag) == (pytest.approx(0.002), None)
+    assert modes == [False]
+    assert network.training
+
+
+def test_passes_are_timed_without_graphs_where_one_network_cannot_be_recorded() -> None:
+    clock, network = Clock(), new_step().network
+    network.register_forward_hook(lambda *_: clock.sleep(0.01))
+    timed, other = (
+        TimedForward(network, batch_size=1, resolution=16, device=CPU, precision="fp32", record=record)
+        for record in (lambda work: clock.work(0.002), refused)
+    )
+    with pytest.warns(UserWarning, match="no CUDA graph"):
+        found = measure_inference_time(
+            timed, other, batch_size=1, resolution=16, device=CPU, precision="fp32", clock=clock
+        )
+    assert found.inference_time_ratio == pytest.approx(1.0)
+    assert found.flag == f"timed without CUDA graphs (the reference: {FAILURE})"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recorded_pass_on_cuda_takes_no_longer_than_an_eager_one(precision: str) -> None:
+    device = torch.device("cuda:0")
+    network = new_step(architecture=WIDE).network.to(device).to(memory_format=torch.channels_last)
+
+    def timed(**more: object) -> float:
+        forward = TimedForward(
+            network, batch_size=1, resolution=64, device=device, precision=precision, **more
+        )
+        found = measure_inference_time(
+            forward, None, batch_size=1, resolution=64, device=device, precision=precision, max_seconds=1.0
+        )
+        return found.inference_seconds
+
+    with pytest.warns(UserWarning, match="no CUDA graph"):
+        eager = timed(record=refused)
+    assert timed() <= eager
