@@ -1,4 +1,4 @@
-"""The device that a trial runs on: slot, name, autocast, memory and clock."""
+"""The device that a trial runs on: slot, name, memory and clock."""
 
 import ctypes
 import os
@@ -6,7 +6,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -118,16 +118,6 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}  # the types of half precision
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The autocast context of a forward pass, empty for fp32."""
-    if precision in HALF:
-        return torch.autocast(device.type, dtype=HALF[precision])
-    return nullcontext()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

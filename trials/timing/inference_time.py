@@ -9,7 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from trials.devices.device import HALF, autocast, clock_of
+from trials.devices.arithmetic import HALF, autocast
+from trials.devices.device import clock_of
 from trials.timing.alternating import alternate, chunk_seconds_on
 from trials.timing.timed_work import TimedWork, alike, flags
 from trials.training.cuda_graphs import CudaRecorder, GraphedCalls, Record
