@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import mean
 
@@ -23,7 +23,9 @@ from nas.training.result import TrainingResult
 from nas.training.start import TrainingImages, check_start, locked_for, record_data
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import available_slots, device_info, use_all_cores
+from trials.devices.device import available_slots, device_info, lock_of, use_all_cores
+from trials.devices.device_lock import DeviceLock
+from trials.devices.sharing import give_way, training
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.log.durable_files import DurableFiles
@@ -92,8 +94,17 @@ def train_fully(
             files.sweep()
             record_data(config, folder, opened)
             record_config(config, folder)
-        training = _Training(config, files, opened, on_event=on_event, group=group)
-        return training.run()
+        lock = lock_of(_device_of(group))
+
+        def tell_waiting(_: float) -> None:
+            on_event(Heartbeat("waiting", 0, 0.0))
+
+        with training(lock, tell_waiting):  # as trials do; whoever times something on the device goes first
+            return _Training(config, files, opened, on_event=on_event, group=group, lock=lock).run()
+
+
+def _device_of(group: DeviceGroup) -> torch.device:
+    return group.device if group.size > 1 else torch.device(available_slots()[0].device)
 
 
 class _Training:
@@ -107,11 +118,13 @@ class _Training:
         *,
         on_event: Callable[[TrainingEvent], object],
         group: DeviceGroup,
+        lock: DeviceLock,
     ) -> None:
         images = opened.images
         self.config, self.files, self.on_event, self.group = config, files, on_event, group
+        self.lock = lock  # of the device, held for training
         # The device.
-        self.device = group.device if group.size > 1 else torch.device(available_slots()[0].device)
+        self.device = _device_of(group)
         self.device_name = device_info(Slot(index=group.rank, device=str(self.device))).device_name
         if self.device.type == "cpu" and group.size == 1:
             use_all_cores()
@@ -235,11 +248,15 @@ class _Training:
         ):
             if isinstance(event, Heartbeat):
                 self.on_event(event)
+                give_way(self.lock, partial(self._tell_waiting, event))
                 continue
             self._write(event)
             if self._is_over(event.epoch):
                 return event.epoch < self.epochs
         return False
+
+    def _tell_waiting(self, at: Heartbeat, seconds: float) -> None:
+        self.on_event(replace(at, phase="waiting"))
 
     def _is_over(self, done: int) -> bool:
         if done >= self.epochs:
@@ -327,7 +344,7 @@ class _Training:
             images = images_to_evaluate(
                 self.config.test, weights.classes, resolution=weights.resolution, option="test"
             )
-            test = evaluate_images(weights, images)
+            test = evaluate_images(weights, images, lock=self.lock)
         result = TrainingResult(
             folder=self.files.folder,
             metrics=tuple(self.files.metrics),
