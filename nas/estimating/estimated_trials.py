@@ -84,7 +84,7 @@ class TrialBench:
             keep_freed_memory()
         self.precision = precision_of_trials(
             self.recipe.precision, self.recipe, self.device, reference=config.space.reference
-        )
+        ).precision
         self.clock = clock_of(self.device)
         self._own_seconds = self._wall_seconds = 0.0  # of what was timed
         self.lock = lock_of(self.device)

@@ -166,7 +166,7 @@ def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, sour
     except ValueError as error:
         raise ConfigError(f"{source}: {error}") from error
     with one_thread(device):
-        precision = precision_of_trials(known.precision, recipe, device, reference=space.reference)
+        precision = precision_of_trials(known.precision, recipe, device, reference=space.reference).precision
     conditions = table_conditions(
         space,
         recipe,

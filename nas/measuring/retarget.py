@@ -234,7 +234,7 @@ class _ReferenceTimer:
         self.batch_size = conditions.batch_size_for(recipe)
         self.precision = precision_of_trials(
             conditions.precision_for(recipe), recipe, device, reference=config.space.reference
-        )
+        ).precision
         self.lock = lock_of(device)
         self.batch = SyntheticBatch.random(
             batch_size=self.batch_size, resolution=self.resolution, num_classes=num_classes, device=device

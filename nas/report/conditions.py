@@ -14,6 +14,7 @@ from trials.log.identity import SEARCH_FILE
 CONDITIONS = {
     "device_name": "trained on",
     "precision": "precision",
+    "precision_reason": "in that precision because",
     "batch_size": "batch size, images",
     "resolution": "resolution, px",
     "epochs": "epochs",

@@ -104,7 +104,8 @@ def _beginning(begun: TrainingBegun) -> str:
     several = f"{devices} x " if devices > 1 else ""
     lines = [
         f"training   {begun.train_images:,} images of {source_words(begun.source)}, "
-        f"{begun.minival_images:,} more for minival; {several}{begun.device_name}, {begun.precision}"
+        f"{begun.minival_images:,} more for minival; {several}{begun.device_name}, {begun.precision}",
+        f"           in {begun.precision}: {begun.precision_reason}",
     ]
     if begun.devices_before != devices:
         lines.append(

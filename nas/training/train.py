@@ -23,6 +23,7 @@ from nas.training.result import TrainingResult
 from nas.training.start import TrainingImages, check_start, locked_for, record_data
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError
+from trials.devices.arithmetic import check_precision
 from trials.devices.device import available_slots, device_info, lock_of, use_all_cores
 from trials.devices.device_lock import DeviceLock
 from trials.devices.sharing import give_way, training
@@ -30,7 +31,7 @@ from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.log.durable_files import DurableFiles
 from trials.recipe import ResolutionSchedule, TrainingStage, steps_of_epoch
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import choose_precision
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.micro_batches import fit_in_memory
 from trials.training.recipe_network import network_for
@@ -49,6 +50,7 @@ class TrainingBegun:
 
     device_name: str
     precision: str
+    precision_reason: str
     micro_batches: int
     epochs: int
     first_epoch: int  # above 0: it is resumed
@@ -86,6 +88,7 @@ def train_fully(
         RunLockedError: another process trains in this folder.
         NonFiniteLossError: the training diverged.
     """
+    check_precision(config.recipe.precision, _device_of(group))
     opened = check_start(config, folder, devices=group.size)
     files = TrainingFolder(folder)
     files.create()
@@ -136,12 +139,18 @@ class _Training:
         self.resumed = files.newest_state()
         self._check_same_state()
         # A probe may decide otherwise on another day, or another machine; the curve must not.
-        self.precision = group.text_of_first(
-            (self.resumed[1].precision if self.resumed else None)
-            or resolve_precision(
-                recipe.precision, self.device, reference=config.architecture, resolution=largest
+        if self.resumed:
+            precision, why = self.resumed[1].precision, "as it was begun"
+        else:
+            chosen = choose_precision(
+                recipe.precision,
+                self.device,
+                reference=config.architecture,
+                resolution=largest,
+                for_all=True,
             )
-        )
+            precision, why = chosen.precision, chosen.why
+        self.precision, self.precision_reason = map(group.text_of_first, (precision, why))
         # The length of the training, by the images there are.
         self.num_classes, self.data_digest = images.num_classes, images.digest
         self.notes = opened.notes
@@ -191,6 +200,7 @@ class _Training:
             TrainingBegun(
                 device_name=self.device_name,
                 precision=self.precision,
+                precision_reason=self.precision_reason,
                 micro_batches=self.step.micro_batches,
                 epochs=self.epochs,
                 first_epoch=first,
@@ -367,6 +377,7 @@ class _Training:
             "device_name": self.device_name,
             "devices": self.group.size,
             "precision": self.precision,
+            "precision_reason": self.precision_reason,
             "environment": asdict(describe_environment()),
             "written_at": datetime.now(UTC).isoformat(),
         }

@@ -93,6 +93,7 @@ class TrialRow(TypedDict):
     step_time_ratio_error: float | None
     timing_clock_mhz: float | None
     timing_mode: Literal["graph", "eager"] | None
+    precision_reason: str | None
 
 
 class EpochRow(TypedDict):

@@ -37,6 +37,7 @@ REPEATED = (
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
     "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
+    "precision_reason",
 )  # fmt: skip
 
 
@@ -113,6 +114,7 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
         "batch_size": recipe.batch_size,
         "micro_batches": result.micro_batches,
         "precision": result.precision,
+        "precision_reason": result.precision_reason,
         "attempts": result.attempt,
         "environment_id": environment_id,
         "error": result.error[-MAX_ERROR:] if result.error else None,
