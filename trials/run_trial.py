@@ -22,9 +22,10 @@ from trials.devices.device import (
     peak_memory,
     reset_peak_memory,
 )
+from trials.devices.device_errors import DeviceFault
 from trials.devices.device_lock import Role
 from trials.devices.lock_files import FOLDER
-from trials.failures import InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
+from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
@@ -40,9 +41,9 @@ from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
 from trials.trial import (
     DeviceInfo,
     Event,
-    FailureKind,
     InferenceTime,
     Measurement,
+    Mode,
     Phase,
     Progress,
     RunTrial,
@@ -80,10 +81,7 @@ def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
 class _Worker:
     """The device, images and reference networks of a process, which all of its trials use."""
 
-    @property
-    def device_name(self) -> str:
-        """The model of the device."""
-        return self.info.device_name
+    device_fault: DeviceFault | None = None  # after which this process must run no more trials
 
     def held_bytes(self) -> int:
         """Bytes of device memory that this process has allocated; 0 on a CPU."""
@@ -100,6 +98,7 @@ class _Worker:
         for precision in setup.precisions:
             check_precision(precision, self.device)
         self.info: DeviceInfo = device_info(slot)
+        self.device_name, self.device_id = self.info.device_name, self.info.device_id
         self.lock = lock_of(self.device, folder=setup.locks)
         self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
         self.reference_steps = ReferenceSteps(setup.reference, self.device)
@@ -115,10 +114,8 @@ class _Worker:
 
     def precision(self, precision: Precision, recipe: Recipe) -> ChosenPrecision:
         """The precision in which this device computes trials of a recipe that asks for this one."""
-        setup = self.setup
-        return precision_of_trials(
-            precision, recipe, self.device, reference=setup.reference, decided=setup.decided
-        )
+        reference, decided = self.setup.reference, self.setup.decided
+        return precision_of_trials(precision, recipe, self.device, reference=reference, decided=decided)
 
     def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
         """Runs a trial. Its own faults end it as infeasible; any other exception as crashed."""
@@ -127,14 +124,15 @@ class _Worker:
             yield from run.events()
             return
         except Exception as error:
-            kind, text = failure_of(error)
+            failure = failure_of(error, self.device)
+            self.device_fault = failure.fault
         finally:
             run.step = None
             self.lock.release()
             give_back_freed_memory()
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self.device_fault is None:
             torch.cuda.empty_cache()
-        yield run.failed(kind, text)
+        yield run.failed(failure)
 
 
 class _TrialRun:
@@ -152,8 +150,8 @@ class _TrialRun:
         self.inherited = 0  # number of these epochs that the continued trial has trained
         chosen = worker.precision(trial.recipe.precision, trial.recipe)
         self.precision, self.precision_reason = chosen.precision, chosen.why
-        self.started_at = datetime.now(UTC)
-        self.started = time.monotonic()
+        self.started_at, self.started = datetime.now(UTC), time.monotonic()
+        self.training_mode: Mode | None = None
         self.micro_batches = 1
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
@@ -206,7 +204,7 @@ class _TrialRun:
             raise InvalidNetworkError(str(error)) from error
         self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
         if self.step_time is None:  # first: else the reference would take room in all trials but one
-            self._timing(images).reference()
+            self._timing(images).prepare_reference(graphs=trial.cuda_graphs)
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
         self.step = build_step(
             trial.architecture,
@@ -214,7 +212,9 @@ class _TrialRun:
             num_classes=num_classes,
             device=worker.device,
             precision=self.precision,
+            cuda_graphs=trial.cuda_graphs,
         )
+        self.training_mode = self.step.mode
         self.micro_batches = fit_in_memory(
             self.step,
             batch_size=trial.recipe.batch_size,
@@ -231,24 +231,20 @@ class _TrialRun:
         if self.step_time is not None and not needs_inference_time:
             return
         # Step 1: record both, while others may still train on the device.
-        timing = self._timing(images)
-        before = time.perf_counter()
+        timing, before = self._timing(images), time.perf_counter()
         timed_step = timing.prepared_step(step) if self.step_time is None else None
         forward = timing.prepared_forward(step) if needs_inference_time else None
         self.timing_seconds = time.perf_counter() - before
         yield from self._wait_for("timing")  # Step 2: time them, with the device to themselves.
+        yield self._progress("timing")
+        before = time.perf_counter()
         if timed_step is not None:
-            yield self._progress("timing")
             steps = trial.epochs * steps_of_epoch(len(images.train), trial.recipe.batch_size)
-            before = time.perf_counter()
             measured = timing.step_time(timed_step, steps=steps)
             self.step_time = replace(measured, is_exclusive=lock.is_exclusive)
-            self.timing_seconds += time.perf_counter() - before
         if forward is not None:
-            yield self._progress("timing", fraction=0.5)
-            before = time.perf_counter()
             self.inference_time = timing.inference_time(forward)
-            self.timing_seconds += time.perf_counter() - before
+        self.timing_seconds += time.perf_counter() - before
 
     def _measured_before_training(self, images: ResidentImages) -> Measurement:
         """The measurement of a trial that has not trained yet, with an accuracy of 0."""
@@ -279,11 +275,9 @@ class _TrialRun:
         trial, lock = self.trial, self.worker.lock
         if lock.role != "training":
             yield from self._wait_for("training")
-        folder = self.worker.setup.checkpoints
-        setup = self.worker.setup
-        checkpoint = (
-            TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest) if folder else None
-        )
+        setup, checkpoint = self.worker.setup, None
+        if folder := setup.checkpoints:
+            checkpoint = TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest)
         # The checkpoint of a longer trial may have more epochs than a shorter one that is repeated needs.
         self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
         self.inherited = min(trial.epochs_before, len(self.ends))
@@ -354,10 +348,15 @@ class _TrialRun:
             if measured is not None and measured > limit:
                 raise OverLimitError(f"{name} is {measured:.4g}; the limit is {limit:.4g}")
 
-    def failed(self, kind: FailureKind, error: str) -> TrialResult:
-        """The result of a trial that failed: crashed by a bug of ours, else infeasible by its own fault."""
-        status: Status = "crashed" if kind == "bug" else "infeasible"
-        return replace(self._result(status), failure_kind=kind, error=error)
+    def failed(self, failure: Failure) -> TrialResult:
+        """The result of a trial that failed: crashed by no fault of its own, else infeasible."""
+        status: Status = "crashed" if failure.kind in ("bug", "worker_lost") else "infeasible"
+        return replace(
+            self._result(status),
+            failure_kind=failure.kind,
+            error=failure.text,
+            capture_failed=failure.fault is not None and failure.fault.of_capture,
+        )
 
     def _result(self, status: Status, *, measurement: Measurement | None = None) -> TrialResult:
         """The trial's result with all that is known by now."""
@@ -374,6 +373,7 @@ class _TrialRun:
             device=self.worker.info,
             precision=self.precision,
             precision_reason=self.precision_reason,
+            training_mode=self.training_mode,
             micro_batches=self.micro_batches,
             times=self._times(),
         )

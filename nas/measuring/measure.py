@@ -27,7 +27,8 @@ from nas.measuring.figures import (
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import is_out_of_memory, keep_freed_memory, lock_of
+from trials.devices.device import keep_freed_memory, lock_of
+from trials.devices.device_errors import is_out_of_memory
 from trials.devices.sharing import timing, training
 from trials.recipe import Precision
 from trials.timing.inference_time import TimedForward, measure_inference_time

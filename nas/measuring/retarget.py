@@ -20,7 +20,8 @@ from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import available_slots, claim, device_info, is_out_of_memory, lock_of
+from trials.devices.device import available_slots, claim, device_info, lock_of
+from trials.devices.device_errors import is_out_of_memory
 from trials.devices.sharing import timing, training
 from trials.log.buckets import files_of
 from trials.log.row_types import TrialRow

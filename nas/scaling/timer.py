@@ -9,7 +9,8 @@ from nas.measuring.measure import MAX_SECONDS, new_step, timed_batch
 from nas.scaling.compound import Member
 from nas.scaling.steps import Step
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import is_out_of_memory, keep_freed_memory, lock_of
+from trials.devices.device import keep_freed_memory, lock_of
+from trials.devices.device_errors import is_out_of_memory
 from trials.devices.sharing import training
 from trials.timing.step_time import TimedStep, measure_step_time
 from trials.trial import StepTime

@@ -120,11 +120,6 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """True if an error means that memory ran out; torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
-
-
 def clock_of(device: torch.device) -> Callable[[], float]:
     """A clock in seconds: wall time after synchronising on CUDA; on a CPU the thread's CPU time.
 

@@ -21,7 +21,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from trials.executors.ray_actors import Connection, connected
-from trials.executors.ray_pool import cause
+from trials.executors.ray_member import cause
 from trials.executors.timing_places import check_devices
 from trials.trial import (
     EpochResult,
@@ -284,6 +284,8 @@ def _trainable(start_worker: StartWorker, device: str) -> Any:
             self.stream = self.run_trial(self.trial)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
+            if getattr(self.run_trial, "device_fault", None):
+                os._exit(1)  # the new trial counts as lost, and runs again in another process
             self.setup(new_config)
             return True
 

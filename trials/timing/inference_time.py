@@ -13,7 +13,7 @@ from trials.devices.arithmetic import HALF, autocast
 from trials.devices.device import clock_of
 from trials.timing.alternating import alternate, chunk_seconds_on
 from trials.timing.timed_work import TimedWork, alike, flags
-from trials.training.cuda_graphs import CudaRecorder, GraphedCalls, Record
+from trials.training.cuda_graphs import GraphedCalls, recorder_of
 from trials.trial import InferenceTime
 
 
@@ -24,7 +24,7 @@ class TimedForward:
     training, would cast them at every pass.
 
     Args:
-        record: captures a pass as a graph; default: on CUDA a CudaRecorder, on a CPU none.
+        graphs: on CUDA the pass is recorded as a graph, unless the environment says otherwise.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class TimedForward:
         resolution: int,
         device: torch.device,
         precision: str,
-        record: Record | None = None,
+        graphs: bool = True,
     ) -> None:
         self.batch_size, self.resolution, self.precision = batch_size, resolution, precision
         self.device = device
@@ -43,8 +43,7 @@ class TimedForward:
         images = torch.randn((batch_size, 3, resolution, resolution), generator=generator)
         inputs = (images.to(device).to(memory_format=torch.channels_last),)
         self._network = with_cast_weights(network, precision, device)
-        if record is None and device.type == "cuda":
-            record = CudaRecorder(device)
+        record = recorder_of(device) if graphs else None
         take = partial(_forward, self._network, precision, device)
         self.work = TimedWork(take, GraphedCalls(take, changes=[], record=record), inputs)
 

@@ -20,8 +20,8 @@ KEPT = 2  # steps: trials of a run have the same conditions, and a retry may hav
 class ReferenceSteps:
     """Builds the reference network's training step for the conditions of a trial, and keeps the last ones.
 
-    What is kept includes the recorded graphs of the step and of its forward pass: on CUDA they are recorded
-    once in a worker's life, not in each of its trials.
+    What is kept includes the graphs of the step and of its forward pass: on CUDA they are recorded once in a
+    worker's life, not in each of its trials.
     """
 
     def __init__(self, reference: Architecture, device: torch.device) -> None:
@@ -33,7 +33,7 @@ class ReferenceSteps:
     def step(
         self, recipe: Recipe, *, precision: str, num_classes: int, resolution: int, batch_size: int
     ) -> TimedStep:
-        """The step, recorded, in as many parts as its memory needs.
+        """The step, in as many parts as its memory needs.
 
         Raises:
             ValueError: images are too small for the reference network.
@@ -41,7 +41,7 @@ class ReferenceSteps:
         return self._kept(recipe, precision, num_classes, resolution, batch_size)
 
     def forward(self, step: TimedStep, *, batch_size: int) -> TimedForward:
-        """The forward pass of a step's network on so many images, recorded."""
+        """The forward pass of a step's network on so many images."""
         return self._kept_forwards(step, batch_size)
 
     def _built(
@@ -56,7 +56,7 @@ class ReferenceSteps:
         batch = SyntheticBatch.random(
             batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=self._device
         )
-        return TimedStep(step, batch).prepare()
+        return TimedStep(step, batch)
 
     def _built_forward(self, step: TimedStep, batch_size: int) -> TimedForward:
         return TimedForward(
@@ -65,4 +65,4 @@ class ReferenceSteps:
             resolution=int(step.batch.images.shape[1]),
             device=self._device,
             precision=step.precision,
-        ).prepare()
+        )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trials.timing.alternating import Work
 from trials.training.cuda_graphs import GraphedCalls
-from trials.trial import TimingMode
+from trials.trial import Mode
 
 
 class TimedWork:
@@ -16,36 +16,34 @@ class TimedWork:
 
     Args:
         work: takes the inputs, returns nothing and never waits for the device.
-        calls: the same work through a CUDA graph, where one can be recorded.
+        calls: the same work through a CUDA graph, where it has a recorder.
     """
 
     def __init__(self, work: Callable[..., None], calls: GraphedCalls, inputs: tuple[Tensor, ...]) -> None:
         self._work, self._calls, self._inputs = work, calls, inputs
 
     def prepare(self) -> None:
-        """Records the graph, unless it is there or cannot be recorded; on a CPU does nothing.
+        """Records the graph, unless it is there; without a recorder, as on a CPU, does nothing.
 
         That runs the work a few times, so that it is best done while others may still use the device.
+
+        Raises:
+            CaptureFailedError: the work cannot be captured.
         """
         self._calls.record(*self._inputs)
 
     @property
-    def mode(self) -> TimingMode:
-        """How the work can be called: as a graph, or launched one operation after the other."""
-        return "graph" if self._calls.is_recorded else "eager"
+    def mode(self) -> Mode:
+        """How the work is called: as a graph, or launched one operation after the other."""
+        return "graph" if self._calls.has_recorder else "eager"
 
     @property
     def device_type(self) -> str:
         """The kind of device that the inputs lie on."""
         return self._inputs[0].device.type
 
-    @property
-    def why_eager(self) -> str | None:
-        """The reason why there is no graph; None if there is one, or none was tried."""
-        return self._calls.failure
-
-    def called(self, mode: TimingMode) -> Work:
-        """A call of the work in a mode; a graph must have been recorded for that of a graph."""
+    def called(self, mode: Mode) -> Work:
+        """A call of the work in a mode; a graph only where there is a recorder."""
         return partial(self._calls if mode == "graph" else self._work, *self._inputs)
 
 
@@ -55,30 +53,34 @@ class Alike:
 
     candidate: Work
     reference: Work | None
-    mode: TimingMode
+    mode: Mode
     flag: str | None  # why their times are not those of graphs, on a device whose trials run as graphs
 
 
+def mode_of_both(candidate: TimedWork, reference: TimedWork | None) -> Mode:
+    """As graphs if both can be: single operations beside a graph would be no comparison."""
+    sides = (candidate,) if reference is None else (candidate, reference)
+    return "graph" if all(side.mode == "graph" for side in sides) else "eager"
+
+
 def alike(candidate: TimedWork, reference: TimedWork | None) -> Alike:
-    """Both as graphs, or both without: single operations beside a graph would be no comparison."""
-    sides = {"the network": candidate} | ({} if reference is None else {"the reference": reference})
-    for side in sides.values():
-        side.prepare()
-    eager = [name for name, side in sides.items() if side.mode == "eager"]
-    mode: TimingMode = "eager" if eager else "graph"
+    """Both as graphs, recorded by now, or both without.
+
+    Raises:
+        CaptureFailedError: one of both cannot be captured.
+    """
+    sides = (candidate,) if reference is None else (candidate, reference)
+    mode = mode_of_both(candidate, reference)
+    if mode == "graph":
+        for side in sides:
+            side.prepare()
+    has_graphs = candidate.device_type == "cuda" or any(side.mode == "graph" for side in sides)
     return Alike(
         candidate=candidate.called(mode),
         reference=None if reference is None else reference.called(mode),
         mode=mode,
-        flag=_flag([(name, sides[name]) for name in eager]),
+        flag="timed without CUDA graphs" if mode == "eager" and has_graphs else None,
     )
-
-
-def _flag(eager: list[tuple[str, TimedWork]]) -> str | None:
-    reasons = [f"{name}: {side.why_eager}" for name, side in eager if side.why_eager]
-    if reasons:
-        return f"timed without CUDA graphs ({'; '.join(reasons)})"
-    return "timed without CUDA graphs" if any(side.device_type == "cuda" for _, side in eager) else None
 
 
 def flags(*each: str | None) -> str | None:

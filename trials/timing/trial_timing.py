@@ -9,7 +9,7 @@ from trials.timing.gpu_clocks import watched_clocks
 from trials.timing.inference_time import TimedForward, measure_inference_time
 from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.timing.timed_work import flags
+from trials.timing.timed_work import alike, flags
 from trials.training.step import TrainingStep
 from trials.trial import InferenceTime, StepTime
 
@@ -35,7 +35,7 @@ class TrialTiming:
     reference_steps: ReferenceSteps
 
     def reference(self) -> TimedStep:
-        """The reference network's step, which is built and recorded only once in a worker's life."""
+        """The reference network's step, which is built only once in a worker's life."""
         return self.reference_steps.step(
             self.recipe,
             precision=self.precision,
@@ -44,9 +44,17 @@ class TrialTiming:
             batch_size=self.batch_size,
         )
 
+    def prepare_reference(self, *, graphs: bool) -> None:
+        """Builds the reference and, if the trial's steps are to be graphs, records it; once."""
+        reference = self.reference()
+        if graphs:
+            reference.prepare()
+
     def prepared_step(self, step: TrainingStep) -> TimedStep:
-        """The trial's step, recorded where it can be: for that nobody needs the device to himself."""
-        return TimedStep(step, self.reference().batch, precision=self.precision).prepare()
+        """The trial's step, recorded where both are: for that nobody needs the device to himself."""
+        own, reference = TimedStep(step, self.reference().batch, precision=self.precision), self.reference()
+        alike(own.work, reference.work)
+        return own
 
     def step_time(self, step: TimedStep, *, steps: int) -> StepTime:
         """Times a prepared step relative to the reference's; the trial will train `steps` steps.
@@ -76,15 +84,19 @@ class TrialTiming:
         )
 
     def prepared_forward(self, step: TrainingStep) -> TimedForward:
-        """The forward pass of the trial's network on `inference_batch_size` images, and the reference's."""
-        self._reference_forward()
-        return TimedForward(
+        """The trial's forward pass on `inference_batch_size` images, recorded where both are."""
+        reference = self._reference_forward()
+        own = TimedForward(
             step.network,
             batch_size=self.inference_batch_size,
             resolution=self.resolution,
             device=self.device,
             precision=self.precision,
-        ).prepare()
+            graphs=step.mode == "graph",
+        )
+        with own.evaluating(), reference.evaluating():
+            alike(own.work, reference.work)
+        return own
 
     def inference_time(self, forward: TimedForward) -> InferenceTime:
         """Times a prepared forward pass relative to the reference's."""

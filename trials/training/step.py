@@ -12,7 +12,7 @@ from search_spaces.networks.network import Network
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
 from trials.recipe import Recipe
-from trials.training.cuda_graphs import CudaRecorder, GraphedCalls, Record, Work
+from trials.training.cuda_graphs import GraphedCalls, Record, Work, recorder_of
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.flat_parameters import FlatParameters, Layout
 from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
@@ -21,6 +21,7 @@ from trials.training.optimizer import RMSProp
 from trials.training.recipe_network import network_for
 from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.training.weight_average import WeightAverage
+from trials.trial import Mode
 
 VECTORS = ("values", "mean_square", "velocity")  # of a state: one entry for each of the network's
 SINGLE = Layout((), 0)  # of tensors that are no vectors of those
@@ -71,7 +72,12 @@ class TrainingStep:
         self.scaler = LossScaler(device)  # of float16; a step may be timed in it that trains otherwise
         self._trains_scaled = precision == "fp16"
         self.micro_batches = 1  # parts that a batch is computed in; batch norm sees each part alone
-        self._record: Record | None = CudaRecorder(device) if cuda_graphs and device.type == "cuda" else None
+        self._record: Record | None = recorder_of(device) if cuda_graphs else None
+
+    @property
+    def mode(self) -> Mode:
+        """How steps are launched: each as one CUDA graph, or kernel by kernel."""
+        return "eager" if self._record is None else "graph"
 
     def graphed(self, work: Work, *, changes: Sequence[Tensor] | None = None) -> GraphedCalls:
         """Calls of `work` through a CUDA graph where that is possible, else as they are.
@@ -208,11 +214,17 @@ def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
 
 
 def build_step(
-    architecture: Architecture, recipe: Recipe, *, num_classes: int, device: torch.device, precision: str
+    architecture: Architecture,
+    recipe: Recipe,
+    *,
+    num_classes: int,
+    device: torch.device,
+    precision: str,
+    cuda_graphs: bool = True,
 ) -> TrainingStep:
     """The training step of a new network for the recipe, with weights from torch's current seed."""
     network = network_for(architecture, recipe, num_classes=num_classes)
-    return TrainingStep(network, recipe, device=device, precision=precision)
+    return TrainingStep(network, recipe, device=device, precision=precision, cuda_graphs=cuda_graphs)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

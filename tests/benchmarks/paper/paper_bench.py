@@ -16,10 +16,10 @@ from trials.devices.device import (
     available_slots,
     device_info,
     give_back_freed_memory,
-    is_out_of_memory,
     keep_freed_memory,
     lock_of,
 )
+from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_memory
 from trials.timing.inference_time import measure_inference_time
 from trials.timing.precision import choose_precision

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from clocks import Clock, passes_that_take
-from recordings import FAILURE, refused
+from recordings import record_by
 from small_networks import WIDE
 from small_trials import CPU, new_step
 from torch import nn
@@ -242,7 +242,9 @@ def test_a_timed_pass_in_half_precision_casts_no_weight() -> None:
     assert len(in_float32) < len(layers)
 
 
-def test_passes_are_recorded_once_in_evaluation_mode_and_timed_as_graphs() -> None:
+def test_passes_are_recorded_once_in_evaluation_mode_and_timed_as_graphs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock, modes = Clock(), []
     network = new_step().network
     network.register_forward_hook(lambda *_: clock.sleep(0.01))
@@ -252,10 +254,9 @@ def test_passes_are_recorded_once_in_evaluation_mode_and_timed_as_graphs() -> No
         work()
         return clock.work(0.002)
 
+    record_by(monkeypatch, record)
     network.train()
-    timed = TimedForward(
-        network, batch_size=1, resolution=16, device=CPU, precision="fp32", record=record
-    ).prepare()
+    timed = TimedForward(network, batch_size=1, resolution=16, device=CPU, precision="fp32").prepare()
     for _ in range(2):
         found = measure_inference_time(
             timed, timed, batch_size=1, resolution=16, device=CPU, precision="fp32", clock=clock
@@ -265,19 +266,21 @@ def test_passes_are_recorded_once_in_evaluation_mode_and_timed_as_graphs() -> No
     assert network.training
 
 
-def test_passes_are_timed_without_graphs_where_one_network_cannot_be_recorded() -> None:
+def test_passes_are_timed_without_graphs_where_one_network_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock, network = Clock(), new_step().network
     network.register_forward_hook(lambda *_: clock.sleep(0.01))
+    record_by(monkeypatch, lambda work: clock.work(0.002))
     timed, other = (
-        TimedForward(network, batch_size=1, resolution=16, device=CPU, precision="fp32", record=record)
-        for record in (lambda work: clock.work(0.002), refused)
+        TimedForward(network, batch_size=1, resolution=16, device=CPU, precision="fp32", graphs=graphs)
+        for graphs in (True, False)
     )
-    with pytest.warns(UserWarning, match="no CUDA graph"):
-        found = measure_inference_time(
-            timed, other, batch_size=1, resolution=16, device=CPU, precision="fp32", clock=clock
-        )
+    found = measure_inference_time(
+        timed, other, batch_size=1, resolution=16, device=CPU, precision="fp32", clock=clock
+    )
     assert found.inference_time_ratio == pytest.approx(1.0)
-    assert found.flag == f"timed without CUDA graphs (the reference: {FAILURE})"
+    assert found.flag == "timed without CUDA graphs"
 
 
 @pytest.mark.gpu
@@ -286,15 +289,13 @@ def test_recorded_pass_on_cuda_takes_no_longer_than_an_eager_one(precision: str)
     device = torch.device("cuda:0")
     network = new_step(architecture=WIDE).network.to(device).to(memory_format=torch.channels_last)
 
-    def timed(**more: object) -> float:
+    def seconds(*, graphs: bool) -> float:
         forward = TimedForward(
-            network, batch_size=1, resolution=64, device=device, precision=precision, **more
+            network, batch_size=1, resolution=64, device=device, precision=precision, graphs=graphs
         )
         found = measure_inference_time(
             forward, None, batch_size=1, resolution=64, device=device, precision=precision, max_seconds=1.0
         )
         return found.inference_seconds
 
-    with pytest.warns(UserWarning, match="no CUDA graph"):
-        eager = timed(record=refused)
-    assert timed() <= eager
+    assert seconds(graphs=True) <= seconds(graphs=False)

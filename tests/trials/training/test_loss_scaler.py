@@ -113,7 +113,7 @@ def test_step_in_float16_is_recorded_as_a_cuda_graph_and_trains() -> None:
     calls = step.graphed(step)
     for _ in range(3):
         calls(images, labels)
-    assert calls.is_recorded
+    assert calls.has_recorder
     first = step.read_totals()[0]
     for _ in range(20):
         calls(images, labels)
