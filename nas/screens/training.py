@@ -18,6 +18,7 @@ from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent
 from trials.images.sources import source_words
 from trials.recipe import RANDOM
+from trials.timing.precision import AS_ASKED
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Heartbeat
 
@@ -104,9 +105,10 @@ def _beginning(begun: TrainingBegun) -> str:
     several = f"{devices} x " if devices > 1 else ""
     lines = [
         f"training   {begun.train_images:,} images of {source_words(begun.source)}, "
-        f"{begun.minival_images:,} more for minival; {several}{begun.device_name}, {begun.precision}",
-        f"           in {begun.precision}: {begun.precision_reason}",
+        f"{begun.minival_images:,} more for minival; {several}{begun.device_name}, {begun.precision}"
     ]
+    if begun.precision_reason != AS_ASKED:
+        lines.append(f"           in {begun.precision}: {begun.precision_reason}")
     if begun.devices_before != devices:
         lines.append(
             f"           begun on {begun.devices_before} devices: on {devices} its curve is another one by "

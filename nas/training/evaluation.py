@@ -10,6 +10,7 @@ import torch
 from search_spaces.networks.network import check_resolution
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
+from trials.devices.arithmetic import autocast
 from trials.devices.device import available_slots, lock_of, use_all_cores
 from trials.devices.device_lock import DeviceLock
 from trials.devices.sharing import give_way, training
@@ -183,7 +184,7 @@ def evaluate_images(
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of top-five hits
     done = 0
     for batch in batches(resident, chosen, batch_size=BATCH):
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast("fp32", device):
             logits = network(to_input(batch.images)).float()
         labels = batch.labels.long()
         sums[0] += cross_entropy(logits, labels, reduction="sum")

@@ -13,6 +13,7 @@ from search_spaces.settings.output_files import writing
 from search_spaces.settings.sentences import first_line, plain_name
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
+from trials.devices.arithmetic import autocast
 from trials.devices.device import lock_of
 from trials.devices.sharing import give_way, training
 from trials.images.decode import KINDS_READ, SUFFIXES, UnreadablePictureError, decode
@@ -68,7 +69,7 @@ def _predicted(
         pixels = [picture for picture in decoded if isinstance(picture, np.ndarray)]
         probabilities: Iterator[np.ndarray] = iter(())
         if pixels:
-            with torch.inference_mode():
+            with torch.inference_mode(), autocast("fp32", device):
                 logits = network(to_input(torch.from_numpy(np.stack(pixels)).to(device))).float()
             probabilities = iter(logits.softmax(dim=1).cpu().numpy())
         for path, picture in zip(chunk, decoded, strict=True):

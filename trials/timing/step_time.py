@@ -55,7 +55,6 @@ def measure_step_time(
     max_calls: float = 0.0,
     fewest_rounds: int = FEWEST_ROUNDS,
     on_round: Callable[[float], None] | None = None,
-    reference_batch: SyntheticBatch | None = None,
 ) -> StepTime:
     """Times the real training step (forward, loss, backward, update) on a batch that lies on the device.
 
@@ -72,12 +71,11 @@ def measure_step_time(
         candidate, reference: a `TimedStep` may have been prepared before, and has its own batch.
         clock: seconds; default: the device's, see `clock_of`.
         on_round: called after every round with the share (0-1) of the rounds that are done.
-        reference_batch: the reference's own batch, where its images have another size; default: `batch`.
     """
     own = candidate if isinstance(candidate, TimedStep) else TimedStep(candidate, batch)
     other = reference
     if isinstance(other, TrainingStep):
-        other = TimedStep(other, reference_batch or batch)
+        other = TimedStep(other, batch)
     device = own.step.device
     with undisturbed(own.step, *([] if other is None else [other.step])):
         pair = alike(own.work, other.work if other is not None else None)
