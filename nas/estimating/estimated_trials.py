@@ -26,7 +26,7 @@ from trials.images.batches import batches
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages
 from trials.recipe import TrainingStage, steps_of_epoch
-from trials.timing.alternating import CHUNK_SECONDS
+from trials.timing.alternating import chunk_seconds_on
 from trials.timing.block_fit import Fit
 from trials.timing.precision import precision_of_trials
 from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
@@ -84,7 +84,7 @@ class TrialBench:
             keep_freed_memory()
         self.precision = precision_of_trials(
             self.recipe.precision, self.recipe, self.device, reference=config.space.reference
-        )
+        ).precision
         self.clock = clock_of(self.device)
         self._own_seconds = self._wall_seconds = 0.0  # of what was timed
         self.lock = lock_of(self.device)
@@ -144,7 +144,8 @@ class TrialBench:
         if self.config.step_time == "predicted":
             return 0.0
         most = max(TIMING_SECONDS, TIMING_SHARE * self.recipe.epochs * self.steps_per_epoch * step)
-        rounds = USUAL_ROUNDS * (max(step, CHUNK_SECONDS) + max(reference, CHUNK_SECONDS))
+        chunk = chunk_seconds_on(self.device.type)
+        rounds = USUAL_ROUNDS * (max(step, chunk) + max(reference, chunk))
         return max(min(most, rounds), TIMING_ROUNDS * (step + reference))
 
     def _step(self, architecture: Architecture) -> TrainingStep:

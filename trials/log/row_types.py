@@ -93,6 +93,8 @@ class TrialRow(TypedDict):
     timing_exclusive: bool | None
     step_time_ratio_error: float | None
     timing_clock_mhz: float | None
+    timing_mode: Mode | None
+    precision_reason: str | None
 
 
 class EpochRow(TypedDict):

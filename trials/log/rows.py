@@ -37,7 +37,8 @@ REPEATED = (
     "reference_macs",
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
-    "step_time_ratio_error", "timing_clock_mhz",
+    "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
+    "precision_reason",
 )  # fmt: skip
 
 
@@ -114,6 +115,7 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
         "batch_size": recipe.batch_size,
         "micro_batches": result.micro_batches,
         "precision": result.precision,
+        "precision_reason": result.precision_reason,
         "training_mode": result.training_mode,
         "attempts": result.attempt,
         "environment_id": environment_id,

@@ -67,6 +67,11 @@ class CudaRecorder:
         return graph.replay
 
 
+def recorder_of(device: torch.device) -> Record | None:
+    """A recorder for a CUDA device; None on a CPU, and where the environment allows no graphs."""
+    return CudaRecorder(device) if device.type == "cuda" and allows_graphs() else None
+
+
 class GraphedCalls:
     """Calls of a function of tensors through a CUDA graph, captured for the shapes of the first call.
 
@@ -85,14 +90,27 @@ class GraphedCalls:
         self._replay: Callable[[], object] | None = None
         self._inputs: tuple[Tensor, ...] = ()
 
-    def __call__(self, *inputs: Tensor) -> None:
-        """One call.
+    @property
+    def has_recorder(self) -> bool:
+        """True if calls run as a graph, which is captured at the first of them at the latest."""
+        return self._record is not None
+
+    def record(self, *inputs: Tensor) -> None:
+        """Captures the graph for calls of these shapes, if there is none and there is a recorder.
 
         Raises:
             CaptureFailedError: the work cannot be captured.
         """
         if self._record is not None and self._replay is None:
             self._capture(self._record, inputs)
+
+    def __call__(self, *inputs: Tensor) -> None:
+        """One call.
+
+        Raises:
+            CaptureFailedError: the work cannot be captured.
+        """
+        self.record(*inputs)
         if self._replay is None or not self._fits(inputs):
             self._work(*inputs)
             return

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from recordings import repeated
 from small_networks import SMALL
 from small_trials import DIGITS, RECIPE, digits, make_trial, new_step, run_digits_trial
 
@@ -29,13 +30,6 @@ EVERYTHING = replace(
     RECIPE, crop="resized", flip=True, randaugment=Ramp(9, 9), mixup=Ramp(0.5, 0.5), cutmix=Ramp(1, 1),
     cutout=0.25, dropout=Ramp(0.3, 0.3), stochastic_depth=0.3, epochs=2,
 )  # fmt: skip
-
-
-def repeated(work: Callable[[], None]) -> Callable[[], object]:
-    """As a recording on CUDA does it: warms up, and repeats the work on the tensors it was recorded with."""
-    for _ in range(3):
-        work()
-    return work
 
 
 def curve(step: TrainingStep, recipe: Recipe, images: ResidentImages) -> list[tuple[float, ...]]:
