@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 
-from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import Counts, count
 from search_spaces.networks.network import check_resolution
 from trials.checkpoint import TrialCheckpoint
@@ -19,14 +17,11 @@ from trials.devices.device import (
     device_info,
     give_back_freed_memory,
     lock_of,
-    peak_memory,
-    reset_peak_memory,
 )
 from trials.devices.device_errors import DeviceFault
 from trials.devices.device_lock import Role
-from trials.devices.lock_files import FOLDER
+from trials.devices.own_memory import OwnMemory, held_bytes
 from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
-from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.recipe import Precision, Recipe, steps_of_epoch
@@ -35,7 +30,7 @@ from trials.timing.precision import ChosenPrecision, precision_of_trials
 from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_memory import step_memory
 from trials.timing.trial_timing import TrialTiming
-from trials.training.micro_batches import fit_in_memory
+from trials.training.micro_batches import can_halve, fit_training
 from trials.training.step import TrainingStep, build_step
 from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
 from trials.trial import (
@@ -55,22 +50,9 @@ from trials.trial import (
     TrialResult,
     TrialTimes,
 )
+from trials.worker_setup import WorkerSetup
 
 STEP_MEMORY = "step_memory_bytes"  # measured only if there is a limit on it, because that takes a process
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerSetup:
-    """The settings that all trials of a run share."""
-
-    data: DataConfig
-    reference: Architecture
-    data_digest: str = ""  # of the images that the driver sees; a worker that sees others is refused
-    checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts from scratch
-    resolutions: tuple[int, ...] = ()  # of the images that trials will need, in pixels
-    locks: Path = FOLDER  # of devices, the same for all processes of a host
-    precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for
-    decided: ChosenPrecision | None = None  # for all trials of the run; None: each worker's device decides
 
 
 def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
@@ -84,8 +66,8 @@ class _Worker:
     device_fault: DeviceFault | None = None  # after which this process must run no more trials
 
     def held_bytes(self) -> int:
-        """Bytes of device memory that this process has allocated; 0 on a CPU."""
-        return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else 0
+        """Bytes of device memory that this process holds between trials; 0 on a CPU."""
+        return held_bytes(self.device)
 
     def prepare(self) -> None:
         """Opens the images, and decodes them first if no process of this host has done so yet."""
@@ -118,29 +100,36 @@ class _Worker:
         return precision_of_trials(precision, recipe, self.device, reference=reference, decided=decided)
 
     def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
-        """Runs a trial. Its own faults end it as infeasible; any other exception as crashed."""
-        run = _TrialRun(trial, self)
-        try:
-            yield from run.events()
-            return
-        except Exception as error:
-            failure = failure_of(error, self.device)
-            self.device_fault = failure.fault
-        finally:
-            run.step = None
-            self.lock.release()
-            give_back_freed_memory()
-        if self.device.type == "cuda" and self.device_fault is None:
-            torch.cuda.empty_cache()
-        yield run.failed(failure)
+        """Runs a trial. Its own faults end it as infeasible; any other exception as crashed.
+
+        Where memory runs out all the same, it begins again with twice as many micro-batches.
+        """
+        micro_batches = 1
+        while True:
+            run = _TrialRun(trial, self, micro_batches=micro_batches)
+            try:
+                yield from run.events()
+                return
+            except Exception as error:
+                failure = failure_of(error, self.device)
+                self.device_fault, is_last = failure.fault, not run.may_begin_smaller(failure)
+            finally:
+                run.step = None
+                self.lock.release()
+                give_back_freed_memory()
+            if self.device.type == "cuda" and self.device_fault is None:
+                torch.cuda.empty_cache()
+            if is_last:
+                yield run.failed(failure)
+                return
+            micro_batches = 2 * run.micro_batches
 
 
 class _TrialRun:
     """One trial on its way through building, timing and training, and all that is known of it so far."""
 
-    def __init__(self, trial: Trial, worker: _Worker) -> None:
-        self.trial = trial
-        self.worker = worker
+    def __init__(self, trial: Trial, worker: _Worker, *, micro_batches: int) -> None:
+        self.trial, self.worker, self.micro_batches = trial, worker, micro_batches
         self.step: TrainingStep | None = None
         self.counts: Counts | None = None
         self.reference: Counts | None = None
@@ -152,14 +141,13 @@ class _TrialRun:
         self.precision, self.precision_reason = chosen.precision, chosen.why
         self.started_at, self.started = datetime.now(UTC), time.monotonic()
         self.training_mode: Mode | None = None
-        self.micro_batches = 1
+        self.memory: OwnMemory | None = None
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
 
     def events(self) -> Iterator[Event | TimingPart]:
         """Builds and counts the network, times it, checks limits, trains and evaluates it, in this order."""
-        trial, worker = self.trial, self.worker
-        reset_peak_memory(worker.device)
+        trial = self.trial
         yield from self._wait_for("training")  # building uses the device, too
         yield self._progress("building")
         images, step = self._build()
@@ -185,7 +173,7 @@ class _TrialRun:
             accuracy=last.minival_accuracy,
             accuracy_raw=last.minival_accuracy_raw,
             accuracy_top5=last.minival_accuracy_top5,
-            peak_memory_bytes=peak_memory(worker.device),
+            peak_memory_bytes=self.memory.peak() if self.memory else None,
         )
         yield self._result("completed", measurement=measurement)
 
@@ -194,7 +182,7 @@ class _TrialRun:
         trial, worker = self.trial, self.worker
         before = time.perf_counter()
         stages = trial.recipe.training_stages(trial.epochs)
-        images = worker.images_at(stages[-1].resolution)
+        images = [worker.images_at(stage.resolution) for stage in stages][-1]
         num_classes = len(images.classes)
         try:
             for stage in stages:
@@ -205,6 +193,7 @@ class _TrialRun:
         self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
         if self.step_time is None:  # first: else the reference would take room in all trials but one
             self._timing(images).prepare_reference(graphs=trial.cuda_graphs)
+        self.memory = OwnMemory(worker.device)
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
         self.step = build_step(
             trial.architecture,
@@ -215,11 +204,10 @@ class _TrialRun:
             cuda_graphs=trial.cuda_graphs,
         )
         self.training_mode = self.step.mode
-        self.micro_batches = fit_in_memory(
-            self.step,
-            batch_size=trial.recipe.batch_size,
-            resolution=max(stage.resolution for stage in stages),
-            num_classes=num_classes,
+        self.step.micro_batches = self.micro_batches
+        batch_size = trial.recipe.batch_size
+        self.micro_batches = fit_training(
+            self.step, trial.recipe, stages, batch_size=batch_size, num_classes=num_classes
         )
         self.build_seconds = time.perf_counter() - before
         return images, self.step
@@ -347,6 +335,12 @@ class _TrialRun:
             assert measured is not None or name == STEP_MEMORY, f"a limit on {name} needs its measurement"
             if measured is not None and measured > limit:
                 raise OverLimitError(f"{name} is {measured:.4g}; the limit is {limit:.4g}")
+
+    def may_begin_smaller(self, failure: Failure) -> bool:
+        """True if the trial may fit into memory in smaller micro-batches than it has tried."""
+        if failure.kind != "out_of_memory" or self.step is None:
+            return False
+        return can_halve(self.step, self.trial.recipe.batch_size)
 
     def failed(self, failure: Failure) -> TrialResult:
         """The result of a trial that failed: crashed by no fault of its own, else infeasible."""

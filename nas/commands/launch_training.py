@@ -21,7 +21,8 @@ from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
 from nas.training.result import TrainingResult
 from nas.training.start import check_folder
-from nas.training.train import TrainingEvent, train_fully
+from nas.training.train import train_fully
+from nas.training.training_events import TrainingEvent
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.images.packed import open_images

@@ -31,8 +31,8 @@ from trials.timing.block_fit import Fit
 from trials.timing.precision import precision_of_trials
 from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 from trials.training.micro_batches import fit_in_memory
+from trials.training.stage_calls import StageCalls
 from trials.training.step import TrainingStep, build_step
-from trials.training.train import StageCalls
 
 NETWORKS = 8  # drawn, besides the reference
 TABLE_NETWORKS = 400  # where a table of block times tells what each takes

@@ -29,6 +29,7 @@ from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
+from trials.devices.own_memory import OwnMemory
 from trials.devices.sharing import timing, training
 from trials.recipe import Precision
 from trials.timing.inference_time import TimedForward, measure_inference_time
@@ -114,8 +115,7 @@ class _Subject:
         self.alone = alone
         self.conditions = conditions
         self.on_status = on_status
-        on_cuda = conditions.device.type == "cuda"
-        self.held_before = torch.cuda.memory_allocated(conditions.device) if on_cuda else 0
+        self.memory = OwnMemory(conditions.device)
         try:
             with bounded(conditions.device):
                 self.step = new_step(network.architecture, conditions)
@@ -165,7 +165,7 @@ class _Subject:
         conditions = self.conditions
         try:
             if conditions.device.type == "cuda":
-                size: int | None = cuda_step_memory(self.step, timed_batch(conditions), held=self.held_before)
+                size: int | None = cuda_step_memory(self.step, timed_batch(conditions), self.memory)
             else:
                 size = cpu_step_memory(
                     self.network.architecture,

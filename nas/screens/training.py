@@ -15,7 +15,7 @@ from nas.events import EpochDone, EpochMetrics, GroupLost
 from nas.screens.terminal import copyable
 from nas.training.initial_weights import Fitted
 from nas.training.result import TrainingResult
-from nas.training.train import TrainingBegun, TrainingEvent
+from nas.training.training_events import TrainingBegun, TrainingEvent
 from trials.images.sources import source_words
 from trials.recipe import RANDOM
 from trials.timing.precision import AS_ASKED

@@ -33,8 +33,9 @@ from trials.log.run_folder import is_run
 from trials.log.run_reader import read_run, recorded_trials
 from trials.log.store import RunStore
 from trials.reward import recorded_reward
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import Ask, Execute, Outcome, StartWorker, Trial
+from trials.worker_setup import WorkerSetup
 
 FOLDER = "audit"  # in the run directory: a run directory of its own, whose rows no strategy is told
 

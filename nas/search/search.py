@@ -37,8 +37,9 @@ from trials.log.row_types import TrialRow
 from trials.log.run_folder import check_folder, has_log, is_run
 from trials.log.run_reader import recorded_identity
 from trials.log.store import RunStore
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import Execute, Notice, StartWorker
+from trials.worker_setup import WorkerSetup
 
 NOT_RECORDED = "this run did not record its images; those of today are recorded, and compared from now on"
 

@@ -10,8 +10,8 @@ from trials.images.batches import Batch, batches
 from trials.images.device_images import ResidentImages
 from trials.recipe import Recipe, TrainingStage, steps_of_epoch
 from trials.training.device_group import share_of_batch
+from trials.training.stage_calls import StageCalls
 from trials.training.step import TrainingStep
-from trials.training.train import StageCalls
 
 FEWEST_STEPS, SECONDS = 3, 1.0  # of a stage that is timed, in each round
 ROUNDS = 2  # over all stages: what disturbs a stage's few steps is seldom still there when it comes again

@@ -21,7 +21,8 @@ from nas.training.config import TrainingConfig
 from nas.training.mailbox import Mailbox
 from nas.training.result import TrainingResult
 from nas.training.start import check_start
-from nas.training.train import TrainingBegun, TrainingEvent, train_fully
+from nas.training.train import train_fully
+from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, keep_freed_memory
 from trials.executors.ray_actors import Connection, connected

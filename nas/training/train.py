@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,19 +21,21 @@ from nas.training.evaluation import Evaluation, evaluate_images, images_to_evalu
 from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
 from nas.training.start import TrainingImages, check_start, locked_for, record_data
+from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.arithmetic import check_precision
 from trials.devices.device import available_slots, device_info, lock_of, use_all_cores
+from trials.devices.device_errors import is_out_of_memory
 from trials.devices.device_lock import DeviceLock
 from trials.devices.sharing import give_way, training
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.log.durable_files import DurableFiles
-from trials.recipe import ResolutionSchedule, TrainingStage, steps_of_epoch
+from trials.recipe import TrainingStage, steps_of_epoch
 from trials.timing.precision import choose_precision
 from trials.training.device_group import ALONE, DeviceGroup
-from trials.training.micro_batches import fit_in_memory
+from trials.training.micro_batches import can_halve, fit_training
 from trials.training.recipe_network import network_for
 from trials.training.resolution_schedule import stages_of_epoch
 from trials.training.step import TrainingStep
@@ -42,31 +44,6 @@ from trials.training.weights_file import load_weights, save_weights
 from trials.trial import Slot
 
 RESULT = "result.json"
-
-
-@dataclass(frozen=True)
-class TrainingBegun:
-    """A training begins, or goes on; its stages with their estimates."""
-
-    device_name: str
-    precision: str
-    precision_reason: str
-    micro_batches: int
-    epochs: int
-    first_epoch: int  # above 0: it is resumed
-    source: str  # of the images
-    train_images: int
-    minival_images: int
-    stages: tuple[StageEstimate, ...]
-    fitted: Fitted | None  # of the initial weights
-    damaged: tuple[Path, ...]  # states that could not be used
-    processes: tuple[int, ...] = ()  # of each device, where they are several
-    schedule: ResolutionSchedule = "progressive"
-    devices_before: int = 1  # where it was begun, or last gone on with
-    notes: tuple[str, ...] = ()  # about the images
-
-
-TrainingEvent = TrainingBegun | Heartbeat | EpochDone
 
 
 def train_fully(
@@ -103,7 +80,18 @@ def train_fully(
             on_event(Heartbeat("waiting", 0, 0.0))
 
         with training(lock, tell_waiting):  # as trials do; whoever times something on the device goes first
-            return _Training(config, files, opened, on_event=on_event, group=group, lock=lock).run()
+            begun = partial(_Training, config, files, opened, on_event=on_event, group=group, lock=lock)
+            micro_batches = 1
+            while True:
+                run = begun(micro_batches=micro_batches)
+                try:
+                    return run.run()
+                except Exception as error:
+                    # Of several devices the others wait for this one, and only starting anew helps.
+                    if group.size > 1 or not run.may_go_on_smaller(error):
+                        raise
+                micro_batches = 2 * run.step.micro_batches  # after the last epoch that was saved
+                del run
 
 
 def _device_of(group: DeviceGroup) -> torch.device:
@@ -122,6 +110,7 @@ class _Training:
         on_event: Callable[[TrainingEvent], object],
         group: DeviceGroup,
         lock: DeviceLock,
+        micro_batches: int,
     ) -> None:
         images = opened.images
         self.config, self.files, self.on_event, self.group = config, files, on_event, group
@@ -162,9 +151,12 @@ class _Training:
         self.step = TrainingStep(
             self._network(), recipe, device=self.device, precision=self.precision, group=group
         )
-        fit_in_memory(
-            self.step, batch_size=batch_size // group.size, resolution=largest, num_classes=self.num_classes
-        )
+        if self.device.type == "cuda":  # what lies there, too, while the largest images are trained
+            for stage in stages:
+                self.images_at(stage.resolution)
+        self.batch_size = batch_size // group.size
+        self.step.micro_batches = micro_batches
+        fit_training(self.step, recipe, stages, batch_size=self.batch_size, num_classes=self.num_classes)
         # Progress so far.
         self.best_accuracy, self.best_epoch, self.best_resolution = -1.0, 0, 0
         self.devices_before = group.size
@@ -189,6 +181,10 @@ class _Training:
             classes = self.images_at(self.config.recipe.training_stages()[-1].resolution).classes
             self.fitted = begin_with(network, self.config.init, classes)
         return network
+
+    def may_go_on_smaller(self, error: Exception) -> bool:
+        """True if memory ran out, and smaller micro-batches than now may fit."""
+        return is_out_of_memory(error) and can_halve(self.step, self.batch_size)
 
     def run(self) -> TrainingResult:
         """The epochs that are not done yet, then the best weights on the test images."""

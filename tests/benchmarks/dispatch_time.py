@@ -23,8 +23,9 @@ from trials.devices.device import available_slots
 from trials.executors.ray_actors import ray_actors
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import Progress, Trial
+from trials.worker_setup import WorkerSetup
 
 WARM_UP = 4
 

@@ -43,8 +43,9 @@ from search_spaces.settings.yaml_files import from_mapping, read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.reward import REWARDABLE, Reward
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import Outcome, RunTrial, Slot, StepTime, Trial, TrialResult
+from trials.worker_setup import WorkerSetup
 
 EPOCHS = 9
 RECIPE = {

@@ -27,8 +27,9 @@ from search_spaces.settings.yaml_files import read_yaml
 from trials.executors.ray_actors import ray_actors
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import Progress, StartWorker, Trial, TrialResult, WorkerJoined
+from trials.worker_setup import WorkerSetup
 
 RESOLUTION = 16
 RECIPE = Recipe(epochs=2, batch_size=64, resolution=RESOLUTION, flip=False, warmup_epochs=0.5)

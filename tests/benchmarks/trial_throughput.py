@@ -34,8 +34,9 @@ from trials.executors.ray_actors import ray_actors
 from trials.images.config import DataConfig
 from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import StepTime, Trial, TrialResult
+from trials.worker_setup import WorkerSetup
 
 NETWORKS_SEED = 20
 SIDES = ("ours", "user", "strong")

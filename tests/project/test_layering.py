@@ -16,7 +16,7 @@ ROOMS = {
     "search_spaces": ("settings", "networks", "choices", "interchange"),
     "trials": (
         "recipe", "trial", "devices", "log", "reward", "images", "augmentation", "training", "timing",
-        "checkpoint", "failures", "run_trial", "executors",
+        "checkpoint", "failures", "worker_setup", "run_trial", "executors",
     ),
     "nas": (
         "events", "strategies", "search", "training", "results", "simulation", "measuring", "interchange",

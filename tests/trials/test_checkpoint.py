@@ -12,8 +12,9 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import EpochResult, RunTrial, Slot, Trial, TrialResult
+from trials.worker_setup import WorkerSetup
 
 EPOCHS = 3
 

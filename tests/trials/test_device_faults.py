@@ -25,8 +25,9 @@ from trials.executors.ray_member import Member
 from trials.executors.ray_pool import Pool, WorkersError
 from trials.executors.ray_worker import RayWorker, Wear
 from trials.executors.timing_places import TimingPlaces
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import Event, Notice, RunTrial, Slot, StartWorker, Trial, TrialResult, WorkerInfo
+from trials.worker_setup import WorkerSetup
 
 GPU = torch.device("cuda:0")
 ILLEGAL = "CUDA error: an illegal memory access was encountered"
@@ -40,7 +41,7 @@ def run_failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> tuple[RunT
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("trials.run_trial.fit_in_memory", fail)
+    monkeypatch.setattr("trials.run_trial.fit_training", fail)
     monkeypatch.setattr("trials.failures.device_fault", lambda error, device: device_fault(error, GPU))
     worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
     result = list(worker(make_trial()))[-1]

@@ -16,9 +16,10 @@ from trials.devices.device_lock import DeviceLock, core_id
 from trials.devices.sharing import training
 from trials.log.rows import device_seconds, trial_row
 from trials.log.schema import TRIAL_SCHEMA
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.training import train
 from trials.trial import EpochResult, Event, Progress, RunTrial, Slot, TrialResult
+from trials.worker_setup import WorkerSetup
 
 pytestmark = [
     pytest.mark.usefixtures("as_a_worker"),

@@ -133,14 +133,3 @@ def clock_of(device: torch.device) -> Callable[[], float]:
         return time.perf_counter()
 
     return synchronised
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Starts a new measurement of peak memory, on devices that support it."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def peak_memory(device: torch.device) -> int | None:
-    """Peak of the bytes allocated since the last reset; None on a CPU, which has no such record."""
-    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None

@@ -54,7 +54,7 @@ TRIAL_COLUMNS = (
     Column("timing_flag", _TEXT, "why a time measured here is uncertain"),
     Column("params", _INT, "trainable parameters, with the classifier"),
     Column("macs", _INT, "multiply-adds of convolutions and linear layers, one image"),
-    Column("peak_memory_bytes", _INT, "of the device, at most", "B"),
+    Column("peak_memory_bytes", _INT, "that the network's training took of the device's memory", "B"),
     Column("architecture_id", _TEXT, "equal if and only if the same network is built", required=True),
     Column(
         "choices",

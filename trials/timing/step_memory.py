@@ -17,9 +17,10 @@ import torch
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
-from trials.devices.device import keep_freed_memory, peak_memory, reset_peak_memory
+from trials.devices.device import keep_freed_memory
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_memory, own_bytes
+from trials.devices.own_memory import OwnMemory
 from trials.recipe import Ramp, Recipe
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
@@ -57,14 +58,14 @@ def step_memory(
             resolution=resolution,
             precision=precision,
         )
-    held = torch.cuda.memory_allocated(device)
+    memory = OwnMemory(device)
     with torch.random.fork_rng(devices=[device]):
         recipe = step_recipe(batch_size=batch_size, resolution=resolution)
         step = build_step(architecture, recipe, num_classes=num_classes, device=device, precision=precision)
         batch = SyntheticBatch.random(
             batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
         )
-        return cuda_step_memory(step, batch, held=held)
+        return cuda_step_memory(step, batch, memory)
 
 
 def cpu_step_memory(
@@ -103,13 +104,12 @@ def cpu_step_memory(
     return answer["bytes"]
 
 
-def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, *, held: int) -> int:
-    """Peak of the bytes allocated during two steps, minus those `held` before the step was built."""
-    reset_peak_memory(step.device)
+def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, memory: OwnMemory) -> int:
+    """Bytes that were allocated at most, since `memory` was begun before the step was built, in two steps."""
     for _ in range(STEPS):
         step(batch.images, batch.labels)
     torch.cuda.synchronize(step.device)
-    return (peak_memory(step.device) or 0) - held
+    return memory.peak() or 0
 
 
 def main() -> None:

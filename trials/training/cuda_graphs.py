@@ -5,9 +5,12 @@ computing them. A graph launches all of them at once, on the same addresses. So 
 call to call must lie in tensors that stay in place.
 """
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +21,16 @@ from trials.devices.device_errors import WITHOUT_GRAPHS, CaptureFailedError
 WARM_UP_CALLS = 3  # before a capture, which allows neither cuDNN's choice of kernels nor lazy initialisation
 
 Work = Callable[..., None]
-Record = Callable[[Callable[[], None]], Callable[[], object]]  # from some work to a function that repeats it
+
+
+class Recorded(NamedTuple):
+    """Work that was captured: `replay` repeats it, `close` gives its memory back; then it must not run."""
+
+    replay: Callable[[], object]
+    close: Callable[[], object] = lambda: None
+
+
+Record = Callable[[Callable[[], None]], Recorded]
 
 
 def allows_graphs() -> bool:
@@ -28,15 +40,19 @@ def allows_graphs() -> bool:
 
 
 class CudaRecorder:
-    """Captures graphs on one device. They share a memory pool, because only one of them runs at a time."""
+    """Captures graphs on one device. They share a memory pool, because only one of them runs at a time.
+
+    A process needs one for each device: cuBLAS keeps a workspace (32 MiB on Hopper) for every stream on which
+    it was ever used.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream(device)
 
-    def __call__(self, work: Callable[[], None]) -> Callable[[], object]:
-        """Captures the work and returns a function that repeats it. Runs the work WARM_UP_CALLS times.
+    def __call__(self, work: Callable[[], None]) -> Recorded:
+        """Captures the work, after WARM_UP_CALLS calls of it.
 
         Raises:
             CaptureFailedError: it cannot be captured, for want of memory or for what it does.
@@ -49,7 +65,9 @@ class CudaRecorder:
                 work()
         current.wait_stream(self._stream)
         torch.cuda.synchronize(self.device)
-        # Step 2: release what the warm-up has cached; the graph's own memory pool could not use it.
+        # Step 2: release what the warm-up has cached; the graph's own memory pool could not use it. Garbage
+        # that holds tensors must not be collected during the capture.
+        gc.collect()
         torch.cuda.empty_cache()
         # Step 3: capture. Errors are checked for this thread alone, because another thread may pin memory or
         # read the device's clock meanwhile.
@@ -64,18 +82,24 @@ class CudaRecorder:
                     graph.capture_end()
                 raise CaptureFailedError(f"no CUDA graph of its work: {first_line(error)}") from error
         current.wait_stream(self._stream)
-        return graph.replay
+        return Recorded(graph.replay, graph.reset)
 
 
 def recorder_of(device: torch.device) -> Record | None:
-    """A recorder for a CUDA device; None on a CPU, and where the environment allows no graphs."""
-    return CudaRecorder(device) if device.type == "cuda" and allows_graphs() else None
+    """This process's recorder of a CUDA device; None on a CPU, and where the environment allows no graphs."""
+    return _recorder(device) if device.type == "cuda" and allows_graphs() else None
+
+
+@lru_cache
+def _recorder(device: torch.device) -> CudaRecorder:
+    return CudaRecorder(device)
 
 
 class GraphedCalls:
     """Calls of a function of tensors through a CUDA graph, captured for the shapes of the first call.
 
-    Calls with other shapes run without the graph.
+    Calls with other shapes run without the graph. `close` gives the graph's memory back at once, and so does
+    the end of this object; for that to come with its last use, the work must not refer to whoever holds it.
 
     Args:
         work: takes tensors on the device, returns nothing and never waits for the device. It may draw from
@@ -87,7 +111,7 @@ class GraphedCalls:
 
     def __init__(self, work: Work, *, changes: Sequence[Tensor], record: Record | None) -> None:
         self._work, self._changes, self._record = work, changes, record
-        self._replay: Callable[[], object] | None = None
+        self._recorded: Recorded | None = None
         self._inputs: tuple[Tensor, ...] = ()
 
     @property
@@ -101,8 +125,14 @@ class GraphedCalls:
         Raises:
             CaptureFailedError: the work cannot be captured.
         """
-        if self._record is not None and self._replay is None:
+        if self._record is not None and self._recorded is None:
             self._capture(self._record, inputs)
+
+    def close(self) -> None:
+        """Gives the graph's memory back; calls from here on capture anew."""
+        recorded, self._recorded, self._inputs = self._recorded, None, ()
+        if recorded is not None:
+            recorded.close()
 
     def __call__(self, *inputs: Tensor) -> None:
         """One call.
@@ -111,13 +141,13 @@ class GraphedCalls:
             CaptureFailedError: the work cannot be captured.
         """
         self.record(*inputs)
-        if self._replay is None or not self._fits(inputs):
+        if self._recorded is None or not self._fits(inputs):
             self._work(*inputs)
             return
         # The graph reads its inputs from fixed addresses, so the given tensors are copied there first.
         for kept, given in zip(self._inputs, inputs, strict=True):
             kept.copy_(given)
-        self._replay()
+        self._recorded.replay()
 
     def _fits(self, inputs: tuple[Tensor, ...]) -> bool:
         return [(t.shape, t.dtype) for t in inputs] == [(t.shape, t.dtype) for t in self._inputs]
@@ -137,7 +167,7 @@ class GraphedCalls:
             (generator or torch.default_generator).set_state(random_state)
 
         try:
-            self._replay = record(lambda: self._work(*fixed))
+            self._recorded = record(partial(self._work, *fixed))
         except CaptureFailedError:
             raise  # this process must not use the device any more, not even to restore
         except BaseException:

@@ -1,8 +1,13 @@
 """Micro-batches: a batch that does not fit in the device's memory is computed in parts, summing gradients."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 
+from trials.augmentation.augment_batch import Augmentation
 from trials.devices.device_errors import is_out_of_memory
+from trials.recipe import Recipe, TrainingStage
+from trials.training.stage_calls import evaluate_batch, train_batch
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 
@@ -11,7 +16,7 @@ CHECKED = ("cuda",)  # devices that raise when memory is full; on a CPU the kern
 
 
 def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_classes: int) -> int:
-    """Doubles the step's micro-batches until a batch of this size fits in memory; returns their number.
+    """Doubles the step's micro-batches until a step on such a batch fits in memory; returns their number.
 
     The step's tensors and torch's generators are restored. All devices of a group use the number that the
     device with the least memory needs.
@@ -19,6 +24,52 @@ def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_c
     Raises:
         torch.OutOfMemoryError: not even micro-batches of FEWEST_IMAGES images fit.
     """
+
+    def attempt(batch: SyntheticBatch) -> None:
+        step(batch.images, batch.labels)
+
+    return _fit(step, attempt, batch_size=batch_size, resolution=resolution, num_classes=num_classes)
+
+
+def fit_training(
+    step: TrainingStep,
+    recipe: Recipe,
+    stages: Sequence[TrainingStage],
+    *,
+    batch_size: int,
+    num_classes: int,
+) -> int:
+    """As `fit_in_memory`, for all that a training takes on its largest images: augmenting, steps, evaluating.
+
+    What lies on the device besides, images and a reference network, has to be there already.
+    """
+    largest = max(stages, key=lambda stage: (stage.resolution, stage.randaugment))
+
+    def attempt(batch: SyntheticBatch) -> None:
+        augment = Augmentation(recipe, largest, step.device)
+        sums = torch.zeros(3, device=step.device)
+        samples = torch.arange(len(batch.images), device=step.device)
+        train_batch(step, augment, {}, batch.images, batch.labels, samples)
+        part = -(-len(batch.images) // step.micro_batches)
+        evaluate_batch(step, sums, batch.images[:part], batch.labels[:part])
+
+    resolution = largest.resolution
+    return _fit(step, attempt, batch_size=batch_size, resolution=resolution, num_classes=num_classes)
+
+
+def can_halve(step: TrainingStep, batch_size: int) -> bool:
+    """True if a batch that has not fitted into memory can be computed in twice as many micro-batches."""
+    return step.device.type in CHECKED and batch_size / (2 * step.micro_batches) >= FEWEST_IMAGES
+
+
+def _fit(
+    step: TrainingStep,
+    attempt: Callable[[SyntheticBatch], None],
+    *,
+    batch_size: int,
+    resolution: int,
+    num_classes: int,
+) -> int:
     if step.device.type not in CHECKED:
         return step.micro_batches
     kept = step.state()
@@ -27,7 +78,7 @@ def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_c
     )
     cuda = [step.device] if step.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), step.apart():
-        while not _fits(step, batch):
+        while not _fits(step, attempt, batch):
             step.micro_batches *= 2
     step.load(kept)
     step.parameters.zero_grad()
@@ -35,13 +86,12 @@ def fit_in_memory(step: TrainingStep, *, batch_size: int, resolution: int, num_c
     return step.micro_batches
 
 
-def _fits(step: TrainingStep, batch: SyntheticBatch) -> bool:
+def _fits(step: TrainingStep, attempt: Callable[[SyntheticBatch], None], batch: SyntheticBatch) -> bool:
     try:
-        step(batch.images, batch.labels)
+        attempt(batch)
         return True
     except Exception as error:
-        smallest = len(batch.images) / (2 * step.micro_batches) < FEWEST_IMAGES
-        if smallest or not is_out_of_memory(error):
+        if not is_out_of_memory(error) or not can_halve(step, len(batch.images)):
             raise
     # Not within the except block: there the traceback still holds the tensors of the failed step.
     if step.device.type == "cuda":

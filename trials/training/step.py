@@ -1,6 +1,6 @@
 """The training step, which is the same in trials, in full training and while timing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,9 @@ from trials.trial import Mode
 
 VECTORS = ("values", "mean_square", "velocity")  # of a state: one entry for each of the network's
 SINGLE = Layout((), 0)  # of tensors that are no vectors of those
+
+
+Part = tuple[Tensor, Tensor, Tensor | None, Tensor | None]  # images, labels, partners, weights of a batch
 
 
 class TrainingStep:
@@ -98,15 +101,19 @@ class TrainingStep:
             partners: labels of the images that were mixed in, of the same shape; None: none were.
             weights: (B,) weight of each image's own labels, 0-1.
         """
-        # Step 1: gradients of the batch, at once or as the sum over micro-batches.
+        parts = [_parts(tensor, self.micro_batches) for tensor in (images, labels, partners, weights)]
+        self.take(zip(*parts, strict=True), images=len(images))
+
+    def take(self, parts: Iterable[Part], *, images: int) -> None:
+        """Takes one step on a batch of so many images, of which there is only a part at a time.
+
+        A part holds what `__call__` takes. Batch norm has the statistics of each part.
+        """
+        # Step 1: the gradient of the batch, as the sum over its parts.
         self.network.train()
         self.parameters.zero_grad()
-        if self.micro_batches == 1:
-            self._add_gradients(images, labels, partners, weights, share=1 / self.group.size)
-        else:
-            parts = [_parts(tensor, self.micro_batches) for tensor in (images, labels, partners, weights)]
-            for part in zip(*parts, strict=True):
-                self._add_gradients(*part, share=len(part[0]) / (len(images) * self.group.size))
+        for part in parts:
+            self._add_gradients(*part, share=len(part[0]) / (images * self.group.size))
         # Step 2: sum over the devices, then the same update on each of them.
         self._exchange()
         if self.precision == "fp16":
@@ -210,7 +217,9 @@ class TrainingStep:
 
 
 def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
-    return [None] * number if tensor is None else tensor.tensor_split(number)
+    if tensor is None or number == 1:
+        return [tensor] * number
+    return tensor.tensor_split(number)
 
 
 def build_step(

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -10,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trials.augmentation.augment_batch import Augmentation
 from trials.devices.device_lock import SECONDS_BETWEEN_HEARTBEATS
 from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
@@ -18,7 +18,8 @@ from trials.recipe import Recipe, TrainingStage, steps_of_epoch
 from trials.training.device_group import share_of_batch
 from trials.training.learning_rate import learning_rate_at
 from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
-from trials.training.step import TrainingStep, evaluate
+from trials.training.stage_calls import StageCalls
+from trials.training.step import TrainingStep
 from trials.trial import EpochFigures, EpochResult, Phase
 
 # Independent streams of randomness that one seed gives: initial weights, order of images, dropped branches.
@@ -78,33 +79,9 @@ def train(
     Raises:
         NonFiniteLossError: the mean training loss of an epoch is not finite.
     """
-    training = _Training(step, recipe, images_at=images_at, epochs=epochs, seed=seed)
-    for epoch in range(first_epoch, epochs):
-        yield from training.epoch(epoch)
-
-
-class StageCalls:
-    """The two functions called with each batch of a training stage, to train and to evaluate.
-
-    On CUDA each becomes a graph, with the augmentation in it.
-    """
-
-    def __init__(
-        self, step: TrainingStep, recipe: Recipe, stage: TrainingStage, images: ResidentImages
-    ) -> None:
-        self.step, self.images = step, images
-        self.augment = Augmentation(recipe, stage, step.device)
-        self.sums = torch.zeros(3, device=step.device)  # of losses, correct and top-5 correct predictions
-        self.train = step.graphed(self._train)
-        self.evaluate = step.graphed(self._evaluate, changes=[self.sums])
-
-    def _train(self, pixels: Tensor, labels: Tensor, samples: Tensor) -> None:
-        augmented = self.augment(pixels, labels, samples)
-        self.step(augmented.images, augmented.labels, augmented.partners, augmented.weights)
-
-    def _evaluate(self, pixels: Tensor, labels: Tensor) -> None:
-        step = self.step
-        self.sums += evaluate(step.network, pixels, labels, device=step.device, precision=step.precision)
+    with closing(_Training(step, recipe, images_at=images_at, epochs=epochs, seed=seed)) as training:
+        for epoch in range(first_epoch, epochs):
+            yield from training.epoch(epoch)
 
 
 class _Trained(NamedTuple):
@@ -135,6 +112,11 @@ class _Training:
         self._calls: dict[int, StageCalls] = {}  # by the stage's index
         self._strengths_of: TrainingStage | None = None
 
+    def close(self) -> None:
+        """Gives the memory of all stages' graphs back."""
+        while self._calls:
+            self._calls.popitem()[1].close()
+
     def epoch(self, epoch: int) -> Iterator[Heartbeat | EpochEnd]:
         """One epoch (counted from 0): its training steps, then its evaluation on minival."""
         # Step 1: the epoch's random state and order of images, which follow from (seed, epoch) alone.
@@ -151,7 +133,8 @@ class _Training:
         # Step 3: evaluate the weights as they are and, if there are any, the averaged ones.
         yield Heartbeat("evaluating", epoch + 1, 1.0)
         resumed = time.perf_counter()
-        calls, batch_size = self._calls_of(evaluation), indices.shape[1]
+        # In no larger batches than fit into memory while training.
+        calls, batch_size = self._calls_of(evaluation), -(-indices.shape[1] // step.micro_batches)
         raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
         minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
         if step.average is not None:
@@ -230,7 +213,8 @@ class _Training:
         Where resolutions are drawn at random, the others are kept: they may come back in the next epoch.
         """
         if not self.recipe.draws_sizes:
-            self._calls = {index: calls for index, calls in self._calls.items() if index in needed}
+            for index in self._calls.keys() - needed:
+                self._calls.pop(index).close()
         for stage in needed.values():
             self._calls_of(stage).augment.start_epoch(seed=self.seed, epoch=epoch)
 

@@ -19,7 +19,7 @@ from nas.screens.training import _beginning
 from nas.training.config import FILE
 from nas.training.estimate import StageEstimate
 from nas.training.evaluation import evaluate_images, labelled_images
-from nas.training.train import TrainingBegun
+from nas.training.training_events import TrainingBegun
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import yaml_text
 from trials.log.durable_files import SystemDisk
@@ -72,7 +72,7 @@ def test_a_training_that_does_not_fit_into_memory_says_what_to_make_smaller(
     def refuse(*arguments: Any, **named: Any) -> None:
         raise error
 
-    monkeypatch.setattr("nas.training.train.fit_in_memory", refuse)  # a CPU's memory has no end
+    monkeypatch.setattr("nas.training.train.fit_training", refuse)  # a CPU's memory has no end
     code, _, said = nas(*WORDS)
     assert code == 1, said
     assert "Traceback" not in said

@@ -15,7 +15,8 @@ from nas.search.config import SearchConfig, read_search_config
 from nas.search.recorded_config import recorded_config
 from nas.search.search import NOT_RECORDED, search
 from nas.training.config import TrainingConfig
-from nas.training.train import TrainingBegun, TrainingEvent, train_fully
+from nas.training.train import train_fully
+from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig

@@ -23,7 +23,8 @@ from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.initial_weights import load_by_name
 from nas.training.result import TrainingResult
-from nas.training.train import TrainingBegun, TrainingEvent, train_fully
+from nas.training.train import train_fully
+from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
 from trials.log.driver_lock import DriverLock, RunLockedError

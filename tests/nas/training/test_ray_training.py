@@ -24,7 +24,8 @@ from nas.training.checkpoints import SCRATCH
 from nas.training.config import TrainingConfig
 from nas.training.ray_training import train_on_devices
 from nas.training.result import TrainingResult
-from nas.training.train import TrainingBegun, train_fully
+from nas.training.train import train_fully
+from nas.training.training_events import TrainingBegun
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
 from trials.executors.ray_pool import WorkersError

@@ -15,7 +15,8 @@ import nas.training.prediction
 import nas.training.train
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.prediction import predict_folder
-from nas.training.train import TrainingEvent, train_fully
+from nas.training.train import train_fully
+from nas.training.training_events import TrainingEvent
 from search_spaces.networks.network import build_network
 from trials.recipe import Ramp
 from trials.training import train

@@ -12,7 +12,8 @@ from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.initial_weights import begin_with
 from nas.training.result import TrainingResult
-from nas.training.train import TrainingBegun, TrainingEvent, train_fully
+from nas.training.train import train_fully
+from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig

@@ -21,6 +21,7 @@ from trials.timing.alternating import (
     chunk_seconds_on,
 )
 from trials.timing.inference_time import TimedForward, measure_inference_time, with_cast_weights
+from trials.training.cuda_graphs import Recorded
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -249,10 +250,10 @@ def test_passes_are_recorded_once_in_evaluation_mode_and_timed_as_graphs(
     network = new_step().network
     network.register_forward_hook(lambda *_: clock.sleep(0.01))
 
-    def record(work: Callable[[], None]) -> Callable[[], object]:
+    def record(work: Callable[[], None]) -> Recorded:
         modes.append(network.training)
         work()
-        return clock.work(0.002)
+        return Recorded(clock.work(0.002))
 
     record_by(monkeypatch, record)
     network.train()

@@ -19,9 +19,10 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.arithmetic import autocast
 from trials.images.packed import default_cache
 from trials.log.rows import trial_row
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.timing.precision import ChosenPrecision, choose_precision, precision_of_trials, step_time_of_bf16
 from trials.trial import Slot
+from trials.worker_setup import WorkerSetup
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 

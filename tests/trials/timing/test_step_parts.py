@@ -12,6 +12,7 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
 from trials.recipe import Ramp, Recipe
 from trials.timing.step_parts import measure_step_parts
+from trials.training.cuda_graphs import Recorded
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 
@@ -41,7 +42,7 @@ class LaunchedDevice(Clock):
         super().__init__()
         self.is_replaying = False
 
-    def record(self, work: Callable[[], None]) -> Callable[[], object]:
+    def record(self, work: Callable[[], None]) -> Recorded:
         repeated(work)
 
         def replay() -> None:
@@ -49,7 +50,7 @@ class LaunchedDevice(Clock):
             work()
             self.is_replaying = False
 
-        return replay
+        return Recorded(replay)
 
     def pass_time(self, *_: object) -> None:
         self.sleep(self.BLOCK + (0.0 if self.is_replaying else self.LAUNCH))

@@ -23,7 +23,7 @@ from trials.run_trial import WorkerSetup, _Worker, start_worker
 from trials.timing import trial_timing
 from trials.timing.gpu_clocks import Clocks
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.training.cuda_graphs import GraphedCalls
+from trials.training.cuda_graphs import GraphedCalls, Recorded
 from trials.training.step import build_step
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import Slot, StepTime, TrialResult
@@ -58,7 +58,7 @@ def test_networks_that_can_be_recorded_are_timed_as_graphs() -> None:
     assert timed.step_seconds == pytest.approx(0.001)
 
 
-def never(work: Callable[[], None]) -> Callable[[], object]:
+def never(work: Callable[[], None]) -> Recorded:
     raise AssertionError("recorded, though the other one cannot be a graph")
 
 
@@ -80,7 +80,7 @@ def test_a_step_that_cannot_be_captured_is_not_timed_in_this_process() -> None:
 def test_a_step_is_recorded_once_however_often_it_is_timed() -> None:
     recordings = 0
 
-    def record(work: Callable[[], None]) -> Callable[[], object]:
+    def record(work: Callable[[], None]) -> Recorded:
         nonlocal recordings
         recordings += 1
         return repeated(work)
@@ -118,7 +118,7 @@ class Recorder:
         self.worker = worker
         self.recorded: list[tuple[str, str | None]] = []
 
-    def __call__(self, work: Callable[[], None]) -> Callable[[], object]:
+    def __call__(self, work: Callable[[], None]) -> Recorded:
         weights: set[int] = set()
 
         def count(module: torch.nn.Module, *_: object) -> None:

@@ -11,8 +11,9 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
 from trials.executors.timing_places import ANY, TimingPlaces, WrongDeviceError, check_devices
 from trials.images.config import DataConfig
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.trial import Slot, TimingPart, Trial, TrialResult
+from trials.worker_setup import WorkerSetup
 
 
 def places_of(asked: list[Trial], names: dict[int, str], counts: str | None) -> TimingPlaces:

@@ -18,7 +18,7 @@ from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
 from trials.timing.step_time import measure_step_time
 from trials.training import micro_batches
-from trials.training.cuda_graphs import WARM_UP_CALLS, CudaRecorder, GraphedCalls, allows_graphs
+from trials.training.cuda_graphs import WARM_UP_CALLS, CudaRecorder, GraphedCalls, Recorded, allows_graphs
 from trials.training.micro_batches import fit_in_memory
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
@@ -68,7 +68,7 @@ def test_recording_a_call_leaves_tensors_and_generator_as_they_were() -> None:
 def test_calls_of_other_shapes_than_the_recorded_one_run_unrecorded() -> None:
     sums, recordings = torch.zeros(()), 0
 
-    def record(work: Callable[[], None]) -> Callable[[], object]:
+    def record(work: Callable[[], None]) -> Recorded:
         nonlocal recordings
         recordings += 1
         return repeated(work)
@@ -85,7 +85,7 @@ def test_calls_of_other_shapes_than_the_recorded_one_run_unrecorded() -> None:
 def test_an_error_before_the_capture_changes_nothing() -> None:
     value = torch.zeros(())
 
-    def record(work: Callable[[], None]) -> Callable[[], object]:
+    def record(work: Callable[[], None]) -> Recorded:
         work()
         torch.rand(())
         raise torch.OutOfMemoryError("while warming up")

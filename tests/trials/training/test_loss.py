@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from trials.images.config import DataConfig
 from trials.images.packed import open_images
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
 from trials.training.loss import are_correct, cross_entropy, shared_target
 from trials.trial import EpochResult, Slot, TrialResult
+from trials.worker_setup import WorkerSetup
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 

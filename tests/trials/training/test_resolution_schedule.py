@@ -13,7 +13,8 @@ from small_trials import RECIPE, digits, new_step
 
 from nas.events import EpochDone
 from nas.screens.training import _beginning
-from nas.training.train import TrainingBegun, TrainingEvent, train_fully
+from nas.training.train import train_fully
+from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.images.batches import batches_of
 from trials.recipe import Ramp, Recipe

@@ -1,0 +1,73 @@
+"""The work of one training stage on each batch: augmentation and step, and evaluation, as CUDA graphs."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from trials.augmentation.augment_batch import Augmentation
+from trials.images.device_images import ResidentImages
+from trials.recipe import Recipe, TrainingStage
+from trials.training.device_group import share_of_batch
+from trials.training.step import Part, TrainingStep, evaluate
+
+Shares = dict[tuple[int, int], list[Tensor]]  # by sizes of batches and numbers of micro-batches
+
+
+class StageCalls:
+    """The two functions called with each batch of a training stage, to train and to evaluate.
+
+    On CUDA each becomes a graph, with the augmentation in it. What a graph repeats refers to the step, the
+    augmentation and the sums, not to this object: the graphs, and their memory, end with it.
+    """
+
+    def __init__(
+        self, step: TrainingStep, recipe: Recipe, stage: TrainingStage, images: ResidentImages
+    ) -> None:
+        self.step, self.images = step, images
+        self.augment = Augmentation(recipe, stage, step.device)
+        self.sums = torch.zeros(3, device=step.device)  # of losses, correct and top-5 correct predictions
+        shares: Shares = {}
+        self.train = step.graphed(partial(train_batch, step, self.augment, shares))
+        self.evaluate = step.graphed(partial(evaluate_batch, step, self.sums), changes=[self.sums])
+
+    def close(self) -> None:
+        """Gives the memory of the graphs back."""
+        self.train.close()
+        self.evaluate.close()
+
+
+def train_batch(
+    step: TrainingStep,
+    augment: Augmentation,
+    shares: Shares,
+    pixels: Tensor,
+    labels: Tensor,
+    samples: Tensor,
+) -> None:
+    """Augments a batch and takes a step on it, one micro-batch after the other where there are several.
+
+    `shares` keeps the positions of each micro-batch: a graph could not bring them to the device.
+    """
+    images, number = len(pixels), step.micro_batches
+    if number == 1 or images % (number * augment.recipe.pairing()):  # it cannot be divided so that images mix
+        step(*_augmented(augment, pixels, labels, samples))
+        return
+    if (images, number) not in shares:
+        pairing = augment.recipe.pairing()
+        shares[images, number] = [
+            share_of_batch(images, rank=i, size=number, pairing=pairing).to(pixels.device)
+            for i in range(number)
+        ]
+    parts = (_augmented(augment, pixels[i], labels[i], samples[i]) for i in shares[images, number])
+    step.take(parts, images=images)
+
+
+def _augmented(augment: Augmentation, pixels: Tensor, labels: Tensor, samples: Tensor) -> Part:
+    batch = augment(pixels, labels, samples)
+    return batch.images, batch.labels, batch.partners, batch.weights
+
+
+def evaluate_batch(step: TrainingStep, sums: Tensor, pixels: Tensor, labels: Tensor) -> None:
+    """Adds a batch's loss, correct and top-5 correct predictions to the sums."""
+    sums += evaluate(step.network, pixels, labels, device=step.device, precision=step.precision)
