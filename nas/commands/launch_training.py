@@ -160,6 +160,6 @@ def _pack(config: TrainingConfig, console: Console) -> None:
             def show(done: int, total: int, task: TaskID = task) -> None:
                 bars.update(task, completed=done, total=total)
 
-            with refused_as("data"):
+            with refused_as("--data"):
                 opened.append(open_images(config.data, resolution=resolution, on_progress=show))
             bars.remove_task(task)

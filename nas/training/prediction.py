@@ -13,7 +13,7 @@ from search_spaces.settings.output_files import writing
 from search_spaces.settings.sentences import first_line, plain_name
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
-from trials.images.decode import KINDS_READ, SUFFIXES, UnreadablePictureError, decode
+from trials.images.decode import KINDS_READ, MAX_PIXELS, SUFFIXES, UnreadablePictureError, decode
 from trials.images.listing import list_folder
 from trials.training.weights_file import WeightsFile
 
@@ -25,6 +25,7 @@ def predict_folder(
     folder: Path,
     *,
     resolution: int,
+    max_pixels: int | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> pd.DataFrame:
     """One row for each file in a folder and below it, also behind links, by name; none for hidden ones.
@@ -46,7 +47,7 @@ def predict_folder(
     classes = weights.classes
     rows: list[dict[str, object]] = []
     for chunk in _chunks(paths):
-        decoded = [_decoded(path, resolution) for path in chunk]
+        decoded = [_decoded(path, resolution, max_pixels or MAX_PIXELS) for path in chunk]
         pixels = [picture for picture in decoded if isinstance(picture, np.ndarray)]
         probabilities: Iterator[np.ndarray] = iter(())
         if pixels:
@@ -112,14 +113,14 @@ def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
         yield paths[start : start + BATCH]
 
 
-def _decoded(path: Path, resolution: int) -> np.ndarray | str:
+def _decoded(path: Path, resolution: int, max_pixels: int) -> np.ndarray | str:
     """Pixels (R, R, 3) uint8, or why there are none."""
     if path.suffix.lower() not in SUFFIXES:
         return f"not read: {path.suffix or 'no suffix'}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-            return decode(path.read_bytes(), resolution)
+            return decode(path.read_bytes(), resolution, max_pixels=max_pixels)
     except FileNotFoundError:
         return "the file is gone"
     except (OSError, UnreadablePictureError) as error:

@@ -25,11 +25,11 @@ from trials.images.config import DataConfig
 from trials.images.copies import copies_sentence
 from trials.images.labels import PADDING
 from trials.images.pack_checks import PixelChecks, checksums
+from trials.images.pack_refusals import PackRefusals, corrupt_sentence
 from trials.images.pack_writer import PackFacts, fill_pack
 from trials.images.splits import split_indices
 
 PACKING_VERSION = 4  # part of every pack's name: to be raised when decoding changes
-FREE_SPACE_MARGIN = 1.1  # times a pack's size that must be free
 IMAGES, DIGESTS, CHECKSUMS, META = "images.npy", "digests.npy", "checksums.npy", "meta.json"
 CHECKED_AT_ONCE = 4 << 30  # bytes of a pack that is checked as a whole when it is opened
 FEW_CONSTANT = 3  # pictures of one colour that are not worth a word
@@ -94,6 +94,7 @@ def open_images(
         ValueError: the source, a picture or the disk does not allow it; the message says what to do.
     """
     found = find_images(config, only_evaluated=only_evaluated)
+    refusals = PackRefusals(config, has_keys=not only_evaluated)
     folder = (cache or default_cache()) / _key(found, resolution)
     _make_cache(folder.parent)
     # Double-checked locking: whoever gets the lock looks again, as another process may have packed meanwhile.
@@ -102,10 +103,10 @@ def open_images(
         with locked(folder.with_suffix(".lock")):
             pack = _valid_pack(folder, found, resolution, verify=verify)
             if pack is None:
-                _pack(found, folder, resolution, config.max_corrupt, on_progress)
+                _pack(found, folder, resolution, refusals, on_progress)
                 pack = _valid_pack(folder, found, resolution)
                 assert pack is not None, "a pack that was just written is valid"
-    _refuse_corrupt(pack.facts.corrupt, total=len(pack.images), allowed=config.max_corrupt)
+    refusals.check_corrupt(pack.facts.corrupt, total=len(pack.images))
     readable = np.setdiff1d(np.arange(len(pack.images)), [position for position, _ in pack.facts.corrupt])
     labels = found.labels[readable]
     if only_evaluated:
@@ -155,20 +156,6 @@ def default_cache() -> Path:
     """The default folder of packs."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "training-aware-nas" / "packs"
-
-
-def corrupt_sentence(names: tuple[str, ...], total: int) -> str:
-    """A sentence with the number of unreadable pictures and the names of the first ones."""
-    return f"{len(names):,} of {total:,} pictures cannot be read: {some(names, between='; ')}"
-
-
-def _refuse_corrupt(corrupt: list[tuple[int, str]], *, total: int, allowed: float) -> None:
-    if len(corrupt) > allowed * total:
-        names = tuple(name for _, name in corrupt)
-        raise ValueError(
-            f"{corrupt_sentence(names, total)}. Remove or replace them; data.max_corrupt ({allowed:g} now) "
-            "is the share that is left out without asking"
-        )
 
 
 def _refuse_lost_classes(found: EncodedImages, readable: np.ndarray) -> None:
@@ -273,13 +260,19 @@ def _arrays_digest(*arrays: np.ndarray) -> str:
 
 
 def _pack(
-    found: EncodedImages, folder: Path, resolution: int, max_corrupt: float, on_progress: OnProgress | None
+    found: EncodedImages,
+    folder: Path,
+    resolution: int,
+    refusals: PackRefusals,
+    on_progress: OnProgress | None,
 ) -> None:
     """Writes the pack into a temporary folder beside its own and renames that: no reader sees half a pack."""
     _remove_leftovers(folder)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".packing-{folder.name}-"))
     try:
-        images = _allocated(temporary / IMAGES, len(found.labels), resolution)
+        shape = (len(found.labels), resolution, resolution, 3)
+        refusals.check_space(folder.parent, shape)
+        images = _allocated(temporary / IMAGES, shape)
         digests = np.zeros(len(images), np.uint64)
         odd = fill_pack(
             images,
@@ -288,7 +281,7 @@ def _pack(
             max_pixels=found.max_pixels,
             on_progress=on_progress or (lambda done, total: None),
         )
-        _refuse_corrupt(odd.corrupt, total=len(images), allowed=max_corrupt)
+        refusals.check_corrupt(odd.corrupt, total=len(images))
         images.flush()
         sums = checksums(images)
         np.save(temporary / DIGESTS, digests)
@@ -321,23 +314,11 @@ def _remove_leftovers(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _allocated(path: Path, count: int, resolution: int) -> np.memmap:
-    """An array on disk (count, R, R, 3) uint8 whose space is reserved.
+def _allocated(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """An array on disk (N, R, R, 3) uint8 whose space is reserved.
 
     Without the reservation, writing into a memory map on a full disk would kill the process by a signal.
-
-    Raises:
-        ValueError: there is not enough free space.
     """
-    needed = count * resolution * resolution * 3
-    free = shutil.disk_usage(path.parent).free
-    if free < FREE_SPACE_MARGIN * needed:
-        raise ValueError(
-            f"{path.parent.parent}: packing {count:,} images at {resolution} px needs {needed / 1e9:.1f} GB "
-            f"and {free / 1e9:.1f} GB are free; make room, set XDG_CACHE_HOME to another folder, or use "
-            "fewer images (data.fraction)"
-        )
-    shape = (count, resolution, resolution, 3)
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:

@@ -11,10 +11,14 @@ from conftest import Nas
 from pictures import encoded, write_folder, write_parquet
 from small_networks import SMALL
 
+from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.prediction import predict_folder, write_predictions
+from nas.training.start import images_to_test
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.images.config import DataConfig
+from trials.recipe import Recipe
 from trials.training.weights_file import (
     WeightsFile,
     load_tensors,
@@ -138,6 +142,43 @@ def test_what_was_read_otherwise_or_left_out_is_said(nas: Nas, weights: WeightsF
     assert code == 0
     assert "data: 1 folder is empty and no class: eel" in said
     assert "data: 1 of 36 pictures cannot be read: cat/0.png (not a picture); they are left out" in said
+
+
+def test_commands_without_a_search_file_name_their_own_options(
+    nas: Nas, weights: WeightsFile, tmp_path: Path
+) -> None:
+    source = write_folder(tmp_path / "animals", per_class=1)
+    (source / "cat" / "large.png").write_bytes(encoded(0, (65, 64)))
+    words = ("evaluate", str(tmp_path / "w.safetensors"), "--data", str(source), "--max-pixels")
+    reason = "large.png (65 x 64 px is too large: at most 4,096 px are read)"
+    code, _, said = nas(*words, "4096")
+    assert (code, "data." in said) == (0, False)
+    assert f"1 of 4 pictures cannot be read: cat/{reason}; they are left out; --max-pixels raises the" in said
+    assert "large" not in nas(*words, "4160")[2]
+    for kept in source.rglob("[0-9]*.png"):
+        kept.unlink()
+    code, _, said = nas(*words, "4096")
+    assert code == 2
+    assert f"--data: 1 of 1 pictures cannot be read: cat/{reason}. Remove or replace them; --max-pix" in said
+    output = str(tmp_path / "out.csv")
+    code, _, said = nas("predict", words[1], str(source), "-o", output, "--max-pixels", "4096")
+    assert "1 could not be read (column error); some are too large: --max-pixels raises the limit" in said
+    assert nas("predict", words[1], str(source), "-o", output, "--force")[2].endswith("1 pictures\n")
+
+
+def test_images_to_test_a_training_are_read_up_to_its_own_limit(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "animals", per_class=1)
+    (source / "cat" / "large.png").write_bytes(encoded(0, (65, 64)))
+    for limit, read in ((4096, 3), (4160, 4)):
+        config = TrainingConfig(
+            architecture=SMALL,
+            data=DataConfig(source="digits", max_pixels=limit),
+            recipe=read_yaml(Recipe, "proxy_digits"),
+            test=str(source),
+        )
+        images = images_to_test(config, ("cat", "cow", "dog"), resolution=16)
+        assert images is not None
+        assert len(images.train) == read
 
 
 def test_labels_of_images_with_several_are_mapped_to_the_order_of_the_weights(
