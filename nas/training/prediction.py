@@ -1,5 +1,6 @@
 """Trained weights on a folder of pictures: what each of them is."""
 
+import csv
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from trials.images.listing import list_folder
 from trials.training.weights_file import WeightsFile
 
 TOP = 5
+KEPT = ("path", "prediction", "probability")  # columns that have one value in a row
 
 
 def predict_folder(
@@ -31,7 +33,7 @@ def predict_folder(
     """One row for each file in a folder and below it, also behind links, by name; none for hidden ones.
 
     Columns: path (below the folder), prediction, probability, the five likeliest classes and their
-    probabilities, and error, which says why a file has no prediction (all else is null then).
+    probabilities as lists, and error, which says why a file has no prediction (all else is null then).
 
     Raises:
         ConfigError: there is no such folder, or no picture in it.
@@ -44,7 +46,7 @@ def predict_folder(
     device = inference_device()
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
-    classes = weights.classes
+    classes = tuple(map(plain_name, weights.classes))
     rows: list[dict[str, object]] = []
     for chunk in _chunks(paths):
         decoded = [_decoded(path, resolution, max_pixels or MAX_PIXELS) for path in chunk]
@@ -74,7 +76,7 @@ def predict_folder(
         on_progress(len(rows), len(paths))
     return pd.DataFrame(
         rows,
-        columns=["path", "prediction", "probability", "top_classes", "top_probabilities", "error"],
+        columns=[*KEPT, "top_classes", "top_probabilities", "error"],
     )
 
 
@@ -91,21 +93,32 @@ def refuse_other_than_table(output: Path) -> None:
 def write_predictions(frame: pd.DataFrame, output: Path) -> None:
     """As Parquet or CSV, by the file's name.
 
+    CSV has no lists: the likeliest classes are columns of their own, class_1, probability_1 to class_5,
+    probability_5, empty beyond the number of classes. All text is in quotes, whatever a class is called.
+
     Raises:
         ConfigError: another kind of name, or it cannot be written.
     """
     refuse_other_than_table(output)
     with writing(output):
         if output.suffix == ".csv":
-            lists = ("top_classes", "top_probabilities")
-            flat = frame.assign(**{name: frame[name].map(_joined) for name in lists})
-            flat.to_csv(output, index=False)
+            _flat(frame).to_csv(output, index=False, quoting=csv.QUOTE_NONNUMERIC)
         else:
             frame.to_parquet(output, index=False)
 
 
-def _joined(values: object) -> str:
-    return " ".join(str(value) for value in values) if isinstance(values, list) else ""
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column for each place of the lists, in the lists' place."""
+
+    def at(name: str, place: int) -> list[object]:
+        lists = [each if isinstance(each, list) else [] for each in frame[name]]
+        return [each[place] if place < len(each) else None for each in lists]
+
+    columns: dict[str, list[object]] = {name: list(frame[name]) for name in KEPT}
+    for i in range(TOP):
+        columns[f"class_{i + 1}"] = at("top_classes", i)
+        columns[f"probability_{i + 1}"] = at("top_probabilities", i)
+    return pd.DataFrame({**columns, "error": list(frame["error"])})
 
 
 def _chunks(paths: list[Path]) -> Iterator[list[Path]]:

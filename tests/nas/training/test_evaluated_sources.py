@@ -134,6 +134,42 @@ def test_every_file_of_a_folder_has_a_prediction_or_a_reason(weights: WeightsFil
     assert len(pd.read_parquet(tmp_path / "out.parquet")) == len(pd.read_csv(tmp_path / "out.csv")) == 10
 
 
+NAMES = ("NA", "a b", 'say "x"', "a,b", "=1+1", "two\nlines", " lead", "007", "a\rb", "a\x00b", "caf\udce9")
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[:2]], ids=["many", "two"])
+def test_predictions_read_back_as_they_are_whatever_classes_are_called(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "w.safetensors"
+    network = build_network(SMALL, num_classes=len(names))
+    save_weights(path, network, SMALL, num_classes=len(names), classes=list(names), resolution=16)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}, x.png").write_bytes(encoded(i))
+    (folder / "junk.png").write_bytes(b"junk")
+    frame = predict_folder(load_weights(path), folder, resolution=16)
+    assert set(frame.top_classes[0]) <= {*names[:-1], r"caf\xe9", names[1]}
+    for name in ("out.csv", "out.parquet"):
+        write_predictions(frame, tmp_path / name)
+    texts = ["path", "prediction", *(f"class_{i}" for i in range(1, 6)), "error"]
+    read = pd.read_csv(tmp_path / "out.csv", keep_default_na=False, dtype=dict.fromkeys(texts, str))
+    stored = pd.read_parquet(tmp_path / "out.parquet")
+    assert list(read.path) == list(stored.path) == ["0, x.png", "1, x.png", "2, x.png", "junk.png"]
+    assert list(read.prediction[:3]) == list(frame.prediction[:3])
+    for row, classes, probabilities in zip(
+        read.itertuples(), frame.top_classes[:3], frame.top_probabilities[:3], strict=False
+    ):
+        given = [getattr(row, f"class_{i}") for i in range(1, 6)]
+        assert given == [*classes, *[""] * (5 - len(classes))]
+        likely = [float(getattr(row, f"probability_{i}")) for i in range(1, len(classes) + 1)]
+        assert likely == probabilities
+    assert (read.class_1[3], read.probability_1[3], read.error[3]) == ("", "", "not a picture")
+    assert list(map(list, stored.top_classes[:3])) == list(frame.top_classes[:3])
+
+
 def test_what_was_read_otherwise_or_left_out_is_said(nas: Nas, weights: WeightsFile, tmp_path: Path) -> None:
     source = write_folder(tmp_path / "animals")
     (source / "cat" / "0.png").write_bytes(b"junk")
