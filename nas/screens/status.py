@@ -6,6 +6,7 @@ from rich.text import Text
 from analysis.numbers import counted, duration, percent, short_count
 from nas.results.status import Best, RunStatus
 from nas.search.exhaustion import EXHAUSTED
+from search_spaces.settings.sentences import one_line
 from trials.log.continuing import continue_command
 
 
@@ -14,7 +15,7 @@ def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
 
     `watched`: the screen is of `--watch`, which it then does not recommend.
     """
-    lines = [Text(f"{found.run}   {_state(found)}", style="bold"), Text(_progress(found))]
+    lines = [Text(f"{one_line(found.run)}   {_state(found)}", style="bold"), Text(_progress(found))]
     if found.best is not None:
         lines.append(Text(_best_line(found.best)))
     if found.state == "finished" and found.budget.spent < found.budget.total:

@@ -16,6 +16,7 @@ from nas.screens.terminal import copyable
 from nas.training.initial_weights import Fitted
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent
+from search_spaces.settings.sentences import one_line
 from trials.images.sources import source_words
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
@@ -113,7 +114,7 @@ def _beginning(begun: TrainingBegun) -> str:
         )
     if begun.micro_batches > 1:
         lines.append(f"           each batch in {begun.micro_batches} parts, to fit into memory")
-    lines += [f"           data: {note}" for note in begun.notes]
+    lines += [f"           data: {one_line(note)}" for note in begun.notes]
     for path in begun.damaged:
         lines.append(f"           {path.name} is damaged; an earlier state is taken")
     if begun.fitted is not None:
@@ -205,7 +206,9 @@ def repeats_table(results: list[TrainingResult]) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         test = f"{result.test.accuracy:.4f}" if result.test else "-"
-        table.add_row(Path(result.folder).name, str(result.best_epoch), f"{result.accuracy:.4f}", test)
+        table.add_row(
+            one_line(Path(result.folder).name), str(result.best_epoch), f"{result.accuracy:.4f}", test
+        )
     accuracies = [result.final_accuracy for result in results]
     deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
     split = "test" if results[0].test else "minival"

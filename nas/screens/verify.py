@@ -5,6 +5,7 @@ from rich.text import Text
 
 from analysis.numbers import counted
 from nas.results.verify import Verdict
+from search_spaces.settings.sentences import one_line
 from trials.log.continuing import continue_command
 from trials.log.invariants import INVARIANTS, faults_by_invariant
 
@@ -15,7 +16,7 @@ def verdict_screen(verdict: Verdict) -> RenderableType:
     """Faults by invariant, notes, and what to type next."""
     state = "whole" if verdict.is_whole else counted(len(verdict.faults), "fault")
     lines = [
-        Text(f"{verdict.run}   {state}", style="bold"),
+        Text(f"{one_line(verdict.run)}   {state}", style="bold"),
         Text(counted(verdict.trials, "trial") + _repeated(verdict)),
     ]
     for title, faults in (("mended", verdict.mended), ("", verdict.faults)):
@@ -24,7 +25,7 @@ def verdict_screen(verdict: Verdict) -> RenderableType:
             lines += [Text(f"    {fault.says}") for fault in found[:SHOWN]]
             if len(found) > SHOWN:
                 lines.append(Text(f"    and {len(found) - SHOWN} more"))
-    lines += [Text(f"note: {note}") for note in verdict.notes]
+    lines += [Text(f"note: {one_line(note)}") for note in verdict.notes]
     return Group(*lines, *(Text(line) for line in _next(verdict)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from search_spaces.networks.network import check_resolution
+from search_spaces.settings.sentences import some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.device import available_slots, use_all_cores
@@ -148,7 +149,7 @@ def images_to_evaluate(
     if unknown := [name for name in _present(images) if name not in trained]:
         raise ConfigError(
             f"{options.source}: {source}: its classes are not those that are trained on: {unknown[0]!r} is "
-            f"none of {', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
+            f"none of {some(trained, most=10)}"
         )
     return _in_order_of(images, trained)
 
