@@ -149,7 +149,7 @@ def images_to_evaluate(
     if unknown := [name for name in _present(images) if name not in trained]:
         raise ConfigError(
             f"{options.source}: {source}: its classes are not those that are trained on: {unknown[0]!r} is "
-            f"none of {some(trained, most=10)}"
+            f"none of {some(trained, most=10)}{images.deeper}"
         )
     return _in_order_of(images, trained)
 

@@ -55,6 +55,7 @@ class TrialImages:
     checks: PixelChecks | None = None  # None: these pixels are from no pack
     notes: tuple[str, ...] = ()  # sentences for the user: how labels were read, what is odd
     name_of: Callable[[int], str] = str  # the name of the image at an index
+    deeper: str = ""  # advice to give a folder further down, whose sub-folders may be the classes
 
     @property
     def num_classes(self) -> int:
@@ -135,6 +136,7 @@ def open_images(
             *([] if only_evaluated else _classes_of_one_part(found, labels[train], labels[minival])),
         ),
         name_of=found.name_of,
+        deeper=found.deeper,
     )
 
 

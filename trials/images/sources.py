@@ -18,7 +18,7 @@ from trials.images.decode import KINDS_READ, SUFFIXES
 from trials.images.label_columns import RawColumn
 from trials.images.labels import joined, similar_names
 from trials.images.listing import PARQUET_SUFFIX, Listing, SourceFile, list_files
-from trials.images.source_splits import parquet_files, root_of_classes
+from trials.images.source_splits import deeper_classes, parquet_files, root_of_classes
 from trials.images.splits import stratified
 
 IMAGE_COLUMNS = ("image", "img")
@@ -33,7 +33,8 @@ class Source(Protocol):
     """A source of images.
 
     `labels` are (N,) or (N, L), see `trials.images.labels`; `identity` holds JSON values that change when an
-    image does. It may also have `notes`, sentences for the user about what was read, and `name_of(position)`.
+    image does. It may also have `notes`, sentences for the user about what was read, `name_of(position)`, and
+    `deeper`, the advice to give another folder where it is of one class.
     """
 
     labels: np.ndarray
@@ -282,6 +283,7 @@ class FolderImages:
             )
         self._listing, self._files = listing, inside
         self.classes = tuple(sorted(set(names)))
+        self.deeper = deeper_classes(listing.source, inside, depth=depth)
         numbers = {name: i for i, name in enumerate(self.classes)}
         self.labels = np.fromiter((numbers[name] for name in names), np.int64, len(names))
         self.notes = (*check_every_folder(listing, root, self.classes), *similar_names(self.classes))

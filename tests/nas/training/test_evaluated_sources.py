@@ -180,6 +180,16 @@ def test_what_was_read_otherwise_or_left_out_is_said(nas: Nas, weights: WeightsF
     assert "data: 1 of 36 pictures cannot be read: cat/0.png (not a picture); they are left out" in said
 
 
+def test_class_folders_that_lie_deeper_are_named(weights: WeightsFile, tmp_path: Path) -> None:
+    write_folder(tmp_path / "set" / "images")
+    source = str(tmp_path / "set")
+    with pytest.raises(ConfigError, match=rf"\(cat, cow, dog\), give {source}/images$"):
+        labelled_images(source, weights, resolution=16)
+    # A single class whose pictures lie in folders of its own is one class all the same.
+    (tmp_path / "set" / "images").rename(tmp_path / "set" / "cow")
+    assert labelled_images(source, weights, resolution=16).classes == ("cat", "cow", "dog")
+
+
 def test_commands_without_a_search_file_name_their_own_options(
     nas: Nas, weights: WeightsFile, tmp_path: Path
 ) -> None:
