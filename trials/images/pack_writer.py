@@ -18,6 +18,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
+from search_spaces.settings.json_text import json_value
 from trials.images import pack_process
 from trials.images.decode import UnreadablePictureError, decode, is_constant, resized
 from trials.images.sources import Encoded
@@ -55,12 +56,12 @@ class PackFacts:
         """Reads the text of `to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError, RecursionError: the text holds something else.
+            ValueError, KeyError, TypeError: the text holds something else.
         """
-        outer = json.loads(text)
+        outer = json_value(text)
         if zlib.crc32(outer["facts"].encode()) != outer["crc32"]:
             raise ValueError("damaged")
-        content = json.loads(outer["facts"])
+        content = json_value(outer["facts"])
         corrupt = [(int(position), str(name)) for position, name in content["corrupt"]]
         constant = list(map(int, content["constant"]))
         return cls(str(content["labels"]), str(content["arrays"]), corrupt, constant)
@@ -210,7 +211,7 @@ class _Process:
                 f"a process that decodes pictures ended with code {self._process.wait()}; if memory ran out, "
                 "free some and start again"
             )
-        unreadable, constant = json.loads(line)
+        unreadable, constant = json_value(line)
         return [(int(position), str(reason)) for position, reason in unreadable], list(map(int, constant))
 
     def close(self) -> None:

@@ -1,6 +1,5 @@
 """Sources of encoded images with one interface: Parquet files, image folders and the built-in digits."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from trials.images.class_folders import check_every_folder
 from trials.images.decode import KINDS_READ, SUFFIXES
@@ -20,6 +20,7 @@ from trials.images.labels import joined, similar_names
 from trials.images.listing import PARQUET_SUFFIX, Listing, SourceFile, list_files
 from trials.images.source_splits import deeper_classes, parquet_files, root_of_classes
 from trials.images.splits import stratified
+from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels")
@@ -134,8 +135,9 @@ class _Parquet:
     def _refused(self) -> Iterator[None]:
         """Turns what Arrow raises of damaged files into a ValueError that names this one."""
         try:
-            yield
-        except (pa.ArrowException, OSError, RecursionError, UnicodeError) as error:
+            with parquet_refused():
+                yield
+        except (UnreadableParquetError, FileNotFoundError) as error:
             kinds = "images come as Parquet files, or as folders of pictures for each class"
             hint = "" if self._file.suffix == PARQUET_SUFFIX else f"; {kinds}"
             raise ValueError(f"{self.path}: not a readable Parquet file: {first_line(error)}{hint}") from None
@@ -192,10 +194,10 @@ class _Parquet:
         metadata = self._schema.metadata or {}
         key = "class_names" if b"class_names" in metadata else "huggingface"
         try:
-            names = json.loads(metadata[key.encode()])
+            names = json_value(metadata[key.encode()])
             if key == "huggingface":
                 names = _feature_names(names["info"]["features"][self._label_name()])
-        except (ValueError, KeyError, TypeError, RecursionError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError):
             if key == "huggingface":  # another library's, which may say anything
                 return None
             names = {}

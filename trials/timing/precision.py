@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.json_text import json_value
 from trials.devices.device import clock_of, cpu_name
 from trials.devices.file_lock import locked
 from trials.images.packed import default_cache
@@ -76,7 +77,7 @@ def resolve_precision(
 
 def _read(file: Path) -> str | None:
     try:
-        precision = json.loads(file.read_text())["precision"]
+        precision = json_value(file.read_text())["precision"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return precision if precision in ("fp32", "bf16") else None
