@@ -140,6 +140,11 @@ def open_images(
     )
 
 
+def is_packed(found: EncodedImages, resolution: int) -> bool:
+    """True if these images are packed in the default cache, so that opening them takes a moment."""
+    return _valid_pack(default_cache() / _key(found, resolution), found, resolution) is not None
+
+
 def data_digest(classes: Sequence[str], digests: np.ndarray, counts: np.ndarray, labels: np.ndarray) -> str:
     """Digest of images, SHA-256.
 
