@@ -109,10 +109,10 @@ def launch_training(
 def how_it_goes_on(folder: Path, *, repeats: int, devices: int, ray_address: str | None) -> str:
     """Command that goes on with a training that was stopped, on the same devices."""
     if repeats > 1 or not (folder / FILE).is_file():  # nothing in this folder itself says what is trained
-        return f"the same command with --run {folder}"
+        return f"the same command with --run {quote(str(folder))}"
     several = f" --devices {devices}" if devices > 1 else ""
     cluster = f" --ray-address {ray_address}" if ray_address is not None else ""
-    return f"nas train --run {folder}{several}{cluster}"
+    return f"nas train --run {quote(str(folder))}{several}{cluster}"
 
 
 def _shown(

@@ -1,6 +1,7 @@
 """The screen of a folder's runs: a line for each."""
 
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -25,8 +26,8 @@ def folder_screen(listed: RunList) -> RenderableType:
         cells = _cells(run) if isinstance(run, RunStatus) else ("", "", "", "")
         table.add_row(one_line(Path(run.run).name), run.state, *cells)
     running = [run.run for run in listed.runs if run.state == "running"]
-    next_step = f"nas status {running[0]} --watch" if running else f"nas status {listed.runs[0].run}"
-    return Group(table, copyable(f"next:  {next_step}"))
+    next_one = quote(running[0] if running else listed.runs[0].run)
+    return Group(table, copyable(f"next:  nas status {next_one}{' --watch' if running else ''}"))
 
 
 def _cells(run: RunStatus) -> tuple[str, ...]:

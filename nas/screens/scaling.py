@@ -1,6 +1,7 @@
 """A family on the screen: its members as a table, what binds a budget, what to type next."""
 
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -128,5 +129,5 @@ def _next(files: list[Path]) -> list[RenderableType]:
     if not files:
         return [Text("next:  add -o FOLDER to write the members as YAML, with a picture")]
     lines: list[RenderableType] = [copyable(f"{files[0].parent}/   {len(files) - 1} YAML   {files[-1].name}")]
-    lines.append(copyable(f"next:  nas describe {files[0]}"))
+    lines.append(copyable(f"next:  nas describe {quote(str(files[0]))}"))
     return lines

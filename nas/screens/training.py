@@ -2,6 +2,7 @@
 
 import statistics
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Self
 
@@ -183,7 +184,8 @@ def training_screen(result: TrainingResult) -> RenderableType:
     lines.append(Text(_limit(result)))
     folder = result.folder
     lines.append(copyable(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png"))
-    lines.append(copyable(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES"))
+    best = quote(f"{folder}/weights/best.safetensors")
+    lines.append(copyable(f"next:  nas evaluate {best} --data IMAGES"))
     return Group(*lines)
 
 

@@ -1,10 +1,13 @@
 """The screen of `nas verify`."""
 
+from shlex import quote
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from analysis.numbers import counted
 from nas.results.verify import Verdict
+from nas.screens.terminal import copyable
 from search_spaces.settings.sentences import one_line
 from trials.log.continuing import continue_command
 from trials.log.invariants import INVARIANTS, faults_by_invariant
@@ -26,7 +29,7 @@ def verdict_screen(verdict: Verdict) -> RenderableType:
             if len(found) > SHOWN:
                 lines.append(Text(f"    and {len(found) - SHOWN} more"))
     lines += [Text(f"note: {one_line(note)}") for note in verdict.notes]
-    return Group(*lines, *(Text(line) for line in _next(verdict)))
+    return Group(*lines, *map(copyable, _next(verdict)))
 
 
 def _repeated(verdict: Verdict) -> str:
@@ -37,7 +40,7 @@ def _repeated(verdict: Verdict) -> str:
 def _next(verdict: Verdict) -> list[str]:
     run = verdict.run
     if any(fault.is_mendable for fault in verdict.faults):
-        return [f"next:  nas verify {run} --repair     (moves what is damaged, deletes nothing)"]
+        return [f"next:  nas verify {quote(run)} --repair     (moves what is damaged, deletes nothing)"]
     if verdict.mended or verdict.in_flight:
         return [f"next:  {continue_command(run)}     (continues)"]
     return []
