@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import PIL
 
 from search_spaces.settings.sentences import some
 from trials.devices.file_lock import locked
@@ -26,6 +27,7 @@ from trials.images.copies import copies_sentence
 from trials.images.labels import PADDING
 from trials.images.pack_checks import PixelChecks, checksums
 from trials.images.pack_refusals import PackRefusals, corrupt_sentence
+from trials.images.pack_reuse import KnownPixels
 from trials.images.pack_writer import PackFacts, fill_pack
 from trials.images.splits import split_indices
 
@@ -236,28 +238,62 @@ class _Pack:
 
     images: np.ndarray  # (N, R, R, 3) uint8, memory-mapped
     digests: np.ndarray  # (N,) uint64
+    sums: np.ndarray  # (N,) uint32
     facts: PackFacts
     checks: PixelChecks
 
 
 def _valid_pack(folder: Path, found: EncodedImages, resolution: int, *, verify: bool = False) -> _Pack | None:
     """A complete pack of these images, or None."""
+    pack = _read_pack(folder, resolution)
+    if pack is None or len(pack.images) != len(found.labels) or pack.facts.labels != _labels_digest(found):
+        return None
+    if verify and pack.images.nbytes <= CHECKED_AT_ONCE and not pack.checks.all_are_whole():
+        return None
+    return pack
+
+
+def _read_pack(folder: Path, resolution: int) -> _Pack | None:
+    """The pack in a folder, whosever it is; None if it is none at this resolution, or damaged."""
+    if (facts := _facts_of(folder)) is None:
+        return None
     try:
-        # Damaged headers of arrays raise whatever Python's own parser makes of them: no pack is whole then.
-        facts = PackFacts.from_json((folder / META).read_text())
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
         digests, sums = (np.load(folder / name, allow_pickle=False) for name in (DIGESTS, CHECKSUMS))
-    except Exception:
+    except (
+        Exception
+    ):  # damaged headers raise whatever Python's own parser makes of them: no pack is whole then
         return None
-    count = len(found.labels)
-    shapes = (images.shape, images.dtype) == ((count, resolution, resolution, 3), np.uint8)
-    shapes &= (digests.shape, sums.shape) == ((count,), (count,))
-    if not shapes or (facts.labels, facts.arrays) != (_labels_digest(found), _arrays_digest(digests, sums)):
+    shapes = (images.shape[1:], images.dtype) == ((resolution, resolution, 3), np.uint8)
+    shapes &= digests.shape == sums.shape == images.shape[:1]
+    if not shapes or facts.arrays != _arrays_digest(digests, sums):
         return None
-    checks = PixelChecks(images, sums, folder)
-    if verify and images.nbytes <= CHECKED_AT_ONCE and not checks.all_are_whole():
+    return _Pack(images, digests, sums, facts, PixelChecks(images, sums, folder))
+
+
+def _facts_of(folder: Path) -> PackFacts | None:
+    try:
+        return PackFacts.from_json((folder / META).read_text())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return _Pack(images, digests, facts, checks)
+
+
+def _origin(found: EncodedImages, source: str) -> str:
+    """The source, and all that decides what pixels a picture of it has at one resolution."""
+    return json.dumps([PACKING_VERSION, PIL.__version__, found.max_pixels, source])
+
+
+def _known_pixels(cache: Path, origin: str, resolution: int) -> KnownPixels | None:
+    """The pixels of the newest pack of the same source, as it was before; None where there is none."""
+    folders = [path.parent for path in cache.glob(f"*/{META}") if not path.parent.name.startswith(".")]
+    for folder in sorted(folders, key=os.path.getmtime, reverse=True):
+        facts = _facts_of(folder)
+        pack = _read_pack(folder, resolution) if facts is not None and facts.origin == origin else None
+        if pack is not None:
+            unreadable = [position for position, _ in pack.facts.corrupt]
+            readable = np.setdiff1d(np.arange(len(pack.images)), unreadable)
+            return KnownPixels(pack.images, pack.digests, pack.sums, readable)
+    return None
 
 
 def _arrays_digest(*arrays: np.ndarray) -> str:
@@ -287,6 +323,7 @@ def _pack(
             digests,
             found.read(),
             max_pixels=found.max_pixels,
+            known=_known_pixels(folder.parent, _origin(found, refusals.config.source), resolution),
             on_progress=on_progress or (lambda done, total: None),
         )
         refusals.check_corrupt(odd.corrupt, total=len(images))
@@ -299,6 +336,7 @@ def _pack(
             arrays=_arrays_digest(digests, sums),
             corrupt=odd.corrupt,
             constant=odd.constant,
+            origin=_origin(found, refusals.config.source),
         )
         (temporary / META).write_text(facts.to_json())
         # On disk before the rename, so that a power cut cannot leave a complete name with missing bytes.

@@ -207,7 +207,10 @@ def test_decoding_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch:
 def test_decoding_process_that_dies_is_reported_with_its_exit_code(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    process = pack_writer._Process(str(tmp_path / "nowhere.npy"), np.zeros(1, np.uint64), 10_000)
+    file = tmp_path / "gone.npy"
+    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(1, 8, 8, 3))
+    file.unlink()
+    process = pack_writer._Process(images, np.zeros(1, np.uint64), 10_000)
     with pytest.raises(ValueError, match="a process that decodes pictures ended with code 1"):
         process.decode([(0, "a", encoded(0))])
     process.close()
