@@ -92,6 +92,7 @@ def _exit_code(error: Exception) -> int | None:
     from nas.search.strategy_guard import SearchFailedError
     from nas.training.failure import TrainingFailedError
     from search_spaces.settings.yaml_files import ConfigError
+    from trials.devices.device_errors import DeviceLostError
     from trials.executors.ray_local import RayLostError
     from trials.executors.ray_pool import WorkersError
     from trials.executors.timing_places import WrongDeviceError
@@ -108,6 +109,7 @@ def _exit_code(error: Exception) -> int | None:
         SearchFailedError: EXIT_FAILED,
         TrainingFailedError: EXIT_FAILED,
         RayLostError: EXIT_FAILED,
+        DeviceLostError: EXIT_FAILED,
         LogNotWrittenError: EXIT_NOT_WRITTEN,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

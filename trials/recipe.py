@@ -10,7 +10,7 @@ from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
 from search_spaces.settings.messages import RECORDED
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # see trials/devices/arithmetic.py
 # The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
 ResolutionSchedule = Literal["progressive", "random_batch", "random_epochs", "constant"]
 RANDOM = ("random_batch", "random_epochs")

@@ -13,6 +13,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import Counts, count
 from search_spaces.networks.network import check_resolution
 from trials.checkpoint import TrialCheckpoint
+from trials.devices.arithmetic import check_precision
 from trials.devices.device import (
     claim,
     device_info,
@@ -21,15 +22,16 @@ from trials.devices.device import (
     peak_memory,
     reset_peak_memory,
 )
+from trials.devices.device_errors import DeviceFault
 from trials.devices.device_lock import Role
 from trials.devices.lock_files import FOLDER
-from trials.failures import InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
+from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
-from trials.timing.precision import precision_of_trials
+from trials.timing.precision import ChosenPrecision, precision_of_trials
 from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_memory import step_memory
 from trials.timing.trial_timing import TrialTiming
@@ -39,9 +41,9 @@ from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
 from trials.trial import (
     DeviceInfo,
     Event,
-    FailureKind,
     InferenceTime,
     Measurement,
+    Mode,
     Phase,
     Progress,
     RunTrial,
@@ -67,6 +69,8 @@ class WorkerSetup:
     checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts from scratch
     resolutions: tuple[int, ...] = ()  # of the images that trials will need, in pixels
     locks: Path = FOLDER  # of devices, the same for all processes of a host
+    precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for
+    decided: ChosenPrecision | None = None  # for all trials of the run; None: each worker's device decides
 
 
 def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
@@ -77,10 +81,7 @@ def start_worker(slot: Slot, *, setup: WorkerSetup) -> RunTrial:
 class _Worker:
     """The device, images and reference networks of a process, which all of its trials use."""
 
-    @property
-    def device_name(self) -> str:
-        """The model of the device."""
-        return self.info.device_name
+    device_fault: DeviceFault | None = None  # after which this process must run no more trials
 
     def held_bytes(self) -> int:
         """Bytes of device memory that this process has allocated; 0 on a CPU."""
@@ -94,7 +95,10 @@ class _Worker:
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup
         self.device = claim(slot)
+        for precision in setup.precisions:
+            check_precision(precision, self.device)
         self.info: DeviceInfo = device_info(slot)
+        self.device_name, self.device_id = self.info.device_name, self.info.device_id
         self.lock = lock_of(self.device, folder=setup.locks)
         self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
         self.reference_steps = ReferenceSteps(setup.reference, self.device)
@@ -108,9 +112,10 @@ class _Worker:
             )
         return ResidentImages(packed, self.device)
 
-    def precision(self, precision: Precision, recipe: Recipe) -> str:
+    def precision(self, precision: Precision, recipe: Recipe) -> ChosenPrecision:
         """The precision in which this device computes trials of a recipe that asks for this one."""
-        return precision_of_trials(precision, recipe, self.device, reference=self.setup.reference)
+        reference, decided = self.setup.reference, self.setup.decided
+        return precision_of_trials(precision, recipe, self.device, reference=reference, decided=decided)
 
     def __call__(self, trial: Trial) -> Iterator[Event | TimingPart]:
         """Runs a trial. Its own faults end it as infeasible; any other exception as crashed."""
@@ -119,14 +124,15 @@ class _Worker:
             yield from run.events()
             return
         except Exception as error:
-            kind, text = failure_of(error)
+            failure = failure_of(error, self.device)
+            self.device_fault = failure.fault
         finally:
             run.step = None
             self.lock.release()
             give_back_freed_memory()
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self.device_fault is None:
             torch.cuda.empty_cache()
-        yield run.failed(kind, text)
+        yield run.failed(failure)
 
 
 class _TrialRun:
@@ -142,9 +148,10 @@ class _TrialRun:
         self.inference_time: InferenceTime | None = trial.inference_time
         self.ends: list[EpochEnd] = []
         self.inherited = 0  # number of these epochs that the continued trial has trained
-        self.precision = worker.precision(trial.recipe.precision, trial.recipe)
-        self.started_at = datetime.now(UTC)
-        self.started = time.monotonic()
+        chosen = worker.precision(trial.recipe.precision, trial.recipe)
+        self.precision, self.precision_reason = chosen.precision, chosen.why
+        self.started_at, self.started = datetime.now(UTC), time.monotonic()
+        self.training_mode: Mode | None = None
         self.micro_batches = 1
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
@@ -196,6 +203,8 @@ class _TrialRun:
         except ValueError as error:
             raise InvalidNetworkError(str(error)) from error
         self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
+        if self.step_time is None:  # first: else the reference would take room in all trials but one
+            self._timing(images).prepare_reference(graphs=trial.cuda_graphs)
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
         self.step = build_step(
             trial.architecture,
@@ -203,7 +212,9 @@ class _TrialRun:
             num_classes=num_classes,
             device=worker.device,
             precision=self.precision,
+            cuda_graphs=trial.cuda_graphs,
         )
+        self.training_mode = self.step.mode
         self.micro_batches = fit_in_memory(
             self.step,
             batch_size=trial.recipe.batch_size,
@@ -215,22 +226,25 @@ class _TrialRun:
 
     def _measure_times(self, step: TrainingStep, images: ResidentImages) -> Iterator[Event]:
         """Measures step time and inference time, where needed, with exclusive use of the device."""
-        trial, worker = self.trial, self.worker
+        trial, lock = self.trial, self.worker.lock
         needs_inference_time = trial.needs_inference_time and self.inference_time is None
-        if self.step_time is None or needs_inference_time:
-            yield from self._wait_for("timing")
-        if self.step_time is None:
-            yield self._progress("timing")
-            before = time.perf_counter()
+        if self.step_time is not None and not needs_inference_time:
+            return
+        # Step 1: record both, while others may still train on the device.
+        timing, before = self._timing(images), time.perf_counter()
+        timed_step = timing.prepared_step(step) if self.step_time is None else None
+        forward = timing.prepared_forward(step) if needs_inference_time else None
+        self.timing_seconds = time.perf_counter() - before
+        yield from self._wait_for("timing")  # Step 2: time them, with the device to themselves.
+        yield self._progress("timing")
+        before = time.perf_counter()
+        if timed_step is not None:
             steps = trial.epochs * steps_of_epoch(len(images.train), trial.recipe.batch_size)
-            measured = self._timing(images).step_time(step, steps=steps)
-            self.step_time = replace(measured, is_exclusive=worker.lock.is_exclusive)
-            self.timing_seconds = time.perf_counter() - before
-        if needs_inference_time:
-            yield self._progress("timing", fraction=0.5)
-            before = time.perf_counter()
-            self.inference_time = self._timing(images).inference_time(step)
-            self.timing_seconds += time.perf_counter() - before
+            measured = timing.step_time(timed_step, steps=steps)
+            self.step_time = replace(measured, is_exclusive=lock.is_exclusive)
+        if forward is not None:
+            self.inference_time = timing.inference_time(forward)
+        self.timing_seconds += time.perf_counter() - before
 
     def _measured_before_training(self, images: ResidentImages) -> Measurement:
         """The measurement of a trial that has not trained yet, with an accuracy of 0."""
@@ -261,11 +275,9 @@ class _TrialRun:
         trial, lock = self.trial, self.worker.lock
         if lock.role != "training":
             yield from self._wait_for("training")
-        folder = self.worker.setup.checkpoints
-        setup = self.worker.setup
-        checkpoint = (
-            TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest) if folder else None
-        )
+        setup, checkpoint = self.worker.setup, None
+        if folder := setup.checkpoints:
+            checkpoint = TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest)
         # The checkpoint of a longer trial may have more epochs than a shorter one that is repeated needs.
         self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
         self.inherited = min(trial.epochs_before, len(self.ends))
@@ -304,7 +316,7 @@ class _TrialRun:
         timing, recipe = self.trial.timing, self.trial.recipe
         return TrialTiming(
             recipe=recipe,
-            precision=self.worker.precision(timing.precision_for(recipe), recipe),
+            precision=self.worker.precision(timing.precision_for(recipe), recipe).precision,
             resolution=timing.resolution_for(recipe),
             batch_size=timing.batch_size_for(recipe),
             inference_batch_size=timing.inference_batch_size,
@@ -336,10 +348,15 @@ class _TrialRun:
             if measured is not None and measured > limit:
                 raise OverLimitError(f"{name} is {measured:.4g}; the limit is {limit:.4g}")
 
-    def failed(self, kind: FailureKind, error: str) -> TrialResult:
-        """The result of a trial that failed: crashed by a bug of ours, else infeasible by its own fault."""
-        status: Status = "crashed" if kind == "bug" else "infeasible"
-        return replace(self._result(status), failure_kind=kind, error=error)
+    def failed(self, failure: Failure) -> TrialResult:
+        """The result of a trial that failed: crashed by no fault of its own, else infeasible."""
+        status: Status = "crashed" if failure.kind in ("bug", "worker_lost") else "infeasible"
+        return replace(
+            self._result(status),
+            failure_kind=failure.kind,
+            error=failure.text,
+            capture_failed=failure.fault is not None and failure.fault.of_capture,
+        )
 
     def _result(self, status: Status, *, measurement: Measurement | None = None) -> TrialResult:
         """The trial's result with all that is known by now."""
@@ -355,6 +372,8 @@ class _TrialRun:
             epochs=tuple(end.result(trial_id=trial.trial_id, attempt=trial.attempt) for end in self.ends),
             device=self.worker.info,
             precision=self.precision,
+            precision_reason=self.precision_reason,
+            training_mode=self.training_mode,
             micro_batches=self.micro_batches,
             times=self._times(),
         )
@@ -374,11 +393,8 @@ class _TrialRun:
         return own if self.trial.timed is None else own.after(self.trial.timed)
 
     def _progress(self, phase: Phase, *, epoch: int = 0, fraction: float = 0.0) -> Progress:
+        trial = self.trial
         return Progress(
-            trial_id=self.trial.trial_id,
-            attempt=self.trial.attempt,
-            phase=phase,
-            epoch=epoch,
-            epochs=self.trial.epochs,
-            fraction=fraction,
-        )
+            trial_id=trial.trial_id, attempt=trial.attempt, phase=phase,
+            epoch=epoch, epochs=trial.epochs, fraction=fraction,
+        )  # fmt: skip

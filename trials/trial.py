@@ -26,6 +26,7 @@ FailureKind = Literal[
     "preempted",
     "bug",
 ]
+Mode = Literal["graph", "eager"]  # how work is launched: as one CUDA graph, or kernel by kernel
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
 STALL_SECONDS = 300.0  # without an event; building, capturing a graph and decoding images yield none
@@ -74,6 +75,7 @@ class StepTime:
     step_time_ratio_error: float | None = None  # standard error of the ratio, over the ratio
     clock_mhz: float | None = None  # median of a GPU's clock meanwhile; None where it is unknown
     is_exclusive: bool = False  # true if no other process could use the device (on CPU: the core) meanwhile
+    mode: Mode | None = None  # in which both were timed; None if the time is predicted or unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,7 @@ class Timing:
     device: str | None = Field(default=None, min_length=1, max_length=200)
     batch_size: int | None = Field(default=None, ge=2, le=LARGEST_BATCH)
     resolution: int | None = Field(default=None, ge=SMALLEST_RESOLUTION, le=LARGEST)  # pixels
-    precision: Literal["fp32", "bf16"] | None = None
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = None
     inference_batch_size: int = Field(default=1, ge=1, le=LARGEST_BATCH)
 
     def resolution_for(self, recipe: Recipe) -> int:
@@ -154,6 +156,7 @@ class Trial:
     limits: Mapping[str, float] = field(default_factory=dict)  # on what is measured before training, by name
     stop_below: StopBelow | None = None
     timeout_seconds: float | None = None  # after which the trial is infeasible
+    cuda_graphs: bool = True  # on CUDA; False after its work could not be captured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,8 +300,11 @@ class TrialResult:
     device: DeviceInfo | None = None
     times: TrialTimes | None = None
     precision: str | None = None
+    precision_reason: str | None = None  # why in this one
+    training_mode: Mode | None = None
     micro_batches: int = 1
     error: str | None = None  # one line for a user, or the traceback of a bug
+    capture_failed: bool = False  # its worker was lost because its work cannot be a CUDA graph
 
     @property
     def trial_id(self) -> int:
@@ -319,6 +325,7 @@ class WorkerInfo:
     host: str
     pid: int
     node_id: str
+    device_id: str | None = None  # of its device on this host
     versions: Mapping[str, str | None]
 
 

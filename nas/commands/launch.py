@@ -15,6 +15,7 @@ from nas.search.config import SearchConfig
 from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
+from trials.devices.device_errors import DeviceLostError
 from trials.devices.mps import START, mps_runs
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
@@ -105,13 +106,13 @@ def executor_of(
 
 @contextmanager
 def continuable(run: Path) -> Iterator[None]:
-    """Says of a search that ends because its Ray is lost how it is continued, if it has begun."""
+    """Says of a search that ends because its Ray or device is lost how it goes on, if it has begun."""
     try:
         yield
-    except RayLostError as error:
+    except (RayLostError, DeviceLostError) as error:
         if not is_run(run):
             raise
-        raise RayLostError(f"{error}\nthis continues:\n  {continue_command(run)}") from error
+        raise type(error)(f"{error}\nthis continues:\n  {continue_command(run)}") from error
 
 
 def shared_gpu_words(per_device: int, *, gpus: int) -> str:

@@ -19,7 +19,9 @@ class Precision(StrEnum):
     """Precision in which a network computes."""
 
     FP32 = "fp32"
+    TF32 = "tf32"
     BF16 = "bf16"
+    FP16 = "fp16"
 
 
 def measure(
@@ -35,9 +37,7 @@ def measure(
         int | None, typer.Option(min=SMALLEST_RESOLUTION, max=LARGEST_RESOLUTION, help="Pixels.")
     ] = None,
     batch_size: BatchSize = None,
-    precision: Annotated[
-        Precision | None, typer.Option(help="Default: bf16 on a GPU, fp32 on a CPU.")
-    ] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Default: the fastest here.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="A run whose step times are measured again, on this device.")
     ] = None,

@@ -27,7 +27,7 @@ from trials.images.batches import batches
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages
 from trials.recipe import TrainingStage, steps_of_epoch
-from trials.timing.alternating import CHUNK_SECONDS
+from trials.timing.alternating import chunk_seconds_on
 from trials.timing.block_fit import Fit
 from trials.timing.precision import precision_of_trials
 from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
@@ -85,7 +85,7 @@ class TrialBench:
             keep_freed_memory()
         self.precision = precision_of_trials(
             self.recipe.precision, self.recipe, self.device, reference=config.space.reference
-        )
+        ).precision
         self.clock = clock_of(self.device)
         self._own_seconds = self._wall_seconds = 0.0  # of what was timed
         self.lock = lock_of(self.device)
@@ -142,11 +142,12 @@ class TrialBench:
 
     def timing_seconds(self, step: float, reference: float) -> float:
         """Seconds that a trial spends on measuring its step time, unless that is predicted, and inference."""
-        inference = USUAL_ROUNDS * 2 * CHUNK_SECONDS if needs_inference_time(self.config) else 0.0
+        chunk = chunk_seconds_on(self.device.type)
+        inference = USUAL_ROUNDS * 2 * chunk if needs_inference_time(self.config) else 0.0
         if self.config.step_time == "predicted":
             return inference
         most = max(TIMING_SECONDS, TIMING_SHARE * self.recipe.epochs * self.steps_per_epoch * step)
-        rounds = USUAL_ROUNDS * (max(step, CHUNK_SECONDS) + max(reference, CHUNK_SECONDS))
+        rounds = USUAL_ROUNDS * (max(step, chunk) + max(reference, chunk))
         return inference + max(min(most, rounds), TIMING_ROUNDS * (step + reference))
 
     def _step(self, architecture: Architecture) -> TrainingStep:

@@ -19,7 +19,8 @@ from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.overrides import Override
 from search_spaces.settings.setting_errors import SettingError, naming_origins
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import available_slots, is_out_of_memory
+from trials.devices.device import available_slots
+from trials.devices.device_errors import is_out_of_memory
 from trials.images.chosen_images import find_images
 from trials.images.splits import minival_size, split_indices
 from trials.timing.block_fit import Fit, fit_table

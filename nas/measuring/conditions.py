@@ -16,7 +16,7 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.memory_bound import bounded_memory
 from trials.recipe import Precision
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import choose_precision
 
 STEP_BATCH = {"cpu": 32, "cuda": 256}
 
@@ -29,6 +29,7 @@ class Conditions:
     device_name: str
     threads: int | None  # of a CPU, as in trials; None on a GPU
     precision: str
+    precision_reason: str
     num_classes: int
     resolution: int
     batch_size: int
@@ -83,14 +84,15 @@ def conditions_for(
             raise ConfigError(f"{network.name}: {error}") from error
     threads = 1 if device.type == "cpu" else None
     with using_threads(threads):
-        resolved = resolve_precision(
+        chosen = choose_precision(
             precision or "auto", device, reference=first.architecture, resolution=resolution
         )
     return Conditions(
         device=device,
         device_name=device_info(slot).device_name,
         threads=threads,
-        precision=resolved,
+        precision=chosen.precision,
+        precision_reason=chosen.why,
         num_classes=num_classes,
         resolution=resolution,
         batch_size=batch_size or STEP_BATCH[device.type],

@@ -1,8 +1,9 @@
 """Networks measured side by side on this machine: size, training step, inference, memory."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from rich.console import Console
@@ -26,11 +27,13 @@ from nas.measuring.figures import (
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import is_out_of_memory, keep_freed_memory, lock_of
+from trials.devices.device import keep_freed_memory, lock_of
+from trials.devices.device_errors import is_out_of_memory
+from trials.devices.sharing import timing, training
 from trials.recipe import Precision
-from trials.timing.inference_time import measure_inference_time
+from trials.timing.inference_time import TimedForward, measure_inference_time
 from trials.timing.step_memory import cpu_step_memory, cuda_step_memory, step_recipe
-from trials.timing.step_time import measure_step_time
+from trials.timing.step_time import TimedStep, measure_step_time
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import InferenceTime, StepTime
@@ -82,9 +85,15 @@ def measure_networks(
         keep_freed_memory()
     first: _Subject | None = None
     measured: list[MeasuredNetwork] = []
-    with using_threads(conditions.threads):
+    lock = lock_of(conditions.device)
+
+    def say_waiting(seconds: float) -> None:
+        on_status(f"waiting for the device, {seconds:.0f} s")
+
+    # As trials do: built and recorded while others may train here, timed alone.
+    with using_threads(conditions.threads), training(lock, say_waiting):
         for network in networks:
-            subject = _Subject(network, conditions, on_status)
+            subject = _Subject(network, conditions, on_status, alone=partial(timing, lock, say_waiting))
             measured.append(subject.measured(first, measured[0] if measured else None))
             first = first or subject
     return MeasuredNetworks(conditions, tuple(measured))
@@ -93,8 +102,16 @@ def measure_networks(
 class _Subject:
     """A network that is built and ready to be measured; the first one stays for the others."""
 
-    def __init__(self, network: NamedNetwork, conditions: Conditions, on_status: OnStatus) -> None:
+    def __init__(
+        self,
+        network: NamedNetwork,
+        conditions: Conditions,
+        on_status: OnStatus,
+        *,
+        alone: Callable[[], AbstractContextManager[object]],
+    ) -> None:
         self.network = network
+        self.alone = alone
         self.conditions = conditions
         self.on_status = on_status
         on_cuda = conditions.device.type == "cuda"
@@ -163,18 +180,22 @@ class _Subject:
             return None, False
         return size, True
 
+    @cached_property
+    def timed_step(self) -> TimedStep:
+        """The training step on its batch, recorded."""
+        return TimedStep(self.step, timed_batch(self.conditions)).prepare()
+
     def _step_time(self, first: "_Subject | None") -> StepTime:
-        reference = first.step if first else None
-        with lock_of(self.conditions.device).timing(self._say_waiting):
-            return measure_step_time(
-                self.step, reference, timed_batch(self.conditions), max_seconds=MAX_SECONDS
-            )
+        own, reference = self.timed_step, first.timed_step if first else None
+        with self.alone():
+            return measure_step_time(own, reference, own.batch, max_seconds=MAX_SECONDS)
 
     def _inference_time(self, first: "_Subject | None", batch_size: int) -> InferenceTime:
-        with lock_of(self.conditions.device).timing(self._say_waiting):
+        own, reference = self._forward(batch_size), first._forward(batch_size) if first else None
+        with self.alone():
             return measure_inference_time(
-                self.step.network,
-                first.step.network if first else None,
+                own,
+                reference,
                 batch_size=batch_size,
                 resolution=self.conditions.resolution,
                 device=self.conditions.device,
@@ -182,8 +203,15 @@ class _Subject:
                 max_seconds=MAX_SECONDS,
             )
 
-    def _say_waiting(self, seconds: float) -> None:
-        self.on_status(f"{self.network.name}: waiting for the device, {seconds:.0f} s")
+    def _forward(self, batch_size: int) -> TimedForward:
+        """A forward pass of a batch, recorded."""
+        return TimedForward(
+            self.step.network,
+            batch_size=batch_size,
+            resolution=self.conditions.resolution,
+            device=self.conditions.device,
+            precision=self.conditions.precision,
+        ).prepare()
 
 
 def new_step(architecture: Architecture, conditions: Conditions) -> TrainingStep:

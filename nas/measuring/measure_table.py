@@ -7,6 +7,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
 from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
-from trials.devices.device import available_slots, device_info, is_out_of_memory, keep_freed_memory
+from trials.devices.device import available_slots, device_info, keep_freed_memory, lock_of
+from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_memory
+from trials.devices.sharing import timing, training
 from trials.images.packed import open_images
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.block_fit import fit_table
@@ -132,12 +135,12 @@ class _Known:
 
 
 def _as_in_search(asked: _Asked, config: SearchConfig) -> _Known:
-    recipe, timing = config.recipe, config.timing
+    recipe, conditions = config.recipe, config.timing
     return _Known(
         num_classes=asked.num_classes or _classes_of(config),
-        resolution=asked.resolution or timing.resolution_for(recipe),
-        batch_size=asked.batch_size or timing.batch_size_for(recipe),
-        precision=asked.precision or timing.precision_for(recipe),
+        resolution=asked.resolution or conditions.resolution_for(recipe),
+        batch_size=asked.batch_size or conditions.batch_size_for(recipe),
+        precision=asked.precision or conditions.precision_for(recipe),
     )
 
 
@@ -158,7 +161,7 @@ def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, sour
     except ValueError as error:
         raise ConfigError(f"{source}: {error}") from error
     with one_thread(device):
-        precision = precision_of_trials(known.precision, recipe, device, reference=space.reference)
+        precision = precision_of_trials(known.precision, recipe, device, reference=space.reference).precision
     conditions = table_conditions(
         space,
         recipe,
@@ -215,12 +218,21 @@ def _measured(wanted: BlockMeasurement, console: Console) -> BlockTable:
             one_thread(wanted.device),
             bounded_memory() if on_cpu else nullcontext(),
         ):
-            task = bars.add_task("measuring", total=None)
+            task, lock = bars.add_task("measuring", total=None), lock_of(wanted.device)
 
             def show(done: int, total: int) -> None:
-                bars.update(task, completed=done, total=total)
+                bars.update(task, completed=done, total=total, description="measuring")
 
-            return measure_block_times(wanted, provenance=_provenance(), on_progress=show)
+            def wait(seconds: float) -> None:
+                bars.update(task, description=f"waiting for the device, {seconds:.0f} s")
+
+            with training(lock, wait):  # as while a trial is built; each network is timed alone
+                return measure_block_times(
+                    wanted,
+                    provenance=_provenance(),
+                    on_progress=show,
+                    alone=partial(timing, lock, wait),
+                )
     except Exception as error:
         if not is_out_of_memory(error):
             raise

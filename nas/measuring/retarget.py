@@ -20,7 +20,9 @@ from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import available_slots, claim, device_info, is_out_of_memory, lock_of
+from trials.devices.device import available_slots, claim, device_info, lock_of
+from trials.devices.device_errors import is_out_of_memory
+from trials.devices.sharing import timing, training
 from trials.log.buckets import files_of
 from trials.log.row_types import TrialRow
 from trials.log.row_types import measured as measured_in
@@ -29,7 +31,7 @@ from trials.log.tables import DamagedPartError, parquet_bytes, read_view
 from trials.recipe import Recipe
 from trials.reward import Reward, recorded_reward
 from trials.timing.precision import precision_of_trials
-from trials.timing.step_time import measure_step_time
+from trials.timing.step_time import TimedStep, measure_step_time
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import StepTime
@@ -127,12 +129,13 @@ def retarget(
     timer = _ReferenceTimer(config, device, num_classes=classes_of(rows[0], run=run))
     file = run / FOLDER / f"{slug(info.device_name)}.parquet"
     known = {found.trial_id: found for found in _read(file) if timer.has_conditions_of(found)}
-    for done, row in enumerate(rows):
-        on_progress(done, len(rows))
-        if row["trial_id"] in known:
-            continue
-        known[row["trial_id"]] = timer.timed_again(row, device_name=info.device_name)
-        _write(file, known)
+    with training(timer.lock):  # as while a trial is built; each network is timed alone
+        for done, row in enumerate(rows):
+            on_progress(done, len(rows))
+            if row["trial_id"] in known:
+                continue
+            known[row["trial_id"]] = timer.timed_again(row, device_name=info.device_name)
+            _write(file, known)
     on_progress(len(rows), len(rows))
     return Retargeted(run, info.device_name, file, _compared_in(run, rows, known, reward))
 
@@ -226,20 +229,20 @@ class _ReferenceTimer:
     """Measures step times beside a run's reference network, under the run's conditions, on this device."""
 
     def __init__(self, config: SearchConfig, device: torch.device, *, num_classes: int) -> None:
-        timing, recipe = config.timing, config.recipe
+        conditions, recipe = config.timing, config.recipe
         self.recipe: Recipe = recipe
         self.device = device
         self.num_classes = num_classes
-        self.resolution = timing.resolution_for(recipe)
-        self.batch_size = timing.batch_size_for(recipe)
+        self.resolution = conditions.resolution_for(recipe)
+        self.batch_size = conditions.batch_size_for(recipe)
         self.precision = precision_of_trials(
-            timing.precision_for(recipe), recipe, device, reference=config.space.reference
-        )
+            conditions.precision_for(recipe), recipe, device, reference=config.space.reference
+        ).precision
         self.lock = lock_of(device)
-        self.reference = self._step(config.space.reference)
         self.batch = SyntheticBatch.random(
             batch_size=self.batch_size, resolution=self.resolution, num_classes=num_classes, device=device
         )
+        self.reference = TimedStep(self._step(config.space.reference), self.batch)
 
     def has_conditions_of(self, found: TimedAgain) -> bool:
         """True if a step time was measured under this timer's conditions."""
@@ -277,8 +280,10 @@ class _ReferenceTimer:
     def measure(self, architecture: Architecture) -> StepTime | None:
         """The step time of a network; None where it does not fit into memory."""
         try:
-            with self.lock.timing():
-                return measure_step_time(self._step(architecture), self.reference, self.batch)
+            own = TimedStep(self._step(architecture), self.batch).prepare()
+            reference = self.reference.prepare()
+            with timing(self.lock):
+                return measure_step_time(own, reference, self.batch)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

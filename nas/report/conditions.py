@@ -14,6 +14,7 @@ from trials.log.identity import SEARCH_FILE
 CONDITIONS = {
     "device_name": "trained on",
     "precision": "precision",
+    "precision_reason": "in that precision because",
     "batch_size": "batch size, images",
     "resolution": "resolution, px",
     "epochs": "epochs",
@@ -21,6 +22,7 @@ CONDITIONS = {
     "timing_resolution": "step time at, px",
     "timing_batch_size": "step time of a batch of, images",
     "timing_precision": "step time in",
+    "timing_mode": "steps timed as",
     "minival_images": "minival, images",
     "reference_step_seconds": "reference network's step, s",
     "reference_params": "reference network's parameters",

@@ -8,6 +8,7 @@ from nas.results.run_files import run_files
 from nas.search.audit import FOLDER as AUDIT
 from nas.search.recorded_config import config_of
 from nas.search.seeds import seed_of
+from search_spaces.settings.sentences import numbers
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import record_faults
 from trials.log.buckets import place_of
@@ -21,7 +22,7 @@ from trials.log.identity import (
     is_search_file_changed,
 )
 from trials.log.invariants import Fault, are_views_older, log_faults, view_faults
-from trials.log.lost_trials import Declared, numbers
+from trials.log.lost_trials import Declared
 from trials.log.reading import LogContents, read_log
 from trials.log.recovery import read_declared, viewed_trials
 from trials.log.rows import architecture_json, ask_from_row

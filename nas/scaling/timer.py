@@ -9,8 +9,10 @@ from nas.measuring.measure import MAX_SECONDS, new_step, timed_batch
 from nas.scaling.compound import Member
 from nas.scaling.steps import Step
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import is_out_of_memory, keep_freed_memory, lock_of
-from trials.timing.step_time import measure_step_time
+from trials.devices.device import keep_freed_memory, lock_of
+from trials.devices.device_errors import is_out_of_memory
+from trials.devices.sharing import training
+from trials.timing.step_time import TimedStep, measure_step_time
 from trials.trial import StepTime
 
 T = TypeVar("T")
@@ -41,6 +43,7 @@ class StepTimer:
             keep_freed_memory()
         self.batch = timed_batch(self.conditions)
         self.step = _or_too_large(base, self.conditions, lambda: new_step(base.architecture, self.conditions))
+        self.base_step = TimedStep(self.step, self.batch)
 
     def __call__(self, member: Member) -> Step:
         """Seconds of a step, and its ratio to the base's.
@@ -58,14 +61,13 @@ class StepTimer:
         alone = member is self.base
         step = self.step if alone else new_step(member.architecture, conditions)
         batch = self.batch if alone else timed_batch(conditions)
-        with using_threads(conditions.threads), lock_of(conditions.device).timing(self._say_waiting):
-            return measure_step_time(
-                step,
-                None if alone else self.step,
-                batch,
-                max_seconds=MAX_SECONDS,
-                reference_batch=self.batch,
-            )
+        lock = lock_of(conditions.device)
+        with using_threads(conditions.threads):
+            with training(lock, self._say_waiting):
+                own = TimedStep(step, batch).prepare()
+                reference = None if alone else self.base_step.prepare()
+            with lock.timing(self._say_waiting):
+                return measure_step_time(own, reference, batch, max_seconds=MAX_SECONDS)
 
     def _say_waiting(self, seconds: float) -> None:
         self.on_status(f"waiting for the device, {seconds:.0f} s")

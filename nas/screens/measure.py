@@ -9,6 +9,7 @@ from rich.text import Text
 from analysis.numbers import percent, short_count, three_figures
 from nas.measuring.figures import MeasuredInference, MeasuredNetwork, MeasuredNetworks, MeasuredTime
 from search_spaces.settings.sentences import one_line
+from trials.timing.precision import AS_ASKED
 
 NETWORKS_BESIDE = 3  # and their quantities fit 80 columns; more go below
 MAX_NAME = 18  # characters
@@ -31,6 +32,8 @@ def measure_screen(figures: MeasuredNetworks) -> RenderableType:
     ]
     for i in range(0, len(networks), NETWORKS_BESIDE):
         lines.append(_table(networks[i : i + NETWORKS_BESIDE], conditions.batch_size))
+    if conditions.precision_reason != AS_ASKED:
+        lines.append(Text(f"In {conditions.precision}: {conditions.precision_reason}.", style="dim"))
     lines += [Text(note, style="dim") for note in _notes(networks, on_cpu=bool(conditions.threads))]
     return Group(*lines)
 

@@ -20,6 +20,7 @@ from nas.training.train import TrainingBegun, TrainingEvent
 from search_spaces.settings.sentences import one_line
 from trials.images.sources import source_words
 from trials.recipe import RANDOM
+from trials.timing.precision import AS_ASKED
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Heartbeat
 
@@ -62,8 +63,8 @@ class TrainingView:
             self._seconds.append(metrics.train_seconds + metrics.evaluate_seconds)
             self._console.print(_epoch_line(metrics, self._epochs), highlight=False, soft_wrap=True)
             self._update(0.0)
-        elif isinstance(event, Heartbeat):
-            self._update(event.fraction)
+        elif isinstance(event, Heartbeat) and self._task is not None:  # it may wait before it begins
+            self._update(event.fraction, waits=event.phase == "waiting")
 
     def _begin(self, begun: TrainingBegun) -> None:
         self._epochs, self._done = begun.epochs, begun.first_epoch
@@ -77,12 +78,12 @@ class TrainingView:
         self._task = self._bars.add_task("", total=1.0, left="")
         self._update(0.0)
 
-    def _update(self, fraction: float) -> None:
+    def _update(self, fraction: float, *, waits: bool = False) -> None:
         assert self._task is not None, "a training begins before it goes on"
         epoch = min(self._done + 1, self._epochs)
         self._bars.update(
             self._task,
-            description=f"epoch {epoch}/{self._epochs}",
+            description=f"epoch {epoch}/{self._epochs}" + (", waiting for the device" if waits else ""),
             completed=fraction,
             left=self._left(fraction),
         )
@@ -108,6 +109,8 @@ def _beginning(begun: TrainingBegun) -> str:
         f"training   {begun.train_images:,} images of {source_words(begun.source)}, "
         f"{begun.minival_images:,} more for minival; {several}{begun.device_name}, {begun.precision}"
     ]
+    if begun.precision_reason != AS_ASKED:
+        lines.append(f"           in {begun.precision}: {begun.precision_reason}")
     if begun.devices_before != devices:
         lines.append(
             f"           begun on {begun.devices_before} devices: on {devices} its curve is another one by "

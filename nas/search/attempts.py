@@ -18,6 +18,7 @@ class Attempts:
         self._keeps_progress = keeps_progress
         self._losses: Counter[int] = Counter()  # by trial
         self._reached: Counter[int] = Counter()  # epochs, by trial
+        self._without_graphs: set[int] = set()
 
     def epoch_ended(self, trial_id: int, epoch: int) -> None:
         """A trial has got as far as this epoch (from 1)."""
@@ -27,7 +28,13 @@ class Attempts:
 
     def may_run_again(self, result: TrialResult) -> bool:
         """True if a trial that ended so is to run once more."""
+        if result.capture_failed:
+            self._without_graphs.add(result.trial_id)
         if result.failure_kind == "worker_lost":
             self._losses[result.trial_id] += 1
             return self._losses[result.trial_id] < MAX_ATTEMPTS
         return result.failure_kind == "preempted"
+
+    def uses_graphs(self, trial_id: int) -> bool:
+        """False if an earlier attempt at the trial found that its work cannot be captured as CUDA graphs."""
+        return trial_id not in self._without_graphs

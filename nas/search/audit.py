@@ -13,6 +13,7 @@ from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.trial_rules import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
+from nas.search.decided_precision import asked_precisions, decided_precision
 from nas.search.environment import Environment, describe_environment, record_environment, workers_file
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
@@ -141,7 +142,13 @@ def audit(
     if start is None:
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
         check_same_data(record_of(config.data.source, images), plan.run, begun="search")
-        setup = WorkerSetup(data=config.data, reference=config.space.reference, data_digest=images.digest)
+        setup = WorkerSetup(
+            data=config.data,
+            reference=config.space.reference,
+            data_digest=images.digest,
+            precisions=asked_precisions(config),
+            decided=decided_precision(config, short.values()),
+        )
         start = partial(start_worker, setup=setup)
     new = not is_run(plan.folder)
     with RunStore(plan.folder) as store, removed_if_never_begun(store, new=new):

@@ -30,6 +30,7 @@ SIZES = (
     ("recipe", "num_training_stages"),
     ("timing", "resolution"),
 )
+BASELINE = 20  # random trials, where a file does not say how many
 NAME_IMAGES = "name your images:  --set data.source=PATH"  # to whoever named some that are not there
 
 
@@ -108,13 +109,14 @@ class SearchConfig:
     reward: dict[str, float]  # measured quantity: exponent
     timing: Timing = Timing()
     checkpoint_dir: str | None = Field(default=None, min_length=1)
-    stall_timeout: float = Field(default=STALL_SECONDS, gt=0)  # seconds without an event: a worker is killed
-    trial_timeout: float | None = Field(default=None, gt=0)  # seconds; beyond them a trial is infeasible
+    # Without an event for so long, a worker is killed; a trial that takes longer is infeasible.
+    stall_timeout: float = Field(default=STALL_SECONDS, gt=0, description="seconds")
+    trial_timeout: float | None = Field(default=None, gt=0, description="seconds")
     initial: tuple[Architecture, ...] = ()
     warm_start: str | None = Field(default=None, min_length=1)  # a run of equal space, data, recipe, timing
     step_time: Literal["measured", "predicted"] = "measured"
     step_time_table: str | None = Field(default=None, min_length=1)
-    baseline: int = Field(default=20, ge=0)
+    baseline: int = Field(default=BASELINE, ge=0)
     budget: Budget
     order: Literal["arrival"] | FixedLag = "arrival"
     bound_stopping: BoundStopping | None = None
@@ -123,9 +125,10 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         if self.budget.trials is not None and self.baseline > self.budget.trials:
+            default = ", its default" if self.baseline == BASELINE else ""
             raise ValueError(
-                f"budget.trials: {self.budget.trials}, but baseline is {self.baseline}; lower baseline, or "
-                "raise budget.trials"
+                f"budget.trials: {self.budget.trials}, fewer than the random ones of baseline "
+                f"({self.baseline}{default}); lower baseline, or raise budget.trials"
             )
         if self.step_time == "predicted" and self.step_time_table is None:
             raise ValueError(

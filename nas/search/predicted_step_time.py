@@ -190,7 +190,7 @@ def _wanted_conditions(
             recipe,
             torch.device(slot.device),
             reference=config.space.reference,
-        )
+        ).precision
     wanted = table_conditions(
         config.space,
         recipe,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from analysis.finalists import Standing, finalists, standings
 from nas.events import Begun, RowWritten, SearchEvent
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig, check_networks
+from nas.search.decided_precision import asked_precisions, decided_precision
 from nas.search.environment import describe_environment, record_environment, workers_file
 from nas.search.kept_checkpoints import checkpoint_folder
 from nas.search.predicted_step_time import (
@@ -110,6 +111,7 @@ def search(
     checked, data_is_recorded = check_run(config, folder), False
     continued = checked.is_continued
     data: DataRecord | None = None  # made-up workers see no images
+    setup: WorkerSetup | None = None
     if start is None:
         images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
         data = record_of(config.data.source, images)
@@ -122,8 +124,8 @@ def search(
             data_digest=images.digest,
             checkpoints=checkpoint_folder(config, folder),
             resolutions=tuple(sorted({stage.resolution for stage in config.recipe.training_stages()})),
+            precisions=asked_precisions(config),
         )
-        start = partial(start_worker, setup=setup)
     predicted = open_prediction(
         config, folder if continued else None, num_classes=num_classes, on_this_device=own_workers
     )
@@ -138,6 +140,10 @@ def search(
                 store.write_bytes(name, content)
         if predicted is not None:
             predicted.keep(store)
+        if start is None:
+            assert setup is not None, "made for own workers"
+            decided = decided_precision(config, store.trials.values())
+            start = partial(start_worker, setup=replace(setup, decided=decided))
         number = record_environment(store, environment)
         best = BestSoFar(store)
 

@@ -64,6 +64,7 @@ class SearchLoop:
                 continue
             if isinstance(instruction, Run):
                 trial = self._build(instruction.ask, instruction.attempt)
+                trial = replace(trial, cuda_graphs=self._attempts.uses_graphs(trial.trial_id))
                 self.checkpoints.begun(trial)
                 self._running.add((trial.trial_id, trial.attempt))
                 self._stop.in_flight = len(self._running)

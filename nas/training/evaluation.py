@@ -12,7 +12,10 @@ from search_spaces.networks.network import check_resolution
 from search_spaces.settings.sentences import some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
-from trials.devices.device import available_slots, use_all_cores
+from trials.devices.arithmetic import autocast
+from trials.devices.device import available_slots, lock_of, use_all_cores
+from trials.devices.device_lock import DeviceLock
+from trials.devices.sharing import give_way, training
 from trials.images.batches import batches
 from trials.images.config import DataConfig
 from trials.images.decode import MAX_PIXELS, TOO_LARGE
@@ -186,13 +189,21 @@ def evaluate_images(
     images: TrialImages,
     *,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
+    lock: DeviceLock | None = None,
 ) -> Evaluation:
     """Evaluates weights on images, all those that can be read.
 
-    Any label of an image with several is correct. Its row in the confusion matrix is the one that was
-    predicted or, where that is none of its labels, the first.
+    The device is shared as by a training: whoever times something on it goes first. Any label of an image
+    with several is correct. Its row in the confusion matrix is the one that was predicted or, where that is
+    none of its labels, the first.
+
+    Args:
+        lock: of the device, held by the caller; None: it is held here.
     """
     device = inference_device()
+    if lock is None:
+        with training(lock_of(device)) as own:
+            return evaluate_images(weights, images, on_progress=on_progress, lock=own)
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
     resident = ResidentImages(images, device)
@@ -202,7 +213,7 @@ def evaluate_images(
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of top-five hits
     done = 0
     for batch in batches(resident, chosen, batch_size=BATCH):
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast("fp32", device):
             logits = network(to_input(batch.images)).float()
         labels = batch.labels.long()
         sums[0] += cross_entropy(logits, labels, reduction="sum")
@@ -214,6 +225,7 @@ def evaluate_images(
         confusion += torch.bincount(rows * classes + top[:, 0], minlength=classes * classes)
         done += len(labels)
         on_progress(done, len(chosen))
+        give_way(lock)
     matrix = confusion.view(classes, classes).cpu().numpy()
     loss, top5 = (sums / len(chosen)).tolist()
     return Evaluation(

@@ -5,6 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from search_spaces.settings.sentences import first_line
+from trials.devices.device_errors import (
+    WITHOUT_GRAPHS,
+    CaptureFailedError,
+    is_out_of_memory,
+    names_device_fault,
+)
 from trials.log.disk_wait import FULL, LogNotWrittenError
 from trials.recipe import Recipe
 
@@ -18,11 +24,10 @@ def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable
     """Turns failures of the training in this block into errors that say what to do; others pass as they are.
 
     Raises:
-        TrainingFailedError: its loss is not finite, or the memory is full.
+        TrainingFailedError: its loss is not finite, the memory is full, or the device has failed.
         LogNotWrittenError: the disk is full.
     """
     # Not above: the command line names these errors without torch.
-    from trials.devices.device import is_out_of_memory
     from trials.training.train import NonFiniteLossError
 
     another = "and choose another --run: a training goes on only as it was begun"
@@ -33,11 +38,21 @@ def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable
             f"{folder}: the training diverged: {error}. Lower recipe.learning_rate "
             f"({recipe.learning_rate:g} now), {another}"
         ) from error
+    except CaptureFailedError as error:
+        raise TrainingFailedError(
+            f"{folder}: {error}. Without CUDA graphs, more slowly, this goes on:  "
+            f"{WITHOUT_GRAPHS} {how_it_goes_on()}"
+        ) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise LogNotWrittenError(
                 f"{folder}: {error.strerror}. Epochs whose lines were shown are kept; make room, and "
                 f"this goes on:  {how_it_goes_on()}"
+            ) from error
+        if names_device_fault(str(error)):
+            raise TrainingFailedError(
+                f"{folder}: the device has failed: {first_line(error)}. dmesg may say why. "
+                f"Epochs whose lines were shown are kept, and this goes on:  {how_it_goes_on()}"
             ) from error
         if not is_out_of_memory(error):
             raise

@@ -14,6 +14,9 @@ from search_spaces.settings.output_files import writing
 from search_spaces.settings.sentences import first_line, plain_name
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
+from trials.devices.arithmetic import autocast
+from trials.devices.device import lock_of
+from trials.devices.sharing import give_way, training
 from trials.images.decode import KINDS_READ, MAX_PIXELS, SUFFIXES, UnreadablePictureError, decode
 from trials.images.listing import list_folder
 from trials.training.weights_file import WeightsFile
@@ -43,17 +46,42 @@ def predict_folder(
     paths = [folder / file.relative for file in list_folder(folder).files]
     if not any(path.suffix.lower() in SUFFIXES for path in paths):
         raise ConfigError(f"{folder}: no picture in it ({KINDS_READ})")
+    rows: list[dict[str, object]] = []
     device = inference_device()
+    with training(lock_of(device)) as lock:
+        predicted = _predicted(
+            weights, folder, paths, resolution=resolution, max_pixels=max_pixels or MAX_PIXELS, device=device
+        )
+        for found in predicted:
+            rows += found
+            on_progress(len(rows), len(paths))
+            give_way(lock)  # whoever times something on the device goes first
+    return pd.DataFrame(
+        rows,
+        columns=[*KEPT, "top_classes", "top_probabilities", "error"],
+    )
+
+
+def _predicted(
+    weights: WeightsFile,
+    folder: Path,
+    paths: list[Path],
+    *,
+    resolution: int,
+    max_pixels: int,
+    device: torch.device,
+) -> Iterator[list[dict[str, object]]]:
+    """The rows of each batch of files."""
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
     classes = tuple(map(plain_name, weights.classes))
-    rows: list[dict[str, object]] = []
     for chunk in _chunks(paths):
-        decoded = [_decoded(path, resolution, max_pixels or MAX_PIXELS) for path in chunk]
+        rows: list[dict[str, object]] = []
+        decoded = [_decoded(path, resolution, max_pixels) for path in chunk]
         pixels = [picture for picture in decoded if isinstance(picture, np.ndarray)]
         probabilities: Iterator[np.ndarray] = iter(())
         if pixels:
-            with torch.inference_mode():
+            with torch.inference_mode(), autocast("fp32", device):
                 logits = network(to_input(torch.from_numpy(np.stack(pixels)).to(device))).float()
             probabilities = iter(logits.softmax(dim=1).cpu().numpy())
         for path, picture in zip(chunk, decoded, strict=True):
@@ -73,11 +101,7 @@ def predict_folder(
                     "error": None,
                 }
             )
-        on_progress(len(rows), len(paths))
-    return pd.DataFrame(
-        rows,
-        columns=[*KEPT, "top_classes", "top_probabilities", "error"],
-    )
+        yield rows
 
 
 def refuse_other_than_table(output: Path) -> None:

@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import mean
 
@@ -23,12 +23,15 @@ from nas.training.result import TrainingResult
 from nas.training.start import TrainingImages, check_start, images_to_test, locked_for, record_data
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import available_slots, device_info, use_all_cores
+from trials.devices.arithmetic import check_precision
+from trials.devices.device import available_slots, device_info, lock_of, use_all_cores
+from trials.devices.device_lock import DeviceLock
+from trials.devices.sharing import give_way, training
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.log.durable_files import DurableFiles
 from trials.recipe import ResolutionSchedule, TrainingStage, steps_of_epoch
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import choose_precision
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.micro_batches import fit_in_memory
 from trials.training.recipe_network import network_for
@@ -47,6 +50,7 @@ class TrainingBegun:
 
     device_name: str
     precision: str
+    precision_reason: str
     micro_batches: int
     epochs: int
     first_epoch: int  # above 0: it is resumed
@@ -84,6 +88,7 @@ def train_fully(
         RunLockedError: another process trains in this folder.
         NonFiniteLossError: the training diverged.
     """
+    check_precision(config.recipe.precision, _device_of(group))
     opened = check_start(config, folder, devices=group.size)
     files = TrainingFolder(folder)
     files.create()
@@ -92,8 +97,17 @@ def train_fully(
             files.sweep()
             record_data(config, folder, opened)
             record_config(config, folder)
-        training = _Training(config, files, opened, on_event=on_event, group=group)
-        return training.run()
+        lock = lock_of(_device_of(group))
+
+        def tell_waiting(_: float) -> None:
+            on_event(Heartbeat("waiting", 0, 0.0))
+
+        with training(lock, tell_waiting):  # as trials do; whoever times something on the device goes first
+            return _Training(config, files, opened, on_event=on_event, group=group, lock=lock).run()
+
+
+def _device_of(group: DeviceGroup) -> torch.device:
+    return group.device if group.size > 1 else torch.device(available_slots()[0].device)
 
 
 class _Training:
@@ -107,11 +121,13 @@ class _Training:
         *,
         on_event: Callable[[TrainingEvent], object],
         group: DeviceGroup,
+        lock: DeviceLock,
     ) -> None:
         images = opened.images
         self.config, self.files, self.on_event, self.group = config, files, on_event, group
+        self.lock = lock  # of the device, held for training
         # The device.
-        self.device = group.device if group.size > 1 else torch.device(available_slots()[0].device)
+        self.device = _device_of(group)
         self.device_name = device_info(Slot(index=group.rank, device=str(self.device))).device_name
         if self.device.type == "cpu" and group.size == 1:
             use_all_cores()
@@ -123,12 +139,18 @@ class _Training:
         self.resumed = files.newest_state()
         self._check_same_state()
         # A probe may decide otherwise on another day, or another machine; the curve must not.
-        self.precision = group.text_of_first(
-            (self.resumed[1].precision if self.resumed else None)
-            or resolve_precision(
-                recipe.precision, self.device, reference=config.architecture, resolution=largest
+        if self.resumed:
+            precision, why = self.resumed[1].precision, "as it was begun"
+        else:
+            chosen = choose_precision(
+                recipe.precision,
+                self.device,
+                reference=config.architecture,
+                resolution=largest,
+                for_all=True,
             )
-        )
+            precision, why = chosen.precision, chosen.why
+        self.precision, self.precision_reason = map(group.text_of_first, (precision, why))
         # The length of the training, by the images there are.
         self.num_classes, self.data_digest = images.num_classes, images.digest
         self.notes = opened.notes
@@ -178,6 +200,7 @@ class _Training:
             TrainingBegun(
                 device_name=self.device_name,
                 precision=self.precision,
+                precision_reason=self.precision_reason,
                 micro_batches=self.step.micro_batches,
                 epochs=self.epochs,
                 first_epoch=first,
@@ -235,11 +258,15 @@ class _Training:
         ):
             if isinstance(event, Heartbeat):
                 self.on_event(event)
+                give_way(self.lock, partial(self._tell_waiting, event))
                 continue
             self._write(event)
             if self._is_over(event.epoch):
                 return event.epoch < self.epochs
         return False
+
+    def _tell_waiting(self, at: Heartbeat, seconds: float) -> None:
+        self.on_event(replace(at, phase="waiting"))
 
     def _is_over(self, done: int) -> bool:
         if done >= self.epochs:
@@ -325,7 +352,7 @@ class _Training:
         if self.config.test is not None and self.group.is_first:
             weights = load_weights(self.files.weights("best"))
             images = images_to_test(self.config, weights.classes, resolution=weights.resolution)
-            test = evaluate_images(weights, images) if images is not None else None
+            test = evaluate_images(weights, images, lock=self.lock) if images is not None else None
         result = TrainingResult(
             folder=self.files.folder,
             metrics=tuple(self.files.metrics),
@@ -348,6 +375,7 @@ class _Training:
             "device_name": self.device_name,
             "devices": self.group.size,
             "precision": self.precision,
+            "precision_reason": self.precision_reason,
             "environment": asdict(describe_environment()),
             "written_at": datetime.now(UTC).isoformat(),
         }

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -55,6 +55,14 @@ def kind_at(cls: Any, location: Iterable[int | str]) -> Any:
     for step in location:
         kind = item_kind(kind) if isinstance(step, int) else value_kind(kind, step)
     return kind
+
+
+def unit_at(cls: Any, location: Sequence[int | str]) -> str:
+    """The unit of a number that stands at a location: the description of its field; empty if it has none."""
+    if not location or isinstance(location[-1], int):
+        return ""
+    fields = getattr(kind_at(cls, location[:-1]), "__pydantic_fields__", {})
+    return getattr(fields.get(location[-1]), "description", None) or ""
 
 
 def words_for(kind: Any) -> str:

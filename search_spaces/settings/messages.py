@@ -17,6 +17,7 @@ from search_spaces.settings.kinds import (
     kind_at,
     names_in,
     plain,
+    unit_at,
     value_kind,
     words_for,
 )
@@ -48,22 +49,27 @@ RECORDED = "recorded"
 
 
 def checked(cls: type[T], mapping: Any, *, recorded: bool = False) -> tuple[T | None, list[Complaint]]:
-    """The object of `cls` that a mapping describes, or the mistakes that keep it from being one.
+    """The object of `cls` that a mapping describes, or all mistakes that keep it from being one.
 
-    Mistakes of a later step are not told while there are some of an earlier one, from which they may follow.
     `recorded`: see RECORDED.
     """
-    # 1. A number that nothing can be done with: no field takes it. One is told, as they come in crowds.
-    if (infinite := next(_not_finite(mapping), None)) is not None:
-        return None, [infinite]
-    # 2. Text, true or false in the place of a number, which pydantic would silently convert.
-    if not_numbers := [*_not_numbers(cls, mapping)]:
-        return None, not_numbers
-    # 3. Everything else, as pydantic and the checks of the dataclasses find it.
+    # Step 1: what pydantic would take. Infinite numbers, with which no field can do anything; text, true or
+    # false in the place of a number, which it would silently convert.
+    mistakes = dict([*_not_numbers(cls, cls, mapping), *_not_finite(mapping)])
+    # Step 2: everything else, as pydantic and the checks of the dataclasses find it.
     try:
-        return TypeAdapter(cls).validate_python(mapping, context={RECORDED: recorded}), []
+        valid = TypeAdapter(cls).validate_python(mapping, context={RECORDED: recorded})
     except ValidationError as error:
-        return None, [Complaint(*item) for item in complaints(cls, mapping, error).items()]
+        found = complaints(cls, mapping, error)
+    else:
+        if not mistakes:
+            return valid, []
+        found = {}
+    # Step 3: both, but for what may follow from the first: complaints about the same place, or about what it
+    # is a part of.
+    follows = {place[:length] for place in mistakes for length in range(len(place) + 1)}
+    mistakes |= {place: sentence for place, sentence in found.items() if place not in follows}
+    return None, [Complaint(*item) for item in mistakes.items()]
 
 
 def complaints(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
@@ -113,25 +119,31 @@ def _not_finite(value: Any, location: Location = ()) -> Iterator[Complaint]:
         yield Complaint(location, f"{value} is not a number that can be used here; give a finite one")
 
 
-def _not_numbers(kind: Any, value: Any, location: Location = ()) -> Iterator[Complaint]:
+def _not_numbers(cls: type, kind: Any, value: Any, location: Location = ()) -> Iterator[Complaint]:
     """Each true, false or text where only a number belongs; pydantic would make it one."""
     if isinstance(value, (bool, str)):
         kinds = {plain(part) for part in typing.get_args(kind)} if is_union(kind) else {kind}
         kinds.add(item_kind(kind))  # a list of one option may be given by that option
         if kinds & {int, float} and type(value) not in kinds and value not in names_in(kind):
-            yield Complaint(location, _another_given(value, kind))
+            is_alone = item_kind(kind) in (int, float)
+            yield Complaint(
+                location, _another_given(value, kind, unit=unit_at(cls, location), is_alone=is_alone)
+            )
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _not_numbers(value_kind(kind, key), item, (*location, key))
+            yield from _not_numbers(cls, value_kind(kind, key), item, (*location, key))
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            yield from _not_numbers(item_kind(kind), item, (*location, i))
+            yield from _not_numbers(cls, item_kind(kind), item, (*location, i))
 
 
 def _complaint(cls: type, mapping: Any, detail: ErrorDetails) -> Complaint:
     location = _within(mapping, detail)
     if detail["type"] != "value_error":
-        return Complaint(location, _sentence(cls, mapping, location, detail))
+        # A list of one item may be given by that item: then pydantic's location has an index more.
+        last = detail["loc"][-1:]
+        is_alone = last != location[-1:] and all(isinstance(step, int) for step in last)
+        return Complaint(location, _sentence(cls, mapping, location, detail, is_alone=is_alone))
     return _narrowed(cls, mapping, location, str(detail.get("ctx", {}).get("error", detail["msg"])))
 
 
@@ -213,7 +225,7 @@ def place_of(location: Iterable[Any]) -> str:
     return text
 
 
-def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails) -> str:
+def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails, *, is_alone: bool) -> str:
     kind, context, found = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind in ("missing", "missing_argument"):
         return f"missing; expected {words_for(kind_at(cls, location))}"
@@ -227,17 +239,19 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails)
             return f"{shown(found)} is not an op; ops are {', '.join(names)}{suggestion(str(found), names)}"
         return f"{shown(found)} is not one of {', '.join(names)}{suggestion(str(found), names)}"
     bounds = {
-        "greater_than": "above {gt}",
+        "greater_than": "above {gt:g}",
         "greater_than_equal": "at least {ge}",
-        "less_than": "below {lt}",
+        "less_than": "below {lt:g}",
         "less_than_equal": "at most {le}",
         "finite_number": "finite",
     }
     if kind in bounds:
-        return f"{shown(found)} is out of range; it must be {bounds[kind].format(**context)}"
+        unit = unit_at(cls, location)
+        bound = f"{bounds[kind].format(**context)} {unit}".rstrip()
+        return f"{shown(found)} is out of range; it must be {bound}"
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
         return _another_length(kind_at(cls, location), found, context)
-    return _another_given(found, kind_at(cls, location))
+    return _another_given(found, kind_at(cls, location), unit=unit_at(cls, location), is_alone=is_alone)
 
 
 def _another_length(kind: Any, found: Any, context: Mapping[str, Any]) -> str:
@@ -258,9 +272,11 @@ def _another_length(kind: Any, found: Any, context: Mapping[str, Any]) -> str:
     return f"{given}; expected {words} {number:,} {part}{plural}{kinds}"
 
 
-def _another_given(found: Any, kind: Any) -> str:
-    """A sentence about a value of another kind."""
-    expected, hint = words_for(kind), ""
+def _another_given(found: Any, kind: Any, *, unit: str = "", is_alone: bool = False) -> str:
+    """A sentence about a value of another kind; `is_alone`: it may stand for a list of one."""
+    expected, hint = words_for(kind) + (f" of {unit}" if unit else ""), ""
+    if is_alone and (item := item_kind(kind)) is not None:
+        expected = f"{words_for(item)}, or a list of several"
     if isinstance(found, str) and "number" in expected:
         hint = number_hint(found, is_whole="whole number" in expected)
     if isinstance(found, str) and not hint:

@@ -25,6 +25,12 @@ class Origin:
         """A location of the whole, as a path within this file or option."""
         return place_of(location[len(self.at) :])
 
+    def line_of(self, location: Location) -> int | None:
+        """The line of a location of the whole, or of the mapping or list around it; None if not known."""
+        inner = location[len(self.at) :]
+        known = (inner[:length] for length in range(len(inner), 0, -1) if inner[:length] in self.lines)
+        return next((self.lines[place] for place in known), None)
+
     @property
     def led_here(self) -> tuple["Origin", ...]:
         """The origin that names this file, the one that names that one, and so on."""
@@ -67,10 +73,8 @@ def said_of(origin: Origin, location: Location, sentence: str, *, because_of: Se
 
 def _bracket(origin: Origin, location: Location) -> str:
     """The line, and the files and options that led here."""
-    # The line of the place, or of the mapping or list around it
-    inner = location[len(origin.at) :]
-    known = (inner[:length] for length in range(len(inner), 0, -1) if inner[:length] in origin.lines)
-    found = [f"line {origin.lines[place]}" for place in list(known)[:1]]
+    line = origin.line_of(location)
+    found = [] if line is None else [f"line {line}"]
     # The chain of names from this file outwards
     named = []
     for outer, inner_origin in zip(origin.led_here, (origin, *origin.led_here), strict=False):

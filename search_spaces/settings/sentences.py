@@ -1,6 +1,6 @@
 """Parts of sentences: names of files, the first of many names, the first line of an error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 # Characters that end a line to a terminal or to Python, and the tab, which shifts a table's columns.
 BREAKS = {
@@ -17,6 +17,11 @@ def some(names: Sequence[str], *, most: int = 3, between: str = ", ") -> str:
 def one_line(text: str) -> str:
     """Text with names made by others, such as a class's, in one line: breaks and tabs in it as escapes."""
     return text.translate(BREAKS)
+
+
+def numbers(values: Iterable[int], *, most: int = 10) -> str:
+    """The first of some whole numbers in order, and how many more there are."""
+    return some([str(value) for value in sorted(values)], most=most)
 
 
 def plain_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """Frozen dataclasses from YAML files, strictly, and back: whatever is wrong is refused by its place."""
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -148,6 +149,9 @@ def _lines(
     found: Sequence[Complaint], owners: Origins, written: _Written, given: Sequence[Override]
 ) -> list[str]:
     """A line for each complaint, which begins with the file or the options that it is about."""
+    # In the order of the main file's lines; what is not in it comes last.
+    main = written.origins[()]
+    found = sorted(found, key=lambda complaint: main.line_of(complaint.location) or math.inf)
     by_files = _complaints(written, [], found)
     by_others = [_complaints(written, [*given[:i], *given[i + 1 :]], found) for i in range(len(given))]
     lines = []

@@ -36,7 +36,7 @@ from trials.timing.block_times import (
     drawn_networks,
     table_conditions,
 )
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import choose_precision
 
 MUST_ERROR, MUST_TAU, MUST_TIMES = 0.05, 0.95, 3.0
 STATE = "measured.json"  # a table whose whole networks include those that are predicted
@@ -54,7 +54,7 @@ def wanted_measurement(arguments: argparse.Namespace) -> BlockMeasurement:
         space,
         recipe,
         device_name=device_info(slot).device_name,
-        precision=resolve_precision("auto", device, reference=space.reference, resolution=side),
+        precision=choose_precision("auto", device, reference=space.reference, resolution=side).precision,
         batch_size=arguments.batch_size,
         resolution=side,
         num_classes=10,

@@ -33,7 +33,7 @@ from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import choose_precision
 from trials.training.step import TrainingStep
 from trials.training.train import EpochEnd, train
 
@@ -67,7 +67,7 @@ def fast(source: str, images: int, epochs: int, seed: int) -> float:
     """Accuracy at the end, as a trial reports it."""
     device, recipe = torch.device("cpu"), recipe_of(epochs)
     packed = open_images(data_of(source, images), resolution=SIDE)
-    precision = resolve_precision(recipe.precision, device, reference=NETWORK, resolution=SIDE)
+    precision = choose_precision(recipe.precision, device, reference=NETWORK, resolution=SIDE).precision
     torch.manual_seed(seed)
     step = TrainingStep(build_network(NETWORK, num_classes=10), recipe, device=device, precision=precision)
     resident = ResidentImages(packed, device)

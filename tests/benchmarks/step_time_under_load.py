@@ -23,13 +23,13 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
-from sharing import give_way, training
 from timed_networks import SEED, Bench, add_conditions, drawn, percent
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.device import available_cores, clock_of
+from trials.devices.sharing import give_way, training
 
 CORES = available_cores()  # before this process binds itself to one
 LOADS = ("cores", "device", "lock")

@@ -17,7 +17,7 @@ from search_spaces.networks.network import build_network
 from trials.devices.device import available_cores, claim, cpu_name, give_back_freed_memory, lock_of
 from trials.devices.device_lock import DeviceLock
 from trials.recipe import Ramp, Recipe
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import choose_precision
 from trials.timing.step_time import measure_step_time
 from trials.timing.trial_timing import TIMING_ROUNDS, TIMING_SECONDS, TIMING_SHARE
 from trials.training.step import TrainingStep
@@ -66,12 +66,12 @@ class Bench:
 
     @cached_property
     def precision(self) -> str:
-        return resolve_precision(
+        return choose_precision(
             self.arguments.precision,
             self.device,
             reference=self.reference,
             resolution=self.arguments.resolution,
-        )
+        ).precision
 
     @cached_property
     def batch(self) -> SyntheticBatch:

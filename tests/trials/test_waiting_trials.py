@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from sharing import training
 from small_networks import SMALL
 from small_trials import DIGITS, RECIPE, make_trial
 
 from trials.devices import device_lock
 from trials.devices.device import available_cores, lock_of
 from trials.devices.device_lock import DeviceLock, core_id
+from trials.devices.sharing import training
 from trials.log.rows import device_seconds, trial_row
 from trials.log.schema import TRIAL_SCHEMA
 from trials.run_trial import WorkerSetup, start_worker

@@ -1,4 +1,4 @@
-"""The device that a trial runs on: slot, name, autocast, memory and clock."""
+"""The device that a trial runs on: slot, name, memory and clock."""
 
 import ctypes
 import os
@@ -6,7 +6,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -118,18 +118,6 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The autocast context of a forward pass, empty for fp32; bf16 needs no gradient scaler."""
-    if precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True if an error means that memory ran out; torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def clock_of(device: torch.device) -> Callable[[], float]:

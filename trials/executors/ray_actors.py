@@ -112,8 +112,11 @@ def connected(
             ray.shutdown()
     else:
         slots = _local_slots(workers, per_device, option)
+        gpus = len({slot.device for slot in slots if slot.device.startswith("cuda")})
+        # Ray hides all other GPUs from an actor, so that its own is the first.
+        slots = [replace(slot, device="cuda:0") if gpus else slot for slot in slots]
         try:
-            local = LocalRay(slots)
+            local = LocalRay(workers=len(slots), gpus=gpus)
         except LongFolderError as error:
             raise WorkersError(str(error)) from None
         try:
@@ -147,9 +150,7 @@ def _local_slots(workers: int | None, per_device: int, option: str = "--workers"
     kind = "GPU" if devices and devices[0].device.startswith("cuda") else "core"
     # Every device gets its first worker before any gets a second.
     slots = [replace(slot, index=i) for i, slot in enumerate(devices * per_device)]
-    chosen = slots[: _checked(workers, len(devices), per_device, kind, option)]
-    # Ray hides all other GPUs from an actor, so that its own is the first.
-    return [replace(slot, device="cuda:0") if kind == "GPU" else slot for slot in chosen]
+    return slots[: _checked(workers, len(devices), per_device, kind, option)]
 
 
 def _cluster_slots(resources: Mapping[str, float], per_device: int) -> list[Slot]:

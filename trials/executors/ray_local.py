@@ -15,7 +15,6 @@ from typing import Any
 from trials.executors.ray_folder import PREFIX, ray_folder
 from trials.executors.ray_guard import MARK, end_processes_of, start_guard
 from trials.executors.ray_token import keep_token_private
-from trials.trial import Slot
 
 # In a row, with no trial that ended in between, after which Ray is not started again. Each of them was a lost
 # worker for the trials in flight: after one more they would be given up, though nothing is wrong with them.
@@ -39,14 +38,14 @@ class RayLostError(RuntimeError):
 
 
 class LocalRay:
-    """A local Ray with these slots; `start` before use, `end` in any case.
+    """A local Ray for so many workers on so many GPUs; `start` before use, `end` in any case.
 
     Raises:
         LongFolderError: no folder is short enough for its sockets.
     """
 
-    def __init__(self, slots: list[Slot]) -> None:
-        self.slots = slots
+    def __init__(self, *, workers: int, gpus: int) -> None:
+        self._workers, self._gpus = workers, gpus
         self._place, _ = ray_folder()
         self._folder: Path | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -70,8 +69,8 @@ class LocalRay:
             with _own_signals():
                 ray.init(
                     address="local",  # a new one, never another user's Ray that happens to run here
-                    num_cpus=len(self.slots),
-                    num_gpus=len(self.slots) if self.slots[0].device.startswith("cuda") else 0,
+                    num_cpus=self._workers,
+                    num_gpus=self._gpus,  # devices, not workers: no more than CUDA_VISIBLE_DEVICES names
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level="error",

@@ -30,6 +30,11 @@ class Member:
         return self.info is not None and self.trial is None and self.checked is None
 
     @property
+    def may_run(self) -> bool:
+        """True if it runs trials, or may do so once it has started."""
+        return self.info is not None or self.ready is not None
+
+    @property
     def waitables(self) -> list[Any]:
         """The references of Ray whose end it waits for."""
         return [each for each in (self.ready, self.stream, self.checked) if each is not None]
@@ -46,3 +51,8 @@ def lost_result(member: Member, reason: str, *, preempted: bool = False) -> Tria
         failure_kind="preempted" if preempted else "worker_lost",
         error=f"{died}: {reason}",
     )
+
+
+def cause(error: Exception) -> str:
+    """The message of a remote error: that of the original exception, if Ray knows it."""
+    return str(getattr(error, "cause", None) or error)

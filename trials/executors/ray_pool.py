@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from trials.devices.device_errors import names_device_fault
+from trials.executors.failing_devices import FailingDevices
 from trials.executors.ray_local import SEEN_SECONDS, LocalRay
-from trials.executors.ray_member import Member, lost_result
-from trials.executors.ray_worker import RayWorker, kill_process
+from trials.executors.ray_member import Member, cause, lost_result
+from trials.executors.ray_worker import RayWorker, Wear, kill_process
 from trials.executors.timing_places import TimingPlaces, check_devices
 from trials.trial import (
     STALL_SECONDS,
@@ -62,19 +64,16 @@ class Pool:
         timing_device: str | None = None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        self._start_worker = start_worker
-        self._more_slots = more_slots
-        self._local = local
+        self._start_worker, self._more_slots, self._local = start_worker, more_slots, local
         self._failure: Exception | None = None  # of whoever gives the trials
-        self._share = share
-        self._timing_device = timing_device
-        self._stall_seconds = stall_seconds
+        self._share, self._timing_device, self._stall_seconds = share, timing_device, stall_seconds
         self._slots = slots
         self._worker_class: Any = None  # of actors, in the Ray that runs now
         self._members = {slot.index: self._started(slot) for slot in slots}
         # Slots whose actors failed to start several times; tried again when nodes have joined or left.
         self._given_up: set[int] = set()
         self._offered = len(slots)
+        self._failing = FailingDevices()
         self._last_look = self._last_notice = self._last_used = time.monotonic()
 
     def events(self, trials: Iterable[Trial | None]) -> Iterator[Event]:
@@ -201,10 +200,12 @@ class Pool:
             yield from self._join(member, info, places)
 
     def _info(self, member: Member) -> WorkerInfo | None:
-        """The info of a worker that is among the first; None if its process was killed before it had any.
+        """The info of a worker that is among the first; None if it is to be started again.
+
+        So it is where its process was killed, or where its device fails, which may be one of many.
 
         Raises:
-            WorkersError: the worker raised an exception while it started.
+            WorkersError: the worker raised another exception while it started.
         """
         import ray
         from ray.exceptions import RayActorError, RayTaskError
@@ -218,13 +219,19 @@ class Pool:
             if not error.actor_init_failed:
                 return None
             reason = cause(error)
+        if names_device_fault(reason):
+            return None
         raise WorkersError(f"worker {member.slot.index} did not start: {reason}")
 
     def _join(self, member: Member, info: WorkerInfo, places: TimingPlaces) -> Iterator[Event]:
         """Makes a started worker free for trials, unless its device's step times could not be compared."""
         member.ready = None
-        if refusal := places.join(member.slot.index, info.device_name):
+        refusal = self._failing.refusal(info) or places.join(member.slot.index, info.device_name)
+        if refusal is not None:
+            # It is left running: its device would otherwise be given to the next worker.
             yield Notice(f"worker {member.slot.index} on {info.host} is not used: {refusal}")
+            if self._more_slots is None and not any(other.may_run for other in self._members.values()):
+                raise WorkersError(f"no worker is left; the last one was not used: {refusal}")
             return
         member.info, member.failed_starts = info, 0
         yield WorkerJoined(slot=member.slot.index, info=info)
@@ -339,26 +346,27 @@ class Pool:
         from ray.exceptions import RayActorError, RayTaskError
 
         try:
-            reason = ray.get(member.checked)
+            wear: Wear | None = ray.get(member.checked)
         except (RayActorError, RayTaskError) as error:
-            reason = cause(error)
+            wear = Wear(cause(error))
         member.checked = None
-        if reason is not None:
-            places.leave(member.slot.index)
-            ray.kill(member.actor)
-            self._replace(member)
-            yield Notice(f"worker {member.slot.index} is replaced: {reason}")
+        if wear is None:
+            self._failing.worked(member.info)
+            return
+        if wear.device_failed:
+            self._failing.failed(member.info)
+        places.leave(member.slot.index)
+        ray.kill(member.actor)
+        self._replace(member)
+        yield Notice(f"worker {member.slot.index} is replaced: {wear.reason}")
 
     def _lost(
         self, member: Member, places: TimingPlaces, reason: str, *, preempted: bool = False
     ) -> Iterator[TrialResult]:
-        """Starts another worker in the place of a lost one; a crashed result if its trial had not ended.
-
-        Between a trial's last event and the end of its stream a worker can be lost as well.
-        """
+        """Starts another worker in the place of a lost one; a crashed result if its trial had not ended."""
         trial = member.trial
         assert trial is not None, "who runs nothing loses nothing"
-        if not member.is_over:
+        if not member.is_over:  # else lost between its last event and the end of its stream
             places.ended(trial)
         places.leave(member.slot.index)
         self._kill(member)  # it may still live, out of reach for a moment, and must not use the device
@@ -389,8 +397,3 @@ class Pool:
         else:
             there = NodeAffinitySchedulingStrategy(node_id=member.info.node_id, soft=False)
             ray.remote(kill_process).options(num_cpus=0, scheduling_strategy=there).remote(member.info.pid)
-
-
-def cause(error: Exception) -> str:
-    """The message of a remote error: that of the original exception, if Ray knows it."""
-    return str(getattr(error, "cause", None) or error)

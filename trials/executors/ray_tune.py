@@ -21,7 +21,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from trials.executors.ray_actors import Connection, connected
-from trials.executors.ray_pool import cause
+from trials.executors.ray_member import cause
 from trials.executors.timing_places import check_devices
 from trials.trial import (
     EpochResult,
@@ -52,11 +52,10 @@ def ray_tune(
     address: str | None = None,
     timing_device: str | None = None,
     callbacks: Sequence[Any] = (),
-    folder: Path | None = None,
 ) -> Execute:
     """An executor through Ray Tune on `workers` reused actors, with Tune's `callbacks`.
 
-    Tune's files go to `folder` (default: a temporary one). Each epoch is one result of a Tune trial, whose
+    Tune's files go to a temporary folder. Each epoch is one result of a Tune trial, whose
     name has the number and the attempt of the trial. Trials are timed where they train: devices must be of
     the model `timing_device` (None: of one model; ANY: of any), or else the search ends with a
     WrongDeviceError.
@@ -65,8 +64,8 @@ def ray_tune(
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         with ExitStack() as held:
             ray_here = held.enter_context(connected(address, workers, 1))
-            place = folder or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
-            thread = _TuneThread(start_worker, ray_here, callbacks, place.absolute())
+            folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
+            thread = _TuneThread(start_worker, ray_here, callbacks, folder.absolute())
             yield from _of_one_model(thread.events(trials), timing_device)
 
     return execute
@@ -284,6 +283,8 @@ def _trainable(start_worker: StartWorker, device: str) -> Any:
             self.stream = self.run_trial(self.trial)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
+            if getattr(self.run_trial, "device_fault", None):
+                os._exit(1)  # the new trial counts as lost, and runs again in another process
             self.setup(new_config)
             return True
 

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from trials.devices.versions import installed_version
@@ -13,6 +14,14 @@ TRIALS_OF_A_PROCESS = 1000  # then it ends, which gives back whatever it leaks
 # A process leaks if between trials it holds more device memory than LEAK_FACTOR times that after its first
 # trial, plus LEAK_BYTES.
 LEAK_FACTOR, LEAK_BYTES = 1.5, 1 << 30
+
+
+@dataclass(frozen=True)
+class Wear:
+    """The reason why a process should be replaced, and whether its device is to blame."""
+
+    reason: str
+    device_failed: bool = False
 
 
 class RayWorker:
@@ -34,6 +43,7 @@ class RayWorker:
             host=socket.gethostname(),
             pid=os.getpid(),
             node_id=ray.get_runtime_context().get_node_id(),
+            device_id=getattr(self._run_trial, "device_id", None),
             versions={name: installed_version(name) for name in VERSIONS},
         )
 
@@ -43,16 +53,18 @@ class RayWorker:
         for event in self._run_trial(trial):  # noqa: UP028
             yield event
 
-    def worn_out(self) -> str | None:
+    def worn_out(self) -> Wear | None:
         """The reason why this process should be replaced after a trial; None if it should not."""
+        if fault := getattr(self._run_trial, "device_fault", None):
+            return Wear(fault.reason, device_failed=not fault.of_capture)
         self._trials += 1
         held = self._held_bytes()
         if self._held_first is None:
             self._held_first = held
         if held > LEAK_FACTOR * self._held_first + LEAK_BYTES:
-            return f"{held / 1e9:.1f} GB of device memory are held between trials"
+            return Wear(f"{held / 1e9:.1f} GB of device memory are held between trials")
         if self._trials >= TRIALS_OF_A_PROCESS:
-            return f"it has run {self._trials:,} trials"
+            return Wear(f"it has run {self._trials:,} trials")
         return None
 
     def _held_bytes(self) -> int:

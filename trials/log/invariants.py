@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_spaces.settings.sentences import numbers
 from trials.log.durable_files import DurableFiles
-from trials.log.lost_trials import Losses, are_explained, new_losses, numbers
+from trials.log.lost_trials import Losses, are_explained, new_losses
 from trials.log.reading import LogContents
 from trials.log.row_types import AskRow, R, TrialRow
 from trials.log.rows import ask_columns

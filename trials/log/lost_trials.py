@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from search_spaces.settings.json_text import json_value
+from search_spaces.settings.sentences import numbers
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.reading import LogContents
 from trials.log.row_types import RepairRow
@@ -110,10 +111,3 @@ def refusal(folder: Path, losses: Losses) -> str:
         f"{folder}: {what}. Put the files back into {folder}/log (from log/quarantine, or a copy of the "
         f"run); or accept the loss with\n  nas verify {folder} --repair\nand then continue the search"
     )
-
-
-def numbers(some: Iterable[int], *, most: int = 10) -> str:
-    """The first numbers in order, and how many more there are."""
-    ordered = sorted(some)
-    text = ", ".join(map(str, ordered[:most]))
-    return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")

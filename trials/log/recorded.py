@@ -21,6 +21,7 @@ STEP_TIME_COLUMNS = {
     "step_time_ratio_error": "step_time_ratio_error",
     "is_exclusive": "timing_exclusive",
     "clock_mhz": "timing_clock_mhz",
+    "mode": "timing_mode",
 }
 INFERENCE_TIME_COLUMNS = {
     "inference_seconds": "inference_seconds",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, TypedDict, TypeVar
 
-from trials.trial import FailureKind, Purpose, Status
+from trials.trial import FailureKind, Mode, Purpose, Status
 
 
 class AskRow(TypedDict):
@@ -62,6 +62,7 @@ class TrialRow(TypedDict):
     batch_size: int | None
     micro_batches: int | None
     precision: str | None
+    training_mode: Mode | None
     device_name: str | None
     device_id: str | None
     host: str | None
@@ -92,6 +93,8 @@ class TrialRow(TypedDict):
     timing_exclusive: bool | None
     step_time_ratio_error: float | None
     timing_clock_mhz: float | None
+    timing_mode: Mode | None
+    precision_reason: str | None
 
 
 class EpochRow(TypedDict):

@@ -33,11 +33,13 @@ REPEATED = (
     "step_seconds_p10", "step_seconds_p90", "step_time_ratio", "step_time_ratio_spread",
     "reference_step_seconds", "timing_flag",
     "params", "macs", "peak_memory_bytes", "train_loss", "minival_accuracy", "resolution", "batch_size",
-    "micro_batches", "precision", "device_name", "device_id", "host", "timing_device", "timing_resolution",
-    "timing_batch_size", "timing_precision", "timing_source", "reference_params", "reference_macs",
+    "micro_batches", "precision", "training_mode", "device_name", "device_id", "host", "timing_device",
+    "timing_resolution", "timing_batch_size", "timing_precision", "timing_source", "reference_params",
+    "reference_macs",
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
-    "step_time_ratio_error", "timing_clock_mhz",
+    "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
+    "precision_reason",
 )  # fmt: skip
 
 
@@ -114,6 +116,8 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
         "batch_size": recipe.batch_size,
         "micro_batches": result.micro_batches,
         "precision": result.precision,
+        "precision_reason": result.precision_reason,
+        "training_mode": result.training_mode,
         "attempts": result.attempt,
         "environment_id": environment_id,
         "error": result.error[-MAX_ERROR:] if result.error else None,

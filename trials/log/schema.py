@@ -72,7 +72,8 @@ TRIAL_COLUMNS = (
     Column("resolution", _INT, "of the last epoch", "px"),
     Column("batch_size", _INT, "images of a step"),
     Column("micro_batches", _INT, "parts in which a batch was computed"),
-    Column("precision", _TEXT, "fp32 or bf16"),
+    Column("precision", _TEXT, "fp32, tf32, bf16 or fp16"),
+    Column("training_mode", _TEXT, "graph: each step one CUDA graph; eager: kernel by kernel"),
     Column("device_name", _TEXT, "where it trained"),
     Column("device_id", _TEXT, "which one of them"),
     Column("host", _TEXT, "of that device"),
@@ -103,6 +104,8 @@ TRIAL_COLUMNS = (
     Column("timing_exclusive", pa.bool_(), "whether step time was measured with the device to itself"),
     Column("step_time_ratio_error", _FLOAT, "standard error of that ratio, over the ratio"),
     Column("timing_clock_mhz", _FLOAT, "the GPU's SM clock while step time was measured, median", "MHz"),
+    Column("timing_mode", _TEXT, "graph or eager (launched one by one), both networks alike"),
+    Column("precision_reason", _TEXT, "why it trained in that precision"),
 )
 
 ASK_NAMES = frozenset(

@@ -18,8 +18,10 @@ import numpy as np
 ROUNDS = 40  # at most; on a quiet machine about 10 are enough, beside a busy core 20 to 40
 EARLIEST_END = 8  # rounds; after 5 the scatter was sometimes small by chance, and the ratio 4 % off
 FEWEST_ROUNDS = 1
-SLOW_CALL = 0.1  # share of the time allowed; a call that takes more is not repeated to warm up
 CHUNK_SECONDS = 0.025  # or one call
+# On CUDA a chunk also holds the launch of its first call and the wait for its last, about 45 us: 0.27 % of
+# the shortest chunk that 0.025 s give (a call of 17 ms), almost nothing of a long call; 0.17 % with 0.04 s.
+CUDA_CHUNK_SECONDS = 0.04
 TARGET_ERROR = 0.005  # relative standard error of the ratio at which timing ends
 UNCERTAIN_ERROR = 0.015  # above it the ratio is flagged: two standard errors are then 3 %
 # Standard error of the median of n normal values, from their median absolute deviation (MAD), times √n: the
@@ -98,11 +100,17 @@ class Alternated:
         return self.ratios if self.reference_seconds else self.candidate_seconds
 
 
+def chunk_seconds_on(device_type: str) -> float:
+    """Seconds that a chunk of calls is to take on a kind of device."""
+    return CUDA_CHUNK_SECONDS if device_type == "cuda" else CHUNK_SECONDS
+
+
 def alternate(
     candidate: Work,
     reference: Work | None,
     *,
     clock: Clock,
+    chunk_seconds: float | None = None,
     max_seconds: float | None = None,
     max_calls: float = 0.0,
     fewest_rounds: int = FEWEST_ROUNDS,
@@ -111,31 +119,35 @@ def alternate(
     """Times chunks of both in turn, after a warm-up, until the median of their ratios is certain enough.
 
     Without a reference the candidate is timed alone. The time allowed is `max_seconds`, or that of
-    `max_calls` calls of the candidate if that is more. It is exceeded only if the warm-up and
-    `fewest_rounds` rounds take longer.
+    `max_calls` calls of the candidate if that is more. It is exceeded only if `fewest_rounds` rounds take
+    longer, and by what the first call of either takes longer than others.
 
     Args:
         clock: seconds, as `trials.devices.device.clock_of`.
+        chunk_seconds: that a chunk of calls takes, or one call; default: CHUNK_SECONDS.
         on_round: called after every round with the share (0-1) of the rounds that are done.
     """
     works = (candidate,) if reference is None else (candidate, reference)
     started = clock()
-    # Step 1: warm up. The first call chooses kernels and grows the allocator; only if it is fast, a second
-    # one gives a better estimate of a call's time.
-    once = {work: seconds_per_call(work, 1, clock) for work in works}
-
-    def allowed() -> float:
-        return math.inf if max_seconds is None else max(max_seconds, max_calls * once[candidate])
-
-    for work, seconds in once.items():
-        if seconds <= SLOW_CALL * allowed():
-            once[work] = seconds_per_call(work, 1, clock)
-    # Step 2: as many calls a chunk as fill CHUNK_SECONDS.
-    calls = {work: max(1, round(CHUNK_SECONDS / max(seconds, 1e-6))) for work, seconds in once.items()}
-    round_seconds = sum(calls[work] * once[work] for work in works)
+    # Step 1: warm up, once each. A first call chooses kernels, grows the allocator or records a graph: its
+    # time tells nothing of the next one's, and does not count against the time allowed.
+    for work in works:
+        work()
+    warmed_up = clock()
+    # Step 2: the first chunks, R C R, with as many calls as fill chunk_seconds. A single call tells how many;
+    # where one fills the chunk, it is the chunk.
+    filled = CHUNK_SECONDS if chunk_seconds is None else chunk_seconds
+    calls: dict[Work, int] = {}
 
     def chunk(work: Work | None) -> list[float]:
-        return [] if work is None else [seconds_per_call(work, calls[work], clock)]
+        if work is None:
+            return []
+        if work not in calls:
+            seconds = seconds_per_call(work, 1, clock)
+            calls[work] = max(1, round(filled / max(seconds, 1e-6)))
+            if calls[work] == 1:
+                return [seconds]
+        return [seconds_per_call(work, calls[work], clock)]
 
     # Step 3: chunks in turn, beginning and ending with the reference, so that every candidate chunk has two
     # neighbours. The end: certain enough, or the time allowed would not suffice for another round.
@@ -143,10 +155,17 @@ def alternate(
     for done in range(1, ROUNDS + 1):
         candidate_seconds += chunk(candidate)
         reference_seconds += chunk(reference)
-        spent = clock() - started
-        result = Alternated(tuple(reference_seconds), tuple(candidate_seconds), spent)
+        now = clock()
+        result = Alternated(tuple(reference_seconds), tuple(candidate_seconds), now - started)
+        # The warm-up counts as if its calls had been ordinary ones.
+        call_seconds = {candidate: result.candidate_median}
+        if reference is not None:
+            call_seconds[reference] = result.reference_median
+        spent = now - warmed_up + sum(call_seconds[work] for work in works)
+        round_seconds = sum(calls[work] * call_seconds[work] for work in works)
+        allowed = math.inf if max_seconds is None else max(max_seconds, max_calls * result.candidate_median)
         certain = done >= EARLIEST_END and result.error <= TARGET_ERROR
-        ends = certain or done == ROUNDS or (done >= fewest_rounds and spent + round_seconds > allowed())
+        ends = certain or done == ROUNDS or (done >= fewest_rounds and spent + round_seconds > allowed)
         if on_round is not None:
             on_round(1.0 if ends else done / ROUNDS)
         if ends:

@@ -46,7 +46,7 @@ class TableConditions:
 
     space_id: str
     device_name: str
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "tf32", "bf16", "fp16"]
     batch_size: int = Field(ge=2)
     resolution: int = Field(ge=8)  # pixels
     num_classes: int = Field(ge=2)

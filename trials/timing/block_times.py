@@ -5,6 +5,7 @@ uniformly drawn networks are then timed as wholes, as a trial does; they show ho
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from trials.recipe import Recipe
 from trials.timing.alternating import EARLIEST_END
 from trials.timing.block_table import BlockTable, PartedNetwork, TableConditions, WholeNetwork, space_id
 from trials.timing.step_parts import measure_step_parts
-from trials.timing.step_time import measure_step_time
+from trials.timing.step_time import TimedStep, measure_step_time
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 
@@ -30,6 +31,7 @@ DRAWS = 1000  # attempts to find one more distinct network; then a small space i
 
 OnProgress = Callable[[int, int], None]
 Clock = Callable[[], float]
+Alone = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ def table_conditions(
     return TableConditions(
         space_id=space_id(space),
         device_name=device_name,
-        precision="bf16" if precision == "bf16" else "fp32",
+        precision=precision,  # type: ignore[arg-type]  # checked when it is built
         batch_size=batch_size,
         resolution=resolution,
         num_classes=num_classes,
@@ -75,10 +77,15 @@ def measure_block_times(
     provenance: dict[str, object] | None = None,
     clock: Clock | None = None,
     on_progress: OnProgress = lambda done, total: None,
+    alone: Alone = nullcontext,
 ) -> BlockTable:
     """Measures all blocks of the space, which takes minutes; torch's generators are restored.
 
-    The caller sets the number of threads, and makes sure that nobody else uses a GPU.
+    The caller sets the number of threads.
+
+    Args:
+        alone: makes a block in which nobody else uses the device. Each network is measured in one of its own,
+            so that others wait for seconds, not minutes.
 
     Raises:
         ValueError: a network of the space does not work at the resolution.
@@ -86,7 +93,7 @@ def measure_block_times(
     check_resolution(wanted.space.reference, wanted.conditions.resolution)
     state = torch.get_rng_state()
     try:
-        timer = ReferenceTimer(wanted, clock)
+        timer = ReferenceTimer(wanted, clock, alone)
         covers, drawn = covering(wanted), drawn_networks(wanted, wanted.whole_networks)
         total = len(covers) + len(drawn)
         parted, whole = [], []
@@ -111,11 +118,10 @@ def measure_block_times(
 class ReferenceTimer:
     """Times networks relative to the reference network, which is built only once, on one batch."""
 
-    def __init__(self, wanted: BlockMeasurement, clock: Clock | None) -> None:
+    def __init__(self, wanted: BlockMeasurement, clock: Clock | None, alone: Alone = nullcontext) -> None:
         self.wanted = wanted
-        self.clock = clock
+        self.clock, self.alone = clock, alone
         conditions = wanted.conditions
-        self.reference = self._step(wanted.space.reference)
         self.warm_reference = False
         self.batch = SyntheticBatch.random(
             batch_size=conditions.batch_size,
@@ -123,6 +129,7 @@ class ReferenceTimer:
             num_classes=conditions.num_classes,
             device=wanted.device,
         )
+        self.reference = TimedStep(self._step(wanted.space.reference), self.batch)
 
     def _step(self, architecture: Architecture) -> TrainingStep:
         torch.manual_seed(0)
@@ -137,9 +144,10 @@ class ReferenceTimer:
     def parted(self, architecture: Architecture) -> PartedNetwork:
         """Times the parts of a network's step."""
         step = self._step(architecture)
-        parts = measure_step_parts(
-            step, self.reference, self.batch, clock=self.clock, warm_reference=self.warm_reference
-        )
+        with self.alone():
+            parts = measure_step_parts(
+                step, self.reference, self.batch, clock=self.clock, warm_reference=self.warm_reference
+            )
         self.warm_reference = True
         del step
         give_back_freed_memory()  # as between trials, so that the next network finds memory in the same state
@@ -147,15 +155,16 @@ class ReferenceTimer:
 
     def whole(self, architecture: Architecture) -> WholeNetwork:
         """Times a network's step as a whole, as in a trial."""
-        step = self._step(architecture)
-        measured = measure_step_time(
-            step,
-            self.reference,
-            self.batch,
-            clock=self.clock,
-            max_seconds=WHOLE_SECONDS,
-            fewest_rounds=EARLIEST_END,
-        )
+        step = TimedStep(self._step(architecture), self.batch).prepare()
+        with self.alone():
+            measured = measure_step_time(
+                step,
+                self.reference,
+                self.batch,
+                clock=self.clock,
+                max_seconds=WHOLE_SECONDS,
+                fewest_rounds=EARLIEST_END,
+            )
         del step
         give_back_freed_memory()
         return WholeNetwork(

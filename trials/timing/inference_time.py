@@ -1,19 +1,66 @@
 """The inference time of a network, measured in turn with a reference network."""
 
+import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from trials.devices.device import autocast, clock_of
-from trials.timing.alternating import alternate
+from trials.devices.arithmetic import HALF, autocast
+from trials.devices.device import clock_of
+from trials.timing.alternating import alternate, chunk_seconds_on
+from trials.timing.timed_work import TimedWork, alike, flags
+from trials.training.cuda_graphs import GraphedCalls, recorder_of
 from trials.trial import InferenceTime
 
 
+class TimedForward:
+    """A network's forward pass on a batch of normalised float input, ready to be timed.
+
+    In half precision, weights are cast once, as where a network is in use: autocast, which is made for
+    training, would cast them at every pass.
+
+    Args:
+        graphs: on CUDA the pass is recorded as a graph, unless the environment says otherwise.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        batch_size: int,
+        resolution: int,
+        device: torch.device,
+        precision: str,
+        graphs: bool = True,
+    ) -> None:
+        self.batch_size, self.resolution, self.precision = batch_size, resolution, precision
+        self.device = device
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn((batch_size, 3, resolution, resolution), generator=generator)
+        inputs = (images.to(device).to(memory_format=torch.channels_last),)
+        self._network = with_cast_weights(network, precision, device)
+        record = recorder_of(device) if graphs else None
+        take = partial(_forward, self._network, precision, device)
+        self.work = TimedWork(take, GraphedCalls(take, changes=[], record=record), inputs)
+
+    def prepare(self) -> Self:
+        """Records the pass as a CUDA graph where that is possible."""
+        with self.evaluating():
+            self.work.prepare()
+        return self
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """A block in which the network is in evaluation mode."""
+        return _evaluating(self._network)
+
+
 def measure_inference_time(
-    candidate: nn.Module,
-    reference: nn.Module | None,
+    candidate: nn.Module | TimedForward,
+    reference: nn.Module | TimedForward | None,
     *,
     batch_size: int,
     resolution: int,
@@ -25,19 +72,32 @@ def measure_inference_time(
     """Times one forward pass on a batch of normalised float input that lies on the device.
 
     Chunks of passes alternate with the reference's, and the median of the ratios counts, as in
-    `measure_step_time`. On a CPU the thread's CPU time is measured; on CUDA passes are launched without
-    waiting in between, and a chunk ends when the device is done. Not included are normalising images and
-    copying them to the device; nothing is folded or compiled. Networks are timed in evaluation mode and left
-    in the mode that they had.
+    `measure_step_time`. On a CPU the thread's CPU time is measured. On CUDA a pass is the replay of a graph
+    (or, where one of both cannot be recorded, eager), and a chunk ends when the device is done. Not included
+    are normalising images, copying them to the device and casting weights to half precision, which is done
+    once; nothing is folded or compiled. Networks are timed in evaluation mode and left in the mode that they
+    had.
+
+    Args:
+        candidate, reference: a `TimedForward` may have been prepared before, under the same conditions.
     """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn((batch_size, 3, resolution, resolution), generator=generator)
-    images = images.to(device).to(memory_format=torch.channels_last)
-    with _evaluating(candidate), _evaluating(reference):
+
+    def ready(network: nn.Module | TimedForward) -> TimedForward:
+        if isinstance(network, TimedForward):
+            return network
+        return TimedForward(
+            network, batch_size=batch_size, resolution=resolution, device=device, precision=precision
+        )
+
+    own = ready(candidate)
+    other = None if reference is None else ready(reference)
+    with own.evaluating(), nullcontext() if other is None else other.evaluating():
+        pair = alike(own.work, other.work if other is not None else None)
         timed = alternate(
-            _forward(candidate, images, precision, device),
-            None if reference is None else _forward(reference, images, precision, device),
+            pair.candidate,
+            pair.reference,
             clock=clock or clock_of(device),
+            chunk_seconds=chunk_seconds_on(device.type),
             max_seconds=max_seconds,
         )
     p10, p90 = timed.candidate_p10_p90
@@ -52,28 +112,41 @@ def measure_inference_time(
         batch_size=batch_size,
         precision=precision,
         rounds=timed.rounds,
-        flag=timed.flag,
+        flag=flags(timed.flag, pair.flag),
     )
 
 
-def _forward(
-    network: nn.Module, images: Tensor, precision: str, device: torch.device
-) -> Callable[[], object]:
-    @torch.inference_mode()
-    def run() -> None:
-        with autocast(precision, device):
-            network(images)
+@torch.inference_mode()
+def _forward(network: nn.Module, precision: str, device: torch.device, images: Tensor) -> None:
+    with autocast(precision, device):
+        network(images)
 
-    return run
+
+def with_cast_weights(network: nn.Module, precision: str, device: torch.device) -> nn.Module:
+    """A network that computes the same under autocast, whose weights need no cast any more.
+
+    In half precision it is a copy: convolutions and linear layers hold their weights as autocast would cast
+    them. In other precisions it is the network itself.
+    """
+    dtype = HALF.get(precision)
+    if dtype is None:
+        return network
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        # On a CPU, depthwise convolutions compute in float32 (`Convolution`).
+        stays = device.type == "cpu" and isinstance(module, nn.Conv2d) and module.groups > 1
+        if isinstance(module, nn.Conv2d | nn.Linear) and not stays:
+            module.to(dtype)
+    return copied
 
 
 @contextmanager
-def _evaluating(network: nn.Module | None) -> Iterator[None]:
+def _evaluating(network: nn.Module) -> Iterator[None]:
     """Puts a network into evaluation mode within the block.
 
     Afterwards each module gets back its own mode: parts of a network may be frozen.
     """
-    modes = {} if network is None else {module: module.training for module in network.modules()}
+    modes = {module: module.training for module in network.modules()}
     for module in modes:
         module.training = False
     try:

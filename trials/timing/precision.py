@@ -1,14 +1,15 @@
 """Chooses the precision of trials whose recipe says `auto`.
 
-On CUDA it is bf16 autocast. On a CPU, bf16 is faster only where the processor multiplies it in hardware. A
-short measurement decides, once for each processor model, version of torch and reference network; its result
-is stored, so that all workers and resumed runs decide alike.
+On CUDA it is what the device has in hardware (`fastest_of_cuda`). On a CPU, bf16 is faster only where the
+processor multiplies it in hardware. A short measurement decides, once for each processor model, version of
+torch and reference network; its result is stored, so that all workers and resumed runs decide alike.
 """
 
 import hashlib
 import json
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.json_text import json_value
+from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.device import clock_of, cpu_name
 from trials.devices.file_lock import locked
 from trials.images.packed import default_cache
@@ -28,37 +30,67 @@ from trials.training.synthetic_batch import SyntheticBatch
 PROBE_IMAGES = 32  # batch size, which hardly matters to the ratio
 PROBE_CLASSES = 10
 PROBE_SECONDS = 4.0
+AS_ASKED = "as asked for"  # the reason why it is none of its own choice
 MAX_RATIO = 0.95  # largest share of fp32's time at which bf16 is chosen
 
 
+@dataclass(frozen=True)
+class ChosenPrecision:
+    """A precision, and the reason why it is this one, for rows and screens."""
+
+    precision: str
+    why: str
+    device_type: str | None = None  # of the devices that it was chosen for; None: for all
+
+
 def precision_of_trials(
-    precision: Precision, recipe: Recipe, device: torch.device, *, reference: Architecture
-) -> str:
+    precision: Precision,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    reference: Architecture,
+    decided: ChosenPrecision | None = None,
+) -> ChosenPrecision:
     """This precision or, for `auto`, the one in which trials of the recipe train.
 
-    `auto` is decided at the resolution that they end with, whatever they are timed at.
+    `auto` is what was decided for the whole run, else what the device is best at, at the resolution that
+    trials end with, whatever they are timed at.
+
+    Raises:
+        ConfigError: the device cannot compute in it.
     """
+    if precision == "auto" and decided is not None and decided.device_type in (None, device.type):
+        check_precision(decided.precision, device)
+        return decided
     resolution = recipe.training_stages()[-1].resolution
-    return resolve_precision(precision, device, reference=reference, resolution=resolution)
+    return choose_precision(precision, device, reference=reference, resolution=resolution)
 
 
-def resolve_precision(
+def choose_precision(
     precision: Precision,
     device: torch.device,
     *,
     reference: Architecture,
     resolution: int,
+    for_all: bool = False,
     probe: Callable[[Architecture, int], float] | None = None,
-) -> str:
+) -> ChosenPrecision:
     """The recipe's precision or, for `auto`, the one that trains the reference network faster.
 
-    `probe` measures the time of bf16 over that of fp32; default: `step_time_of_bf16`.
+    Args:
+        for_all: what is found by the first network that asks holds for all of this machine, whatever their
+            architecture and resolution: trainings that are compared must not differ in it.
+        probe: measures the time of bf16 over that of fp32; default: `step_time_of_bf16`.
+
+    Raises:
+        ConfigError: the device cannot compute in a precision that is asked for.
     """
     if precision != "auto":
-        return precision
+        check_precision(precision, device)
+        return ChosenPrecision(precision, AS_ASKED)
     if device.type == "cuda":
-        return "bf16"
-    key = [cpu_name(), torch.__version__, reference.architecture_id, resolution]
+        return ChosenPrecision(*fastest_of_cuda(device))
+    key = [cpu_name(), torch.__version__, *([] if for_all else [reference.architecture_id, resolution])]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     file = default_cache().parent / "precision" / f"{name}.json"
     if (known := _read(file)) is not None:
@@ -69,18 +101,23 @@ def resolve_precision(
         if (known := _read(file)) is not None:
             return known
         ratio = (probe or step_time_of_bf16)(reference, resolution)
-        precision = "bf16" if ratio < MAX_RATIO else "fp32"
-        facts = {"of": key, "bf16_over_fp32": ratio, "precision": precision}
+        found = "bf16" if ratio < MAX_RATIO else "fp32"
+        facts = {"of": key, "bf16_over_fp32": ratio, "precision": found}
         DurableFiles().write(file, json.dumps(facts, indent=1).encode())
-    return precision
+    return _chosen(found, ratio)
 
 
-def _read(file: Path) -> str | None:
+def _chosen(precision: str, ratio: float) -> ChosenPrecision:
+    return ChosenPrecision(precision, f"a step in bf16 takes {ratio:.2f} of the time of one in fp32")
+
+
+def _read(file: Path) -> ChosenPrecision | None:
     try:
-        precision = json_value(file.read_text())["precision"]
+        facts = json_value(file.read_text())
+        precision, ratio = facts["precision"], float(facts["bf16_over_fp32"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return precision if precision in ("fp32", "bf16") else None
+    return _chosen(precision, ratio) if precision in ("fp32", "bf16") else None
 
 
 def step_time_of_bf16(reference: Architecture, resolution: int) -> float:

@@ -18,7 +18,8 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
-from trials.devices.device import is_out_of_memory, keep_freed_memory, peak_memory, reset_peak_memory
+from trials.devices.device import keep_freed_memory, peak_memory, reset_peak_memory
+from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_memory, own_bytes
 from trials.recipe import Ramp, Recipe
 from trials.training.step import TrainingStep, build_step

@@ -8,7 +8,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +17,8 @@ from torch import Tensor, nn
 from trials.devices.device import clock_of
 from trials.timing.alternating import seconds_per_call
 from trials.timing.block_table import StepParts
-from trials.timing.step_time import undisturbed
+from trials.timing.step_time import TimedStep, undisturbed
+from trials.timing.timed_work import TimedWork, alike
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 
@@ -32,7 +32,7 @@ Marks = list[float]  # seconds, ascending
 
 def measure_step_parts(
     candidate: TrainingStep,
-    reference: TrainingStep,
+    reference: TrainingStep | TimedStep,
     batch: SyntheticBatch,
     *,
     clock: Callable[[], float] | None = None,
@@ -43,28 +43,47 @@ def measure_step_parts(
     Single steps are sometimes 5 to 60 % too long, mostly in one part. That does not change medians of parts,
     but may change the median of whole steps. The state of both steps is restored.
 
+    On CUDA the marked step is a graph, as it is in trials: launched one by one, the parts of a network on
+    small images would be the gaps between their launches. If one of both steps cannot be recorded, neither
+    is.
+
     Args:
         clock: seconds, for tests; default: the device's.
         warm_reference: the reference has taken steps on this batch before, and needs no warm-up.
     """
     device_clock = clock or clock_of(candidate.device)
-    run_reference = partial(reference, batch.images, batch.labels)
-    with undisturbed(candidate, reference), marked(candidate, clock) as (step, calls):
+    other = reference if isinstance(reference, TimedStep) else TimedStep(reference, batch)
+    with undisturbed(candidate, other.step), marked(candidate, clock) as (step, calls):
+        marked_work = TimedWork(step, candidate.graphed(step), (batch.images, batch.labels))
+        pair = alike(marked_work, other.work)
+        run_reference = pair.reference
+        assert run_reference is not None, "two were given"
+        found: list[Callable[[], Marks]] = []
+
+        def take_step() -> None:
+            pair.candidate()
+            if pair.mode == "graph":
+                # The next replay overwrites the events, so they are read at once.
+                device_clock()
+                marks = calls[-1]()
+                found.append(lambda: marks)
+            else:
+                found.append(calls[-1])
+
         # Step 1: warm up both.
-        warm_up = 0 if warm_reference else WARM_UP_CALLS
         for work, times in (
-            (run_reference, warm_up),
-            (partial(step, batch.images, batch.labels), WARM_UP_CALLS),
+            (run_reference, 0 if warm_reference else WARM_UP_CALLS),
+            (take_step, WARM_UP_CALLS),
         ):
             for _ in range(times):
                 seconds_per_call(work, 1, device_clock)
         # Step 2: chunks in turn, beginning and ending with the reference.
         seconds = [_chunk(run_reference, device_clock, fewest=1)]
         for _ in range(ROUNDS):
-            _chunk(partial(step, batch.images, batch.labels), device_clock, fewest=MIN_STEPS)
+            _chunk(take_step, device_clock, fewest=MIN_STEPS)
             seconds.append(_chunk(run_reference, device_clock, fewest=1))
-        # Step 3: medians of all parts and of the reference's chunks; only now are CUDA's events read.
-        parts = medians_of([read() for read in calls[WARM_UP_CALLS:]])
+        # Step 3: medians of all parts and of the reference's chunks; now eager steps' events are read, too.
+        parts = medians_of([read() for read in found[WARM_UP_CALLS:]])
     return _step_parts(parts, statistics.median(seconds))
 
 
@@ -106,7 +125,8 @@ def marked(
 
     Yields:
         A function that takes a step, and a list to which every call of it adds a function that reads the
-        call's marks.
+        call's marks. If the function is captured as a graph, the last one reads the marks of the latest
+        replay.
     """
     times = _Times(step.device, clock)
     calls: list[Callable[[], Marks]] = []
@@ -145,18 +165,23 @@ class _Times:
         self.on_cuda = device.type == "cuda" and clock is None
         self.clock = clock or time.thread_time
         self.marks: list[Any] = []
+        self.stream: torch.cuda.Stream | None = None  # in which the step runs
 
     def begin(self) -> None:
         self.marks = []
+        self.stream = torch.cuda.current_stream() if self.on_cuda else None
         self.mark()
 
     def mark(self, *_: Any) -> None:
-        if self.on_cuda:
-            event = torch.cuda.Event(enable_timing=True)
-            event.record()
-            self.marks.append(event)
-        else:
+        if not self.on_cuda:
             self.marks.append(self.clock())
+            return
+        # External events become nodes of a captured graph, which record them anew in each replay. Hooks of
+        # the backward pass run in a thread of their own, whose current stream may be another one.
+        event = torch.cuda.Event(enable_timing=True, external=True)
+        with torch.cuda.stream(self.stream):
+            event.record()
+        self.marks.append(event)
 
     def reader(self) -> Callable[[], Marks]:
         """A function that returns this call's times; on CUDA it must be called after the device is done."""

@@ -3,19 +3,51 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Self
 
 import torch
+from torch import Tensor
 
 from trials.devices.device import clock_of
-from trials.timing.alternating import FEWEST_ROUNDS, alternate
+from trials.timing.alternating import FEWEST_ROUNDS, alternate, chunk_seconds_on
+from trials.timing.timed_work import TimedWork, alike, flags
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import StepTime
 
 
+class TimedStep:
+    """A training step on a batch, ready to be timed.
+
+    Args:
+        batch: lies on the step's device.
+        precision: in which it is timed; default: that in which it trains.
+    """
+
+    def __init__(self, step: TrainingStep, batch: SyntheticBatch, *, precision: str | None = None) -> None:
+        self.step, self.batch = step, batch
+        self.precision = precision or step.precision
+        # No method of this object: graph and object would hold each other, and the graph's memory with them.
+        take = partial(_take, step, self.precision)
+        self.work = TimedWork(take, step.graphed(take), (batch.images, batch.labels))
+
+    def prepare(self) -> Self:
+        """Records the step as a CUDA graph where that is possible; its state stays as it was."""
+        self.work.prepare()
+        return self
+
+
+def _take(step: TrainingStep, precision: str, images: Tensor, labels: Tensor) -> None:
+    trained, step.precision = step.precision, precision
+    try:
+        step(images, labels)
+    finally:
+        step.precision = trained
+
+
 def measure_step_time(
-    candidate: TrainingStep,
-    reference: TrainingStep | None,
+    candidate: TrainingStep | TimedStep,
+    reference: TrainingStep | TimedStep | None,
     batch: SyntheticBatch,
     *,
     clock: Callable[[], float] | None = None,
@@ -23,34 +55,35 @@ def measure_step_time(
     max_calls: float = 0.0,
     fewest_rounds: int = FEWEST_ROUNDS,
     on_round: Callable[[float], None] | None = None,
-    reference_batch: SyntheticBatch | None = None,
 ) -> StepTime:
     """Times the real training step (forward, loss, backward, update) on a batch that lies on the device.
 
     Chunks of steps alternate R C R C … R between reference and candidate. Each candidate chunk is divided by
     both of its neighbours, so that drifts of the clock cancel, and the median of these ratios is the result
     (`alternate`, whose limits `max_seconds`, `max_calls` and `fewest_rounds` are). Without a reference the
-    candidate is timed alone, and its ratio is 1.
+    candidate is timed alone, and its ratio is 1. Both run as CUDA graphs, or, where one of them cannot be
+    recorded, both without.
 
     Steps run at learning rate 0, and the state of both and of torch's generators is restored: a network
     trains the same whether it was timed or not.
 
     Args:
+        candidate, reference: a `TimedStep` may have been prepared before, and has its own batch.
         clock: seconds; default: the device's, see `clock_of`.
         on_round: called after every round with the share (0-1) of the rounds that are done.
-        reference_batch: the reference's own batch, where its images have another size; default: `batch`.
     """
-    steps = [candidate] if reference is None else [candidate, reference]
-    batches = [batch, reference_batch or batch]
-    with undisturbed(*steps):
-        calls = [
-            partial(step.graphed(step), own.images, own.labels)
-            for step, own in zip(steps, batches, strict=False)
-        ]
+    own = candidate if isinstance(candidate, TimedStep) else TimedStep(candidate, batch)
+    other = reference
+    if isinstance(other, TrainingStep):
+        other = TimedStep(other, batch)
+    device = own.step.device
+    with undisturbed(own.step, *([] if other is None else [other.step])):
+        pair = alike(own.work, other.work if other is not None else None)
         timed = alternate(
-            calls[0],
-            calls[1] if reference is not None else None,
-            clock=clock or clock_of(candidate.device),
+            pair.candidate,
+            pair.reference,
+            clock=clock or clock_of(device),
+            chunk_seconds=chunk_seconds_on(device.type),
             max_seconds=max_seconds,
             max_calls=max_calls,
             fewest_rounds=fewest_rounds,
@@ -66,12 +99,13 @@ def measure_step_time(
         step_time_ratio_error=timed.error,
         reference_step_seconds=timed.reference_median,
         timing_seconds=timed.cost_seconds,
-        device=str(candidate.device),
-        resolution=int(batch.images.shape[1]),
-        batch_size=int(batch.images.shape[0]),
-        precision=candidate.precision,
+        device=str(device),
+        resolution=int(own.batch.images.shape[1]),
+        batch_size=int(own.batch.images.shape[0]),
+        precision=own.precision,
         rounds=timed.rounds,
-        flag=timed.flag,
+        mode=pair.mode,
+        flag=flags(timed.flag, pair.flag),
     )
 
 

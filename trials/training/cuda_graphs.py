@@ -5,7 +5,7 @@ computing them. A graph launches all of them at once, on the same addresses. So 
 call to call must lie in tensors that stay in place.
 """
 
-import warnings
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -13,12 +13,18 @@ import torch
 from torch import Tensor
 
 from search_spaces.settings.sentences import first_line
-from trials.devices.device import is_out_of_memory
+from trials.devices.device_errors import WITHOUT_GRAPHS, CaptureFailedError
 
 WARM_UP_CALLS = 3  # before a capture, which allows neither cuDNN's choice of kernels nor lazy initialisation
 
 Work = Callable[..., None]
 Record = Callable[[Callable[[], None]], Callable[[], object]]  # from some work to a function that repeats it
+
+
+def allows_graphs() -> bool:
+    """False if the environment says so: see WITHOUT_GRAPHS."""
+    name, _, off = WITHOUT_GRAPHS.partition("=")
+    return os.environ.get(name) != off
 
 
 class CudaRecorder:
@@ -30,7 +36,11 @@ class CudaRecorder:
         self._stream = torch.cuda.Stream(device)
 
     def __call__(self, work: Callable[[], None]) -> Callable[[], object]:
-        """Captures the work and returns a function that repeats it. Runs the work WARM_UP_CALLS times."""
+        """Captures the work and returns a function that repeats it. Runs the work WARM_UP_CALLS times.
+
+        Raises:
+            CaptureFailedError: it cannot be captured, for want of memory or for what it does.
+        """
         # Step 1: warm up on a side stream, as PyTorch's notes on CUDA graphs prescribe.
         current = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(current)
@@ -48,13 +58,18 @@ class CudaRecorder:
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
                 work()
-            except BaseException:
+                graph.capture_end()
+            except Exception as error:
                 with suppress(RuntimeError):  # says only that the capture is incomplete
                     graph.capture_end()
-                raise
-            graph.capture_end()
+                raise CaptureFailedError(f"no CUDA graph of its work: {first_line(error)}") from error
         current.wait_stream(self._stream)
         return graph.replay
+
+
+def recorder_of(device: torch.device) -> Record | None:
+    """A recorder for a CUDA device; None on a CPU, and where the environment allows no graphs."""
+    return CudaRecorder(device) if device.type == "cuda" and allows_graphs() else None
 
 
 class GraphedCalls:
@@ -75,10 +90,27 @@ class GraphedCalls:
         self._replay: Callable[[], object] | None = None
         self._inputs: tuple[Tensor, ...] = ()
 
-    def __call__(self, *inputs: Tensor) -> None:
-        """One call. If the work contains an operation that cannot be captured, it never is."""
+    @property
+    def has_recorder(self) -> bool:
+        """True if calls run as a graph, which is captured at the first of them at the latest."""
+        return self._record is not None
+
+    def record(self, *inputs: Tensor) -> None:
+        """Captures the graph for calls of these shapes, if there is none and there is a recorder.
+
+        Raises:
+            CaptureFailedError: the work cannot be captured.
+        """
         if self._record is not None and self._replay is None:
-            self._try_to_record(self._record, inputs)
+            self._capture(self._record, inputs)
+
+    def __call__(self, *inputs: Tensor) -> None:
+        """One call.
+
+        Raises:
+            CaptureFailedError: the work cannot be captured.
+        """
+        self.record(*inputs)
         if self._replay is None or not self._fits(inputs):
             self._work(*inputs)
             return
@@ -90,24 +122,26 @@ class GraphedCalls:
     def _fits(self, inputs: tuple[Tensor, ...]) -> bool:
         return [(t.shape, t.dtype) for t in inputs] == [(t.shape, t.dtype) for t in self._inputs]
 
-    def _try_to_record(self, record: Record, inputs: tuple[Tensor, ...]) -> None:
+    def _capture(self, record: Record, inputs: tuple[Tensor, ...]) -> None:
         """Captures the work on copies of the inputs, and restores what the warm-up calls have changed."""
         fixed = tuple(tensor.clone() for tensor in inputs)
         device = fixed[0].device
         kept = [tensor.detach().clone() for tensor in self._changes]
         generator = torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else None
         random_state = (generator or torch.default_generator).get_state()
-        try:
-            self._replay = record(lambda: self._work(*fixed))
-            self._inputs = fixed
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            self._record = None
-            reason = first_line(error)
-            warnings.warn(f"no CUDA graph, steps are launched one by one: {reason}", stacklevel=3)
-        finally:
+
+        def restore() -> None:
             with torch.no_grad():
                 for tensor, value in zip(self._changes, kept, strict=True):
                     tensor.copy_(value)
             (generator or torch.default_generator).set_state(random_state)
+
+        try:
+            self._replay = record(lambda: self._work(*fixed))
+        except CaptureFailedError:
+            raise  # this process must not use the device any more, not even to restore
+        except BaseException:
+            restore()
+            raise
+        restore()
+        self._inputs = fixed

@@ -4,8 +4,57 @@ All parameters of a network lie in one vector, and so do their gradients. A step
 long vectors instead of several per parameter, and devices exchange gradients in one reduction.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+
+# On CUDA each tensor begins at a multiple of so many entries: kernels load 16 bytes at once (4 entries of
+# float32, 8 of half precision) where the address allows it, and are slower where it does not.
+CUDA_ALIGNMENT = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of tensors in a flat vector; between two of them there may be a gap, which holds zeros."""
+
+    ranges: tuple[tuple[int, int], ...]  # of entries: begin and end of each tensor
+    size: int  # of the vector
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor], *, alignment: int) -> "Layout":
+        """Each tensor in its turn, at the next multiple of `alignment` entries; so ends the vector, too."""
+        ranges, at = [], 0
+        for tensor in tensors:
+            ranges.append((at, at + tensor.numel()))
+            at += -(-tensor.numel() // alignment) * alignment
+        return cls(tuple(ranges), at)
+
+    @property
+    def has_gaps(self) -> bool:
+        """True if vectors of this layout are longer than their tensors together."""
+        return bool(self.ranges) and sum(end - begin for begin, end in self.ranges) < self.size
+
+    def begin(self, index: int) -> int:
+        """The first entry of a tensor; of the one behind the last, the vector's size."""
+        return self.ranges[index][0] if index < len(self.ranges) else self.size
+
+    def packed(self, vector: Tensor) -> Tensor:
+        """A copy of a vector of this layout without the gaps: the same on every kind of device."""
+        if not self.has_gaps:
+            return vector.detach().clone()
+        return torch.cat([vector.detach()[begin:end] for begin, end in self.ranges])
+
+    @torch.no_grad()
+    def unpack(self, packed: Tensor, vector: Tensor) -> None:
+        """Copies a vector without gaps into one of this layout."""
+        if not self.has_gaps:
+            vector.copy_(packed)
+            return
+        sizes = [end - begin for begin, end in self.ranges]
+        for (begin, end), part in zip(self.ranges, packed.split(sizes), strict=True):
+            vector[begin:end].copy_(part)
 
 
 class FlatParameters:
@@ -18,51 +67,51 @@ class FlatParameters:
         statistics: (m,) float32, the floating-point buffers that a state dict holds: batch-norm means and
             variances.
         grads_and_statistics: (n + m,), both in one vector, so that devices exchange them in one reduction.
+        values_layout, statistics_layout: where each tensor lies. There are gaps on CUDA only.
+
+    Args:
+        alignment: entries, to a multiple of which each tensor begins; default: CUDA_ALIGNMENT there, else 1.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, alignment: int | None = None) -> None:
         # Step 1: copy all values into one vector, those with weight decay first (the sort is stable).
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
         ordered = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)
-        self.decayed = sum(parameter.numel() for parameter in ordered if parameter.dim() > 1)
-        self.values = _flattened(ordered)
+        if alignment is None:
+            alignment = CUDA_ALIGNMENT if ordered[0].device.type == "cuda" else 1
+        layout = self.values_layout = Layout.of(ordered, alignment=alignment)
+        self.decayed = layout.begin(sum(parameter.dim() > 1 for parameter in ordered))
+        self.values = _flattened(ordered, layout)
         # Step 2: one vector for gradients and statistics; buffers outside the state dict (drop rates) stay.
         kept = set(network.state_dict())
         buffers = [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
-        count, others = self.values.numel(), sum(buffer.numel() for buffer in buffers)
-        self.grads_and_statistics = torch.zeros(count + others, device=self.values.device)
-        self.grads = self.grads_and_statistics[:count]
-        self.statistics = self.grads_and_statistics[count:]
+        others = self.statistics_layout = Layout.of(buffers, alignment=alignment)
+        self.grads_and_statistics = torch.zeros(layout.size + others.size, device=self.values.device)
+        self.grads = self.grads_and_statistics[: layout.size]
+        self.statistics = self.grads_and_statistics[layout.size :]
         # Step 3: make parameters, gradients and buffers views of these vectors, with the strides that they
         # had, so that a channels_last weight stays channels_last.
-        offset = 0
-        for parameter in ordered:
+        for parameter, (begin, _) in zip(ordered, layout.ranges, strict=True):
             size, stride = parameter.size(), parameter.stride()
-            parameter.data = self.values.as_strided(size, stride, offset)
-            parameter.grad = self.grads.as_strided(size, stride, offset)
-            offset += parameter.numel()
+            parameter.data = self.values.as_strided(size, stride, begin)
+            parameter.grad = self.grads.as_strided(size, stride, begin)
         if buffers:
-            self.statistics.copy_(_flattened(buffers))
-        offset = count
-        for buffer in buffers:
+            self.statistics.copy_(_flattened(buffers, others))
+        for buffer, (begin, _) in zip(buffers, others.ranges, strict=True):
+            offset = layout.size + begin
             buffer.data = self.grads_and_statistics.as_strided(buffer.size(), buffer.stride(), offset)
-            offset += buffer.numel()
 
     def zero_grad(self) -> None:
         """Zeroes all gradients in place; they stay views of `grads`."""
         self.grads.zero_()
 
 
-def _flattened(tensors: list[Tensor] | list[nn.Parameter]) -> Tensor:
+def _flattened(tensors: Sequence[Tensor], layout: Layout) -> Tensor:
     """One float32 vector of all tensors' elements, each tensor's in the order that they have in memory."""
-    flat = torch.empty(
-        sum(tensor.numel() for tensor in tensors), dtype=torch.float32, device=tensors[0].device
-    )
-    offset = 0
-    for tensor in tensors:
+    flat = torch.zeros(layout.size, dtype=torch.float32, device=tensors[0].device)
+    for tensor, (begin, _) in zip(tensors, layout.ranges, strict=True):
         source = tensor.detach()
         if not (source.is_contiguous() or source.is_contiguous(memory_format=torch.channels_last)):
             raise ValueError("parameters must be contiguous or channels_last")
-        flat.as_strided(source.size(), source.stride(), offset).copy_(source)
-        offset += source.numel()
+        flat.as_strided(source.size(), source.stride(), begin).copy_(source)
     return flat

@@ -2,7 +2,7 @@
 
 import torch
 
-from trials.devices.device import is_out_of_memory
+from trials.devices.device_errors import is_out_of_memory
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 

@@ -73,9 +73,14 @@ class RMSProp:
                 )
 
     @torch.no_grad()
-    def step(self, learning_rate: Tensor) -> None:
-        """One update in place; the learning rate is a 0-dim tensor on the device. Changes the gradients."""
+    def step(self, learning_rate: Tensor, *, skipped: Tensor | None = None) -> None:
+        """One update in place; the learning rate is a 0-dim tensor on the device. Changes the gradients.
+
+        Where the 0-dim tensor `skipped` is not 0, nothing but the gradients changes. The host never knows.
+        """
         for part in self._parts:
+            changing = (part.values, part.mean_square, part.velocity)
+            before = [] if skipped is None else [tensor.clone() for tensor in changing]
             if part.weight_decay:
                 part.grads.add_(part.values, alpha=part.weight_decay)
             part.mean_square.mul_(self.decay).addcmul_(part.grads, part.grads, value=1 - self.decay)
@@ -83,6 +88,9 @@ class RMSProp:
             part.scratch.rsqrt_().mul_(part.grads).mul_(learning_rate)
             part.velocity.mul_(self.momentum).add_(part.scratch)
             part.values.sub_(part.velocity)
+            if skipped is not None:
+                for tensor, old in zip(changing, before, strict=True):
+                    tensor.copy_(torch.where(skipped != 0, old, tensor))  # of inf and NaN nothing remains
 
     def state(self) -> dict[str, Tensor]:
         """The tensors that a step changes, by name."""
@@ -90,6 +98,6 @@ class RMSProp:
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Copies a state into place."""
+        """Copies a state without gaps into place."""
         for name, tensor in self.state().items():
-            tensor.copy_(state[name])
+            self.parameters.values_layout.unpack(state[name], tensor)

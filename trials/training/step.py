@@ -10,16 +10,21 @@ from torch import Tensor, nn
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from trials.augmentation.augment import to_input
-from trials.devices.device import autocast
+from trials.devices.arithmetic import autocast
 from trials.recipe import Recipe
-from trials.training.cuda_graphs import CudaRecorder, GraphedCalls, Record, Work
+from trials.training.cuda_graphs import GraphedCalls, Record, Work, recorder_of
 from trials.training.device_group import ALONE, DeviceGroup
-from trials.training.flat_parameters import FlatParameters
+from trials.training.flat_parameters import FlatParameters, Layout
 from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
+from trials.training.loss_scaler import LossScaler
 from trials.training.optimizer import RMSProp
 from trials.training.recipe_network import network_for
 from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.training.weight_average import WeightAverage
+from trials.trial import Mode
+
+VECTORS = ("values", "mean_square", "velocity")  # of a state: one entry for each of the network's
+SINGLE = Layout((), 0)  # of tensors that are no vectors of those
 
 
 class TrainingStep:
@@ -64,8 +69,15 @@ class TrainingStep:
         self.evaluations = 2 if self.average is not None else 1  # of an epoch: raw and averaged weights
         self.learning_rate = torch.zeros((), device=device)
         self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
+        self.scaler = LossScaler(device)  # of float16; a step may be timed in it that trains otherwise
+        self._trains_scaled = precision == "fp16"
         self.micro_batches = 1  # parts that a batch is computed in; batch norm sees each part alone
-        self._record: Record | None = CudaRecorder(device) if cuda_graphs and device.type == "cuda" else None
+        self._record: Record | None = recorder_of(device) if cuda_graphs else None
+
+    @property
+    def mode(self) -> Mode:
+        """How steps are launched: each as one CUDA graph, or kernel by kernel."""
+        return "eager" if self._record is None else "graph"
 
     def graphed(self, work: Work, *, changes: Sequence[Tensor] | None = None) -> GraphedCalls:
         """Calls of `work` through a CUDA graph where that is possible, else as they are.
@@ -97,7 +109,12 @@ class TrainingStep:
                 self._add_gradients(*part, share=len(part[0]) / (len(images) * self.group.size))
         # Step 2: sum over the devices, then the same update on each of them.
         self._exchange()
-        self.optimizer.step(self.learning_rate)
+        if self.precision == "fp16":
+            overflow = self.scaler.unscale(self.parameters.grads)
+            self.optimizer.step(self.learning_rate, skipped=overflow)
+            self.scaler.update()
+        else:
+            self.optimizer.step(self.learning_rate)
         if self.average is not None:
             self.average.update()
 
@@ -131,7 +148,8 @@ class TrainingStep:
         with autocast(self.precision, self.device):
             logits = self.network(to_input(images))  # (B, K)
         loss = self._loss(logits.float(), labels, partners, weights)
-        (loss if share == 1 else loss * share).backward()
+        shared = loss if share == 1 else loss * share
+        (shared * self.scaler.scale if self.precision == "fp16" else shared).backward()
         with torch.no_grad():
             self.totals[0] += loss.detach() * labels.shape[0]
             self.totals[1] += are_correct(logits.argmax(1, keepdim=True), labels).sum()
@@ -157,23 +175,32 @@ class TrainingStep:
         state |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         if self.average is not None:
             state |= {f"average.{name}": tensor for name, tensor in self.average.state().items()}
+        if self._trains_scaled:
+            state |= {f"scaler.{name}": tensor for name, tensor in self.scaler.state().items()}
         return state
 
     def _changing(self) -> list[Tensor]:
         return [*self._state().values(), self.totals]
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of everything that a step changes, by name."""
-        return {name: tensor.detach().clone() for name, tensor in self._state().items()}
+        """Copies of everything that a step changes, by name; vectors have no gaps, on any device."""
+        return {name: self._layout(name).packed(tensor) for name, tensor in self._state().items()}
+
+    def _layout(self, name: str) -> Layout:
+        """The layout of a tensor of the state."""
+        if name.endswith("statistics"):
+            return self.parameters.statistics_layout
+        return self.parameters.values_layout if name.endswith(VECTORS) else SINGLE
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Copies a state back into place and resets the totals."""
-        with torch.no_grad():
-            self.parameters.values.copy_(state["values"])
-            self.parameters.statistics.copy_(state["statistics"])
+        self.parameters.values_layout.unpack(state["values"], self.parameters.values)
+        self.parameters.statistics_layout.unpack(state["statistics"], self.parameters.statistics)
         self.optimizer.load(_part(state, "optimizer."))
         if self.average is not None:
             self.average.load(_part(state, "average."))
+        if self._trains_scaled:
+            self.scaler.load(_part(state, "scaler."))
         self.totals.zero_()
 
     def copy_first(self) -> None:
@@ -187,11 +214,17 @@ def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
 
 
 def build_step(
-    architecture: Architecture, recipe: Recipe, *, num_classes: int, device: torch.device, precision: str
+    architecture: Architecture,
+    recipe: Recipe,
+    *,
+    num_classes: int,
+    device: torch.device,
+    precision: str,
+    cuda_graphs: bool = True,
 ) -> TrainingStep:
     """The training step of a new network for the recipe, with weights from torch's current seed."""
     network = network_for(architecture, recipe, num_classes=num_classes)
-    return TrainingStep(network, recipe, device=device, precision=precision)
+    return TrainingStep(network, recipe, device=device, precision=precision, cuda_graphs=cuda_graphs)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

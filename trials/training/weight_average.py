@@ -57,6 +57,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Copies a state into place."""
-        for name, tensor in self.state().items():
-            tensor.copy_(state[name])
+        """Copies a state without gaps into place."""
+        self.parameters.values_layout.unpack(state["values"], self.values)
+        self.parameters.statistics_layout.unpack(state["statistics"], self.statistics)
+        self.updates.copy_(state["updates"])

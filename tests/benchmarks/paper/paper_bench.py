@@ -16,13 +16,13 @@ from trials.devices.device import (
     available_slots,
     device_info,
     give_back_freed_memory,
-    is_out_of_memory,
     keep_freed_memory,
     lock_of,
 )
+from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_memory
 from trials.timing.inference_time import measure_inference_time
-from trials.timing.precision import resolve_precision
+from trials.timing.precision import choose_precision
 from trials.timing.step_memory import step_recipe
 from trials.timing.step_time import measure_step_time
 from trials.training.step import TrainingStep
@@ -64,7 +64,9 @@ class PaperBench:
         nothing_timed = getattr(arguments, "no_timing", False)
         probes = not (arguments.quick and self.on_cpu) and not nothing_timed
         precision = arguments.precision if probes else "fp32"
-        self.precision = resolve_precision(precision, self.device, reference=reference, resolution=64)
+        self.precision = choose_precision(
+            precision, self.device, reference=reference, resolution=64
+        ).precision
         self.lock = lock_of(self.device)
 
     @property

@@ -179,7 +179,10 @@ def test_a_killed_search_continues_with_the_same_command(
         (("search", "quick", "--set", "data.source=/nowhere/at/all"), "/nowhere/at/all"),
         (("search", "quick", "--set", "recipe=proxy_digit"), "proxy_digits"),
         (("search", "quick", "--set", "seed"), "key.path=value"),
-        (("search", "quick", "--set", "baseline=13"), "budget.trials: 12, but baseline is 13"),
+        (
+            ("search", "quick", "--set", "baseline=13"),
+            "budget.trials: 12, fewer than the random ones of baseline (13)",
+        ),
         (("search", "quick", "--set", "timing.resolution=4"), "--set timing.resolution=4: 4 is out of range"),
         (
             ("search", "efficientnetv2", "--set", "data.source=digits", "--set", "recipe.resolution=16"),

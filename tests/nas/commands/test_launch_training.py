@@ -147,7 +147,8 @@ def test_device_hours_of_a_training_are_those_of_all_its_devices() -> None:
     stage = StageEstimate(RECIPE.training_stages()[0], 0.1, train_seconds=3500.0, evaluate_seconds=100.0)
     for devices in (1, 2, 8):
         begun = TrainingBegun(
-            device_name="some GPU", precision="bf16", micro_batches=1, epochs=2, first_epoch=0,
+            device_name="some GPU", precision="bf16", precision_reason="as asked for", micro_batches=1,
+            epochs=2, first_epoch=0,
             source="digits", train_images=100, minival_images=10, stages=(stage,), fitted=None, damaged=(),
             processes=tuple(range(devices)), devices_before=devices,
         )  # fmt: skip

@@ -222,16 +222,17 @@ def test_an_option_of_another_name_is_blamed_by_that_name() -> None:
 
 def test_a_check_of_several_fields_names_the_option_that_gave_one_of_them() -> None:
     write(mine=mine())
-    said = "budget.trials: 12, but baseline is 13; lower baseline, or raise budget.trials (line 7)"
+    lower = "lower baseline, or raise budget.trials"
+    said = f"budget.trials: 12, fewer than the random ones of baseline (13); {lower} (line 7)"
     assert refusal("baseline=13", "seed=1") == f"--set baseline=13, with mine.yaml: {said}"
-    said = "3, but baseline is 4; lower baseline, or raise budget.trials"
+    said = f"3, fewer than the random ones of baseline (4); {lower}"
     assert refusal("budget.trials=3", "seed=1") == f"--set budget.trials=3: {said}"
     assert refusal("seed=1", "budget={trials: 3}") == f"--set budget={{trials: 3}}: trials: {said}"
 
 
 def test_a_check_that_fails_for_the_file_alone_is_the_files() -> None:
     write(mine=mine(baseline="40"))
-    assert refusal("seed=1").startswith("mine.yaml: budget.trials: 12, but baseline is 40")
+    assert refusal("seed=1").startswith("mine.yaml: budget.trials: 12, fewer than")
 
 
 def test_an_option_is_blamed_for_a_check_within_a_named_file() -> None:
@@ -243,7 +244,7 @@ def test_an_option_is_blamed_for_a_check_within_a_named_file() -> None:
 
 def test_the_later_of_two_options_for_one_value_is_blamed() -> None:
     write(mine=mine())
-    assert refusal("budget.trials=3", "budget.trials=2").startswith("--set budget.trials=2: 2, but")
+    assert refusal("budget.trials=3", "budget.trials=2").startswith("--set budget.trials=2: 2, fewer")
 
 
 def test_values_that_lie_in_no_file_are_blamed_by_the_given_name() -> None:

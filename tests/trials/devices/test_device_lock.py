@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import pytest
 from lock_stage import DEVICE, HANGS, Stage, is_taken
 from lock_stage import stage as stage  # a fixture
-from sharing import give_way, training
 
 from trials.devices import device_lock
 from trials.devices.device_lock import PLACES, DeviceLock
+from trials.devices.sharing import give_way, training
 
 
 def says(player: subprocess.Popen[str], word: str) -> None:

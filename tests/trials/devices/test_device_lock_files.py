@@ -13,11 +13,11 @@ import pytest
 from lock_stage import DEVICE, HANGS, Stage, is_taken
 from lock_stage import stage as stage  # a fixture
 from places import REPOSITORY
-from sharing import give_way, training
 
 from trials.devices import device_lock
 from trials.devices.device_lock import PLACES, DeviceLock, core_id
 from trials.devices.lock_files import NoLocksError, try_lock
+from trials.devices.sharing import give_way, training
 
 
 def test_locks_of_two_devices_do_not_exclude_each_other(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Staged(LocalRay):
     """
 
     def __init__(self, failing: frozenset[int] = frozenset()) -> None:
-        super().__init__(SLOTS)
+        super().__init__(workers=2, gpus=0)
         self.dead: str | None = None
         self.starts = 0
         self.failing = failing

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,10 +159,20 @@ def test_all_blocks_of_a_space_are_measured_once_in_each_cover(small: SearchSpac
         space=small, conditions=conditions, recipe=recipe(), device=CPU, covers=2, whole_networks=4
     )
     seen: list[tuple[int, int]] = []
-    state = torch.get_rng_state()
-    table = measure_block_times(wanted, clock=ticks(), on_progress=lambda *done: seen.append(done))
+    state, alone = torch.get_rng_state(), 0
+
+    @contextmanager
+    def counted() -> Iterator[None]:
+        nonlocal alone
+        alone += 1
+        yield
+
+    table = measure_block_times(
+        wanted, clock=ticks(), on_progress=lambda *done: seen.append(done), alone=counted
+    )
     assert torch.equal(state, torch.get_rng_state())
     total = len(table.parted) + len(table.whole)
+    assert alone == total  # others get their turn between two networks
     assert seen == [(done, total) for done in range(total + 1)]
     assert len({network.architecture.architecture_id for network in table.whole}) == 4
     times = part_times(table).blocks

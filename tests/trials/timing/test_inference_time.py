@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from clocks import Clock, passes_that_take
+from recordings import record_by
 from small_networks import WIDE
 from small_trials import CPU, new_step
 from torch import nn
@@ -17,8 +18,9 @@ from trials.timing.alternating import (
     ROUNDS,
     Alternated,
     alternate,
+    chunk_seconds_on,
 )
-from trials.timing.inference_time import measure_inference_time
+from trials.timing.inference_time import TimedForward, measure_inference_time, with_cast_weights
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -82,7 +84,7 @@ def test_one_slow_chunk_of_the_reference_does_not_move_the_ratio() -> None:
 
 def test_long_training_allows_a_longer_timing() -> None:
     """Steps of 0.2 s in one second, or in a twentieth of 270 steps: 13.5 of them."""
-    for most, rounds in ((0.0, 1), (0.05 * 270, 4)):
+    for most, rounds in ((0.0, 1), (0.05 * 270, 5)):
         clock = Clock()
         timed = alternate(clock.work(0.2), clock.work(0.2), clock=clock, max_seconds=1.0, max_calls=most)
         assert timed.rounds == rounds
@@ -103,6 +105,64 @@ def test_slow_work_is_neither_warmed_up_twice_nor_estimated() -> None:
     clock = Clock()
     alternate(clock.work(50.0), clock.work(10.0), clock=clock, max_seconds=60.0)
     assert clock.now == (50 + 10) + (10 + 50 + 10)  # the warm-up, and R C R
+
+
+class LaunchingClock(Clock):
+    """As a GPU's: a chunk of calls also takes a launch and a wait, and the first call records a graph."""
+
+    LAUNCH = 45e-6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_busy = False
+
+    def __call__(self) -> float:
+        self.now += self.LAUNCH * self.is_busy
+        self.is_busy = False
+        return self.now
+
+    def recorded(self, seconds: float, *, recording: float) -> Callable[[], None]:
+        left = recording
+
+        def run() -> None:
+            nonlocal left
+            self.now += seconds + left
+            left, self.is_busy = 0.0, True
+
+        return run
+
+
+@pytest.mark.parametrize("recording", [0.01, 0.3, 5.0])
+@pytest.mark.parametrize("step", [0.0005, 0.001, 0.003, 0.0265, 0.3])
+def test_what_a_first_call_takes_moves_neither_the_ratio_nor_the_number_of_rounds(
+    step: float, recording: float
+) -> None:
+    def timed(ratio: float, of_first_call: float) -> Alternated:
+        clock = LaunchingClock()
+        candidate, reference = (clock.recorded(t, recording=of_first_call) for t in (ratio * step, step))
+        return alternate(
+            candidate, reference, clock=clock, chunk_seconds=chunk_seconds_on("cuda"), max_seconds=1.0,
+            fewest_rounds=3,
+        )  # fmt: skip
+
+    for ratio in (0.3, 0.9, 1.0, 2.5, 5.0):
+        with_first_call = timed(ratio, recording)
+        assert with_first_call.ratio == pytest.approx(ratio, rel=0.002)
+        assert with_first_call.rounds == timed(ratio, 0.0).rounds
+
+
+def test_quick_work_is_called_no_more_often_than_twice_before_its_chunks() -> None:
+    clock, calls = Clock(), [0, 0]
+
+    def counted(number: int, seconds: float) -> Callable[[], None]:
+        def run() -> None:
+            calls[number] += 1
+            clock.now += seconds
+
+        return run
+
+    timed = alternate(counted(0, 0.005), counted(1, 0.05), clock=clock)
+    assert calls == [2 + 5 * timed.rounds, 1 + timed.rounds + 1]
 
 
 def test_work_without_a_reference_is_timed_alone() -> None:
@@ -158,3 +218,84 @@ def test_inference_times_by_the_processors_clock_are_positive_and_ordered() -> N
     )
     assert 0 < timed.inference_seconds_p10 <= timed.inference_seconds <= timed.inference_seconds_p90
     assert timed.inference_time_ratio > 0
+
+
+# ---------------------------------------------------------------- weights and graphs
+
+
+def test_network_with_cast_weights_computes_what_autocast_would() -> None:
+    network = new_step(architecture=WIDE).network.eval()
+    images = torch.randn(2, 3, 16, 16).to(memory_format=torch.channels_last)
+    copied = with_cast_weights(network, "bf16", CPU)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(copied(images), network(images))
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert with_cast_weights(network, "fp32", CPU) is network
+
+
+def test_a_timed_pass_in_half_precision_casts_no_weight() -> None:
+    network = new_step(architecture=WIDE).network
+    timed = TimedForward(network, batch_size=2, resolution=16, device=CPU, precision="bf16")
+    layers = [m for m in timed._network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    in_float32 = {m for m in layers if m.weight.dtype != torch.bfloat16}
+    assert {m.groups > 1 for m in in_float32 if isinstance(m, nn.Conv2d)} <= {True}  # computed in float32
+    assert len(in_float32) < len(layers)
+
+
+def test_passes_are_recorded_once_in_evaluation_mode_and_timed_as_graphs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, modes = Clock(), []
+    network = new_step().network
+    network.register_forward_hook(lambda *_: clock.sleep(0.01))
+
+    def record(work: Callable[[], None]) -> Callable[[], object]:
+        modes.append(network.training)
+        work()
+        return clock.work(0.002)
+
+    record_by(monkeypatch, record)
+    network.train()
+    timed = TimedForward(network, batch_size=1, resolution=16, device=CPU, precision="fp32").prepare()
+    for _ in range(2):
+        found = measure_inference_time(
+            timed, timed, batch_size=1, resolution=16, device=CPU, precision="fp32", clock=clock
+        )
+        assert (found.inference_seconds, found.flag) == (pytest.approx(0.002), None)
+    assert modes == [False]
+    assert network.training
+
+
+def test_passes_are_timed_without_graphs_where_one_network_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, network = Clock(), new_step().network
+    network.register_forward_hook(lambda *_: clock.sleep(0.01))
+    record_by(monkeypatch, lambda work: clock.work(0.002))
+    timed, other = (
+        TimedForward(network, batch_size=1, resolution=16, device=CPU, precision="fp32", graphs=graphs)
+        for graphs in (True, False)
+    )
+    found = measure_inference_time(
+        timed, other, batch_size=1, resolution=16, device=CPU, precision="fp32", clock=clock
+    )
+    assert found.inference_time_ratio == pytest.approx(1.0)
+    assert found.flag == "timed without CUDA graphs"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recorded_pass_on_cuda_takes_no_longer_than_an_eager_one(precision: str) -> None:
+    device = torch.device("cuda:0")
+    network = new_step(architecture=WIDE).network.to(device).to(memory_format=torch.channels_last)
+
+    def seconds(*, graphs: bool) -> float:
+        forward = TimedForward(
+            network, batch_size=1, resolution=64, device=device, precision=precision, graphs=graphs
+        )
+        found = measure_inference_time(
+            forward, None, batch_size=1, resolution=64, device=device, precision=precision, max_seconds=1.0
+        )
+        return found.inference_seconds
+
+    assert seconds(graphs=True) <= seconds(graphs=False)

@@ -1,21 +1,24 @@
 """Recorded calls: the buffers that a recording needs give the numbers of plain calls; memory that is full."""
 
-import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from recordings import repeated
 from small_networks import SMALL
 from small_trials import DIGITS, RECIPE, digits, make_trial, new_step, run_digits_trial
 
 from search_spaces.networks.network import build_network
+from trials.devices.device_errors import WITHOUT_GRAPHS, CaptureFailedError
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
 from trials.recipe import Ramp, Recipe
 from trials.timing.step_time import measure_step_time
 from trials.training import micro_batches
-from trials.training.cuda_graphs import GraphedCalls
+from trials.training.cuda_graphs import WARM_UP_CALLS, CudaRecorder, GraphedCalls, allows_graphs
 from trials.training.micro_batches import fit_in_memory
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
@@ -27,13 +30,6 @@ EVERYTHING = replace(
     RECIPE, crop="resized", flip=True, randaugment=Ramp(9, 9), mixup=Ramp(0.5, 0.5), cutmix=Ramp(1, 1),
     cutout=0.25, dropout=Ramp(0.3, 0.3), stochastic_depth=0.3, epochs=2,
 )  # fmt: skip
-
-
-def repeated(work: Callable[[], None]) -> Callable[[], object]:
-    """As a recording on CUDA does it: warms up, and repeats the work on the tensors it was recorded with."""
-    for _ in range(3):
-        work()
-    return work
 
 
 def curve(step: TrainingStep, recipe: Recipe, images: ResidentImages) -> list[tuple[float, ...]]:
@@ -86,23 +82,66 @@ def test_calls_of_other_shapes_than_the_recorded_one_run_unrecorded() -> None:
     assert (sums.item(), recordings) == (15, 1)
 
 
-def test_recording_that_fails_is_given_up_with_a_warning_and_no_call_is_lost() -> None:
+def test_an_error_before_the_capture_changes_nothing() -> None:
     value = torch.zeros(())
-    attempts = 0
 
     def record(work: Callable[[], None]) -> Callable[[], object]:
-        nonlocal attempts
-        attempts += 1
         work()
-        raise RuntimeError("operation not permitted when stream is capturing")
+        torch.rand(())
+        raise torch.OutOfMemoryError("while warming up")
 
     calls = GraphedCalls(value.add_, changes=[value], record=record)
-    with pytest.warns(UserWarning, match="no CUDA graph.*not permitted"):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    with pytest.raises(torch.OutOfMemoryError):
         calls(torch.ones(()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    assert value.item() == 0
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class _FailingGraph:
+    """A CUDA graph of whose work the capture fails; its end fails, too, as CUDA's does."""
+
+    def capture_begin(self, **_: object) -> None:
+        pass
+
+    def capture_end(self) -> None:
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+def test_a_capture_that_fails_leaves_this_process_and_nothing_is_touched_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "graph_pool_handle": lambda: (0, 1),
+        "Stream": lambda device: SimpleNamespace(wait_stream=lambda other: None),
+        "current_stream": lambda device: SimpleNamespace(wait_stream=lambda other: None),
+        "stream": lambda stream: nullcontext(),
+        "synchronize": lambda device: None,
+        "empty_cache": lambda: None,
+        "CUDAGraph": _FailingGraph,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    calls_made, value = 0, torch.zeros(())
+
+    def work(added: torch.Tensor) -> None:
+        nonlocal calls_made
+        calls_made += 1
+        value.add_(added)
+        if calls_made > WARM_UP_CALLS:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nCompile with …")
+
+    calls = GraphedCalls(work, changes=[value], record=CudaRecorder(torch.device("cuda:0")))
+    with pytest.raises(CaptureFailedError, match=r"^no CUDA graph of its work: .* stream is capturing$"):
         calls(torch.ones(()))
-    assert (value.item(), attempts) == (2, 1)
+    assert value.item() == WARM_UP_CALLS + 1  # the device would refuse to have it restored
+
+
+def test_the_environment_can_forbid_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert allows_graphs()
+    name, _, off = WITHOUT_GRAPHS.partition("=")
+    monkeypatch.setenv(name, off)
+    assert not allows_graphs()
 
 
 # ---------------------------------------------------------------- micro-batches
@@ -195,9 +234,7 @@ def test_graphed_and_eager_steps_agree_over_50_steps(recipe: Recipe, precision: 
         step = cuda_step(longer, graphs=graphs, precision=precision)
         torch.backends.cudnn.deterministic = True
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # no silent fall-back
-                curves.append(curve(step, longer, images))
+            curves.append(curve(step, longer, images))
         finally:
             torch.backends.cudnn.deterministic = False
     for graphed, eager in zip(*curves, strict=True):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trials.recipe import Ramp, Recipe
-from trials.training.flat_parameters import FlatParameters
+from trials.training.flat_parameters import CUDA_ALIGNMENT, FlatParameters
 from trials.training.learning_rate import learning_rate_at
 from trials.training.optimizer import RMSProp
 from trials.training.weight_average import WeightAverage
@@ -57,6 +57,83 @@ def test_parameters_and_gradients_are_views_of_flat_vectors_in_their_own_layout(
     before = flat.statistics.clone()
     loss_of(model, 1)
     assert not torch.equal(flat.statistics, before)  # batch norm writes through the views
+
+
+def test_tensors_of_aligned_vectors_begin_at_16_bytes_also_in_half_precision() -> None:
+    model = network()
+    flat = FlatParameters(model, alignment=CUDA_ALIGNMENT)
+    for tensor in [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]:
+        vector = flat.grads_and_statistics if tensor.grad is None else flat.values
+        offset = tensor.storage_offset()
+        assert tensor.untyped_storage().data_ptr() == vector.untyped_storage().data_ptr()
+        assert (offset * 4 % 16, offset * 2 % 16) == (0, 0)
+        assert tensor.grad is None or tensor.grad.storage_offset() == offset
+    assert all(p.dim() > 1 for p in model.parameters() if p.storage_offset() < flat.decayed)
+    assert all(p.dim() <= 1 for p in model.parameters() if p.storage_offset() >= flat.decayed)
+
+
+def trained(alignment: int) -> tuple[FlatParameters, RMSProp, WeightAverage, nn.Module]:
+    model = network()
+    flat = FlatParameters(model, alignment=alignment)
+    optimizer, average = RMSProp(flat), WeightAverage(flat, decay=0.9)
+    for i in range(3):
+        flat.zero_grad()
+        loss_of(model, i).backward()
+        optimizer.step(torch.tensor(0.01))
+        average.update()
+    return flat, optimizer, average, model
+
+
+def test_gaps_between_aligned_tensors_change_neither_weights_nor_states() -> None:
+    plain, aligned = trained(1), trained(CUDA_ALIGNMENT)
+    for name, value in plain[3].state_dict().items():
+        torch.testing.assert_close(aligned[3].state_dict()[name], value)
+    assert aligned[0].values_layout.has_gaps
+    assert not plain[0].values_layout.has_gaps
+    for own, other in zip((plain[1], plain[2]), (aligned[1], aligned[2]), strict=True):
+        for name, vector in own.state().items():
+            if vector.dim():
+                layouts = aligned[0].values_layout, aligned[0].statistics_layout
+                layout = layouts[name == "statistics"]
+                torch.testing.assert_close(layout.packed(other.state()[name]), vector)
+
+
+def test_state_of_unaligned_vectors_is_loaded_into_aligned_ones_and_back() -> None:
+    plain, aligned = trained(1), trained(CUDA_ALIGNMENT)
+    aligned[1].load({name: 2 * tensor for name, tensor in plain[1].state().items()})
+    layout = aligned[0].values_layout
+    for name, tensor in plain[1].state().items():
+        vector = aligned[1].state()[name]
+        assert torch.equal(layout.packed(vector), 2 * tensor)
+    gaps = torch.ones(layout.size, dtype=torch.bool)
+    for begin, end in layout.ranges:
+        gaps[begin:end] = False
+    assert gaps.any()
+    assert not aligned[0].values[gaps].any()
+
+
+def test_skipped_update_changes_nothing_whatever_the_gradients_are() -> None:
+    model = network()
+    flat = FlatParameters(model)
+    optimizer = RMSProp(flat)
+    loss_of(model, 0).backward()
+    optimizer.step(torch.tensor(0.01), skipped=torch.tensor(0.0))
+    before = [flat.values.clone(), *(tensor.clone() for tensor in optimizer.state().values())]
+    flat.grads.copy_(torch.where(torch.arange(len(flat.grads)) % 2 == 0, torch.inf, torch.nan))
+    optimizer.step(torch.tensor(0.01), skipped=torch.tensor(1.0))
+    after = [flat.values, *optimizer.state().values()]
+    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def test_update_that_is_not_skipped_is_the_same_as_one_that_cannot_be() -> None:
+    vectors = []
+    for skipped in (None, torch.tensor(0.0)):
+        model = network()
+        flat = FlatParameters(model)
+        loss_of(model, 0).backward()
+        RMSProp(flat).step(torch.tensor(0.01), skipped=skipped)
+        vectors.append(flat.values)
+    assert torch.equal(*vectors)
 
 
 def reference_step(

@@ -1,0 +1,45 @@
+"""What messages about a wrong file say: all mistakes at once, in its order, with units."""
+
+from pathlib import Path
+
+import pytest
+from conftest import tiny_search
+
+from search_spaces.choices.space import SearchSpace
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+
+
+def test_all_kinds_of_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """An infinite number, text for a number, a name that is none, a rule of several fields, a missing key."""
+    file = tmp_path / "space.yaml"
+    file.write_text(
+        "stem_channels: .inf\n"
+        "stages:\n"
+        "  - {op: mbconv, kernel_size: 4, expansion_ratio: yes, layers: 1, channels: 24.5}\n"
+        "  - {op: mbconv, kernel_size: 3, expansion_ratio: 1, layers: 0, channels: 24}\n"
+        'head_channels: "128"\n'
+    )
+    with pytest.raises(ConfigError) as refused:
+        read_yaml(SearchSpace, file)
+    said = [line.removeprefix("space.yaml: ") for line in str(refused.value).splitlines()]
+    assert said[:-1] == [
+        "stem_channels: inf is not a number that can be used here; give a finite one (line 1)",
+        "stages[0].expansion_ratio: 'yes' given; expected a whole number, or a list of several (line 3)",
+        "stages[0].kernel_size: 4 is not one of 3, 5 (line 3)",
+        "stages[0].channels: 24.5 given; expected a whole number, or a list of several (line 3)",
+        "stages[1].layers: 0 alone is a stage that is never there; leave the stage out (line 4)",
+        "head_channels: '128' given; expected a whole number; write 128, without quotes (line 5)",
+    ]
+    assert said[-1].startswith("reference: missing; expected")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (0, "0 is out of range; it must be above 0 seconds"),
+        ("abc", "'abc' given; expected a number of seconds"),
+    ],
+)
+def test_numbers_with_a_unit_are_asked_for_in_it(value: object, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=f"trial_timeout: {sentence}"):
+        tiny_search(trial_timeout=value)

@@ -1,0 +1,61 @@
+"""The code for GPUs, run on a made-up one: nothing waits or lies elsewhere, and no step grows unseen."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up_gpu.building import NoCompilerError, build
+
+ROOT = Path(__file__).parents[3]
+FEW = 1.02  # versions of torch dispatch a little more or less
+
+Figures = dict[str, dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    """What a process with the made-up device has counted."""
+    try:
+        library = build(tmp_path_factory.mktemp("made_up_gpu"))
+    except NoCompilerError as error:
+        pytest.skip(f"the made-up GPU is not built: {error}")
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "fixtures")])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "made_up_gpu.report", str(library)],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+# Upper bounds: as they were measured on torch 2.13. Who makes a step cheaper lowers them.
+BOUNDS = {
+    "step of efficientnetv2-b0, 32 px": {"operators": 1352, "kernels": 1738, "over_roofline": 3.51},
+    "step of efficientnetv2-s, 300 px": {"operators": 2520, "kernels": 3240, "over_roofline": 2.26},
+    "step of 4 networks of cifar, 32 px, mean": {"operators": 477, "kernels": 612},
+    "step of efficientnetv2-b0 in fp16, 32 px": {"operators": 1384, "kernels": 1534},
+    "evaluation of efficientnetv2-b0, 32 px": {"operators": 410, "bytes": 0.50e9},
+    "augmentation, batch 256, 300 px": {"operators": 716, "bytes": 56.8e9, "largest_result": 0.56e9},
+}
+
+
+@pytest.mark.parametrize("work", BOUNDS)
+def test_work_on_a_gpu_takes_no_more_operators_kernels_and_bytes_than_it_did(
+    work: str, figures: Figures
+) -> None:
+    """That it ran at all shows that no tensor was elsewhere, no shape depended on data, no host waited."""
+    for name, bound in BOUNDS[work].items():
+        assert figures[work][name] <= bound * FEW, f"{name} of {work}"
+        assert figures[work][name] >= bound / 2, f"{name} of {work}: lower the bound"
+
+
+def test_the_made_up_gpu_notices_what_it_is_for(figures: Figures) -> None:
+    assert "a wait of the host" in figures
+    assert "a tensor on the CPU" in figures
