@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.trial_rules import SEARCHED
+from search_spaces.settings.sentences import first_line
 from trials.log.buckets import is_in_store, object_at
+from trials.log.parquet_errors import parquet_refused
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
 from trials.log.views import damaged_view
@@ -175,7 +177,10 @@ def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
     try:
         # A process was once seen to abort at its end: Arrow's threads still read through a Python file. So
         # Arrow reads from a buffer of its own, and small files without threads.
-        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as parquet:
+        with (
+            parquet_refused(),
+            pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as parquet,
+        ):
             names = set(parquet.schema_arrow.names)
             wanted = [c.name for c in columns if c.name in names]
             table = parquet.read(columns=wanted, use_threads=len(data) > LARGE)
@@ -188,9 +193,8 @@ def _table(data: bytes, file: str, columns: tuple[Column, ...]) -> pa.Table:
             else:
                 found.append(pa.nulls(table.num_rows, column.type))
         return pa.table(found, schema=schema_of(columns))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or ["unreadable"])[0]
-        raise ValueError(damaged_view(file, reason)) from None
+    except (pa.ArrowException, ValueError) as error:
+        raise ValueError(damaged_view(file, first_line(error))) from None
 
 
 def _frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:

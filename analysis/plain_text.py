@@ -4,8 +4,15 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from search_spaces.settings.sentences import one_line, plain_name
+
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def drawable(name: str) -> str:
+    """A name as matplotlib can draw it, in one line; it refuses names with bytes that are no UTF-8."""
+    return one_line(plain_name(name))
 
 
 def plain_text(draw: Callable[P, R]) -> Callable[P, R]:

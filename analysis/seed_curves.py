@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.intervals import half_width
-from analysis.plain_text import plain_text
+from analysis.plain_text import drawable, plain_text
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222222")
 DASHES = ("-", "--", ":")  # for more curves than colours
@@ -51,7 +51,9 @@ def draw_curves(
     if logarithmic:
         axes.set_yscale("log")
     seeds = max((len(values) for values in curves.values()), default=0)
-    axes.set(title=title, xlabel="trials", ylabel=f"{y_label}; mean of {seeds} seeds, 95 % interval")
+    axes.set(
+        title=drawable(title), xlabel="trials", ylabel=f"{y_label}; mean of {seeds} seeds, 95 % interval"
+    )
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(path, format="png")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from nas.commands.options import Json, Resolution, Weights
+from nas.commands.options import Json, MaxPixels, Resolution, Weights
 from nas.commands.output import show
 from nas.screens.bars import counting
 from nas.screens.terminal import print_notes, terminal
@@ -16,6 +16,7 @@ def evaluate(
     weights: Weights,
     data: Annotated[str, typer.Option(help="Labelled images: a folder, a Parquet file, a URL, digits.")],
     resolution: Resolution = None,
+    max_pixels: MaxPixels = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A PNG of the confusion matrix.")
     ] = None,
@@ -23,7 +24,7 @@ def evaluate(
 ) -> None:
     """Evaluate trained weights on labelled images, at any size."""
     from nas.screens.evaluation import draw_confusion, evaluation_screen
-    from nas.training.evaluation import evaluate_images, evaluation_resolution, labelled_images
+    from nas.training.evaluation import evaluate_images, evaluation_resolution, labelled_images, with_option
     from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
     from trials.images.sources import source_words
     from trials.training.weights_file import load_weights
@@ -33,8 +34,8 @@ def evaluate(
     loaded = load_weights(weights)
     size = evaluation_resolution(loaded, resolution)
     console = terminal(stderr=True)
-    images = labelled_images(data, loaded, resolution=size)
-    print_notes(console, "data", images.all_notes())
+    images = labelled_images(data, loaded, resolution=size, max_pixels=max_pixels)
+    print_notes(console, "data", map(with_option, images.all_notes()))
     with Progress(console=console, transient=True) as bars:
         evaluation = evaluate_images(loaded, images, on_progress=counting(bars, "evaluating"))
     if output is not None:

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -107,7 +108,7 @@ def _export_one(
     if output is None:
         print(exported.text, end="")
     else:
-        follows = {Format.YAML: f"    next:  nas describe {output}"}.get(format_, "")
+        follows = {Format.YAML: f"    next:  nas describe {quote(str(output))}"}.get(format_, "")
         say(f"{output}: {exported.proof}{follows}")
     if exported.changed is not None:
         say(exported.changed)

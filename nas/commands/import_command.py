@@ -1,6 +1,7 @@
 """The command nas import."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -32,9 +33,9 @@ def import_(
         if output is None:
             print(imported.text, end="")
         else:
-            console.print(f"{output}: {imported.proof}    next:  nas describe {output}")
+            console.print(f"{output}: {imported.proof}    next:  nas describe {quote(str(output))}")
         return
     if output is None:
         raise typer.BadParameter("--weights needs -o FILE.safetensors")
     proof = import_weights(source, from_.value, weights=weights, output=output, force=force)
-    console.print(f"{output}: {proof}    next:  nas evaluate {output} --data IMAGES")
+    console.print(f"{output}: {proof}    next:  nas evaluate {quote(str(output))} --data IMAGES")

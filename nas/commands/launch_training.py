@@ -110,10 +110,10 @@ def launch_training(
 def how_it_goes_on(folder: Path, *, repeats: int, devices: int, ray_address: str | None) -> str:
     """Command that goes on with a training that was stopped, on the same devices."""
     if repeats > 1 or not (folder / FILE).is_file():  # nothing in this folder itself says what is trained
-        return f"the same command with --run {folder}"
+        return f"the same command with --run {quote(str(folder))}"
     several = f" --devices {devices}" if devices > 1 else ""
     cluster = f" --ray-address {ray_address}" if ray_address is not None else ""
-    return f"nas train --run {folder}{several}{cluster}"
+    return f"nas train --run {quote(str(folder))}{several}{cluster}"
 
 
 def _shown(
@@ -161,6 +161,6 @@ def _pack(config: TrainingConfig, console: Console) -> None:
             def show(done: int, total: int, task: TaskID = task) -> None:
                 bars.update(task, completed=done, total=total)
 
-            with refused_as("data"):
+            with refused_as("--data"):
                 opened.append(open_images(config.data, resolution=resolution, on_progress=show))
             bars.remove_task(task)

@@ -6,13 +6,27 @@ from typing import Annotated
 
 import typer
 
-from search_spaces.networks.bounds import LARGEST_BATCH, LARGEST_RESOLUTION, SMALLEST_RESOLUTION
+from search_spaces.networks.bounds import (
+    LARGEST_BATCH,
+    LARGEST_MAX_PIXELS,
+    LARGEST_RESOLUTION,
+    SMALLEST_MAX_PIXELS,
+    SMALLEST_RESOLUTION,
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Weights = Annotated[Path, typer.Argument(help="A weights file of nas train (.safetensors).")]
 Resolution = Annotated[
     int | None,
     typer.Option(min=SMALLEST_RESOLUTION, max=LARGEST_RESOLUTION, help="Pixels (default: as trained)."),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        min=SMALLEST_MAX_PIXELS,
+        max=LARGEST_MAX_PIXELS,
+        help="Pixels of a picture up to which it is read (default: 64,000,000).",
+    ),
 ]
 BatchSize = Annotated[
     int | None,

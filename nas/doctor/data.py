@@ -18,7 +18,7 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.config import DataConfig
 from trials.images.copies import copies_sentence
-from trials.images.decode import FORMATS, UnreadablePictureError, decode
+from trials.images.decode import FORMATS, TOO_LARGE, UnreadablePictureError, decode
 from trials.images.labels import images_of_classes
 from trials.images.pack_writer import digest_of
 from trials.images.sources import source_words
@@ -123,7 +123,10 @@ def _picture_findings(found: EncodedImages, max_corrupt: float) -> Iterator[Find
         names = some(unreadable, between="; ")
         text = f"of {len(chosen):,} looked at {len(unreadable):,} cannot be read: {names}"
         level: Level = "hinders" if len(unreadable) > max_corrupt * len(chosen) else "note"
-        yield Finding(TOPIC, level, text, "remove or replace them; data.max_corrupt is what is left out")
+        advice = f"remove or replace them; a search leaves out {percent(max_corrupt)}, its data.max_corrupt"
+        if any(TOO_LARGE in name for name in unreadable):
+            advice += ", and reads pictures up to its data.max_pixels"
+        yield Finding(TOPIC, level, text, advice)
 
 
 def _size(size: tuple[int, int]) -> str:
@@ -165,7 +168,7 @@ def _split_finding(data: DataConfig, found: EncodedImages, digests: np.ndarray |
             digests=digests,
         )
     except ValueError as error:
-        return Finding(TOPIC, "hinders", str(error), "give a search more images, or another data.minival")
+        return Finding(TOPIC, "hinders", str(error), "give the search more images, or another data.minival")
     return Finding(
         TOPIC, "fine", f"a search trains on {len(train):,} and evaluates on {len(minival):,} of them"
     )

@@ -12,6 +12,7 @@ import torch
 
 from nas.measuring.conditions import one_thread
 from nas.search.config import SearchConfig
+from nas.search.trial_builder import needs_inference_time
 from search_spaces.networks.architecture import Architecture
 from trials.devices.device import (
     available_slots,
@@ -140,13 +141,14 @@ class TrialBench:
         )
 
     def timing_seconds(self, step: float, reference: float) -> float:
-        """Seconds that a trial spends on measuring its step time; none where that is predicted."""
-        if self.config.step_time == "predicted":
-            return 0.0
-        most = max(TIMING_SECONDS, TIMING_SHARE * self.recipe.epochs * self.steps_per_epoch * step)
+        """Seconds that a trial spends on measuring its step time, unless that is predicted, and inference."""
         chunk = chunk_seconds_on(self.device.type)
+        inference = USUAL_ROUNDS * 2 * chunk if needs_inference_time(self.config) else 0.0
+        if self.config.step_time == "predicted":
+            return inference
+        most = max(TIMING_SECONDS, TIMING_SHARE * self.recipe.epochs * self.steps_per_epoch * step)
         rounds = USUAL_ROUNDS * (max(step, chunk) + max(reference, chunk))
-        return max(min(most, rounds), TIMING_ROUNDS * (step + reference))
+        return inference + max(min(most, rounds), TIMING_ROUNDS * (step + reference))
 
     def _step(self, architecture: Architecture) -> TrainingStep:
         torch.manual_seed(0)

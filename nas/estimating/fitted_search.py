@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ from rich.console import Console
 
 from nas.estimating.estimated_trials import ImageCounts
 from nas.estimating.figures import BUSY
+from nas.estimating.packing_time import packing_seconds
 from nas.estimating.search_estimate import devices_here, timed_costs
 from nas.estimating.time_budget import (
+    Beforehand,
     FittedSearch,
     TrialSeconds,
     fit_search,
@@ -24,9 +27,10 @@ from nas.search.recorded_config import recorded_config
 from search_spaces.settings.overrides import Override, override_of
 from search_spaces.settings.setting_errors import SettingError, naming_origins
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
-from trials.images.chosen_images import find_images
+from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.labels import strata
 from trials.images.listing import MissingSourceError
+from trials.images.packed import is_packed
 from trials.images.splits import share, split_indices
 from trials.log.run_folder import check_folder, is_run
 
@@ -69,7 +73,7 @@ def fit_to_time(
         ConfigError: the time, the file, the images or the folder are not right, `overrides` give a budget, or
             too little fits.
     """
-    seconds = read_duration(typed)
+    seconds, begun = read_duration(typed), time.perf_counter()
     for override in map(override_of, overrides):
         if override.location[:1] == ("budget",):
             raise ConfigError(f"--budget {typed} and {override.typed} exclude each other; leave out one")
@@ -89,7 +93,10 @@ def fit_to_time(
             repeats=repeats,
         )
     with naming_origins(SearchConfig, file, overrides=overrides):
-        labels, classes = _labels(config)
+        found = _found(config)
+        labels, classes = found.labels, found.classes
+        resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
+        packing = packing_seconds(found, resolutions)
         trial, slowed_down = _trial_seconds(config, _counts(config, labels, classes), console=console)
     try:
         fitted = fit_search(
@@ -103,6 +110,11 @@ def fit_to_time(
                 np.unique(strata(labels), return_counts=True)[1],
                 minival=config.data.minival,
                 fraction=config.data.fraction,
+            ),
+            beforehand=Beforehand(
+                estimating=time.perf_counter() - begun,
+                packing=slowed_down * packing,
+                is_packed=all(is_packed(found, resolution) for resolution in resolutions),
             ),
         )
     except ConfigError as error:
@@ -151,14 +163,13 @@ def _busy_words(slowed_down: float) -> str:
     )
 
 
-def _labels(config: SearchConfig) -> tuple[np.ndarray, tuple[str, ...]]:
+def _found(config: SearchConfig) -> EncodedImages:
     try:
-        found = find_images(config.data)
+        return find_images(config.data)
     except MissingSourceError as error:
         raise SettingError(("data", "source"), f"{error}; {NAME_IMAGES}") from error
     except ValueError as error:
         raise SettingError(("data", "source"), str(error)) from error
-    return found.labels, found.classes
 
 
 def _counts(config: SearchConfig, labels: np.ndarray, classes: Sequence[str]) -> ImageCounts:

@@ -13,7 +13,8 @@ from trials.images.splits import minival_size
 from trials.trial import MAX_TRIALS
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-USED = 0.85  # of the time for trials: the rest is for workers that start, images, and the estimate's error
+USED = 0.85  # of the time for trials: the rest is for workers that start, and the estimate's error
+SAID = 10.0  # seconds before the first trial, from which on they are worth a word
 FEWEST_TRIALS, AIMED_TRIALS = 20, 24
 # Images that a smaller share leaves, where there are so many: with fewer a trial says little.
 TRAIN_PER_CLASS, MINIVAL, PER_RARE_CLASS = 20, 50, 2
@@ -29,12 +30,29 @@ class TrialSeconds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beforehand:
+    """Seconds by the wall clock until the first trial can begin, without the start of workers."""
+
+    estimating: float = 0.0  # of which share of the images fits: gone already
+    packing: float = 0.0  # decoding all images at the search file's own data.fraction
+    is_packed: bool = False  # whether these are decoded already; a smaller share of them is not
+
+    def seconds(self, share: float) -> float:
+        """All of them, with this share of the images of the search file."""
+        return self.estimating + (0.0 if self.is_packed and share == 1 else self.packing * share)
+
+
+NOTHING = Beforehand()
+
+
+@dataclass(frozen=True, kw_only=True)
 class FittedSearch:
     """The trials and the share of the images that fit a time."""
 
     trials: int
     fraction: float
     trial_seconds: float
+    seconds_before: float = 0.0  # of the time, until the first trial
 
 
 def read_duration(text: str) -> float:
@@ -59,10 +77,12 @@ def fit_search(
     baseline: int,
     fraction: float,
     least_fraction: float,
+    beforehand: Beforehand = NOTHING,
 ) -> FittedSearch:
     """The trials that fit the seconds on so many devices, before the finalists' repeats.
 
-    1. Devices work in rounds: in each as many trials as there are devices. The repeats' rounds come off.
+    1. What comes before the first trial comes off. Of the rest devices work in rounds: in each as many trials
+       as there are devices. The repeats' rounds come off.
     2. Where fewer than FEWEST_TRIALS fit, or fewer than the baseline, a smaller share of the images makes
        trials short enough for AIMED_TRIALS, though never a smaller one than `least_fraction`.
 
@@ -73,7 +93,6 @@ def fit_search(
     Raises:
         ConfigError: even of the smallest share too few trials fit; says what would.
     """
-    usable = USED * seconds
     repeat_rounds = math.ceil(repeats / devices)
     fewest = max(FEWEST_TRIALS, baseline)
 
@@ -81,26 +100,40 @@ def fit_search(
         return trial.fixed + trial.of_images * share / fraction
 
     def fitted(share: float) -> FittedSearch:
+        before = beforehand.seconds(share / fraction)
+        usable = USED * (seconds - before)
         rounds = max(0, math.floor(usable / seconds_at(share) + 1e-9) - repeat_rounds)
         trials = min(devices * rounds, MAX_TRIALS)
-        return FittedSearch(trials=trials, fraction=share, trial_seconds=seconds_at(share))
+        return FittedSearch(
+            trials=trials, fraction=share, trial_seconds=seconds_at(share), seconds_before=before
+        )
 
     whole = fitted(fraction)
     if whole.trials >= fewest:
         return whole
     aimed = math.ceil(max(AIMED_TRIALS, baseline * AIMED_TRIALS / FEWEST_TRIALS) / devices) + repeat_rounds
-    wanted = _rounded((usable / aimed - trial.fixed) / trial.of_images * fraction, math.floor)
+    # The share s at which USED (seconds - estimating - packing s) = aimed (fixed + of_images s).
+    left = USED * (seconds - beforehand.estimating) - aimed * trial.fixed
+    share = left / (aimed * trial.of_images + USED * beforehand.packing)
+    wanted = _rounded(share * fraction, math.floor)
     smaller = fitted(max(min(wanted, fraction), least_fraction))
     if smaller.trials >= fewest:
         return smaller
-    needed = (math.ceil(fewest / devices) + repeat_rounds) * smaller.trial_seconds / USED
+    rounds = math.ceil(fewest / devices) + repeat_rounds
+    needed = rounds * smaller.trial_seconds / USED + smaller.seconds_before
     of_finalists = " and the repeats of finalists" if repeats else ""
     raise ConfigError(
         f"in {duration(seconds)} fewer than {fewest} trials{of_finalists} fit on "
         f"{counted(devices, 'device')}: a trial takes about {duration(smaller.trial_seconds)} here, already "
-        f"on {smaller.fraction:.3g} of the images. Give --budget {_typed(needed)} or more, or make trials "
-        "shorter: a lower recipe.epochs or recipe.resolution (--set)"
+        f"on {smaller.fraction:.3g} of the images{_before_words(smaller.seconds_before)}. Give --budget "
+        f"{_typed(needed)} or more, or make trials shorter: a lower recipe.epochs or recipe.resolution "
+        "(--set)"
     )
+
+
+def _before_words(seconds: float) -> str:
+    """What of the time is gone before the first trial, where that is worth a word."""
+    return f", and begins after {duration(seconds)} of decoding them and timing" if seconds >= SAID else ""
 
 
 def least_fraction(images_of_classes: np.ndarray, *, minival: float | None, fraction: float) -> float:

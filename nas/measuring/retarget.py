@@ -206,6 +206,8 @@ def _read(file: Path) -> list[TimedAgain]:
         frame = read_view(file.read_bytes())[0].to_pandas()
     except DamagedPartError as error:
         raise ConfigError(f"{file}: damaged ({error}); move it away, and measure again") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     rows = frame.reindex(columns=names).to_dict("records")
     return [TimedAgain(**{str(name): _known(value) for name, value in row.items()}) for row in rows]
 

@@ -1,10 +1,10 @@
 """Environments of a run: what each start of a driver wrote down of its machine."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_spaces.settings.json_text import json_value
 from trials.log.run_folder import STARTS
 
 
@@ -26,8 +26,8 @@ def read_environments(run: Path) -> tuple[Environment, ...]:
     found = []
     for path in sorted((run / "environment").glob(STARTS)):
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            facts = json_value(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             continue
         if isinstance(facts, dict):
             found.append(_environment(facts))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from analysis.numbers import short_count
-from analysis.plain_text import plain_text
+from analysis.plain_text import drawable, plain_text
 from nas.scaling.compound import Member
 from nas.scaling.family import Scaled
 
@@ -28,9 +28,9 @@ def save_picture(result: Scaled, path: Path) -> None:
     axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
     _panel(axes[0], result, lambda member: member.macs, "MACs of an image at inference", "macs")
     if measured:
-        label = f"training step over {result.request.stem}'s"
+        label = f"training step over {drawable(result.request.stem)}'s"
         _panel(axes[1], result, lambda member: _ratio(result, member), label, "step_time_ratio")
-    figure.suptitle(f"{result.request.stem} and its family", x=0.01, ha="left", fontsize=12)
+    figure.suptitle(f"{drawable(result.request.stem)} and its family", x=0.01, ha="left", fontsize=12)
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
@@ -64,7 +64,7 @@ def _names(axes: Axes, result: Scaled, shown: Sequence[tuple[Member, float]]) ->
     for member, y in shown[: MOST_NAMES + 1]:
         budget = result.solution(member)
         name = f"{member.name}, {member.inference_resolution} px"
-        text = result.request.stem if member is result.base else name
+        text = drawable(result.request.stem if member is result.base else name)
         axes.annotate(
             text,
             (member.params, y),

@@ -10,12 +10,13 @@ from rich.text import Text
 from analysis.numbers import counted
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import ArchitectureFigures
+from search_spaces.settings.sentences import one_line
 
 
 def architecture_screen(architecture: Architecture, figures: ArchitectureFigures) -> RenderableType:
     """The stages with what each costs, and the totals; fits 80 columns up to networks of 10 G parameters."""
     lines: list[RenderableType] = [
-        Text(f"{figures.name}   {figures.architecture_id}", style="bold"),
+        Text(f"{one_line(figures.name)}   {figures.architecture_id}", style="bold"),
         Text(_ends(architecture)),
         _costs_by_stage(architecture, figures),
         Text("k kernel, s stride, e expansion ratio, side of the feature map in pixels", style="dim"),

@@ -1,5 +1,7 @@
 """The screens of `nas audit`: a line for each architecture, and how the rankings agree."""
 
+from shlex import quote
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -28,7 +30,7 @@ def audit_screen(figures: AuditFigures | TooFewAudited) -> RenderableType:
         _line("Kendall's tau of the rankings", figures.tau, figures.tau_interval),
         _line(f"of the best {figures.top}, found by short trials", figures.recall, figures.recall_interval),
         _line("reward lost by the short ranking's first", figures.regret, figures.regret_interval),
-        copyable(f"next:  nas report {figures.run} --open"),
+        copyable(f"next:  nas report {quote(figures.run)} --open"),
     )
 
 

@@ -12,12 +12,13 @@ from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.uniform import TRIED
 from search_spaces.interchange.exportable import Exportable, exportable_words
+from search_spaces.settings.sentences import one_line
 
 
 def space_screen(space: SearchSpace, figures: SpaceFigures, exports: Sequence[Exportable]) -> RenderableType:
     """The size, the stages with their options, the outermost networks, and where the winner can go."""
     lines: list[RenderableType] = [
-        Text(f"{figures.name}   {_size(figures)}", style="bold"),
+        Text(f"{one_line(figures.name)}   {_size(figures)}", style="bold"),
         Text(
             f"{len(space.decisions)} decisions; stem {space.stem_channels} channels, stride "
             f"{space.stem_stride}; head {space.head_channels}; {space.padding} padding"

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.doctor.findings import Examination, Finding
+from search_spaces.settings.sentences import one_line
 
 SIGNS = {
     "fine": Text("ok", style="green"),
@@ -26,7 +27,7 @@ def doctor_screen(examination: Examination) -> RenderableType:
     for finding in sorted(findings, key=lambda finding: _order(findings, finding)):
         topic = finding.topic if finding.topic != shown else ""
         shown = finding.topic
-        table.add_row(topic, SIGNS[finding.level], Text(finding.text))
+        table.add_row(topic, SIGNS[finding.level], Text(one_line(finding.text)))
         if finding.advice:
             table.add_row("", "", Text(f"→ {finding.advice}", style="cyan"))
     return Group(table, Text(), Text(examination.verdict, style="bold"))

@@ -7,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.plain_text import plain_text
+from analysis.plain_text import drawable, plain_text
 from nas.training.evaluation import Evaluation
+from search_spaces.settings.sentences import one_line
 
 SHOWN = 12  # classes in a table; of more the best and the worst
 DRAWN = 60  # classes in a picture: beyond these only the most confused
@@ -26,7 +27,7 @@ def evaluation_screen(evaluation: Evaluation, *, source: str) -> RenderableType:
     shown = ranked if len(ranked) <= SHOWN else [*ranked[: SHOWN // 2], *ranked[-SHOWN // 2 :]]
     for i in shown:
         table.add_row(
-            evaluation.classes[i],
+            one_line(evaluation.classes[i]),
             f"{int(evaluation.confusion[i].sum()):,}",
             f"{evaluation.accuracy_of(i) or 0.0:.4f}",
             _mistaken(evaluation, i),
@@ -48,7 +49,7 @@ def _mistaken(evaluation: Evaluation, label: int) -> str:
     if not row.any():
         return ""
     other = int(row.argmax())
-    return f"{evaluation.classes[other]} ({int(row[other])})"
+    return f"{one_line(evaluation.classes[other])} ({int(row[other])})"
 
 
 @plain_text
@@ -69,7 +70,7 @@ def draw_confusion(evaluation: Evaluation, path: Path, *, title: str) -> None:
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [classes[i] for i in chosen]
+    names = [drawable(classes[i]) for i in chosen]
     axis.set_xticks(range(len(chosen)), names, rotation=90)
     axis.set_yticks(range(len(chosen)), names)
     axis.set_xlabel("predicted as")
@@ -82,5 +83,5 @@ def draw_confusion(evaluation: Evaluation, path: Path, *, title: str) -> None:
                     text = f"{100 * shares[i, j]:.0f}"
                     axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class's images")
-    axis.set_title(title)
+    axis.set_title(drawable(title))
     figure.savefig(path, format="png", dpi=110)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from analysis.numbers import percent, short_count, three_figures
 from nas.measuring.figures import MeasuredInference, MeasuredNetwork, MeasuredNetworks, MeasuredTime
+from search_spaces.settings.sentences import one_line
 from trials.timing.precision import AS_ASKED
 
 NETWORKS_BESIDE = 3  # and their quantities fit 80 columns; more go below
@@ -121,6 +122,7 @@ def _notes(networks: Sequence[MeasuredNetwork], *, on_cpu: bool) -> list[str]:
 
 def shortened(name: str) -> str:
     """At most MAX_NAME characters: the beginning and the end, which tell similar names apart."""
+    name = one_line(name)
     if len(name) <= MAX_NAME:
         return name
     head = (MAX_NAME - 1) // 2

@@ -1,5 +1,7 @@
 """The screen of `nas measure --run`: step times and rewards before and now."""
 
+from shlex import quote
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -30,5 +32,5 @@ def retarget_screen(result: Retargeted) -> RenderableType:
     if more > 0:
         lines.append(Text(f"and {more} more in {result.file}"))
     device = slug(result.device_name)
-    lines.append(copyable(f"next:  nas export {result.run} --device {device} -o winner.yaml"))
+    lines.append(copyable(f"next:  nas export {quote(str(result.run))} --device {device} -o winner.yaml"))
     return Group(*lines)

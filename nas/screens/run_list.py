@@ -1,6 +1,7 @@
 """The screen of a folder's runs: a line for each."""
 
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -8,6 +9,7 @@ from rich.table import Table
 from nas.results.run_list import RunList
 from nas.results.status import RunStatus
 from nas.screens.terminal import copyable
+from search_spaces.settings.sentences import one_line
 
 NAME_WIDTH = 26
 UNITS = {"trials": "", "epochs": " epochs", "device-seconds": " s"}
@@ -22,10 +24,10 @@ def folder_screen(listed: RunList) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for run in listed.runs:
         cells = _cells(run) if isinstance(run, RunStatus) else ("", "", "", "")
-        table.add_row(Path(run.run).name, run.state, *cells)
+        table.add_row(one_line(Path(run.run).name), run.state, *cells)
     running = [run.run for run in listed.runs if run.state == "running"]
-    next_step = f"nas status {running[0]} --watch" if running else f"nas status {listed.runs[0].run}"
-    return Group(table, copyable(f"next:  {next_step}"))
+    next_one = quote(running[0] if running else listed.runs[0].run)
+    return Group(table, copyable(f"next:  nas status {next_one}{' --watch' if running else ''}"))
 
 
 def _cells(run: RunStatus) -> tuple[str, ...]:

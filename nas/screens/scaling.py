@@ -1,6 +1,7 @@
 """A family on the screen: its members as a table, what binds a budget, what to type next."""
 
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,6 +13,7 @@ from nas.scaling.family import Scaled
 from nas.scaling.solver import Solution
 from nas.screens.measure import UNCERTAIN, UNCERTAIN_NOTE
 from nas.screens.terminal import copyable
+from search_spaces.settings.sentences import one_line
 
 MOST_ROWS = 20
 WORDS = {"params": "parameters", "macs": "MACs", "step_time_ratio": "step time", "hours": "hours"}
@@ -22,7 +24,7 @@ def family_screen(result: Scaled, files: list[Path]) -> RenderableType:
     base = result.base
     lines: list[RenderableType] = [
         Text(
-            f"{result.request.stem}   {base.num_classes:,} classes"
+            f"{one_line(result.request.stem)}   {base.num_classes:,} classes"
             + (f"   step time on {result.device_name}" if result.device_name else ""),
             style="bold",
         ),
@@ -54,7 +56,7 @@ def _table(result: Scaled) -> Table:
 def _cells(result: Scaled, member: Member) -> list[str]:
     step = result.step(member)
     return [
-        member.name,
+        one_line(member.name),
         _phi(result, member),
         str(member.layers),
         short_count(member.params),
@@ -80,7 +82,7 @@ def solution_lines(found: Solution) -> list[str]:
     )
     binds = " and ".join(WORDS[name] for name in found.binds)
     why = f"the next larger one exceeds the {binds}" if binds else "there is no larger one"
-    lines = [f"{found.member.name}: {used};", f"  {why}"]
+    lines = [f"{one_line(found.member.name)}: {used};", f"  {why}"]
     if found.step is not None and found.predicted_ratio is not None:
         error = found.predicted_ratio / found.step.ratio - 1
         lines[-1] += (
@@ -127,5 +129,5 @@ def _next(files: list[Path]) -> list[RenderableType]:
     if not files:
         return [Text("next:  add -o FOLDER to write the members as YAML, with a picture")]
     lines: list[RenderableType] = [copyable(f"{files[0].parent}/   {len(files) - 1} YAML   {files[-1].name}")]
-    lines.append(copyable(f"next:  nas describe {files[0]}"))
+    lines.append(copyable(f"next:  nas describe {quote(str(files[0]))}"))
     return lines

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from analysis.numbers import counted, duration
 from nas.simulation.comparison import Advice, AtBudget, Comparison, TableOutcomes
+from search_spaces.settings.sentences import one_line
 
 TRUSTED_TAU = 0.5  # below it a model knows little more than chance about two trials of similar reward
 
@@ -17,7 +18,7 @@ def simulate_screen(comparison: Comparison) -> RenderableType:
     outcomes = comparison.outcomes
     lines: list[RenderableType] = [
         Text(
-            f"{comparison.source.name}: {outcomes.architectures:,} architectures, "
+            f"{one_line(comparison.source.name)}: {outcomes.architectures:,} architectures, "
             f"{outcomes.decisions} decisions",
             style="bold",
         ),

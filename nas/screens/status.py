@@ -1,11 +1,15 @@
 """The screen of a run's state."""
 
+from shlex import quote
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from analysis.numbers import counted, duration, percent, short_count
 from nas.results.status import Best, RunStatus
+from nas.screens.terminal import copyable
 from nas.search.exhaustion import EXHAUSTED
+from search_spaces.settings.sentences import one_line
 from trials.log.continuing import continue_command
 
 
@@ -14,7 +18,7 @@ def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
 
     `watched`: the screen is of `--watch`, which it then does not recommend.
     """
-    lines = [Text(f"{found.run}   {_state(found)}", style="bold"), Text(_progress(found))]
+    lines = [Text(f"{one_line(found.run)}   {_state(found)}", style="bold"), Text(_progress(found))]
     if found.best is not None:
         lines.append(Text(_best_line(found.best)))
     if found.state == "finished" and found.budget.spent < found.budget.total:
@@ -31,7 +35,7 @@ def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
     if found.unreadable:
         damaged = ", ".join(found.unreadable[:3])
         lines.append(Text(f"damaged, moved aside when the search goes on: {damaged}"))
-    return Group(*lines, *(Text(line) for line in _next(found, watched=watched)))
+    return Group(*lines, *map(Text if watched else copyable, _next(found, watched=watched)))
 
 
 def _state(found: RunStatus) -> str:
@@ -65,10 +69,10 @@ def _progress(found: RunStatus) -> str:
 
 
 def _next(found: RunStatus, *, watched: bool) -> list[str]:
-    run = found.run
+    run = quote(found.run)
     lines = [f"nas status {run} --watch"] if found.state == "running" and not watched else []
     if found.state == "stopped":
-        lines.append(f"{continue_command(run)}     (continues)")
+        lines.append(f"{continue_command(found.run)}     (continues)")
     if found.best is not None:
         lines.append(f"nas export {run} -o winner.yaml")
     return [("next:  " if i == 0 else "       ") + line for i, line in enumerate(lines)]

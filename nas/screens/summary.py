@@ -1,6 +1,7 @@
 """The last screen of a search: the best architecture, finalists, files, and what to type next."""
 
 from collections.abc import Sequence
+from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -49,11 +50,11 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
         file = f"{folder}/best.yaml"
         resolution = int(measured(best, "resolution"))
         train = training_command(file, architecture_of(best), resolution=resolution)
-        lines.append(copyable(f"next:  nas describe {file}"))
-        lines.append(copyable(f"       nas export {folder} -o winner.yaml"))
+        lines.append(copyable(f"next:  nas describe {quote(file)}"))
+        lines.append(copyable(f"       nas export {quote(str(folder))} -o winner.yaml"))
         lines.append(copyable(f"       {train}"))
         if (result.folder / "report.html").is_file():
-            lines.append(copyable(f"       nas report {folder} --open"))
+            lines.append(copyable(f"       nas report {quote(str(folder))} --open"))
     return Group(*lines)
 
 

@@ -7,6 +7,8 @@ from rich import control
 from rich.console import Console
 from rich.text import Text
 
+from search_spaces.settings.sentences import one_line
+
 # Control characters, except those that lay out text; and marks that turn the direction of what follows.
 COMMANDS = (
     *range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0),
@@ -45,7 +47,7 @@ def copyable(line: str) -> Text:
 def print_notes(console: Console, about: str, notes: Iterable[str]) -> None:
     """A line for each note on something that a command was given: its data, its recipe."""
     for note in notes:
-        console.print(f"{about}: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(one_line(f"{about}: {note}"), highlight=False, markup=False, soft_wrap=True)
 
 
 def say(message: str) -> None:

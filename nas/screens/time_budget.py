@@ -3,6 +3,7 @@
 from analysis.numbers import counted, duration
 from nas.estimating.figures import BUSY
 from nas.estimating.fitted_search import TimeBudget
+from nas.estimating.time_budget import SAID
 
 
 def time_budget_lines(budget: TimeBudget) -> str:
@@ -18,6 +19,10 @@ def time_budget_lines(budget: TimeBudget) -> str:
         f"budget     {budget.typed}: {counted(budget.fitted.trials, 'trial')}{repeats} of about "
         f"{duration(budget.fitted.trial_seconds)} each, on {counted(budget.devices, 'device')}"
     ]
+    if (before := budget.fitted.seconds_before) >= SAID:
+        lines.append(
+            f"           less about {duration(before)} to decode the images and to time these trials"
+        )
     if budget.fraction < budget.whole_fraction:
         lines.append(
             f"           so that so many fit, data.fraction={budget.fraction:g}: {budget.images.train:,} "

@@ -2,6 +2,7 @@
 
 import statistics
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from nas.screens.terminal import copyable
 from nas.training.initial_weights import Fitted
 from nas.training.result import TrainingResult
 from nas.training.training_events import TrainingBegun, TrainingEvent
+from search_spaces.settings.sentences import one_line
 from trials.images.sources import source_words
 from trials.recipe import RANDOM
 from trials.timing.precision import AS_ASKED
@@ -116,7 +118,7 @@ def _beginning(begun: TrainingBegun) -> str:
         )
     if begun.micro_batches > 1:
         lines.append(f"           each batch in {begun.micro_batches} parts, to fit into memory")
-    lines += [f"           data: {note}" for note in begun.notes]
+    lines += [f"           data: {one_line(note)}" for note in begun.notes]
     for path in begun.damaged:
         lines.append(f"           {path.name} is damaged; an earlier state is taken")
     if begun.fitted is not None:
@@ -185,7 +187,8 @@ def training_screen(result: TrainingResult) -> RenderableType:
     lines.append(Text(_limit(result)))
     folder = result.folder
     lines.append(copyable(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png"))
-    lines.append(copyable(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES"))
+    best = quote(f"{folder}/weights/best.safetensors")
+    lines.append(copyable(f"next:  nas evaluate {best} --data IMAGES"))
     return Group(*lines)
 
 
@@ -208,7 +211,9 @@ def repeats_table(results: list[TrainingResult]) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         test = f"{result.test.accuracy:.4f}" if result.test else "-"
-        table.add_row(Path(result.folder).name, str(result.best_epoch), f"{result.accuracy:.4f}", test)
+        table.add_row(
+            one_line(Path(result.folder).name), str(result.best_epoch), f"{result.accuracy:.4f}", test
+        )
     accuracies = [result.final_accuracy for result in results]
     deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
     split = "test" if results[0].test else "minival"

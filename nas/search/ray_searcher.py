@@ -15,6 +15,7 @@ from ray.tune.search import Searcher
 from nas.strategies.strategy import Strategy
 from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import ChoiceSpace
+from search_spaces.settings.json_text import json_value
 from trials.log.durable_files import DurableFiles
 from trials.trial import Ask, Outcome, Status
 
@@ -98,7 +99,7 @@ class StrategySearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Replays asks and tells. Trials that were in flight are withdrawn: Tune suggests them anew."""
-        log: list[AskEntry | TellEntry] = json.loads(Path(checkpoint_path).read_text())
+        log: list[AskEntry | TellEntry] = json_value(Path(checkpoint_path).read_text())
         self._strategy, self._log, self._asks = self._build(), [], {}
         for entry in log:
             self._record(entry)

@@ -16,6 +16,7 @@ from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 from trials.reward import Reward
 from trials.trial import Outcome
 
@@ -68,18 +69,19 @@ def read_table(path: Path, *, named: Mapping[str, str]) -> OutcomeTable:
         ConfigError: no such file, no such column, or values that cannot be.
     """
     try:
-        file = pq.ParquetFile(path)
-        columns = _columns(file.schema_arrow, named, path)
-        table = file.read(columns=list(dict.fromkeys(sum(columns.values(), ()))))
-    except ConfigError:
-        raise
+        with parquet_refused():
+            file = pq.ParquetFile(path)
+            schema = file.schema_arrow
+        columns = _columns(schema, named, path)
+        with parquet_refused():
+            table = file.read(columns=list(dict.fromkeys(sum(columns.values(), ()))))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: there is no such file or run directory; tables that come with the project: "
             f"{', '.join(public_tables())}"
         ) from None
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
+    except UnreadableParquetError as error:
+        raise ConfigError(f"{path}: not a readable Parquet file: {error}") from None
     if not len(table):
         raise ConfigError(f"{path}: the table has no rows")
     choices, options = _choices(table, columns["choices"], path)

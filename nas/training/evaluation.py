@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from search_spaces.networks.network import check_resolution
+from search_spaces.settings.sentences import some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
@@ -16,6 +18,7 @@ from trials.devices.device_lock import DeviceLock
 from trials.devices.sharing import give_way, training
 from trials.images.batches import batches
 from trials.images.config import DataConfig
+from trials.images.decode import MAX_PIXELS, TOO_LARGE
 from trials.images.device_images import ResidentImages
 from trials.images.labels import PADDING
 from trials.images.packed import TrialImages, open_images
@@ -23,6 +26,7 @@ from trials.training.loss import are_correct, cross_entropy
 from trials.training.weights_file import WeightsFile
 
 BATCH = 256
+LEFT_OUT = 0.999  # share of unreadable pictures up to which the others are evaluated, and these named
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,13 @@ class Evaluation:
         )
 
 
+class Options(NamedTuple):
+    """Options with which a user names images to evaluate on, for messages."""
+
+    source: str
+    max_pixels: str
+
+
 @contextmanager
 def refused_as(option: str) -> Iterator[None]:
     """Turns an error of opening images into a ConfigError that begins with the option's name."""
@@ -82,14 +93,31 @@ def refused_as(option: str) -> Iterator[None]:
         raise ConfigError(f"{option}: {error}") from error
 
 
-def labelled_images(source: str, weights: WeightsFile, *, resolution: int) -> TrialImages:
+def with_option(sentence: str, option: str = "--max-pixels") -> str:
+    """A sentence about unreadable pictures, with the option that raises the limit if some are too large."""
+    return f"{sentence}; {option} raises the limit" if TOO_LARGE in sentence else sentence
+
+
+def labelled_images(
+    source: str, weights: WeightsFile, *, resolution: int, max_pixels: int | None = None
+) -> TrialImages:
     """All images of a source, with their labels in the order of the weights' classes.
+
+    Args:
+        resolution: pixels of a side.
+        max_pixels: the most pixels of a picture that is read; None: the default.
 
     Raises:
         ConfigError: the source cannot be read, or its classes are not those of the weights.
     """
     trained = tuple(weights.facts.get("classes") or ())
-    images = images_to_evaluate(source, trained, resolution=resolution, option="data")
+    images = images_to_evaluate(
+        source,
+        trained,
+        resolution=resolution,
+        max_pixels=max_pixels or MAX_PIXELS,
+        options=Options("--data", "--max-pixels"),
+    )
     if trained:
         return images
     # Nobody has named the weights' classes: numbers are theirs; names stand in order if there are as many.
@@ -97,29 +125,34 @@ def labelled_images(source: str, weights: WeightsFile, *, resolution: int) -> Tr
         return _in_order_of(images, weights.classes)
     if images.num_classes != weights.num_classes:
         raise ConfigError(
-            f"data: {source}: has {images.num_classes:,} classes, and these weights, which do not name "
+            f"--data: {source}: has {images.num_classes:,} classes, and these weights, which do not name "
             f"theirs, tell {weights.num_classes:,} apart; number them as the weights do, from 0, or evaluate "
             "on all"
         )
     return images
 
 
-def images_to_evaluate(source: str, trained: tuple[str, ...], *, resolution: int, option: str) -> TrialImages:
+def images_to_evaluate(
+    source: str, trained: tuple[str, ...], *, resolution: int, max_pixels: int, options: Options
+) -> TrialImages:
     """All images of a source, with their labels in the order of these classes, if there are any.
 
     Raises:
         ConfigError: the source cannot be read, or its classes are not among those.
     """
     if not source:
-        raise ConfigError(f"{option}: names no images")
-    with refused_as(option):
-        images = open_images(_data(source), resolution=resolution, verify=True, only_evaluated=True)
+        raise ConfigError(f"{options.source}: names no images")
+    data = DataConfig(source=source, max_corrupt=LEFT_OUT, max_pixels=max_pixels)
+    try:
+        images = open_images(data, resolution=resolution, verify=True, only_evaluated=True)
+    except ValueError as error:
+        raise ConfigError(f"{options.source}: {with_option(str(error), options.max_pixels)}") from error
     if not trained or images.classes == trained:
         return images
     if unknown := [name for name in _present(images) if name not in trained]:
         raise ConfigError(
-            f"{option}: {source}: its classes are not those that are trained on: {unknown[0]!r} is none of "
-            f"{', '.join(trained[:10])}{' …' if len(trained) > 10 else ''}"
+            f"{options.source}: {source}: its classes are not those that are trained on: {unknown[0]!r} is "
+            f"none of {some(trained, most=10)}{images.deeper}"
         )
     return _in_order_of(images, trained)
 
@@ -135,10 +168,6 @@ def _in_order_of(images: TrialImages, classes: tuple[str, ...]) -> TrialImages:
     order = np.array([places.get(name, PADDING) for name in images.classes])
     labels = np.where(images.labels == PADDING, PADDING, order[images.labels])
     return replace(images, labels=labels, classes=classes)
-
-
-def _data(source: str) -> DataConfig:
-    return DataConfig(source=source, max_corrupt=0.999)
 
 
 def evaluation_resolution(weights: WeightsFile, given: int | None) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from analysis.plain_text import plain_text
+from analysis.plain_text import drawable, plain_text
 from nas.events import EpochMetrics
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
@@ -68,5 +68,5 @@ def draw_training(metrics: Sequence[EpochMetrics], path: Path, *, title: str) ->
         axis.legend(fontsize=8)
     for axis in axes[1]:
         axis.set_xlabel("epoch")
-    figure.suptitle(title)
+    figure.suptitle(drawable(title))
     figure.savefig(path, dpi=110)

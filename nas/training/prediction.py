@@ -1,5 +1,6 @@
 """Trained weights on a folder of pictures: what each of them is."""
 
+import csv
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,11 +17,12 @@ from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
 from trials.devices.device import lock_of
 from trials.devices.sharing import give_way, training
-from trials.images.decode import KINDS_READ, SUFFIXES, UnreadablePictureError, decode
+from trials.images.decode import KINDS_READ, MAX_PIXELS, SUFFIXES, UnreadablePictureError, decode
 from trials.images.listing import list_folder
 from trials.training.weights_file import WeightsFile
 
 TOP = 5
+KEPT = ("path", "prediction", "probability")  # columns that have one value in a row
 
 
 def predict_folder(
@@ -28,12 +30,13 @@ def predict_folder(
     folder: Path,
     *,
     resolution: int,
+    max_pixels: int | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> pd.DataFrame:
     """One row for each file in a folder and below it, also behind links, by name; none for hidden ones.
 
     Columns: path (below the folder), prediction, probability, the five likeliest classes and their
-    probabilities, and error, which says why a file has no prediction (all else is null then).
+    probabilities as lists, and error, which says why a file has no prediction (all else is null then).
 
     Raises:
         ConfigError: there is no such folder, or no picture in it.
@@ -46,26 +49,35 @@ def predict_folder(
     rows: list[dict[str, object]] = []
     device = inference_device()
     with training(lock_of(device)) as lock:
-        for found in _predicted(weights, folder, paths, resolution=resolution, device=device):
+        predicted = _predicted(
+            weights, folder, paths, resolution=resolution, max_pixels=max_pixels or MAX_PIXELS, device=device
+        )
+        for found in predicted:
             rows += found
             on_progress(len(rows), len(paths))
             give_way(lock)  # whoever times something on the device goes first
     return pd.DataFrame(
         rows,
-        columns=["path", "prediction", "probability", "top_classes", "top_probabilities", "error"],
+        columns=[*KEPT, "top_classes", "top_probabilities", "error"],
     )
 
 
 def _predicted(
-    weights: WeightsFile, folder: Path, paths: list[Path], *, resolution: int, device: torch.device
+    weights: WeightsFile,
+    folder: Path,
+    paths: list[Path],
+    *,
+    resolution: int,
+    max_pixels: int,
+    device: torch.device,
 ) -> Iterator[list[dict[str, object]]]:
     """The rows of each batch of files."""
     network = weights.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
-    classes = weights.classes
+    classes = tuple(map(plain_name, weights.classes))
     for chunk in _chunks(paths):
         rows: list[dict[str, object]] = []
-        decoded = [_decoded(path, resolution) for path in chunk]
+        decoded = [_decoded(path, resolution, max_pixels) for path in chunk]
         pixels = [picture for picture in decoded if isinstance(picture, np.ndarray)]
         probabilities: Iterator[np.ndarray] = iter(())
         if pixels:
@@ -105,21 +117,32 @@ def refuse_other_than_table(output: Path) -> None:
 def write_predictions(frame: pd.DataFrame, output: Path) -> None:
     """As Parquet or CSV, by the file's name.
 
+    CSV has no lists: the likeliest classes are columns of their own, class_1, probability_1 to class_5,
+    probability_5, empty beyond the number of classes. All text is in quotes, whatever a class is called.
+
     Raises:
         ConfigError: another kind of name, or it cannot be written.
     """
     refuse_other_than_table(output)
     with writing(output):
         if output.suffix == ".csv":
-            lists = ("top_classes", "top_probabilities")
-            flat = frame.assign(**{name: frame[name].map(_joined) for name in lists})
-            flat.to_csv(output, index=False)
+            _flat(frame).to_csv(output, index=False, quoting=csv.QUOTE_NONNUMERIC)
         else:
             frame.to_parquet(output, index=False)
 
 
-def _joined(values: object) -> str:
-    return " ".join(str(value) for value in values) if isinstance(values, list) else ""
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column for each place of the lists, in the lists' place."""
+
+    def at(name: str, place: int) -> list[object]:
+        lists = [each if isinstance(each, list) else [] for each in frame[name]]
+        return [each[place] if place < len(each) else None for each in lists]
+
+    columns: dict[str, list[object]] = {name: list(frame[name]) for name in KEPT}
+    for i in range(TOP):
+        columns[f"class_{i + 1}"] = at("top_classes", i)
+        columns[f"probability_{i + 1}"] = at("top_probabilities", i)
+    return pd.DataFrame({**columns, "error": list(frame["error"])})
 
 
 def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
@@ -127,14 +150,14 @@ def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
         yield paths[start : start + BATCH]
 
 
-def _decoded(path: Path, resolution: int) -> np.ndarray | str:
+def _decoded(path: Path, resolution: int, max_pixels: int) -> np.ndarray | str:
     """Pixels (R, R, 3) uint8, or why there are none."""
     if path.suffix.lower() not in SUFFIXES:
         return f"not read: {path.suffix or 'no suffix'}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-            return decode(path.read_bytes(), resolution)
+            return decode(path.read_bytes(), resolution, max_pixels=max_pixels)
     except FileNotFoundError:
         return "the file is gone"
     except (OSError, UnreadablePictureError) as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import FILE, TrainingConfig, check_same_training
-from nas.training.evaluation import images_to_evaluate, refused_as
+from nas.training.evaluation import Options, images_to_evaluate, refused_as
 from nas.training.initial_weights import begin_with
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
@@ -53,21 +53,36 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> Traini
     """
     begun = check_folder(config, folder)
     resolution = config.recipe.training_stages()[-1].resolution
-    with refused_as("data"):
+    with refused_as("--data"):
         images = open_images(config.data, resolution=resolution)
     if begun:
         check_same_data(record_of(config.data.source, images), folder, begun="training")
     _check_shares(config.recipe, len(images.train), devices)
-    test = None
-    if config.test is not None:  # read at the end, when nobody could name another any more
-        test = images_to_evaluate(config.test, images.classes, resolution=resolution, option="test")
-        if begun:
-            check_same_data(record_of(config.test, test), folder, begun="training", prefix=OF_TEST)
+    # Test images are read at the end, when nobody could name others any more.
+    test = images_to_test(config, images.classes, resolution=resolution)
+    if begun and config.test is not None and test is not None:
+        check_same_data(record_of(config.test, test), folder, begun="training", prefix=OF_TEST)
     if config.init is not None and not begun:
         begin_with(
             build_network(config.architecture, num_classes=images.num_classes), config.init, images.classes
         )
     return TrainingImages(images, test)
+
+
+def images_to_test(
+    config: TrainingConfig, classes: tuple[str, ...], *, resolution: int
+) -> TrialImages | None:
+    """The images on which a training is tested in the end, by the limit of those that it trains on.
+
+    Raises:
+        ConfigError: they cannot be read, or their classes are not among those.
+    """
+    if config.test is None:
+        return None
+    options = Options("--test", "--set data.max_pixels=N")
+    return images_to_evaluate(
+        config.test, classes, resolution=resolution, max_pixels=config.data.max_pixels, options=options
+    )
 
 
 def record_data(config: TrainingConfig, folder: Path, opened: TrainingImages) -> None:

@@ -1,5 +1,6 @@
 """The shipped recipe of full training that suits a network, by its stride and the images of its trials."""
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from search_spaces.settings.yaml_files import read_yaml
@@ -31,4 +32,5 @@ def suited_recipe(architecture: "Architecture", *, resolution: int) -> str:
 def training_command(file: str, architecture: "Architecture", *, resolution: int) -> str:
     """The command that trains a search's winner in full, with the recipe where it is not the default."""
     recipe = suited_recipe(architecture, resolution=resolution)
-    return f"nas train {file} --data IMAGES" + (f" --recipe {recipe}" if recipe != DEFAULT_RECIPE else "")
+    named = f" --recipe {recipe}" if recipe != DEFAULT_RECIPE else ""
+    return f"nas train {quote(file)} --data IMAGES{named}"

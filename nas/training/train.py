@@ -17,10 +17,10 @@ from nas.search.environment import describe_environment
 from nas.training.checkpoints import TrainingFolder, TrainingProgress
 from nas.training.config import TrainingConfig, record_config
 from nas.training.estimate import StageEstimate, estimate
-from nas.training.evaluation import Evaluation, evaluate_images, images_to_evaluate, refused_as
+from nas.training.evaluation import Evaluation, evaluate_images, refused_as
 from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
-from nas.training.start import TrainingImages, check_start, locked_for, record_data
+from nas.training.start import TrainingImages, check_start, images_to_test, locked_for, record_data
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError
@@ -171,7 +171,7 @@ class _Training:
             )
 
     def _images_at(self, resolution: int) -> ResidentImages:
-        with refused_as("data"):
+        with refused_as("--data"):
             images = open_images(self.config.data, resolution=resolution)
         return ResidentImages(images, self.device)
 
@@ -347,10 +347,8 @@ class _Training:
         test: Evaluation | None = None
         if self.config.test is not None and self.group.is_first:
             weights = load_weights(self.files.weights("best"))
-            images = images_to_evaluate(
-                self.config.test, weights.classes, resolution=weights.resolution, option="test"
-            )
-            test = evaluate_images(weights, images, lock=self.lock)
+            images = images_to_test(self.config, weights.classes, resolution=weights.resolution)
+            test = evaluate_images(weights, images, lock=self.lock) if images is not None else None
         result = TrainingResult(
             folder=self.files.folder,
             metrics=tuple(self.files.metrics),

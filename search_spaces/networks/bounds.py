@@ -1,5 +1,7 @@
-"""Bounds of resolutions and batches; light enough for a command's help, which must not import torch."""
+"""Bounds of resolutions, batches and pictures; light enough for the help, which must not import torch."""
 
 SMALLEST_RESOLUTION = 8  # pixels of a side
 LARGEST_RESOLUTION = 4096  # of networks that are counted, measured and used; recipes end at half of it
 LARGEST_BATCH = 65_536  # images
+# Pixels of a picture that is read, whatever the limit that is set.
+SMALLEST_MAX_PIXELS, LARGEST_MAX_PIXELS = 64 * 64, 170_000_000

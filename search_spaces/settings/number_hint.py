@@ -1,4 +1,4 @@
-"""The number that a text may be meant as: 10%, 32px, 1,000, 5M."""
+"""The number that a text may be meant as: 10%, 32px, 1,000, 5M, 1:30."""
 
 import re
 
@@ -18,6 +18,8 @@ def _hint(text: str) -> str:
         return f"; write [{', '.join(word.split())}]"
     if re.fullmatch(r"\d{1,3}(,\d{3})+", word):
         return f"; write {word.replace(',', '')}"
+    if re.fullmatch(r"\d+(:\d+)+(\.\d+)?", word):  # in YAML 1.1 a number to the base of 60
+        return "; colons are not read as one number: write it out"
     plain = re.sub(r"(?<=\d),(?=\d)", ".", word)
     found = NUMBER.fullmatch(plain)
     if not found:

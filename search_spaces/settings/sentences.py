@@ -2,11 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 
+# Characters that end a line to a terminal or to Python, and the tab, which shifts a table's columns.
+BREAKS = {
+    ord(each): each.encode("unicode_escape").decode() for each in "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+}
+
 
 def some(names: Sequence[str], *, most: int = 3, between: str = ", ") -> str:
-    """The first of some names, and how many more there are."""
+    """The first of some names, each in one line, and how many more there are."""
     more = f"{between}and {len(names) - most:,} more" if len(names) > most else ""
-    return between.join(names[:most]) + more
+    return between.join(map(one_line, names[:most])) + more
+
+
+def one_line(text: str) -> str:
+    """Text with names made by others, such as a class's, in one line: breaks and tabs in it as escapes."""
+    return text.translate(BREAKS)
 
 
 def numbers(values: Iterable[int], *, most: int = 10) -> str:

@@ -50,6 +50,12 @@ def _no_class_folders(data: Path) -> None:
         path.rename(data / path.name)
 
 
+def _deeper(data: Path) -> None:
+    (data / "images").mkdir()
+    for name in ("cat", "cow", "dog"):
+        (data / name).rename(data / "images" / name)
+
+
 def _only_test(data: Path) -> None:
     (data / "test").mkdir()
     for name in ("cat", "cow", "dog"):
@@ -112,6 +118,7 @@ DATA = (
     ),
     images("a picture beside the class folders", lambda data: (data / "x.png").write_bytes(PIXELS[0])),
     images("a single class folder", _one_class),
+    images("class folders that lie deeper", _deeper),
     images("a folder that holds a test split only", _only_test),
     images("a folder without pictures", _no_pictures),
     images("ten pictures that are none", _many_junk),

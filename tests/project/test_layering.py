@@ -149,3 +149,43 @@ def test_module_loads_without_heavy_packages(module: str, forbidden: tuple[str, 
     code = f"import sys, {module}; print([name for name in {forbidden!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Calls that read what others may have written, and the only files with them: elsewhere a damaged or a hostile
+# file would end in an error of the library.
+READERS = {
+    "json.load": (),
+    "json.loads": ("search_spaces/settings/json_text.py",),
+    "yaml.load": (),
+    "yaml.safe_load": (),
+    "yaml.parse": ("search_spaces/settings/parsing.py",),
+    "torch.load": ("trials/training/foreign_weights.py",),
+    "load_file": ("trials/training/foreign_weights.py",),
+    "load_bytes": ("trials/training/weights_file.py",),
+    "np.load": ("trials/images/packed.py", "trials/images/pack_process.py"),
+    "pd.read_parquet": ("analysis/public_tables.py",),  # tables that come with the project
+}
+
+
+def test_what_others_may_have_written_is_read_at_one_place() -> None:
+    found = {(ast.unparse(call.func), name) for call, name in _calls() if ast.unparse(call.func) in READERS}
+    assert found == {(call, name) for call, names in READERS.items() for name in names}
+
+
+def test_parquet_is_read_where_its_errors_are_caught() -> None:
+    names = {name for call, name in _calls() if ast.unparse(call.func) in PARQUET}
+    assert names
+    for name in names:
+        assert re.search(r"\bparquet_refused\(\)|_refused\(\)", (REPOSITORY / name).read_text()), name
+
+
+PARQUET = ("pq.ParquetFile", "pq.read_table", "pq.read_metadata", "pq.read_schema")
+
+
+def _calls() -> list[tuple[ast.Call, str]]:
+    return [
+        (node, str(path.relative_to(REPOSITORY)))
+        for path in FILES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call)
+    ]

@@ -317,7 +317,7 @@ class Pool:
             member.checked = member.actor.worn_out.remote()
             return
         except RayActorError as error:  # the worker's process is gone
-            yield self._lost(member, places, cause(error), preempted=bool(error.preempted))
+            yield from self._lost(member, places, cause(error), preempted=bool(error.preempted))
             return
         except RayTaskError as error:  # the trial raised; its worker lives
             places.ended(member.trial)
@@ -362,15 +362,17 @@ class Pool:
 
     def _lost(
         self, member: Member, places: TimingPlaces, reason: str, *, preempted: bool = False
-    ) -> TrialResult:
-        """Starts another worker in the place of a lost one; returns the crashed result of its trial."""
+    ) -> Iterator[TrialResult]:
+        """Starts another worker in the place of a lost one; a crashed result if its trial had not ended."""
         trial = member.trial
         assert trial is not None, "who runs nothing loses nothing"
-        places.ended(trial)
+        if not member.is_over:  # else lost between its last event and the end of its stream
+            places.ended(trial)
         places.leave(member.slot.index)
         self._kill(member)  # it may still live, out of reach for a moment, and must not use the device
         self._replace(member)
-        return lost_result(member, reason, preempted=preempted)
+        if not member.is_over:
+            yield lost_result(member, reason, preempted=preempted)
 
     def _kill_stalled(self, places: TimingPlaces) -> Iterator[Event]:
         """Kills workers whose trial has yielded no event for too long."""
@@ -379,7 +381,7 @@ class Pool:
             if member.trial is None or now - member.heard < self._stall_seconds:
                 continue
             silent = math.floor(now - member.heard)
-            yield self._lost(member, places, f"it gave no sign of life for {silent} s")
+            yield from self._lost(member, places, f"it gave no sign of life for {silent} s")
 
     def _kill(self, member: Member) -> None:
         """Kills a worker's process, even if it is stopped (SIGSTOP) and does not react to Ray."""

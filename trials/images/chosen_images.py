@@ -38,6 +38,11 @@ class EncodedImages:
         """Sentences for the user: how labels were read, what was left out."""
         return tuple(getattr(self.source, "notes", ()))  # a source of the user's own may have none
 
+    @property
+    def deeper(self) -> str:
+        """The advice to give a folder further down, if its sub-folders may be the classes; else empty."""
+        return str(getattr(self.source, "deeper", ""))
+
     def name_of(self, index: int) -> str:
         """The name of the image at an index."""
         position = int(self.chosen[index])
@@ -62,7 +67,7 @@ def find_images(config: DataConfig, *, only_evaluated: bool = False) -> EncodedI
         return known
     source = open_source(config.source, only_evaluated=only_evaluated)
     if not only_evaluated:
-        check_two_classes(source.labels, source.classes, config.source)
+        check_two_classes(source.labels, source.classes, config.source, advice=getattr(source, "deeper", ""))
     elif not len(source.labels):
         raise ValueError(f"{config.source}: holds no images")
     chosen = share(source.labels, config.fraction, config.split_seed)

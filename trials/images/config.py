@@ -4,6 +4,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import STRICT
+from search_spaces.networks.bounds import LARGEST_MAX_PIXELS, SMALLEST_MAX_PIXELS
 from trials.images.decode import MAX_PIXELS
 
 
@@ -23,4 +24,4 @@ class DataConfig:
     split_seed: int = Field(default=0, ge=0, lt=2**63)
     max_corrupt: float = Field(default=0.01, ge=0, lt=1)  # share of unreadable pictures that may be left out
     # Of a picture; one with more counts as unreadable.
-    max_pixels: int = Field(default=MAX_PIXELS, ge=64 * 64, le=170_000_000)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=SMALLEST_MAX_PIXELS, le=LARGEST_MAX_PIXELS)

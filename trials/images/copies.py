@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from search_spaces.settings.sentences import one_line
 from trials.images.labels import PADDING
 
 
@@ -38,4 +39,4 @@ def copies_sentence(
 
 
 def _names(labels: np.ndarray, classes: Sequence[str]) -> str:
-    return " with ".join(classes[label] for label in labels if label != PADDING)
+    return " with ".join(one_line(classes[label]) for label in labels if label != PADDING)

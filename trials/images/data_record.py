@@ -19,10 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import plain_name, some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.labels import PADDING, images_of_classes
 from trials.images.packed import TrialImages, data_digest
+from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 
 FACTS, IMAGES = "data.json", "images.parquet"
 OF_TEST = "test-"  # before these names
@@ -144,14 +146,14 @@ def read_facts(folder: Path, *, prefix: str = "") -> DataFacts | None:
     """
     path = folder / f"{prefix}{FACTS}"
     try:
-        content = json.loads(path.read_bytes())
+        content = json_value(path.read_bytes())
         lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
         return DataFacts(**{**content, **lists})
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError):
         raise ConfigError(
             f"{path}: damaged: what the images were is not known any more; take it from a copy"
         ) from None
@@ -167,8 +169,9 @@ def record_faults(folder: Path) -> Iterator[str]:
     if facts is None:
         return
     try:
-        table = pq.read_table(folder / IMAGES, page_checksum_verification=True).cast(SCHEMA)
-    except (OSError, pa.ArrowException, ValueError):
+        with parquet_refused():
+            table = pq.read_table(folder / IMAGES, page_checksum_verification=True).cast(SCHEMA)
+    except (UnreadableParquetError, FileNotFoundError):
         yield f"{IMAGES}: does not read"
         return
     labels = table["labels"].combine_chunks()
@@ -200,8 +203,9 @@ def _changes_of_classes(before: DataFacts, now: DataFacts) -> Iterator[str]:
 def _changes_of_images(path: Path, before: DataFacts, record: DataRecord) -> Iterator[str]:
     """Images that were added, removed, replaced or labelled otherwise, by name."""
     try:
-        then = _by_name(pq.read_table(path, page_checksum_verification=True), before.classes)
-    except (OSError, pa.ArrowException, ValueError, KeyError, IndexError):
+        with parquet_refused():
+            then = _by_name(pq.read_table(path, page_checksum_verification=True), before.classes)
+    except (UnreadableParquetError, FileNotFoundError):
         yield f"which ones is not known: {path.name} does not read"
         return
     now = _by_name(record.images, record.facts.classes)

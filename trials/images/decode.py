@@ -31,6 +31,7 @@ SUFFIXES = frozenset(
 )
 KINDS_READ = ".jpg, .png, .webp, .bmp, .gif, .tif, .ppm and the like"
 MAX_PIXELS = 64_000_000  # of a picture, unless the configuration says otherwise
+TOO_LARGE = "too large: at most"  # begins the reason of a picture beyond the limit, in any message
 WHITE = (255, 255, 255, 255)
 
 
@@ -51,12 +52,14 @@ def decode(encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> 
         picture = Image.open(io.BytesIO(encoded), formats=FORMATS)
         width, height = picture.size
         if width * height > max_pixels:
-            raise UnreadablePictureError(f"{width:,} x {height:,} px; data.max_pixels is {max_pixels:,}")
+            raise UnreadablePictureError(
+                f"{width:,} x {height:,} px is {TOO_LARGE} {max_pixels:,} px are read"
+            )
         return resized(rgb(picture), resolution)
     except UnreadablePictureError:
         raise
     except Image.DecompressionBombError:
-        raise UnreadablePictureError(f"far too many pixels; data.max_pixels is {max_pixels:,}") from None
+        raise UnreadablePictureError(f"{TOO_LARGE} {max_pixels:,} px are read") from None
     except Exception as error:  # Pillow raises many kinds for broken files
         raise UnreadablePictureError(_reason(error)) from error
 

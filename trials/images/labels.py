@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_spaces.settings.sentences import some
+from search_spaces.settings.sentences import one_line, some
 from trials.images.label_columns import LabelColumn, RawColumn, read_column
 
 PADDING = -1
@@ -235,8 +235,8 @@ def _row_words(columns: Sequence[LabelColumn], row: int) -> str:
 # ---------------------------------------------------------------------- strata
 
 
-def check_two_classes(labels: np.ndarray, classes: Sequence[str], source: str) -> None:
-    """Checks that there is something to learn.
+def check_two_classes(labels: np.ndarray, classes: Sequence[str], source: str, *, advice: str = "") -> None:
+    """Checks that there is something to learn; `advice` ends the message where all images are of one class.
 
     Raises:
         ValueError: there are no images, or all of them have one label.
@@ -246,7 +246,8 @@ def check_two_classes(labels: np.ndarray, classes: Sequence[str], source: str) -
         raise ValueError(f"{source}: holds no images")
     if len(present) < 2:
         raise ValueError(
-            f"{source}: all images have the label {classes[present[0]]}; at least two classes are needed"
+            f"{source}: all images have the label {one_line(classes[present[0]])}; at least two classes are "
+            f"needed{advice}"
         )
 
 

@@ -18,8 +18,10 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
+from search_spaces.settings.json_text import json_value
 from trials.images import pack_process
 from trials.images.decode import UnreadablePictureError, decode, is_constant, resized
+from trials.images.pack_reuse import KnownPixels
 from trials.images.sources import Encoded
 
 TASK = 64  # pictures handed to a process at once
@@ -44,6 +46,7 @@ class PackFacts:
     arrays: str  # digest of the digests and checksums
     corrupt: list[tuple[int, str]]  # see OddPictures
     constant: list[int]
+    origin: str = ""  # source and decoder: packs of equal ones hold the same pixels of the same picture
 
     def to_json(self) -> str:
         """The facts as JSON text, with a checksum."""
@@ -55,15 +58,16 @@ class PackFacts:
         """Reads the text of `to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError, RecursionError: the text holds something else.
+            ValueError, KeyError, TypeError: the text holds something else.
         """
-        outer = json.loads(text)
+        outer = json_value(text)
         if zlib.crc32(outer["facts"].encode()) != outer["crc32"]:
             raise ValueError("damaged")
-        content = json.loads(outer["facts"])
+        content = json_value(outer["facts"])
         corrupt = [(int(position), str(name)) for position, name in content["corrupt"]]
         constant = list(map(int, content["constant"]))
-        return cls(str(content["labels"]), str(content["arrays"]), corrupt, constant)
+        origin = str(content.get("origin", ""))  # earlier versions wrote none
+        return cls(str(content["labels"]), str(content["arrays"]), corrupt, constant, origin)
 
 
 def digest_of(picture: bytes | np.ndarray) -> int:
@@ -78,20 +82,23 @@ def fill_pack(
     pictures: Iterator[tuple[str, Encoded]],
     *,
     max_pixels: int,
+    known: KnownPixels | None = None,
     on_progress: Callable[[int, int], None],
 ) -> OddPictures:
     """Decodes all pictures into `images` (N, R, R, 3) uint8, and their digests into `digests` (N,) uint64.
 
     Many pictures are decoded by one process per core. A thread per process feeds it, because reading files
     and waiting for answers release Python's lock; the processes write into the memory map themselves. Pixels
-    of a picture that cannot be read stay 0.
+    of a picture that cannot be read stay 0. Those that are `known` are copied.
 
     Raises:
         ValueError: a decoding process died.
     """
     tasks = _tasks(pictures)
     if len(images) < MIN_FOR_PROCESSES:
-        results: Iterable[OddPictures] = (_decode_here(images, digests, task, max_pixels) for task in tasks)
+        results: Iterable[OddPictures] = (
+            _decode_here(images, digests, task, max_pixels, known) for task in tasks
+        )
         return _collected(results, len(images), on_progress)
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     local = threading.local()
@@ -100,7 +107,7 @@ def fill_pack(
     def run(task: Task) -> OddPictures:
         # Each thread of the pool starts its own process with its first task.
         if not hasattr(local, "process"):
-            local.process = _Process(str(images.filename), digests, max_pixels)
+            local.process = _Process(images, digests, max_pixels, known)
             processes.append(local.process)
         return local.process.decode(task)
 
@@ -143,7 +150,9 @@ def _collected(
     return odd
 
 
-def _decode_here(images: np.ndarray, digests: np.ndarray, task: Task, max_pixels: int) -> OddPictures:
+def _decode_here(
+    images: np.ndarray, digests: np.ndarray, task: Task, max_pixels: int, known: KnownPixels | None
+) -> OddPictures:
     """Decodes the pictures of a task in this process."""
     odd = OddPictures([], [])
     with warnings.catch_warnings():
@@ -155,8 +164,11 @@ def _decode_here(images: np.ndarray, digests: np.ndarray, task: Task, max_pixels
                     pixels = resized(Image.fromarray(encoded), images.shape[1])
                 else:
                     data = _bytes(name, encoded)
-                    digests[position] = digest_of(data)
-                    pixels = decode(data, images.shape[1], max_pixels=max_pixels)
+                    digest = digests[position] = digest_of(data)
+                    before = known.of(digest) if known else None
+                    pixels = (
+                        decode(data, images.shape[1], max_pixels=max_pixels) if before is None else before
+                    )
             except (UnreadablePictureError, FileNotFoundError) as error:
                 odd.corrupt.append((position, f"{name} ({_reason(error)})"))
                 continue
@@ -169,20 +181,22 @@ def _decode_here(images: np.ndarray, digests: np.ndarray, task: Task, max_pixels
 class _Process:
     """A process that decodes (trials.images.pack_process), used by one thread."""
 
-    def __init__(self, file: str, digests: np.ndarray, max_pixels: int) -> None:
-        self._digests = digests
+    def __init__(
+        self, images: np.memmap, digests: np.ndarray, max_pixels: int, known: KnownPixels | None = None
+    ) -> None:
+        self._images, self._digests, self._known = images, digests, known
         self._process = subprocess.Popen(
             # -P: a folder named trials in the current directory must not be imported.
-            [sys.executable, "-P", "-m", pack_process.__name__, file, str(max_pixels)],
+            [sys.executable, "-P", "-m", pack_process.__name__, str(images.filename), str(max_pixels)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
     def decode(self, task: Task) -> OddPictures:
-        """Sends a task's pictures to the process and waits for its answer."""
+        """Sends a task's pictures, but for those that are known, to the process and waits for its answer."""
         names = {position: name for position, name, _ in task}
-        corrupt, pictures = [], []
+        corrupt, pictures, constant_known = [], [], []
         for position, name, encoded in task:
             assert not isinstance(encoded, np.ndarray), "pixels are few, and resized here"
             try:
@@ -190,11 +204,15 @@ class _Process:
             except FileNotFoundError as error:
                 corrupt.append((position, f"{name} ({_reason(error)})"))
                 continue
-            self._digests[position] = digest_of(data)
+            digest = self._digests[position] = digest_of(data)
+            if self._known is not None and (pixels := self._known.of(digest)) is not None:
+                self._images[position] = pixels
+                constant_known += [position] if is_constant(pixels) else []
+                continue
             pictures.append((position, data))
-        unreadable, constant = self._answer(pictures)
+        unreadable, constant = self._answer(pictures) if pictures else ([], [])
         corrupt += [(position, f"{names[position]} ({reason})") for position, reason in unreadable]
-        return OddPictures(sorted(corrupt), constant)
+        return OddPictures(sorted(corrupt), sorted(constant + constant_known))
 
     def _answer(self, pictures: list[tuple[int, bytes]]) -> tuple[list[tuple[int, str]], list[int]]:
         """One message to the process and its answer; an empty answer means that it died."""
@@ -210,7 +228,7 @@ class _Process:
                 f"a process that decodes pictures ended with code {self._process.wait()}; if memory ran out, "
                 "free some and start again"
             )
-        unreadable, constant = json.loads(line)
+        unreadable, constant = json_value(line)
         return [(int(position), str(reason)) for position, reason in unreadable], list(map(int, constant))
 
     def close(self) -> None:

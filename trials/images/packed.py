@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import PIL
 
 from search_spaces.settings.sentences import some
 from trials.devices.file_lock import locked
@@ -25,11 +26,12 @@ from trials.images.config import DataConfig
 from trials.images.copies import copies_sentence
 from trials.images.labels import PADDING
 from trials.images.pack_checks import PixelChecks, checksums
+from trials.images.pack_refusals import PackRefusals, corrupt_sentence
+from trials.images.pack_reuse import KnownPixels
 from trials.images.pack_writer import PackFacts, fill_pack
 from trials.images.splits import split_indices
 
 PACKING_VERSION = 4  # part of every pack's name: to be raised when decoding changes
-FREE_SPACE_MARGIN = 1.1  # times a pack's size that must be free
 IMAGES, DIGESTS, CHECKSUMS, META = "images.npy", "digests.npy", "checksums.npy", "meta.json"
 CHECKED_AT_ONCE = 4 << 30  # bytes of a pack that is checked as a whole when it is opened
 FEW_CONSTANT = 3  # pictures of one colour that are not worth a word
@@ -55,6 +57,7 @@ class TrialImages:
     checks: PixelChecks | None = None  # None: these pixels are from no pack
     notes: tuple[str, ...] = ()  # sentences for the user: how labels were read, what is odd
     name_of: Callable[[int], str] = str  # the name of the image at an index
+    deeper: str = ""  # advice to give a folder further down, whose sub-folders may be the classes
 
     @property
     def num_classes(self) -> int:
@@ -94,6 +97,7 @@ def open_images(
         ValueError: the source, a picture or the disk does not allow it; the message says what to do.
     """
     found = find_images(config, only_evaluated=only_evaluated)
+    refusals = PackRefusals(config, has_keys=not only_evaluated)
     folder = (cache or default_cache()) / _key(found, resolution)
     _make_cache(folder.parent)
     # Double-checked locking: whoever gets the lock looks again, as another process may have packed meanwhile.
@@ -102,10 +106,10 @@ def open_images(
         with locked(folder.with_suffix(".lock")):
             pack = _valid_pack(folder, found, resolution, verify=verify)
             if pack is None:
-                _pack(found, folder, resolution, config.max_corrupt, on_progress)
+                _pack(found, folder, resolution, refusals, on_progress)
                 pack = _valid_pack(folder, found, resolution)
                 assert pack is not None, "a pack that was just written is valid"
-    _refuse_corrupt(pack.facts.corrupt, total=len(pack.images), allowed=config.max_corrupt)
+    refusals.check_corrupt(pack.facts.corrupt, total=len(pack.images))
     readable = np.setdiff1d(np.arange(len(pack.images)), [position for position, _ in pack.facts.corrupt])
     labels = found.labels[readable]
     if only_evaluated:
@@ -134,7 +138,13 @@ def open_images(
             *([] if only_evaluated else _classes_of_one_part(found, labels[train], labels[minival])),
         ),
         name_of=found.name_of,
+        deeper=found.deeper,
     )
+
+
+def is_packed(found: EncodedImages, resolution: int) -> bool:
+    """True if these images are packed in the default cache, so that opening them takes a moment."""
+    return _valid_pack(default_cache() / _key(found, resolution), found, resolution) is not None
 
 
 def data_digest(classes: Sequence[str], digests: np.ndarray, counts: np.ndarray, labels: np.ndarray) -> str:
@@ -155,20 +165,6 @@ def default_cache() -> Path:
     """The default folder of packs."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "training-aware-nas" / "packs"
-
-
-def corrupt_sentence(names: tuple[str, ...], total: int) -> str:
-    """A sentence with the number of unreadable pictures and the names of the first ones."""
-    return f"{len(names):,} of {total:,} pictures cannot be read: {some(names, between='; ')}"
-
-
-def _refuse_corrupt(corrupt: list[tuple[int, str]], *, total: int, allowed: float) -> None:
-    if len(corrupt) > allowed * total:
-        names = tuple(name for _, name in corrupt)
-        raise ValueError(
-            f"{corrupt_sentence(names, total)}. Remove or replace them; data.max_corrupt ({allowed:g} now) "
-            "is the share that is left out without asking"
-        )
 
 
 def _refuse_lost_classes(found: EncodedImages, readable: np.ndarray) -> None:
@@ -242,27 +238,62 @@ class _Pack:
 
     images: np.ndarray  # (N, R, R, 3) uint8, memory-mapped
     digests: np.ndarray  # (N,) uint64
+    sums: np.ndarray  # (N,) uint32
     facts: PackFacts
     checks: PixelChecks
 
 
 def _valid_pack(folder: Path, found: EncodedImages, resolution: int, *, verify: bool = False) -> _Pack | None:
     """A complete pack of these images, or None."""
+    pack = _read_pack(folder, resolution)
+    if pack is None or len(pack.images) != len(found.labels) or pack.facts.labels != _labels_digest(found):
+        return None
+    if verify and pack.images.nbytes <= CHECKED_AT_ONCE and not pack.checks.all_are_whole():
+        return None
+    return pack
+
+
+def _read_pack(folder: Path, resolution: int) -> _Pack | None:
+    """The pack in a folder, whosever it is; None if it is none at this resolution, or damaged."""
+    if (facts := _facts_of(folder)) is None:
+        return None
     try:
-        facts = PackFacts.from_json((folder / META).read_text())
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
         digests, sums = (np.load(folder / name, allow_pickle=False) for name in (DIGESTS, CHECKSUMS))
-    except (OSError, ValueError, EOFError, TypeError, KeyError, RecursionError):
+    except (
+        Exception
+    ):  # damaged headers raise whatever Python's own parser makes of them: no pack is whole then
         return None
-    count = len(found.labels)
-    shapes = (images.shape, images.dtype) == ((count, resolution, resolution, 3), np.uint8)
-    shapes &= (digests.shape, sums.shape) == ((count,), (count,))
-    if not shapes or (facts.labels, facts.arrays) != (_labels_digest(found), _arrays_digest(digests, sums)):
+    shapes = (images.shape[1:], images.dtype) == ((resolution, resolution, 3), np.uint8)
+    shapes &= digests.shape == sums.shape == images.shape[:1]
+    if not shapes or facts.arrays != _arrays_digest(digests, sums):
         return None
-    checks = PixelChecks(images, sums, folder)
-    if verify and images.nbytes <= CHECKED_AT_ONCE and not checks.all_are_whole():
+    return _Pack(images, digests, sums, facts, PixelChecks(images, sums, folder))
+
+
+def _facts_of(folder: Path) -> PackFacts | None:
+    try:
+        return PackFacts.from_json((folder / META).read_text())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return _Pack(images, digests, facts, checks)
+
+
+def _origin(found: EncodedImages, source: str) -> str:
+    """The source, and all that decides what pixels a picture of it has at one resolution."""
+    return json.dumps([PACKING_VERSION, PIL.__version__, found.max_pixels, source])
+
+
+def _known_pixels(cache: Path, origin: str, resolution: int) -> KnownPixels | None:
+    """The pixels of the newest pack of the same source, as it was before; None where there is none."""
+    folders = [path.parent for path in cache.glob(f"*/{META}") if not path.parent.name.startswith(".")]
+    for folder in sorted(folders, key=os.path.getmtime, reverse=True):
+        facts = _facts_of(folder)
+        pack = _read_pack(folder, resolution) if facts is not None and facts.origin == origin else None
+        if pack is not None:
+            unreadable = [position for position, _ in pack.facts.corrupt]
+            readable = np.setdiff1d(np.arange(len(pack.images)), unreadable)
+            return KnownPixels(pack.images, pack.digests, pack.sums, readable)
+    return None
 
 
 def _arrays_digest(*arrays: np.ndarray) -> str:
@@ -273,22 +304,29 @@ def _arrays_digest(*arrays: np.ndarray) -> str:
 
 
 def _pack(
-    found: EncodedImages, folder: Path, resolution: int, max_corrupt: float, on_progress: OnProgress | None
+    found: EncodedImages,
+    folder: Path,
+    resolution: int,
+    refusals: PackRefusals,
+    on_progress: OnProgress | None,
 ) -> None:
     """Writes the pack into a temporary folder beside its own and renames that: no reader sees half a pack."""
     _remove_leftovers(folder)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".packing-{folder.name}-"))
     try:
-        images = _allocated(temporary / IMAGES, len(found.labels), resolution)
+        shape = (len(found.labels), resolution, resolution, 3)
+        refusals.check_space(folder.parent, shape)
+        images = _allocated(temporary / IMAGES, shape)
         digests = np.zeros(len(images), np.uint64)
         odd = fill_pack(
             images,
             digests,
             found.read(),
             max_pixels=found.max_pixels,
+            known=_known_pixels(folder.parent, _origin(found, refusals.config.source), resolution),
             on_progress=on_progress or (lambda done, total: None),
         )
-        _refuse_corrupt(odd.corrupt, total=len(images), allowed=max_corrupt)
+        refusals.check_corrupt(odd.corrupt, total=len(images))
         images.flush()
         sums = checksums(images)
         np.save(temporary / DIGESTS, digests)
@@ -298,6 +336,7 @@ def _pack(
             arrays=_arrays_digest(digests, sums),
             corrupt=odd.corrupt,
             constant=odd.constant,
+            origin=_origin(found, refusals.config.source),
         )
         (temporary / META).write_text(facts.to_json())
         # On disk before the rename, so that a power cut cannot leave a complete name with missing bytes.
@@ -321,23 +360,11 @@ def _remove_leftovers(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _allocated(path: Path, count: int, resolution: int) -> np.memmap:
-    """An array on disk (count, R, R, 3) uint8 whose space is reserved.
+def _allocated(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """An array on disk (N, R, R, 3) uint8 whose space is reserved.
 
     Without the reservation, writing into a memory map on a full disk would kill the process by a signal.
-
-    Raises:
-        ValueError: there is not enough free space.
     """
-    needed = count * resolution * resolution * 3
-    free = shutil.disk_usage(path.parent).free
-    if free < FREE_SPACE_MARGIN * needed:
-        raise ValueError(
-            f"{path.parent.parent}: packing {count:,} images at {resolution} px needs {needed / 1e9:.1f} GB "
-            f"and {free / 1e9:.1f} GB are free; make room, set XDG_CACHE_HOME to another folder, or use "
-            "fewer images (data.fraction)"
-        )
-    shape = (count, resolution, resolution, 3)
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from search_spaces.settings.sentences import some
+from search_spaces.settings.sentences import one_line, some
 from trials.images.listing import Listing, SourceFile
 
 TRAIN = "train"
@@ -150,6 +150,28 @@ def root_of_classes(listing: Listing, pictures: Sequence[SourceFile], *, only_ev
             f"{some(others)}. Name {source.rstrip('/')}/{chosen[0]} if that is meant, or move the others away"
         )
     return chosen[0]
+
+
+def deeper_classes(source: str, pictures: Sequence[SourceFile], *, depth: int) -> str:
+    """The advice to give a folder further down, where a source's only class folder holds several others.
+
+    Args:
+        pictures: all of which lie in class folders.
+        depth: of the folder that holds these, below the source.
+
+    Returns:
+        The end of a message; empty where the only folder holds pictures, or a single folder to the end.
+    """
+    folders = [file.parts[:-1] for file in pictures]
+    found = depth
+    # Down while all pictures lie in one folder, and none in this folder itself.
+    while len({parts[found] for parts in folders}) == 1 and all(len(parts) > found + 1 for parts in folders):
+        found += 1
+    names = sorted({parts[found] for parts in folders})
+    if found == depth or len(names) == 1:
+        return ""
+    above = "/".join([source.rstrip("/"), *folders[0][:found]])
+    return f"; if the classes are its sub-folders ({some(names)}), give {one_line(above)}"
 
 
 def _refuse_mixed(source: str, folders: Mapping[str, _Folder]) -> None:

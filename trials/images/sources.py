@@ -1,6 +1,5 @@
 """Sources of encoded images with one interface: Parquet files, image folders and the built-in digits."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from trials.images.class_folders import check_every_folder
 from trials.images.decode import KINDS_READ, SUFFIXES
 from trials.images.label_columns import RawColumn
 from trials.images.labels import joined, similar_names
 from trials.images.listing import PARQUET_SUFFIX, Listing, SourceFile, list_files
-from trials.images.source_splits import parquet_files, root_of_classes
+from trials.images.source_splits import deeper_classes, parquet_files, root_of_classes
 from trials.images.splits import stratified
+from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels")
@@ -33,7 +34,8 @@ class Source(Protocol):
     """A source of images.
 
     `labels` are (N,) or (N, L), see `trials.images.labels`; `identity` holds JSON values that change when an
-    image does. It may also have `notes`, sentences for the user about what was read, and `name_of(position)`.
+    image does. It may also have `notes`, sentences for the user about what was read, `name_of(position)`, and
+    `deeper`, the advice to give another folder where it is of one class.
     """
 
     labels: np.ndarray
@@ -133,8 +135,9 @@ class _Parquet:
     def _refused(self) -> Iterator[None]:
         """Turns what Arrow raises of damaged files into a ValueError that names this one."""
         try:
-            yield
-        except (pa.ArrowException, OSError, RecursionError, UnicodeError) as error:
+            with parquet_refused():
+                yield
+        except (UnreadableParquetError, FileNotFoundError) as error:
             kinds = "images come as Parquet files, or as folders of pictures for each class"
             hint = "" if self._file.suffix == PARQUET_SUFFIX else f"; {kinds}"
             raise ValueError(f"{self.path}: not a readable Parquet file: {first_line(error)}{hint}") from None
@@ -191,10 +194,10 @@ class _Parquet:
         metadata = self._schema.metadata or {}
         key = "class_names" if b"class_names" in metadata else "huggingface"
         try:
-            names = json.loads(metadata[key.encode()])
+            names = json_value(metadata[key.encode()])
             if key == "huggingface":
                 names = _feature_names(names["info"]["features"][self._label_name()])
-        except (ValueError, KeyError, TypeError, RecursionError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError):
             if key == "huggingface":  # another library's, which may say anything
                 return None
             names = {}
@@ -282,6 +285,7 @@ class FolderImages:
             )
         self._listing, self._files = listing, inside
         self.classes = tuple(sorted(set(names)))
+        self.deeper = deeper_classes(listing.source, inside, depth=depth)
         numbers = {name: i for i, name in enumerate(self.classes)}
         self.labels = np.fromiter((numbers[name] for name in names), np.int64, len(names))
         self.notes = (*check_every_folder(listing, root, self.classes), *similar_names(self.classes))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from search_spaces.settings.sentences import one_line
 from trials.images.labels import strata
 
 SPLIT, FRACTION = 0, 1  # streams of randomness drawn from one seed
@@ -40,9 +41,9 @@ def split_indices(
     size = minival_size(total) if minival is None else round(minival * total)
     present, counts = np.unique(labels, return_counts=True)
     if (counts < 2).any():
+        alone = one_line(classes[present[counts < 2][0]])
         raise ValueError(
-            f"class {classes[present[counts < 2][0]]} has a single image; each class needs two or more: add "
-            "one, or leave the class out"
+            f"class {alone} has a single image; each class needs two or more: add one, or leave the class out"
         )
     if not len(present) <= size <= total - len(present):
         raise ValueError(

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
@@ -142,9 +143,9 @@ def _mirror_of(url: str) -> Path:
 
 def _marked(marker: Path) -> dict[str, Any]:
     try:
-        found = json.loads(marker.read_bytes())
+        found = json_value(marker.read_bytes())
         return found if isinstance(found, dict) else {}
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
 
 

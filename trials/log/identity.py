@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from search_spaces.settings.json_text import json_value
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import IdentityRow
 
@@ -45,7 +46,19 @@ def identity_of(records: list[IdentityRow]) -> Identity | None:
         return None
     *before, last = records
     earlier = tuple(row["search"] for row in before if row["search"] != last["search"])
-    return Identity(last["search"], earlier, json.loads(last["files"]))
+    return Identity(last["search"], earlier, _digests(last))
+
+
+def _digests(row: IdentityRow) -> dict[str, str]:
+    """The digests of files that a record of the run's identity holds.
+
+    Raises:
+        ConfigError: they do not read, though the record is sealed: another program wrote it.
+    """
+    try:
+        return {str(name): str(digest) for name, digest in json_value(row["files"]).items()}
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"the log's record of the run is not as this program writes it ({error})") from None
 
 
 def changed_files(folder: Path, identity: Identity, *, may_be_gone: str = "") -> list[str]:
@@ -105,5 +118,5 @@ def refuse_changed(folder: Path, identity: Identity) -> None:
 
 def identity_digest(row: IdentityRow) -> str:
     """The digest of a record of what the run is, which each part written under it carries."""
-    text = json.dumps([row["search"], json.loads(row["files"])], sort_keys=True)
+    text = json.dumps([row["search"], _digests(row)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

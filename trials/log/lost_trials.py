@@ -1,11 +1,11 @@
 """Losses of a log: found by its numbering, declared once, and known ever after."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import numbers
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.reading import LogContents
@@ -64,7 +64,7 @@ def earlier_repairs(text: bytes) -> list[RepairRow]:
     Raises:
         ValueError: it is not what was written.
     """
-    entries: list[RepairRow] = json.loads(text)
+    entries: list[RepairRow] = json_value(text)
     try:
         Declared.of(entries)
     except (TypeError, KeyError) as error:

@@ -127,7 +127,7 @@ def read_declared(folder: Path, files: DurableFiles, contents: LogContents) -> t
         return Declared.of(contents.repairs), []
     try:
         return Declared.of([*earlier_repairs(files.read(path)), *contents.repairs]), []
-    except (ValueError, RecursionError):
+    except ValueError:
         return Declared.of(contents.repairs), [path]
 
 

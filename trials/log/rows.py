@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, cast
 
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import from_mapping, to_mapping
+from search_spaces.settings.json_text import json_value
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS, Recorded
 from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
 from trials.log.schema import SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
@@ -193,7 +194,7 @@ def ask_from_row(row: AskRow | TrialRow) -> Ask:
         epochs=row["epochs"],
         continues=row["continues"],
         purpose=row["purpose"],
-        aux=json.loads(row["aux"]),
+        aux=_of_json(row["aux"], "aux"),
     )
 
 
@@ -239,7 +240,19 @@ def architecture_json(architecture: Architecture) -> str:
 
 def architecture_from_json(text: str) -> Architecture:
     """The architecture of a row."""
-    return from_mapping(Architecture, json.loads(text), name="architecture column")
+    return from_mapping(Architecture, _of_json(text, "architecture"), name="architecture column")
+
+
+def _of_json(text: str, column: str) -> Any:
+    """The value in a column of JSON.
+
+    Raises:
+        ConfigError: it is none, though the row is sealed: another program wrote it.
+    """
+    try:
+        return json_value(text)
+    except ValueError as error:
+        raise ConfigError(f"{column} column: not as this program writes it ({error})") from None
 
 
 def epochs_from_curves(row: TrialRow) -> list[EpochRow]:

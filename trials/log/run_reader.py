@@ -70,6 +70,8 @@ def recorded_trials(folder: Path) -> list[TrialRow]:
         raise no_trial_yet(folder) from None
     except DamagedPartError as error:
         raise ConfigError(damaged_view(f"{folder}/trials.parquet", error)) from None
+    except OSError as error:
+        raise ConfigError(f"{folder}/trials.parquet: cannot be read: {error.strerror}") from None
 
 
 def read_run(folder: Path) -> RunLog:
@@ -167,7 +169,7 @@ def _take_view(folder: Path, found: _Found) -> tuple[Reflected, float]:
         with (folder / "trials.parquet").open("rb") as file:  # the driver may replace it in between
             written_at = os.fstat(file.fileno()).st_mtime
             rows, reflected = view_with_log(file.read(), TRIALS)
-    except (FileNotFoundError, DamagedPartError):
+    except (OSError, DamagedPartError):
         return NOTHING, 0.0
     found.trials = {row["trial_id"]: row for row in rows}
     return reflected, written_at
@@ -176,7 +178,7 @@ def _take_view(folder: Path, found: _Found) -> tuple[Reflected, float]:
 def _reflected(folder: Path) -> Reflected:
     try:
         return log_reflected((folder / "trials.parquet").read_bytes())
-    except (FileNotFoundError, DamagedPartError):
+    except (OSError, DamagedPartError):
         return NOTHING
 
 

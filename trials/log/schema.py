@@ -73,7 +73,6 @@ TRIAL_COLUMNS = (
     Column("batch_size", _INT, "images of a step"),
     Column("micro_batches", _INT, "parts in which a batch was computed"),
     Column("precision", _TEXT, "fp32, tf32, bf16 or fp16"),
-    Column("training_mode", _TEXT, "graph: each step one CUDA graph; eager: kernel by kernel"),
     Column("device_name", _TEXT, "where it trained"),
     Column("device_id", _TEXT, "which one of them"),
     Column("host", _TEXT, "of that device"),
@@ -106,6 +105,7 @@ TRIAL_COLUMNS = (
     Column("timing_clock_mhz", _FLOAT, "the GPU's SM clock while step time was measured, median", "MHz"),
     Column("timing_mode", _TEXT, "graph or eager (launched one by one), both networks alike"),
     Column("precision_reason", _TEXT, "why it trained in that precision"),
+    Column("training_mode", _TEXT, "graph: each step one CUDA graph; eager: launched one by one"),
 )
 
 ASK_NAMES = frozenset(

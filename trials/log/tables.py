@@ -1,6 +1,7 @@
 """Rows as Parquet bytes under a seal, and back: the encoding of parts, segments and views."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 
 from search_spaces.settings.seal import OPEN_SEAL, BrokenSealError, check_seal, has_seal, sealed
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 from trials.log.row_types import AskRow, EpochRow, R, TrialRow
 from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
 
@@ -124,32 +126,32 @@ def read_parquet(data: bytes) -> tuple[pa.Table, Facts]:
     Raises:
         DamagedPartError: it does not read.
     """
-    try:
-        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
-            table = file.read(use_threads=False)  # for one row threads cost more than they give
-            return table, _facts(file.metadata)
-    except Exception as error:
-        raise _unreadable(error) from None
+    with (
+        _as_damage(),
+        pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file,
+    ):
+        table = file.read(use_threads=False)  # for one row threads cost more than they give
+        return table, _facts(file.metadata)
 
 
 def _footer(data: bytes) -> pq.FileMetaData:
-    try:
+    with _as_damage():
         return pq.read_metadata(pa.BufferReader(data))
-    except Exception as error:
-        raise _unreadable(error) from None
 
 
 def _facts(metadata: pq.FileMetaData) -> Facts:
-    try:
+    with _as_damage():
         found = (metadata.metadata or {}).items()
         return Facts({name.decode(): value.decode() for name, value in found if name != b"ARROW:schema"})
-    except UnicodeDecodeError as error:
-        raise _unreadable(error) from None
 
 
-def _unreadable(error: Exception) -> DamagedPartError:
-    """Damage, whatever a reader says to bytes that are not Parquet any more."""
-    return DamagedPartError((str(error).splitlines() or ["unreadable"])[0])
+@contextmanager
+def _as_damage() -> Iterator[None]:
+    try:
+        with parquet_refused():
+            yield
+    except UnreadableParquetError as error:
+        raise DamagedPartError(str(error)) from None
 
 
 def rows_of(table: pa.Table, kind: Kind[R]) -> list[R]:

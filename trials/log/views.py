@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from search_spaces.settings.json_text import json_value
+from search_spaces.settings.sentences import first_line
 from trials.log.row_types import R
 from trials.log.tables import (
     DamagedPartError,
@@ -97,5 +99,8 @@ def damaged_view(file: object, reason: object) -> str:
 def _reflected(facts: Facts) -> Reflected:
     if LOG not in facts.by_name:
         return NOTHING
-    found = json.loads(facts[LOG])
-    return Reflected(found["through"], tuple(found["asks"]), tuple(found["identities"]))
+    try:
+        found = json_value(facts[LOG])
+        return Reflected(found["through"], tuple(found["asks"]), tuple(found["identities"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedPartError(f"it does not say what it reflects: {first_line(error)}") from None

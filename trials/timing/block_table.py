@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.settings.json_text import json_value
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.images.packed import default_cache
 from trials.log.durable_files import DurableFiles
@@ -142,12 +143,12 @@ def read_table(path: Path) -> BlockTable:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path}: too large for a table of block times{how}")
-        mapping = json.loads(path.read_text(encoding="utf-8"))
+        mapping = json_value(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
             f"{path}: this table of block times cannot be read: {error.strerror}{how}"
         ) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{path}: not a table of block times: it is not JSON{how}") from None

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.json_text import json_value
 from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.device import clock_of, cpu_name
 from trials.devices.file_lock import locked
@@ -112,7 +113,7 @@ def _chosen(precision: str, ratio: float) -> ChosenPrecision:
 
 def _read(file: Path) -> ChosenPrecision | None:
     try:
-        facts = json.loads(file.read_text())
+        facts = json_value(file.read_text())
         precision, ratio = facts["precision"], float(facts["bf16_over_fp32"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

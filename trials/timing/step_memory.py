@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.devices.device import keep_freed_memory
@@ -98,7 +99,7 @@ def cpu_step_memory(
         raise MemoryError("the kernel ended the process")
     if done.returncode:
         raise RuntimeError(f"two training steps ended with code {done.returncode}: {done.stderr[-1000:]}")
-    answer = json.loads(done.stdout)
+    answer = json_value(done.stdout)
     if answer["out_of_memory"]:
         raise MemoryError(answer["out_of_memory"])
     return answer["bytes"]
@@ -114,7 +115,7 @@ def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, memory: OwnMemor
 
 def main() -> None:
     """Takes the steps and prints how many bytes they took, or that they did not fit in memory."""
-    request = json.loads(sys.stdin.read())
+    request = json_value(sys.stdin.read())
     architecture = from_mapping(Architecture, request.pop("architecture"), name="standard input")
     taken: int | None = None
     refused: str | None = None

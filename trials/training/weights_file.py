@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
@@ -17,6 +16,8 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.bounds import LARGEST_RESOLUTION
 from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.provenance import DEFAULT_RESOLUTION
+from search_spaces.settings.json_text import json_value
+from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.log.durable_files import DurableFiles
 
@@ -74,12 +75,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         data = path.read_bytes()
         tensors, metadata = load_bytes(data), _metadata(data)
         text, expected = metadata["facts"], metadata["sha256"]
-        facts = json.loads(text)
+        facts = json_value(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except Exception as error:  # SafetensorError, and whatever odd headers lead to in torch
         raise ConfigError(
-            f"{path}: these are not weights that nas train wrote ({str(error).splitlines()[0][:80]})"
+            f"{path}: these are not weights that nas train wrote ({first_line(error)[:80]})"
         ) from error
     if _digest(tensors, text) != expected:
         raise ConfigError(f"{path}: damaged: its checksum is not that of what it holds; take another copy")
@@ -138,7 +139,7 @@ def _metadata(data: bytes) -> dict[str, str]:
     length = int.from_bytes(data[:HEADER_BYTES], "little")
     if length > min(len(data), MAX_HEADER):
         raise ValueError("no header")
-    metadata = json.loads(data[HEADER_BYTES : HEADER_BYTES + length])["__metadata__"]
+    metadata = json_value(data[HEADER_BYTES : HEADER_BYTES + length])["__metadata__"]
     if metadata.get("format") != FORMAT:
         raise ValueError("no metadata of ours")
     return metadata

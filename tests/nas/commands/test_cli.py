@@ -49,7 +49,9 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
         "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--devices",
         "--ray-address", "--log", "--set", "--shared", "--json", "--help",
     }  # fmt: skip
-    assert options_of("evaluate") == {"--data", "--resolution", "-o", "--output", "--json", "--help"}
+    assert options_of("evaluate") == {
+        "--data", "--resolution", "--max-pixels", "-o", "--output", "--json", "--help"
+    }  # fmt: skip
     assert options_of("report") == {
         "--reward", "--device", "-o", "--output", "--open", "--json", "--help"
     }  # fmt: skip
@@ -57,7 +59,7 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
         "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"
     }  # fmt: skip
     assert options_of("verify") == {"--repair", "--json", "--help"}
-    assert options_of("predict") == {"-o", "--output", "--resolution", "--force", "--help"}
+    assert options_of("predict") == {"-o", "--output", "--resolution", "--max-pixels", "--force", "--help"}
     assert options_of("simulate") == {
         "--strategies", "--workers", "--trials", "--seeds", "--reward", "--column", "--reference", "--set",
         "-o", "--output", "--json", "--help"

@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Path:
 def shown(found: RunStatus, *, watched: bool = False) -> str:
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(status_screen(found, watched=watched))
+        console.print(status_screen(found, watched=watched), crop=False)
     return capture.get()
 
 

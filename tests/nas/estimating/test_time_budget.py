@@ -1,7 +1,12 @@
 """nas search --budget 30m: the rule with given seconds, and the command with a made-up estimate."""
 
+import itertools
 import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,10 +16,12 @@ from conftest import Nas
 
 import nas.estimating.fitted_search as fitted_search
 import nas.estimating.time_budget as time_budget
+from nas.estimating.packing_time import packing_seconds
 from nas.estimating.time_budget import (
     AIMED_TRIALS,
     FEWEST_TRIALS,
     USED,
+    Beforehand,
     FittedSearch,
     TrialSeconds,
     fit_search,
@@ -89,6 +96,76 @@ def test_the_smallest_share_is_taken_if_twenty_trials_fit_and_refused_else() -> 
     assert fit(USED * needed, fixed=10, of_images=500).trials >= FEWEST_TRIALS
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_planned_keeps_to_its_time(seed: int) -> None:
+    """Estimating, decoding, all rounds of trials and of repeats: at most the time, at least 20 trials."""
+    rng = np.random.default_rng(seed)
+    seconds, devices, repeats = (
+        float(rng.integers(600, 90_000)),
+        int(rng.integers(1, 9)),
+        int(rng.integers(16)),
+    )
+    trial = TrialSeconds(fixed=float(rng.uniform(1, 30)), of_images=float(rng.uniform(1, 900)))
+    before = Beforehand(estimating=float(rng.uniform(0, 60)), packing=float(rng.uniform(0, 900)))
+    try:
+        found = fit_search(
+            seconds, trial, devices=devices, repeats=repeats, baseline=10, fraction=0.5, least_fraction=0.01,
+            beforehand=before,
+        )  # fmt: skip
+    except ConfigError as refused:
+        typed = str(refused).partition("--budget ")[2].split()[0]
+        assert read_duration(typed) > seconds
+        return
+    rounds = math.ceil(found.trials / devices) + math.ceil(repeats / devices)
+    share = found.fraction / 0.5
+    assert found.seconds_before == pytest.approx(before.estimating + before.packing * share)
+    taken = rounds * (trial.fixed + trial.of_images * share)
+    assert taken <= USED * (seconds - found.seconds_before) * (1 + 1e-9)
+    assert found.trials >= FEWEST_TRIALS
+
+
+def test_decoding_and_estimating_come_off_the_time() -> None:
+    """30 min are 30 rounds of 60 s; less 10 min of decoding and 2 of estimating, 18."""
+    before = Beforehand(estimating=120 / USED, packing=600 / USED)
+    assert fit(30, fixed=10, of_images=50, beforehand=before).trials == 2 * (18 - 3)
+    assert fit(30, fixed=10, of_images=50, beforehand=replace(before, is_packed=True)).trials == 2 * (28 - 3)
+
+
+def test_a_smaller_share_is_decoded_sooner_but_is_not_packed_yet() -> None:
+    before = Beforehand(packing=1200 / USED, is_packed=True)
+    found = fit(20, fixed=10, of_images=170, beforehand=before)
+    rounds = AIMED_TRIALS // 2 + 3
+    assert found.fraction == math.floor(1000 * (1200 - 10 * rounds) / (170 * rounds + 1200)) / 1000
+    assert found.trials == AIMED_TRIALS
+
+
+def test_a_time_that_decoding_takes_up_is_refused_with_what_would_fit() -> None:
+    """A tenth of the images is decoded in 300 s."""
+    before = Beforehand(packing=3000)
+    with pytest.raises(ConfigError, match=r"and begins after .* of decoding them and timing") as refused:
+        fit(4, fixed=1, of_images=1, beforehand=before)
+    minutes = re.search(r"--budget (\d+)m or more", str(refused.value))
+    assert minutes is not None
+    assert fit(USED * float(minutes[1]), fixed=1, of_images=1, beforehand=before).trials >= FEWEST_TRIALS
+
+
+@pytest.mark.parametrize(("count", "share"), [(100, 1), (4_000, 1 / 8)])
+def test_decoding_is_estimated_by_a_few_pictures(count: int, share: float) -> None:
+    """A picture takes 0.1 s by this clock; many are decoded by as many processes as there are cores."""
+    read: list[int] = []
+
+    def pictures() -> Iterator[tuple[str, bytes]]:
+        for i in range(count):
+            read.append(i)
+            yield f"{i}", b"no picture"
+
+    ticks = itertools.count(0, 0.1)
+    found = SimpleNamespace(read=pictures, labels=np.zeros(count), max_pixels=64)
+    seconds = packing_seconds(found, (32, 64), cores=8, clock=lambda: next(ticks))  # type: ignore[arg-type]
+    assert seconds == pytest.approx(0.1 * count * share, rel=0.06)
+    assert len(read) == 20  # two seconds of them
+
+
 def test_as_many_trials_as_the_baseline_fit_or_nothing_is_begun() -> None:
     with pytest.raises(ConfigError, match="fewer than 50 trials"):
         fit(20, fixed=50, of_images=10, baseline=50)
@@ -135,6 +212,8 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return TrialSeconds(fixed=1.0, of_images=images.train / 100), 2.5
 
     monkeypatch.setattr(fitted_search, "_trial_seconds", seconds)
+    monkeypatch.setattr(fitted_search, "packing_seconds", lambda found, resolutions: 0.0)
+    monkeypatch.setattr(fitted_search, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     return asked
 
 
@@ -160,6 +239,19 @@ def test_a_search_that_fits_a_time_is_recorded_as_a_plain_one_and_goes_on(
     assert "its 4 trials, as recorded" in " ".join(out.split())
     assert read_yaml(SearchConfig, tmp_path / "run" / "search.yaml") == recorded
     assert made_up == [DIGITS_TO_TRAIN_ON]  # a run that goes on is not timed again
+
+
+def test_what_decoding_and_timing_take_is_said_and_comes_off_the_time(
+    nas: Nas, tmp_path: Path, made_up: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By this clock timing takes 20 s; decoding 4 s, 2.5 times as long while others compute."""
+    ticks = itertools.count(0.0, 20.0)
+    monkeypatch.setattr(fitted_search, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr(fitted_search, "packing_seconds", lambda found, resolutions: 4.0)
+    code, _, err = nas("search", "quick", "--budget", "60s", *WORDS)
+    assert code == 2
+    assert "begins after " in err
+    assert made_up == [DIGITS_TO_TRAIN_ON]
 
 
 def test_a_time_that_is_too_short_is_refused_and_nothing_is_written(

@@ -16,10 +16,11 @@ from rich.text import Text
 from nas import commands
 from nas.commands.output import show
 from nas.results.run_list import RunList, UnreadableRun
-from nas.screens.evaluation import draw_confusion
+from nas.screens.evaluation import draw_confusion, evaluation_screen
 from nas.screens.run_list import folder_screen
-from nas.screens.terminal import printable, terminal
+from nas.screens.terminal import print_notes, printable, terminal
 from nas.training.evaluation import Evaluation
+from search_spaces.settings.sentences import some
 
 ODD = "a\x1b[31mred\x07 [bold]b[/bold] :smile: \u202eevil \udce9"
 SHOWN = r"a\x1b[31mred\x07 [bold]b[/bold] :smile: \u202eevil \xe9"
@@ -71,13 +72,42 @@ def test_a_console_writes_where_it_is_told(capsys: pytest.CaptureFixture[str]) -
     assert (captured.out, captured.err) == ("", "aside\n")
 
 
-def test_dollar_signs_in_names_of_classes_are_drawn_and_no_formulas(tmp_path: Path) -> None:
-    classes = ("$\\frac{$", "a$b$", "plain")
-    found = Evaluation(
-        images=3, resolution=8, accuracy=1.0, accuracy_top5=1.0, loss=0.0, classes=classes,
-        confusion=np.eye(3, dtype=np.int64),
+def evaluation(*classes: str) -> Evaluation:
+    """An evaluation that mistook no image of these classes but those of the first, once."""
+    confusion = 2 * np.eye(len(classes), dtype=np.int64)
+    confusion[0, 1] = 1
+    return Evaluation(
+        images=int(confusion.sum()), resolution=8, accuracy=1.0, accuracy_top5=1.0, loss=0.0, classes=classes,
+        confusion=confusion,
     )  # fmt: skip
-    draw_confusion(found, tmp_path / "confusion.png", title="run $x$ \\frac{")
+
+
+def test_a_class_whose_name_has_breaks_has_one_line_of_the_evaluation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = evaluation_screen(evaluation("cat\nof 2\tlines", "d\u2028o\rg"), source="pictures")
+    show(False, lambda: None, lambda: screen)
+    rows = capsys.readouterr().out.splitlines()[3:]
+    assert [row.split("  ")[0].strip() for row in rows] == [r"d\u2028o\rg", r"cat\nof 2\tlines"]
+    assert rows[1].rstrip().endswith(r"d\u2028o\rg (1)")
+
+
+def test_a_run_whose_name_has_breaks_has_one_line_of_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = RunList("runs", (UnreadableRun("runs/a\nb", "unreadable", "damaged"),))
+    show(False, lambda: None, lambda: folder_screen(listed))
+    assert capsys.readouterr().out.splitlines()[1].split() == [r"a\nb", "unreadable"]
+
+
+def test_a_note_and_a_list_of_names_stay_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_notes(terminal(), "data", ["no image of 1 class is evaluated on: a\nb"])
+    assert capsys.readouterr().out == "data: no image of 1 class is evaluated on: a\\nb\n"
+    assert some(["a\nb", "c\td"]) == r"a\nb, c\td"
+
+
+def test_dollar_signs_in_names_of_classes_are_drawn_and_no_formulas(tmp_path: Path) -> None:
+    """So are bytes that are no UTF-8, which matplotlib refuses."""
+    found = evaluation("$\\frac{$", "a$b$", "caf\udce9\nau lait")
+    draw_confusion(found, tmp_path / "confusion.png", title="run $x$ \\frac{ caf\udce9")
     assert (tmp_path / "confusion.png").stat().st_size > 1000
 
 

@@ -11,10 +11,14 @@ from conftest import Nas
 from pictures import encoded, write_folder, write_parquet
 from small_networks import SMALL
 
+from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.prediction import predict_folder, write_predictions
+from nas.training.start import images_to_test
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.images.config import DataConfig
+from trials.recipe import Recipe
 from trials.training.weights_file import (
     WeightsFile,
     load_tensors,
@@ -130,6 +134,42 @@ def test_every_file_of_a_folder_has_a_prediction_or_a_reason(weights: WeightsFil
     assert len(pd.read_parquet(tmp_path / "out.parquet")) == len(pd.read_csv(tmp_path / "out.csv")) == 10
 
 
+NAMES = ("NA", "a b", 'say "x"', "a,b", "=1+1", "two\nlines", " lead", "007", "a\rb", "a\x00b", "caf\udce9")
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[:2]], ids=["many", "two"])
+def test_predictions_read_back_as_they_are_whatever_classes_are_called(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "w.safetensors"
+    network = build_network(SMALL, num_classes=len(names))
+    save_weights(path, network, SMALL, num_classes=len(names), classes=list(names), resolution=16)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}, x.png").write_bytes(encoded(i))
+    (folder / "junk.png").write_bytes(b"junk")
+    frame = predict_folder(load_weights(path), folder, resolution=16)
+    assert set(frame.top_classes[0]) <= {*names[:-1], r"caf\xe9", names[1]}
+    for name in ("out.csv", "out.parquet"):
+        write_predictions(frame, tmp_path / name)
+    texts = ["path", "prediction", *(f"class_{i}" for i in range(1, 6)), "error"]
+    read = pd.read_csv(tmp_path / "out.csv", keep_default_na=False, dtype=dict.fromkeys(texts, str))
+    stored = pd.read_parquet(tmp_path / "out.parquet")
+    assert list(read.path) == list(stored.path) == ["0, x.png", "1, x.png", "2, x.png", "junk.png"]
+    assert list(read.prediction[:3]) == list(frame.prediction[:3])
+    for row, classes, probabilities in zip(
+        read.itertuples(), frame.top_classes[:3], frame.top_probabilities[:3], strict=False
+    ):
+        given = [getattr(row, f"class_{i}") for i in range(1, 6)]
+        assert given == [*classes, *[""] * (5 - len(classes))]
+        likely = [float(getattr(row, f"probability_{i}")) for i in range(1, len(classes) + 1)]
+        assert likely == probabilities
+    assert (read.class_1[3], read.probability_1[3], read.error[3]) == ("", "", "not a picture")
+    assert list(map(list, stored.top_classes[:3])) == list(frame.top_classes[:3])
+
+
 def test_what_was_read_otherwise_or_left_out_is_said(nas: Nas, weights: WeightsFile, tmp_path: Path) -> None:
     source = write_folder(tmp_path / "animals")
     (source / "cat" / "0.png").write_bytes(b"junk")
@@ -138,6 +178,53 @@ def test_what_was_read_otherwise_or_left_out_is_said(nas: Nas, weights: WeightsF
     assert code == 0
     assert "data: 1 folder is empty and no class: eel" in said
     assert "data: 1 of 36 pictures cannot be read: cat/0.png (not a picture); they are left out" in said
+
+
+def test_class_folders_that_lie_deeper_are_named(weights: WeightsFile, tmp_path: Path) -> None:
+    write_folder(tmp_path / "set" / "images")
+    source = str(tmp_path / "set")
+    with pytest.raises(ConfigError, match=rf"\(cat, cow, dog\), give {source}/images$"):
+        labelled_images(source, weights, resolution=16)
+    # A single class whose pictures lie in folders of its own is one class all the same.
+    (tmp_path / "set" / "images").rename(tmp_path / "set" / "cow")
+    assert labelled_images(source, weights, resolution=16).classes == ("cat", "cow", "dog")
+
+
+def test_commands_without_a_search_file_name_their_own_options(
+    nas: Nas, weights: WeightsFile, tmp_path: Path
+) -> None:
+    source = write_folder(tmp_path / "animals", per_class=1)
+    (source / "cat" / "large.png").write_bytes(encoded(0, (65, 64)))
+    words = ("evaluate", str(tmp_path / "w.safetensors"), "--data", str(source), "--max-pixels")
+    reason = "large.png (65 x 64 px is too large: at most 4,096 px are read)"
+    code, _, said = nas(*words, "4096")
+    assert (code, "data." in said) == (0, False)
+    assert f"1 of 4 pictures cannot be read: cat/{reason}; they are left out; --max-pixels raises the" in said
+    assert "large" not in nas(*words, "4160")[2]
+    for kept in source.rglob("[0-9]*.png"):
+        kept.unlink()
+    code, _, said = nas(*words, "4096")
+    assert code == 2
+    assert f"--data: 1 of 1 pictures cannot be read: cat/{reason}. Remove or replace them; --max-pix" in said
+    output = str(tmp_path / "out.csv")
+    code, _, said = nas("predict", words[1], str(source), "-o", output, "--max-pixels", "4096")
+    assert "1 could not be read (column error); some are too large: --max-pixels raises the limit" in said
+    assert nas("predict", words[1], str(source), "-o", output, "--force")[2].endswith("1 pictures\n")
+
+
+def test_images_to_test_a_training_are_read_up_to_its_own_limit(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "animals", per_class=1)
+    (source / "cat" / "large.png").write_bytes(encoded(0, (65, 64)))
+    for limit, read in ((4096, 3), (4160, 4)):
+        config = TrainingConfig(
+            architecture=SMALL,
+            data=DataConfig(source="digits", max_pixels=limit),
+            recipe=read_yaml(Recipe, "proxy_digits"),
+            test=str(source),
+        )
+        images = images_to_test(config, ("cat", "cow", "dog"), resolution=16)
+        assert images is not None
+        assert len(images.train) == read
 
 
 def test_labels_of_images_with_several_are_mapped_to_the_order_of_the_weights(

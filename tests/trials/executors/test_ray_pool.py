@@ -1,11 +1,15 @@
 """The pool of Ray workers without Ray: slots, and trials whose workers are lost."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from clocks import Clock
 from conftest import MakeConfig
 from formula import formula_worker
+from small_trials import make_trial
 
 from nas.events import Retried
 from nas.search.search import search
@@ -65,6 +69,45 @@ def test_a_slot_whose_worker_never_starts_is_left_until_nodes_come_or_go(
     offered.append(Slot(index=2))
     list(pool._start_on_new_slots())
     assert started == [1, 2]
+
+
+def test_a_worker_that_yields_no_event_for_too_long_is_killed_and_its_trial_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By this clock; workers that are free, or heard of a moment ago, are left alone."""
+    clock = Clock()
+    monkeypatch.setattr(ray_pool, "time", SimpleNamespace(monotonic=clock))
+    killed: list[int] = []
+    started: list[int] = []
+
+    class Silent(Pool):
+        def _started(self, slot: Slot, failed_starts: int = 0) -> Member:
+            started.append(slot.index)
+            return Member(slot=slot, actor=None, ready=None, failed_starts=failed_starts)
+
+        def _kill(self, member: Member) -> None:
+            killed.append(member.slot.index)
+
+    slots, places = [Slot(index=i) for i in range(3)], TimingPlaces([], None)
+    pool = Silent(formula_worker, slots, stall_seconds=300.0)  # type: ignore[arg-type]
+    started.clear()
+    hung, heard, _ = pool._members.values()
+    hung.trial, heard.trial = make_trial(), replace(make_trial(), trial_id=2)
+    clock.now = 299.9
+    heard.heard = clock.now
+    assert not list(pool._kill_stalled(places))
+    clock.now = 300.5
+    (lost,) = pool._kill_stalled(places)
+    assert isinstance(lost, TrialResult)
+    assert (lost.trial, lost.status, lost.failure_kind) == (hung.trial, "crashed", "worker_lost")
+    assert (lost.error or "").endswith("it gave no sign of life for 300 s")
+    assert (killed, started) == ([0], [0])
+    assert not list(pool._kill_stalled(places)), "the new worker runs nothing yet"
+    # One whose trial has ended, and that hangs before the end of its stream, loses nothing.
+    heard.is_over = True
+    clock.now = 700.0
+    assert not list(pool._kill_stalled(places))
+    assert (killed, started) == ([0, 1], [0, 1])
 
 
 # ---------------------------------------------------------------------- what the search makes of lost workers

@@ -97,7 +97,9 @@ def test_pictures_beyond_the_limit_on_pixels_are_left_out_with_its_key(tmp_path:
     root = write_folder(tmp_path / "animals", per_class=24)
     Image.new("RGB", (100, 100)).save(root / "cat" / "large.png")
     pack = open_from(root, max_pixels=9_999, max_corrupt=0.05)
-    assert pack.corrupt == ("cat/large.png (100 x 100 px; data.max_pixels is 9,999)",)
+    assert pack.corrupt == ("cat/large.png (100 x 100 px is too large: at most 9,999 px are read)",)
+    with pytest.raises(ValueError, match=r"data\.max_corrupt .*, and data\.max_pixels the size up to which"):
+        open_from(root, max_pixels=9_999)
     assert open_from(root, max_pixels=10_000).corrupt == ()
 
 

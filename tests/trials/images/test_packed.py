@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,19 @@ def test_a_damaged_pack_is_made_again(damage: str, tmp_path: Path) -> None:
     assert np.array_equal(open_images(config, resolution=12, cache=cache).images, before)
 
 
-def _open_in_child(source: str, cache: str, queue: Any) -> None:
-    pack = open_images(DataConfig(source=source, minival=0.2), resolution=12, cache=Path(cache))
-    queue.put(int(pack.images.sum()))
+def _open_in_child(source: str, cache: str, queue: Any, packing: Any = None) -> None:
+    """Puts the sum of all pixels and the number of pictures packed; with `packing` stops in the middle."""
+    packed: list[int] = []
+
+    def on_progress(done: int, total: int) -> None:
+        packed.append(done)
+        if packing is not None:
+            packing.set()
+            time.sleep(3600)
+
+    config = DataConfig(source=source, minival=0.2)
+    pack = open_images(config, resolution=12, cache=Path(cache), on_progress=on_progress)
+    queue.put((int(pack.images.sum()), max(packed, default=0)))
 
 
 def test_workers_that_start_together_share_one_pack(tmp_path: Path) -> None:
@@ -63,11 +75,31 @@ def test_workers_that_start_together_share_one_pack(tmp_path: Path) -> None:
     ]
     for child in children:
         child.start()
-    sums = {queue.get(timeout=300) for _ in children}
+    found = [queue.get(timeout=300) for _ in children]
     for child in children:
         child.join()
-    assert len(sums) == 1
+    assert len({pixels for pixels, _ in found}) == 1
+    assert sorted(packed for _, packed in found) == [0, 0, 60]
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
+
+
+def test_whoever_waits_for_a_pack_makes_it_when_the_other_is_killed_while_packing(tmp_path: Path) -> None:
+    source, cache = write_parquet(tmp_path / "a.parquet"), tmp_path / "cache"
+    context = multiprocessing.get_context("spawn")
+    queue, packing = context.Queue(), context.Event()
+    first = context.Process(target=_open_in_child, args=(str(source), str(cache), queue, packing))
+    first.start()
+    assert packing.wait(timeout=300)
+    second = context.Process(target=_open_in_child, args=(str(source), str(cache), queue))
+    second.start()
+    first.kill()
+    pixels, packed = queue.get(timeout=300)
+    first.join()
+    second.join()
+    assert (first.exitcode, second.exitcode, packed) == (-signal.SIGKILL, 0, 60)
+    config = DataConfig(source=str(source), minival=0.2)
+    assert pixels == int(open_images(config, resolution=12, cache=cache, verify=True).images.sum())
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == [pack_folder(cache).name]
 
 
 def test_failed_packing_leaves_no_pack_behind(tmp_path: Path) -> None:
@@ -175,7 +207,10 @@ def test_decoding_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch:
 def test_decoding_process_that_dies_is_reported_with_its_exit_code(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    process = pack_writer._Process(str(tmp_path / "nowhere.npy"), np.zeros(1, np.uint64), 10_000)
+    file = tmp_path / "gone.npy"
+    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(1, 8, 8, 3))
+    file.unlink()
+    process = pack_writer._Process(images, np.zeros(1, np.uint64), 10_000)
     with pytest.raises(ValueError, match="a process that decodes pictures ended with code 1"):
         process.decode([(0, "a", encoded(0))])
     process.close()

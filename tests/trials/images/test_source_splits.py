@@ -43,6 +43,34 @@ def test_folders_that_may_be_splits_or_classes_are_refused(
         open_from(folders(tmp_path / "set", *names))
 
 
+@pytest.mark.parametrize(
+    ("names", "folder"),
+    [
+        (("images/a", "images/b"), "images"),
+        (("data/images/a", "data/images/b/c"), "data/images"),
+        (("images/train/a", "images/train/b", "images/test/a"), "images"),
+        (("train/images/a", "train/images/b", "test/a"), "train/images"),
+    ],
+)
+def test_class_folders_that_lie_deeper_are_named_with_the_folder_to_give(
+    names: tuple[str, ...], folder: str, tmp_path: Path
+) -> None:
+    root = folders(tmp_path / "set", *names)
+    (root / "labels.csv").write_text("name,label")
+    with pytest.raises(
+        ValueError, match=r"two classes are needed; if the classes are its sub-folders"
+    ) as caught:
+        open_from(root)
+    assert str(caught.value).endswith(f"give {root}/{folder}")
+    open_from(Path(str(caught.value).rpartition("give ")[2]))
+
+
+@pytest.mark.parametrize("names", [("cat",), ("cat/old/1",), ("cat", "cat/old", "cat/new")])
+def test_a_single_class_is_no_folder_of_classes(names: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"all images have the label cat; at least two classes are needed$"):
+        open_from(folders(tmp_path / "set", *names))
+
+
 def test_one_picture_beside_the_class_folders_does_not_make_splits_classes(tmp_path: Path) -> None:
     root = folders(tmp_path / "set", "train/a", "train/b", "val/a", "val/b")
     (root / "val" / "preview.png").write_bytes(encoded(8))
