@@ -177,6 +177,7 @@ def launch_search(
     from nas.report.page import report_after_search
     from nas.screens.live import LiveView
     from nas.search.config import NAME_IMAGES, SearchConfig, read_search_config
+    from nas.search.decided_precision import check_precisions_here
     from nas.search.loggers import Loggers
     from nas.search.search import check_run
     from nas.search.search import search as run_search
@@ -192,6 +193,8 @@ def launch_search(
     named = partial(naming_origins, SearchConfig, file, overrides=overrides)
     with named():
         check_run(config, folder)  # images may take minutes
+        if ray_address is None:
+            check_precisions_here(config)
     execute, where = executor_of(
         executor,
         workers=workers,

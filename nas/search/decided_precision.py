@@ -5,7 +5,10 @@ from collections.abc import Iterable
 import torch
 
 from nas.search.config import SearchConfig
-from trials.devices.arithmetic import fastest_of_cuda
+from search_spaces.settings.setting_errors import SettingError
+from search_spaces.settings.yaml_files import ConfigError
+from trials.devices.arithmetic import check_precision, fastest_of_cuda
+from trials.devices.device import available_slots
 from trials.log.row_types import TrialRow
 from trials.recipe import Precision
 from trials.timing.precision import ChosenPrecision
@@ -14,6 +17,24 @@ from trials.timing.precision import ChosenPrecision
 def asked_precisions(config: SearchConfig) -> tuple[Precision, ...]:
     """The precisions that a search asks for, to train and to time in."""
     return config.recipe.precision, config.timing.precision_for(config.recipe)
+
+
+def check_precisions_here(config: SearchConfig) -> None:
+    """Checks that this machine's devices compute in what a search asks for.
+
+    Raises:
+        SettingError: one does not.
+    """
+    asked = {
+        ("recipe", "precision"): config.recipe.precision,
+        ("timing", "precision"): config.timing.precision,
+    }
+    for slot in available_slots():
+        for place, precision in asked.items():
+            try:
+                check_precision(precision or "auto", torch.device(slot.device))
+            except ConfigError as error:
+                raise SettingError(place, str(error).removeprefix("precision: ")) from None
 
 
 def decided_precision(config: SearchConfig, rows: Iterable[TrialRow]) -> ChosenPrecision | None:

@@ -65,7 +65,7 @@ def train_fully(
         RunLockedError: another process trains in this folder.
         NonFiniteLossError: the training diverged.
     """
-    check_precision(config.recipe.precision, _device_of(group))
+    check_precision(config.recipe.precision, _device_of(group), name="recipe.precision")
     opened = check_start(config, folder, devices=group.size)
     files = TrainingFolder(folder)
     files.create()

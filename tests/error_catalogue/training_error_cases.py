@@ -50,6 +50,7 @@ TRAININGS = (
         ("train", "mine.yaml", "--data", "nowhere", "--run", "mine.yaml"),
         FILES,
     ),
+    Case("a training in a precision of GPUs", (*WORDS, "--set", "recipe.precision=fp16"), FILES),
     Case("a training on more devices than there are", (*WORDS, "--devices", "128"), FILES),
     Case("a batch that devices cannot share", (*WORDS, "--devices", "3"), FILES),
     Case(

@@ -52,21 +52,24 @@ def fastest_of_cuda(device: torch.device) -> tuple[str, str]:
     return "fp32", f"{sm(capability)} has no half precision in hardware"
 
 
-def check_precision(precision: str, device: torch.device) -> None:
+def check_precision(precision: str, device: torch.device, *, name: str = "precision") -> None:
     """Checks that a device can train in a precision that was asked for; `auto` always can.
+
+    Args:
+        name: where it was asked for, in the message.
 
     Raises:
         ConfigError: it cannot, or would be slower than in fp32.
     """
     if device.type == "cpu":
         if precision in ("fp16", "tf32"):
-            raise ConfigError(f"precision: {precision} is for GPUs; on a CPU use fp32, bf16 or auto")
+            raise ConfigError(f"{name}: {precision} is for GPUs; on a CPU use fp32, bf16 or auto")
         return
     capability, needed = torch.cuda.get_device_capability(device), NEEDED.get(precision)
     if needed is not None and capability < needed:
         instead = fastest_of_cuda(device)[0]
         raise ConfigError(
-            f"precision: {precision} needs {sm(needed)} or later, and {torch.cuda.get_device_name(device)} "
+            f"{name}: {precision} needs {sm(needed)} or later, and {torch.cuda.get_device_name(device)} "
             f"is {sm(capability)}; use {instead} or auto"
         )
 

@@ -18,6 +18,7 @@ from nas.estimating.figures import SearchEstimate
 from nas.estimating.search_estimate import image_counts, read_assumptions, summed
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.settings.yaml_files import ConfigError
+from trials.timing import alternating
 from trials.timing.block_fit import fit_table
 from trials.timing.block_table import TableConditions, default_table_path, write_table
 
@@ -77,7 +78,7 @@ def test_estimate_counts_trials_of_budgets_in_epochs_and_seconds(
 
 
 def test_estimated_cost_of_a_trial_is_its_steps_evaluation_and_timing(
-    moments: None, quick: SearchConfig
+    moments: None, quick: SearchConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pass takes 10 ms for each image: training one, judging by raw and by averaged weights two."""
     with passes_that_take(lambda network, images: 0.01 * images), trial_bench(quick, IMAGES) as bench:
@@ -97,6 +98,7 @@ def test_estimated_cost_of_a_trial_is_its_steps_evaluation_and_timing(
         )
         twice = bench.cost_by_ratio(2.0)
         assert twice.train_seconds == 2 * cost.train_seconds
+        monkeypatch.setattr(alternating, "CHUNK_SECONDS", 0.025)  # tests have fewer and shorter rounds
         # 12 rounds of chunks of 25 ms; of slow steps 5 % of the training
         assert bench.timing_seconds(0.001, 0.001) == pytest.approx(12 * 0.05)
         assert bench.timing_seconds(10.0, 10.0) == pytest.approx(max(60.0, 0.05 * steps * 10))
