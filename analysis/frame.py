@@ -142,7 +142,7 @@ def floats(trials: pd.DataFrame, name: str) -> np.ndarray:
 def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[str] | None) -> pd.DataFrame:
     wanted = _chosen(kind, columns)
     if is_in_store(run) and not GLOB.search(str(run)):
-        data = object_at(str(run), f"{kind}.parquet")
+        data = object_at(f"{str(run).rstrip('/')}/{kind}.parquet")
         if data is None:
             raise _no_rows(run, kind)
         return _frame(_table(data, f"{run}/{kind}.parquet", wanted), wanted)

@@ -27,6 +27,7 @@ from trials.failures import InvalidNetworkError, OverLimitError, TrialTimeoutErr
 from trials.images.config import DataConfig
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
+from trials.log.buckets import check_reached, states_at
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import precision_of_trials
@@ -64,7 +65,7 @@ class WorkerSetup:
     data: DataConfig
     reference: Architecture
     data_digest: str = ""  # of the images that the driver sees; a worker that sees others is refused
-    checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts from scratch
+    checkpoints: str | Path | None = None  # that all workers reach; None: a lost trial starts from scratch
     resolutions: tuple[int, ...] = ()  # of the images that trials will need, in pixels
     locks: Path = FOLDER  # of devices, the same for all processes of a host
 
@@ -87,7 +88,13 @@ class _Worker:
         return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else 0
 
     def prepare(self) -> None:
-        """Opens the images, and decodes them first if no process of this host has done so yet."""
+        """Opens the images, and decodes them first if no process of this host has done so yet.
+
+        Raises:
+            ConfigError: this host does not reach the object store of checkpoints.
+        """
+        if self.setup.checkpoints is not None:
+            check_reached(self.setup.checkpoints)
         for resolution in self.setup.resolutions:
             self.images_at(resolution)
 
@@ -98,6 +105,15 @@ class _Worker:
         self.lock = lock_of(self.device, folder=setup.locks)
         self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
         self.reference_steps = ReferenceSteps(setup.reference, self.device)
+        self.states = None if setup.checkpoints is None else states_at(setup.checkpoints)
+
+    def checkpoint_of(self, trial: Trial) -> TrialCheckpoint | None:
+        """The trial's checkpoint, whether or not there is one yet; None where none are kept."""
+        if self.states is None:
+            return None
+        folder, files = self.states
+        setup = self.setup
+        return TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest, files=files)
 
     def _open(self, resolution: int) -> ResidentImages:
         packed = open_images(self.setup.data, resolution=resolution)
@@ -261,11 +277,7 @@ class _TrialRun:
         trial, lock = self.trial, self.worker.lock
         if lock.role != "training":
             yield from self._wait_for("training")
-        folder = self.worker.setup.checkpoints
-        setup = self.worker.setup
-        checkpoint = (
-            TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest) if folder else None
-        )
+        checkpoint = self.worker.checkpoint_of(trial)
         # The checkpoint of a longer trial may have more epochs than a shorter one that is repeated needs.
         self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
         self.inherited = min(trial.epochs_before, len(self.ends))
