@@ -17,6 +17,7 @@ from nas.training.initial_weights import Fitted
 from nas.training.result import TrainingResult
 from nas.training.train import TrainingBegun, TrainingEvent
 from trials.images.sources import source_words
+from trials.log.buckets import place_of
 from trials.recipe import RANDOM
 from trials.training.resolution_schedule import PERIOD
 from trials.training.train import Heartbeat
@@ -180,7 +181,7 @@ def training_screen(result: TrainingResult) -> RenderableType:
     if result.estimated_seconds and not result.stopped_early:
         lines.append(Text(_against_estimate(result.seconds, result.estimated_seconds)))
     lines.append(Text(_limit(result)))
-    folder = result.folder
+    folder = place_of(result.folder)
     lines.append(copyable(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png"))
     lines.append(copyable(f"next:  nas evaluate {folder}/weights/best.safetensors --data IMAGES"))
     return Group(*lines)

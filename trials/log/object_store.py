@@ -18,8 +18,12 @@ PIECE = 32 << 20  # bytes of one request: larger objects go in pieces, since a r
 GLOB = re.compile(r"[*?\[]")
 
 
+class StoreError(OSError):
+    """A request that a store does not answer, or refuses; its `strerror` says which and why."""
+
+
 class Objects:
-    """The objects below a URL, by key. Every method raises OSError if the store does not answer, or refuses.
+    """The objects below a URL, by key. Every method raises StoreError if it does not answer, or refuses.
 
     Args:
         url: that of `trials.log.buckets.url_of`, or a bucket's own.
@@ -99,7 +103,7 @@ class Objects:
         return self._opened
 
     def _ask(self, request: "Callable[[ObjectStore], T]") -> T:
-        """The answer to a request; what the store refuses is an OSError that says why."""
+        """The answer to a request; what the store refuses is an error that says why."""
         store = self._store()  # says what is missing where there is no client
         from obstore import exceptions
 
@@ -108,13 +112,13 @@ class Objects:
         except (exceptions.AlreadyExistsError, FileNotFoundError):
             raise
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise OSError(errno.EACCES, f"the object store refuses: {first_line(error)}") from None
+            raise StoreError(errno.EACCES, f"the object store refuses: {first_line(error)}") from None
         except exceptions.BaseError as error:
-            raise OSError(errno.EAGAIN, f"the object store does not answer: {first_line(error)}") from None
+            raise StoreError(errno.EAGAIN, f"the object store does not answer: {first_line(error)}") from None
 
 
-def _no_bucket(error: FileNotFoundError) -> OSError:
-    return OSError(errno.EACCES, f"there is no such bucket: {first_line(error)}")
+def _no_bucket(error: FileNotFoundError) -> StoreError:
+    return StoreError(errno.EACCES, f"there is no such bucket: {first_line(error)}")
 
 
 def _whole(store: "ObjectStore", key: str) -> bytes:
@@ -130,17 +134,17 @@ def open_store(url: str) -> "ObjectStore":
     """A client of the store; credentials come from the environment and the machine's own places.
 
     Raises:
-        OSError: the client is not installed, or lacks something.
+        StoreError: the client is not installed, or lacks something.
     """
     try:
         from obstore import exceptions
         from obstore.store import from_url
     except ImportError:
-        raise OSError(
+        raise StoreError(
             errno.ENOSYS, "runs in object stores need obstore: pip install 'training-aware-nas[store]'"
         ) from None
     retry: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
     try:
         return from_url(url, retry_config=retry)
     except exceptions.BaseError as error:
-        raise OSError(errno.EINVAL, f"the object store cannot be reached: {first_line(error)}") from None
+        raise StoreError(errno.EINVAL, f"the object store cannot be reached: {first_line(error)}") from None

@@ -78,14 +78,21 @@ def load_tensors(
     """
     name = place_of(path)
     try:
-        data = _bytes_at(path) if files is None else files.read_back(path)
+        return tensors_of(_bytes_at(path) if files is None else files.read_back(path), name)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
+
+
+def tensors_of(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts in the bytes of a file that `save_tensors` wrote.
+
+    Raises:
+        ConfigError: they are of another kind, or damaged; it begins with the file's `name`.
+    """
+    try:
         tensors, metadata = load_bytes(data), _metadata(data)
         text, expected = metadata["facts"], metadata["sha256"]
         facts = json.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
-    except ConfigError:
-        raise
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
             f"{name}: these are not weights that nas train wrote ({str(error).splitlines()[0][:80]})"
