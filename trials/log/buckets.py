@@ -87,6 +87,19 @@ def object_at(place: str | Path) -> bytes | None:
     return Objects(folder).get(name)
 
 
+def folders_like(pattern: str | Path) -> list[str]:
+    """The URLs of folders in an object store that fit a pattern, as in `s3://bucket/runs/*`, in their order.
+
+    Raises:
+        OSError: the store does not answer, or refuses.
+    """
+    match = URL.fullmatch(str(pattern))
+    assert match is not None, f"{pattern} is no URL"
+    bucket, _, path = match[2].partition("/")
+    place = f"{match[1].lower()}://{bucket}"
+    return [f"{place}/{found}" for found in Objects(place).folders(path)]
+
+
 def states_at(place: str | Path) -> tuple[Path, DurableFiles]:
     """A folder of states, and its files: of one in an object store nothing is kept on this machine.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PIECE = 32 << 20  # bytes of one request: larger objects go in pieces, since a request has 30 s to end
+RETRIES: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
 GLOB = re.compile(r"[*?\[]")
 
 
@@ -143,8 +144,7 @@ def open_store(url: str) -> "ObjectStore":
         raise StoreError(
             errno.ENOSYS, "runs in object stores need obstore: pip install 'training-aware-nas[store]'"
         ) from None
-    retry: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
     try:
-        return from_url(url, retry_config=retry)
+        return from_url(url, retry_config=RETRIES)
     except exceptions.BaseError as error:
         raise StoreError(errno.EINVAL, f"the object store cannot be reached: {first_line(error)}") from None
