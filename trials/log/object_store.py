@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PIECE = 32 << 20  # bytes of one request: larger objects go in pieces, since a request has 30 s to end
 RETRIES: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+ADDRESS = re.compile(r"(https?://)(?:[^/\s@]*@)?([^\s?]*)(?:\?\S*)?")
 GLOB = re.compile(r"[*?\[]")
 
 
@@ -113,13 +114,18 @@ class Objects:
         except (exceptions.AlreadyExistsError, FileNotFoundError):
             raise
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise StoreError(errno.EACCES, f"the object store refuses: {first_line(error)}") from None
+            raise StoreError(errno.EACCES, f"the object store refuses: {_words(error)}") from None
         except exceptions.BaseError as error:
-            raise StoreError(errno.EAGAIN, f"the object store does not answer: {first_line(error)}") from None
+            raise StoreError(errno.EAGAIN, f"the object store does not answer: {_words(error)}") from None
+
+
+def _words(error: Exception) -> str:
+    """The first line of what a client says; of addresses neither user nor query, which may be secret."""
+    return ADDRESS.sub(r"\1\2", first_line(error))
 
 
 def _no_bucket(error: FileNotFoundError) -> StoreError:
-    return StoreError(errno.EACCES, f"there is no such bucket: {first_line(error)}")
+    return StoreError(errno.EACCES, f"there is no such bucket: {_words(error)}")
 
 
 def _whole(store: "ObjectStore", key: str) -> bytes:
@@ -145,6 +151,7 @@ def open_store(url: str) -> "ObjectStore":
             errno.ENOSYS, "runs in object stores need obstore: pip install 'training-aware-nas[store]'"
         ) from None
     try:
+        # No options of the client: they would hide those of the environment (AWS_ALLOW_HTTP, say).
         return from_url(url, retry_config=RETRIES)
     except exceptions.BaseError as error:
-        raise StoreError(errno.EINVAL, f"the object store cannot be reached: {first_line(error)}") from None
+        raise StoreError(errno.EINVAL, f"the object store cannot be reached: {_words(error)}") from None

@@ -290,6 +290,21 @@ def test_a_search_in_a_bucket_is_read_and_continued_from_another_machine(
     assert all(SECRET.encode() not in path.read_bytes() for path in there.rglob("*") if path.is_file())
 
 
+def test_an_error_tells_no_secret_of_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoints may hold a password, and queries a signature (Azure's, say)."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://somebody:a-password@127.0.0.1:1", "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "an-access-key", "AWS_SECRET_ACCESS_KEY": SECRET,
+        "XDG_CACHE_HOME": str(tmp_path),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("trials.log.object_store.RETRIES", {"max_retries": 0})
+    with pytest.raises(ConfigError, match=r"does not answer: .*127\.0\.0\.1:1/bucket in ") as refused:
+        run_folder(URL)
+    for secret in ("somebody", "a-password", SECRET, "an-access-key", "list-type"):
+        assert secret not in str(refused.value)
+
+
 def test_a_bucket_that_is_not_there_is_refused(server: None) -> None:
     with pytest.raises(ConfigError, match=r"s3://no-such-bucket/run: .*no"):
         search(
