@@ -277,6 +277,7 @@ def test_a_search_in_a_bucket_is_read_and_continued_from_another_machine(
     server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = run_folder(URL)
+    assert f"{folder.stat().st_mode & 0o777:o}" == "700"  # as a new run's own folder
     assert place_of(folder) == place_of(URL) == place_of(Path(URL)) == URL
     assert continue_command(folder) == f"nas search {URL}/search.yaml --run {URL}"
     search(config_of("evolution"), folder, execute=simulated(), start=formula_worker)
