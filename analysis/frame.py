@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from analysis.trial_rules import SEARCHED
 from search_spaces.settings.sentences import first_line
-from trials.log.buckets import is_in_store, object_at
+from trials.log.buckets import folders_like, is_in_store, object_at, place_of
 from trials.log.parquet_errors import parquet_refused
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
@@ -31,12 +31,13 @@ GLOB = re.compile(r"[*?\[]")
 def read_trials(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per finished trial, also while the search goes on; `columns` reads fewer.
 
-    `run` is a run directory, a pattern of several (`runs/*`), or a URL (`s3://bucket/run`, or one that fsspec
-    opens). Missing integers are NA, missing floats NaN; `attrs["units"]` has the units, and
-    `describe_columns` all of it.
+    `run` is a run directory, its URL (`s3://bucket/run`, or one that fsspec opens), or a pattern of several
+    (`runs/*`, `s3://bucket/runs/*`). Missing integers are NA, missing floats NaN; `attrs["units"]` has the
+    units, and `describe_columns` all of it.
 
     Raises:
         FileNotFoundError: the folder is no run, or has no finished trial; no folder fits the pattern.
+        OSError: the object store does not answer, or refuses.
         ValueError: a file is damaged, or a column does not exist.
     """
     return _read(run, "trials", columns)
@@ -143,11 +144,14 @@ def floats(trials: pd.DataFrame, name: str) -> np.ndarray:
 
 def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[str] | None) -> pd.DataFrame:
     wanted = _chosen(kind, columns)
-    if is_in_store(run) and not GLOB.search(str(run)):
-        data = object_at(str(run), f"{kind}.parquet")
-        if data is None:
-            raise _no_rows(run, kind)
-        return _frame(_table(data, f"{run}/{kind}.parquet", wanted), wanted)
+    if is_in_store(run):
+        is_pattern = GLOB.search(str(run)) is not None
+        places = folders_like(run) if is_pattern else [place_of(run)]
+        names = [f"{place}/{kind}.parquet" for place in places]
+        stored = [_table(data, name, wanted) for name in names if (data := object_at(name)) is not None]
+        if not stored:
+            raise _no_rows(run if is_pattern else places[0], kind)
+        return _frame(pa.concat_tables(stored), wanted)
     # A driver may replace a file at any time, so each is read in one go.
     storage, path = fsspec.core.url_to_fs(str(run))
     if GLOB.search(path):

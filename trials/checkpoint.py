@@ -1,4 +1,4 @@
-"""Checkpoints of trials, written after each epoch into a folder that all workers reach.
+"""Checkpoints of trials, written after each epoch into a folder, or an object store, that all workers reach.
 
 With them a lost worker costs one epoch, and a longer trial continues where a shorter one ended.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.config import DataConfig
+from trials.log.buckets import check_reached, states_at
+from trials.log.durable_files import DurableFiles
 from trials.training.step import TrainingStep
 from trials.training.train import EpochEnd
 from trials.training.weights_file import load_tensors, save_tensors
@@ -24,8 +26,21 @@ class TrialCheckpoint:
     was computed in another precision, is not used.
     """
 
-    def __init__(self, folder: Path, trial: Trial, data: DataConfig, *, data_digest: str = "") -> None:
-        """`data_digest`: of the images, since a configuration names only where they lie."""
+    def __init__(
+        self,
+        folder: Path,
+        trial: Trial,
+        data: DataConfig,
+        *,
+        data_digest: str = "",
+        files: DurableFiles | None = None,
+    ) -> None:
+        """Names the file.
+
+        Args:
+            data_digest: of the images, since a configuration names only where they lie.
+            files: the folder's; by default those of a disk.
+        """
         identity = {
             "architecture": trial.architecture.architecture_id,
             "recipe": to_mapping(trial.recipe),
@@ -37,17 +52,24 @@ class TrialCheckpoint:
         text = json.dumps(identity, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.path = folder / f"training-{digest}.safetensors"
+        self._files = files or DurableFiles()
 
     def save(self, step: TrainingStep, ends: Sequence[EpochEnd]) -> None:
-        """Replaces the checkpoint; durable when it returns."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Replaces the checkpoint; durable when it returns.
+
+        Raises:
+            OSError: it cannot be written, which ends the trial as crashed: a disk that is full, or a store
+                that has not answered for a minute.
+        """
+        if self._files.have_locks:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         facts = {"precision": step.precision, "ends": [vars(end) for end in ends]}
-        save_tensors(self.path, step.state(), facts)
+        save_tensors(self.path, step.state(), facts, files=self._files)
 
     def restore(self, step: TrainingStep) -> list[EpochEnd]:
         """Loads the checkpoint into the step and returns its epochs; without a valid one, returns none."""
         try:
-            tensors, facts = load_tensors(self.path)
+            tensors, facts = load_tensors(self.path, files=self._files)
             ends = [EpochEnd(**end) for end in facts["ends"]]
         except (ConfigError, KeyError, TypeError):
             return []
@@ -58,3 +80,27 @@ class TrialCheckpoint:
             return []
         step.load({name: tensor.to(step.device) for name, tensor in tensors.items()})
         return ends
+
+
+class Checkpoints:
+    """The checkpoints of a worker's trials, in a folder or object store that all workers reach, or nowhere."""
+
+    def __init__(self, place: str | Path | None, data: DataConfig, *, data_digest: str) -> None:
+        self._place, self._data, self._data_digest = place, data, data_digest
+        self._states = None if place is None else states_at(place)
+
+    def check_reached(self) -> None:
+        """Checks that this host reaches the place.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        if self._place is not None:
+            check_reached(self._place)
+
+    def of(self, trial: Trial) -> TrialCheckpoint | None:
+        """The trial's checkpoint, whether or not there is one yet; None where none are kept."""
+        if self._states is None:
+            return None
+        folder, files = self._states
+        return TrialCheckpoint(folder, trial, self._data, data_digest=self._data_digest, files=files)

@@ -10,7 +10,7 @@ import torch
 
 from search_spaces.networks.counting import Counts, count
 from search_spaces.networks.network import check_resolution
-from trials.checkpoint import TrialCheckpoint
+from trials.checkpoint import Checkpoints
 from trials.devices.arithmetic import check_precision
 from trials.devices.device import (
     claim,
@@ -70,7 +70,12 @@ class _Worker:
         return held_bytes(self.device)
 
     def prepare(self) -> None:
-        """Opens the images, and decodes them first if no process of this host has done so yet."""
+        """Opens the images, and decodes them first if no process of this host has done so yet.
+
+        Raises:
+            ConfigError: this host does not reach the object store of checkpoints.
+        """
+        self.checkpoints.check_reached()
         for resolution in self.setup.resolutions:
             self.images_at(resolution)
 
@@ -84,6 +89,7 @@ class _Worker:
         self.lock = lock_of(self.device, folder=setup.locks)
         self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
         self.reference_steps = ReferenceSteps(setup.reference, self.device)
+        self.checkpoints = Checkpoints(setup.checkpoints, setup.data, data_digest=setup.data_digest)
 
     def _open(self, resolution: int) -> ResidentImages:
         packed = open_images(self.setup.data, resolution=resolution)
@@ -263,9 +269,7 @@ class _TrialRun:
         trial, lock = self.trial, self.worker.lock
         if lock.role != "training":
             yield from self._wait_for("training")
-        setup, checkpoint = self.worker.setup, None
-        if folder := setup.checkpoints:
-            checkpoint = TrialCheckpoint(folder, trial, setup.data, data_digest=setup.data_digest)
+        checkpoint = self.worker.checkpoints.of(trial)
         # The checkpoint of a longer trial may have more epochs than a shorter one that is repeated needs.
         self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
         self.inherited = min(trial.epochs_before, len(self.ends))

@@ -17,7 +17,7 @@ class WorkerSetup:
     data: DataConfig
     reference: Architecture
     data_digest: str = ""  # of the images that the driver sees; a worker that sees others is refused
-    checkpoints: Path | None = None  # a folder that all workers reach; None: a lost trial starts from scratch
+    checkpoints: str | Path | None = None  # that all workers reach; None: a lost trial starts from scratch
     resolutions: tuple[int, ...] = ()  # of the images that trials will need, in pixels
     locks: Path = FOLDER  # of devices, the same for all processes of a host
     precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for

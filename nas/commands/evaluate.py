@@ -27,6 +27,7 @@ def evaluate(
     from nas.training.evaluation import evaluate_images, evaluation_resolution, labelled_images, with_option
     from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
     from trials.images.sources import source_words
+    from trials.log.buckets import place_of
     from trials.training.weights_file import load_weights
 
     if output is not None:
@@ -40,5 +41,5 @@ def evaluate(
         evaluation = evaluate_images(loaded, images, on_progress=counting(bars, "evaluating"))
     if output is not None:
         with writing(output):
-            draw_confusion(evaluation, output, title=f"{weights} on {source_words(data)}")
+            draw_confusion(evaluation, output, title=f"{place_of(weights)} on {source_words(data)}")
     show(as_json, evaluation.figures, lambda: evaluation_screen(evaluation, source=source_words(data)))

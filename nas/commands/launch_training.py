@@ -26,7 +26,8 @@ from nas.training.training_events import TrainingEvent
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.images.packed import open_images
-from trials.log.durable_files import SHARED, DurableFiles
+from trials.log.buckets import files_of, is_in_store, place_of
+from trials.log.durable_files import SHARED
 
 PICTURE = "training.png"
 
@@ -50,7 +51,7 @@ def training_config(
     if architecture is None:
         if not (folder / FILE).is_file():
             raise ConfigError(
-                f"{folder}: no training to resume here; name an architecture to begin one:  "
+                f"{place_of(folder)}: no training to resume here; name an architecture to begin one:  "
                 "nas train winner.yaml --data IMAGES"
             )
         return read_yaml(TrainingConfig, folder / FILE, overrides=overrides)
@@ -88,13 +89,19 @@ def launch_training(
         ConfigError: something is not right with the images, the folder or the initial weights.
         TrainingFailedError, LogNotWrittenError: it diverged, the memory is full, the disk is full.
     """
+    if ray_address is not None and is_in_store(place_of(folder)):
+        raise ConfigError(
+            f"--ray-address {ray_address}: processes of a training on a cluster meet in a folder that all "
+            f"hosts share, and {place_of(folder)} is none; take a shared folder for --run, or the devices of "
+            "one machine (--devices)"
+        )
     folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
     print_notes(console, "recipe", config.recipe.notes())
     _pack(config, console)
     if shared:
-        DurableFiles().make_folder(folder, SHARED)
+        files_of(folder).make_folder(folder, SHARED)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
     results = []
     for i, own in enumerate(folders):
@@ -110,10 +117,10 @@ def launch_training(
 def how_it_goes_on(folder: Path, *, repeats: int, devices: int, ray_address: str | None) -> str:
     """Command that goes on with a training that was stopped, on the same devices."""
     if repeats > 1 or not (folder / FILE).is_file():  # nothing in this folder itself says what is trained
-        return f"the same command with --run {quote(str(folder))}"
+        return f"the same command with --run {quote(place_of(folder))}"
     several = f" --devices {devices}" if devices > 1 else ""
     cluster = f" --ray-address {ray_address}" if ray_address is not None else ""
-    return f"nas train --run {quote(str(folder))}{several}{cluster}"
+    return f"nas train --run {quote(place_of(folder))}{several}{cluster}"
 
 
 def _shown(

@@ -46,11 +46,13 @@ def train(
     from nas.screens.training import repeats_table, training_screen
     from nas.training.result import training_figures
     from search_spaces.settings.yaml_files import ConfigError
-    from trials.log.buckets import local_file
+    from trials.log.buckets import local_file, run_folder
 
     if architecture is None and run is None:
         raise typer.BadParameter("name an architecture, or a training to resume with --run")
-    folder = run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = run_folder(
+        run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    )
     console = terminal(stderr=as_json)
     architecture = None if architecture is None else local_file(architecture)
     config = training_config(

@@ -22,6 +22,7 @@ from search_spaces.networks.network import Network, build_network, check_resolut
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
+from trials.log.buckets import is_in_store
 from trials.log.row_types import measured
 from trials.training.weights_file import WeightsFile, load_weights
 
@@ -77,7 +78,7 @@ def read_source(source: str, *, trial: int | None, output: Path | None = None) -
     path = Path(source)
     if (best := TrainingFolder(path).weights("best")).is_file():
         return _of_weights(source, load_weights(best), output)
-    if path.is_file() and path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and (path.is_file() or is_in_store(source)):
         return _of_weights(source, load_weights(path), output)
     if _is_description(source):
         described = read_described(source)

@@ -19,6 +19,7 @@ from nas.training.result import TrainingResult
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.sentences import one_line
 from trials.images.sources import source_words
+from trials.log.buckets import place_of
 from trials.recipe import RANDOM
 from trials.timing.precision import AS_ASKED
 from trials.training.resolution_schedule import PERIOD
@@ -185,7 +186,7 @@ def training_screen(result: TrainingResult) -> RenderableType:
     if result.estimated_seconds and not result.stopped_early:
         lines.append(Text(_against_estimate(result.seconds, result.estimated_seconds)))
     lines.append(Text(_limit(result)))
-    folder = result.folder
+    folder = place_of(result.folder)
     lines.append(copyable(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png"))
     best = quote(f"{folder}/weights/best.safetensors")
     lines.append(copyable(f"next:  nas evaluate {best} --data IMAGES"))

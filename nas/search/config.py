@@ -96,8 +96,9 @@ class SearchConfig:
     `arrival` a strategy learns results as they come.
     `step_time_table` is a file that `nas measure --table` wrote: by it, architectures beyond the limit on
     step time are not proposed. With `step_time: predicted` it also stands for measuring.
-    `checkpoint_dir` is a folder that all workers reach: in it, trials keep their state after each epoch. A
-    strategy whose trials go on from shorter ones takes a folder in the run directory if none is given.
+    `checkpoint_dir` is a folder, or a URL of an object store, that all workers reach: in it, trials keep
+    their state after each epoch. If none is given, a run in an object store has them there, and a strategy
+    whose trials go on from shorter ones takes a folder in the run directory.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent.parent / "searches"

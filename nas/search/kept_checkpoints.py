@@ -1,22 +1,58 @@
 """Checkpoints that are kept: of trials in flight, and of those that a longer trial may go on from."""
 
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from pathlib import Path
 
 from nas.search.config import SearchConfig
+from search_spaces.settings.setting_errors import SettingError
+from search_spaces.settings.yaml_files import ConfigError
 from trials.checkpoint import TrialCheckpoint
 from trials.images.config import DataConfig
+from trials.log.buckets import check_reached, is_in_store, place_of, states_at, url_of
+from trials.log.durable_files import DurableFiles
+from trials.log.store import RunStore
 from trials.trial import Trial
 
 FOLDER = "checkpoints"  # in the run directory, where the search file names no other
 
 
-def checkpoint_folder(config: SearchConfig, run: Path) -> Path | None:
-    """The folder of the states of trials; None: a lost trial starts again, and none goes on."""
+def checkpoint_folder(config: SearchConfig, run: Path) -> str | None:
+    """The folder or URL of the states of trials; None: a lost trial starts again, and none goes on.
+
+    A run in an object store has them there, since whoever goes on with it may be another machine.
+
+    Raises:
+        ConfigError: checkpoint_dir is a URL of no object store that is known.
+    """
     if config.checkpoint_dir is not None:
-        return Path(config.checkpoint_dir).absolute()
-    return run.absolute() / FOLDER if config.rungs else None
+        return url_of(config.checkpoint_dir) or str(Path(config.checkpoint_dir).absolute())
+    if is_in_store(place := place_of(run)):
+        return f"{place}/{FOLDER}"
+    return str(run.absolute() / FOLDER) if config.rungs else None
+
+
+def check_checkpoint_dir(config: SearchConfig) -> None:
+    """Refuses a checkpoint_dir in an object store that cannot be reached from here.
+
+    Raises:
+        SettingError: it cannot, or the URL is none of a store that is known.
+    """
+    if config.checkpoint_dir is not None:
+        try:
+            check_reached(config.checkpoint_dir)
+        except ConfigError as error:
+            raise SettingError(("checkpoint_dir",), str(error)) from error
+
+
+def driver_files(config: SearchConfig, store: RunStore) -> tuple[Path | None, DurableFiles]:
+    """That folder as the driver sees it, with its files: those of its run, where it is in there."""
+    place = checkpoint_folder(config, store.folder)
+    if place is None:
+        return None, store.files
+    if config.checkpoint_dir is None:
+        return store.folder / FOLDER, store.files
+    return states_at(place)
 
 
 class KeptCheckpoints:
@@ -25,6 +61,7 @@ class KeptCheckpoints:
     What is missing, or was removed too early, costs no result: the trial is trained again from its start.
 
     Args:
+        files: the folder's; by default those of a disk.
         is_own: true if the folder is the run's alone, and is removed when the search is over.
         continuable: gives the ended trials that longer ones may soon continue; None: no trial continues one.
     """
@@ -34,14 +71,17 @@ class KeptCheckpoints:
         folder: Path | None,
         data: DataConfig,
         *,
+        files: DurableFiles | None = None,
         is_own: bool,
         continuable: Callable[[], Collection[int]] | None,
         data_digest: str = "",
     ) -> None:
         self._folder, self._data, self._is_own = folder, data, is_own
+        self._disk = files or DurableFiles()
         self._data_digest = data_digest
         self._continuable = continuable
         self._files: dict[int, Path] = {}  # of trials in flight, and of those that may be continued
+        self._left: set[Path] = set()  # that could not be removed yet
 
     @property
     def are_there(self) -> bool:
@@ -51,9 +91,9 @@ class KeptCheckpoints:
     def begun(self, trial: Trial) -> None:
         """A trial is dispatched, or a recorded one may be continued: its file is kept."""
         if self._folder is not None:
-            self._files[trial.trial_id] = TrialCheckpoint(
-                self._folder, trial, self._data, data_digest=self._data_digest
-            ).path
+            path = TrialCheckpoint(self._folder, trial, self._data, data_digest=self._data_digest).path
+            self._files[trial.trial_id] = path
+            self._left.discard(path)
 
     def prune(self, is_in_flight: Callable[[int], bool]) -> None:
         """Removes the files that no trial in flight uses and none may soon go on from.
@@ -68,14 +108,41 @@ class KeptCheckpoints:
             for trial_id, file in self._files.items()
             if is_in_flight(trial_id) or trial_id in continuable
         }
-        for file in set(self._files.values()) - set(kept.values()):
-            file.unlink(missing_ok=True)
+        self._remove(set(self._files.values()) - set(kept.values()), but=set(kept.values()))
         self._files = kept
 
-    def remove_all(self) -> None:
-        """Removes all files: the search is over."""
-        for file in self._files.values():
-            file.unlink(missing_ok=True)
-        self._files = {}
-        if self._folder is not None and self._is_own and self._folder.is_dir():
-            shutil.rmtree(self._folder)
+    def remove_all(self) -> str | None:
+        """Removes all files: the search is over. Returns a sentence about those that could not be removed."""
+        files, self._files = set(self._files.values()), {}
+        reason = self._remove(files)
+        if self._folder is not None and self._is_own and reason is None:
+            reason = self._remove_folder(self._folder)
+        if reason is None:
+            return None
+        return (
+            f"checkpoints of trials are left in {place_of(self._folder or '')}: {reason}; remove them by hand"
+        )
+
+    def _remove(self, files: Set[Path], *, but: Set[Path] = frozenset()) -> str | None:
+        """Removes files; why some are left, which are tried again with the next. No search ends by that."""
+        self._left = (self._left | files) - but
+        for file in sorted(self._left):
+            try:
+                self._disk.remove(file)
+            except OSError as error:
+                return error.strerror or str(error)
+            self._left.discard(file)
+        return None
+
+    def _remove_folder(self, folder: Path) -> str | None:
+        """Removes the run's own folder with what earlier drivers have left in it."""
+        try:
+            if self._disk.have_locks:
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+            else:  # a bucket has no folders
+                for name in self._disk.names(folder):
+                    self._disk.remove(folder / name)
+        except OSError as error:
+            return error.strerror or str(error)
+        return None

@@ -15,10 +15,12 @@ from analysis.trial_rules import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.buckets import is_in_store, place_of
 from trials.log.row_types import TrialRow
 
 PROJECT = "training-aware-nas"
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
+FILES_IN_RUN = ("tensorboard", "wandb")
 TRIAL_SCALARS = ("reward", "accuracy", "step_time_ratio", "params", "macs", "train_seconds")
 EPOCH_SCALARS = (
     "train_loss",
@@ -94,7 +96,7 @@ class Loggers(AbstractContextManager["Loggers"]):
     """Loggers by name; use as a context manager, and pass `show` what the search or the training tells.
 
     Raises:
-        ConfigError: there is no such logger, or its library is not installed.
+        ConfigError: there is no such logger, its library is not installed, or its files have no place.
     """
 
     def __init__(self, names: Sequence[str], folder: Path, config: Mapping[str, object]) -> None:
@@ -102,6 +104,11 @@ class Loggers(AbstractContextManager["Loggers"]):
             if name not in LOGGERS:
                 known = f"{', '.join(LOGGERS)}{suggestion(name, LOGGERS)}"
                 raise ConfigError(f"--log {name}: there is no such logger; there are {known}")
+            if name in FILES_IN_RUN and is_in_store(place := place_of(folder)):
+                raise ConfigError(
+                    f"--log {name}: its files lie in the run, and {place} is in an object store, which does "
+                    "not get them; leave it out, or take a folder for --run"
+                )
         for name in names:
             _library(name)
         self._names, self._folder, self._config = names, folder, config

@@ -2,7 +2,7 @@
 
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig
-from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder
+from nas.search.kept_checkpoints import KeptCheckpoints, driver_files
 from nas.search.search_reward import SearchReward
 from nas.search.strategy_guard import GuardedStrategy
 from nas.search.trial_builder import TrialBuilder
@@ -35,9 +35,11 @@ def queue_of(
     )
     for ask, outcome in warm_start(config, store):
         queue.warm(ask, outcome)
+    folder, files = driver_files(config, store)
     checkpoints = KeptCheckpoints(
-        checkpoint_folder(config, store.folder),
+        folder,
         config.data,
+        files=files,
         is_own=config.checkpoint_dir is None,
         continuable=halving.continuable if halving else None,
         data_digest=data_digest,

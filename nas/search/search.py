@@ -12,7 +12,7 @@ from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig, check_networks
 from nas.search.decided_precision import asked_precisions, decided_precision
 from nas.search.environment import describe_environment, record_environment, workers_file
-from nas.search.kept_checkpoints import checkpoint_folder
+from nas.search.kept_checkpoints import check_checkpoint_dir, checkpoint_folder
 from nas.search.predicted_step_time import (
     PredictionError,
     check_table_file,
@@ -73,10 +73,11 @@ def check_run(config: SearchConfig, folder: Path) -> CheckedRun:
     """Checks the run directory before images are opened.
 
     Raises:
-        ConfigError: the run was made with another configuration, the folder holds something else, or the run
-            or the table to begin with is none.
+        ConfigError: the run was made with another configuration, the folder holds something else, the run
+            or the table to begin with is none, or checkpoint_dir cannot be reached.
     """
     check_folder(folder)
+    check_checkpoint_dir(config)
     if is_run(folder) or (has_log(folder) and recorded_identity(folder)):
         return CheckedRun(True, tuple(check_same_search(config, folder)))
     check_warm_start(config)
@@ -187,7 +188,8 @@ def search(
             if stop.is_made:
                 raise KeyboardInterrupt
             best.choose_winner(queue)
-            checkpoints.remove_all()
+            if left := checkpoints.remove_all():
+                on_event(Notice(left))
         rows = list(store.trials.values())
         return SearchResult(
             folder=folder,

@@ -1,7 +1,6 @@
 """Rows of an earlier run, from which a strategy learns before its first proposal."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from analysis.trial_rules import is_counted
 from nas.search.config import SearchConfig
@@ -9,6 +8,7 @@ from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
 from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from trials.log.buckets import place_of, run_folder
 from trials.log.rows import ask_from_row, outcome_of
 from trials.log.run_reader import recorded_trials
 from trials.log.store import RunStore
@@ -29,8 +29,8 @@ def check_warm_start(config: SearchConfig) -> None:
     """
     if config.warm_start is None:
         return
-    earlier = Path(config.warm_start)
     try:
+        earlier = run_folder(config.warm_start)
         recorded_trials(earlier)
         before = to_mapping(recorded_config(earlier))
     except ConfigError as error:
@@ -40,7 +40,8 @@ def check_warm_start(config: SearchConfig) -> None:
     if found:
         lines = "\n".join(f"  {line}" for line in found)
         raise SettingError(
-            PLACE, f"{earlier} was made under other conditions, so its rows cannot be compared:\n{lines}"
+            PLACE,
+            f"{place_of(earlier)} was made under other conditions, so its rows cannot be compared:\n{lines}",
         )
 
 
@@ -57,7 +58,7 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
         return []
     if not (store.folder / FILE).is_file():
         check_warm_start(config)  # the earlier run may have changed since this one began
-        store.write_bytes(FILE, (Path(config.warm_start) / "trials.parquet").read_bytes())
+        store.write_bytes(FILE, (run_folder(config.warm_start) / "trials.parquet").read_bytes())
     try:
         rows = sorted(store.rows_of(FILE), key=lambda row: row["tell_seq"])
     except DamagedPartError as error:

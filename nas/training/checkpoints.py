@@ -1,5 +1,6 @@
 """The files of a full training: its state after each epoch, its weights, its metrics."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,15 +10,19 @@ import pandas as pd
 from torch import Tensor
 
 from nas.events import EpochMetrics
+from nas.training.fence import DRIVERS, Fence
 from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import RECORD_FILES
+from trials.log.buckets import MARKER, files_of, place_of
 from trials.log.driver_lock import NAME as LOCK
-from trials.log.durable_files import PRIVATE, DurableFiles
-from trials.training.weights_file import load_tensors, save_tensors
+from trials.log.durable_files import PRIVATE
+from trials.log.object_store import StoreError
+from trials.training.weights_file import save_tensors, tensors_of
 
 STATES, WEIGHTS, METRICS = "checkpoint", "weights", "metrics.parquet"
 SCRATCH = "ray"  # where processes of several devices meet while they train
+STATE = re.compile(r"epoch-\d+\.safetensors")
 KEPT = 2  # states: the last, and the one before for when the last is damaged
 
 
@@ -36,10 +41,15 @@ class TrainingProgress:
 
 
 class TrainingFolder:
-    """Folder of a full training: its state, metrics and weights; nothing in it is ever half-written."""
+    """Folder of a full training: its state, metrics and weights; nothing in it is ever half-written.
+
+    Of a training in an object store it is the mirror, which holds no states: they are in the bucket alone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.files = files_of(folder)
+        self.fence = Fence(folder, self.files)
         self.metrics: list[EpochMetrics] = []
         self.damaged: list[Path] = []  # states that could not be used
 
@@ -50,9 +60,9 @@ class TrainingFolder:
             ConfigError: there is something else in its place, or it cannot be written.
         """
         try:
-            DurableFiles().make_folder(self.folder, PRIVATE)
+            self.files.make_folder(self.folder, PRIVATE)
             for name in (STATES, WEIGHTS):
-                DurableFiles().make_folder(self.folder / name)
+                self.files.make_folder(self.folder / name)
         except OSError as error:
             raise ConfigError(f"{self.folder}: cannot be written here: {error.strerror}") from error
 
@@ -66,7 +76,8 @@ class TrainingFolder:
     @staticmethod
     def is_own(paths: Iterable[Path]) -> bool:
         """True of a folder that holds nothing but what `create` and the lock make."""
-        return all(path.name in (STATES, WEIGHTS, LOCK, SCRATCH, *RECORD_FILES) for path in paths)
+        own = (STATES, WEIGHTS, LOCK, SCRATCH, MARKER, DRIVERS, *RECORD_FILES)
+        return all(path.name in own for path in paths)
 
     def weights(self, name: str) -> Path:
         """The path of the `best` or the `last` weights."""
@@ -76,18 +87,24 @@ class TrainingFolder:
         """Writes the state and the metrics after an epoch; older states are removed after it."""
         path = self.folder / STATES / f"epoch-{progress.epoch:06d}.safetensors"
         metrics = [asdict(epoch) for epoch in self.metrics]
-        save_tensors(path, tensors, {**asdict(progress), "metrics": metrics})
+        save_tensors(path, tensors, {**asdict(progress), "metrics": metrics}, files=self.files)
         frame = pd.DataFrame(metrics)
-        DurableFiles().write(self.folder / METRICS, frame.to_parquet(index=False), durable=False)
+        self.files.write(self.folder / METRICS, frame.to_parquet(index=False), durable=False)
         for old in self._states()[:-KEPT]:
-            old.unlink(missing_ok=True)
+            self.files.remove(old)
 
     def newest_state(self) -> tuple[dict[str, Tensor], TrainingProgress] | None:
-        """Tensors and progress of the newest state that is as it was written; None where there is none."""
+        """Tensors and progress of the newest state that is as it was written; None where there is none.
+
+        Raises:
+            ConfigError: the object store does not answer, or refuses: nothing is trained again for that.
+        """
         for path in reversed(self._states()):
             try:
-                tensors, facts = load_tensors(path)
-            except ConfigError:
+                tensors, facts = tensors_of(self.files.read_back(path), str(path))
+            except StoreError as error:
+                raise ConfigError(f"{place_of(path)}: {error.strerror}") from error
+            except (ConfigError, OSError):
                 self.damaged.append(path)
                 continue
             self.metrics = [_metrics(row) for row in facts["metrics"]]
@@ -95,7 +112,8 @@ class TrainingFolder:
         return None
 
     def _states(self) -> list[Path]:
-        return sorted((self.folder / STATES).glob("epoch-*.safetensors"))
+        folder = self.folder / STATES
+        return [folder / name for name in self.files.names(folder) if STATE.fullmatch(name)]
 
 
 def _progress(facts: Mapping[str, Any]) -> TrainingProgress:

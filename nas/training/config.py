@@ -11,7 +11,9 @@ from search_spaces.networks.network import check_resolution
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
 from trials.images.data_record import FACTS, OF_TEST
-from trials.log.durable_files import DurableFiles
+from trials.log.buckets import files_of, place_of
+from trials.log.durable_files import NameTakenError
+from trials.log.log_end import FencedError
 from trials.recipe import Recipe
 
 FILE = "training.yaml"  # in the training's folder
@@ -51,16 +53,28 @@ def check_same_training(config: TrainingConfig, folder: Path) -> None:
         before.pop("test", None), now.pop("test", None)
     if found := list(differences(before, now, "")):
         raise ConfigError(
-            f"{folder}: this training was begun with another configuration:\n"
+            f"{place_of(folder)}: this training was begun with another configuration:\n"
             + "\n".join(f"  {line}" for line in found)
             + "\nResume it as it was, or choose another --run"
         )
 
 
 def record_config(config: TrainingConfig, folder: Path) -> None:
-    """Writes down the configuration of a training that begins, or whose images lie elsewhere now."""
+    """Writes down the configuration of a training that begins, or whose images lie elsewhere now.
+
+    Raises:
+        FencedError: another driver, on another machine, has just begun another training here.
+    """
+    files, text = files_of(folder), yaml_text(config, header=f"nas train --run {place_of(folder)}").encode()
     if (folder / FILE).is_file():
         recorded = read_yaml(TrainingConfig, folder / FILE)
         if (recorded.data.source, recorded.test) == (config.data.source, config.test):
             return
-    DurableFiles().write(folder / FILE, yaml_text(config, header=f"nas train --run {folder}").encode())
+    elif not files.have_locks:
+        try:
+            return files.create(folder / FILE, text)
+        except NameTakenError:
+            raise FencedError(
+                f"{place_of(folder)}: another training has just begun here; choose another --run"
+            ) from None
+    files.write(folder / FILE, text)

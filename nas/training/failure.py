@@ -11,7 +11,9 @@ from trials.devices.device_errors import (
     is_out_of_memory,
     names_device_fault,
 )
+from trials.log.buckets import place_of
 from trials.log.disk_wait import FULL, LogNotWrittenError
+from trials.log.object_store import StoreError
 from trials.recipe import Recipe
 
 
@@ -25,7 +27,7 @@ def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable
 
     Raises:
         TrainingFailedError: its loss is not finite, the memory is full, or the device has failed.
-        LogNotWrittenError: the disk is full.
+        LogNotWrittenError: the disk is full, or the object store does not answer.
     """
     # Not above: the command line names these errors without torch.
     from trials.training.train import NonFiniteLossError
@@ -35,29 +37,31 @@ def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable
         yield
     except NonFiniteLossError as error:
         raise TrainingFailedError(
-            f"{folder}: the training diverged: {error}. Lower recipe.learning_rate "
+            f"{place_of(folder)}: the training diverged: {error}. Lower recipe.learning_rate "
             f"({recipe.learning_rate:g} now), {another}"
         ) from error
     except CaptureFailedError as error:
         raise TrainingFailedError(
-            f"{folder}: {error}. Without CUDA graphs, more slowly, this goes on:  "
+            f"{place_of(folder)}: {error}. Without CUDA graphs, more slowly, this goes on:  "
             f"{WITHOUT_GRAPHS} {how_it_goes_on()}"
         ) from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        away = isinstance(error, StoreError)
+        if isinstance(error, OSError) and (away or error.errno in FULL):
+            mend = "once it answers" if away else "make room, and"
             raise LogNotWrittenError(
-                f"{folder}: {error.strerror}. Epochs whose lines were shown are kept; make room, and "
+                f"{place_of(folder)}: {error.strerror}. Epochs whose lines were shown are kept; {mend} "
                 f"this goes on:  {how_it_goes_on()}"
             ) from error
         if names_device_fault(str(error)):
             raise TrainingFailedError(
-                f"{folder}: the device has failed: {first_line(error)}. dmesg may say why. "
+                f"{place_of(folder)}: the device has failed: {first_line(error)}. dmesg may say why. "
                 f"Epochs whose lines were shown are kept, and this goes on:  {how_it_goes_on()}"
             ) from error
         if not is_out_of_memory(error):
             raise
         reason = first_line(error)
         raise TrainingFailedError(
-            f"{folder}: out of memory ({reason}). Take a smaller recipe.batch_size ({recipe.batch_size} now) "
-            f"or recipe.resolution, {another}"
+            f"{place_of(folder)}: out of memory ({reason}). Take a smaller recipe.batch_size "
+            f"({recipe.batch_size} now) or recipe.resolution, {another}"
         ) from error

@@ -1,11 +1,13 @@
 """A full training as one picture: accuracy, loss, resolution and strengths, speed."""
 
+import io
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from analysis.plain_text import drawable, plain_text
 from nas.events import EpochMetrics
+from trials.log.buckets import files_of
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
 
@@ -69,4 +71,6 @@ def draw_training(metrics: Sequence[EpochMetrics], path: Path, *, title: str) ->
     for axis in axes[1]:
         axis.set_xlabel("epoch")
     figure.suptitle(drawable(title))
-    figure.savefig(path, dpi=110)
+    data = io.BytesIO()
+    figure.savefig(data, dpi=110, format="png")
+    files_of(path.parent).write(path, data.getvalue(), durable=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from nas.events import EpochMetrics
 from nas.training.checkpoints import TrainingFolder
 from nas.training.evaluation import Evaluation, EvaluationFigures
+from trials.log.buckets import place_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class TrainingFigures:
 def training_figures(result: TrainingResult) -> TrainingFigures:
     """The figures of a result."""
     return TrainingFigures(
-        run=str(result.folder),
+        run=place_of(result.folder),
         epochs=len(result.metrics),
         best_epoch=result.best_epoch,
         accuracy=result.accuracy,
@@ -53,5 +54,5 @@ def training_figures(result: TrainingResult) -> TrainingFigures:
         seconds=result.seconds,
         estimated_seconds=result.estimated_seconds,
         stopped_early=result.stopped_early,
-        weights=str(TrainingFolder(result.folder).weights("best")),
+        weights=place_of(TrainingFolder(result.folder).weights("best")),
     )

@@ -16,8 +16,10 @@ from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import OF_TEST, check_same_data, read_facts, record_of
 from trials.images.packed import TrialImages, open_images
+from trials.log.buckets import files_of, place_of
 from trials.log.driver_lock import DriverLock, RunLockedError
-from trials.log.durable_files import DurableFiles
+from trials.log.log_end import FencedError
+from trials.log.object_store import StoreError
 from trials.recipe import Recipe
 from trials.training.device_group import DeviceGroup, share_of_batch
 
@@ -91,7 +93,7 @@ def record_data(config: TrainingConfig, folder: Path, opened: TrainingImages) ->
     for prefix, source, images in parts:
         if source is not None and images is not None and read_facts(folder, prefix=prefix) is None:
             for name, content in record_of(source, images).files(prefix=prefix).items():
-                DurableFiles().write(folder / name, content)
+                files_of(folder).write(folder / name, content)
 
 
 def check_folder(config: TrainingConfig, folder: Path) -> bool:
@@ -106,7 +108,7 @@ def check_folder(config: TrainingConfig, folder: Path) -> bool:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: this is a file; choose another --run")
     if folder.exists() and not TrainingFolder.is_own(folder.iterdir()):
-        raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
+        raise ConfigError(f"{place_of(folder)}: this folder holds something else; choose another --run")
     return False
 
 
@@ -133,3 +135,24 @@ def locked_for(folder: Path, group: DeviceGroup) -> Iterator[None]:
                     raise
                 time.sleep(0.2)
         yield
+
+
+def claim(config: TrainingConfig, files: TrainingFolder) -> None:
+    """Takes over a training in an object store, for whoever holds the folder's lock; nothing on a disk.
+
+    Raises:
+        ConfigError: there is another training, or the store does not answer.
+        FencedError: another driver has begun this one since it was looked at: the same command goes on.
+    """
+    if files.files.have_locks:
+        return
+    begun = (files.folder / FILE).is_file()
+    try:
+        files.fence.claim()
+        files.files.refresh()
+    except StoreError as error:
+        raise ConfigError(f"{place_of(files.folder)}: {error.strerror}") from error
+    if check_folder(config, files.folder) and not begun:
+        raise FencedError(
+            f"{place_of(files.folder)}: another driver has just begun this training; the same command goes on"
+        )

@@ -20,7 +20,14 @@ from nas.training.estimate import StageEstimate, estimate
 from nas.training.evaluation import Evaluation, evaluate_images, refused_as
 from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
-from nas.training.start import TrainingImages, check_start, images_to_test, locked_for, record_data
+from nas.training.start import (
+    TrainingImages,
+    check_start,
+    claim,
+    images_to_test,
+    locked_for,
+    record_data,
+)
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError
@@ -31,7 +38,7 @@ from trials.devices.device_lock import DeviceLock
 from trials.devices.sharing import give_way, training
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
-from trials.log.durable_files import DurableFiles
+from trials.log.buckets import place_of
 from trials.recipe import TrainingStage, steps_of_epoch
 from trials.timing.precision import choose_precision
 from trials.training.device_group import ALONE, DeviceGroup
@@ -62,7 +69,8 @@ def train_fully(
 
     Raises:
         ConfigError: something is not right with the images, the folder or the initial weights.
-        RunLockedError: another process trains in this folder.
+        RunLockedError: another process trains in this folder, or a newer one has begun elsewhere.
+        StoreError: the object store does not take an epoch; those before it are there.
         NonFiniteLossError: the training diverged.
     """
     check_precision(config.recipe.precision, _device_of(group), name="recipe.precision")
@@ -72,7 +80,10 @@ def train_fully(
     with locked_for(folder, group) if group.is_first else nullcontext():
         if group.is_first:
             files.sweep()
+            claim(config, files)
+            files.fence.check()
             record_data(config, folder, opened)
+            files.fence.check()
             record_config(config, folder)
         lock = lock_of(_device_of(group))
 
@@ -166,8 +177,9 @@ class _Training:
         epochs = self.group.gathered(self.resumed[1].epoch if self.resumed else 0)
         if len(set(epochs)) > 1:
             raise ConfigError(
-                f"{self.files.folder}: devices on different hosts see different states here (after epochs "
-                f"{', '.join(f'{epoch:.0f}' for epoch in epochs)}); --run must be a folder that all share"
+                f"{place_of(self.files.folder)}: devices on different hosts see different states here (after "
+                f"epochs {', '.join(f'{epoch:.0f}' for epoch in epochs)}); --run must be a folder that all "
+                "share"
             )
 
     def _images_at(self, resolution: int) -> ResidentImages:
@@ -286,6 +298,7 @@ class _Training:
         self.on_event(EpochDone(metrics))
 
     def _save(self, end: EpochEnd, *, best: bool) -> None:
+        self.files.fence.check()
         if best:
             self._save_weights("best", end)
         if end.epoch == self.epochs:
@@ -334,6 +347,7 @@ class _Training:
                 self.files.weights(name),
                 self.step.network,
                 self.config.architecture,
+                files=self.files.files,
                 num_classes=self.num_classes,
                 classes=list(self.images_at(end.resolution).classes),
                 resolution=end.resolution,
@@ -346,7 +360,7 @@ class _Training:
     def _finish(self, stopped: bool) -> TrainingResult:
         test: Evaluation | None = None
         if self.config.test is not None and self.group.is_first:
-            weights = load_weights(self.files.weights("best"))
+            weights = load_weights(self.files.weights("best"), files=self.files.files)
             images = images_to_test(self.config, weights.classes, resolution=weights.resolution)
             test = evaluate_images(weights, images, lock=self.lock) if images is not None else None
         result = TrainingResult(
@@ -375,5 +389,7 @@ class _Training:
             "environment": asdict(describe_environment()),
             "written_at": datetime.now(UTC).isoformat(),
         }
-        DurableFiles().write(self.files.folder / RESULT, json.dumps(facts, indent=1, default=str).encode())
+        self.files.fence.check()
+        text = json.dumps(facts, indent=1, default=str)
+        self.files.files.write(self.files.folder / RESULT, text.encode())
         return result

@@ -39,6 +39,14 @@ IDENTITIES = (
     Case("a run whose search file is gone", ("report", "run"), prepare=_without_search_file),
     Case("a winner that was edited", ("describe", "run/best.yaml"), prepare=_edited_winner),
     Case("a run in a place that is unknown", ("status", "ftp://host/run")),
+    Case(
+        "checkpoints in a place that is unknown",
+        ("search", "quick", "--run", "new", "--set", "checkpoint_dir=ftp://host/states"),
+    ),
+    Case(
+        "a training in a place that is unknown",
+        ("train", "efficientnetv2-s", "--data", "digits", "--run", "ftp://host/train"),
+    ),
     Case("a bucket without a path", ("search", "quick", "--run", "s3://bucket")),
     Case("a bucket with an odd name", ("verify", "gs://bucket/../run")),
 )

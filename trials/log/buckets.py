@@ -2,7 +2,8 @@
 
 All that reads or writes a run works on the mirror; what is written goes to the bucket first, and is durable
 when the bucket has taken it. A part is created only where nothing has its name (If-None-Match), which is what
-keeps two drivers apart: see `trials.log.log_end`. The mirror can be deleted at any time.
+keeps two drivers apart: see `trials.log.log_end`. The mirror can be deleted at any time. States of trials and
+trainings, which are large and of use for whoever goes on alone, are in the bucket only.
 """
 
 import errno
@@ -12,27 +13,26 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.settings.json_text import json_value
-from search_spaces.settings.sentences import first_line
 from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
-from trials.log.durable_files import DurableFiles, NameTakenError
+from trials.log.durable_files import PRIVATE, DurableFiles, NameTakenError
+from trials.log.object_store import Objects
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-T = TypeVar("T")
 SCHEMES = ("s3", "gs", "az")
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/+(.*)")  # a path loses one of the two slashes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of each part of a URL
 FILES = (".yaml", ".parquet", ".html", ".json")  # endings of files in runs
 MARKER = ".bucket"  # in a mirror: what it mirrors
-LOCAL = frozenset({MARKER, "lock"})  # files of the mirror alone
+LOCAL = frozenset({MARKER, "lock", "ray"})  # files and folders of mirrors alone, also of one in another
+IN_BUCKET_ALONE = re.compile(r"(^|/)checkpoints?/")  # keys of which a mirror has no copy
+WEIGHTS = ".safetensors"  # ending of files that are read where they lie
 AT_ONCE = 32  # requests
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds, before something that is missing is listed again
 SECONDS_BETWEEN_VIEWS = 10.0  # each costs two requests
@@ -60,27 +60,58 @@ def run_folder(place: str | Path) -> Path:
 def local_file(place: str) -> str:
     """The path of a run, or of a file in one: of those in an object store, in the mirror.
 
+    Weights keep their URL: `trials.training.weights_file` reads them there.
+
     Raises:
         ConfigError: as `run_folder`.
     """
     if (url := url_of(place)) is None:
         return place
     run, _, name = url.rpartition("/")
+    if Path(name).suffix == WEIGHTS:
+        return url
     if Path(name).suffix in FILES:
         return str(run_folder(run) / name)
     return str(run_folder(url))
 
 
-def object_at(run_url: str, name: str) -> bytes | None:
-    """The bytes of one file of a run in an object store; None where there is none.
+def object_at(place: str | Path) -> bytes | None:
+    """The bytes of one file in an object store; None where there is none.
 
     Raises:
         ConfigError: as `url_of`.
         OSError: the store does not answer, or refuses.
     """
-    url = url_of(run_url)
-    assert url is not None, f"{run_url} is no URL"
-    return BucketFiles(_mirror_of(url), url).object(name)
+    url = url_of(place)
+    assert url is not None, f"{place} is no URL"
+    folder, _, name = url.rpartition("/")
+    return Objects(folder).get(name)
+
+
+def folders_like(pattern: str | Path) -> list[str]:
+    """The URLs of folders in an object store that fit a pattern, as in `s3://bucket/runs/*`, in their order.
+
+    Raises:
+        OSError: the store does not answer, or refuses.
+    """
+    match = URL.fullmatch(str(pattern))
+    assert match is not None, f"{pattern} is no URL"
+    bucket, _, path = match[2].partition("/")
+    place = f"{match[1].lower()}://{bucket}"
+    return [f"{place}/{found}" for found in Objects(place).folders(path)]
+
+
+def states_at(place: str | Path) -> tuple[Path, DurableFiles]:
+    """A folder of states, and its files: of one in an object store nothing is kept on this machine.
+
+    Raises:
+        ConfigError: as `url_of`.
+    """
+    url = url_of(place)
+    if url is None:
+        return Path(place), DurableFiles()
+    folder = _mirror_of(url)
+    return folder, BucketFiles(folder, url, keeps_copies=False)
 
 
 def is_in_store(place: str | Path) -> bool:
@@ -102,7 +133,7 @@ def url_of(place: str | Path) -> str | None:
     url = f"{scheme}://{rest}"
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise ConfigError(f"{url}: no place for a run: a folder, or a URL that begins with {known}")
+        raise ConfigError(f"{url}: no place that is known: take a folder, or a URL that begins with {known}")
     names = rest.split("/")
     if len(names) < 2 or not all(NAME.fullmatch(name) for name in names):
         raise ConfigError(
@@ -110,6 +141,20 @@ def url_of(place: str | Path) -> str | None:
             "digits, dots, hyphens and underscores"
         )
     return url
+
+
+def check_reached(place: str | Path) -> None:
+    """Refuses a URL whose store cannot be read from here; nothing is written.
+
+    Raises:
+        ConfigError: as `url_of`; or the store does not answer, or refuses.
+    """
+    if (url := url_of(place)) is None:
+        return
+    try:
+        Objects(url).tags("reached")  # a folder in which there is nothing
+    except OSError as error:
+        raise ConfigError(f"{url}: {error.strerror}") from error
 
 
 def files_of(folder: Path) -> DurableFiles:
@@ -153,6 +198,7 @@ class BucketFiles(DurableFiles):
     """Files of a run in an object store, and of its mirror; each method promises what DurableFiles does."""
 
     seconds_between_views = SECONDS_BETWEEN_VIEWS
+    have_locks = False
 
     def __init__(
         self,
@@ -161,12 +207,14 @@ class BucketFiles(DurableFiles):
         *,
         store: "ObjectStore | None" = None,
         sleep: Callable[[float], None] = time.sleep,
+        keeps_copies: bool = True,
     ) -> None:
         super().__init__()
+        self.objects = Objects(url, store=store)
         self._sleep = sleep
         self._mirror, self._url = mirror, url
-        self._opened = store
-        self._etags: dict[str, str] = {}  # by key: of what the mirror holds
+        self._keeps_copies = keeps_copies
+        self._etags = self._marked_etags()  # by key: of what the mirror holds
         self._seen: dict[str, str] = {}  # of these what this process has put or found, whatever a list says
 
     # ------------------------------------------------------------------ the mirror
@@ -177,22 +225,27 @@ class BucketFiles(DurableFiles):
         Raises:
             OSError: the store does not answer, or refuses.
         """
-        self._etags = dict(_marked(self._mirror / MARKER).get("etags", {}))
+        self._etags = self._marked_etags()
         there = {**self._seen, **self._listed()}  # a list may come late
         wanted = [key for key, etag in there.items() if not self._has(key, etag)]
+        self._mirror.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for key, data in zip(wanted, pool.map(self._get, wanted), strict=True):
+            for key, data in zip(wanted, pool.map(self.objects.get, wanted), strict=True):
                 if data is not None:  # None: removed since it was listed
                     self._keep(key, data)
                     self._etags[key] = there[key]
         self._drop_others(there.keys())
-        self._mirror.mkdir(parents=True, exist_ok=True)
         self._write_marker()
+
+    def _marked_etags(self) -> dict[str, str]:
+        return dict(_marked(self._mirror / MARKER).get("etags", {}))
 
     def _listed(self) -> dict[str, str]:
         """The tag of each object below the run."""
-        pages = self._ask(lambda store: list(store.list()))
-        return {entry["path"]: entry["e_tag"] or "" for page in pages for entry in page}
+        return {key: tag for key, tag in self.objects.tags().items() if self._is_mirrored(key)}
+
+    def _is_mirrored(self, key: str) -> bool:
+        return self._keeps_copies and not IN_BUCKET_ALONE.search(key)
 
     def _has(self, key: str, etag: str) -> bool:
         return bool(etag) and self._etags.get(key) == etag and (self._mirror / key).is_file()
@@ -211,7 +264,7 @@ class BucketFiles(DurableFiles):
             for name in names:
                 path = Path(folder) / name
                 key = path.relative_to(self._mirror).as_posix()
-                if key not in known and key not in LOCAL and not is_unfinished(path):
+                if key not in known and not LOCAL.intersection(key.split("/")) and not is_unfinished(path):
                     path.unlink(missing_ok=True)
         self._etags = {key: etag for key, etag in self._etags.items() if key in known}
 
@@ -219,49 +272,16 @@ class BucketFiles(DurableFiles):
         text = json.dumps({"url": self._url, "etags": self._etags})
         super().write(self._mirror / MARKER, text.encode(), durable=False)
 
-    # ------------------------------------------------------------------ requests
-
-    def _store(self) -> "ObjectStore":
-        if self._opened is None:
-            self._opened = open_store(self._url)
-        return self._opened
-
-    def _ask(self, request: "Callable[[ObjectStore], T]") -> T:
-        """The answer to a request; what the store refuses is an OSError that says why."""
-        store = self._store()  # says what is missing where there is no client
-        from obstore import exceptions
-
-        try:
-            return request(store)
-        except (exceptions.AlreadyExistsError, FileNotFoundError):
-            raise
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise OSError(errno.EACCES, f"the object store refuses: {first_line(error)}") from None
-        except exceptions.BaseError as error:
-            raise OSError(errno.EAGAIN, f"the object store does not answer: {first_line(error)}") from None
-
-    def _get(self, key: str) -> bytes | None:
-        try:
-            return self._ask(lambda store: bytes(store.get(key).bytes()))
-        except FileNotFoundError:
-            return None
+    # ------------------------------------------------------------------ files
 
     def _put(self, key: str, data: bytes, *, new: bool = False) -> None:
-        mode: Literal["create", "overwrite"] = "create" if new else "overwrite"
-        try:
-            put = self._ask(lambda store: store.put(key, data, mode=mode, use_multipart=False))
-        except FileNotFoundError as error:
-            raise OSError(errno.EACCES, f"there is no such bucket: {first_line(error)}") from None
-        self._etags[key] = self._seen[key] = put["e_tag"] or ""
-
-    def object(self, key: str) -> bytes | None:
-        """All bytes of an object; None where there is none."""
-        return self._get(key)
+        tag = self.objects.put(key, data, new=new)
+        if self._is_mirrored(key):
+            self._etags[key] = self._seen[key] = tag
+            self._keep(key, data)
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self._mirror).as_posix()
-
-    # ------------------------------------------------------------------ files
 
     def make_folder(self, path: Path, mode: int | None = None) -> None:
         """Makes it in the mirror alone: a bucket has no folders."""
@@ -270,35 +290,32 @@ class BucketFiles(DurableFiles):
     def write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
         """Replaces an object as a whole."""
         self._put(self._key(path), data)
-        super().write(path, data, durable=False)
 
     def create(self, path: Path, data: bytes) -> None:
         """A new object, never in the place of another; may be repeated after an answer was lost."""
-        from obstore.exceptions import AlreadyExistsError
-
         key = self._key(path)
         try:
             self._put(key, data, new=True)
-        except AlreadyExistsError:
-            there = self._get(key)
+        except NameTakenError:
+            there = self.objects.get(key)
             if there is not None:
                 self._found(key, there)
             if there != data:
                 raise NameTakenError(str(path)) from None
-        super().write(path, data, durable=False)
 
     def exists(self, path: Path) -> bool:
         """True if there is such an object."""
-        key = self._key(path)
-        try:
-            self._ask(lambda store: store.head(key))
-        except FileNotFoundError:
-            return False
-        return True
+        return self.objects.exists(self._key(path))
+
+    def names(self, folder: Path) -> list[str]:
+        """Names of the objects below a folder, in their order, by a new list of the bucket."""
+        prefix = self._key(folder)
+        keys = self.objects.tags(None if prefix == "." else prefix)
+        return sorted(Path(key).relative_to(prefix).as_posix() for key in keys)
 
     def read_back(self, path: Path) -> bytes:
         """All bytes of an object, as the store has them."""
-        data = self._get(self._key(path))
+        data = self.objects.get(self._key(path))
         if data is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         return data
@@ -311,8 +328,6 @@ class BucketFiles(DurableFiles):
         if path.is_file():
             data = path.read_bytes()
             self._put(self._key(target), data)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            super().write(target, data, durable=False)
         elif not target.is_file():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         self.remove(path)
@@ -320,8 +335,7 @@ class BucketFiles(DurableFiles):
     def remove(self, path: Path) -> None:
         """Removes an object, if it is there."""
         key = self._key(path)
-        with suppress(FileNotFoundError):
-            self._ask(lambda store: store.delete(key))
+        self.objects.remove(key)
         self._etags.pop(key, None)
         self._seen.pop(key, None)
         path.unlink(missing_ok=True)
@@ -330,7 +344,9 @@ class BucketFiles(DurableFiles):
         """Asks for objects that a list did not have; True if there are some."""
         keys = [self._key(path) for path in paths]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = {key: data for key, data in zip(keys, pool.map(self._get, keys), strict=True) if data}
+            found = {
+                key: data for key, data in zip(keys, pool.map(self.objects.get, keys), strict=True) if data
+            }
         for key, data in found.items():
             self._found(key, data)
         return bool(found) or self._listed_later()
@@ -346,29 +362,10 @@ class BucketFiles(DurableFiles):
 
     def _found(self, key: str, data: bytes) -> None:
         """An object that no list has had yet."""
-        self._keep(key, data)
-        self._etags[key] = self._seen[key] = ""
+        if self._is_mirrored(key):
+            self._keep(key, data)
+            self._etags[key] = self._seen[key] = ""
 
     def close(self) -> None:
         """Notes what the mirror holds, so that the next start fetches only what has changed."""
         self._write_marker()
-
-
-def open_store(url: str) -> "ObjectStore":
-    """A client of the store; credentials come from the environment and the machine's own places.
-
-    Raises:
-        OSError: the client is not installed, or lacks something.
-    """
-    try:
-        from obstore import exceptions
-        from obstore.store import from_url
-    except ImportError:
-        raise OSError(
-            errno.ENOSYS, "runs in object stores need obstore: pip install 'training-aware-nas[store]'"
-        ) from None
-    retry: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
-    try:
-        return from_url(url, retry_config=retry)
-    except exceptions.BaseError as error:
-        raise OSError(errno.EINVAL, f"the object store cannot be reached: {first_line(error)}") from None

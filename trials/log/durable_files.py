@@ -159,6 +159,7 @@ class DurableFiles:
     """Writes that are on the disk when they return, and that no reader ever sees in part."""
 
     seconds_between_views = 2.0  # how often a run's views are worth replacing
+    have_locks = True  # of the kernel, which keep two drivers of one folder apart
 
     def __init__(self, disk: Disk | None = None) -> None:
         self._disk: Disk = disk or SystemDisk()
@@ -220,6 +221,10 @@ class DurableFiles:
                 self._disk.sync(handle)
         finally:
             self._disk.close(handle)
+
+    def names(self, folder: Path) -> list[str]:
+        """Names of the files in a folder, in their order; none where it is not there."""
+        return sorted(path.name for path in self.list(folder)) if folder.is_dir() else []
 
     def refresh(self) -> None:
         """Makes known what others have written; on a disk nothing is to be done."""

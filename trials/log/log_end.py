@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.driver_lock import RunLockedError
 from trials.log.durable_files import DurableFiles, NameTakenError
@@ -117,13 +118,13 @@ class LogEnd:
     def _fenced(self) -> FencedError:
         try:
             path = self._path(self.position)
-            part = read_part(path, self._files.read(path))
+            part = read_part(path, self._files.read_back(path))
             other = f"driver {part.driver}"
             if part.kind == "driver":
                 other += f": process {part.start['process']} on {part.start['host']}"
         except (OSError, DamagedPartError, NewerLogError):
             other = "another driver"
         return FencedError(
-            f"{self._folder}: another driver has begun on this run ({other}); this one, number "
+            f"{place_of(self._folder)}: another driver has begun on this run ({other}); this one, number "
             f"{self.driver}, stops and leaves the run to it. Nothing that was recorded is lost"
         )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.buckets import place_of
 from trials.log.identity import SEARCH_FILE
 from trials.log.parts import PARTS, SEGMENTS
 
@@ -32,12 +33,13 @@ def refuse_other_than_run(folder: Path) -> None:
     """
     if is_run(folder):
         return
+    place = place_of(folder)
     if any((folder / PARTS).glob("p*")):
         raise ConfigError(
-            f"{folder}: its search.yaml is gone: nas verify {folder} --repair puts it back from the log"
+            f"{place}: its search.yaml is gone: nas verify {place} --repair puts it back from the log"
         )
     found = "not a run directory" if folder.exists() else "there is no such folder"
-    raise ConfigError(f"{folder}: {found} (a run has search.yaml and log/ in it)")
+    raise ConfigError(f"{place}: {found} (a run has search.yaml and log/ in it)")
 
 
 def check_folder(folder: Path) -> None:
@@ -54,7 +56,7 @@ def check_folder(folder: Path) -> None:
             raise ConfigError(f"{folder}: {above.name} is a file; choose another --run")
         begun = not folder.is_dir() or (folder / "log").is_dir()
         if not begun and {path.name for path in folder.iterdir()} - LEFT_BY_A_KILLED_DRIVER:
-            raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
+            raise ConfigError(f"{place_of(folder)}: this folder holds something else; choose another --run")
         for name in (*FOLDERS, *EARLIER):
             if (folder / name).is_symlink():
                 raise ConfigError(
@@ -67,6 +69,7 @@ def check_folder(folder: Path) -> None:
 
 def no_trial_yet(folder: Path) -> ConfigError:
     """The refusal of a run of which no trial has ended."""
+    place = place_of(folder)
     return ConfigError(
-        f"{folder}: this run has no finished trial yet; wait for the first (nas status {folder})"
+        f"{place}: this run has no finished trial yet; wait for the first (nas status {place})"
     )

@@ -196,6 +196,11 @@ class RunStore:
     # ------------------------------------------------------------------ reading
 
     @property
+    def files(self) -> DurableFiles:
+        """The files of the run, for what lies in it beside its log."""
+        return self._files
+
+    @property
     def driver(self) -> int:
         """This driver's number in the run, from 1."""
         return self._end.driver

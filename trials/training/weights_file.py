@@ -1,5 +1,6 @@
 """Weights as safetensors files that also hold the architecture and a checksum."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from search_spaces.networks.provenance import DEFAULT_RESOLUTION
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from trials.log.buckets import is_in_store, object_at, place_of
 from trials.log.durable_files import DurableFiles
 
 FORMAT = "training-aware-nas/1"
@@ -57,40 +59,70 @@ class WeightsFile:
         return network
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Writes tensors and JSON facts atomically and durably, with a checksum of both."""
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, files: DurableFiles | None = None
+) -> None:
+    """Writes tensors and JSON facts atomically and durably, with a checksum of both; by `files`, if given."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(dict(facts), sort_keys=True)
     metadata = {"format": FORMAT, "facts": text, "sha256": _digest(plain, text)}
-    DurableFiles().write(path, save_bytes(plain, metadata))
+    (files or DurableFiles()).write(path, save_bytes(plain, metadata))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads the tensors and facts of a file that `save_tensors` wrote.
+def load_tensors(
+    path: Path, *, files: DurableFiles | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads the tensors and facts of a file that `save_tensors` wrote; by `files`, or it may be a URL.
 
     Raises:
         ConfigError: the file cannot be read, is of another kind, or is damaged.
     """
+    name = place_of(path)
     try:
-        data = path.read_bytes()
+        return tensors_of(_bytes_at(path) if files is None else files.read_back(path), name)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
+
+
+def tensors_of(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts in the bytes of a file that `save_tensors` wrote.
+
+    Raises:
+        ConfigError: they are of another kind, or damaged; it begins with the file's `name`.
+    """
+    try:
         tensors, metadata = load_bytes(data), _metadata(data)
         text, expected = metadata["facts"], metadata["sha256"]
         facts = json_value(text)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # SafetensorError, and whatever odd headers lead to in torch
         raise ConfigError(
-            f"{path}: these are not weights that nas train wrote ({first_line(error)[:80]})"
+            f"{name}: these are not weights that nas train wrote ({first_line(error)[:80]})"
         ) from error
     if _digest(tensors, text) != expected:
-        raise ConfigError(f"{path}: damaged: its checksum is not that of what it holds; take another copy")
+        raise ConfigError(f"{name}: damaged: its checksum is not that of what it holds; take another copy")
     return tensors, facts
 
 
-def save_weights(path: Path, network: nn.Module, architecture: Architecture, **facts: Any) -> None:
+def _bytes_at(path: Path) -> bytes:
+    """All bytes of a file, or of an object by its URL."""
+    if not is_in_store(path):
+        return path.read_bytes()
+    if (data := object_at(path)) is None:
+        raise FileNotFoundError(errno.ENOENT, "there is no such object", place_of(path))
+    return data
+
+
+def save_weights(
+    path: Path,
+    network: nn.Module,
+    architecture: Architecture,
+    *,
+    files: DurableFiles | None = None,
+    **facts: Any,
+) -> None:
     """Writes a network's parameters and batch-norm statistics with its architecture and JSON facts."""
     mapping = to_mapping(architecture.without_provenance())
-    save_tensors(path, floating_tensors(network), {"architecture": mapping, **facts})
+    save_tensors(path, floating_tensors(network), {"architecture": mapping, **facts}, files=files)
 
 
 def floating_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -98,19 +130,23 @@ def floating_tensors(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
 
 
-def load_weights(path: Path) -> WeightsFile:
-    """Reads a file that `save_weights` wrote.
+def load_weights(path: Path, *, files: DurableFiles | None = None) -> WeightsFile:
+    """Reads a file that `save_weights` wrote; by `files`, or it may be a URL.
 
     Raises:
         ConfigError: as `load_tensors`, or the file is a checkpoint.
     """
-    tensors, facts = load_tensors(path)
+    tensors, facts = load_tensors(path, files=files)
     if "architecture" not in facts or not isinstance(facts.get("num_classes"), int):
-        raise ConfigError(f"{path}: a checkpoint, not weights; take weights/best.safetensors beside it")
-    architecture = from_mapping(Architecture, facts.pop("architecture"), name=f"{path}: architecture")
+        raise ConfigError(
+            f"{place_of(path)}: a checkpoint, not weights; take weights/best.safetensors beside it"
+        )
+    architecture = from_mapping(
+        Architecture, facts.pop("architecture"), name=f"{place_of(path)}: architecture"
+    )
     weights = WeightsFile(architecture, tensors, facts)
     if fault := _contradiction(weights):
-        raise ConfigError(f"{path}: contradicts itself: {fault}; take another copy")
+        raise ConfigError(f"{place_of(path)}: contradicts itself: {fault}; take another copy")
     return weights
 
 

@@ -15,7 +15,8 @@ from nas.search.config import read_search_config
 from nas.search.search import search
 from trials.executors.in_process import in_process
 from trials.images.packed import open_images
-from trials.run_trial import WorkerSetup, start_worker
+from trials.run_trial import start_worker
+from trials.worker_setup import WorkerSetup
 
 TRIALS, EARLY, LATE = 300, slice(90, 110), slice(280, 300)
 GROWTH = 1.05
