@@ -83,7 +83,7 @@ class TrialCheckpoint:
 
 
 class Checkpoints:
-    """The checkpoints of a worker's trials, in a folder or object store that all workers reach, or nowhere."""
+    """The checkpoints of a worker's trials: in a folder or store that all workers reach, or nowhere."""
 
     def __init__(self, place: str | Path | None, data: DataConfig, *, data_digest: str) -> None:
         self._place, self._data, self._data_digest = place, data, data_digest

@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
+from search_spaces.settings.json_text import json_value
 from trials.log.buckets import place_of
 from trials.log.durable_files import DurableFiles, NameTakenError
 from trials.log.log_end import FencedError
@@ -59,11 +60,14 @@ class Fence:
         newer = self._path(self._number + 1)
         if self._files.have_locks or not self._files.exists(newer):
             return
-        facts = json.loads(self._files.read_back(newer))
+        try:
+            facts = json_value(self._files.read_back(newer))
+            which = f"process {facts['process']} on {facts['host']}, {facts['started_at']}"
+        except (ValueError, KeyError, TypeError):
+            which = "its file does not say which"
         raise FencedError(
-            f"{place_of(self._folder)}: another driver has begun on this training (process "
-            f"{facts['process']} on {facts['host']}, {facts['started_at']}); this one stops and leaves it to "
-            "that. Epochs whose lines were shown are kept"
+            f"{place_of(self._folder)}: another driver has begun on this training ({which}); this one stops "
+            "and leaves it to that. Epochs whose lines were shown are kept"
         )
 
     def _path(self, number: int) -> Path:

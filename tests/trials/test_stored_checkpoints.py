@@ -44,7 +44,7 @@ def worker(folder: Path, store: FaultyStore | None = None) -> RunTrial:
     )
     run_trial: Any = start_worker(Slot(index=0), setup=setup)
     if store is not None:
-        run_trial.states = (folder, files_in(folder, store))
+        run_trial.checkpoints._states = (folder, files_in(folder, store))
     return run_trial
 
 
@@ -105,8 +105,7 @@ def test_a_state_that_cannot_be_written_ends_the_trial_as_crashed_and_says_why(
         run_trial: Any = worker(tmp_path / "states", place)
         if place is None:
             (tmp_path / "file").write_text("")
-            run_trial.setup = replace(run_trial.setup, checkpoints=tmp_path / "file" / "states")
-            run_trial.states = (run_trial.setup.checkpoints, None)
+            run_trial.checkpoints._states = (tmp_path / "file" / "states", None)
         *_, result = run_trial(trial)
         assert isinstance(result, TrialResult)
         assert (result.status, result.failure_kind) == ("crashed", "bug")
