@@ -22,7 +22,7 @@ from documents import (
 )
 from places import REPOSITORY
 
-from nas.commands.search import ExecutorName
+from nas.commands.options import Executor
 
 PACKAGES = ("search_spaces", "trials", "analysis", "nas")
 FOLDERS = (*PACKAGES, "tests", "docs")
@@ -58,7 +58,7 @@ def test_every_option_of_a_search_and_every_executor_is_on_a_page() -> None:
     text = " ".join(document.read_text() for document in DOCUMENTS)
     missing = {option for option in options("search") - {"--help", "--json"} if f"{option}" not in text}
     assert missing == set()
-    assert {each.value for each in ExecutorName if f"| `{each.value}`" not in text} == set()
+    assert {each.value for each in Executor if f"| `{each.value}`" not in text} == set()
 
 
 @each_document
