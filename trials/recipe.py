@@ -208,6 +208,11 @@ class Recipe:
         """The epochs of a full training: `epochs`, or as many as `min_steps` steps need, if that is more."""
         return max(self.epochs, -(-self.min_steps // max(steps_per_epoch, 1)))
 
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """Sizes of the images that trainings with this recipe need, in pixels, ascending."""
+        return tuple(sorted({stage.resolution for stage in self.training_stages()}))
+
     def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
         """The training stages of progressive learning (EfficientNetV2, Algorithm 1).
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
 from analysis.numbers import counted
+from nas.commands.options import Executor
 from nas.screens.bars import counting
 from nas.screens.terminal import print_notes
 from nas.search.config import SearchConfig
@@ -27,8 +27,6 @@ from trials.log.continuing import continue_command
 from trials.log.run_folder import is_run
 from trials.log.run_reader import read_run
 from trials.trial import Execute
-
-Executor = Literal["ray", "ray_tune", "in_process"]
 
 
 def timing_device(config: SearchConfig, run: Path) -> str | None:
@@ -59,17 +57,17 @@ def executor_of(
     """
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
-    if executor == "in_process":
+    if executor is Executor.IN_PROCESS:
         several = {"--workers": workers or 1, "--per-device": per_device}
         typed = [f"{option} {number}" for option, number in several.items() if number > 1]
         typed += [f"--ray-address {ray_address}"] if ray_address is not None else []
         if typed:
             raise ConfigError(f"--in-process runs one trial at a time: leave out {' and '.join(typed)}")
         return execute_in_process(timing_device=timing_device), "in this process"
-    if executor == "ray_tune" and per_device > 1:
+    if executor is Executor.RAY_TUNE and per_device > 1:
         raise ConfigError("--executor ray_tune has one worker on each device: leave out --per-device")
     if ray_address is not None:
-        if executor == "ray_tune":
+        if executor is Executor.RAY_TUNE:
             from trials.executors.ray_tune import ray_tune  # loads Ray Tune, which takes seconds
 
             execute = ray_tune(workers=workers, address=ray_address, timing_device=timing_device)
@@ -91,7 +89,7 @@ def executor_of(
             f"use --workers {available} or fewer"
         )
     count = workers or available
-    if executor == "ray_tune":
+    if executor is Executor.RAY_TUNE:
         from trials.executors.ray_tune import ray_tune
 
         execute = ray_tune(workers=count, timing_device=timing_device)
@@ -133,7 +131,7 @@ def packed_images(config: SearchConfig, console: Console, *, advice: str | None 
     Raises:
         SettingError: the images cannot be used.
     """
-    resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
+    resolutions = config.recipe.image_sizes
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         show = counting(bars, "decoding images")
         try:

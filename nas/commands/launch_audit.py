@@ -3,7 +3,8 @@
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
-from nas.commands.launch import Executor, executor_of, packed_images
+from nas.commands.launch import executor_of, packed_images
+from nas.commands.options import Executor
 from nas.events import SearchEvent
 from nas.report.page import report_after_search
 from nas.results.audit import AuditFigures, TooFewAudited, audit_figures
@@ -25,7 +26,7 @@ def audit_on_console(
         ConfigError: the options or the images are not right; nothing was created.
     """
     # Step times are those of the short trials, so it does not matter where longer ones train.
-    executor: Executor = "in_process" if in_process else "ray"
+    executor = Executor.IN_PROCESS if in_process else Executor.RAY
     execute, where = executor_of(
         executor,
         workers=workers,

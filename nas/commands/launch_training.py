@@ -162,7 +162,7 @@ def _pack(config: TrainingConfig, console: Console) -> None:
     bars = Progress(console=console, transient=True)
     opened = []  # held, so that a large source is listed once
     with bars if console.is_terminal else nullcontext():
-        for resolution in sorted({stage.resolution for stage in config.recipe.training_stages()}):
+        for resolution in config.recipe.image_sizes:
             task = bars.add_task(f"images at {resolution} px", total=None)
 
             def show(done: int, total: int, task: TaskID = task) -> None:

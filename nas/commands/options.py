@@ -38,6 +38,14 @@ Log = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow or wand
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 
 
+class Executor(StrEnum):
+    """Way of running trials."""
+
+    RAY = "ray"
+    RAY_TUNE = "ray_tune"
+    IN_PROCESS = "in_process"
+
+
 class Project(StrEnum):
     """Project whose descriptions of networks are read and written."""
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from nas.commands.options import Json, Log, RayAddress
+from nas.commands.options import Executor, Json, Log, RayAddress
 from nas.commands.output import show
 from nas.screens.terminal import print_notes, terminal
 from nas.search.stopping import GRACE_SECONDS
@@ -19,17 +18,8 @@ from search_spaces.settings.overrides import Override
 from trials.log.disk_wait import DISK_WAIT_SECONDS
 
 if TYPE_CHECKING:
-    from nas.commands.launch import Executor
     from nas.events import SearchEvent
     from nas.search.search import SearchResult
-
-
-class ExecutorName(StrEnum):
-    """Way of running trials."""
-
-    RAY = "ray"
-    RAY_TUNE = "ray_tune"
-    IN_PROCESS = "in_process"
 
 
 def search(
@@ -43,8 +33,8 @@ def search(
     ] = 1,
     ray_address: RayAddress = None,
     executor: Annotated[
-        ExecutorName, typer.Option(help="What runs trials; ray_tune: through Ray Tune, on whole devices.")
-    ] = ExecutorName.RAY,
+        Executor, typer.Option(help="What runs trials; ray_tune: through Ray Tune, on whole devices.")
+    ] = Executor.RAY,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="As --executor in_process: one at a time, without Ray.")
     ] = False,
@@ -79,10 +69,10 @@ def search(
 ) -> None:
     """Search for the best architecture; started again on the same run it continues."""
     console = terminal(stderr=as_json)
-    if in_process and executor is ExecutorName.RAY_TUNE:
+    if in_process and executor is Executor.RAY_TUNE:
         raise typer.BadParameter("--in-process and --executor ray_tune exclude each other; leave out one")
     if in_process:
-        executor = ExecutorName.IN_PROCESS
+        executor = Executor.IN_PROCESS
     overrides = _search_overrides(set_, init)
     if estimate:
         if budget is not None:
@@ -94,7 +84,7 @@ def search(
             file,
             overrides=overrides,
             workers=workers,
-            in_process=executor is ExecutorName.IN_PROCESS,
+            in_process=executor is Executor.IN_PROCESS,
             per_device=per_device,
             assume=assume or [],
             console=console,
@@ -124,7 +114,7 @@ def search(
             folder,
             overrides=overrides,
             workers=workers,
-            in_process=executor is ExecutorName.IN_PROCESS,
+            in_process=executor is Executor.IN_PROCESS,
             per_device=per_device,
             console=console,
         )
@@ -136,7 +126,7 @@ def search(
         overrides=overrides,
         workers=workers,
         ray_address=ray_address,
-        executor=executor.value,
+        executor=executor,
         per_device=per_device,
         log=log or (),
         grace=grace,
@@ -155,7 +145,7 @@ def launch_search(
     overrides: Sequence[str | Override],
     workers: int | None,
     ray_address: str | None,
-    executor: "Executor" = "ray",
+    executor: Executor = Executor.RAY,
     grace: float = GRACE_SECONDS,
     disk_wait: float = DISK_WAIT_SECONDS,
     per_device: int = 1,

@@ -176,7 +176,7 @@ def _split_finding(data: DataConfig, found: EncodedImages, digests: np.ndarray |
 
 def _space_finding(config: SearchConfig, found: EncodedImages, *, search: str) -> Finding:
     """The finding on a search's networks: built for these classes at its resolutions, or why not."""
-    resolutions: Sequence[int] = sorted({stage.resolution for stage in config.recipe.training_stages()})
+    resolutions: Sequence[int] = config.recipe.image_sizes
     at = " and ".join(map(str, resolutions))
     try:
         with naming_origins(SearchConfig, search):

@@ -95,7 +95,7 @@ def fit_to_time(
     with naming_origins(SearchConfig, file, overrides=overrides):
         found = _found(config)
         labels, classes = found.labels, found.classes
-        resolutions = sorted({stage.resolution for stage in config.recipe.training_stages()})
+        resolutions = config.recipe.image_sizes
         packing = packing_seconds(found, resolutions)
         trial, slowed_down = _trial_seconds(config, _counts(config, labels, classes), console=console)
     try:

@@ -125,7 +125,7 @@ def search(
             reference=config.space.reference,
             data_digest=images.digest,
             checkpoints=checkpoint_folder(config, folder),
-            resolutions=tuple(sorted({stage.resolution for stage in config.recipe.training_stages()})),
+            resolutions=config.recipe.image_sizes,
             precisions=asked_precisions(config),
         )
     predicted = open_prediction(

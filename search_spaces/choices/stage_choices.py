@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, STRICT, Stage
+from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, NEVER_ABSENT, STRICT, Stage
 from search_spaces.networks.ops import Op, op_facts
 
 DECIDED = ("op", "kernel_size", "expansion_ratio", "channels", "layers", "se_ratio")
@@ -71,9 +71,7 @@ class StageChoices:
         if self.layers == (0,):
             raise ValueError("layers: 0 alone is a stage that is never there; leave the stage out")
         if self.stride == 2 and 0 in self.layers:
-            raise ValueError(
-                "layers: a stage of stride 2 cannot have 0 layers: the stages after it would not fit"
-            )
+            raise ValueError(f"layers: {NEVER_ABSENT}")
 
     def options(self, field: str) -> tuple[Any, ...]:
         """The options of a field of DECIDED; (None,) for a se_ratio that follows from the op."""

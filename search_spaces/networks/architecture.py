@@ -41,6 +41,9 @@ class Block:
         return self.stride == 1 and self.in_channels == self.out_channels
 
 
+NEVER_ABSENT = "a stage of stride 2 cannot have 0 layers: the stages after it would not fit"
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Stage:
     """A row of EfficientNetV2's Table 4: `layers` equal blocks, of which only the first has the stride.
@@ -59,7 +62,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.layers == 0 and self.stride == 2:
-            raise ValueError("a stage with stride 2 cannot have 0 layers: the stages after it would not fit")
+            raise ValueError(NEVER_ABSENT)
         if self.op == "bottleneck" and (self.channels % self.expansion_ratio or self.se_ratio):
             raise ValueError(
                 "the channels of a bottleneck stage are a multiple of its expansion_ratio; it has no se_ratio"
