@@ -1,10 +1,12 @@
 # make search: the first search, on the built-in digits.   make test: the whole suite.   make lint: style and types.
 # make nightly: every fault of docs/durability.md.   make docs: a site of all pages and docstrings.
+# make gpu: proves and measures the CUDA path, on a machine with a GPU (MINUTES=20); installs nothing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+MINUTES ?= 20
 
-.PHONY: search test nightly lint docs clean
+.PHONY: search test nightly gpu lint docs clean
 
 search: $(VENV)/.installed
 	$(BIN)/nas search nas/searches/quick.yaml
@@ -17,6 +19,9 @@ test: $(VENV)/.installed-test
 
 nightly: $(VENV)/.installed-test $(VENV)/.installed-docs
 	$(BIN)/pytest -q -m nightly -s --durations=20
+
+gpu:
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/benchmarks/gpu --minutes $(MINUTES)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -17,16 +17,21 @@ def doctor(
         str | None,
         typer.Option(help="A search file, or a shipped one's name: do its networks suit the images?"),
     ] = None,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Look at the GPUs alone, and try each: at most two minutes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look at devices, versions, room and clocks; exit code 1 if something hinders searches or timing."""
+    if gpu and data is not None:
+        raise typer.BadParameter("--gpu looks at the GPUs alone: leave out DATA, or look at it without --gpu")
     if search is not None and data is None:
         raise typer.BadParameter("--search goes with DATA: name the images, too")
-    from nas.doctor.checks import examine
+    from nas.doctor.checks import examine, examine_gpus
     from nas.doctor.findings import examination
     from nas.screens.doctor import doctor_screen
 
-    with terminal(stderr=True).status("looking"):
-        found = examination(list(examine(data, search=search)))
+    with terminal(stderr=True).status("trying the GPUs" if gpu else "looking"):
+        found = examination(list(examine_gpus() if gpu else examine(data, search=search)))
     show(as_json, lambda: found, lambda: doctor_screen(found))
     raise typer.Exit(1 if found.hinders else 0)

@@ -16,6 +16,7 @@ from analysis.numbers import counted, percent
 from nas.doctor import machine
 from nas.doctor.data import data_findings
 from nas.doctor.findings import Finding, Level
+from nas.doctor.gpu import gpu_findings
 from nas.doctor.timing import timing_findings
 from nas.search.environment import describe_environment
 from search_spaces.settings.sentences import first_line
@@ -49,6 +50,13 @@ def examine(data: str | None, *, search: str | None = None) -> Iterator[Finding]
         yield from data_findings(data, search=search)
     yield from port_findings()
     yield ray_finding()
+
+
+def examine_gpus() -> Iterator[Finding]:
+    """Yields what is found of the GPUs alone, which are tried; in two minutes at most."""
+    yield version_finding()
+    yield from device_findings(root=machine.HERE)
+    yield from gpu_findings()
 
 
 def version_finding() -> Finding:

@@ -39,7 +39,7 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     }  # fmt: skip
     assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--help"}
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
-    assert options_of("doctor") == {"--search", "--json", "--help"}
+    assert options_of("doctor") == {"--search", "--gpu", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
     assert options_of("measure") == {
         "--table", "--out", "--classes", "--resolution", "--batch-size", "--precision", "--run", "--top",
