@@ -62,7 +62,6 @@ class TrialRow(TypedDict):
     batch_size: int | None
     micro_batches: int | None
     precision: str | None
-    training_mode: Mode | None
     device_name: str | None
     device_id: str | None
     host: str | None
@@ -95,6 +94,7 @@ class TrialRow(TypedDict):
     timing_clock_mhz: float | None
     timing_mode: Mode | None
     precision_reason: str | None
+    training_mode: Mode | None
 
 
 class EpochRow(TypedDict):
