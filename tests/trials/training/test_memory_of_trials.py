@@ -13,6 +13,7 @@ from full_trainings import CONFIG
 from recordings import record_by, repeated
 from small_networks import SMALL
 from small_trials import CPU, DIGITS, RECIPE, digits, make_trial, new_step, run_digits_trial
+from torch._subclasses.fake_tensor import FakeTensor
 
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingBegun
@@ -204,7 +205,7 @@ def no_collector() -> Iterator[None]:
 
 def left() -> dict[str, int]:
     """What is there: tensors, the bytes of their storages, and whatever holds them or a graph."""
-    objects = gc.get_objects()
+    objects = [each for each in gc.get_objects() if not issubclass(type(each), FakeTensor)]
     kinds = (torch.Tensor, TrainingStep, StageCalls, GraphedCalls)
     found = {kind: [each for each in objects if issubclass(type(each), kind)] for kind in kinds}
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in found[torch.Tensor]}
