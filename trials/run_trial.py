@@ -1,5 +1,6 @@
 """Runs one trial in this process: takes a Trial, yields heartbeats, epochs and one result."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,9 +22,9 @@ from trials.devices.device import (
 from trials.devices.device_errors import DeviceFault
 from trials.devices.device_lock import Role
 from trials.devices.own_memory import OwnMemory, held_bytes
+from trials.devices.sharing import training
 from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.images.device_images import ResidentImages
-from trials.images.packed import open_images
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import ChosenPrecision, precision_of_trials
@@ -67,17 +68,20 @@ class _Worker:
 
     def held_bytes(self) -> int:
         """Bytes of device memory that this process holds between trials; 0 on a CPU."""
-        return held_bytes(self.device)
+        with training(self.lock):  # giving memory back would disturb who times
+            return held_bytes(self.device)
 
     def prepare(self) -> None:
-        """Opens the images, and decodes them first if no process of this host has done so yet.
+        """Opens the images.
 
         Raises:
             ConfigError: this host does not reach the object store of checkpoints.
         """
         self.checkpoints.check_reached()
-        for resolution in self.setup.resolutions:
-            self.images_at(resolution)
+        with training(self.lock):  # copying images would disturb who times
+            for resolution in self.setup.resolutions:
+                self.images_at(resolution)
+        gc.freeze()  # what is there now lasts: collecting before each capture has less to look at
 
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup
@@ -92,13 +96,7 @@ class _Worker:
         self.checkpoints = Checkpoints(setup.checkpoints, setup.data, data_digest=setup.data_digest)
 
     def _open(self, resolution: int) -> ResidentImages:
-        packed = open_images(self.setup.data, resolution=resolution)
-        if self.setup.data_digest not in ("", packed.digest):
-            raise ValueError(
-                f"{self.setup.data.source}: other images here than where the search was started; give all "
-                "hosts the same"
-            )
-        return ResidentImages(packed, self.device)
+        return ResidentImages(self.setup.images_at(resolution), self.device)
 
     def precision(self, precision: Precision, recipe: Recipe) -> ChosenPrecision:
         """The precision in which this device computes trials of a recipe that asks for this one."""
@@ -114,17 +112,20 @@ class _Worker:
         while True:
             run = _TrialRun(trial, self, micro_batches=micro_batches)
             try:
-                yield from run.events()
-                return
-            except Exception as error:
-                failure = failure_of(error, self.device)
-                self.device_fault, is_last = failure.fault, not run.may_begin_smaller(failure)
+                try:
+                    yield from run.events()
+                    return
+                except Exception as error:
+                    failure = failure_of(error, self.device)
+                    self.device_fault, is_last = failure.fault, not run.may_begin_smaller(failure)
+                # Not within the except block: there the traceback still holds tensors.
+                run.step = None
+                if self.device.type == "cuda" and self.device_fault is None:
+                    torch.cuda.empty_cache()
             finally:
                 run.step = None
                 self.lock.release()
                 give_back_freed_memory()
-            if self.device.type == "cuda" and self.device_fault is None:
-                torch.cuda.empty_cache()
             if is_last:
                 yield run.failed(failure)
                 return
@@ -137,7 +138,7 @@ class _TrialRun:
     def __init__(self, trial: Trial, worker: _Worker, *, micro_batches: int) -> None:
         self.trial, self.worker, self.micro_batches = trial, worker, micro_batches
         self.step: TrainingStep | None = None
-        self.counts: Counts | None = None
+        self.counts: Counts | None = None  # of the network, and of the reference
         self.reference: Counts | None = None
         self.step_time: StepTime | None = trial.step_time
         self.inference_time: InferenceTime | None = trial.inference_time
@@ -147,7 +148,7 @@ class _TrialRun:
         self.precision, self.precision_reason = chosen.precision, chosen.why
         self.started_at, self.started = datetime.now(UTC), time.monotonic()
         self.training_mode: Mode | None = None
-        self.memory: OwnMemory | None = None
+        self.memory = OwnMemory(worker.device)
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
 
@@ -179,7 +180,7 @@ class _TrialRun:
             accuracy=last.minival_accuracy,
             accuracy_raw=last.minival_accuracy_raw,
             accuracy_top5=last.minival_accuracy_top5,
-            peak_memory_bytes=self.memory.peak() if self.memory else None,
+            peak_memory_bytes=self.memory.peak(besides=step.snapshot_bytes),
         )
         yield self._result("completed", measurement=measurement)
 
@@ -198,7 +199,8 @@ class _TrialRun:
             raise InvalidNetworkError(str(error)) from error
         self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
         if self.step_time is None:  # first: else the reference would take room in all trials but one
-            self._timing(images).prepare_reference(graphs=trial.cuda_graphs)
+            timing, inference = self._timing(images), trial.needs_inference_time
+            timing.prepare_reference(graphs=trial.cuda_graphs, inference=inference)
         self.memory = OwnMemory(worker.device)
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
         self.step = build_step(
@@ -235,9 +237,11 @@ class _TrialRun:
         if timed_step is not None:
             steps = trial.epochs * steps_of_epoch(len(images.train), trial.recipe.batch_size)
             measured = timing.step_time(timed_step, steps=steps)
+            timed_step.close()
             self.step_time = replace(measured, is_exclusive=lock.is_exclusive)
         if forward is not None:
             self.inference_time = timing.inference_time(forward)
+            forward.close()
         self.timing_seconds += time.perf_counter() - before
 
     def _measured_before_training(self, images: ResidentImages) -> Measurement:
@@ -274,6 +278,7 @@ class _TrialRun:
         self.ends = checkpoint.restore(step)[: trial.epochs] if checkpoint else []
         self.inherited = min(trial.epochs_before, len(self.ends))
         yield self._progress("training", epoch=min(len(self.ends) + 1, trial.epochs))
+        self.memory.restart()  # what was tried and timed before took more
         # Epochs of an earlier attempt of this trial are reported again; those of the continued trial are not.
         for end in self.ends[self.inherited :]:
             yield end.result(trial_id=trial.trial_id, attempt=trial.attempt)
@@ -322,13 +327,11 @@ class _TrialRun:
         """Bytes of a training step at the largest resolution; None where the system does not report it."""
         trial = self.trial
         return step_memory(
-            trial.architecture,
-            num_classes=num_classes,
+            trial.architecture, num_classes=num_classes,
             batch_size=-(-trial.recipe.batch_size // self.micro_batches),
             resolution=max(stage.resolution for stage in trial.recipe.training_stages(trial.epochs)),
-            precision=self.precision,
-            device=self.worker.device,
-        )
+            precision=self.precision, device=self.worker.device,
+        )  # fmt: skip
 
     def _check_limits(self, num_classes: int) -> None:
         """Raises OverLimitError if a quantity that is measured before training is above its limit."""
@@ -380,14 +383,12 @@ class _TrialRun:
         """The trial's times so far, with those of its timing part if it had one."""
         ends = self.ends[self.inherited :]
         own = TrialTimes(
-            started_at=self.started_at.isoformat(),
-            finished_at=datetime.now(UTC).isoformat(),
-            build_seconds=self.build_seconds,
-            timing_seconds=self.timing_seconds,
+            started_at=self.started_at.isoformat(), finished_at=datetime.now(UTC).isoformat(),
+            build_seconds=self.build_seconds, timing_seconds=self.timing_seconds,
             train_seconds=sum(end.train_seconds for end in ends),
             evaluate_seconds=sum(end.evaluate_seconds for end in ends),
             waiting_seconds=self.worker.lock.waited_seconds - self.waited_before,
-        )
+        )  # fmt: skip
         return own if self.trial.timed is None else own.after(self.trial.timed)
 
     def _progress(self, phase: Phase, *, epoch: int = 0, fraction: float = 0.0) -> Progress:

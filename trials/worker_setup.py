@@ -6,6 +6,7 @@ from pathlib import Path
 from search_spaces.networks.architecture import Architecture
 from trials.devices.lock_files import FOLDER
 from trials.images.config import DataConfig
+from trials.images.packed import TrialImages, open_images
 from trials.recipe import Precision
 from trials.timing.precision import ChosenPrecision
 
@@ -22,3 +23,17 @@ class WorkerSetup:
     locks: Path = FOLDER  # of devices, the same for all processes of a host
     precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for
     decided: ChosenPrecision | None = None  # for all trials of the run; None: each worker's device decides
+
+    def images_at(self, resolution: int) -> TrialImages:
+        """The packed images, decoded first if no process of this host has done so yet.
+
+        Raises:
+            ValueError: they are not those that the driver sees.
+        """
+        packed = open_images(self.data, resolution=resolution)
+        if self.data_digest not in ("", packed.digest):
+            raise ValueError(
+                f"{self.data.source}: other images here than where the search was started; give all hosts "
+                "the same"
+            )
+        return packed

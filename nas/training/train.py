@@ -35,6 +35,7 @@ from trials.devices.arithmetic import check_precision
 from trials.devices.device import available_slots, device_info, lock_of, use_all_cores
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.device_lock import DeviceLock
+from trials.devices.own_memory import give_back
 from trials.devices.sharing import give_way, training
 from trials.images.device_images import ResidentImages
 from trials.images.packed import open_images
@@ -85,7 +86,8 @@ def train_fully(
             record_data(config, folder, opened)
             files.fence.check()
             record_config(config, folder)
-        lock = lock_of(_device_of(group))
+        device = _device_of(group)
+        lock = lock_of(device)
 
         def tell_waiting(_: float) -> None:
             on_event(Heartbeat("waiting", 0, 0.0))
@@ -103,6 +105,7 @@ def train_fully(
                         raise
                 micro_batches = 2 * run.step.micro_batches  # after the last epoch that was saved
                 del run
+                give_back(device)  # collected, too: its images refer to it
 
 
 def _device_of(group: DeviceGroup) -> torch.device:

@@ -191,38 +191,34 @@ def joins(pool: _Pool, index: int, places: TimingPlaces) -> list[str]:
     return [event.text for event in events if isinstance(event, Notice)]
 
 
-def test_a_device_that_fails_again_and_again_is_left_out_and_named(answers: list[object]) -> None:
+def fails(pool: _Pool, index: int, trial: int, answers: list[object], places: TimingPlaces) -> list[str]:
+    """What is said when a device fails a trial and its worker has been replaced."""
+    info = pool._members[index].info
+    pool._members[index].last_trial = trial
+    answers += [Wear(ILLEGAL, device_failed=True), info]
+    assert trial_ends(pool, index, places) == [f"worker {index} is replaced: {ILLEGAL}"]
+    return joins(pool, index, places)
+
+
+def test_a_device_that_fails_trial_after_trial_is_left_out_and_named(answers: list[object]) -> None:
     pool, places = _Pool(Slot(index=0), Slot(index=1)), TimingPlaces([], None)
     answers += [info_of("GPU-a"), info_of("GPU-b")]
     assert joins(pool, 0, places) == joins(pool, 1, places) == []
-    failed = Wear(ILLEGAL, device_failed=True)
-    for _ in range(FAULTS - 1):
-        answers += [failed, info_of("GPU-b")]
-        assert trial_ends(pool, 1, places) == [f"worker 1 is replaced: {ILLEGAL}"]
-        assert joins(pool, 1, places) == []
-    answers += [None, failed, info_of("GPU-b")]  # one trial ends well: its faults count anew
+    for trial in (5, 5, 5, 6):  # the attempts at a trial count once: it may be its fault
+        assert fails(pool, 1, trial, answers, places) == []
+    answers += [None]  # a trial ends well: those before it count no more
     assert trial_ends(pool, 1, places) == []
-    trial_ends(pool, 1, places)
-    assert joins(pool, 1, places) == []
-    for _ in range(FAULTS - 2):
-        answers += [failed, info_of("GPU-b")]
-        trial_ends(pool, 1, places)
-        assert joins(pool, 1, places) == []
-    answers += [failed, info_of("GPU-b")]
-    trial_ends(pool, 1, places)
-    (said,) = joins(pool, 1, places)
-    assert said.startswith("worker 1 on node is not used: its device, H200 GPU-b, has failed 3 times")
+    for trial in range(10, 10 + FAULTS - 1):
+        assert fails(pool, 1, trial, answers, places) == []
+    (said,) = fails(pool, 1, 20, answers, places)
+    assert said.startswith("worker 1 on node is not used: its device, H200 GPU-b, has failed 3 trials")
     assert not pool._members[1].is_free
     assert pool._members[0].is_free
     # The other device goes the same way: there is nobody left to wait for.
-    for _ in range(FAULTS - 1):
-        answers += [failed, info_of("GPU-a")]
-        trial_ends(pool, 0, places)
-        joins(pool, 0, places)
-    answers += [failed, info_of("GPU-a")]
-    trial_ends(pool, 0, places)
+    for trial in range(30, 30 + FAULTS - 1):
+        assert fails(pool, 0, trial, answers, places) == []
     with pytest.raises(WorkersError, match=r"no worker is left; .* H200 GPU-a, has failed"):
-        joins(pool, 0, places)
+        fails(pool, 0, 40, answers, places)
 
 
 def test_one_dead_gpu_among_several_is_given_up_and_the_others_search(

@@ -57,9 +57,14 @@ def names_device_fault(text: str) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True if an error means that memory ran out, of a device or of the machine."""
+    """True if an error means that memory ran out, of a device or of the machine.
+
+    Not so of a capture that failed for want of it: smaller parts in the same process would not help.
+    """
     import torch
 
+    if isinstance(error, CaptureFailedError):
+        return False
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and bool(OUT_OF_MEMORY.search(str(error)))

@@ -153,12 +153,12 @@ class DeviceLock:
         return self.waited_seconds - before
 
     def release(self) -> None:
-        """Releases whatever is held, after a trainer's queued work is done.
+        """Releases whatever is held, after the work that this process has queued is done.
 
         An error of that work is left to whoever next uses the device: the place is free in any case.
         """
         try:
-            if self.role == "training":
+            if self.role is not None:
                 self._synchronise()
         except RuntimeError:
             pass

@@ -1,5 +1,7 @@
 """The device memory of this process: what it holds, and what some work adds to it at most."""
 
+import gc
+
 import torch
 
 
@@ -15,11 +17,23 @@ class OwnMemory:
             torch.cuda.reset_peak_memory_stats(device)
             self._held = torch.cuda.memory_allocated(device)
 
-    def peak(self) -> int | None:
-        """Bytes at most; None on a CPU, which has no such record."""
+    def restart(self) -> None:
+        """Forgets the peak so far; what is beyond remains what it was."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+    def peak(self, *, besides: int = 0) -> int | None:
+        """Bytes at most, without `besides`; None on a CPU, which has no such record."""
         if self._device.type != "cuda":
             return None
-        return int(torch.cuda.max_memory_allocated(self._device)) - self._held
+        return int(torch.cuda.max_memory_allocated(self._device)) - self._held - besides
+
+
+def give_back(device: torch.device) -> None:
+    """Gives memory back that garbage, or torch's cache, holds."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def held_bytes(device: torch.device) -> int:

@@ -1,37 +1,40 @@
 """Leaves out devices that fail again and again: a broken one fails fastest, and would get most trials."""
 
-from collections import Counter
+from collections import defaultdict
 
 from trials.trial import WorkerInfo
 
-FAULTS = 3  # of a device in a row, after which it gets no more trials
+FAULTS = 3  # trials in a row that a device has failed, after which it gets no more
 
 Device = tuple[str, str | None]  # host and id
 
 
 class FailingDevices:
-    """Counts each device's faults since the last trial that it brought to an end."""
+    """Counts the trials that each device has failed since the last one that it brought to an end.
+
+    Several attempts at a trial count once: it may be the trial, of which a kernel cannot cope.
+    """
 
     def __init__(self) -> None:
-        self._faults: Counter[Device] = Counter()
+        self._failed: defaultdict[Device, set[int]] = defaultdict(set)  # trials
 
     def worked(self, info: WorkerInfo | None) -> None:
         """A trial has ended on a worker's device without a fault of it."""
         if info is not None:
-            self._faults.pop(_device(info), None)
+            self._failed.pop(_device(info), None)
 
-    def failed(self, info: WorkerInfo | None) -> None:
-        """The device of a worker has failed."""
+    def failed(self, info: WorkerInfo | None, trial_id: int) -> None:
+        """The device of a worker has failed while it ran a trial."""
         if info is not None:
-            self._faults[_device(info)] += 1
+            self._failed[_device(info)].add(trial_id)
 
     def refusal(self, info: WorkerInfo) -> str | None:
         """The reason why a worker must not use its device; None if it may."""
-        faults = self._faults[_device(info)]
-        if faults < FAULTS:
+        failed = len(self._failed[_device(info)])
+        if failed < FAULTS:
             return None
         return (
-            f"its device, {info.device_name} {info.device_id}, has failed {faults} times in a row; the "
+            f"its device, {info.device_name} {info.device_id}, has failed {failed} trials in a row; the "
             "kernel's log there (dmesg) and `nvidia-smi -q` may say why"
         )
 

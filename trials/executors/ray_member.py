@@ -1,5 +1,6 @@
 """A slot of a pool and its actor, and the result of a trial whose actor is lost."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,16 @@ class Member:
     info: WorkerInfo | None = None  # None while it starts, and for a worker that is not used
     stream: Any = None  # of events, while it runs a trial
     trial: Trial | None = None
+    last_trial: int = -1  # the id of its latest trial
     is_over: bool = False  # its trial has ended, and the end of the stream is still to come
     heard: float = 0.0  # monotonic time of its last event
     checked: Any = None  # the reason to replace it, or None, after a trial
     failed_starts: int = 0
+
+    def begins(self, trial: Trial) -> None:
+        """It has been given a trial."""
+        self.trial, self.last_trial = trial, trial.trial_id
+        self.is_over, self.heard = False, time.monotonic()
 
     @property
     def is_free(self) -> bool:

@@ -70,10 +70,8 @@ class Pool:
         self._slots = slots
         self._worker_class: Any = None  # of actors, in the Ray that runs now
         self._members = {slot.index: self._started(slot) for slot in slots}
-        # Slots whose actors failed to start several times; tried again when nodes have joined or left.
-        self._given_up: set[int] = set()
-        self._offered = len(slots)
-        self._failing = FailingDevices()
+        self._given_up: set[int] = set()  # slots that failed to start, until nodes have joined or left
+        self._offered, self._failing = len(slots), FailingDevices()
         self._last_look = self._last_notice = self._last_used = time.monotonic()
 
     def events(self, trials: Iterable[Trial | None]) -> Iterator[Event]:
@@ -291,7 +289,7 @@ class Pool:
             trial = places.next_for(member.slot.index)
             if trial is not None:
                 member.stream = member.actor.run.options(num_returns="streaming").remote(trial)
-                member.trial, member.is_over, member.heard = trial, False, time.monotonic()
+                member.begins(trial)
             elif places.are_alike:
                 return  # no trial for one worker means none for any; do not ask for the others
 
@@ -354,7 +352,7 @@ class Pool:
             self._failing.worked(member.info)
             return
         if wear.device_failed:
-            self._failing.failed(member.info)
+            self._failing.failed(member.info, member.last_trial)
         places.leave(member.slot.index)
         ray.kill(member.actor)
         self._replace(member)
@@ -369,6 +367,8 @@ class Pool:
         if not member.is_over:  # else lost between its last event and the end of its stream
             places.ended(trial)
         places.leave(member.slot.index)
+        if member.slot.device.startswith("cuda") and not preempted:  # some faults end the process
+            self._failing.failed(member.info, trial.trial_id)
         self._kill(member)  # it may still live, out of reach for a moment, and must not use the device
         self._replace(member)
         if not member.is_over:

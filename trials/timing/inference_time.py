@@ -45,7 +45,11 @@ class TimedForward:
         self._network = with_cast_weights(network, precision, device)
         record = recorder_of(device) if graphs else None
         take = partial(_forward, self._network, precision, device)
-        self.work = TimedWork(take, GraphedCalls(take, changes=[], record=record), inputs)
+        self.work = TimedWork(take, GraphedCalls(take, changes=[], record=record), inputs, copies=False)
+
+    def close(self) -> None:
+        """Gives the graph's memory back."""
+        self.work.close()
 
     def prepare(self) -> Self:
         """Records the pass as a CUDA graph where that is possible."""

@@ -31,6 +31,10 @@ class TimedStep:
         take = partial(_take, step, self.precision)
         self.work = TimedWork(take, step.graphed(take), (batch.images, batch.labels))
 
+    def close(self) -> None:
+        """Gives the graph's memory back."""
+        self.work.close()
+
     def prepare(self) -> Self:
         """Records the step as a CUDA graph where that is possible; its state stays as it was."""
         self.work.prepare()

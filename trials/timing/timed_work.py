@@ -17,10 +17,18 @@ class TimedWork:
     Args:
         work: takes the inputs, returns nothing and never waits for the device.
         calls: the same work through a CUDA graph, where it has a recorder.
+        copies: copying the inputs to where the graph reads them is part of the work, as in training.
     """
 
-    def __init__(self, work: Callable[..., None], calls: GraphedCalls, inputs: tuple[Tensor, ...]) -> None:
-        self._work, self._calls, self._inputs = work, calls, inputs
+    def __init__(
+        self,
+        work: Callable[..., None],
+        calls: GraphedCalls,
+        inputs: tuple[Tensor, ...],
+        *,
+        copies: bool = True,
+    ) -> None:
+        self._work, self._calls, self._inputs, self._copies = work, calls, inputs, copies
 
     def prepare(self) -> None:
         """Records the graph, unless it is there; without a recorder, as on a CPU, does nothing.
@@ -44,7 +52,13 @@ class TimedWork:
 
     def called(self, mode: Mode) -> Work:
         """A call of the work in a mode; a graph only where there is a recorder."""
-        return partial(self._calls if mode == "graph" else self._work, *self._inputs)
+        if mode == "eager":
+            return partial(self._work, *self._inputs)
+        return partial(self._calls, *self._inputs) if self._copies else self._calls.replay
+
+    def close(self) -> None:
+        """Gives the graph's memory back."""
+        self._calls.close()
 
 
 @dataclass(frozen=True)

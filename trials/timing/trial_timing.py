@@ -44,11 +44,18 @@ class TrialTiming:
             batch_size=self.batch_size,
         )
 
-    def prepare_reference(self, *, graphs: bool) -> None:
-        """Builds the reference and, if the trial's steps are to be graphs, records it; once."""
+    def prepare_reference(self, *, graphs: bool, inference: bool) -> None:
+        """Builds the reference and, if the trial's steps are to be graphs, records it; once.
+
+        `inference`: its forward pass, too.
+        """
         reference = self.reference()
         if graphs:
             reference.prepare()
+        if inference:
+            forward = self._reference_forward()
+            if graphs:
+                forward.prepare()
 
     def prepared_step(self, step: TrainingStep) -> TimedStep:
         """The trial's step, recorded where both are: for that nobody needs the device to himself."""

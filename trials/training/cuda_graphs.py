@@ -7,10 +7,11 @@ call to call must lie in tensors that stay in place.
 
 import gc
 import os
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,16 +41,17 @@ def allows_graphs() -> bool:
 
 
 class CudaRecorder:
-    """Captures graphs on one device. They share a memory pool, because only one of them runs at a time.
+    """Captures the graphs of one network. They share a memory pool, because only one of them runs at a time.
 
-    A process needs one for each device: cuBLAS keeps a workspace (32 MiB on Hopper) for every stream on which
-    it was ever used.
+    The pool ends with the last of them: one that other networks' graphs held open would keep the memory of
+    the largest network so far.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._pool = torch.cuda.graph_pool_handle()
-        self._stream = torch.cuda.Stream(device)
+        self._pool: Any = None  # a handle
+        self._graphs: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()  # that hold the pool
+        self._stream = _stream_of(device)
 
     def __call__(self, work: Callable[[], None]) -> Recorded:
         """Captures the work, after WARM_UP_CALLS calls of it.
@@ -60,10 +62,12 @@ class CudaRecorder:
         # Step 1: warm up on a side stream, as PyTorch's notes on CUDA graphs prescribe.
         current = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            for _ in range(WARM_UP_CALLS):
-                work()
-        current.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                for _ in range(WARM_UP_CALLS):
+                    work()
+        finally:
+            current.wait_stream(self._stream)
         torch.cuda.synchronize(self.device)
         # Step 2: release what the warm-up has cached; the graph's own memory pool could not use it. Garbage
         # that holds tensors must not be collected during the capture.
@@ -71,28 +75,39 @@ class CudaRecorder:
         torch.cuda.empty_cache()
         # Step 3: capture. Errors are checked for this thread alone, because another thread may pin memory or
         # read the device's clock meanwhile.
+        if self._pool is None or not self._graphs:
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self._stream):
-            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
                 work()
                 graph.capture_end()
-            except Exception as error:
+            except BaseException as error:
                 with suppress(RuntimeError):  # says only that the capture is incomplete
                     graph.capture_end()
+                if not isinstance(error, Exception):
+                    raise
                 raise CaptureFailedError(f"no CUDA graph of its work: {first_line(error)}") from error
         current.wait_stream(self._stream)
-        return Recorded(graph.replay, graph.reset)
+        self._graphs.add(graph)
+        return Recorded(graph.replay, partial(_reset, graph, self._graphs))
+
+
+def _reset(graph: torch.cuda.CUDAGraph, graphs: "weakref.WeakSet[torch.cuda.CUDAGraph]") -> None:
+    graphs.discard(graph)
+    graph.reset()
 
 
 def recorder_of(device: torch.device) -> Record | None:
-    """This process's recorder of a CUDA device; None on a CPU, and where the environment allows no graphs."""
-    return _recorder(device) if device.type == "cuda" and allows_graphs() else None
+    """A recorder for a network on a CUDA device; None on a CPU, or where the environment allows no graphs."""
+    return CudaRecorder(device) if device.type == "cuda" and allows_graphs() else None
 
 
 @lru_cache
-def _recorder(device: torch.device) -> CudaRecorder:
-    return CudaRecorder(device)
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all captures: cuBLAS keeps a workspace (32 MiB on Hopper) for each it was used on."""
+    return torch.cuda.Stream(device)
 
 
 class GraphedCalls:
@@ -127,6 +142,12 @@ class GraphedCalls:
         """
         if self._record is not None and self._recorded is None:
             self._capture(self._record, inputs)
+
+    @property
+    def replay(self) -> Callable[[], object]:
+        """The recorded work, on the inputs that it was recorded with."""
+        assert self._recorded is not None, "nothing is recorded"
+        return self._recorded.replay
 
     def close(self) -> None:
         """Gives the graph's memory back; calls from here on capture anew."""
@@ -170,7 +191,7 @@ class GraphedCalls:
             self._recorded = record(partial(self._work, *fixed))
         except CaptureFailedError:
             raise  # this process must not use the device any more, not even to restore
-        except BaseException:
+        except Exception:
             restore()
             raise
         restore()

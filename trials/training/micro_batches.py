@@ -6,6 +6,7 @@ import torch
 
 from trials.augmentation.augment_batch import Augmentation
 from trials.devices.device_errors import is_out_of_memory
+from trials.devices.own_memory import OwnMemory
 from trials.recipe import Recipe, TrainingStage
 from trials.training.stage_calls import evaluate_batch, train_batch
 from trials.training.step import TrainingStep
@@ -49,9 +50,13 @@ def fit_training(
         augment = Augmentation(recipe, largest, step.device)
         sums = torch.zeros(3, device=step.device)
         samples = torch.arange(len(batch.images), device=step.device)
+        memory = OwnMemory(step.device)
         train_batch(step, augment, {}, batch.images, batch.labels, samples)
+        # The graph of the training step keeps what it took while the evaluation runs.
+        kept = torch.empty(memory.peak() or 0, dtype=torch.uint8, device=step.device)
         part = -(-len(batch.images) // step.micro_batches)
         evaluate_batch(step, sums, batch.images[:part], batch.labels[:part])
+        del kept
 
     resolution = largest.resolution
     return _fit(step, attempt, batch_size=batch_size, resolution=resolution, num_classes=num_classes)

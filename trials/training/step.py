@@ -186,6 +186,13 @@ class TrainingStep:
             state |= {f"scaler.{name}": tensor for name, tensor in self.scaler.state().items()}
         return state
 
+    @property
+    def snapshot_bytes(self) -> int:
+        """Bytes that a capture takes besides the work itself, for a copy of what the warm-up changes."""
+        if self._record is None:
+            return 0
+        return sum(tensor.numel() * tensor.element_size() for tensor in self._changing())
+
     def _changing(self) -> list[Tensor]:
         return [*self._state().values(), self.totals]
 

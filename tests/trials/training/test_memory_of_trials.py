@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -263,6 +264,10 @@ def test_a_networks_memory_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = OwnMemory(GPU)
     device.peak = 5700
     assert memory.peak() == 700
+    device.allocated = 5100
+    memory.restart()
+    device.peak = 5400
+    assert memory.peak(besides=50) == 350
     assert OwnMemory(CPU).peak() is None
 
 
@@ -279,14 +284,50 @@ def test_memory_between_trials_is_what_others_cannot_have(monkeypatch: pytest.Mo
     assert held_bytes(CPU) == 0
 
 
-def test_a_process_has_one_recorder_and_so_one_stream_for_each_device(
+def test_networks_share_a_stream_and_each_has_a_pool_that_ends_with_its_graphs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A pool that lasts keeps the memory of the largest network so far from all others."""
     streams: list[torch.device] = []
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
-    monkeypatch.setattr(torch.cuda, "Stream", streams.append)
+    pools = iter(range(100))
+    captured_in: list[object] = []
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+
+    class Graph:
+        replay = reset = capture_end = lambda self: None
+
+        def capture_begin(self, *, pool: object, **_: object) -> None:
+            captured_in.append(pool)
+
+    def new_stream(device: torch.device) -> object:
+        streams.append(device)
+        return stream
+
+    for name, value in {
+        "graph_pool_handle": lambda: next(pools),
+        "Stream": new_stream,
+        "current_stream": lambda device: stream,
+        "stream": lambda stream: nullcontext(),
+        "synchronize": lambda device: None,
+        "empty_cache": lambda: None,
+        "CUDAGraph": Graph,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
     device = torch.device("cuda:6")
-    assert recorder_of(device) is recorder_of(torch.device("cuda:6"))
+    first, second = recorder_of(device), recorder_of(torch.device("cuda:6"))
+    assert first is not None
+    assert second is not None
+    timed = first(lambda: None)
+    trained = first(lambda: None)
+    other = second(lambda: None)
+    timed.close()
+    evaluated = first(lambda: None)
+    assert captured_in == [0, 0, 1, 0]
+    trained.close()
+    evaluated.close()
+    first(lambda: None)
+    assert captured_in[-1] == 2
+    other.close()
     assert streams == [device]
 
 
