@@ -12,7 +12,7 @@ from PIL import Image
 from analysis.numbers import counted, percent
 from nas.doctor.findings import Finding, Level
 from nas.search.config import SearchConfig, check_networks, read_search_config
-from search_spaces.settings.sentences import some
+from search_spaces.settings.sentences import first_line, some
 from search_spaces.settings.setting_errors import naming_origins
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.chosen_images import EncodedImages, find_images
@@ -43,7 +43,7 @@ def data_findings(source: str, *, search: str | None = None) -> Iterator[Finding
     try:
         yield from _findings(source, config, search=search)
     except (ValueError, OSError) as error:
-        yield Finding(TOPIC, "hinders", str(error).splitlines()[0], "mend the images, or name others")
+        yield Finding(TOPIC, "hinders", first_line(error), "mend the images, or name others")
 
 
 def _findings(source: str, config: SearchConfig | None, *, search: str | None) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from nas.results.run_files import run_files
 from nas.search.audit import FOLDER as AUDIT
 from nas.search.recorded_config import config_of
 from nas.search.seeds import seed_of
-from search_spaces.settings.sentences import numbers
+from search_spaces.settings.sentences import first_line, numbers
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import record_faults
 from trials.log.buckets import place_of
@@ -127,7 +127,7 @@ def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
     try:
         config = config_of(run, identity_of(contents.recorded_identities()))
     except ConfigError as error:
-        yield Fault("I6", str(error).splitlines()[0], is_mendable=False)
+        yield Fault("I6", first_line(error), is_mendable=False)
         return
     for trial_id, ask in sorted(contents.asks.items()):
         if ask["seed"] != seed_of(ask_from_row(ask), config.seed, contents.asks):

@@ -93,7 +93,7 @@ def _notes(estimate: SearchEstimate) -> list[str]:
     if estimate.bound_stopping:
         notes.append("Trials that bound_stopping ends early are counted whole.")
     if estimate.rungs:
-        notes.append("Every trial is counted whole; successive_halving ends most of them after fewer epochs.")
+        notes.append(f"Every trial is counted whole; {estimate.strategy} ends most after fewer epochs.")
     if estimate.timed_batch_size != estimate.batch_size:
         notes.append(
             f"Steps of {estimate.timed_batch_size} of the {estimate.batch_size} images were timed and "

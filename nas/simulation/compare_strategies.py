@@ -23,7 +23,7 @@ from nas.simulation.comparison import (
 )
 from nas.simulation.outcome_table import ROLES, known_outcomes, read_table, row_named
 from nas.simulation.simulate import KnownOutcomes, StrategyCurves, simulate_seeds
-from nas.strategies.strategy import Strategy
+from nas.strategies.strategy import Strategy, may_promote
 from nas.strategies.table import STRATEGIES, Problems, StrategySettingsError, build_strategy
 from search_spaces.settings.messages import place_of, suggestion
 from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
@@ -34,7 +34,6 @@ from trials.reward import Reward, check_exponents, check_names
 
 PAPER_REWARD = {"step_time_ratio": -0.07, "params": -0.05}  # EfficientNetV2, section 3.3
 TABLE_TRIALS = 200
-SHORTER = ("successive_halving",)  # strategies whose trials differ in epochs
 
 
 @dataclass(frozen=True)
@@ -217,7 +216,7 @@ def chosen_strategies(words: Sequence[str]) -> list[str]:
 
 def _simulable(names: list[str], known: KnownOutcomes, source: Path, *, by_name: str) -> list[str]:
     """Strategies that these outcomes can be told to; one that was named, and cannot, is refused."""
-    left_out = [name for name in names if name in SHORTER and known.curve is None]
+    left_out = [name for name in names if may_promote(STRATEGIES[name]) and known.curve is None]
     if named := [name for name in left_out if name in by_name]:
         raise ConfigError(
             f"--strategies: {named[0]} has shorter trials, and {source} does not tell what these would give: "

@@ -117,6 +117,11 @@ class PromotingSettings(Protocol):
         ...
 
 
+def may_promote(kind: type[StrategyKind]) -> bool:
+    """True if strategies of this kind have trials that differ in epochs."""
+    return issubclass(kind.Settings, PromotingSettings)
+
+
 def promoting(strategy: Strategy) -> Promotes | None:
     """The strategy, if its trials differ in epochs."""
     return strategy if isinstance(strategy, Promotes) else None

@@ -17,6 +17,7 @@ from search_spaces.settings.unfinished_files import unfinished_name
 from search_spaces.settings.yaml_layout import laid_out
 
 T = TypeVar("T")
+Faults = dict[Location, str]  # sentences by place
 
 MAX_PROBLEMS = 10
 SHIPPED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -122,8 +123,12 @@ def _made(
     whole, owners = _overridden(written, given)
     # The whole is checked at once, and every complaint goes to the origin of its place.
     made, found = checked(cls, whole, recorded=recorded)
-    if made is None:
-        raise ConfigError("\n".join(_lines(found, owners, written, given)))
+    still = [at for at in written.faults if origin_of(owners, at) is origin_of(written.origins, at)]
+    faults = {at: written.faults[at] for at in still}  # where no override stands in their place
+    if faults:  # what would be in these files is not missed
+        found = [each for each in found if not any(each.location[: len(at)] == at for at in faults)]
+    if made is None or faults:
+        raise ConfigError("\n".join([*faults.values(), *_lines(found, owners, written, given)]))
     return made
 
 
@@ -134,6 +139,7 @@ class _Written:
     cls: type
     mapping: Any
     origins: Origins
+    faults: Faults  # files that are named and cannot be read
 
 
 def _written(
@@ -142,7 +148,8 @@ def _written(
     """The mapping with the contents of files in the place of their names, and each part's origin."""
     origins: Origins = {(): origin}
     origins |= {place: origin.option(words, place) for place, words in (typed or {}).items()}
-    return _Written(cls, _with_named_files(cls, mapping, (), origins), origins)
+    faults: Faults = {}
+    return _Written(cls, _with_named_files(cls, mapping, (), origins, faults), origins, faults)
 
 
 def _lines(
@@ -246,11 +253,30 @@ def _check_mapping(value: Any, origin: Origin, kind: Any = None) -> None:
         raise ConfigError(said_of(origin, origin.at, sentence))
 
 
-def _with_named_files(kind: Any, value: Any, at: Location, origins: Origins) -> Any:
+def _with_named_files(
+    kind: Any, value: Any, at: Location, origins: Origins, faults: Faults | None = None
+) -> Any:
     """The value with files' contents in the place of their names, where a shipped kind is expected.
 
-    Enters each file that is read into `origins`.
+    Enters each file that is read into `origins`, and what is wrong with one that cannot be into `faults`.
+
+    Raises:
+        ConfigError: without `faults`, the first of these.
     """
+    if faults is not None:
+        try:
+            return _with_named_files_below(kind, value, at, origins, faults)
+        except ConfigError as error:
+            if not at:
+                raise
+            faults[at] = str(error)
+            return value
+    return _with_named_files_below(kind, value, at, origins, faults)
+
+
+def _with_named_files_below(
+    kind: Any, value: Any, at: Location, origins: Origins, faults: Faults | None
+) -> Any:
     if at and hasattr(kind, "SHIPPED") and isinstance(value, str):
         origin = origin_of(origins, at)
         beside = [origin.folder / value, origin.folder / f"{value}.yaml"]
@@ -262,11 +288,11 @@ def _with_named_files(kind: Any, value: Any, at: Location, origins: Origins) -> 
         value = parsed.value
     if isinstance(value, dict) and fields_of(kind):
         return {
-            key: _with_named_files(value_kind(kind, key), item, (*at, key), origins)
+            key: _with_named_files(value_kind(kind, key), item, (*at, key), origins, faults)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)) and (inner := item_kind(kind)) is not None:
-        return [_with_named_files(inner, item, (*at, i), origins) for i, item in enumerate(value)]
+        return [_with_named_files(inner, item, (*at, i), origins, faults) for i, item in enumerate(value)]
     return value
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from search_spaces.settings.sentences import first_line
 from trials.executors.ray_folder import PREFIX, ray_folder
 from trials.executors.ray_guard import MARK, end_processes_of, start_guard
 from trials.executors.ray_token import keep_token_private
@@ -79,8 +80,7 @@ class LocalRay:
                 )
         except Exception as error:  # Ray's own kinds, which differ between its versions
             self._stop()
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RayLostError(f"the local Ray does not start: {reason}") from error
+            raise RayLostError(f"the local Ray does not start: {first_line(error)}") from error
         finally:
             os.environ.pop(MARK, None)
 

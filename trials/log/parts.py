@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from search_spaces.settings.sentences import first_line
 from trials.log.row_types import AskRow, DriverRow, EpochRow, IdentityRow, LogRow, RepairRow, TrialRow
 from trials.log.schema import (
     ASK_SCHEMA,
@@ -244,5 +245,5 @@ def _split(table: pa.Table) -> Sealed:
         nested = table.column(NESTED).combine_chunks()
         epochs = pa.Table.from_struct_array(pc.list_flatten(nested))
     except (KeyError, pa.ArrowException, TypeError) as error:
-        raise DamagedPartError(str(error).splitlines()[0]) from None
+        raise DamagedPartError(first_line(error)) from None
     return Sealed(in_columns(table.drop_columns([NESTED]), TRIALS.schema), in_columns(epochs, EPOCHS.schema))

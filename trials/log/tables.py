@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_spaces.settings.seal import OPEN_SEAL, BrokenSealError, check_seal, has_seal, sealed
+from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 from trials.log.row_types import AskRow, EpochRow, R, TrialRow
@@ -181,7 +182,7 @@ def in_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     except NewerLogError:
         raise
     except (pa.ArrowException, ValueError) as error:
-        raise DamagedPartError(str(error).splitlines()[0]) from None
+        raise DamagedPartError(first_line(error)) from None
 
 
 def newer_log(found: str) -> NewerLogError:

@@ -88,7 +88,7 @@ def view_trials(data: bytes) -> list[int]:
         numbers: list[int] = read_view(data)[0].column("trial_id").cast(pa.int64()).drop_null().to_pylist()
         return numbers
     except (pa.ArrowException, KeyError) as error:
-        raise DamagedPartError(str(error).splitlines()[0]) from None
+        raise DamagedPartError(first_line(error)) from None
 
 
 def damaged_view(file: object, reason: object) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import tiny_search
 
+from nas.search.config import SearchConfig
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 
@@ -43,3 +44,25 @@ def test_all_kinds_of_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_pat
 def test_numbers_with_a_unit_are_asked_for_in_it(value: object, sentence: str) -> None:
     with pytest.raises(ConfigError, match=f"trial_timeout: {sentence}"):
         tiny_search(trial_timeout=value)
+
+
+def test_a_file_that_is_not_there_hides_no_other_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "space: photoz\n"
+        "data: {source: digits}\n"
+        "recipe: proxy_cifat\n"
+        "strategy: evolution\n"
+        "reward: {params: -0.05}\n"
+        "budget: {trials: ten}\n"
+        "seed: x\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        read_yaml(SearchConfig, file)
+    said = str(refused.value).splitlines()
+    assert [line.split(": ")[1] for line in said] == ["space", "recipe", "budget.trials", "seed"]
+    assert "did you mean 'proxy_cifar10'" in said[1] or "proxy_cifar" in said[1]
+    (tmp_path / "tiny-recipe.yaml").write_text("epochs: 1\nresolution: 16\nbatch_size: 32\n")
+    with pytest.raises(ConfigError) as refused:
+        read_yaml(SearchConfig, file, overrides=["space=tiny", "recipe=tiny-recipe", "seed=1"])
+    assert "photoz" not in str(refused.value)
