@@ -2,6 +2,8 @@
 
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 from schedules import Event, Schedule, played, schedule_of, shrunk
@@ -32,15 +34,24 @@ def test_a_schedule_that_breaks_is_made_as_short_as_it_can_be(monkeypatch: pytes
     assert shrunk(schedule).events in ((Event("cut", 9),), (Event("cut", 2),))
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(7200)
-def test_schedules_of_an_hour_break_no_invariant() -> None:
-    end, steps, count = time.monotonic() + NIGHTLY_SECONDS, 0, 0
-    broken = []
-    for _, taken, failure in played(1_000, 10**9):
+def until(end: float, first: int) -> tuple[int, int, list[str]]:
+    """Schedules, steps and failures of the seeds from `first` on, until a moment of the monotonic clock."""
+    steps, count, broken = 0, 0, list[str]()
+    for _, taken, failure in played(first, 10**9):
         steps, count = steps + taken, count + 1
         broken += [failure] if failure else []
         if time.monotonic() > end:
             break
+    return count, steps, broken
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)
+def test_schedules_of_an_hour_break_no_invariant() -> None:
+    cores, end = os.cpu_count() or 1, time.monotonic() + NIGHTLY_SECONDS
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as processes:
+        parts = list(processes.map(until, [end] * cores, range(1_000, 1_000 + cores * 10**8, 10**8)))
+    count, steps = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    broken = [failure for part in parts for failure in part[2]]
     print(f"\n{count} schedules, {steps:,} steps, {len(broken)} broken", *broken, sep="\n")
     assert broken == []
