@@ -1,12 +1,12 @@
 """Real searches on a local Ray of their own, whose raylet or gcs_server is killed: who goes on by themselves?
 
-    python tests/benchmarks/ray_killed.py [--searches 20] [--trials 6] [--seed 0] [--keep FOLDER]
+    python tests/benchmarks/ray_killed.py [--searches 20] [--trials 6] [--moments 15] [--seed 0]
 
-Each search is `nas search quick` with one epoch a trial. At a random moment of the seconds after Ray has
-started and the first worker's process is there, its raylet or its gcs_server is killed (-9), turn and turn
-about. A search counts as good if it ends by itself with exit code 0, `nas verify` finds nothing, the budget
-is met, no trial crashed for good, it said that Ray was started again, and 10 s later no process of its Ray
-is left.
+Each search is `nas search quick` with one epoch a trial. At a random moment of the `--moments` seconds after
+Ray has started and the first worker's process is there, its raylet or its gcs_server is killed (-9), turn and
+turn about. A search counts as good if it ends by itself with exit code 0, `nas verify` finds nothing, the
+budget is met, no trial crashed for good, it said that Ray was started again, and 10 s later no process of its
+Ray is left.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from trials.log.store import RunStore
 
 NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
 SERVERS = ("raylet", "gcs_server")
-MOMENTS = 30.0  # seconds after the first worker's process is there; later the search may have ended
 WORKER = "ray::RayWorker"
 PATIENCE = 600.0
 
@@ -44,17 +43,22 @@ def ray_processes(folder: Path) -> dict[int, str]:
     return found
 
 
-def killed(server: str, files: Path, search: "subprocess.Popen[bytes]", rng: random.Random) -> bool:
+def killed(
+    server: str, files: Path, search: "subprocess.Popen[bytes]", rng: random.Random, moments: float
+) -> bool:
     """Waits for a search's Ray and kills one of its servers at a random moment; False if it ended before."""
     there: dict[int, str] = {}
     while not any(name.startswith(WORKER) for name in there.values()) and search.poll() is None:
         time.sleep(0.2)
         there = ray_processes(files)
     pids = [pid for pid, name in there.items() if name == server]
-    time.sleep(rng.uniform(0, MOMENTS))
+    time.sleep(rng.uniform(0, moments))
     if search.poll() is not None:
         return False
-    os.kill(pids[0], signal.SIGKILL)
+    try:
+        os.kill(pids[0], signal.SIGKILL)
+    except ProcessLookupError:  # it was just ending
+        return False
     return True
 
 
@@ -74,7 +78,7 @@ def faults_of(run: Path, said: str, code: int, trials: int) -> list[str]:
     return found if verified.returncode == 0 else [*found, f"nas verify: {verified.stdout}{verified.stderr}"]
 
 
-def searched(folder: Path, server: str, trials: int, rng: random.Random) -> list[str] | None:
+def searched(folder: Path, server: str, trials: int, rng: random.Random, moments: float) -> list[str] | None:
     """One search whose server is killed: what was not good; None if it ended before it was killed."""
     files, run, log = folder / "ray", folder / "run", folder / "screen.txt"
     files.mkdir(parents=True)
@@ -85,7 +89,7 @@ def searched(folder: Path, server: str, trials: int, rng: random.Random) -> list
         search = subprocess.Popen(
             command, stdout=screen, stderr=screen, env={**os.environ, "RAY_TMPDIR": str(files)}
         )
-        if not killed(server, files, search, rng):
+        if not killed(server, files, search, rng, moments):
             return None
         try:
             code = search.wait(PATIENCE)
@@ -102,6 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--searches", type=int, default=20)
     parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--moments", type=float, default=15.0, help="seconds in which a server is killed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder of the runs (default: a temporary one)")
     arguments = parser.parse_args()
@@ -114,7 +119,7 @@ def main() -> int:
             folder = (arguments.keep or Path(temporary)) / str(number)
             number += 1
             started = time.monotonic()
-            found = searched(folder.absolute(), server, arguments.trials, rng)
+            found = searched(folder.absolute(), server, arguments.trials, rng, arguments.moments)
             words = "ended before" if found is None else "; ".join(found) or "good"
             print(f"{server:10}  {time.monotonic() - started:4.0f} s  {words}", flush=True)
             if found is not None:
