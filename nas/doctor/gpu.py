@@ -94,7 +94,7 @@ def _others(device: torch.device) -> tuple[int, int] | None:
 
 
 def clock_finding(device: torch.device) -> Finding:
-    """Whether the clock can be read while a step is timed."""
+    """Finding on the clock: can it be read while a step is timed?"""
     with watched_clocks(device) as clocks:
         clocks.sample()
     if clocks.median_mhz is None:

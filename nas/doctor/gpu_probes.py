@@ -1,4 +1,4 @@
-"""What a GPU is tried with, each in a process of its own: a fault of the device ends only that process.
+"""Probes of a GPU, each in a process of its own: a fault of the device ends only that process.
 
 python -m nas.doctor.gpu_probes NAME DEVICE        # prints what was measured as JSON
 """

@@ -132,7 +132,7 @@ def fit_search(
 
 
 def _before_words(seconds: float) -> str:
-    """What of the time is gone before the first trial, where that is worth a word."""
+    """Sentence on the time that is gone before the first trial, where that is worth a word."""
     return f", and begins after {duration(seconds)} of decoding them and timing" if seconds >= SAID else ""
 
 

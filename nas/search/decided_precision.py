@@ -38,7 +38,7 @@ def check_precisions_here(config: SearchConfig) -> None:
 
 
 def decided_precision(config: SearchConfig, rows: Iterable[TrialRow]) -> ChosenPrecision | None:
-    """What `auto` means in a run with these rows; None where each worker's device decides.
+    """The precision that `auto` means in a run with these rows; None where each worker's device decides.
 
     A run that has rows goes on in their precision, wherever it is continued. A new one takes what all GPUs of
     this machine have in hardware. Where there are none, a CPU's probe decides, whose answer all workers of a

@@ -1,4 +1,4 @@
-"""What a long run in an object store costs a machine that has never seen it: reading it, and continuing it.
+"""Cost of a long run in an object store on a machine that has never seen it: to read it, and to continue it.
 
     python tests/benchmarks/bucket_speed.py [--trials 10000] [--latency 0.03] [--repeats 3] [--json FILE]
 

@@ -78,6 +78,19 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         return tensor.float().sub_(128).div_(128), self.labels[index]
 
 
+def optimizer_of(network: nn.Module, *, foreach: bool) -> torch.optim.Optimizer:
+    """RMSprop as the paper's, by torch (of which it has no fused form)."""
+    return torch.optim.RMSprop(
+        network.parameters(),
+        lr=RATE / 10,
+        alpha=0.9,
+        momentum=0.9,
+        eps=1e-3,
+        weight_decay=1e-5,
+        foreach=foreach,
+    )
+
+
 def user_trial(network: nn.Module, request: dict[str, Any], *, autocast: bool) -> float:
     """Trains and evaluates one network; returns its accuracy on the held-out images."""
     images, labels = read_images(request["source"], request["images"])
@@ -95,15 +108,7 @@ def user_trial(network: nn.Module, request: dict[str, Any], *, autocast: bool) -
             num_workers=os.cpu_count() or 1,
             persistent_workers=True,
         )
-    optimizer = torch.optim.RMSprop(
-        network.parameters(),
-        lr=RATE / 10,
-        alpha=0.9,
-        momentum=0.9,
-        eps=1e-3,
-        weight_decay=1e-5,
-        foreach=False,
-    )
+    optimizer = optimizer_of(network, foreach=False)
     running = 0.0
     accuracy = 0.0
     for _ in range(request["epochs"]):

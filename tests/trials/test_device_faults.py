@@ -192,7 +192,7 @@ def joins(pool: _Pool, index: int, places: TimingPlaces) -> list[str]:
 
 
 def fails(pool: _Pool, index: int, trial: int, answers: list[object], places: TimingPlaces) -> list[str]:
-    """What is said when a device fails a trial and its worker has been replaced."""
+    """The notices when a device fails a trial and its worker has been replaced."""
     info = pool._members[index].info
     pool._members[index].last_trial = trial
     answers += [Wear(ILLEGAL, device_failed=True), info]

@@ -17,7 +17,7 @@ class NotHereError(Exception):
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a step is given.
+    """The conditions that a step is given.
 
     `out` is the folder of all results, in which a step keeps its files under its own name. A rehearsal runs
     the same code on the CPU, at sizes that take seconds; its figures mean nothing.

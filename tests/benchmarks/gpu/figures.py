@@ -49,7 +49,7 @@ class Result:
 
     @property
     def holds_for(self) -> tuple[Any, ...]:
-        """What a result is only taken over with: the code, torch, the device and the kind of run."""
+        """The conditions under which a result is taken over: code, torch, device and kind of run."""
         return (*(self.facts.get(key) for key in ("commit", "torch", "device")), self.rehearsed)
 
 
@@ -77,7 +77,7 @@ def write_result(result: Result, out: Path) -> None:
 
 
 def read_result(out: Path, name: str) -> Result | None:
-    """What was written of a step; None where there is nothing that can be read."""
+    """The result that was written of a step; None where there is none that can be read."""
     try:
         found = json.loads(result_file(out, name).read_text())
         rows = [Row(row["label"], _figures(row["figures"]), row["headline"]) for row in found.pop("rows")]

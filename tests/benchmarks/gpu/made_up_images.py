@@ -37,7 +37,7 @@ def data_config(conditions: Conditions, *, fraction: float = 1.0) -> DataConfig:
 
 
 def in_memory(number: int, *, side: int) -> TrialImages:
-    """So many images of another size, of which one in ten is minival; they are from no file."""
+    """Images of any size and number, one in ten of which is minival; they are from no file."""
     labels = np.arange(number) % CLASSES
     pixels = np.stack(list(made_up_pixels(labels, side=side)))
     held_out = max(number // 10, 1)

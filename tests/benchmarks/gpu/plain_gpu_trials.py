@@ -17,7 +17,14 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from benchmarks.plain_trials import PADDING, RATE, PictureDataset, Resident, as_plain, read_images
+from benchmarks.plain_trials import (
+    PADDING,
+    PictureDataset,
+    Resident,
+    as_plain,
+    optimizer_of,
+    read_images,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -25,19 +32,6 @@ from torch.utils.data import DataLoader
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import from_mapping
-
-
-def optimizer_of(network: nn.Module, *, foreach: bool) -> torch.optim.Optimizer:
-    """RMSprop as the paper's, by torch (of which it has no fused form)."""
-    return torch.optim.RMSprop(
-        network.parameters(),
-        lr=RATE / 10,
-        alpha=0.9,
-        momentum=0.9,
-        eps=1e-3,
-        weight_decay=1e-5,
-        foreach=foreach,
-    )
 
 
 @lru_cache(maxsize=1)

@@ -35,7 +35,7 @@ LOADS = ROOT / "tests" / "benchmarks" / "step_time_under_load.py"
 
 @dataclass(frozen=True)
 class Timed:
-    """What a timing gave."""
+    """The result of a timing."""
 
     network: int
     ratio: float
@@ -47,7 +47,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Order:
-    """What is timed; it goes to another process as it is."""
+    """A timing to do, which goes to another process as it is."""
 
     data: DataConfig
     reference: Architecture

@@ -111,7 +111,7 @@ class _Run:
         return min(bad, 1)
 
     def _announce(self) -> None:
-        """What will be done, and how long each part may take, before anything slow."""
+        """Prints the plan and how long each part may take, before anything slow."""
         what = "rehearses on the CPU, at tiny sizes" if self.rehearse else "measures the first GPU"
         _say(f"{what}: {len(self.chosen)} parts, {self.minutes:g} minutes at most, results in {self.out}")
         for step in self.chosen:
@@ -195,7 +195,7 @@ def _command() -> list[str]:
 
 
 def _environment(out: Path, *, rehearse: bool) -> dict[str, str]:
-    """Of the measurements' processes and of all that these start."""
+    """Environment of the measurements' processes and of all that these start."""
     environment = dict(os.environ)
     paths = [str(ROOT), str(ROOT / "tests"), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

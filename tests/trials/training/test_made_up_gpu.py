@@ -17,7 +17,7 @@ Figures = dict[str, dict[str, float]]
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> Figures:
-    """What a process with the made-up device has counted."""
+    """The figures that a process with the made-up device has counted."""
     try:
         library = build(tmp_path_factory.mktemp("made_up_gpu"))
     except NoCompilerError as error:

@@ -1,4 +1,4 @@
-"""What trials take of a device's memory: they fit in parts, also later, and leave nothing behind."""
+"""Memory of trials: they fit into a device in parts, also later, and leave nothing behind."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -205,7 +205,7 @@ def no_collector() -> Iterator[None]:
 
 
 def left() -> dict[str, int]:
-    """What is there: tensors, the bytes of their storages, and whatever holds them or a graph."""
+    """Numbers of tensors, the bytes of their storages, and of all that holds them or a graph."""
     objects = [each for each in gc.get_objects() if not issubclass(type(each), FakeTensor)]
     kinds = (torch.Tensor, TrainingStep, StageCalls, GraphedCalls)
     found = {kind: [each for each in objects if issubclass(type(each), kind)] for kind in kinds}
