@@ -60,9 +60,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Packed images of tests go to one temporary folder of the session, never to the user's cache."""
+    """Packed images of tests go to one temporary folder of the session, never to the user's cache.
+
+    Compiled kernels are kept between sessions: their name says all that they depend on.
+    """
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    kept = Path(tempfile.gettempdir()) / f"nas-tests-{os.getuid()}" / "kernels"
+    kept.mkdir(parents=True, exist_ok=True)
+    (cache / "training-aware-nas").mkdir(parents=True)
+    (cache / "training-aware-nas" / "kernels").symlink_to(kept)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         yield
 
 

@@ -25,6 +25,7 @@ from trials.devices.own_memory import OwnMemory, held_bytes
 from trials.devices.sharing import training
 from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.images.device_images import ResidentImages
+from trials.kernels.fused_blocks import use_fused
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import ChosenPrecision, precision_of_trials
@@ -38,6 +39,7 @@ from trials.trial import (
     DeviceInfo,
     Event,
     InferenceTime,
+    Kernels,
     Measurement,
     Mode,
     Phase,
@@ -86,6 +88,7 @@ class _Worker:
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup
         self.device = claim(slot)
+        use_fused(setup.kernels != "torch")
         for precision in setup.precisions:
             check_precision(precision, self.device)
         self.info: DeviceInfo = device_info(slot)
@@ -148,6 +151,7 @@ class _TrialRun:
         self.precision, self.precision_reason = chosen.precision, chosen.why
         self.started_at, self.started = datetime.now(UTC), time.monotonic()
         self.training_mode: Mode | None = None
+        self.kernels: Kernels | None = None
         self.memory = OwnMemory(worker.device)
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
@@ -211,7 +215,7 @@ class _TrialRun:
             precision=self.precision,
             cuda_graphs=trial.cuda_graphs,
         )
-        self.training_mode = self.step.mode
+        self.training_mode, self.kernels = self.step.mode, self.step.kernels
         self.step.micro_batches = self.micro_batches
         batch_size = trial.recipe.batch_size
         self.micro_batches = fit_training(
@@ -375,6 +379,7 @@ class _TrialRun:
             precision=self.precision,
             precision_reason=self.precision_reason,
             training_mode=self.training_mode,
+            kernels=self.kernels,
             micro_batches=self.micro_batches,
             times=self._times(),
         )

@@ -9,6 +9,7 @@ from trials.images.config import DataConfig
 from trials.images.packed import TrialImages, open_images
 from trials.recipe import Precision
 from trials.timing.precision import ChosenPrecision
+from trials.trial import Kernels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class WorkerSetup:
     locks: Path = FOLDER  # of devices, the same for all processes of a host
     precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for
     decided: ChosenPrecision | None = None  # for all trials of the run; None: each worker's device decides
+    kernels: Kernels | None = None  # of a run that has trials; None: fused where this host can
 
     def images_at(self, resolution: int) -> TrialImages:
         """The packed images, decoded first if no process of this host has done so yet.

@@ -29,6 +29,7 @@ from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_memory
 from trials.devices.sharing import timing, training
 from trials.images.packed import open_images
+from trials.kernels.fused_blocks import kernels_on
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.block_fit import fit_table
 from trials.timing.block_table import BlockTable, default_table_path, read_table, write_table
@@ -170,6 +171,7 @@ def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, sour
         batch_size=known.batch_size,
         resolution=known.resolution,
         num_classes=known.num_classes,
+        kernels=kernels_on(device),
     )
     return BlockMeasurement(space=space, conditions=conditions, recipe=recipe, device=device)
 

@@ -13,6 +13,7 @@ from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.trial_rules import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
+from nas.search.decided_kernels import decided_kernels
 from nas.search.decided_precision import asked_precisions, decided_precision
 from nas.search.environment import Environment, describe_environment, record_environment, workers_file
 from nas.search.in_flight import InFlight
@@ -149,6 +150,7 @@ def audit(
             data_digest=images.digest,
             precisions=asked_precisions(config),
             decided=decided_precision(config, short.values()),
+            kernels=decided_kernels(short.values()),
         )
         start = partial(start_worker, setup=setup)
     new = not is_run(plan.folder)

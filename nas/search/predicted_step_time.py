@@ -16,6 +16,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
+from trials.kernels.fused_blocks import kernels_on
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
@@ -125,7 +126,9 @@ def open_prediction(
     frozen = run / TABLE_NAME if run is not None else None
     path = frozen if frozen is not None and frozen.is_file() else Path(config.step_time_table)
     try:
-        return _prediction_of(path, config, num_classes=num_classes, on_this_device=on_this_device)
+        return _prediction_of(
+            path, config, num_classes=num_classes, on_this_device=on_this_device, frozen=path == frozen
+        )
     except ConfigError as error:
         raise SettingError(PLACE, str(error)) from error
 
@@ -144,7 +147,9 @@ def check_table_file(config: SearchConfig) -> None:
         raise SettingError(PLACE, str(error)) from error
 
 
-def _prediction_of(path: Path, config: SearchConfig, *, num_classes: int, on_this_device: bool) -> Prediction:
+def _prediction_of(
+    path: Path, config: SearchConfig, *, num_classes: int, on_this_device: bool, frozen: bool
+) -> Prediction:
     """The prediction by the table of a file, which is checked."""
     table = read_table(path)
     counts = config.timing.device
@@ -157,6 +162,8 @@ def _prediction_of(path: Path, config: SearchConfig, *, num_classes: int, on_thi
     replaces_measuring = config.step_time == "predicted"
     checks_device = on_this_device and not replaces_measuring
     wanted = _wanted_conditions(config, table, num_classes=num_classes, checks_device=checks_device)
+    if frozen:  # its run goes on with the kernels that it began with
+        wanted = replace(wanted, kernels=table.conditions.kernels)
     check_table(table, wanted, name=str(path), rebuild="nas measure --table and this search file")
     prediction = Prediction(table, replaces_measuring)
     try:
@@ -181,14 +188,16 @@ def _wanted_conditions(
     """Conditions of the search's trials; the device's own only where trials measure on it."""
     timing, recipe = config.timing, config.recipe
     precision: str = timing.precision_for(recipe)
-    device_name = table.conditions.device_name
+    device_name, kernels = table.conditions.device_name, table.conditions.kernels
     if checks_device:
         slot = available_slots()[0]
         device_name = device_info(slot).device_name
+        device = torch.device(slot.device)
+        kernels = kernels_on(device)
         precision = precision_of_trials(
             timing.precision_for(recipe),
             recipe,
-            torch.device(slot.device),
+            device,
             reference=config.space.reference,
         ).precision
     wanted = table_conditions(
@@ -199,5 +208,6 @@ def _wanted_conditions(
         batch_size=timing.batch_size_for(recipe),
         resolution=timing.resolution_for(recipe),
         num_classes=num_classes,
+        kernels=kernels,
     )
     return wanted if checks_device else replace(wanted, torch=table.conditions.torch)

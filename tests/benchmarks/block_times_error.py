@@ -26,6 +26,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import read_yaml, to_mapping
 from trials.devices.device import available_slots, claim, device_info
+from trials.kernels.fused_blocks import kernels_on
 from trials.recipe import Ramp, Recipe
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, PartedNetwork, WholeNetwork, read_table, write_table
@@ -58,6 +59,7 @@ def wanted_measurement(arguments: argparse.Namespace) -> BlockMeasurement:
         batch_size=arguments.batch_size,
         resolution=side,
         num_classes=10,
+        kernels=kernels_on(device),
     )
     return BlockMeasurement(space=space, conditions=conditions, recipe=recipe, device=device)
 

@@ -21,6 +21,7 @@ from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.device import clock_of, cpu_name
 from trials.devices.file_lock import locked
 from trials.images.packed import default_cache
+from trials.kernels.fused_blocks import kernels_on
 from trials.log.durable_files import DurableFiles
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.alternating import alternate
@@ -90,7 +91,12 @@ def choose_precision(
         return ChosenPrecision(precision, AS_ASKED)
     if device.type == "cuda":
         return ChosenPrecision(*fastest_of_cuda(device))
-    key = [cpu_name(), torch.__version__, *([] if for_all else [reference.architecture_id, resolution])]
+    key = [
+        cpu_name(),
+        torch.__version__,
+        kernels_on(device),
+        *([] if for_all else [reference.architecture_id, resolution]),
+    ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     file = default_cache().parent / "precision" / f"{name}.json"
     if (known := _read(file)) is not None:

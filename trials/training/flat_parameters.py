@@ -60,7 +60,11 @@ class Layout:
 class FlatParameters:
     """A network's trainable parameters as one vector; the network's own tensors become views of it.
 
+    Gradients are collected: autograd gives each parameter its own, without adding, and `collect` brings all
+    of them into the vector at once. Added in place, each would take a kernel of its own.
+
     Attributes:
+        parameters: those of the network, in the vector's order.
         values, grads: (n,) float32.
         decayed: the number of entries, from the first, that weight decay applies to: those of all parameters
             with more than one dimension, that is, without biases and the affine part of norms.
@@ -76,7 +80,7 @@ class FlatParameters:
     def __init__(self, network: nn.Module, *, alignment: int | None = None) -> None:
         # Step 1: copy all values into one vector, those with weight decay first (the sort is stable).
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        ordered = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)
+        ordered = self.parameters = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)
         if alignment is None:
             alignment = CUDA_ALIGNMENT if ordered[0].device.type == "cuda" else 1
         layout = self.values_layout = Layout.of(ordered, alignment=alignment)
@@ -89,12 +93,14 @@ class FlatParameters:
         self.grads_and_statistics = torch.zeros(layout.size + others.size, device=self.values.device)
         self.grads = self.grads_and_statistics[: layout.size]
         self.statistics = self.grads_and_statistics[layout.size :]
-        # Step 3: make parameters, gradients and buffers views of these vectors, with the strides that they
-        # had, so that a channels_last weight stays channels_last.
+        # Step 3: make parameters and buffers views of these vectors, with the strides that they had, so that
+        # a channels_last weight stays channels_last; and views of the gradients' vector alike.
+        self._grads_of = []
         for parameter, (begin, _) in zip(ordered, layout.ranges, strict=True):
             size, stride = parameter.size(), parameter.stride()
             parameter.data = self.values.as_strided(size, stride, begin)
-            parameter.grad = self.grads.as_strided(size, stride, begin)
+            parameter.grad = None
+            self._grads_of.append(self.grads.as_strided(size, stride, begin))
         if buffers:
             self.statistics.copy_(_flattened(buffers, others))
         for buffer, (begin, _) in zip(buffers, others.ranges, strict=True):
@@ -102,8 +108,37 @@ class FlatParameters:
             buffer.data = self.grads_and_statistics.as_strided(buffer.size(), buffer.stride(), offset)
 
     def zero_grad(self) -> None:
-        """Zeroes all gradients in place; they stay views of `grads`."""
+        """Zeroes the vector of gradients."""
         self.grads.zero_()
+
+    @torch.no_grad()
+    def collect(self, leaves: Sequence[Tensor] | None = None, *, adds: bool = False) -> None:
+        """Takes the gradients from the tensors that have them into `grads`.
+
+        Args:
+            leaves: for each parameter the tensor that it has been computed with, of any floating type;
+                default: the parameter itself.
+            adds: to what `grads` holds already.
+        """
+        targets, sources = [], []
+        for leaf, target in zip(leaves or self.parameters, self._grads_of, strict=True):
+            source, leaf.grad = leaf.grad, None
+            if source is None:
+                if not adds:
+                    target.zero_()
+                continue
+            # As vectors, where both lie alike in memory: torch then copies many of them in one kernel.
+            if _lie_alike(source, target):
+                source, target = (t.as_strided((t.numel(),), (1,)) for t in (source, target))
+            targets.append(target)
+            sources.append(source)
+        (torch._foreach_add_ if adds else torch._foreach_copy_)(targets, sources)
+
+
+def _lie_alike(first: Tensor, second: Tensor) -> bool:
+    """True if the elements of two dense tensors have the same order in memory."""
+    strides = zip(first.shape, first.stride(), second.stride(), strict=True)
+    return all(size == 1 or own == other for size, own, other in strides)
 
 
 def _flattened(tensors: Sequence[Tensor], layout: Layout) -> Tensor:

@@ -153,8 +153,9 @@ def test_one_slow_step_does_not_move_the_medians_of_a_steps_parts() -> None:
 
 def test_all_blocks_of_a_space_are_measured_once_in_each_cover(small: SearchSpace) -> None:
     conditions = table_conditions(
-        small, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=16, num_classes=3
-    )
+        small, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=16, num_classes=3,
+        kernels="torch",
+    )  # fmt: skip
     wanted = BlockMeasurement(
         space=small, conditions=conditions, recipe=recipe(), device=CPU, covers=2, whole_networks=4
     )
@@ -182,8 +183,9 @@ def test_all_blocks_of_a_space_are_measured_once_in_each_cover(small: SearchSpac
 
 def test_images_too_small_for_the_space_are_refused(tiny: SearchSpace) -> None:
     conditions = table_conditions(
-        tiny, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=8, num_classes=3
-    )
+        tiny, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=8, num_classes=3,
+        kernels="torch",
+    )  # fmt: skip
     wanted = BlockMeasurement(
         space=replace(tiny, reference=read_yaml(Architecture, "efficientnet-b0")),
         conditions=conditions,

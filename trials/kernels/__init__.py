@@ -1,0 +1,1 @@
+"""Work between convolutions, fused into few passes over memory."""

@@ -1,0 +1,220 @@
+"""Blocks that compute as the plain ones do, with fused work between their convolutions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.networks.blocks import FusedMBConv, MBConv, SqueezeExcite
+from search_spaces.networks.convolution import Convolution, is_traced
+from search_spaces.networks.dropping import StochasticDepth
+from trials.kernels import cpu_ops as ops
+from trials.kernels.cpu_library import NoKernelsError, cpu_library
+from trials.kernels.norm_activation import NormActivation, NormDepthwise, NormSqueezeExcite
+from trials.trial import Kernels
+
+
+def use_fused(used: bool) -> None:
+    """Sets whether this process fuses networks where it can; it does by default."""
+    global _used
+    _used = used
+
+
+def kernels_on(device: torch.device) -> Kernels:
+    """The kernels that networks of this process train with on a device from now on."""
+    return "fused" if device.type == "cpu" and _used and why_not() is None else "torch"
+
+
+def why_not() -> str | None:
+    """The reason why this machine has no fused kernels; compiles them the first time."""
+    try:
+        cpu_library()
+    except NoKernelsError as error:
+        return str(error)
+    return None
+
+
+def fuse(network: nn.Module, device: torch.device) -> Kernels:
+    """Makes a network's blocks compute with fused kernels, where that is possible; tensors and names stay."""
+    if kernels_on(device) == "torch":
+        return "torch"
+    for module in network.modules():
+        if type(module) is nn.Sequential and _is_normalised(module):
+            module.__class__ = FusedNormalised
+        elif type(module) is MBConv and _has_kernel(module):
+            module.__class__ = FusedMBConvBlock
+        elif type(module) is FusedMBConv:
+            module.__class__ = FusedFusedMBConv
+    return "fused"
+
+
+@contextmanager
+def as_torch(network: nn.Module) -> Iterator[None]:
+    """Makes a network compute with torch's kernels alone within the block."""
+    fused = [module for module in network.modules() if type(module) in PLAIN]
+    classes = [type(module) for module in fused]
+    for module in fused:
+        module.__class__ = PLAIN[type(module)]
+    try:
+        yield
+    finally:
+        for module, own in zip(fused, classes, strict=True):
+            module.__class__ = own
+
+
+def _is_normalised(layers: nn.Sequential) -> bool:
+    """True for a convolution with batch norm and, at most, SiLU."""
+    kinds = [type(layer) for layer in layers]
+    return kinds[:2] == [Convolution, nn.BatchNorm2d] and kinds[2:] in ([], [nn.SiLU])
+
+
+def _has_kernel(block: MBConv) -> bool:
+    layer = cast(Convolution, block.depthwise[0])
+    return (
+        layer.kernel_size in {(size, size) for size in ops.KERNEL_SIZES}
+        and layer.stride in {(stride, stride) for stride in ops.STRIDES}
+        and layer.in_channels % ops.CHANNELS == 0
+    )
+
+
+def _can_run(z: Tensor, norm: nn.Module) -> bool:
+    """True where the kernels compute what torch would: else torch computes, or refuses."""
+    return (
+        type(norm) is nn.BatchNorm2d
+        and z.device.type == "cpu"
+        and z.dtype in ops.NAMES
+        and norm.weight.dtype == torch.float32
+        and (norm.training or not torch.is_grad_enabled())
+        and z.numel() > z.shape[1]  # of one value a channel has no variance
+        and not is_traced()
+    )
+
+
+def _normalised(
+    z: Tensor,
+    norm: nn.BatchNorm2d,
+    *,
+    active: bool,
+    moments: Tensor | None = None,
+    residual: Tensor | None = None,
+    factor: Tensor | None = None,
+) -> Tensor:
+    """residual + factor * act(norm(z))."""
+    if norm.training:
+        return cast(
+            Tensor,
+            NormActivation.apply(z, norm.weight, norm.bias, residual, factor, norm, moments, active),
+        )
+    if residual is not None:
+        residual = ops.dense(residual.to(z.dtype))
+    return ops.apply(ops.dense(z), ops.running_statistics(norm), active=active, residual=residual)
+
+
+def _excited(z: Tensor, norm: nn.BatchNorm2d, squeeze: nn.Module, moments: Tensor | None = None) -> Tensor:
+    """The activations of z, through squeeze-and-excitation where the block has it."""
+    if not isinstance(squeeze, SqueezeExcite):
+        return _normalised(z, norm, active=True, moments=moments)
+    reduce, expand = squeeze.reduce, squeeze.expand
+    if norm.training:
+        tensors = (norm.weight, norm.bias, reduce.weight, reduce.bias, expand.weight, expand.bias)
+        return cast(Tensor, NormSqueezeExcite.apply(z, *tensors, norm, moments))
+    z, statistics = ops.dense(z), ops.running_statistics(norm)
+    with torch.autocast("cpu", enabled=False):
+        gates = squeeze.gates(ops.pool(z, statistics)[:, :, None, None])
+    return ops.apply(z, statistics, active=True, factor=gates.flatten(1))
+
+
+def _joined(
+    z: Tensor, norm: nn.BatchNorm2d, features: Tensor, block: MBConv | FusedMBConv, *, active: bool
+) -> Tensor:
+    """The block's output from its last convolution's: with the input added where shapes allow it."""
+    if not block.has_residual:
+        return _normalised(z, norm, active=active)
+    factor = None
+    if isinstance(block.drop, StochasticDepth) and norm.training:
+        factor = block.drop.factors(z).flatten(1).expand(z.shape[:2]).contiguous()
+    return _normalised(z, norm, active=active, residual=features, factor=factor)
+
+
+class FusedNormalised(nn.Sequential):
+    """A convolution with batch norm and, if there is a third layer, SiLU."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
+        convolution, norm, *activation = self
+        z = convolution(input)
+        if _can_run(z, norm):
+            return _normalised(z, cast(nn.BatchNorm2d, norm), active=bool(activation))
+        for layer in (norm, *activation):
+            z = layer(z)
+        return z
+
+
+class FusedMBConvBlock(MBConv):
+    """MBConv whose expansion's norm and activation are computed as the depthwise convolution reads them."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
+        x, norm = features, None
+        if isinstance(self.expand, nn.Sequential):
+            x, norm = self.expand[0](features), _norm(self.expand)
+        inner, last = _norm(self.depthwise), _norm(self.project)
+        if not all(_can_run(x, given) for given in (inner, last, norm or inner)):
+            return super().forward(features)
+        z, moments = _depthwise(x, norm, cast(Convolution, self.depthwise[0]))
+        branch = self.project[0](_excited(z, inner, self.squeeze_excite, moments))
+        return _joined(branch, last, features, self, active=False)
+
+
+def _depthwise(x: Tensor, norm: nn.BatchNorm2d | None, layer: Convolution) -> tuple[Tensor, Tensor]:
+    """The depthwise convolution of the activations of x, or of x itself, and its output's moments."""
+    height, width = x.shape[2:]
+    stride, pads = layer.stride[0], layer.pads_before(height, width)
+    out = (-(-height // stride), -(-width // stride))
+    if layer.training:
+        weight, bias = (None, None) if norm is None else (norm.weight, norm.bias)
+        return cast(
+            tuple[Tensor, Tensor],
+            NormDepthwise.apply(x, weight, bias, layer.weight, norm, stride, pads, out),
+        )
+    statistics = None if norm is None else ops.running_statistics(norm)
+    taps = layer.weight.detach().flatten(1).t().contiguous()
+    return ops.depthwise(ops.dense(x), statistics, taps, stride=stride, pads=pads, out=out)
+
+
+class FusedFusedMBConv(FusedMBConv):
+    """Fused-MBConv with fused work between its convolutions."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
+        if len(self.branch) == 2:
+            squeeze, first = self.branch[0], cast(nn.Sequential, self.branch[1])
+            z = first[0](squeeze(features))
+            if _can_run(z, _norm(first)):
+                return _joined(z, _norm(first), features, self, active=True)
+            return super().forward(features)
+        first, squeeze, last = (
+            cast(nn.Sequential, self.branch[0]),
+            self.branch[1],
+            cast(nn.Sequential, self.branch[2]),
+        )
+        z = first[0](features)
+        if not (_can_run(z, _norm(first)) and _can_run(z, _norm(last))):
+            return super().forward(features)
+        branch = last[0](_excited(z, _norm(first), squeeze))
+        return _joined(branch, _norm(last), features, self, active=False)
+
+
+def _norm(layers: nn.Sequential) -> nn.BatchNorm2d:
+    """The norm behind a convolution."""
+    return cast(nn.BatchNorm2d, layers[1])
+
+
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    FusedNormalised: nn.Sequential,
+    FusedMBConvBlock: MBConv,
+    FusedFusedMBConv: FusedMBConv,
+}
+_used = True
