@@ -17,6 +17,7 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.device_errors import DeviceLostError
 from trials.devices.mps import START, mps_runs
+from trials.devices.visible_gpus import unseen_words
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_local import RayLostError
@@ -99,6 +100,8 @@ def executor_of(
     )
     gpus = sum(slot.device.startswith("cuda") for slot in available_slots())
     words = shared_gpu_words(per_device, gpus=gpus)
+    if unseen := unseen_words():
+        words += f"; {unseen}"
     return execute, f"{counted(count, 'worker')}{words}"
 
 

@@ -22,6 +22,7 @@ from ray.tune.search import Searcher
 
 from trials.executors.ray_actors import Connection, connected
 from trials.executors.ray_member import cause
+from trials.executors.ray_worker import hide_other_gpus
 from trials.executors.timing_places import check_devices
 from trials.trial import (
     EpochResult,
@@ -278,6 +279,7 @@ def _trainable(start_worker: StartWorker, device: str) -> Any:
 
         def setup(self, config: dict[str, Any]) -> None:
             if self.run_trial is None:
+                hide_other_gpus()
                 self.run_trial = start_worker(Slot(index=0, device=device))
             self.trial: Trial = config["trial"]
             self.stream = self.run_trial(self.trial)
