@@ -12,7 +12,6 @@ import torch
 from search_spaces.networks.counting import Counts, count
 from search_spaces.networks.network import check_resolution
 from trials.checkpoint import Checkpoints
-from trials.devices.arithmetic import check_precision
 from trials.devices.device import (
     claim,
     device_info,
@@ -86,8 +85,8 @@ class _Worker:
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup
         self.device = claim(slot)
-        for precision in setup.precisions:
-            check_precision(precision, self.device)
+        setup.check_precisions(self.device)
+        self.gpu_precision = setup.gpu_precision(self.device)
         self.info: DeviceInfo = device_info(slot)
         self.device_name, self.device_id = self.info.device_name, self.info.device_id
         self.lock = lock_of(self.device, folder=setup.locks)

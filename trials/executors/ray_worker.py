@@ -47,6 +47,7 @@ class RayWorker:
             pid=os.getpid(),
             node_id=ray.get_runtime_context().get_node_id(),
             device_id=getattr(self._run_trial, "device_id", None),
+            precision=getattr(self._run_trial, "gpu_precision", None),
             versions={name: installed_version(name) for name in VERSIONS},
         )
 
