@@ -27,6 +27,7 @@ from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, keep_freed_memory
 from trials.devices.device_errors import device_fault
+from trials.devices.visible_gpus import VARIABLE, gpus_here, visible_slices
 from trials.executors.ray_actors import Connection, connected
 from trials.executors.ray_local import RayLostError
 from trials.executors.ray_pool import WorkersError
@@ -76,10 +77,15 @@ def train_on_devices(
 
     Raises:
         ConfigError, RunLockedError, NonFiniteLossError: as `train_fully`.
-        WorkersError: there are too few devices, or processes are lost again and again.
+        WorkersError: there are too few devices, one does not compute, or processes are lost again and again.
     """
     folder = folder.absolute()
     check_start(config, folder, devices=devices)
+    if address is None and gpus_here() and visible_slices():
+        raise WorkersError(
+            f"--devices {devices}: {VARIABLE} names slices of GPUs (MIG), which cannot exchange gradients "
+            "(NCCL takes them for one GPU); name whole GPUs, or leave out --devices"
+        )
     with connected(address, devices, 1, option="--devices") as ray_here:
         slots = ray_here.slots
         if len(slots) < devices:

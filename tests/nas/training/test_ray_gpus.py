@@ -128,6 +128,14 @@ def test_gpus_are_tried_before_a_group_starts_and_cores_are_not(
     assert checked == checks
 
 
+def test_slices_of_gpus_are_refused_as_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a,MIG-b")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(ray_training, "check_start", lambda *_, **__: None)
+    with pytest.raises(WorkersError, match=r"--devices 2: .* names slices of GPUs \(MIG\), which cannot"):
+        train_on_devices(CONFIG, tmp_path, devices=2)
+
+
 @pytest.mark.parametrize(
     ("on_gpus", "on_loopback", "expected"),
     [(True, True, "nccl"), (True, False, "nccl"), (False, False, "gloo"), (False, True, None)],
