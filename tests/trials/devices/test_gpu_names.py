@@ -9,6 +9,8 @@ import pytest
 import torch
 from made_up_nvml import GPU, OTHER, SECOND, SLICE, SLICED, MadeUpNvml, made_up_nvml
 
+from nas.commands.launch import executor_of
+from nas.commands.options import Executor
 from trials.devices.device import available_slots, device_info, lock_of
 from trials.devices.device_lock import DeviceLock
 from trials.devices.nvml import gpu_id
@@ -127,6 +129,13 @@ def test_names_that_cuda_does_not_show_are_said(
 ) -> None:
     seen(variable, count=count)
     assert (unseen_words() or "").count(words or "leads") == bool(words)
+
+
+@pytest.mark.parametrize("executor", list(Executor))
+def test_a_search_says_where_the_variable_leads_to_no_gpu(executor: Executor, seen: Seen) -> None:
+    seen("0,0", count=0)
+    place = executor_of(executor, workers=None, ray_address=None, timing_device=None, stall_seconds=1.0)[1]
+    assert "; CUDA_VISIBLE_DEVICES=0,0 leads to no GPU" in place
 
 
 def test_a_device_is_named_as_the_variable_names_it(seen: Seen) -> None:
