@@ -12,13 +12,7 @@ import torch
 from search_spaces.networks.counting import Counts, count
 from search_spaces.networks.network import check_resolution
 from trials.checkpoint import Checkpoints
-from trials.devices.arithmetic import check_precision
-from trials.devices.device import (
-    claim,
-    device_info,
-    give_back_freed_memory,
-    lock_of,
-)
+from trials.devices.device import claim, device_info, give_back_freed_memory, lock_of
 from trials.devices.device_errors import DeviceFault
 from trials.devices.device_lock import Role
 from trials.devices.own_memory import OwnMemory, held_bytes
@@ -89,8 +83,8 @@ class _Worker:
         self.setup = setup
         self.device = claim(slot)
         use_fused(setup.kernels != "torch")
-        for precision in setup.precisions:
-            check_precision(precision, self.device)
+        setup.check_precisions(self.device)
+        self.gpu_precision = setup.gpu_precision(self.device)
         self.info: DeviceInfo = device_info(slot)
         self.device_name, self.device_id = self.info.device_name, self.info.device_id
         self.lock = lock_of(self.device, folder=setup.locks)

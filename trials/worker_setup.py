@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from search_spaces.networks.architecture import Architecture
+from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.lock_files import FOLDER
 from trials.images.config import DataConfig
 from trials.images.packed import TrialImages, open_images
@@ -22,9 +25,29 @@ class WorkerSetup:
     checkpoints: str | Path | None = None  # that all workers reach; None: a lost trial starts from scratch
     resolutions: tuple[int, ...] = ()  # of the images that trials will need, in pixels
     locks: Path = FOLDER  # of devices, the same for all processes of a host
-    precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for
+    precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for, in this order
     decided: ChosenPrecision | None = None  # for all trials of the run; None: each worker's device decides
     kernels: Kernels | None = None  # of a run that has trials; None: fused where this host can
+
+    def check_precisions(self, device: torch.device) -> None:
+        """Checks that a worker's device trains and is timed in the precisions of the run.
+
+        Raises:
+            ConfigError: it cannot; a worker that said so in each of its trials would crash the search.
+        """
+        for precision in self.precisions:
+            check_precision(precision, device)
+        if self.decided is not None and self.decided.device_type in (None, device.type):
+            check_precision(self.decided.precision, device)
+
+    def gpu_precision(self, device: torch.device) -> str | None:
+        """The precision in which a GPU trains; None of a CPU, where it takes a probe to tell."""
+        if device.type == "cpu":
+            return None
+        asked = self.precisions[0] if self.precisions else "auto"
+        if asked != "auto":
+            return asked
+        return self.decided.precision if self.decided is not None else fastest_of_cuda(device)[0]
 
     def images_at(self, resolution: int) -> TrialImages:
         """The packed images, decoded first if no process of this host has done so yet.

@@ -17,6 +17,7 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.device_errors import DeviceLostError
 from trials.devices.mps import START, mps_runs
+from trials.devices.visible_gpus import unseen_words
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_local import RayLostError
@@ -57,13 +58,14 @@ def executor_of(
     """
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
+    unseen = f"; {words}" if ray_address is None and (words := unseen_words()) else ""
     if executor is Executor.IN_PROCESS:
         several = {"--workers": workers or 1, "--per-device": per_device}
         typed = [f"{option} {number}" for option, number in several.items() if number > 1]
         typed += [f"--ray-address {ray_address}"] if ray_address is not None else []
         if typed:
             raise ConfigError(f"--in-process runs one trial at a time: leave out {' and '.join(typed)}")
-        return execute_in_process(timing_device=timing_device), "in this process"
+        return execute_in_process(timing_device=timing_device), f"in this process{unseen}"
     if executor is Executor.RAY_TUNE and per_device > 1:
         raise ConfigError("--executor ray_tune has one worker on each device: leave out --per-device")
     if ray_address is not None:
@@ -93,13 +95,12 @@ def executor_of(
         from trials.executors.ray_tune import ray_tune
 
         execute = ray_tune(workers=count, timing_device=timing_device)
-        return execute, f"{counted(count, 'worker')} of Ray Tune"
+        return execute, f"{counted(count, 'worker')} of Ray Tune{unseen}"
     execute = ray_actors(
         workers=count, timing_device=timing_device, per_device=per_device, stall_seconds=stall_seconds
     )
     gpus = sum(slot.device.startswith("cuda") for slot in available_slots())
-    words = shared_gpu_words(per_device, gpus=gpus)
-    return execute, f"{counted(count, 'worker')}{words}"
+    return execute, f"{counted(count, 'worker')}{shared_gpu_words(per_device, gpus=gpus)}{unseen}"
 
 
 @contextmanager

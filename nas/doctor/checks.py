@@ -23,10 +23,12 @@ from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, available_slots, cpu_name
 from trials.devices.memory_bound import available_bytes
 from trials.devices.mps import START, mps_runs
+from trials.devices.nvml import driver_version
+from trials.devices.visible_gpus import unseen_words
 from trials.executors.ray_actors import connected
 from trials.executors.ray_folder import ray_folder
 from trials.images.packed import default_cache
-from trials.timing.gpu_clocks import driver_version, watched_clocks
+from trials.timing.gpu_clocks import watched_clocks
 
 GB, GIB = 1e9, 1 << 30
 DISK_HINDERS, DISK_NOTE = 1.0, 10.0  # GB
@@ -68,6 +70,8 @@ def version_finding() -> Finding:
 
 def device_findings(*, root: Path) -> Iterator[Finding]:
     """Devices on which trials run, and what stands between torch and a GPU."""
+    if unseen := unseen_words():
+        yield Finding("devices", "hinders", unseen, "name GPUs that are there, each once, or unset it")
     count = torch.cuda.device_count()
     if not count:
         yield Finding("devices", "fine", f"no GPU; CPU {cpu_name()}")

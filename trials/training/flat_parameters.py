@@ -6,6 +6,7 @@ long vectors instead of several per parameter, and devices exchange gradients in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Layout:
         """A copy of a vector of this layout without the gaps: the same on every kind of device."""
         if not self.has_gaps:
             return vector.detach().clone()
-        return torch.cat([vector.detach()[begin:end] for begin, end in self.ranges])
+        return torch.cat(self._views(vector.detach()))
 
     @torch.no_grad()
     def unpack(self, packed: Tensor, vector: Tensor) -> None:
@@ -52,9 +53,14 @@ class Layout:
         if not self.has_gaps:
             vector.copy_(packed)
             return
-        sizes = [end - begin for begin, end in self.ranges]
-        for (begin, end), part in zip(self.ranges, packed.split(sizes), strict=True):
-            vector[begin:end].copy_(part)
+        parts = packed.to(vector.device).split([end - begin for begin, end in self.ranges])
+        torch._foreach_copy_(self._views(vector), list(parts))  # a copy each would be a launch each
+
+    def _views(self, vector: Tensor) -> list[Tensor]:
+        """The tensors in a vector of this layout, without the gaps between them."""
+        bounds = [bound for each in self.ranges for bound in each]
+        sizes = [after - before for before, after in pairwise([0, *bounds, self.size])]
+        return list(vector.split(sizes))[1::2]
 
 
 class FlatParameters:

@@ -113,6 +113,25 @@ def test_what_fits_is_decided_with_the_evaluation(monkeypatch: pytest.MonkeyPatc
     assert (result.status, result.micro_batches, len(ends)) == ("completed", 2, 2)
 
 
+def test_what_fits_is_decided_beside_the_images_of_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
+    opened, images_at = [], worker.images_at  # type: ignore[attr-defined]
+    there: list[int] = []
+
+    def noted(resolution: int) -> object:
+        opened.append(resolution)
+        return images_at(resolution)
+
+    def fit(*given: object, **named: object) -> int:
+        there.extend(opened)
+        return 1
+
+    worker.images_at = noted  # type: ignore[attr-defined]
+    monkeypatch.setattr("trials.run_trial.fit_training", fit)
+    list(worker(make_trial(replace(RECIPE, num_training_stages=2, resolution=Ramp(8, 16)))))
+    assert set(there) == {8, 16}
+
+
 def refusing(evaluate: Callable[..., torch.Tensor], *, more_than: int) -> Callable[..., torch.Tensor]:
     def call(
         network: torch.nn.Module, images: torch.Tensor, *others: object, **named: object
