@@ -121,9 +121,8 @@ def _excited(z: Tensor, norm: nn.BatchNorm2d, squeeze: nn.Module, moments: Tenso
         tensors = (norm.weight, norm.bias, reduce.weight, reduce.bias, expand.weight, expand.bias)
         return cast(Tensor, NormSqueezeExcite.apply(z, *tensors, norm, moments))
     z, statistics = ops.dense(z), ops.running_statistics(norm)
-    with torch.autocast("cpu", enabled=False):
-        gates = squeeze.gates(ops.pool(z, statistics)[:, :, None, None])
-    return ops.apply(z, statistics, active=True, factor=gates.flatten(1))
+    gates = squeeze.gates(ops.pool(z, statistics)[:, :, None, None])
+    return ops.apply(z, statistics, active=True, factor=gates.flatten(1).float())
 
 
 def _joined(
