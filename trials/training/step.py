@@ -11,10 +11,13 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
+from trials.kernels.cuda_blocks import use_kernels
+from trials.kernels.cuda_probe import kernels_verdict
 from trials.recipe import Recipe
 from trials.training.cuda_graphs import GraphedCalls, Record, Work, recorder_of
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.flat_parameters import FlatParameters, Layout
+from trials.training.kernel_update import KernelUpdate
 from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
 from trials.training.loss_scaler import LossScaler
 from trials.training.optimizer import RMSProp
@@ -55,6 +58,11 @@ class TrainingStep:
         if group.size > 1 and recipe.sync_batch_norm:
             synchronise_batch_norm(network, group)
         self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._record: Record | None = recorder_of(device) if cuda_graphs else None
+        # Launched one by one from Python, own kernels would take longer than they save.
+        self.kernels = kernels_verdict(device, precision, launched=self.mode)
+        if self.kernels.used:
+            use_kernels(self.network)
         self.device = device
         self.precision = precision
         self.label_smoothing = recipe.label_smoothing
@@ -75,7 +83,7 @@ class TrainingStep:
         self.scaler = LossScaler(device)  # of float16; a step may be timed in it that trains otherwise
         self._trains_scaled = precision == "fp16"
         self.micro_batches = 1  # parts that a batch is computed in; batch norm sees each part alone
-        self._record: Record | None = recorder_of(device) if cuda_graphs else None
+        self._kernel_update = KernelUpdate(self.optimizer, self.average) if self.kernels.used else None
 
     @property
     def mode(self) -> Mode:
@@ -118,10 +126,17 @@ class TrainingStep:
         self._exchange()
         if self.precision == "fp16":
             overflow = self.scaler.unscale(self.parameters.grads)
-            self.optimizer.step(self.learning_rate, skipped=overflow)
+            self._update(skipped=overflow)
             self.scaler.update()
         else:
-            self.optimizer.step(self.learning_rate)
+            self._update(skipped=None)
+
+    def _update(self, *, skipped: Tensor | None) -> None:
+        """Updates the weights and their average; where `skipped` is not 0, the average alone."""
+        if self._kernel_update is not None:
+            self._kernel_update(self.learning_rate, skipped=skipped)
+            return
+        self.optimizer.step(self.learning_rate, skipped=skipped)
         if self.average is not None:
             self.average.update()
 
