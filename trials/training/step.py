@@ -1,7 +1,7 @@
 """The training step, which is the same in trials, in full training and while timing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from trials.augmentation.augment import to_input
-from trials.devices.arithmetic import autocast
+from trials.devices.arithmetic import HALF, autocast
 from trials.kernels.cuda_blocks import use_kernels
 from trials.kernels.cuda_probe import kernels_verdict
 from trials.recipe import Recipe
@@ -22,6 +22,7 @@ from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
 from trials.training.loss_scaler import LossScaler
 from trials.training.optimizer import RMSProp
 from trials.training.recipe_network import network_for
+from trials.training.step_weights import StepWeights
 from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.training.weight_average import WeightAverage
 from trials.trial import Mode
@@ -67,6 +68,9 @@ class TrainingStep:
         self.precision = precision
         self.label_smoothing = recipe.label_smoothing
         self.parameters = FlatParameters(self.network)
+        self._weights = (
+            StepWeights(self.network, self.parameters, HALF.get(precision)) if device.type == "cuda" else None
+        )
         self.optimizer = RMSProp(
             self.parameters,
             decay=recipe.rms_decay,
@@ -120,6 +124,8 @@ class TrainingStep:
         # Step 1: the gradient of the batch, as the sum over its parts.
         self.network.train()
         self.parameters.zero_grad()
+        if self._weights is not None:
+            self._weights.refresh()
         for part in parts:
             self._add_gradients(*part, share=len(part[0]) / (images * self.group.size))
         # Step 2: sum over the devices, then the same update on each of them.
@@ -167,11 +173,14 @@ class TrainingStep:
         self, images: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None, *, share: float
     ) -> None:
         """Adds `share` (0-1) times the gradient of these images' mean loss."""
-        with autocast(self.precision, self.device):
+        weights_used = nullcontext() if self._weights is None else self._weights.used()
+        with autocast(self.precision, self.device), weights_used:
             logits = self.network(to_input(images))  # (B, K)
         loss = self._loss(logits.float(), labels, partners, weights)
         shared = loss if share == 1 else loss * share
         (shared * self.scaler.scale if self.precision == "fp16" else shared).backward()
+        if self._weights is not None:
+            self._weights.gather()
         with torch.no_grad():
             self.totals[0] += loss.detach() * labels.shape[0]
             self.totals[1] += are_correct(logits.argmax(1, keepdim=True), labels).sum()
