@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from importlib.util import find_spec
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +22,15 @@ from search_spaces.networks.blocks import SqueezeExcite
 from search_spaces.settings.sentences import first_line
 from trials.devices.arithmetic import HALF
 from trials.devices.device import clock_of
-from trials.devices.device_errors import names_device_fault
+from trials.devices.device_errors import CaptureFailedError, names_device_fault
 from trials.kernels.cuda_norm import KernelBatchNorm2d
 from trials.kernels.launching import is_interpreted
-from trials.trial import Mode
 
 FUSED_KERNELS = "NAS_FUSED_KERNELS"  # in the environment: 0 forbids them, 1 uses them without a probe
-# Images, channels and side of the features that are tried: a wide early layer, and a late one with its gates.
-SHAPES = ((32, 96, 64), (64, 768, 16))
+# Images, channels and side of the features that are tried: an early layer and a late one with its gates, of
+# 100 MB each, which no cache holds, and one of few pixels, for which there are kernels of their own.
+GATED_FROM = 512  # channels, from which on squeeze-excite is tried, too
+SHAPES = ((128, 96, 64), (256, 768, 16), (64, 40, 4))
 ROUNDS, CALLS = 5, 10
 GAIN = 1.05  # torch's time over the kernels', from which on they are used
 # Largest difference over the largest value. Float32 is compared with float64, the others with float32.
@@ -53,8 +55,28 @@ class Comparison:
     torch_seconds: float
 
 
-def kernels_verdict(device: torch.device, precision: str, *, launched: Mode) -> Verdict:
-    """Whether steps in this precision, launched as graphs or eagerly, use the kernels on a device."""
+class Recorded(Protocol):
+    """Captured work: `replay` repeats it, `close` gives its memory back."""
+
+    @property
+    def replay(self) -> Callable[[], object]: ...
+
+    @property
+    def close(self) -> Callable[[], object]: ...
+
+
+Record = Callable[[Callable[[], Any]], Recorded]
+
+
+def kernels_verdict(device: torch.device, precision: str, record: Record | None) -> Verdict:
+    """Whether steps in this precision use the kernels on a device.
+
+    Args:
+        record: captures work, as steps are captured; None: steps are launched kernel by kernel.
+
+    Raises:
+        CaptureFailedError, RuntimeError: a fault of the device, after which the process must not use it.
+    """
     wanted = os.environ.get(FUSED_KERNELS)
     if wanted == "0":
         return Verdict(False, f"{FUSED_KERNELS}=0 forbids them")
@@ -62,33 +84,34 @@ def kernels_verdict(device: torch.device, precision: str, *, launched: Mode) -> 
         return Verdict(False, "they are for CUDA devices")
     if wanted == "1":
         return Verdict(True, f"{FUSED_KERNELS}=1 uses them without a probe")
-    if launched == "eager":
+    if record is None:
         return Verdict(False, "launched one by one from Python, they would take longer than torch's")
     if find_spec("triton") is None:
         return Verdict(False, "triton is not installed")
-    verdict = _probed(device, HALF.get(precision, torch.float32))
+    dtype = HALF.get(precision, torch.float32)
+    if (device, dtype) not in _VERDICTS:
+        _VERDICTS[device, dtype] = probed(partial(compare, device, dtype, record), TOLERANCE[dtype])
+    verdict = _VERDICTS[device, dtype]
     if not verdict.used:
         warnings.warn(f"{device} {precision} runs torch's kernels: {verdict.reason}", stacklevel=2)
     return verdict
 
 
-@lru_cache
-def _probed(device: torch.device, dtype: torch.dtype) -> Verdict:
-    return probed(partial(compare, device, dtype), TOLERANCE[dtype])
+_VERDICTS: dict[tuple[torch.device, torch.dtype], Verdict] = {}  # of this process
 
 
 def probed(comparison: Callable[[tuple[int, int, int]], Comparison], tolerance: float) -> Verdict:
     """The verdict on what was compared, shape by shape.
 
     Raises:
-        RuntimeError: a fault of the device, after which the process must not use it any more.
+        CaptureFailedError, RuntimeError: a fault of the device, after which the process must not use it.
     """
     found = []
     for shape in SHAPES:
         try:
             found.append(comparison(shape))
         except Exception as error:  # of Triton's compiler, its launcher, or for want of memory
-            if names_device_fault(str(error)):
+            if isinstance(error, CaptureFailedError) or names_device_fault(str(error)):
                 error.add_note(f"while probing own kernels, which {FUSED_KERNELS}=0 forbids")
                 raise
             return Verdict(False, f"own ones do not run: {type(error).__name__}: {first_line(error)}")
@@ -108,10 +131,15 @@ def probed(comparison: Callable[[tuple[int, int, int]], Comparison], tolerance: 
 Forward = Callable[[nn.BatchNorm2d, SqueezeExcite | None, Tensor], Tensor]
 
 
-def compare(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]) -> Comparison:
-    """Forward and backward of batch norm, SiLU and, from 512 channels on, squeeze-excite, in training."""
-    images, channels, side = shape
-    norm, excite, x, gradient = _made(device, dtype, images, channels, side)
+def compare(
+    device: torch.device, dtype: torch.dtype, record: Record | None, shape: tuple[int, int, int]
+) -> Comparison:
+    """Forward and backward of batch norm, SiLU and, from GATED_FROM channels on, squeeze-excite.
+
+    Args:
+        record: captures work, as steps are; None: it is called.
+    """
+    norm, excite, x, gradient = _made(device, dtype, shape)
     kernels = KernelBatchNorm2d(norm, activation=True)
     # Step 1: agreement with torch's result in a wider type.
     wide = torch.float64 if dtype == torch.float32 else torch.float32
@@ -121,21 +149,37 @@ def compare(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int
     differences = ((a.to(wide) - b).abs().max() / b.abs().max() for a, b in zip(own, exact, strict=True))
     difference = max(map(float, differences))
     # Step 2: time, in turns.
+    del own, exact, others
+    works = compared_layers(device, dtype, shape)[:2]
+    recorded = [] if record is None else [record(work) for work in works]
     clock = clock_of(device)
-    seconds: dict[Forward, list[float]] = {_own: [], _plain: []}
+    seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
-        for forward, module in ((_own, kernels), (_plain, norm)):
+        for work, times in zip([each.replay for each in recorded] or works, seconds, strict=True):
             begun = clock()
             for _ in range(CALLS):
-                _results(forward, module, excite, x, gradient)
-            seconds[forward].append((clock() - begun) / CALLS)
-    return Comparison(shape, difference, statistics.median(seconds[_own]), statistics.median(seconds[_plain]))
+                work()
+            times.append((clock() - begun) / CALLS)
+    for each in recorded:
+        each.close()
+    return Comparison(shape, difference, *(statistics.median(times) for times in seconds))
+
+
+def compared_layers(
+    device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]
+) -> tuple[Callable[[], object], Callable[[], object], Tensor]:
+    """Forward and backward as `compare` times them: by own kernels, by torch's operators; and their input."""
+    norm, excite, x, gradient = _made(device, dtype, shape)
+    kernels = KernelBatchNorm2d(norm, activation=True)
+    own = partial(_results, _own, kernels, excite, x, gradient)
+    return own, partial(_results, _plain, norm, excite, x, gradient), x
 
 
 def _made(
-    device: torch.device, dtype: torch.dtype, images: int, channels: int, side: int
+    device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]
 ) -> tuple[nn.BatchNorm2d, SqueezeExcite | None, Tensor, Tensor]:
     """Modules, features and a gradient, always the same; torch's generators stay as they are."""
+    images, channels, side = shape
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         size = (images, channels, side, side)
@@ -145,7 +189,7 @@ def _made(
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.uniform_(norm.bias, -1, 1)
         excite = None
-        if channels >= 512:
+        if channels >= GATED_FROM:
             excite = SqueezeExcite(channels, squeeze_channels=channels // 24).to(device)
     return norm, excite, x, gradient
 

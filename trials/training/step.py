@@ -61,7 +61,7 @@ class TrainingStep:
         self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._record: Record | None = recorder_of(device) if cuda_graphs else None
         # Launched one by one from Python, own kernels would take longer than they save.
-        self.kernels = kernels_verdict(device, precision, launched=self.mode)
+        self.kernels = kernels_verdict(device, precision, self._record)
         if self.kernels.used:
             use_kernels(self.network)
         self.device = device

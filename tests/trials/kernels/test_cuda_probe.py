@@ -1,13 +1,22 @@
 """When own kernels are used: what the environment, the device and a probe say."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from triton_kernels import needs_triton
 
 from trials.kernels import cuda_probe
 from trials.kernels.cuda_probe import Comparison, Verdict, compare, kernels_verdict, probed
+from trials.training.cuda_graphs import Recorded
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
+
+
+def record(work: Callable[[], object]) -> Recorded:
+    """Captures nothing, as nothing may be asked of a device here."""
+    return Recorded(work)
 
 
 def compared(*, torch_seconds: float = 2.0, difference: float = 1e-3, late_seconds: float = 1.0) -> Verdict:
@@ -64,19 +73,19 @@ def test_a_fault_of_the_device_is_raised() -> None:
 
 
 def test_the_environment_forbids_and_demands_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_probe, "_probed", lambda *_: pytest.fail("no probe"))
+    monkeypatch.setattr(cuda_probe, "compare", lambda *_: pytest.fail("no probe"))
     monkeypatch.setenv("NAS_FUSED_KERNELS", "0")
-    assert not kernels_verdict(CUDA, "bf16", launched="graph").used
+    assert not kernels_verdict(CUDA, "bf16", record).used
     monkeypatch.setenv("NAS_FUSED_KERNELS", "1")
-    assert kernels_verdict(CUDA, "bf16", launched="eager").used
-    assert not kernels_verdict(CPU, "bf16", launched="eager").used
+    assert kernels_verdict(CUDA, "bf16", None).used
+    assert not kernels_verdict(CPU, "bf16", None).used
 
 
 def test_eager_steps_and_machines_without_triton_run_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NAS_FUSED_KERNELS", raising=False)
-    assert "one by one" in kernels_verdict(CUDA, "bf16", launched="eager").reason
+    assert "one by one" in kernels_verdict(CUDA, "bf16", None).reason
     monkeypatch.setattr(cuda_probe, "find_spec", lambda name: None)
-    assert kernels_verdict(CUDA, "bf16", launched="graph") == Verdict(False, "triton is not installed")
+    assert kernels_verdict(CUDA, "bf16", record) == Verdict(False, "triton is not installed")
 
 
 def test_a_device_is_asked_once_for_each_type_and_says_why_it_refuses(
@@ -86,18 +95,15 @@ def test_a_device_is_asked_once_for_each_type_and_says_why_it_refuses(
     monkeypatch.setattr(cuda_probe, "find_spec", lambda name: "there")
     asked = []
 
-    def slow(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]) -> Comparison:
+    def slow(device: torch.device, dtype: torch.dtype, _: Any, shape: tuple[int, int, int]) -> Comparison:
         asked.append(dtype)
         return Comparison(shape, 0.0, 2.0, 1.0)
 
     monkeypatch.setattr(cuda_probe, "compare", slow)
-    cuda_probe._probed.cache_clear()
-    try:
-        for precision in ("bf16", "bf16", "fp32", "tf32"):
-            with pytest.warns(UserWarning, match=r"runs torch's kernels: own ones take 2\.00"):
-                assert not kernels_verdict(CUDA, precision, launched="graph").used
-    finally:
-        cuda_probe._probed.cache_clear()
+    monkeypatch.setattr(cuda_probe, "_VERDICTS", {})
+    for precision in ("bf16", "bf16", "fp32", "tf32"):
+        with pytest.warns(UserWarning, match=r"runs torch's kernels: own ones take 2\.00"):
+            assert not kernels_verdict(CUDA, precision, record).used
     shapes = len(cuda_probe.SHAPES)
     assert asked == [torch.bfloat16] * shapes + [torch.float32] * shapes
 
@@ -111,5 +117,5 @@ def test_the_comparison_itself_runs_and_agrees(dtype: torch.dtype, monkeypatch: 
     monkeypatch.setattr(cuda_probe, "CALLS", 1)
     state = torch.get_rng_state()
     for shape in ((2, 24, 4), (2, 512, 2)):
-        assert compare(CPU, dtype, shape).difference <= cuda_probe.TOLERANCE[dtype]
+        assert compare(CPU, dtype, record, shape).difference <= cuda_probe.TOLERANCE[dtype]
     assert torch.equal(torch.get_rng_state(), state)
