@@ -63,14 +63,14 @@ def check(
     if drop_rate is not None:
         drop = StochasticDepth()
         drop.drop_rate.fill_(drop_rate)
-    torch.manual_seed(3)
+    torch.manual_seed(0)  # drops the first sample at 0.5, and not the second
     out = norm(x, residual, drop)
     assert out.dtype == dtype
     assert out.is_contiguous(memory_format=torch.channels_last)
     wanted = wide(exact)
     wanted = functional.silu(wanted) if activation else wanted
     if drop is not None:
-        torch.manual_seed(3)
+        torch.manual_seed(0)  # drops the first sample at 0.5, and not the second
         wanted = drop(wanted)
     if residual is not None:
         wanted = wanted + residual.detach().double()
