@@ -56,13 +56,17 @@ class Comparison:
 
 
 class Recorded(Protocol):
-    """Captured work: `replay` repeats it, `close` gives its memory back."""
+    """Captured work."""
 
     @property
-    def replay(self) -> Callable[[], object]: ...
+    def replay(self) -> Callable[[], object]:
+        """Repeats the work."""
+        ...
 
     @property
-    def close(self) -> Callable[[], object]: ...
+    def close(self) -> Callable[[], object]:
+        """Gives its memory back."""
+        ...
 
 
 Record = Callable[[Callable[[], Any]], Recorded]
