@@ -19,7 +19,7 @@ from trials.devices.own_memory import OwnMemory, held_bytes
 from trials.devices.sharing import training
 from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.images.device_images import ResidentImages
-from trials.kernels.fused_blocks import use_fused
+from trials.kernels.choice import use_fused
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import ChosenPrecision, precision_of_trials

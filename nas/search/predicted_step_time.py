@@ -16,7 +16,6 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.setting_errors import SettingError
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
-from trials.kernels.fused_blocks import kernels_on
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
@@ -24,6 +23,7 @@ from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, TableConditions, check_table, read_table, table_text
 from trials.timing.block_times import table_conditions
 from trials.timing.precision import precision_of_trials
+from trials.training.step import kernels_of_steps
 from trials.trial import StepTime
 
 PLACE = ("step_time_table",)  # in a search file
@@ -193,13 +193,13 @@ def _wanted_conditions(
         slot = available_slots()[0]
         device_name = device_info(slot).device_name
         device = torch.device(slot.device)
-        kernels = kernels_on(device)
         precision = precision_of_trials(
             timing.precision_for(recipe),
             recipe,
             device,
             reference=config.space.reference,
         ).precision
+        kernels = kernels_of_steps(device, precision)
     wanted = table_conditions(
         config.space,
         recipe,

@@ -33,7 +33,7 @@ class SqueezeExcite(nn.Module):
         return features * self.gates(features.mean((2, 3), keepdim=True))
 
     def gates(self, means: Tensor) -> Tensor:
-        """The gates (N, C, 1, 1) of channels with these means over their pixels (N, C, 1, 1)."""
+        """The factors of all channels, from their means: (N, C, 1, 1) to the same shape."""
         return torch.sigmoid(self.expand(functional.silu(self.reduce(means))))
 
 

@@ -26,7 +26,6 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import read_yaml, to_mapping
 from trials.devices.device import available_slots, claim, device_info
-from trials.kernels.fused_blocks import kernels_on
 from trials.recipe import Ramp, Recipe
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, PartedNetwork, WholeNetwork, read_table, write_table
@@ -38,6 +37,7 @@ from trials.timing.block_times import (
     table_conditions,
 )
 from trials.timing.precision import choose_precision
+from trials.training.step import kernels_of_steps
 
 MUST_ERROR, MUST_TAU, MUST_TIMES = 0.05, 0.95, 3.0
 STATE = "measured.json"  # a table whose whole networks include those that are predicted
@@ -59,7 +59,7 @@ def wanted_measurement(arguments: argparse.Namespace) -> BlockMeasurement:
         batch_size=arguments.batch_size,
         resolution=side,
         num_classes=10,
-        kernels=kernels_on(device),
+        kernels=kernels_of_steps(device, "auto"),
     )
     return BlockMeasurement(space=space, conditions=conditions, recipe=recipe, device=device)
 

@@ -18,6 +18,7 @@ from benchmarks.gpu import (
     gpu_tests,
     graph_parity,
     memory_between_trials,
+    own_kernels,
     runner,
     training_steps,
     trials_per_hour,
@@ -246,6 +247,10 @@ def test_cheap_measurements_rehearse_on_the_cpu(tmp_path: Path, monkeypatch: pyt
     (step,) = training_steps.measure(conditions)
     assert isinstance(step.figures["share of the bandwidth's bound, %"], Several)
     assert step.figures["kernels a step"]
+    *verdicts, plain, gated, _ = own_kernels.measure(conditions)
+    assert {row.figures["own kernels are"] for row in verdicts} == {"not used"}
+    assert isinstance(plain.figures["torch's over own"], Several)
+    assert gated.label.startswith("gated")
     stages = list(full_training.measure(conditions))
     assert [stage.label.split(",")[0] for stage in stages] == ["16 px", "32 px"]
     *after, grown = memory_between_trials.measure(conditions)

@@ -1,1 +1,1 @@
-"""Work between convolutions, fused into few passes over memory."""
+"""Own kernels of a training step between its convolutions: C++ on CPUs, Triton on CUDA."""

@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 
 from trials.devices.device import cpu_name
+from trials.devices.environment import FUSED_KERNELS
 from trials.devices.file_lock import locked
 from trials.images.packed import default_cache
 
-FORBIDDEN = "NAS_FUSED_KERNELS"  # the environment variable; 0: networks compute as torch does
 FOLDER = Path(__file__).parent
-SOURCES = {"normalisation.cpp": "-O2", "depthwise.cpp": "-O2", "rmsprop.cpp": "-O3"}
-HEADERS = ("vectors.h",)
+SOURCES = {"cpu_normalisation.cpp": "-O2", "cpu_depthwise.cpp": "-O2", "cpu_rmsprop.cpp": "-O3"}
+HEADERS = ("cpu_vectors.h",)
 COMPILERS = ("g++", "c++", "clang++")
 FLAGS = (
     "-std=c++17", "-fPIC", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
@@ -42,8 +42,8 @@ def cpu_library() -> ctypes.CDLL:
     Raises:
         NoKernelsError: they are forbidden, or there is no compiler, or it fails.
     """
-    if os.environ.get(FORBIDDEN) == "0":
-        raise NoKernelsError(f"{FORBIDDEN}=0")
+    if os.environ.get(FUSED_KERNELS) == "0":
+        raise NoKernelsError(f"{FUSED_KERNELS}=0")
     compiler = next((name for name in COMPILERS if shutil.which(name)), None)
     if compiler is None:
         raise NoKernelsError(f"no C++ compiler ({', '.join(COMPILERS)})")
@@ -63,6 +63,15 @@ def cpu_library() -> ctypes.CDLL:
         return ctypes.CDLL(str(file))
     except OSError as error:
         raise NoKernelsError(f"{file} does not load: {error}") from error
+
+
+def why_not() -> str | None:
+    """The reason why this machine has no kernels for its CPU; compiles them the first time."""
+    try:
+        cpu_library()
+    except NoKernelsError as error:
+        return str(error)
+    return None
 
 
 def _compiled(compiler: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trials.devices.arithmetic import HALF, autocast
 from trials.devices.device import clock_of
-from trials.kernels.fused_blocks import as_torch
+from trials.kernels.cpu_blocks import as_torch
 from trials.timing.alternating import alternate, chunk_seconds_on
 from trials.timing.timed_work import TimedWork, alike, flags
 from trials.training.cuda_graphs import GraphedCalls, recorder_of

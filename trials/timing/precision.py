@@ -21,11 +21,10 @@ from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.device import clock_of, cpu_name
 from trials.devices.file_lock import locked
 from trials.images.packed import default_cache
-from trials.kernels.fused_blocks import kernels_on
 from trials.log.durable_files import DurableFiles
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.alternating import alternate
-from trials.training.step import build_step
+from trials.training.step import build_step, kernels_of_steps
 from trials.training.synthetic_batch import SyntheticBatch
 
 PROBE_IMAGES = 32  # batch size, which hardly matters to the ratio
@@ -94,7 +93,7 @@ def choose_precision(
     key = [
         cpu_name(),
         torch.__version__,
-        kernels_on(device),
+        kernels_of_steps(device, "fp32"),
         *([] if for_all else [reference.architecture_id, resolution]),
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]

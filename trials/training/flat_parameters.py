@@ -126,7 +126,7 @@ class FlatParameters:
                 default: the parameter itself.
             adds: to what `grads` holds already.
         """
-        targets, sources = [], []
+        by_type: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
         for leaf, target in zip(leaves or self.parameters, self._grads_of, strict=True):
             source, leaf.grad = leaf.grad, None
             if source is None:
@@ -136,9 +136,11 @@ class FlatParameters:
             # As vectors, where both lie alike in memory: torch then copies many of them in one kernel.
             if _lie_alike(source, target):
                 source, target = (t.as_strided((t.numel(),), (1,)) for t in (source, target))
+            targets, sources = by_type.setdefault(source.dtype, ([], []))
             targets.append(target)
             sources.append(source)
-        (torch._foreach_add_ if adds else torch._foreach_copy_)(targets, sources)
+        for targets, sources in by_type.values():
+            (torch._foreach_add_ if adds else torch._foreach_copy_)(targets, sources)
 
 
 def _lie_alike(first: Tensor, second: Tensor) -> bool:

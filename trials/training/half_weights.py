@@ -26,14 +26,16 @@ class HalfWeights:
         self._vector = torch.empty_like(flat.values, dtype=dtype)
         self.leaves: list[Tensor] = list(flat.parameters)
         self._places: list[tuple[nn.Module, str, nn.Parameter, nn.Parameter]] = []
+        copies: dict[int, nn.Parameter] = {}
         index = {id(parameter): i for i, parameter in enumerate(flat.parameters)}
         for module in _computed_in_half(network, flat.values.device):
             for name, parameter in module.named_parameters(recurse=False):
-                at = index[id(parameter)]
+                if (at := index.get(id(parameter))) is None:
+                    continue  # frozen
                 begin, _ = flat.values_layout.ranges[at]
-                view = self._vector.as_strided(parameter.size(), parameter.stride(), begin)
-                copy = nn.Parameter(view)
-                self.leaves[at] = copy
+                if (copy := copies.get(at)) is None:  # else two layers share it
+                    view = self._vector.as_strided(parameter.size(), parameter.stride(), begin)
+                    self.leaves[at] = copy = copies[at] = nn.Parameter(view)
                 self._places.append((module, name, parameter, copy))
 
     def refresh(self) -> None:
@@ -65,5 +67,6 @@ def _computed_in_half(network: nn.Module, device: torch.device) -> Iterator[nn.M
         and (isinstance(module, SqueezeExcite) or (isinstance(child, Convolution) and child.is_depthwise))
     }
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and id(module) not in small:
+        # A user's own layer may do something with its weights before it convolves.
+        if type(module) in (Convolution, nn.Conv2d, nn.Linear) and id(module) not in small:
             yield module

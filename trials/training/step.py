@@ -11,19 +11,20 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import HALF, autocast
-from trials.kernels.fused_blocks import fuse
+from trials.kernels.choice import fuse, kernels_on, uses_triton
 from trials.recipe import Recipe
 from trials.training.cuda_graphs import GraphedCalls, Record, Work, recorder_of
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.flat_parameters import FlatParameters, Layout
 from trials.training.half_weights import HalfWeights
+from trials.training.kernel_update import KernelUpdate
 from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
 from trials.training.loss_scaler import LossScaler
 from trials.training.optimizer import RMSProp
 from trials.training.recipe_network import network_for
 from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.training.weight_average import WeightAverage
-from trials.trial import Mode
+from trials.trial import Kernels, Mode
 
 VECTORS = ("values", "mean_square", "velocity")  # of a state: one entry for each of the network's
 SINGLE = Layout((), 0)  # of tensors that are no vectors of those
@@ -57,8 +58,9 @@ class TrainingStep:
         if group.size > 1 and recipe.sync_batch_norm:
             synchronise_batch_norm(network, group)
         self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._record: Record | None = recorder_of(device) if cuda_graphs else None
         self.device = device
-        self.kernels = fuse(self.network, device)
+        self.kernels = fuse(self.network, device, precision, record=self._record)
         self.precision = precision
         self.label_smoothing = recipe.label_smoothing
         self.parameters = FlatParameters(self.network)
@@ -80,7 +82,13 @@ class TrainingStep:
         self._trains_scaled = precision == "fp16"
         self._halves: dict[torch.dtype, HalfWeights] = {}
         self.micro_batches = 1  # parts that a batch is computed in; batch norm sees each part alone
-        self._record: Record | None = recorder_of(device) if cuda_graphs else None
+        self._kernel_update = self._own_update()
+
+    def _own_update(self) -> KernelUpdate | None:
+        """The update as one kernel, where the step's kernels are those of Triton."""
+        if self.kernels == "fused" and uses_triton(self.device):
+            return KernelUpdate(self.optimizer, self.average)
+        return None
 
     @property
     def mode(self) -> Mode:
@@ -126,10 +134,17 @@ class TrainingStep:
         self._exchange()
         if self.precision == "fp16":
             overflow = self.scaler.unscale(self.parameters.grads)
-            self.optimizer.step(self.learning_rate, skipped=overflow)
+            self._update(skipped=overflow)
             self.scaler.update()
         else:
-            self.optimizer.step(self.learning_rate)
+            self._update(skipped=None)
+
+    def _update(self, *, skipped: Tensor | None) -> None:
+        """Updates the weights and their average; where `skipped` is not 0, the average alone."""
+        if self._kernel_update is not None:
+            self._kernel_update(self.learning_rate, skipped=skipped)
+            return
+        self.optimizer.step(self.learning_rate, skipped=skipped)
         if self.average is not None:
             self.average.update()
 
@@ -249,6 +264,11 @@ def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
     if tensor is None or number == 1:
         return [tensor] * number
     return tensor.tensor_split(number)
+
+
+def kernels_of_steps(device: torch.device, precision: str) -> Kernels:
+    """The kernels with which steps compute on a device, by this process."""
+    return kernels_on(device, precision, record=recorder_of(device))
 
 
 def build_step(

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.networks.blocks import SqueezeExcite
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.network import Network, build_network
 from trials.devices.arithmetic import autocast
+from trials.kernels import cpu_blocks as blocks
 from trials.kernels import cpu_library as library
-from trials.kernels import fused_blocks
-from trials.kernels.fused_blocks import as_torch, fuse, kernels_on, use_fused, why_not
-from trials.training.flat_parameters import FlatParameters
-from trials.training.half_weights import HalfWeights
+from trials.kernels.choice import fuse as fuse_for
+from trials.kernels.choice import kernels_on, use_fused
+from trials.kernels.cpu_blocks import as_torch
+from trials.kernels.cpu_library import why_not
 
 CPU = torch.device("cpu")
 # Every path: both ops, with and without expansion, squeeze-excite and residual; kernels 3, 5; strides 1, 2.
@@ -44,6 +44,10 @@ needs_kernels = pytest.mark.skipif(why_not() is not None, reason=f"no fused kern
 def fused_again() -> Iterator[None]:
     yield
     use_fused(True)
+
+
+def fuse(network: nn.Module, device: torch.device) -> str:
+    return fuse_for(network, device, "fp32", record=None)
 
 
 def network_of(architecture: Architecture) -> Network:
@@ -134,9 +138,9 @@ def test_results_are_the_same_for_any_number_of_threads() -> None:
             stage = network.stages[4]  # depthwise, gates and residual; torch's own layers may differ
             torch.manual_seed(0)
             features = torch.randn(20, 16, 8, 8)
-            results.append(fused_blocks._depthwise(features, None, stage[0].depthwise[0])[1])  # type: ignore[index]
+            results.append(blocks._depthwise(features, None, stage[0].depthwise[0])[1])  # type: ignore[index]
             norm = nn.BatchNorm2d(16)
-            results.append(fused_blocks._normalised(features, norm, active=True))
+            results.append(blocks._normalised(features, norm, active=True))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(results[0], results[2])
@@ -148,7 +152,7 @@ def test_results_are_the_same_for_any_number_of_threads() -> None:
 def test_norm_of_any_number_of_channels_with_a_far_mean_is_torchs(channels: int) -> None:
     features = torch.randn(3, channels, 5, 3) * 0.01 + 50
     own, other = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels).double()
-    found = fused_blocks._normalised(features, own, active=True)
+    found = blocks._normalised(features, own, active=True)
     wanted = nn.functional.silu(other(features.double()))
     torch.testing.assert_close(found.double(), wanted, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(own.running_var, other.running_var.float(), rtol=1e-4, atol=0)  # type: ignore[union-attr]
@@ -160,7 +164,7 @@ def test_values_that_are_not_finite_stay_so(value: float) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         features = torch.randn(2, 16, 4, 4).to(dtype)
         features[0, 3, 1, 1] = value
-        output = fused_blocks._normalised(features, nn.BatchNorm2d(16), active=True)
+        output = blocks._normalised(features, nn.BatchNorm2d(16), active=True)
         assert not output.isfinite().all()
 
 
@@ -169,7 +173,7 @@ def test_large_activations_neither_overflow_nor_vanish() -> None:
     norm = nn.BatchNorm2d(16).eval()
     features = torch.tensor([-1e4, -100.0, -20.0, 0.0, 20.0, 100.0, 1e4, 1e30]).repeat(2, 16, 1, 1)
     with torch.no_grad():
-        found = fused_blocks._normalised(features, norm, active=True)
+        found = blocks._normalised(features, norm, active=True)
     torch.testing.assert_close(
         found, nn.functional.silu(features / (1 + norm.eps) ** 0.5), rtol=1e-5, atol=1e-6
     )
@@ -199,8 +203,8 @@ def test_a_network_computes_as_torch_within_the_block_and_fused_behind_it(
     fuse(network, CPU)
     classes = [type(module) for module in network.modules()]
     calls: list[str] = []
-    original = fused_blocks._normalised
-    monkeypatch.setattr(fused_blocks, "_normalised", lambda *a, **k: calls.append("") or original(*a, **k))
+    original = blocks._normalised
+    monkeypatch.setattr(blocks, "_normalised", lambda *a, **k: calls.append("") or original(*a, **k))
     images = torch.randn(2, 3, 32, 32)
     with as_torch(network):
         network(images)
@@ -236,7 +240,7 @@ def test_networks_compute_as_torch_where_there_are_no_kernels_and_the_reason_is_
     library.cpu_library.cache_clear()
     try:
         network = network_of(EVERY_BLOCK)
-        assert fuse(network, CPU) == kernels_on(CPU) == "torch"
+        assert fuse(network, CPU) == kernels_on(CPU, "fp32", record=None) == "torch"
         assert reason in str(why_not())
         assert not list(tmp_path.rglob("*.so"))
         assert network(torch.randn(2, 3, 32, 32)).isfinite().all()
@@ -271,20 +275,3 @@ def test_a_library_that_others_may_have_written_is_made_again(
 def test_a_process_that_goes_on_with_torchs_kernels_fuses_nothing() -> None:
     use_fused(False)
     assert fuse(network_of(EVERY_BLOCK), CPU) == "torch"
-
-
-def test_half_precision_weights_are_those_that_autocast_would_cast() -> None:
-    network = network_of(EVERY_BLOCK)
-    flat = FlatParameters(network)
-    half = HalfWeights(network, flat, torch.bfloat16)
-    half.refresh()
-    kept = dict(network.named_parameters())
-    small = {id(c) for m in network.modules() if isinstance(m, SqueezeExcite) for c in m.modules()}
-    with half.used():
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                stays = id(module) in small or (isinstance(module, nn.Conv2d) and module.groups > 1)
-                assert module.weight.dtype == (torch.float32 if stays else torch.bfloat16)
-        for name, parameter in network.named_parameters():
-            torch.testing.assert_close(parameter.float(), kept[name].to(parameter.dtype).float())
-    assert all(parameter is kept[name] for name, parameter in network.named_parameters())

@@ -1,6 +1,6 @@
 // Batch norm with activation, gates and residual, each function in one pass over memory.
 
-#include "vectors.h"
+#include "cpu_vectors.h"
 
 namespace {
 

@@ -11,43 +11,18 @@ from search_spaces.networks.blocks import FusedMBConv, MBConv, SqueezeExcite
 from search_spaces.networks.convolution import Convolution, is_traced
 from search_spaces.networks.dropping import StochasticDepth
 from trials.kernels import cpu_ops as ops
-from trials.kernels.cpu_library import NoKernelsError, cpu_library
-from trials.kernels.norm_activation import NormActivation, NormDepthwise, NormSqueezeExcite
-from trials.trial import Kernels
+from trials.kernels.cpu_norm import NormActivation, NormDepthwise, NormSqueezeExcite
 
 
-def use_fused(used: bool) -> None:
-    """Sets whether this process fuses networks where it can; it does by default."""
-    global _used
-    _used = used
-
-
-def kernels_on(device: torch.device) -> Kernels:
-    """The kernels that networks of this process train with on a device from now on."""
-    return "fused" if device.type == "cpu" and _used and why_not() is None else "torch"
-
-
-def why_not() -> str | None:
-    """The reason why this machine has no fused kernels; compiles them the first time."""
-    try:
-        cpu_library()
-    except NoKernelsError as error:
-        return str(error)
-    return None
-
-
-def fuse(network: nn.Module, device: torch.device) -> Kernels:
-    """Makes a network's blocks compute with fused kernels, where that is possible; tensors and names stay."""
-    if kernels_on(device) == "torch":
-        return "torch"
+def use_cpu_kernels(network: nn.Module) -> None:
+    """Makes a network's blocks compute with the kernels where they can; tensors and names stay."""
     for module in network.modules():
         if type(module) is nn.Sequential and _is_normalised(module):
-            module.__class__ = FusedNormalised
+            module.__class__ = QuickNormalised
         elif type(module) is MBConv and _has_kernel(module):
-            module.__class__ = FusedMBConvBlock
+            module.__class__ = QuickMBConv
         elif type(module) is FusedMBConv:
-            module.__class__ = FusedFusedMBConv
-    return "fused"
+            module.__class__ = QuickFusedMBConv
 
 
 @contextmanager
@@ -137,7 +112,7 @@ def _joined(
     return _normalised(z, norm, active=active, residual=features, factor=factor)
 
 
-class FusedNormalised(nn.Sequential):
+class QuickNormalised(nn.Sequential):
     """A convolution with batch norm and, if there is a third layer, SiLU."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -151,7 +126,7 @@ class FusedNormalised(nn.Sequential):
         return z
 
 
-class FusedMBConvBlock(MBConv):
+class QuickMBConv(MBConv):
     """MBConv whose expansion's norm and activation are computed as the depthwise convolution reads them."""
 
     def forward(self, features: Tensor) -> Tensor:
@@ -183,7 +158,7 @@ def _depthwise(x: Tensor, norm: nn.BatchNorm2d | None, layer: Convolution) -> tu
     return ops.depthwise(ops.dense(x), statistics, taps, stride=stride, pads=pads, out=out)
 
 
-class FusedFusedMBConv(FusedMBConv):
+class QuickFusedMBConv(FusedMBConv):
     """Fused-MBConv with fused work between its convolutions."""
 
     def forward(self, features: Tensor) -> Tensor:
@@ -212,8 +187,7 @@ def _norm(layers: nn.Sequential) -> nn.BatchNorm2d:
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
-    FusedNormalised: nn.Sequential,
-    FusedMBConvBlock: MBConv,
-    FusedFusedMBConv: FusedMBConv,
+    QuickNormalised: nn.Sequential,
+    QuickMBConv: MBConv,
+    QuickFusedMBConv: FusedMBConv,
 }
-_used = True

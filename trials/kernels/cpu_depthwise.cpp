@@ -1,6 +1,6 @@
 // Depthwise convolution, whose input may be silu(scale * x + shift), computed while it is read.
 
-#include "vectors.h"
+#include "cpu_vectors.h"
 
 namespace {
 
