@@ -105,7 +105,7 @@ def greys(images: Tensor) -> Tensor:
 def blended(plain: Tensor, values: Tensor, factor: Tensor) -> Tensor:
     """Pillow's ImageEnhance: factor 0 gives `plain` (grey or blurred), 1 the values, more exaggerates them.
 
-    Both are float32; the values are overwritten. The result is uint8.
+    The values are float32 and overwritten, `plain` holds whole numbers of any type. The result is uint8.
     """
     return as_grey_levels(values.sub_(plain).mul_(factor).add_(plain))
 

@@ -29,16 +29,14 @@ from trials.augmentation.operations import (
     FILL,
     ROTATE,
     SHARPNESS,
-    TRANSLATE_Y,
     codes_of,
     cutout_half,
     enhancement,
-    inverse_maps,
+    source_rows,
     sources,
 )
 
-PIECE = 2**18  # bytes of images that are changed at once: their float32 then fit into a core's cache
-SIGNS = 2  # negative and positive
+PIECE = 2**17  # bytes of images that are changed at once: their float32 then fit into a core's cache
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class _Strength:
     """The part of all operations that follows from their strength and the images' size."""
 
     tables: Tensor  # (5 * 256,) uint8, of the operations up to BRIGHTNESS
-    places: Tensor  # (5 * SIGNS, H * W) int32, sources of pixels of ROTATE to TRANSLATE_Y
+    places: Tensor  # (12, H * W) int32, see `sources`
     factor: Tensor  # 0-dim float32, see `enhancement`
     half: int  # pixels, half of the side of Cutout's square
 
@@ -94,12 +92,9 @@ def augment_groups(images: Tensor, uniforms: Tensor, level: Tensor, *, layers: i
 @lru_cache(maxsize=4)
 def _strength(level: float, height: int, width: int) -> _Strength:
     levels = torch.tensor(level, dtype=torch.float64)
-    codes = torch.arange(ROTATE, TRANSLATE_Y + 1).repeat_interleave(SIGNS)
-    draws = torch.tensor([[0.0, 0.25, 0.0], [0.0, 0.75, 0.0]]).repeat(len(codes) // SIGNS, 1)
-    maps = inverse_maps(codes, draws, levels, height=height, width=width)
     return _Strength(
         tables=fixed_tables(levels).flatten(),
-        places=sources(maps, height=height, width=width).flatten(1),
+        places=sources(levels, height=height, width=width),
         factor=enhancement(levels),
         half=int(cutout_half(levels, height=height, width=width)),
     )
@@ -156,8 +151,7 @@ def _sharpness(piece: _Piece, strength: _Strength) -> Tensor:
 def _moved(piece: _Piece, strength: _Strength) -> Tensor:
     """Rotate, Shear and Translate by inverse mapping: each pixel is looked up where it comes from."""
     outside = len(piece.pixels) - 1
-    signs = (piece.codes - ROTATE) * SIGNS + (piece.draws[:, 1] >= 0.5)
-    places = strength.places.index_select(0, signs)  # (n, H * W)
+    places = strength.places.index_select(0, source_rows(piece.codes, piece.draws))  # (n, H * W)
     places.add_((piece.rows * places.shape[1]).to(torch.int32)[:, None]).clamp_(max=outside)
     return piece.pixels.index_select(0, places.flatten()).view(-1, *piece.shape[1:])
 

@@ -18,7 +18,7 @@ from trials.augmentation.operations import (
     codes_of,
     cutout_half,
     enhancement,
-    inverse_maps,
+    source_rows,
     sources,
 )
 
@@ -28,20 +28,20 @@ def change_by_masks(images: Tensor, draws: Tensor, level: Tensor) -> Tensor:
     count, height, width, _ = images.shape
     codes, factor = codes_of(draws), enhancement(level)
     # Step 1: what replaces grey levels, by tables.
-    plain = greys(images.movedim(3, 1).float())  # (B, H, W)
-    sums = plain.sum((1, 2), dtype=torch.float64)
+    grey = greys(images.movedim(3, 1).float())  # (B, H, W)
+    sums = grey.sum((1, 2), dtype=torch.float64)
     tables = tables_of(codes, level, _histograms(images), sums, pixels=height * width)
     changed = looked_up(images, tables)
-    # Step 2: what blends an image with a version of its own.
-    colored = blended(plain[..., None], images.float(), factor)
-    changed = torch.where(_pick(codes, COLOR), colored, changed)
-    middle = changed.flatten(2)[:, 1:-1, 3:-3]
-    sharpened = blended(blurred(images.flatten(2)), middle.float(), factor)
-    middle.copy_(torch.where(_pick(codes, SHARPNESS)[..., 0], sharpened, middle))
+    # Step 2: what blends an image with a version of its own, grey or blurred; the border is not blurred.
+    sharpens = _pick(codes, SHARPNESS)
+    plain = torch.where(sharpens, images, grey.to(torch.uint8)[..., None])
+    middle = plain.flatten(2)[:, 1:-1, 3:-3]
+    middle.copy_(torch.where(sharpens[..., 0], blurred(images.flatten(2)).to(torch.uint8), middle))
+    blends = blended(plain, images.float(), factor)
+    changed = torch.where(sharpens | _pick(codes, COLOR), blends, changed)
     # Step 3: what moves pixels or covers them. One grey pixel at the end stands for those that are outside.
-    places = sources(
-        inverse_maps(codes, draws, level, height=height, width=width), height=height, width=width
-    )
+    moves = sources(level, height=height, width=width)
+    places = moves.index_select(0, source_rows(codes, draws)).view(count, height, width)
     places += torch.arange(count, dtype=torch.int32, device=images.device).view(-1, 1, 1) * (height * width)
     half = cutout_half(level, height=height, width=width) * (codes == CUTOUT)
     covered = boxes(draws[:, 1:3], height=height, width=width, half_y=half, half_x=half)[..., 0]

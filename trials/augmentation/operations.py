@@ -76,18 +76,28 @@ def inverse_maps(codes: Tensor, draws: Tensor, level: Tensor, *, height: int, wi
     )
 
 
-def sources(maps: Tensor, *, height: int, width: int) -> Tensor:
-    """Places of the nearest pixels, row * W + column, (B, H, W) int32; OUTSIDE stands for outside the image.
+def sources(level: Tensor, *, height: int, width: int) -> Tensor:
+    """Places of the nearest pixels, row * W + column, that each operation moves to all pixels of an image.
 
-    Args:
-        maps: (B, 6), see `inverse_maps`.
+    All images of one operation and one sign have the same: `source_rows` says which.
+
+    Returns:
+        (12, H * W) int32; OUTSIDE stands for outside the image.
     """
-    maps = maps[..., None, None]
-    x = torch.arange(width, device=maps.device) + 0.5  # (W,), pixel centres
-    y = torch.arange(height, device=maps.device)[:, None] + 0.5  # (H, 1)
-    columns = (maps[:, 0] * x + maps[:, 1] * y).add_(maps[:, 2]).floor_()  # (B, H, W)
-    rows = (maps[:, 3] * x + maps[:, 4] * y).add_(maps[:, 5]).floor_()
+    # Step 1: the maps of ROTATE to CUTOUT, which stands for all that moves nothing; negative, then positive.
+    each = torch.arange(2 * (CUTOUT + 1 - ROTATE), device=level.device)
+    draws = (each % 2 * 0.5 + 0.25)[:, None].expand(-1, DRAWS_PER_LAYER)
+    maps = inverse_maps(ROTATE + each // 2, draws, level, height=height, width=width)[..., None, None]
+    # Step 2: the source coordinates of every pixel's centre.
+    x = torch.arange(width, device=level.device) + 0.5  # (W,)
+    y = torch.arange(height, device=level.device)[:, None] + 0.5  # (H, 1)
+    columns = (maps[:, 0] * x + maps[:, 1] * y + maps[:, 2]).floor().to(torch.int32)  # (12, H, W)
+    rows = (maps[:, 3] * x + maps[:, 4] * y + maps[:, 5]).floor().to(torch.int32)
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    # float32 would not hold the places of an image with more than 2^24 pixels.
-    places = rows.to(torch.int32).mul_(width).add_(columns.to(torch.int32))
-    return places.masked_fill_(~inside, OUTSIDE)
+    return torch.where(inside, rows * width + columns, OUTSIDE).flatten(1)
+
+
+def source_rows(codes: Tensor, draws: Tensor) -> Tensor:
+    """Rows (B,) of `sources` for the operations (B,) and signs of images."""
+    moves = torch.where(codes < ROTATE, CUTOUT, codes)
+    return (moves - ROTATE) * 2 + (draws[:, 1] >= 0.5)

@@ -7,6 +7,8 @@ around pixels / 256); Posterize keeps between 1 and 8 bits. Shear keeps the imag
 its centre; both, like Translate, take the nearest pixel, and fill with mid grey.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from trials.augmentation.operations import (
     inverse_maps,
 )
 
+MOST_PIXELS = 2**30 - 1  # at once: places of pixels in a batch are int32, and OUTSIDE lies beyond them
 GROUP_ON = ("cpu",)  # devices on which shapes may depend on the draws: nothing waits, no graph is captured
 
 
@@ -45,6 +48,10 @@ def rand_augment(
     Returns:
         (B, H, W, 3) uint8.
     """
+    most = max(1, MOST_PIXELS // max(1, images.shape[1] * images.shape[2]))
+    if len(images) > most:
+        apply = partial(rand_augment, magnitude=magnitude, layers=layers, by_kernels=by_kernels)
+        return torch.cat(list(map(apply, images.split(most), uniforms.split(most))))
     # `level` is the magnitude on a scale from 0 to 1, as a tensor: a CUDA graph can then change it.
     level = torch.zeros((), dtype=torch.float64, device=images.device).add(magnitude) / 10
     if images.device.type in GROUP_ON and not by_kernels:

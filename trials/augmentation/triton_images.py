@@ -4,14 +4,14 @@ A program computes a block of the numbers of one image. `size` is H * W * 3, `wi
 computed in float32, as by torch's operators, and rounded or truncated as there.
 """
 
-# mypy: disable-error-code="import-not-found,untyped-decorator,no-untyped-def"
-
 import triton
 import triton.language as tl
 
 
 @triton.jit
-def _numbers(size, BLOCK: tl.constexpr):
+def _numbers(
+    size: tl.tensor, BLOCK: tl.constexpr,
+) -> tuple:  # fmt: skip
     """The image of this program, where it begins, and places of its block's numbers that exist."""
     image = tl.program_id(0)
     at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -19,12 +19,16 @@ def _numbers(size, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _value(images, at, here):
+def _value(
+    images: tl.tensor, at: tl.tensor, here: tl.tensor,
+) -> tl.tensor:  # fmt: skip
     return tl.load(images + at, mask=here, other=0).to(tl.int32)
 
 
 @triton.jit
-def _grey(images, pixel, here):
+def _grey(
+    images: tl.tensor, pixel: tl.tensor, here: tl.tensor,
+) -> tl.tensor:  # fmt: skip
     """Luma of the pixels that begin at these places, as `greys` computes it."""
     red, green, blue = (
         _value(images, pixel, here),
@@ -35,13 +39,17 @@ def _grey(images, pixel, here):
 
 
 @triton.jit
-def _between(start, end, weight):
+def _between(
+    start: tl.tensor, end: tl.tensor, weight: tl.tensor,
+) -> tl.tensor:  # fmt: skip
     """torch.lerp."""
     return tl.where(weight < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
 
 
 @triton.jit
-def _rounded(value):
+def _rounded(
+    value: tl.tensor,
+) -> tl.tensor:  # fmt: skip
     """The nearest whole number, of two the even one, of a number that is not negative."""
     number = value.to(tl.int32)
     rest = value - number.to(tl.float32)
@@ -49,14 +57,19 @@ def _rounded(value):
 
 
 @triton.jit
-def _blended(plain, value, factor):
+def _blended(
+    plain: tl.tensor, value: tl.tensor, factor: tl.tensor,
+) -> tl.tensor:  # fmt: skip
     """As `blended`."""
     mixed = (value - plain).to(tl.float32) * factor + plain.to(tl.float32)
     return tl.minimum(tl.maximum(mixed, 0.0), 255.0).to(tl.int32)
 
 
 @triton.jit
-def resized_crop(images, rows, columns, out, size, height, width, BLOCK: tl.constexpr):
+def resized_crop(
+    images: tl.tensor, rows: tl.tensor, columns: tl.tensor, out: tl.tensor, size: tl.tensor,
+    height: tl.tensor, width: tl.tensor, BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
     """Bilinear samples at fractional rows (B, H) and columns (B, W), first between columns, then rows."""
     image, first, at, here = _numbers(size, BLOCK)
     pixel, channel = at // 3, at % 3
@@ -80,7 +93,10 @@ def resized_crop(images, rows, columns, out, size, height, width, BLOCK: tl.cons
 
 
 @triton.jit
-def mixed(images, weights, out, size, count, BLOCK: tl.constexpr):
+def mixed(
+    images: tl.tensor, weights: tl.tensor, out: tl.tensor, size: tl.tensor, count: tl.tensor,
+    BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
     """Blends each image with the one opposite in the batch; its own weight is weights (B,)."""
     image, first, at, here = _numbers(size, BLOCK)
     own = _value(images + first, at, here).to(tl.float32)
@@ -90,9 +106,9 @@ def mixed(images, weights, out, size, count, BLOCK: tl.constexpr):
 
 @triton.jit
 def statistics(
-    images, codes, counts, grey_sums, pixels,
+    images: tl.tensor, codes: tl.tensor, counts: tl.tensor, grey_sums: tl.tensor, pixels: tl.tensor,
     AUTO_CONTRAST: tl.constexpr, EQUALIZE: tl.constexpr, CONTRAST: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Histograms (B, 3, 256) and sums of greys (B,), of images whose operation asks for them."""
     image, _, pixel, here = _numbers(pixels, BLOCK)
     source = images + image.to(tl.int64) * pixels * 3
@@ -112,10 +128,11 @@ def statistics(
 
 @triton.jit
 def operation(
-    images, codes, draws, maps, tables, factor, half, out, size, height, width,
-    CONTRAST: tl.constexpr, COLOR: tl.constexpr, SHARPNESS: tl.constexpr, CUTOUT: tl.constexpr,
-    DRAWS: tl.constexpr, FILL: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    images: tl.tensor, codes: tl.tensor, draws: tl.tensor, maps: tl.tensor, tables: tl.tensor,
+    factor: tl.tensor, half: tl.tensor, out: tl.tensor, size: tl.tensor, height: tl.tensor,
+    width: tl.tensor, CONTRAST: tl.constexpr, COLOR: tl.constexpr, SHARPNESS: tl.constexpr,
+    CUTOUT: tl.constexpr, DRAWS: tl.constexpr, FILL: tl.constexpr, BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
     """One operation for each image; see operations.py."""
     image, first, at, here = _numbers(size, BLOCK)
     pixel, channel = at // 3, at % 3

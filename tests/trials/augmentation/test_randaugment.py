@@ -9,6 +9,7 @@ from keyed_draws import keyed_uniform
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from torch import Tensor
 
+from trials.augmentation import randaugment
 from trials.augmentation.augment import FILL
 from trials.augmentation.operations import DRAWS_PER_LAYER, OPS
 from trials.augmentation.randaugment import rand_augment
@@ -210,6 +211,22 @@ def test_operations_on_all_images_give_what_operations_on_the_chosen_give(
     picked = rand_augment(images, draws, magnitude=9)
     monkeypatch.setattr("trials.augmentation.randaugment.GROUP_ON", ())
     assert torch.equal(rand_augment(images, draws, magnitude=9), picked)
+
+
+def test_batches_of_very_many_pixels_are_changed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pictures()
+    draws = keyed_uniform(6, 1, torch.arange(len(images)), 2 * DRAWS_PER_LAYER)
+    whole = rand_augment(images, draws, magnitude=9.0)
+    monkeypatch.setattr("trials.augmentation.randaugment.MOST_PIXELS", 3 * images[0, ..., 0].numel())
+    seen: list[int] = []
+    groups = randaugment.augment_groups
+    monkeypatch.setattr(
+        randaugment,
+        "augment_groups",
+        lambda part, *more, **named: seen.append(len(part)) or groups(part, *more, **named),
+    )
+    assert torch.equal(rand_augment(images, draws, magnitude=9.0), whole)
+    assert seen == [3, 3, 3, 1]
 
 
 @pytest.mark.gpu
