@@ -16,9 +16,9 @@ from trials.devices.device_errors import names_device_fault
 
 FUSED_KERNELS = "NAS_FUSED_KERNELS"  # in the environment: 0 forbids own kernels, 1 uses them without a check
 IMAGES, HEIGHT, WIDTH = 2 * len(OPS), 12, 20  # that are tried: every operation twice
-# Share of grey levels that may differ: of pixels whose source lies on the border of two, and of blends that
-# are rounded differently.
-TOLERANCE = 0.01
+# Share of an image's grey levels that may differ: of pixels whose source lies on the border of two, and of
+# blends that are rounded differently.
+TOLERANCE = 0.03
 
 
 def kernels_run(device: torch.device) -> bool:
@@ -50,13 +50,15 @@ def _agree(device: torch.device) -> bool:
     else:
         if share <= TOLERANCE:
             return True
-        reason = f"own kernels change {share:.1%} of the grey levels otherwise, more than {TOLERANCE:.0%}"
+        reason = (
+            f"own kernels change {share:.1%} of an image's grey levels otherwise, more than {TOLERANCE:.0%}"
+        )
     warnings.warn(f"{device} augments images by torch's operators: {reason}", stacklevel=3)
     return False
 
 
 def differing_share(device: torch.device) -> float:
-    """Share of grey levels on which own kernels and torch's operators differ."""
+    """Share of grey levels on which own kernels and torch's operators differ, in the worst of all images."""
     generator = torch.Generator().manual_seed(0)
     size = (IMAGES, HEIGHT, WIDTH, 3)
     images = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8).to(device)
@@ -73,4 +75,4 @@ def differing_share(device: torch.device) -> float:
             ]
         )
 
-    return (results(True) != results(False)).float().mean((1, 2, 3, 4)).max().item()
+    return (results(True) != results(False)).float().mean((2, 3, 4)).max().item()
