@@ -28,7 +28,7 @@ from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
-from trials.images.data_record import DataRecord, check_same_data, record_of
+from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
 from trials.images.packed import open_images
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
@@ -179,6 +179,9 @@ def search(
             on_event(Notice(note))
         if data is not None and continued and not data_is_recorded:
             on_event(Notice(NOT_RECORDED))
+        if data is not None and data_is_recorded:
+            for note in note_of_pixels(data, folder, begun="search"):
+                on_event(Notice(note))
         replay(queue, store, record.reward, best)
         keep_continuable(config, store, queue, build, checkpoints)
         loop = SearchLoop(queue, record, build, checkpoints=checkpoints, on_event=on_event, stop=stop)

@@ -17,21 +17,21 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import PIL
 
 from search_spaces.settings.sentences import some
 from trials.devices.file_lock import locked
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.config import DataConfig
 from trials.images.copies import copies_sentence
+from trials.images.jpeg import decoders
 from trials.images.labels import PADDING
-from trials.images.pack_checks import PixelChecks, checksums
+from trials.images.pack_checks import PixelChecks
 from trials.images.pack_refusals import PackRefusals, corrupt_sentence
 from trials.images.pack_reuse import KnownPixels
-from trials.images.pack_writer import PackFacts, fill_pack
+from trials.images.pack_writer import PackArrays, PackFacts, fill_pack
 from trials.images.splits import split_indices
 
-PACKING_VERSION = 4  # part of every pack's name: to be raised when decoding changes
+PACKING_VERSION = 5  # part of every pack's name: to be raised when decoding changes
 IMAGES, DIGESTS, CHECKSUMS, META = "images.npy", "digests.npy", "checksums.npy", "meta.json"
 CHECKED_AT_ONCE = 4 << 30  # bytes of a pack that is checked as a whole when it is opened
 FEW_CONSTANT = 3  # pictures of one colour that are not worth a word
@@ -58,6 +58,7 @@ class TrialImages:
     notes: tuple[str, ...] = ()  # sentences for the user: how labels were read, what is odd
     name_of: Callable[[int], str] = str  # the name of the image at an index
     deeper: str = ""  # advice to give a folder further down, whose sub-folders may be the classes
+    pixels_by: str = ""  # what made the pixels of the pictures
 
     @property
     def num_classes(self) -> int:
@@ -139,6 +140,7 @@ def open_images(
         ),
         name_of=found.name_of,
         deeper=found.deeper,
+        pixels_by=pack.facts.decoders,
     )
 
 
@@ -280,7 +282,7 @@ def _facts_of(folder: Path) -> PackFacts | None:
 
 def _origin(found: EncodedImages, source: str) -> str:
     """The source, and all that decides what pixels a picture of it has at one resolution."""
-    return json.dumps([PACKING_VERSION, PIL.__version__, found.max_pixels, source])
+    return json.dumps([PACKING_VERSION, decoders(), found.max_pixels, source])
 
 
 def _known_pixels(cache: Path, origin: str, resolution: int) -> KnownPixels | None:
@@ -316,31 +318,32 @@ def _pack(
     try:
         shape = (len(found.labels), resolution, resolution, 3)
         refusals.check_space(folder.parent, shape)
-        images = _allocated(temporary / IMAGES, shape)
-        digests = np.zeros(len(images), np.uint64)
-        odd = fill_pack(
-            images,
-            digests,
-            found.read(),
-            max_pixels=found.max_pixels,
-            known=_known_pixels(folder.parent, _origin(found, refusals.config.source), resolution),
-            on_progress=on_progress or (lambda done, total: None),
-        )
-        refusals.check_corrupt(odd.corrupt, total=len(images))
-        images.flush()
-        sums = checksums(images)
-        np.save(temporary / DIGESTS, digests)
-        np.save(temporary / CHECKSUMS, sums)
+        pack = PackArrays(_allocated(temporary / IMAGES, shape))
+        try:
+            with pack.file.syncing():
+                odd = fill_pack(
+                    pack,
+                    found.read(),
+                    max_pixels=found.max_pixels,
+                    known=_known_pixels(folder.parent, _origin(found, refusals.config.source), resolution),
+                    on_progress=on_progress or (lambda done, total: None),
+                )
+        finally:
+            pack.file.close()
+        refusals.check_corrupt(odd.corrupt, total=shape[0])
+        np.save(temporary / DIGESTS, pack.digests)
+        np.save(temporary / CHECKSUMS, pack.sums)
         facts = PackFacts(
             labels=_labels_digest(found),
-            arrays=_arrays_digest(digests, sums),
+            arrays=_arrays_digest(pack.digests, pack.sums),
             corrupt=odd.corrupt,
             constant=odd.constant,
             origin=_origin(found, refusals.config.source),
+            decoders=decoders(),
         )
         (temporary / META).write_text(facts.to_json())
         # On disk before the rename, so that a power cut cannot leave a complete name with missing bytes.
-        for name in (IMAGES, DIGESTS, CHECKSUMS, META):
+        for name in (DIGESTS, CHECKSUMS, META):
             with (temporary / name).open("rb") as file:
                 os.fsync(file.fileno())
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one

@@ -209,8 +209,9 @@ def test_decoding_process_that_dies_is_reported_with_its_exit_code(
 ) -> None:
     file = tmp_path / "gone.npy"
     images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(1, 8, 8, 3))
+    pack = pack_writer.PackArrays(images)
     file.unlink()
-    process = pack_writer._Process(images, np.zeros(1, np.uint64), 10_000)
+    process = pack_writer._Process(pack, 10_000)
     with pytest.raises(ValueError, match="a process that decodes pictures ended with code 1"):
         process.decode([(0, "a", encoded(0))])
     process.close()
