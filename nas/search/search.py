@@ -115,7 +115,9 @@ def search(
     data: DataRecord | None = None  # made-up workers see no images
     setup: WorkerSetup | None = None
     if start is None:
-        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        recipe = config.recipe
+        resolution = recipe.training_stages()[-1].resolution
+        images = open_images(config.data, resolution=resolution, sizes=recipe.image_sizes)
         data = record_of(config.data.source, images)
         data_is_recorded = continued and check_same_data(data, folder, begun="search")
         num_classes = images.num_classes

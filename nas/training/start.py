@@ -57,7 +57,7 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> Traini
     begun = check_folder(config, folder)
     resolution = config.recipe.training_stages()[-1].resolution
     with refused_as("--data"):
-        images = open_images(config.data, resolution=resolution)
+        images = open_images(config.data, resolution=resolution, sizes=config.recipe.image_sizes)
     of_pixels: list[str] = []
     if begun:
         record = record_of(config.data.source, images)

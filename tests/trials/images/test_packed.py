@@ -202,6 +202,8 @@ def test_decoding_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch:
     there = open_images(config, resolution=12, cache=tmp_path / "b")
     assert np.array_equal(here.images, there.images)
     assert here.corrupt == there.corrupt == ("cow/3.png (not a picture)",)
+    assert here.checks.all_are_whole()
+    assert there.checks.all_are_whole()
 
 
 def test_decoding_process_that_dies_is_reported_with_its_exit_code(
