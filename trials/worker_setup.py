@@ -55,7 +55,7 @@ class WorkerSetup:
         Raises:
             ValueError: they are not those that the driver sees.
         """
-        packed = open_images(self.data, resolution=resolution)
+        packed = open_images(self.data, resolution=resolution, sizes=self.resolutions)
         if self.data_digest not in ("", packed.digest):
             raise ValueError(
                 f"{self.data.source}: other images here than where the search was started; give all hosts "

@@ -140,6 +140,7 @@ def packed_images(config: SearchConfig, console: Console, *, advice: str | None 
                 resolution: open_images(
                     config.data,
                     resolution=resolution,
+                    sizes=resolutions,
                     verify=True,
                     on_progress=show,
                 )

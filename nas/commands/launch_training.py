@@ -169,5 +169,7 @@ def _pack(config: TrainingConfig, console: Console) -> None:
                 bars.update(task, completed=done, total=total)
 
             with refused_as("--data"):
-                opened.append(open_images(config.data, resolution=resolution, on_progress=show))
+                sizes = config.recipe.image_sizes
+                images = open_images(config.data, resolution=resolution, sizes=sizes, on_progress=show)
+                opened.append(images)
             bars.remove_task(task)

@@ -201,7 +201,7 @@ def launch_search(
     searching = (
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
         f"           images of {source_words(config.data.source)}: {len(images.train):,} to train on at "
-        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival\n"
+        f"{images.resolution} px, {len(images.minival):,} more for minival\n"
         f"           {exportable_words(exportable(config.space))}"
     )
     with (

@@ -142,12 +142,15 @@ def audit(
     config = plan.config
     short = short_rows(recorded_trials(plan.run))
     if start is None:
-        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        recipe = config.recipe
+        resolution = recipe.training_stages()[-1].resolution
+        images = open_images(config.data, resolution=resolution, sizes=recipe.image_sizes)
         check_same_data(record_of(config.data.source, images), plan.run, begun="search")
         setup = WorkerSetup(
             data=config.data,
             reference=config.space.reference,
             data_digest=images.digest,
+            resolutions=config.recipe.image_sizes,
             precisions=asked_precisions(config),
             decided=decided_precision(config, short.values()),
             kernels=decided_kernels(short.values()),

@@ -29,7 +29,7 @@ from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
-from trials.images.data_record import DataRecord, check_same_data, record_of
+from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
 from trials.images.packed import open_images
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
@@ -116,7 +116,9 @@ def search(
     data: DataRecord | None = None  # made-up workers see no images
     setup: WorkerSetup | None = None
     if start is None:
-        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        recipe = config.recipe
+        resolution = recipe.training_stages()[-1].resolution
+        images = open_images(config.data, resolution=resolution, sizes=recipe.image_sizes)
         data = record_of(config.data.source, images)
         data_is_recorded = continued and check_same_data(data, folder, begun="search")
         num_classes = images.num_classes
@@ -183,6 +185,9 @@ def search(
             on_event(Notice(note))
         if data is not None and continued and not data_is_recorded:
             on_event(Notice(NOT_RECORDED))
+        if data is not None and data_is_recorded:
+            for note in note_of_pixels(data, folder, begun="search"):
+                on_event(Notice(note))
         replay(queue, store, record.reward, best)
         keep_continuable(config, store, queue, build, checkpoints)
         loop = SearchLoop(queue, record, build, checkpoints=checkpoints, on_event=on_event, stop=stop)
