@@ -24,6 +24,7 @@ from trials.executors.ray_local import RayLostError
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.listing import MissingSourceError
 from trials.images.packed import TrialImages, open_images
+from trials.kernels.cpu_library import needs_compiling, why_not
 from trials.log.continuing import continue_command
 from trials.log.run_folder import is_run
 from trials.log.run_reader import read_run
@@ -121,6 +122,13 @@ def shared_gpu_words(per_device: int, *, gpus: int) -> str:
     if mps_runs():
         return f", {per_device} on each GPU, which compute at once (MPS)"
     return f", {per_device} on each GPU, which take turns: {START} lets them compute at once"
+
+
+def compile_kernels(console: Console) -> None:
+    """Compiles this processor's kernels before workers wait for them, and says so where somebody looks on."""
+    if any(slot.device == "cpu" for slot in available_slots()) and needs_compiling():
+        with console.status("compiling kernels for this processor, once"):
+            why_not()
 
 
 def packed_images(config: SearchConfig, console: Console, *, advice: str | None = None) -> TrialImages:

@@ -35,7 +35,6 @@ class NoKernelsError(RuntimeError):
     """There are no kernels for this machine; the message says why."""
 
 
-@cache
 def cpu_library() -> ctypes.CDLL:
     """The library, compiled unless it is there.
 
@@ -44,25 +43,9 @@ def cpu_library() -> ctypes.CDLL:
     """
     if os.environ.get(FUSED_KERNELS) == "0":
         raise NoKernelsError(f"{FUSED_KERNELS}=0")
-    compiler = next((name for name in COMPILERS if shutil.which(name)), None)
-    if compiler is None:
-        raise NoKernelsError(f"no C++ compiler ({', '.join(COMPILERS)})")
-    texts = [(FOLDER / name).read_text() for name in (*SOURCES, *HEADERS)]
-    key = [*texts, *SOURCES.values(), compiler, _version(compiler), *FLAGS, cpu_name(), _instructions()]
-    digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:24]
-    folder = default_cache().parent / "kernels"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = folder / f"{digest}.so"
-    with locked(folder / f"{digest}.lock"):
-        if not _is_own(file):
-            with tempfile.TemporaryDirectory(dir=folder) as made:
-                unfinished = _compiled(compiler, Path(made))
-                unfinished.chmod(0o600)
-                unfinished.replace(file)
-    try:
-        return ctypes.CDLL(str(file))
-    except OSError as error:
-        raise NoKernelsError(f"{file} does not load: {error}") from error
+    if isinstance(found := _loaded(), str):
+        raise NoKernelsError(found)
+    return found
 
 
 def why_not() -> str | None:
@@ -72,6 +55,51 @@ def why_not() -> str | None:
     except NoKernelsError as error:
         return str(error)
     return None
+
+
+def needs_compiling() -> bool:
+    """True if the kernels are not there yet; to compile them takes some ten seconds."""
+    if os.environ.get(FUSED_KERNELS) == "0":
+        return False
+    try:
+        return not _is_own(_file(_compiler()))
+    except NoKernelsError:
+        return False
+
+
+@cache
+def _loaded() -> ctypes.CDLL | str:
+    """The library, or the reason why there is none; asked once in a process."""
+    try:
+        compiler = _compiler()
+        file = _file(compiler)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(file.with_suffix(".lock")):
+            if not _is_own(file):
+                with tempfile.TemporaryDirectory(dir=file.parent) as made:
+                    unfinished = _compiled(compiler, Path(made))
+                    unfinished.chmod(0o600)
+                    unfinished.replace(file)
+        return ctypes.CDLL(str(file))
+    except NoKernelsError as error:
+        return str(error)
+    except OSError as error:
+        return f"compiled kernels cannot be kept or loaded: {error}"
+
+
+def _compiler() -> str:
+    compiler = next((name for name in COMPILERS if shutil.which(name)), None)
+    if compiler is None:
+        raise NoKernelsError(f"no C++ compiler ({', '.join(COMPILERS)})")
+    return compiler
+
+
+def _file(compiler: str) -> Path:
+    """The library's place, whose name says all that it depends on."""
+    texts = [(FOLDER / name).read_text() for name in (*SOURCES, *HEADERS)]
+    key = [*texts, *SOURCES.values(), compiler, _version(compiler), *FLAGS, cpu_name(), _instructions()]
+    digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:24]
+    return default_cache().parent / "kernels" / f"{digest}.so"
 
 
 def _compiled(compiler: str, folder: Path) -> Path:
