@@ -197,3 +197,12 @@ def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return code, captured.out, captured.err
 
     return typed
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> Iterator[None]:
+    """The tests of a module that ask for it run own kernels in Triton's interpreter."""
+    from triton_kernels import interpreting
+
+    with interpreting():
+        yield

@@ -221,7 +221,7 @@ def test_doctor_command_looks_at_every_topic_of_this_machine(nas: Nas, one_ray: 
     code, printed, _ = nas("doctor", "nowhere", "--json")
     figures = json.loads(printed)
     topics = {finding["topic"] for finding in figures["findings"]}
-    assert topics == {"versions", "devices", "timing", "memory", "disk", "data", "ray"}
+    assert topics == {"versions", "devices", "kernels", "timing", "memory", "disk", "data", "ray"}
     (data,) = [finding for finding in figures["findings"] if finding["topic"] == "data"]
     assert (data["level"], "nowhere" in data["text"]) == ("hinders", True)
     assert (code, figures["hinders"] >= 1) == (1, True)
