@@ -32,8 +32,8 @@ RUN pip install --no-deps .
 FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="training-aware-nas" org.opencontainers.image.licenses="Apache-2.0"
 # Own kernels are compiled for the processor on which they run, and Triton's launcher likewise.
-RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
-RUN useradd --uid 1000 --create-home nas && install -d -o nas -g nas /home/nas/runs /home/nas/.cache
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 1000 --create-home nas && install -d -o nas -g nas /home/nas/runs /home/nas/.cache
 COPY --from=installed /opt/nas /opt/nas
 ENV PATH=/opt/nas/bin:$PATH PYTHONUNBUFFERED=1
 USER nas
