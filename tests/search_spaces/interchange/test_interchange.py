@@ -65,7 +65,7 @@ def written_or_refused(format_name: str, architecture: Architecture) -> tuple[st
 def test_architectures_of_all_spaces_survive_export_and_import(space_name: str, format_name: str) -> None:
     space = read_yaml(SearchSpace, space_name)
     choice_space, rng = space.choice_space(), np.random.default_rng(7)
-    for _ in range(10):
+    for _ in range(4):
         architecture = space.decode(choice_space.sample(rng))
         for padding in PADS[format_name]:
             written = replace(architecture, padding=padding)
