@@ -85,7 +85,7 @@ def test_published_networks_survive_export_and_import(name: str, format_name: st
         assert back == replace(written, provenance=None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(architecture=architectures, format_name=st.sampled_from(sorted(FORMATS)))
 def test_any_network_survives_export_and_import_or_is_refused_with_a_reason(
     architecture: Architecture, format_name: str
