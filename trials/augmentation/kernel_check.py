@@ -51,7 +51,8 @@ def _agree(device: torch.device) -> bool:
         if share <= TOLERANCE:
             return True
         reason = (
-            f"own kernels change {share:.1%} of an image's grey levels otherwise, more than {TOLERANCE:.0%}"
+            f"own kernels change {100 * share:.1f} % of an image's grey levels otherwise, more than "
+            f"{100 * TOLERANCE:.0f} %"
         )
     warnings.warn(f"{device} augments images by torch's operators: {reason}", stacklevel=3)
     return False

@@ -166,3 +166,6 @@ def chunks_of(images: int) -> int:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="kernels")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of its threads

@@ -1,6 +1,8 @@
 """The fused kernels of a CPU against torch in double precision, and when they are used."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -279,3 +281,21 @@ def test_a_library_that_others_may_have_written_is_made_again(
 def test_a_process_that_goes_on_with_torchs_kernels_fuses_nothing() -> None:
     use_fused(False)
     assert fuse(network_of(EVERY_BLOCK), CPU) == "torch"
+
+
+@needs_kernels
+def test_a_forked_process_computes_with_threads_of_its_own() -> None:
+    script = (
+        "import os, torch\n"
+        "from torch import nn\n"
+        "from trials.kernels import cpu_blocks as blocks\n"
+        "torch.set_num_threads(2)\n"
+        "compute = lambda: blocks._normalised(torch.ones(8, 8, 2, 2), nn.BatchNorm2d(8), active=True)\n"
+        "compute()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    compute()\n"
+        "    os._exit(0)\n"
+        "raise SystemExit(os.waitpid(child, 0)[1])\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
