@@ -19,7 +19,6 @@ from trials.devices.own_memory import OwnMemory, held_bytes
 from trials.devices.sharing import training
 from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.images.device_images import ResidentImages
-from trials.kernels.choice import use_fused
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import ChosenPrecision, precision_of_trials
@@ -82,7 +81,7 @@ class _Worker:
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup
         self.device = claim(slot)
-        use_fused(setup.kernels != "torch")
+        setup.use_kernels(self.device)
         setup.check_precisions(self.device)
         self.gpu_precision = setup.gpu_precision(self.device)
         self.info: DeviceInfo = device_info(slot)

@@ -6,10 +6,13 @@ from pathlib import Path
 import torch
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.lock_files import FOLDER
 from trials.images.config import DataConfig
 from trials.images.packed import TrialImages, open_images
+from trials.kernels.choice import use_fused
+from trials.kernels.cpu_library import why_not
 from trials.recipe import Precision
 from trials.timing.precision import ChosenPrecision
 from trials.trial import Kernels
@@ -27,7 +30,7 @@ class WorkerSetup:
     locks: Path = FOLDER  # of devices, the same for all processes of a host
     precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for, in this order
     decided: ChosenPrecision | None = None  # for all trials of the run; None: each worker's device decides
-    kernels: Kernels | None = None  # of a run that has trials; None: fused where this host can
+    kernels: Kernels | None = None  # for all trials of the run; None: each worker's device decides
 
     def check_precisions(self, device: torch.device) -> None:
         """Checks that a worker's device trains and is timed in the precisions of the run.
@@ -39,6 +42,18 @@ class WorkerSetup:
             check_precision(precision, device)
         if self.decided is not None and self.decided.device_type in (None, device.type):
             check_precision(self.decided.precision, device)
+
+    def use_kernels(self, device: torch.device) -> None:
+        """Sets this process to the kernels of the run.
+
+        Raises:
+            ConfigError: the run's step times are those of own kernels, and this host has none.
+        """
+        use_fused(self.kernels != "torch")
+        if self.kernels == "fused" and device.type == "cpu" and (reason := why_not()) is not None:
+            raise ConfigError(
+                f"step times of this run are those of own kernels, which this host lacks: {reason}"
+            )
 
     def gpu_precision(self, device: torch.device) -> str | None:
         """The precision in which a GPU trains; None of a CPU, where it takes a probe to tell."""

@@ -10,7 +10,7 @@ from analysis.finalists import Standing, finalists, standings
 from nas.events import Begun, RowWritten, SearchEvent
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig, check_networks
-from nas.search.decided_kernels import decided_kernels
+from nas.search.decided_kernels import decided_kernels, kernels_here
 from nas.search.decided_precision import asked_precisions, decided_precision
 from nas.search.environment import describe_environment, record_environment, workers_file
 from nas.search.kept_checkpoints import check_checkpoint_dir, checkpoint_folder
@@ -148,9 +148,8 @@ def search(
         if start is None:
             assert setup is not None, "made for own workers"
             decided = decided_precision(config, store.trials.values())
-            kernels = decided_kernels(
-                store.trials.values(), table=None if predicted is None else predicted.table
-            )
+            table = None if predicted is None else predicted.table
+            kernels = decided_kernels(store.trials.values(), table=table) or kernels_here()
             start = partial(start_worker, setup=replace(setup, decided=decided, kernels=kernels))
         number = record_environment(store, environment)
         best = BestSoFar(store)

@@ -12,6 +12,7 @@ from search_spaces.networks.convolution import Convolution, is_traced
 from search_spaces.networks.dropping import StochasticDepth
 from trials.kernels import cpu_ops as ops
 from trials.kernels.cpu_norm import NormActivation, NormDepthwise, NormSqueezeExcite
+from trials.kernels.cuda_norm import can_replace
 
 
 def use_cpu_kernels(network: nn.Module) -> None:
@@ -19,9 +20,9 @@ def use_cpu_kernels(network: nn.Module) -> None:
     for module in network.modules():
         if type(module) is nn.Sequential and _is_normalised(module):
             module.__class__ = QuickNormalised
-        elif type(module) is MBConv and _has_kernel(module):
+        elif type(module) is MBConv and _has_kernels(module):
             module.__class__ = QuickMBConv
-        elif type(module) is FusedMBConv:
+        elif type(module) is FusedMBConv and _has_kernels(module):
             module.__class__ = QuickFusedMBConv
 
 
@@ -42,10 +43,17 @@ def as_torch(network: nn.Module) -> Iterator[None]:
 def _is_normalised(layers: nn.Sequential) -> bool:
     """True for a convolution with batch norm and, at most, SiLU."""
     kinds = [type(layer) for layer in layers]
-    return kinds[:2] == [Convolution, nn.BatchNorm2d] and kinds[2:] in ([], [nn.SiLU])
+    return (
+        kinds[:2] == [Convolution, nn.BatchNorm2d] and kinds[2:] in ([], [nn.SiLU]) and can_replace(layers[1])
+    )
 
 
-def _has_kernel(block: MBConv) -> bool:
+def _has_kernels(block: MBConv | FusedMBConv) -> bool:
+    """True if all of a block's norms are plain, and its depthwise convolution is of the kernels' sizes."""
+    if not all(can_replace(m) for m in block.modules() if isinstance(m, nn.BatchNorm2d)):
+        return False
+    if isinstance(block, FusedMBConv):
+        return True
     layer = cast(Convolution, block.depthwise[0])
     return (
         layer.kernel_size in {(size, size) for size in ops.KERNEL_SIZES}
@@ -54,17 +62,31 @@ def _has_kernel(block: MBConv) -> bool:
     )
 
 
-def _can_run(z: Tensor, norm: nn.Module) -> bool:
-    """True where the kernels compute what torch would: else torch computes, or refuses."""
+def _can_run(features: Tensor, module: nn.Module, *, stride: int = 1) -> bool:
+    """True where the kernels compute what torch would: else torch computes, or refuses.
+
+    Args:
+        module: all of whose parts must be in the same mode.
+        stride: of the least pixels that a norm sees against those of the features.
+    """
+    height, width = (-(-side // stride) for side in features.shape[2:])
     return (
-        type(norm) is nn.BatchNorm2d
-        and z.device.type == "cpu"
-        and z.dtype in ops.NAMES
-        and norm.weight.dtype == torch.float32
-        and (norm.training or not torch.is_grad_enabled())
-        and z.numel() > z.shape[1]  # of one value a channel has no variance
+        features.device.type == "cpu"
+        and features.dtype in ops.NAMES
+        and (not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") in ops.NAMES)
+        and (module.training or not torch.is_grad_enabled())
+        and features.shape[0] * height * width > 1  # one value has no variance
+        and all(part.training == module.training for part in module.modules())
+        and all(parameter.dtype == torch.float32 for parameter in _affine(module))
         and not is_traced()
     )
+
+
+def _affine(module: nn.Module) -> Iterator[Tensor]:
+    """Weights and biases of a module's norms."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            yield from (part.weight, part.bias)
 
 
 def _normalised(
@@ -96,7 +118,7 @@ def _excited(z: Tensor, norm: nn.BatchNorm2d, squeeze: nn.Module, moments: Tenso
         tensors = (norm.weight, norm.bias, reduce.weight, reduce.bias, expand.weight, expand.bias)
         return cast(Tensor, NormSqueezeExcite.apply(z, *tensors, norm, moments))
     z, statistics = ops.dense(z), ops.running_statistics(norm)
-    gates = squeeze.gates(ops.pool(z, statistics)[:, :, None, None])
+    gates = squeeze.gates(ops.pool(z, statistics)[:, :, None, None])  # (N, C, 1, 1)
     return ops.apply(z, statistics, active=True, factor=gates.flatten(1).float())
 
 
@@ -118,12 +140,9 @@ class QuickNormalised(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H / s, W / s)."""
         convolution, norm, *activation = self
-        z = convolution(input)
-        if _can_run(z, norm):
-            return _normalised(z, cast(nn.BatchNorm2d, norm), active=bool(activation))
-        for layer in (norm, *activation):
-            z = layer(z)
-        return z
+        if not _can_run(input, self, stride=cast(Convolution, convolution).stride[0]):
+            return super().forward(input)
+        return _normalised(convolution(input), cast(nn.BatchNorm2d, norm), active=bool(activation))
 
 
 class QuickMBConv(MBConv):
@@ -131,13 +150,14 @@ class QuickMBConv(MBConv):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H / s, W / s)."""
+        depthwise = cast(Convolution, self.depthwise[0])
+        if not _can_run(features, self, stride=depthwise.stride[0]):
+            return super().forward(features)
         x, norm = features, None
         if isinstance(self.expand, nn.Sequential):
             x, norm = self.expand[0](features), _norm(self.expand)
         inner, last = _norm(self.depthwise), _norm(self.project)
-        if not all(_can_run(x, given) for given in (inner, last, norm or inner)):
-            return super().forward(features)
-        z, moments = _depthwise(x, norm, cast(Convolution, self.depthwise[0]))
+        z, moments = _depthwise(x, norm, depthwise)
         branch = self.project[0](_excited(z, inner, self.squeeze_excite, moments))
         return _joined(branch, last, features, self, active=False)
 
@@ -163,21 +183,16 @@ class QuickFusedMBConv(FusedMBConv):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H / s, W / s)."""
-        if len(self.branch) == 2:
-            squeeze, first = self.branch[0], cast(nn.Sequential, self.branch[1])
-            z = first[0](squeeze(features))
-            if _can_run(z, _norm(first)):
-                return _joined(z, _norm(first), features, self, active=True)
+        squeeze_first = len(self.branch) == 2
+        first = cast(nn.Sequential, self.branch[1 if squeeze_first else 0])
+        convolution = cast(Convolution, first[0])
+        if not _can_run(features, self, stride=convolution.stride[0]):
             return super().forward(features)
-        first, squeeze, last = (
-            cast(nn.Sequential, self.branch[0]),
-            self.branch[1],
-            cast(nn.Sequential, self.branch[2]),
-        )
-        z = first[0](features)
-        if not (_can_run(z, _norm(first)) and _can_run(z, _norm(last))):
-            return super().forward(features)
-        branch = last[0](_excited(z, _norm(first), squeeze))
+        if squeeze_first:
+            z = convolution(self.branch[0](features))
+            return _joined(z, _norm(first), features, self, active=True)
+        last = cast(nn.Sequential, self.branch[2])
+        branch = last[0](_excited(convolution(features), _norm(first), self.branch[1]))
         return _joined(branch, _norm(last), features, self, active=False)
 
 

@@ -27,7 +27,7 @@ COMPILERS = ("g++", "c++", "clang++")
 FLAGS = (
     "-std=c++17", "-fPIC", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
 )  # fmt: skip
-COMPILE_SECONDS = 300.0  # after which a compiler is given up
+COMPILE_SECONDS = 120.0  # after which a compiler is given up
 CHUNKS = 16  # parts of a batch; sums are the same for any number of threads
 
 
@@ -63,7 +63,7 @@ def needs_compiling() -> bool:
         return False
     try:
         return not _is_own(_file(_compiler()))
-    except NoKernelsError:
+    except (NoKernelsError, OSError):
         return False
 
 
@@ -73,18 +73,27 @@ def _loaded() -> ctypes.CDLL | str:
     try:
         compiler = _compiler()
         file = _file(compiler)
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(file.with_suffix(".lock")):
-            if not _is_own(file):
-                with tempfile.TemporaryDirectory(dir=file.parent) as made:
-                    unfinished = _compiled(compiler, Path(made))
-                    unfinished.chmod(0o600)
-                    unfinished.replace(file)
+        if not _is_own(file):
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with locked(file.with_suffix(".lock")):
+                _make(compiler, file)
         return ctypes.CDLL(str(file))
     except NoKernelsError as error:
         return str(error)
     except OSError as error:
         return f"compiled kernels cannot be kept or loaded: {error}"
+
+
+def _make(compiler: str, file: Path) -> None:
+    """Compiles the library into its place, unless another process has meanwhile."""
+    if _is_own(file):
+        return
+    with tempfile.TemporaryDirectory(dir=file.parent) as made:
+        unfinished = _compiled(compiler, Path(made))
+        unfinished.chmod(0o600)
+        unfinished.replace(file)
+    if not _is_own(file):
+        raise NoKernelsError(f"{file}: who has written it cannot be told")
 
 
 def _compiler() -> str:

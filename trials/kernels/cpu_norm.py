@@ -96,11 +96,14 @@ class NormSqueezeExcite(torch.autograd.Function):
         s, grad = Statistics(*vectors), ops.dense(grad.to(z.dtype))
         # Step 1: all sums over pixels, from which every gradient of a channel follows.
         sums = ops.image_sums(grad, z, s)  # (N, 5, C)
-        # Step 2: back through the gates' layers.
-        excited = sums[:, 0] * gates * (1 - gates)  # (N, C), before the sigmoid
-        d_hidden = excited @ expand_weight.flatten(1)  # (N, S)
-        d_squeezed = torch.ops.aten.silu_backward(d_hidden, squeezed)
-        added = (d_squeezed @ reduce_weight.flatten(1)).mul_(1 / (z.shape[2] * z.shape[3]))  # (N, C)
+        # Step 2: back through the gates' layers, in float32 wherever it is called.
+        with torch.autocast("cpu", enabled=False):
+            excited = sums[:, 0] * gates * (1 - gates)  # (N, C), before the sigmoid
+            d_hidden = excited @ expand_weight.flatten(1)  # (N, S)
+            d_squeezed = torch.ops.aten.silu_backward(d_hidden, squeezed)
+            added = (d_squeezed @ reduce_weight.flatten(1)).mul_(1 / (z.shape[2] * z.shape[3]))  # (N, C)
+            d_reduce = (d_squeezed.t() @ means).view_as(reduce_weight)
+            d_expand = (excited.t() @ hidden).view_as(expand_weight)
         # Step 3: sums of dy = (gate * g + added) * silu'(y), and batch norm's gradients.
         both = gates[:, None] * sums[:, 1:3] + added[:, None] * sums[:, 3:5]  # (N, 2, C)
         dz, weight, bias = ops.norm_backward(
@@ -108,8 +111,7 @@ class NormSqueezeExcite(torch.autograd.Function):
         )
         return (
             dz, weight, bias,
-            (d_squeezed.t() @ means).view_as(reduce_weight), d_squeezed.sum(0),
-            (excited.t() @ hidden).view_as(expand_weight), excited.sum(0),
+            d_reduce, d_squeezed.sum(0), d_expand, excited.sum(0),
             None, None,
         )  # fmt: skip
 

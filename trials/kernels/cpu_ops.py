@@ -60,10 +60,12 @@ class _Kernel:
 @cache
 def _named(name: str) -> Any:
     function = getattr(cpu_library(), name)
-    function.restype = None
+    refuses = name.startswith("depthwise")  # sizes of which there is no kernel
+    function.restype = Flag if refuses else None
 
     def run(*arguments: Any) -> None:
-        function(*(Long(a) if type(a) is int else a for a in arguments))
+        refused = function(*(Long(a) if type(a) is int else a for a in arguments))
+        assert not refused, f"{name}: there is no kernel of this size and stride"
 
     return run
 
@@ -81,10 +83,9 @@ def dense(tensor: Tensor) -> Tensor:
     return tensor if pixels.is_contiguous() else pixels.contiguous().permute(0, 3, 1, 2)
 
 
-def empty_like(z: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+def empty_like(z: Tensor) -> Tensor:
     """An uninitialised tensor of the same shape with channels last."""
-    n, c, h, w = z.shape
-    return torch.empty(n, h, w, c, dtype=dtype or z.dtype).permute(0, 3, 1, 2)
+    return torch.empty(z.shape, dtype=z.dtype, memory_format=torch.channels_last)
 
 
 def moments(z: Tensor) -> Tensor:
@@ -188,7 +189,7 @@ def depthwise(
         pads: rows above and columns left of the image.
         out: height and width of the output.
     """
-    z = torch.empty(x.shape[0], *out, x.shape[1], dtype=x.dtype).permute(0, 3, 1, 2)
+    z = torch.empty((*x.shape[:2], *out), dtype=x.dtype, memory_format=torch.channels_last)
     partial = torch.empty(chunks_of(x.shape[0]), 2, x.shape[1], dtype=torch.float64)
     scale, shift = (None, None) if s is None else (s.scale, s.shift)
     size = round(len(weight) ** 0.5)

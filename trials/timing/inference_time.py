@@ -149,8 +149,8 @@ def with_cast_weights(network: nn.Module, precision: str, device: torch.device) 
 def _evaluating(network: nn.Module) -> Iterator[None]:
     """Puts a network into evaluation mode within the block.
 
-    It computes as torch does, since a network is used without our kernels. Afterwards each module gets back
-    its own mode: parts of a network may be frozen.
+    On a CPU it computes as torch does, since a network is used without our kernels. Afterwards each module
+    gets back its own mode: parts of a network may be frozen.
     """
     modes = {module: module.training for module in network.modules()}
     for module in modes:

@@ -2,7 +2,8 @@
 
 On CUDA it is what the device has in hardware (`fastest_of_cuda`). On a CPU, bf16 is faster only where the
 processor multiplies it in hardware. A short measurement decides, once for each processor model, version of
-torch and reference network; its result is stored, so that all workers and resumed runs decide alike.
+torch, kind of kernels and reference network; its result is stored, so that all workers and resumed runs
+decide alike.
 """
 
 import hashlib

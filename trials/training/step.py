@@ -70,7 +70,7 @@ class TrainingStep:
             momentum=recipe.momentum,
             epsilon=recipe.epsilon,
             weight_decay=recipe.weight_decay,
-            fused=self.kernels == "fused",
+            fused=self.kernels == "fused" and group.size == 1,  # all processes of a group must round alike
         )
         self.average = (
             WeightAverage(self.parameters, decay=recipe.averaging_decay) if recipe.averaging_decay else None
@@ -177,6 +177,13 @@ class TrainingStep:
         if dtype is not None and dtype not in self._halves:
             self._halves[dtype] = HalfWeights(self.network, self.parameters, dtype)
         return None if dtype is None else self._halves[dtype]
+
+    def leaf_of(self, parameter: nn.Parameter) -> Tensor:
+        """The tensor that gets a parameter's gradient in the step's precision: itself, or its copy."""
+        half = self._half_weights()
+        if half is None:
+            return parameter
+        return half.leaves[next(i for i, own in enumerate(self.parameters.parameters) if own is parameter)]
 
     def _differentiate(
         self,

@@ -20,6 +20,7 @@ def row(status: str, seconds: float | None, **more: str | None) -> Any:
         ([row("crashed", None, kernels=None), row("completed", 1.0, kernels="fused")], "fused"),
         ([row("completed", 1.0, kernels="torch"), row("completed", 1.0, kernels="fused")], "torch"),
         ([row("completed", 1.0)], "torch"),  # of a version that had no others
+        ([row("infeasible", 1.0, kernels=None), row("completed", 1.0, kernels="fused")], "fused"),
         ([row("cached", 1.0, kernels="torch")], None),  # repeats another run's
     ],
 )

@@ -299,3 +299,90 @@ def test_a_forked_process_computes_with_threads_of_its_own() -> None:
         "raise SystemExit(os.waitpid(child, 0)[1])\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def depthwise_layer(size: int, stride: int, padding: str) -> Convolution:
+    torch.manual_seed(0)
+    return Convolution(8, 8, kernel_size=size, stride=stride, groups=8, padding=padding)  # type: ignore[arg-type]
+
+
+@needs_kernels
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+@pytest.mark.parametrize(("images", "height", "width"), [(1, 101, 90), (17, 7, 5), (3, 2, 2), (19, 1, 3)])
+def test_depthwise_convolutions_of_normed_and_plain_input_are_torchs_in_any_size(
+    padding: str, size: int, stride: int, images: int, height: int, width: int
+) -> None:
+    """The first is computed in several strips, the second in chunks of unequal size."""
+    own = depthwise_layer(size, stride, padding)
+    exact = copy.deepcopy(own).double()
+    exact.is_depthwise = False
+    for norm in (None, nn.BatchNorm2d(8)):
+        features = torch.randn(images, 8, height, width)
+        found_in, wanted_in = features.clone().requires_grad_(), features.double().requires_grad_()
+        other = copy.deepcopy(norm).double() if norm is not None else None
+        z, moments = blocks._depthwise(found_in, norm, own)
+        wanted = exact(wanted_in if other is None else nn.functional.silu(other(wanted_in)))
+        torch.testing.assert_close(z.double(), wanted, rtol=1e-4, atol=1e-4)
+        rows = [pixels.flatten(1) for pixels in wanted.transpose(0, 1)]  # of each channel
+        mean = torch.stack([row.mean() for row in rows])
+        parts = moments[:, 0].mean(0) if images in (1, 3) else None  # of equal chunks
+        if parts is not None:
+            torch.testing.assert_close(parts, mean, rtol=1e-4, atol=1e-4)
+        grad = torch.randn_like(z)
+        z.backward(grad)
+        wanted.backward(grad.double())
+        torch.testing.assert_close(found_in.grad.double(), wanted_in.grad, rtol=1e-3, atol=1e-3)  # type: ignore[union-attr]
+        torch.testing.assert_close(own.weight.grad.double(), exact.weight.grad, rtol=1e-3, atol=1e-3)  # type: ignore[union-attr]
+        own.weight.grad = exact.weight.grad = None
+
+
+@needs_kernels
+def test_parts_of_a_network_in_modes_of_their_own_compute_as_torch() -> None:
+    plain = network_of(EVERY_BLOCK)
+    fused = copy.deepcopy(plain)
+    fuse(fused, CPU)
+    for network in (plain, fused):
+        for block in network.blocks()[4:6]:
+            for module in block.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()  # frozen, as in fine-tuning
+    images = torch.randn(4, 3, 32, 32)
+    own, wanted = (differentiated(network, images, "fp32") for network in (fused, plain))
+    assert max(distance(own, wanted).values()) < 1e-4
+
+
+@needs_kernels
+def test_frozen_weights_get_no_gradient_and_the_others_theirs() -> None:
+    plain = network_of(EVERY_BLOCK)
+    fused = copy.deepcopy(plain)
+    fuse(fused, CPU)
+    for network in (plain, fused):
+        for block in network.blocks()[:7]:
+            block.requires_grad_(False)
+    images = torch.randn(4, 3, 32, 32)
+    own, wanted = (differentiated(network, images, "fp32") for network in (fused, plain))
+    assert own.keys() == wanted.keys()
+    assert max(distance(own, wanted).values()) < 1e-4
+
+
+@needs_kernels
+def test_output_of_a_fused_layer_may_be_changed_in_place() -> None:
+    layers = nn.Sequential(Convolution(3, 8, kernel_size=3), nn.BatchNorm2d(8), nn.SiLU())
+    cpu_network = nn.Sequential(layers)
+    fuse(cpu_network, CPU)
+    output = cpu_network(torch.randn(2, 3, 8, 8))
+    output += 1
+    output.sum().backward()
+    assert layers[0].weight.grad is not None
+
+
+def test_norms_of_another_kind_are_left_to_torch() -> None:
+    for norm in (
+        nn.BatchNorm2d(8, affine=False),
+        nn.BatchNorm2d(8, track_running_stats=False),
+        nn.BatchNorm2d(8, momentum=None),
+    ):
+        layers = nn.Sequential(Convolution(3, 8, kernel_size=3), norm, nn.SiLU())
+        fuse(nn.Sequential(layers), CPU)
+        assert type(layers) is nn.Sequential

@@ -104,11 +104,14 @@ def test_equal_blocks_that_see_images_of_other_sides_are_told_apart() -> None:
 # ---------------------------------------------------------------------- one step in parts
 
 
-def test_time_of_a_step_is_divided_among_stem_blocks_top_and_update(small: SearchSpace) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_time_of_a_step_is_divided_among_stem_blocks_top_and_update(
+    small: SearchSpace, precision: str
+) -> None:
     """By a clock of one tick a reading every stretch takes one; the stem and the update have two each."""
     architecture = small.decode(small.largest())
     step, reference = (
-        build_step(a, recipe(), num_classes=3, device=CPU, precision="fp32")
+        build_step(a, recipe(), num_classes=3, device=CPU, precision=precision)
         for a in (architecture, small.reference)
     )
     before = step.state()
