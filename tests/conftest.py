@@ -1,9 +1,11 @@
 """Fixtures of several tests: a configuration, a search file, a local Ray, a typed command."""
 
+import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +60,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests that collecting makes last: searching them for garbage is a third of its time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Packed images of tests go to one temporary folder of the session, never to the user's cache."""
+    """Packed images of tests go to one temporary folder of the session, never to the user's cache.
+
+    Compiled kernels are kept between sessions: their name says all that they depend on.
+    """
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    kept = Path(tempfile.gettempdir()) / f"nas-tests-{os.getuid()}" / "kernels"
+    kept.mkdir(parents=True, exist_ok=True)
+    (cache / "training-aware-nas").mkdir(parents=True)
+    (cache / "training-aware-nas" / "kernels").symlink_to(kept)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         yield
 
 
@@ -71,6 +92,16 @@ def unsynced() -> Iterator[None]:
     """No test waits for the disk: the loss of power is played by a disk of tests (fault_files.py) alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """Typer makes its tree of commands once in a process, as for users, not for each typed command."""
+    import typer.main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         yield
 
 
@@ -189,3 +220,12 @@ def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return code, captured.out, captured.err
 
     return typed
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> Iterator[None]:
+    """The tests of a module that ask for it run own kernels in Triton's interpreter."""
+    from triton_kernels import interpreting
+
+    with interpreting():
+        yield

@@ -12,13 +12,7 @@ import torch
 from search_spaces.networks.counting import Counts, count
 from search_spaces.networks.network import check_resolution
 from trials.checkpoint import Checkpoints
-from trials.devices.arithmetic import check_precision
-from trials.devices.device import (
-    claim,
-    device_info,
-    give_back_freed_memory,
-    lock_of,
-)
+from trials.devices.device import claim, device_info, give_back_freed_memory, lock_of
 from trials.devices.device_errors import DeviceFault
 from trials.devices.device_lock import Role
 from trials.devices.own_memory import OwnMemory, held_bytes
@@ -38,6 +32,7 @@ from trials.trial import (
     DeviceInfo,
     Event,
     InferenceTime,
+    Kernels,
     Measurement,
     Mode,
     Phase,
@@ -86,8 +81,9 @@ class _Worker:
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup
         self.device = claim(slot)
-        for precision in setup.precisions:
-            check_precision(precision, self.device)
+        setup.use_kernels(self.device)
+        setup.check_precisions(self.device)
+        self.gpu_precision = setup.gpu_precision(self.device)
         self.info: DeviceInfo = device_info(slot)
         self.device_name, self.device_id = self.info.device_name, self.info.device_id
         self.lock = lock_of(self.device, folder=setup.locks)
@@ -148,6 +144,7 @@ class _TrialRun:
         self.precision, self.precision_reason = chosen.precision, chosen.why
         self.started_at, self.started = datetime.now(UTC), time.monotonic()
         self.training_mode: Mode | None = None
+        self.kernels: Kernels | None = None
         self.memory = OwnMemory(worker.device)
         self.build_seconds = self.timing_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
@@ -211,7 +208,7 @@ class _TrialRun:
             precision=self.precision,
             cuda_graphs=trial.cuda_graphs,
         )
-        self.training_mode = self.step.mode
+        self.training_mode, self.kernels = self.step.mode, self.step.kernels
         self.step.micro_batches = self.micro_batches
         batch_size = trial.recipe.batch_size
         self.micro_batches = fit_training(
@@ -375,6 +372,7 @@ class _TrialRun:
             precision=self.precision,
             precision_reason=self.precision_reason,
             training_mode=self.training_mode,
+            kernels=self.kernels,
             micro_batches=self.micro_batches,
             times=self._times(),
         )

@@ -27,6 +27,7 @@ FailureKind = Literal[
     "bug",
 ]
 Mode = Literal["graph", "eager"]  # how work is launched: as one CUDA graph, or kernel by kernel
+Kernels = Literal["fused", "torch"]  # that networks compute with between convolutions
 Phase = Literal["waiting", "building", "timing", "training", "evaluating"]
 
 STALL_SECONDS = 300.0  # without an event; building, capturing a graph and decoding images yield none
@@ -302,6 +303,7 @@ class TrialResult:
     precision: str | None = None
     precision_reason: str | None = None  # why in this one
     training_mode: Mode | None = None
+    kernels: Kernels | None = None
     micro_batches: int = 1
     error: str | None = None  # one line for a user, or the traceback of a bug
     capture_failed: bool = False  # its worker was lost because its work cannot be a CUDA graph
@@ -326,6 +328,7 @@ class WorkerInfo:
     pid: int
     node_id: str
     device_id: str | None = None  # of its device on this host
+    precision: str | None = None  # in which its GPU trains; None of a CPU, which takes a probe to tell
     versions: Mapping[str, str | None]
 
 

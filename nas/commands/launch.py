@@ -17,12 +17,14 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.device_errors import DeviceLostError
 from trials.devices.mps import START, mps_runs
+from trials.devices.visible_gpus import unseen_words
 from trials.executors.in_process import in_process as execute_in_process
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_local import RayLostError
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.listing import MissingSourceError
 from trials.images.packed import TrialImages, open_images
+from trials.kernels.cpu_library import needs_compiling, why_not
 from trials.log.continuing import continue_command
 from trials.log.run_folder import is_run
 from trials.log.run_reader import read_run
@@ -57,13 +59,14 @@ def executor_of(
     """
     if ray_address is None:
         check_devices([device_info(slot).device_name for slot in available_slots()[:workers]], timing_device)
+    unseen = f"; {words}" if ray_address is None and (words := unseen_words()) else ""
     if executor is Executor.IN_PROCESS:
         several = {"--workers": workers or 1, "--per-device": per_device}
         typed = [f"{option} {number}" for option, number in several.items() if number > 1]
         typed += [f"--ray-address {ray_address}"] if ray_address is not None else []
         if typed:
             raise ConfigError(f"--in-process runs one trial at a time: leave out {' and '.join(typed)}")
-        return execute_in_process(timing_device=timing_device), "in this process"
+        return execute_in_process(timing_device=timing_device), f"in this process{unseen}"
     if executor is Executor.RAY_TUNE and per_device > 1:
         raise ConfigError("--executor ray_tune has one worker on each device: leave out --per-device")
     if ray_address is not None:
@@ -93,13 +96,12 @@ def executor_of(
         from trials.executors.ray_tune import ray_tune
 
         execute = ray_tune(workers=count, timing_device=timing_device)
-        return execute, f"{counted(count, 'worker')} of Ray Tune"
+        return execute, f"{counted(count, 'worker')} of Ray Tune{unseen}"
     execute = ray_actors(
         workers=count, timing_device=timing_device, per_device=per_device, stall_seconds=stall_seconds
     )
     gpus = sum(slot.device.startswith("cuda") for slot in available_slots())
-    words = shared_gpu_words(per_device, gpus=gpus)
-    return execute, f"{counted(count, 'worker')}{words}"
+    return execute, f"{counted(count, 'worker')}{shared_gpu_words(per_device, gpus=gpus)}{unseen}"
 
 
 @contextmanager
@@ -122,6 +124,13 @@ def shared_gpu_words(per_device: int, *, gpus: int) -> str:
     return f", {per_device} on each GPU, which take turns: {START} lets them compute at once"
 
 
+def compile_kernels(console: Console) -> None:
+    """Compiles this processor's kernels before workers wait for them, and says so where somebody looks on."""
+    if any(slot.device == "cpu" for slot in available_slots()) and needs_compiling():
+        with console.status("compiling kernels for this processor, once"):
+            why_not()
+
+
 def packed_images(config: SearchConfig, console: Console, *, advice: str | None = None) -> TrialImages:
     """The packed images at every resolution of the recipe; shows a bar while images are decoded.
 
@@ -139,6 +148,7 @@ def packed_images(config: SearchConfig, console: Console, *, advice: str | None 
                 resolution: open_images(
                     config.data,
                     resolution=resolution,
+                    sizes=resolutions,
                     verify=True,
                     on_progress=show,
                 )

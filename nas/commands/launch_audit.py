@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.progress import Progress as ProgressBars
 
-from nas.commands.launch import executor_of, packed_images
+from nas.commands.launch import compile_kernels, executor_of, packed_images
 from nas.commands.options import Executor
 from nas.events import SearchEvent
 from nas.report.page import report_after_search
@@ -34,6 +34,8 @@ def audit_on_console(
         timing_device=ANY,
         stall_seconds=plan.config.stall_timeout,
     )
+    if ray_address is None:
+        compile_kernels(console)
     with naming_origins(SearchConfig, plan.run / SEARCH_FILE):
         packed_images(plan.config, console)
     more = len(plan.sample) + plan.in_flight

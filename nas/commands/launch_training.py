@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from nas.commands.launch import compile_kernels
 from nas.events import GroupLost
 from nas.screens.terminal import print_notes
 from nas.screens.training import TrainingView
@@ -99,6 +100,8 @@ def launch_training(
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
     print_notes(console, "recipe", config.recipe.notes())
+    if ray_address is None:
+        compile_kernels(console)
     _pack(config, console)
     if shared:
         files_of(folder).make_folder(folder, SHARED)
@@ -169,5 +172,7 @@ def _pack(config: TrainingConfig, console: Console) -> None:
                 bars.update(task, completed=done, total=total)
 
             with refused_as("--data"):
-                opened.append(open_images(config.data, resolution=resolution, on_progress=show))
+                sizes = config.recipe.image_sizes
+                images = open_images(config.data, resolution=resolution, sizes=sizes, on_progress=show)
+                opened.append(images)
             bars.remove_task(task)

@@ -47,6 +47,8 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Measure networks side by side here: size, training step, inference, memory; or a space's blocks."""
+    from nas.commands.launch import compile_kernels
+
     console = terminal(stderr=True)
     if run is not None:
         from nas.measuring.retarget import retarget_on_console, retargeted_json
@@ -55,6 +57,7 @@ def measure(
 
         if sources or classes or resolution or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
+        compile_kernels(console)
         result = retarget_on_console(run_folder(run), top=top or TOP, console=console)
         show(as_json, lambda: retargeted_json(result), lambda: retarget_screen(result))
         return
@@ -66,6 +69,7 @@ def measure(
         from nas.measuring.table_figures import table_json
         from nas.screens.measure_table import table_screen
 
+        compile_kernels(console)
         measured_table = measure_table_on_console(
             table, num_classes=classes, resolution=resolution, batch_size=batch_size,
             precision=precision.value if precision else None, out=out, console=console,
@@ -76,6 +80,7 @@ def measure(
     from nas.measuring.measure import measure_on_console
     from nas.screens.measure import measure_screen
 
+    compile_kernels(console)
     measured = measure_on_console(
         sources or [], num_classes=classes, resolution=resolution, batch_size=batch_size,
         precision=precision.value if precision else None, console=console,

@@ -162,7 +162,7 @@ def launch_search(
         LogNotWrittenError: the disk was full for `disk_wait` seconds.
         RayLostError: the local Ray has died, and starting it again did not help.
     """
-    from nas.commands.launch import continuable, executor_of, packed_images, timing_device
+    from nas.commands.launch import compile_kernels, continuable, executor_of, packed_images, timing_device
     from nas.events import Begun
     from nas.report.page import report_after_search
     from nas.screens.live import LiveView
@@ -193,6 +193,8 @@ def launch_search(
         timing_device=timing_device(config, folder),
         stall_seconds=config.stall_timeout,
     )
+    if ray_address is None:
+        compile_kernels(console)
     loggers = Loggers(log, folder, to_mapping(config))
     print_notes(console, "recipe", config.recipe.notes())
     with named():
@@ -201,7 +203,7 @@ def launch_search(
     searching = (
         f"searching  {size:,} architectures; {config.strategy.name}, {where}\n"
         f"           images of {source_words(config.data.source)}: {len(images.train):,} to train on at "
-        f"{images.images.shape[1]} px, {len(images.minival):,} more for minival\n"
+        f"{images.resolution} px, {len(images.minival):,} more for minival\n"
         f"           {exportable_words(exportable(config.space))}"
     )
     with (

@@ -23,10 +23,13 @@ from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, available_slots, cpu_name
 from trials.devices.memory_bound import available_bytes
 from trials.devices.mps import START, mps_runs
+from trials.devices.nvml import driver_version
+from trials.devices.visible_gpus import unseen_words
 from trials.executors.ray_actors import connected
 from trials.executors.ray_folder import ray_folder
 from trials.images.packed import default_cache
-from trials.timing.gpu_clocks import driver_version, watched_clocks
+from trials.kernels.cpu_library import why_not
+from trials.timing.gpu_clocks import watched_clocks
 
 GB, GIB = 1e9, 1 << 30
 DISK_HINDERS, DISK_NOTE = 1.0, 10.0  # GB
@@ -43,6 +46,8 @@ def examine(data: str | None, *, search: str | None = None) -> Iterator[Finding]
     """
     yield version_finding()
     yield from device_findings(root=machine.HERE)
+    if not torch.cuda.device_count():
+        yield kernels_finding(why_not())
     yield from timing_findings(available_cores(), on_gpus=torch.cuda.device_count() > 0)
     yield memory_finding(available_bytes(), workers=len(available_slots()))
     yield from room_findings()
@@ -68,6 +73,8 @@ def version_finding() -> Finding:
 
 def device_findings(*, root: Path) -> Iterator[Finding]:
     """Devices on which trials run, and what stands between torch and a GPU."""
+    if unseen := unseen_words():
+        yield Finding("devices", "hinders", unseen, "name GPUs that are there, each once, or unset it")
     count = torch.cuda.device_count()
     if not count:
         yield Finding("devices", "fine", f"no GPU; CPU {cpu_name()}")
@@ -110,6 +117,18 @@ def _gpu_findings(index: int) -> Iterator[Finding]:
         clocks.sample()
         if clocks.flag:
             yield Finding("timing", "note", f"cuda:{index} {clocks.flag}", "look at its cooling and power")
+
+
+def kernels_finding(reason: str | None) -> Finding:
+    """Kernels for this processor; compiles them the first time."""
+    if reason is None:
+        return Finding("kernels", "fine", "own kernels between convolutions are compiled for this processor")
+    return Finding(
+        "kernels",
+        "note",
+        f"networks compute as torch does, which takes longer: {reason}",
+        "install a C++ compiler (apt install g++)" if "no C++ compiler" in reason else "",
+    )
 
 
 def memory_finding(available: int | None, *, workers: int) -> Finding:

@@ -13,6 +13,8 @@ from nas.doctor.gpu_probes import Measured, ProbeFailedError, run_probe
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.device_errors import WITHOUT_GRAPHS
+from trials.devices.nvml import handle_of, opened_nvml
+from trials.devices.visible_gpus import VARIABLE, name_of
 from trials.recipe import Recipe
 from trials.timing.gpu_clocks import watched_clocks
 from trials.timing.precision import precision_of_trials
@@ -69,25 +71,18 @@ def others_findings(device: torch.device) -> Iterator[Finding]:
 
 def _others(device: torch.device) -> tuple[int, int] | None:
     """Other processes that compute there, and how much of the time it is busy, in percent."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        uuid = str(torch.cuda.get_device_properties(device).uuid)
-        handle = pynvml.nvmlDeviceGetHandleByUUID(
-            uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
-        )
-        numbers = [each.pid for each in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)]
-        busy = int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
+    with opened_nvml() as nvml:
+        handle = None if nvml is None else handle_of(nvml, device)
+        if handle is None:
+            return None
+        try:
+            numbers = [each.pid for each in nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
+        except nvml.NVMLError:
+            return None
+        try:
+            busy = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        except nvml.NVMLError:
+            busy = 0  # of a slice of a GPU nobody counts it
     # In a container the numbers are the host's: once this process uses a GPU, one of them is its own.
     is_own = os.getpid() in numbers or torch.cuda.is_initialized()
     return max(len(numbers) - is_own, 0), busy
@@ -117,12 +112,12 @@ def _tried(device: str, deadline: float, run: Probe) -> Iterator[Finding]:
             continue
         left = deadline - time.monotonic()
         if left < LEAST_SECONDS:
-            index = device.partition(":")[2]
+            alone = name_of(torch.device(device).index)
             yield Finding(
                 TOPIC,
                 "note",
                 f"{device} was not tried to the end ({name}): the time was over",
-                f"CUDA_VISIBLE_DEVICES={index} nas doctor --gpu",
+                f"{VARIABLE}={alone} nas doctor --gpu",
             )
             return
         try:

@@ -30,7 +30,8 @@ from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.labels import strata
 from trials.images.listing import MissingSourceError
-from trials.images.packed import is_packed
+from trials.images.pack_sizes import stored_sizes
+from trials.images.packed import are_packed
 from trials.images.splits import share, split_indices
 from trials.log.run_folder import check_folder, is_run
 
@@ -96,7 +97,7 @@ def fit_to_time(
         found = _found(config)
         labels, classes = found.labels, found.classes
         resolutions = config.recipe.image_sizes
-        packing = packing_seconds(found, resolutions)
+        packing = packing_seconds(found, stored_sizes(resolutions, count=len(found.labels)))
         trial, slowed_down = _trial_seconds(config, _counts(config, labels, classes), console=console)
     try:
         fitted = fit_search(
@@ -114,7 +115,7 @@ def fit_to_time(
             beforehand=Beforehand(
                 estimating=time.perf_counter() - begun,
                 packing=slowed_down * packing,
-                is_packed=all(is_packed(found, resolution) for resolution in resolutions),
+                is_packed=are_packed(found, resolutions),
             ),
         )
     except ConfigError as error:

@@ -26,6 +26,7 @@ from trials.images.splits import minival_size, split_indices
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import default_table_path, read_table
 from trials.timing.block_times import table_conditions
+from trials.training.step import kernels_of_steps
 
 HOUR = 3600.0
 ASSUMED = ("devices", "images", "classes")
@@ -180,6 +181,7 @@ def stored_fit(config: SearchConfig, bench: TrialBench) -> Fit | None:
         batch_size=config.recipe.batch_size,
         resolution=bench.largest,
         num_classes=bench.images.classes,
+        kernels=kernels_of_steps(bench.device, bench.precision),
     )
     paths = [Path(config.step_time_table)] if config.step_time_table else []
     for path in [*paths, default_table_path(conditions)]:

@@ -34,6 +34,7 @@ from trials.timing.block_fit import fit_table
 from trials.timing.block_table import BlockTable, default_table_path, read_table, write_table
 from trials.timing.block_times import BlockMeasurement, measure_block_times, table_conditions
 from trials.timing.precision import precision_of_trials
+from trials.training.step import kernels_of_steps
 from trials.trial import Slot
 
 AVERAGING_DECAY = 0.999  # any: averaging costs the same time with each; all shipped recipes average
@@ -170,6 +171,7 @@ def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, sour
         batch_size=known.batch_size,
         resolution=known.resolution,
         num_classes=known.num_classes,
+        kernels=kernels_of_steps(device, precision),
     )
     return BlockMeasurement(space=space, conditions=conditions, recipe=recipe, device=device)
 

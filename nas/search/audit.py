@@ -13,6 +13,7 @@ from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.trial_rules import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
+from nas.search.decided_kernels import decided_kernels
 from nas.search.decided_precision import asked_precisions, decided_precision
 from nas.search.environment import Environment, describe_environment, record_environment, workers_file
 from nas.search.in_flight import InFlight
@@ -141,14 +142,18 @@ def audit(
     config = plan.config
     short = short_rows(recorded_trials(plan.run))
     if start is None:
-        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        recipe = config.recipe
+        resolution = recipe.training_stages()[-1].resolution
+        images = open_images(config.data, resolution=resolution, sizes=recipe.image_sizes)
         check_same_data(record_of(config.data.source, images), plan.run, begun="search")
         setup = WorkerSetup(
             data=config.data,
             reference=config.space.reference,
             data_digest=images.digest,
+            resolutions=config.recipe.image_sizes,
             precisions=asked_precisions(config),
             decided=decided_precision(config, short.values()),
+            kernels=decided_kernels(short.values()),
         )
         start = partial(start_worker, setup=setup)
     new = not is_run(plan.folder)

@@ -12,9 +12,9 @@ import torch
 
 from search_spaces.settings.seal import sealed_json
 from trials.devices.device import available_cores, cpu_name
+from trials.devices.nvml import driver_version
 from trials.devices.versions import installed_version
 from trials.log.store import RunStore
-from trials.timing.gpu_clocks import driver_version
 
 PACKAGES = (
     "training-aware-nas",

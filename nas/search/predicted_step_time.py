@@ -23,6 +23,7 @@ from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, TableConditions, check_table, read_table, table_text
 from trials.timing.block_times import table_conditions
 from trials.timing.precision import precision_of_trials
+from trials.training.step import kernels_of_steps
 from trials.trial import StepTime
 
 PLACE = ("step_time_table",)  # in a search file
@@ -125,7 +126,9 @@ def open_prediction(
     frozen = run / TABLE_NAME if run is not None else None
     path = frozen if frozen is not None and frozen.is_file() else Path(config.step_time_table)
     try:
-        return _prediction_of(path, config, num_classes=num_classes, on_this_device=on_this_device)
+        return _prediction_of(
+            path, config, num_classes=num_classes, on_this_device=on_this_device, frozen=path == frozen
+        )
     except ConfigError as error:
         raise SettingError(PLACE, str(error)) from error
 
@@ -144,7 +147,9 @@ def check_table_file(config: SearchConfig) -> None:
         raise SettingError(PLACE, str(error)) from error
 
 
-def _prediction_of(path: Path, config: SearchConfig, *, num_classes: int, on_this_device: bool) -> Prediction:
+def _prediction_of(
+    path: Path, config: SearchConfig, *, num_classes: int, on_this_device: bool, frozen: bool
+) -> Prediction:
     """The prediction by the table of a file, which is checked."""
     table = read_table(path)
     counts = config.timing.device
@@ -157,6 +162,8 @@ def _prediction_of(path: Path, config: SearchConfig, *, num_classes: int, on_thi
     replaces_measuring = config.step_time == "predicted"
     checks_device = on_this_device and not replaces_measuring
     wanted = _wanted_conditions(config, table, num_classes=num_classes, checks_device=checks_device)
+    if frozen:  # its run goes on with the kernels that it began with
+        wanted = replace(wanted, kernels=table.conditions.kernels)
     check_table(table, wanted, name=str(path), rebuild="nas measure --table and this search file")
     prediction = Prediction(table, replaces_measuring)
     try:
@@ -181,16 +188,18 @@ def _wanted_conditions(
     """Conditions of the search's trials; the device's own only where trials measure on it."""
     timing, recipe = config.timing, config.recipe
     precision: str = timing.precision_for(recipe)
-    device_name = table.conditions.device_name
+    device_name, kernels = table.conditions.device_name, table.conditions.kernels
     if checks_device:
         slot = available_slots()[0]
         device_name = device_info(slot).device_name
+        device = torch.device(slot.device)
         precision = precision_of_trials(
             timing.precision_for(recipe),
             recipe,
-            torch.device(slot.device),
+            device,
             reference=config.space.reference,
         ).precision
+        kernels = kernels_of_steps(device, precision)
     wanted = table_conditions(
         config.space,
         recipe,
@@ -199,5 +208,6 @@ def _wanted_conditions(
         batch_size=timing.batch_size_for(recipe),
         resolution=timing.resolution_for(recipe),
         num_classes=num_classes,
+        kernels=kernels,
     )
     return wanted if checks_device else replace(wanted, torch=table.conditions.torch)

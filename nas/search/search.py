@@ -10,6 +10,7 @@ from analysis.finalists import Standing, finalists, standings
 from nas.events import Begun, RowWritten, SearchEvent
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig, check_networks
+from nas.search.decided_kernels import decided_kernels, kernels_here
 from nas.search.decided_precision import asked_precisions, decided_precision
 from nas.search.environment import describe_environment, record_environment, workers_file
 from nas.search.kept_checkpoints import check_checkpoint_dir, checkpoint_folder
@@ -28,7 +29,7 @@ from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
-from trials.images.data_record import DataRecord, check_same_data, record_of
+from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
 from trials.images.packed import open_images
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
@@ -115,7 +116,9 @@ def search(
     data: DataRecord | None = None  # made-up workers see no images
     setup: WorkerSetup | None = None
     if start is None:
-        images = open_images(config.data, resolution=config.recipe.training_stages()[-1].resolution)
+        recipe = config.recipe
+        resolution = recipe.training_stages()[-1].resolution
+        images = open_images(config.data, resolution=resolution, sizes=recipe.image_sizes)
         data = record_of(config.data.source, images)
         data_is_recorded = continued and check_same_data(data, folder, begun="search")
         num_classes = images.num_classes
@@ -145,7 +148,9 @@ def search(
         if start is None:
             assert setup is not None, "made for own workers"
             decided = decided_precision(config, store.trials.values())
-            start = partial(start_worker, setup=replace(setup, decided=decided))
+            table = None if predicted is None else predicted.table
+            kernels = decided_kernels(store.trials.values(), table=table) or kernels_here()
+            start = partial(start_worker, setup=replace(setup, decided=decided, kernels=kernels))
         number = record_environment(store, environment)
         best = BestSoFar(store)
 
@@ -179,6 +184,9 @@ def search(
             on_event(Notice(note))
         if data is not None and continued and not data_is_recorded:
             on_event(Notice(NOT_RECORDED))
+        if data is not None and data_is_recorded:
+            for note in note_of_pixels(data, folder, begun="search"):
+                on_event(Notice(note))
         replay(queue, store, record.reward, best)
         keep_continuable(config, store, queue, build, checkpoints)
         loop = SearchLoop(queue, record, build, checkpoints=checkpoints, on_event=on_event, stop=stop)

@@ -45,12 +45,15 @@ class TrialBuilder:
         )
 
     def _all_on_timing_device(self) -> bool:
-        """True if every worker is on the model of device on which step time counts."""
-        counts = self._config.timing.device or this_device()
-        workers = self._record.workers
-        return {worker.info.device_name for worker in workers} <= {counts, None} and (
-            bool(workers) or counts == this_device()
-        )
+        """True if every worker is on the model of device on which step time counts.
+
+        Where the search does not name one it is the workers' own, which the driver need not have.
+        """
+        counts, workers = self._config.timing.device, self._record.workers
+        models = {worker.info.device_name for worker in workers} - {None}
+        if counts is None:
+            return len(models) <= 1
+        return models <= {counts} and (bool(workers) or counts == this_device())
 
     def _step_time_before(self, ask: Ask) -> StepTime | None:
         """The step time of the trial that this one continues, if it is certain: their steps are the same."""

@@ -19,12 +19,15 @@ from nas.events import GroupLost
 from nas.training.checkpoints import SCRATCH
 from nas.training.config import TrainingConfig
 from nas.training.mailbox import Mailbox
+from nas.training.ray_gpus import check_gpus
 from nas.training.result import TrainingResult
 from nas.training.start import check_start
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, keep_freed_memory
+from trials.devices.device_errors import device_fault
+from trials.devices.visible_gpus import VARIABLE, gpus_here, visible_slices
 from trials.executors.ray_actors import Connection, connected
 from trials.executors.ray_local import RayLostError
 from trials.executors.ray_pool import WorkersError
@@ -74,10 +77,15 @@ def train_on_devices(
 
     Raises:
         ConfigError, RunLockedError, NonFiniteLossError: as `train_fully`.
-        WorkersError: there are too few devices, or processes are lost again and again.
+        WorkersError: there are too few devices, one does not compute, or processes are lost again and again.
     """
     folder = folder.absolute()
     check_start(config, folder, devices=devices)
+    if address is None and gpus_here() and visible_slices():
+        raise WorkersError(
+            f"--devices {devices}: {VARIABLE} names slices of GPUs (MIG), which cannot exchange gradients "
+            "(NCCL takes them for one GPU); name whole GPUs, or leave out --devices"
+        )
     with connected(address, devices, 1, option="--devices") as ray_here:
         slots = ray_here.slots
         if len(slots) < devices:
@@ -96,8 +104,11 @@ def _until_it_ends(
     on_event: Callable[[TrainingEvent | GroupLost], object],
 ) -> TrainingResult:
     fruitless, furthest = 0, -1
+    on_gpus = ray_here.slots[0].device.startswith("cuda")
     # A group is started again and again until one ends by itself. Starts that get no further are counted.
     while True:
+        if on_gpus:  # before the first start, and before each other: one may just have died
+            check_gpus(len(ray_here.slots))
         run = _Run(config, folder, ray_here)
         began_after: int | None = None
         with closing(run.events()) as told:  # at once, also if whoever is told wants no more
@@ -147,7 +158,7 @@ class _Run:
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
         on_gpus, on_loopback = slots[0].device.startswith("cuda"), _is_on_loopback()
-        by_file = on_loopback and not on_gpus
+        backend = backend_of(on_gpus=on_gpus, on_loopback=on_loopback)
         return DataParallelTrainer(
             _train,
             train_loop_config={
@@ -156,10 +167,9 @@ class _Run:
                 "board": self._board,
                 "on_gpus": on_gpus,
                 # Of this start alone: a killed driver leaves its file, with addresses of the dead.
-                "rendezvous": str(self._scratch / f"rendezvous-{uuid.uuid4().hex}") if by_file else None,
+                "rendezvous": str(self._scratch / f"rendezvous-{uuid.uuid4().hex}") if not backend else None,
             },
-            # Torch's own rendezvous listens on every interface, so that one machine's cores meet in a file.
-            backend_config=None if by_file else TorchConfig(backend="nccl" if on_gpus else "gloo"),
+            backend_config=TorchConfig(backend=backend) if backend else None,
             scaling_config=ScalingConfig(num_workers=len(slots), use_gpu=on_gpus),
             # A group that is begun again is a new run here, which sees whether the last one got further.
             run_config=RunConfig(
@@ -211,6 +221,14 @@ class _Run:
             ) from None
 
 
+def backend_of(*, on_gpus: bool, on_loopback: bool) -> str | None:
+    """Torch's backend that Ray Train sets up: nccl for GPUs, gloo for cores of several hosts.
+
+    None for cores of one machine: torch's own rendezvous listens on every interface, so they meet in a file.
+    """
+    return "nccl" if on_gpus else None if on_loopback else "gloo"
+
+
 def _train(arguments: dict[str, Any]) -> None:
     """Trains in each process of the group; an error that is not another's death is told to the driver."""
     import ray
@@ -231,10 +249,21 @@ def _train(arguments: dict[str, Any]) -> None:
     except (PeerLostError, _StoppedError):
         raise
     except Exception as error:
-        told(_Ended(None, error, traceback.format_exc()))
+        if not _has_lost_gpu(error, on_gpus=arguments["on_gpus"]):
+            told(_Ended(None, error, traceback.format_exc()))
         raise
     if group.is_first:
         told(_Ended(result))
+
+
+def _has_lost_gpu(error: Exception, *, on_gpus: bool) -> bool:
+    """True if this process must not use its GPU any more, which another one may: the group begins again."""
+    if not on_gpus:
+        return False
+    import torch
+
+    fault = device_fault(error, torch.device("cuda", torch.cuda.current_device()))
+    return fault is not None and not fault.of_capture  # what cannot be a graph now cannot be one later
 
 
 def _own_group(*, on_gpus: bool, rendezvous: str | None) -> DeviceGroup:

@@ -14,7 +14,7 @@ from nas.training.evaluation import Options, images_to_evaluate, refused_as
 from nas.training.initial_weights import begin_with
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
-from trials.images.data_record import OF_TEST, check_same_data, read_facts, record_of
+from trials.images.data_record import OF_TEST, check_same_data, note_of_pixels, read_facts, record_of
 from trials.images.packed import TrialImages, open_images
 from trials.log.buckets import files_of, place_of
 from trials.log.driver_lock import DriverLock, RunLockedError
@@ -32,11 +32,12 @@ class TrainingImages:
 
     images: TrialImages
     test: TrialImages | None
+    of_pixels: tuple[str, ...] = ()  # sentences where the pixels are made otherwise than at its begin
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user about all of them."""
-        notes = self.images.all_notes()
+        notes = [*self.images.all_notes(), *self.of_pixels]
         if self.test is not None:
             known = self.images.digests[np.concatenate([self.images.train, self.images.minival])]
             copies = int(np.isin(self.test.digests[self.test.train], known).sum())
@@ -56,9 +57,12 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> Traini
     begun = check_folder(config, folder)
     resolution = config.recipe.training_stages()[-1].resolution
     with refused_as("--data"):
-        images = open_images(config.data, resolution=resolution)
+        images = open_images(config.data, resolution=resolution, sizes=config.recipe.image_sizes)
+    of_pixels: list[str] = []
     if begun:
-        check_same_data(record_of(config.data.source, images), folder, begun="training")
+        record = record_of(config.data.source, images)
+        if check_same_data(record, folder, begun="training"):
+            of_pixels = note_of_pixels(record, folder, begun="training")
     _check_shares(config.recipe, len(images.train), devices)
     # Test images are read at the end, when nobody could name others any more.
     test = images_to_test(config, images.classes, resolution=resolution)
@@ -68,7 +72,7 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> Traini
         begin_with(
             build_network(config.architecture, num_classes=images.num_classes), config.init, images.classes
         )
-    return TrainingImages(images, test)
+    return TrainingImages(images, test, tuple(of_pixels))
 
 
 def images_to_test(

@@ -187,7 +187,8 @@ class _Training:
 
     def _images_at(self, resolution: int) -> ResidentImages:
         with refused_as("--data"):
-            images = open_images(self.config.data, resolution=resolution)
+            sizes = self.config.recipe.image_sizes
+            images = open_images(self.config.data, resolution=resolution, sizes=sizes)
         return ResidentImages(images, self.device)
 
     def _network(self) -> Network:

@@ -30,8 +30,11 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
-        means = features.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
-        return features * torch.sigmoid(self.expand(functional.silu(self.reduce(means))))
+        return features * self.gates(features.mean((2, 3), keepdim=True))
+
+    def gates(self, means: Tensor) -> Tensor:
+        """The factors of all channels, from their means: (N, C, 1, 1) to the same shape."""
+        return torch.sigmoid(self.expand(functional.silu(self.reduce(means))))
 
 
 def normalised(
@@ -40,7 +43,7 @@ def normalised(
     """A convolution followed by batch norm and, with `activation`, SiLU."""
     layers: list[nn.Module] = [convolution, nn.BatchNorm2d(channels, eps=epsilon, momentum=momentum)]
     if activation:
-        layers.append(nn.SiLU(inplace=True))
+        layers.append(nn.SiLU())  # in place, autograd would copy its input first
     return nn.Sequential(*layers)
 
 

@@ -50,7 +50,7 @@ class Convolution(nn.Conv2d):
                 input, [*self._padding_of(input.shape[3]), *self._padding_of(input.shape[2])]
             )
         # Tracing, exporting and compiling must see a plain convolution: the fast paths are not exportable.
-        if input.device.type == "cpu" and not _is_traced():
+        if input.device.type == "cpu" and not is_traced():
             return self._on_cpu(input)
         return super().forward(input)
 
@@ -70,6 +70,12 @@ class Convolution(nn.Conv2d):
             return product.view(*pixels.shape[:3], self.out_channels).permute(0, 3, 1, 2)
         return super().forward(input)
 
+    def pads_before(self, height: int, width: int) -> tuple[int, int]:
+        """Rows of padding above an image of this size, and columns to its left."""
+        if self.pads_by_size:
+            return self._padding_of(height)[0], self._padding_of(width)[0]
+        return int(self.padding[0]), int(self.padding[1])
+
     def _padding_of(self, side: int) -> tuple[int, int]:
         """Pixels of TensorFlow's padding before and after a side of this length."""
         total = max((math.ceil(side / self.stride[0]) - 1) * self.stride[0] + self.kernel_size[0] - side, 0)
@@ -86,6 +92,6 @@ class Convolution(nn.Conv2d):
             nn.init.zeros_(self.bias)
 
 
-def _is_traced() -> bool:
+def is_traced() -> bool:
     """True while torch traces, exports or compiles the network."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]

@@ -19,11 +19,12 @@ class StochasticDepth(nn.Module):
 
     def forward(self, branch: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
-        if not self.training:
-            return branch
+        return branch * self.factors(branch).to(branch.dtype) if self.training else branch
+
+    def factors(self, branch: Tensor) -> Tensor:
+        """Draws the factor of each sample in training: 0 or 1 / (1 - rate), (N, 1, 1, 1) float32."""
         draws = torch.rand(branch.shape[0], 1, 1, 1, device=branch.device)
-        kept = (draws >= self.drop_rate) / (1 - self.drop_rate)  # (N, 1, 1, 1)
-        return branch * kept.to(branch.dtype)
+        return (draws >= self.drop_rate) / (1 - self.drop_rate)
 
 
 class Dropout(nn.Module):

@@ -1,12 +1,16 @@
 """Strict YAML to plain values and the line of each: one document, no aliases, no tags, no key twice."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.resolver import Resolver
 
 from search_spaces.settings.problems import explained
 from search_spaces.settings.seal import BrokenSealError, check_seal, has_seal
@@ -38,10 +42,14 @@ def plain_values(text: str) -> PlainYaml:
     Raises:
         ValueError: the text is not such a document; the message begins with the line.
     """
+    read = _read(text)
+    return PlainYaml(deepcopy(read.value), read.lines)
+
+
+@lru_cache(maxsize=64)  # a command reads the same few files several times, and PyYAML takes milliseconds
+def _read(text: str) -> PlainYaml:
     try:
-        _refuse_unused(text)
-        loader = _Loader(text)
-        node = loader.get_single_node()
+        node = _Nodes(_used_events(text)).get_single_node()
     except yaml.YAMLError as error:
         raise ValueError(explained(error, text)) from None
     if isinstance(node, yaml.ScalarNode) and "：" in node.value:
@@ -78,16 +86,34 @@ def text_of_file(path: Path) -> str:
 
 def is_plain_text(word: str) -> bool:
     """True if a word without quotes is text, rather than a number, true, false or nothing, or refused."""
-    resolved = _Loader("").resolve(yaml.ScalarNode, word, (True, False))
+    resolved = _Nodes(iter(())).resolve(yaml.ScalarNode, word, (True, False))
     return bool(resolved == f"{TAG}str") and word[:1] not in QUOTES and not SPACES.search(word)
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's reader with YAML 1.2's rules of which words are numbers, true, false or nothing."""
+class _Nodes(Composer, Resolver):
+    """PyYAML's nodes of events, by YAML 1.2's rules of which words are numbers, true, false or nothing."""
+
+    def __init__(self, events: Iterator[yaml.Event]) -> None:
+        Composer.__init__(self)
+        Resolver.__init__(self)
+        self._events = events
+        self._next: yaml.Event | None = None
+
+    def peek_event(self) -> yaml.Event | None:
+        if self._next is None:
+            self._next = next(self._events, None)
+        return self._next
+
+    def check_event(self, *kinds: type[yaml.Event]) -> bool:
+        return isinstance(self.peek_event(), kinds)
+
+    def get_event(self) -> yaml.Event | None:
+        event, self._next = self.peek_event(), None
+        return event
 
 
 _DIGITS = r"[0-9]+(_[0-9]+)*"  # 1_000 as in Python and YAML 1.1; elsewhere an underscore makes a word text
-_Loader.yaml_implicit_resolvers = {}
+_Nodes.yaml_implicit_resolvers = {}
 for _kind, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -100,11 +126,11 @@ for _kind, _pattern, _first in (
     ),
     ("merge", r"<<", ["<"]),
 ):
-    _Loader.add_implicit_resolver(TAG + _kind, re.compile(f"^(?:{_pattern})$"), _first)
+    _Nodes.add_implicit_resolver(TAG + _kind, re.compile(f"^(?:{_pattern})$"), _first)
 
 
-def _refuse_unused(text: str) -> None:
-    """Refuses aliases, tags, depth and further documents, before anything is built of them."""
+def _used_events(text: str) -> Iterator[yaml.Event]:
+    """Events of a text; refuses aliases, tags, depth and further documents before they are built."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         mark: Any = event.start_mark
@@ -125,6 +151,7 @@ def _refuse_unused(text: str) -> None:
             raise ValueError(f"{where}: nested more than {MAX_DEPTH} deep; leave out brackets or levels")
         if documents > 1:
             raise ValueError(f"{where}: several documents (---); one is expected: leave out the others")
+        yield event
 
 
 def _value(node: yaml.Node, location: Location, lines: dict[Location, int]) -> Any:

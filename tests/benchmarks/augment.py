@@ -17,11 +17,12 @@ from keyed_draws import keyed_uniform
 from torch import Tensor
 
 from trials.augmentation.augment import crop_and_flip, random_resized_crop
-from trials.augmentation.randaugment import DRAWS_PER_LAYER, rand_augment
+from trials.augmentation.operations import DRAWS_PER_LAYER
+from trials.augmentation.randaugment import rand_augment
 
 BATCH = 256
 LAYERS = 2
-SIDES = (32, 64, 128)  # pixels
+SIDES = (32, 128, 300)  # pixels
 
 
 def crop(images: Tensor, epoch: int) -> Tensor:

@@ -37,6 +37,7 @@ from trials.timing.block_times import (
     table_conditions,
 )
 from trials.timing.precision import choose_precision
+from trials.training.step import kernels_of_steps
 
 MUST_ERROR, MUST_TAU, MUST_TIMES = 0.05, 0.95, 3.0
 STATE = "measured.json"  # a table whose whole networks include those that are predicted
@@ -58,6 +59,7 @@ def wanted_measurement(arguments: argparse.Namespace) -> BlockMeasurement:
         batch_size=arguments.batch_size,
         resolution=side,
         num_classes=10,
+        kernels=kernels_of_steps(device, "auto"),
     )
     return BlockMeasurement(space=space, conditions=conditions, recipe=recipe, device=device)
 

@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
-from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from nas.cli import app
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
+from trials.images.sources import Digits
 
 
 def nas(*words: object) -> Any:
@@ -56,10 +57,10 @@ def test_winner_of_a_search_is_exported_scaled_trained_evaluated_and_used(
     assert evaluated["images"] > 1_000
     assert evaluated["accuracy"] > 0.3
 
-    digits = load_digits()
+    digits = Digits()
     (tmp_path / "new").mkdir()
-    for i, pixels in enumerate(digits.images[:40]):
-        Image.fromarray((pixels * 15).astype("uint8")).save(tmp_path / "new" / f"{i:02d}.png")
+    for i, (_, pixels) in enumerate(digits.read(np.arange(40))):
+        Image.fromarray(pixels).save(tmp_path / "new" / f"{i:02d}.png")
     nas("predict", weights, tmp_path / "new", "-o", tmp_path / "predicted.csv")
     predicted = pd.read_csv(tmp_path / "predicted.csv").sort_values("path")
-    assert (predicted["prediction"].to_numpy() == digits.target[:40]).mean() > 0.3
+    assert (predicted["prediction"].to_numpy() == digits.labels[:40]).mean() > 0.3

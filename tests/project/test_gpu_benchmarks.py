@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,23 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from benchmarks.gpu import (
     facts,
     full_training,
     gpu_tests,
     graph_parity,
     memory_between_trials,
+    own_kernels,
     runner,
     training_steps,
+    trials_per_hour,
 )
 from benchmarks.gpu.conditions import Conditions
 from benchmarks.gpu.figures import Result, Row, Several, read_result, several, shown, write_result
 from benchmarks.gpu.page import page
+from benchmarks.gpu.plain_gpu_trials import good_step, scaler_of
 from benchmarks.gpu.steps import STEPS, allotted
-from benchmarks.gpu.trials_per_hour import Cost
+from benchmarks.gpu.trials_per_hour import Cost, Script
 from gpu_steps import MADE_UP
 from made_up_gpu.building import NoCompilerError, build
 from places import REPOSITORY
+
+from search_spaces.settings.yaml_files import read_yaml
+from trials.devices.arithmetic import HALF
+from trials.recipe import Recipe
 
 FACTS = {"commit": "abc", "torch": "2.13", "device": "made-up GPU", "driver": "580"}
 
@@ -59,6 +68,14 @@ def test_without_a_gpu_one_line_says_so_and_nothing_is_written(
     assert runner.main(["--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert (printed.count("\n"), "make gpu" in printed, out.exists()) == (1, True, False)
+
+
+@pytest.mark.skipif(facts.cuda_devices() > 0 or not shutil.which("make"), reason="a GPU, or no make")
+def test_make_gpu_says_in_one_line_that_there_is_no_gpu() -> None:
+    words = ["make", "--no-print-directory", "gpu"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
+    assert done.stdout.startswith("no CUDA device here: run `make gpu` on a machine that has one")
 
 
 def test_what_crashes_fails_or_is_not_there_is_written_down_and_the_rest_goes_on(
@@ -192,6 +209,31 @@ def test_trials_are_as_long_as_three_rounds_fit_the_time() -> None:
     assert cost.epochs(1000.0, 2) == 2
 
 
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), "bf16"), ((7, 5), "fp16"), ((6, 1), "fp32")])
+def test_scripts_of_others_compute_in_what_the_gpu_has_in_hardware(
+    capability: tuple[int, int], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: None)
+    monkeypatch.setattr(trials_per_hour, "image_file", lambda conditions: tmp_path)
+    script = Script("good", Conditions(tmp_path, 0.0), read_yaml(Recipe, "proxy_cifar"))
+    assert script._request["precision"] == expected
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+def test_the_good_script_takes_its_steps_in_that_precision(precision: str) -> None:
+    computed: list[torch.dtype] = []
+    network = torch.nn.Linear(4, 3)
+    network.register_forward_hook(lambda module, given, result: computed.append(result.dtype))
+    before = network.weight.detach().clone()
+    optimizer, labels = torch.optim.RMSprop(network.parameters(), lr=0.1), torch.zeros(8, dtype=torch.int64)
+    scaler = scaler_of(precision, torch.device("cpu"))
+    good_step(network, optimizer, torch.randn(8, 4), labels, precision=precision, scaler=scaler)
+    assert computed == [HALF.get(precision, torch.float32)]
+    assert not torch.equal(network.weight, before)
+    assert network.weight.isfinite().all()
+
+
 # ---------------------------------------------------------------------- rehearsals
 
 
@@ -205,6 +247,10 @@ def test_cheap_measurements_rehearse_on_the_cpu(tmp_path: Path, monkeypatch: pyt
     (step,) = training_steps.measure(conditions)
     assert isinstance(step.figures["share of the bandwidth's bound, %"], Several)
     assert step.figures["kernels a step"]
+    *verdicts, plain, gated, _ = own_kernels.measure(conditions)
+    assert {row.figures["own kernels are"] for row in verdicts} == {"not used"}
+    assert isinstance(plain.figures["torch's over own"], Several)
+    assert gated.label.startswith("gated")
     stages = list(full_training.measure(conditions))
     assert [stage.label.split(",")[0] for stage in stages] == ["16 px", "32 px"]
     *after, grown = memory_between_trials.measure(conditions)

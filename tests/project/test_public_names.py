@@ -2,10 +2,9 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import pytest
 from places import REPOSITORY
 
 PACKAGES = ("search_spaces", "trials", "analysis", "nas")
@@ -22,14 +21,25 @@ WORDED = (
 )
 
 
-@pytest.mark.parametrize("path", WORDED, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_no_text_has_an_old_name(path: Path) -> None:
-    assert [found[0] for found in re.finditer(rf"(?i)\b({OLD_NAMES})\b", path.read_text())] == []
+Names = list[str]
 
 
-def public(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:
-    """Functions and classes of the module, and the public methods of the latter."""
-    for node in tree.body:
+def by_file(names: Callable[[str], Names], files: Iterable[Path] = FILES) -> dict[str, Names]:
+    """Files in whose text such names are, and these: one test for all, for a test of each takes longer."""
+    found = {str(path.relative_to(REPOSITORY)): names(path.read_text()) for path in files}
+    return {path: names for path, names in found.items() if names}
+
+
+def test_no_text_has_an_old_name() -> None:
+    def old(text: str) -> Names:
+        return [found[0] for found in re.finditer(rf"(?i)\b({OLD_NAMES})\b", text)]
+
+    assert by_file(old, WORDED) == {}
+
+
+def public(text: str) -> Iterator[tuple[str, Function | ast.ClassDef]]:
+    """Functions and classes of a module, and the public methods of the latter."""
+    for node in ast.parse(text).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name[0] != "_":
             yield node.name, node
             for inner in node.body if isinstance(node, ast.ClassDef) else []:
@@ -37,22 +47,24 @@ def public(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:
                     yield f"{node.name}.{inner.name}", inner
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_public_names_have_a_docstring(path: Path) -> None:
-    names = public(ast.parse(path.read_text()))
-    missing = [name for name, node in names if not ast.get_docstring(node)]
-    assert missing == []
+def test_public_names_have_a_docstring() -> None:
+    def undocumented(text: str) -> Names:
+        return [name for name, node in public(text) if not ast.get_docstring(node)]
+
+    assert by_file(undocumented) == {}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_public_functions_are_annotated_in_full(path: Path) -> None:
-    incomplete = []
-    for name, node in public(ast.parse(path.read_text())):
-        if isinstance(node, ast.ClassDef):
-            continue
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        arguments += [a for a in (node.args.vararg, node.args.kwarg) if a is not None]
-        bare = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
-        if bare or node.returns is None:
-            incomplete.append(f"{name}({', '.join(bare)})")
-    assert incomplete == []
+def test_public_functions_are_annotated_in_full() -> None:
+    def incomplete(text: str) -> Names:
+        functions = [(name, node) for name, node in public(text) if not isinstance(node, ast.ClassDef)]
+        return [name for name, node in functions if node.returns is None or bare(node)]
+
+    assert by_file(incomplete) == {}
+
+
+def bare(function: Function) -> list[str]:
+    """Arguments without an annotation."""
+    of = function.args
+    arguments = [*of.posonlyargs, *of.args, *of.kwonlyargs]
+    arguments += [argument for argument in (of.vararg, of.kwarg) if argument is not None]
+    return [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-FILL = 128  # mid grey, as in the official code
+from trials.augmentation.image_ops import resized_crop
+from trials.augmentation.operations import FILL
 
 
 def crop_and_flip(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool) -> Tensor:
@@ -21,19 +22,44 @@ def crop_and_flip(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool)
         (B, H, W, 3) uint8.
     """
     count, height, width, _ = images.shape
-    device = images.device
     places = 2 * padding + 1  # possible places of the crop along a side
-    # Crop and flip only choose rows and columns; one gather at the end moves the pixels.
-    columns = torch.arange(width, device=device).expand(count, width)
-    if flip:
-        mirrored = (uniforms[:, 2] < 0.5)[:, None]
-        columns = torch.where(mirrored, width - 1 - columns, columns)
-    rows = torch.arange(height, device=device).expand(count, height)
+    top, left = ((uniforms[:, i] * places).long() if padding else uniforms[:, i].long() for i in range(2))
+    mirrored = (uniforms[:, 2] < 0.5) & flip
     if padding:
-        images = functional.pad(images, (0, 0, padding, padding, padding, padding), value=FILL)
-        rows = rows + (uniforms[:, :1] * places).long()
-        columns = columns + (uniforms[:, 1:2] * places).long()
-    return _pixels(images, rows, columns)
+        # Rows of (W * 3) numbers: padded faster than pixels of 3 are.
+        edges = (padding * 3, padding * 3, padding, padding)
+        images = functional.pad(images.flatten(2), edges, value=FILL).unflatten(2, (-1, 3))
+    if images.device.type == "cpu":
+        return _rows_moved(images, top, left, mirrored, height=height, width=width)
+    # Crop and flip only choose rows and columns; one gather at the end moves the pixels.
+    columns = torch.arange(width, device=images.device).expand(count, width)
+    columns = torch.where(mirrored[:, None], width - 1 - columns, columns) + left[:, None]
+    return _pixels(images, torch.arange(height, device=images.device) + top[:, None], columns)
+
+
+def _rows_moved(
+    images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, *, height: int, width: int
+) -> Tensor:
+    """The same for a CPU, which moves whole rows many times as fast as pixels of three bytes.
+
+    Args:
+        images: (B, H', W', 3) uint8, padded.
+        top, left: (B,) where the crop begins.
+        mirrored: (B,) bool.
+    """
+    count, padded_height, padded_width, channels = images.shape
+    # Step 1: cut out the rows, of the mirrored images first. Each begins at some pixel of the batch.
+    order = mirrored.to(torch.uint8).argsort(descending=True)
+    corners = (torch.arange(count) * padded_height + top) * padded_width + left
+    starts = corners.index_select(0, order)[:, None] + torch.arange(height) * padded_width
+    pixels = count * padded_height * padded_width
+    rows = images.contiguous().as_strided((pixels - width + 1, width * channels), (channels, 1))
+    crops = rows.index_select(0, starts.flatten()).view(count, height, width, channels)
+    # Step 2: mirror those, and bring all back into the batch's order.
+    flipped = crops[: int(mirrored.sum())]
+    flipped.copy_(flipped.flip(2))
+    places = torch.empty_like(order).scatter_(0, order, torch.arange(count))
+    return crops.index_select(0, places)
 
 
 def _pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -54,6 +80,7 @@ def random_resized_crop(
     scale: tuple[float, float] = (0.05, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     flip: bool = False,
+    by_kernels: bool = False,
 ) -> Tensor:
     """Crops a part of each image and resizes it to the image's size, bilinearly (Szegedy et al. 2015).
 
@@ -64,6 +91,7 @@ def random_resized_crop(
     Args:
         images: (B, H, W, 3) uint8.
         uniforms: (B, 5) in [0, 1): area, aspect ratio, row, column and mirroring.
+        by_kernels: see `kernels_run`.
 
     Returns:
         (B, H, W, 3) uint8.
@@ -75,6 +103,8 @@ def random_resized_crop(
     columns = _positions(width, share_x, uniforms[:, 3])  # (B, W)
     if flip:
         columns = torch.where((uniforms[:, 4] < 0.5)[:, None], columns.flip(1), columns)
+    if by_kernels:
+        return resized_crop(images, rows, columns)
     # Step 2: bilinear interpolation is separable: first along columns, then along rows.
     same = torch.arange(height, device=images.device).expand(len(images), height)
     stretched = _between(partial(_pixels, images, same), columns, width, (-1, 1, width, 1))

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from trials.augmentation.augment import crop_and_flip, cutout, random_resized_crop
 from trials.augmentation.draws import draw_key, uniform_from_key
+from trials.augmentation.kernel_check import kernels_run
 from trials.augmentation.mixing import beta_ratios, beta_table, cutmix, mixup
-from trials.augmentation.randaugment import DRAWS_PER_LAYER, rand_augment
+from trials.augmentation.operations import DRAWS_PER_LAYER
+from trials.augmentation.randaugment import rand_augment
 from trials.recipe import Recipe, TrainingStage
 
 RAND_AUGMENT_LAYERS = 2
@@ -44,6 +46,7 @@ class Augmentation:
         self.magnitude = torch.full((), stage.randaugment, dtype=torch.float64, device=device)
         self.mixup_table = beta_table(stage.mixup).to(device)
         self.cutmix_table = beta_table(stage.cutmix).to(device)
+        self._by_kernels = kernels_run(device)
         self._padding = round(recipe.crop_padding * stage.resolution)
         self._keys = torch.zeros(2, dtype=torch.int64, device=device)
 
@@ -64,13 +67,19 @@ class Augmentation:
         if self._needs_further_draws():
             draws = uniform_from_key(self._keys[1], samples, _RAND_AUGMENT.stop)
         if recipe.crop == "resized":
-            images = random_resized_crop(images, draws[:, _RESIZED], flip=recipe.flip)
+            images = random_resized_crop(
+                images, draws[:, _RESIZED], flip=recipe.flip, by_kernels=self._by_kernels
+            )
         elif self._padding or recipe.flip:
             crop_draws = uniform_from_key(self._keys[0], samples, 3)
             images = crop_and_flip(images, crop_draws, padding=self._padding, flip=recipe.flip)
         if stage.randaugment:
             images = rand_augment(
-                images, draws[:, _RAND_AUGMENT], magnitude=self.magnitude, layers=RAND_AUGMENT_LAYERS
+                images,
+                draws[:, _RAND_AUGMENT],
+                magnitude=self.magnitude,
+                layers=RAND_AUGMENT_LAYERS,
+                by_kernels=self._by_kernels,
             )
         if recipe.cutout:
             images = cutout(images, draws[:, _CUTOUT], share=recipe.cutout)
@@ -92,7 +101,9 @@ class Augmentation:
         mixups = count // 2 if stage.mixup and stage.cutmix else (count if stage.mixup else 0)
         # The two parts are mixed separately: partners never cross the border between them.
         blended, blended_weights = mixup(
-            images[:mixups], beta_ratios(draws[:mixups, _RATIO], self.mixup_table)
+            images[:mixups],
+            beta_ratios(draws[:mixups, _RATIO], self.mixup_table),
+            by_kernels=self._by_kernels,
         )
         ratios = beta_ratios(draws[mixups:, _RATIO], self.cutmix_table)
         boxed, boxed_weights = cutmix(images[mixups:], ratios, draws[mixups:, _BOX])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trials.augmentation.augment import boxes
+from trials.augmentation.image_ops import mixed_images
 from trials.recipe import LARGEST_ALPHA
 
 TABLE_STEPS = 2048
@@ -51,17 +52,20 @@ def beta_ratios(uniforms: Tensor, table: Tensor) -> Tensor:
     return torch.lerp(table[lower], table[lower + 1], places - lower)
 
 
-def mixup(images: Tensor, ratios: Tensor) -> tuple[Tensor, Tensor]:
+def mixup(images: Tensor, ratios: Tensor, *, by_kernels: bool = False) -> tuple[Tensor, Tensor]:
     """Blends each image with its partner; the image itself keeps the larger weight.
 
     Args:
         images: (B, H, W, 3), uint8 (the result is rounded) or floating.
         ratios: (B,) in [0, 1]: the weight of either image.
+        by_kernels: see `kernels_run`; of uint8 images.
 
     Returns:
         The mixed images, and the weights (B,) of their own labels; the rest is their partners'.
     """
     weights = torch.maximum(ratios, 1 - ratios)
+    if by_kernels:
+        return mixed_images(images, weights), weights
     own = images if images.is_floating_point() else images.float()
     mixed = torch.lerp(own.flip(0), own, weights.view(-1, 1, 1, 1).to(own.dtype))
     return (mixed if images.is_floating_point() else mixed.round_().to(images.dtype)), weights

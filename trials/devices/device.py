@@ -15,6 +15,8 @@ import torch
 from trials.devices.device_lock import DeviceLock, core_id
 from trials.devices.lock_files import FOLDER
 from trials.devices.memory_bound import available_bytes, own_bytes
+from trials.devices.nvml import gpu_id
+from trials.devices.visible_gpus import gpus_here, visible_slices
 from trials.trial import DeviceInfo, Slot
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
@@ -78,9 +80,12 @@ def use_all_cores() -> None:
 
 
 def available_slots() -> list[Slot]:
-    """This machine's slots: one per CUDA device or, without any, one per core."""
-    if gpus := torch.cuda.device_count():
-        return [Slot(index=i, device=f"cuda:{i}") for i in range(gpus)]
+    """This machine's slots: one per GPU, or slice of a GPU, or, without any, one per core.
+
+    Each of several slices is the first CUDA device of a process that sees no other.
+    """
+    if gpus := gpus_here():
+        return [Slot(index=i, device="cuda:0" if visible_slices() else f"cuda:{i}") for i in range(gpus)]
     return [Slot(index=i, core=core) for i, core in enumerate(available_cores())]
 
 
@@ -89,8 +94,8 @@ def device_info(slot: Slot) -> DeviceInfo:
     host = socket.gethostname()
     device = torch.device(slot.device)
     if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        return DeviceInfo(device_name=properties.name, device_id=str(properties.uuid), host=host)
+        name = torch.cuda.get_device_properties(device).name
+        return DeviceInfo(device_name=name, device_id=gpu_id(device), host=host)
     core = "any core" if slot.core is None else f"core {slot.core}"
     return DeviceInfo(device_name=cpu_name(), device_id=core, host=host)
 
@@ -101,10 +106,12 @@ def this_device() -> str:
 
 
 def lock_of(device: torch.device, *, folder: Path = FOLDER) -> DeviceLock:
-    """The lock of a GPU, or of the core that this process is bound to; without either it locks nothing."""
+    """The lock of a GPU, or of the core that this process is bound to; without either it locks nothing.
+
+    Slices of a GPU have a lock each.
+    """
     if device.type == "cuda":
-        uuid = str(torch.cuda.get_device_properties(device).uuid)
-        return DeviceLock(uuid, folder=folder, synchronise=partial(torch.cuda.synchronize, device))
+        return DeviceLock(gpu_id(device), folder=folder, synchronise=partial(torch.cuda.synchronize, device))
     cores = available_cores()
     return DeviceLock(core_id(cores[0]) if len(cores) == 1 else None, folder=folder)
 

@@ -112,9 +112,10 @@ def connected(
             ray.shutdown()
     else:
         slots = _local_slots(workers, per_device, option)
-        gpus = len({slot.device for slot in slots if slot.device.startswith("cuda")})
+        has_gpus = slots[0].device.startswith("cuda")
+        gpus = min(len(available_slots()), len(slots)) if has_gpus else 0
         # Ray hides all other GPUs from an actor, so that its own is the first.
-        slots = [replace(slot, device="cuda:0") if gpus else slot for slot in slots]
+        slots = [replace(slot, device="cuda:0") if has_gpus else slot for slot in slots]
         try:
             local = LocalRay(workers=len(slots), gpus=gpus)
         except LongFolderError as error:

@@ -11,7 +11,7 @@ from trials.executors.failing_devices import FailingDevices
 from trials.executors.ray_local import SEEN_SECONDS, LocalRay
 from trials.executors.ray_member import Member, cause, lost_result
 from trials.executors.ray_worker import RayWorker, Wear, kill_process
-from trials.executors.timing_places import TimingPlaces, check_devices
+from trials.executors.timing_places import TimingPlaces, compared
 from trials.trial import (
     STALL_SECONDS,
     Event,
@@ -160,8 +160,7 @@ class Pool:
             # Once: each such class is handed to Ray's gcs_server; with a dead one the call would not return.
             # Ray must not retry by itself: the search counts attempts, and records every one.
             self._worker_class = ray.remote(max_restarts=0, max_task_retries=0)(RayWorker)
-        places = self._worker_class.options(num_cpus=1, num_gpus=gpus)
-        actor = places.remote(self._start_worker, slot)
+        actor = self._worker_class.options(num_cpus=1, num_gpus=gpus).remote(self._start_worker, slot)
         return Member(slot=slot, actor=actor, ready=actor.ready.remote(), failed_starts=failed_starts)
 
     def _replace(self, member: Member, *, failed_starts: int = 0) -> None:
@@ -193,7 +192,8 @@ class Pool:
                 self._replace(member, failed_starts=1)
             else:
                 known.append((member, info))
-        check_devices([info.device_name for _, info in known], self._timing_device)
+        if differ := compared([info for _, info in known], self._timing_device):
+            yield Notice(differ)
         for member, info in known:
             yield from self._join(member, info, places)
 
@@ -224,7 +224,8 @@ class Pool:
     def _join(self, member: Member, info: WorkerInfo, places: TimingPlaces) -> Iterator[Event]:
         """Makes a started worker free for trials, unless its device's step times could not be compared."""
         member.ready = None
-        refusal = self._failing.refusal(info) or places.join(member.slot.index, info.device_name)
+        said = info.device_name, info.precision
+        refusal = self._failing.refusal(info) or places.join(member.slot.index, *said)
         if refusal is not None:
             # It is left running: its device would otherwise be given to the next worker.
             yield Notice(f"worker {member.slot.index} on {info.host} is not used: {refusal}")

@@ -20,8 +20,10 @@ from ray._private import auto_init_hook
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
+from trials.devices.device_errors import DeviceLostError
 from trials.executors.ray_actors import Connection, connected
 from trials.executors.ray_member import cause
+from trials.executors.ray_worker import hide_other_gpus
 from trials.executors.timing_places import check_devices
 from trials.trial import (
     EpochResult,
@@ -246,14 +248,19 @@ class _EventForwarder(Callback):
 
     def __init__(self, thread: _TuneThread) -> None:
         self._thread = thread
+        self._ended: set[str] = set()  # Tune's trials whose result has come
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
         """Takes the events out of a result, so that other callbacks see only its numbers."""
         for event in result.pop(EVENTS, ()):
             self._thread.coming.put(event)
+            if isinstance(event, TrialResult):
+                self._ended.add(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         """Reports a lost worker: a trial's own fault does not raise, so the process must be gone."""
+        if trial.trial_id in self._ended:  # its worker has ended itself after the result
+            return
         lost: Trial = trial.config["trial"]
         self._thread.coming.put(
             TrialResult(
@@ -278,13 +285,12 @@ def _trainable(start_worker: StartWorker, device: str) -> Any:
 
         def setup(self, config: dict[str, Any]) -> None:
             if self.run_trial is None:
+                hide_other_gpus()
                 self.run_trial = start_worker(Slot(index=0, device=device))
             self.trial: Trial = config["trial"]
             self.stream = self.run_trial(self.trial)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
-            if getattr(self.run_trial, "device_fault", None):
-                os._exit(1)  # the new trial counts as lost, and runs again in another process
             self.setup(new_config)
             return True
 
@@ -295,7 +301,12 @@ def _trainable(start_worker: StartWorker, device: str) -> Any:
                 events.append(event)
                 if isinstance(event, (EpochResult, TrialResult)):
                     break
-            return {**_metrics(events[-1]), EVENTS: events, "done": isinstance(events[-1], TrialResult)}
+            fault = getattr(self.run_trial, "device_fault", None)
+            if not events:
+                # Tune reuses the process of a trial that is done, but not that of one that fails.
+                raise DeviceLostError(f"this process cannot use its device any more: {fault}")
+            is_done = isinstance(events[-1], TrialResult) and fault is None
+            return {**_metrics(events[-1]), EVENTS: events, "done": is_done}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None:
             pass

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from trials.devices.versions import installed_version
+from trials.devices.visible_gpus import VARIABLE
 from trials.trial import Event, RunTrial, Slot, StartWorker, TimingPart, Trial, WorkerInfo
 
 VERSIONS = ("torch", "ray", "numpy", "pyarrow")
 TRIALS_OF_A_PROCESS = 1000  # then it ends, which gives back whatever it leaks
+NOT_HIDDEN = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
 # A process leaks if between trials it holds more device memory than LEAK_FACTOR times that after its first
 # trial, plus LEAK_BYTES.
 LEAK_FACTOR, LEAK_BYTES = 1.5, 1 << 30
@@ -28,6 +30,7 @@ class RayWorker:
     """An actor with the worker of one slot, in the process where Ray has placed it."""
 
     def __init__(self, start_worker: StartWorker, slot: Slot) -> None:
+        hide_other_gpus()
         self._run_trial: RunTrial = start_worker(slot)
         self._trials = 0
         self._held_first: int | None = None
@@ -44,6 +47,7 @@ class RayWorker:
             pid=os.getpid(),
             node_id=ray.get_runtime_context().get_node_id(),
             device_id=getattr(self._run_trial, "device_id", None),
+            precision=getattr(self._run_trial, "gpu_precision", None),
             versions={name: installed_version(name) for name in VERSIONS},
         )
 
@@ -70,6 +74,20 @@ class RayWorker:
     def _held_bytes(self) -> int:
         held: Any = getattr(self._run_trial, "held_bytes", None)
         return int(held()) if held else 0
+
+
+def hide_other_gpus() -> None:
+    """Hides the GPUs of other actors, so that an actor's own is its first one.
+
+    Ray does that itself, unless the environment forbids it: then all workers would use the first GPU.
+    """
+    if os.environ.get(NOT_HIDDEN, "").lower() not in ("1", "true"):
+        return
+    import ray
+
+    own = ray.get_runtime_context().get_accelerator_ids().get("GPU")
+    if own:
+        os.environ[VARIABLE] = ",".join(own)
 
 
 def kill_process(pid: int) -> None:

@@ -1,10 +1,10 @@
 """Distributes trials to workers when step time counts only on some workers' model of device."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from trials.trial import TimingPart, Trial
+from trials.trial import TimingPart, Trial, WorkerInfo
 
 ANY = "*"  # instead of a model: step times are predicted or not used, so trials run on any device
 
@@ -27,17 +27,25 @@ class TimingPlaces:
         self._model = model
         self._others_may_train = model is not None
         self._others: set[int] = set()  # workers on other models
+        self._precision: str | None = None  # of the workers' GPUs, where `auto` decides
         # Steps of a trial for one of the others: it waits to be timed, is timed, and waits to be trained.
         self._to_time: deque[Trial] = deque()
         self._timing_now = 0
         self._to_train: deque[Trial] = deque()
         self._exhausted = False
 
-    def join(self, worker: int, device_name: str | None) -> str | None:
+    def join(self, worker: int, device_name: str | None, precision: str | None = None) -> str | None:
         """Registers a worker; returns the reason if it must not be given trials, else None.
 
-        `device_name` is the model of its device; None if it does not say.
+        `device_name` is the model of its device, `precision` that in which a GPU trains; None if it does not
+        say.
         """
+        if precision is not None and precision != (self._precision or precision):
+            return (
+                f"its device, a {device_name}, trains in {precision}, and the other workers in "
+                f"{self._precision}: recipe.precision says one for all"
+            )
+        self._precision = self._precision or precision
         if self._model == ANY or device_name is None:
             return None
         if self._model is None:
@@ -135,7 +143,7 @@ def check_devices(names: Iterable[str | None], model: str | None) -> None:
     if model == ANY:
         return
     found = Counter(name for name in names if name is not None)
-    known = ", ".join(f"{number} x {name}" for name, number in sorted(found.items()))
+    known = _numbered(found)
     if model is None and len(found) > 1:
         raise WrongDeviceError(
             f"the workers' devices are of several models: {known}. Step time on one of them says little "
@@ -148,3 +156,33 @@ def check_devices(names: Iterable[str | None], model: str | None) -> None:
             "where there is one, join a Ray cluster that has one with --ray-address, or predict: step_time: "
             "predicted, with a step_time_table that nas measure --table made on such a device"
         )
+
+
+def compared(workers: Sequence[WorkerInfo], model: str | None) -> str | None:
+    """Compares workers' devices; a sentence where they are of several models, None where they are of one.
+
+    Args:
+        model: where step time counts, as for `TimingPlaces`.
+
+    Raises:
+        WrongDeviceError: their step times, or accuracies, could not be compared.
+    """
+    check_devices([info.device_name for info in workers], model)
+    # Step 1: all GPUs train in one precision, though the recipe's `auto` lets each of them decide.
+    found = Counter((info.precision, info.device_name) for info in workers if info.precision is not None)
+    if len({precision for precision, _ in found}) > 1:
+        known = ", ".join(f"{precision} on {number} x {name}" for (precision, name), number in found.items())
+        raise WrongDeviceError(
+            f"trials would train in several precisions: {known}. Say one that all of them have, with --set "
+            "recipe.precision=fp16 or fp32, or give workers of one model"
+        )
+    # Step 2: several models are said.
+    models = Counter(info.device_name for info in workers if info.device_name is not None)
+    if len(models) < 2:
+        return None
+    times = "step times are predicted" if model == ANY else f"step time is measured on {model} alone"
+    return f"workers are on several models: {_numbered(models)}; {times}"
+
+
+def _numbered(models: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} x {name}" for name, number in sorted(models.items()))

@@ -1,13 +1,14 @@
 """Iterates over the batches of one epoch, each on the device by the time that it is needed."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trials.images.device_images import ResidentImages
+from trials.images.read_ahead import read_ahead
+from trials.images.resize import resized_batch
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ def batches(images: ResidentImages, indices: Tensor, *, batch_size: int) -> Iter
 def batches_of(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Batch]:
     """A batch for each pair of a set of images and indices (B,) in it; the sets may differ in resolution.
 
-    Where images are not resident on the device, the next batch is gathered while the present one is used.
+    Where images are not resident on the device, several batches are read ahead while the present one is used.
+    Images that are stored at a larger size are resized on the device.
     """
     if not parts:
         return
@@ -38,35 +40,23 @@ def batches_of(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Batch
     for (images, part), samples in zip(parts, on_device, strict=True):
         if images.is_resident:
             images.check(part)
-        pixels = images.pixels[samples] if images.is_resident else next(streamed)
+            pixels = resized_batch(images.pixels[samples], images.resolution)
+        else:
+            pixels = next(streamed)
         yield Batch(pixels, images.labels[samples], samples)
 
 
 def _streamed(parts: Sequence[tuple[ResidentImages, Tensor]]) -> Iterator[Tensor]:
-    """Pixels of each part, prefetched: gathered by a thread, and copied on a CUDA stream of their own."""
+    """Pixels of each part, read ahead by threads, then copied and resized on a CUDA stream of their own."""
     device = parts[0][0].device
-    copies = torch.cuda.Stream(device)
-    with ThreadPoolExecutor(1, thread_name_prefix="gather") as gatherer:
-        coming = gatherer.submit(_pinned, *parts[0])
-        for following in (*parts[1:], None):
-            # Step 1: take the batch that the thread has gathered, and set it to work on the next.
-            gathered = coming.result()
-            if following is not None:
-                coming = gatherer.submit(_pinned, *following)
-            # Step 2: copy on the side stream, so that the copy overlaps with the present training step.
-            with torch.cuda.stream(copies):
-                pixels = gathered.to(device, non_blocking=True)
-            # Step 3: the training stream waits for the copy, and the allocator must not reuse the memory
-            # before the training stream is done with it.
-            current = torch.cuda.current_stream(device)
-            current.wait_stream(copies)
-            pixels.record_stream(current)
-            yield pixels
-
-
-def _pinned(images: ResidentImages, indices: Tensor) -> Tensor:
-    """The pixels at these indices in page-locked memory, from which copies are asynchronous."""
-    images.check(indices)
-    pixels = images.pixels
-    gathered = torch.empty((len(indices), *pixels.shape[1:]), dtype=pixels.dtype, pin_memory=True)
-    return torch.index_select(pixels, 0, indices, out=gathered)
+    side = torch.cuda.Stream(device)
+    for (images, _), gathered in zip(parts, read_ahead(parts, pin_memory=True), strict=True):
+        # Step 1: copy on the side stream, so that the copy overlaps with the present training step.
+        with torch.cuda.stream(side):
+            pixels = resized_batch(gathered.to(device, non_blocking=True), images.resolution)
+        # Step 2: the training stream waits for it, and the allocator must not reuse the memory before the
+        # training stream is done with it.
+        current = torch.cuda.current_stream(device)
+        current.wait_stream(side)
+        pixels.record_stream(current)
+        yield pixels

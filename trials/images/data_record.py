@@ -52,6 +52,7 @@ class DataFacts:
     images_of_classes: tuple[int, ...]
     unreadable: tuple[str, ...]
     notes: tuple[str, ...]
+    pixels_by: str = ""  # what made the pixels of these pictures; earlier versions recorded none
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def record_of(source: str, images: TrialImages) -> DataRecord:
         images_of_classes=tuple(map(int, images_of_classes(images.labels, images.num_classes))),
         unreadable=images.corrupt,
         notes=images.notes,
+        pixels_by=images.pixels_by,
     )
     return DataRecord(facts, partial(_rows, images))
 
@@ -136,6 +138,17 @@ def check_same_data(record: DataRecord, folder: Path, *, begun: str, prefix: str
         + "\n".join(f"  {change}" for change in changes)
         + f"\nPut them back as they were ({before.source} then), or begin anew with another --run"
     )
+
+
+def note_of_pixels(record: DataRecord, folder: Path, *, begun: str, prefix: str = "") -> list[str]:
+    """A sentence where the same pictures were made into pixels by something else when it was begun.
+
+    The arguments are those of `check_same_data`.
+    """
+    before, now = read_facts(folder, prefix=prefix), record.facts.pixels_by
+    if before is None or not before.pixels_by or before.pixels_by == now:
+        return []
+    return [f"pictures are decoded by {now}; when this {begun} began, by {before.pixels_by}"]
 
 
 def read_facts(folder: Path, *, prefix: str = "") -> DataFacts | None:

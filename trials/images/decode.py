@@ -10,7 +10,8 @@
 | animation | the first frame |
 
 The picture is then resized to the square with Pillow's antialiased bilinear filter. The aspect ratio is not
-kept, and nothing is cropped.
+kept, and nothing is cropped. JPEG pictures that are much larger are decoded at a fraction of their size: see
+`jpeg`.
 """
 
 import io
@@ -19,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from search_spaces.settings.sentences import first_line
+from trials.images import jpeg
 from trials.images.deep_colours import DeepColours
 from trials.images.deep_pictures import UnknownRangeError, is_deep, scaled_to_bytes
 
@@ -48,6 +50,10 @@ def decode(encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> 
     """
     if not encoded:
         raise UnreadablePictureError("no bytes")
+    pixels = jpeg.decoded(encoded, resolution, max_pixels=max_pixels)
+    if pixels is not None:
+        is_right = pixels.shape[:2] == (resolution, resolution)
+        return pixels if is_right else resized(Image.fromarray(pixels), resolution)
     try:
         picture = Image.open(io.BytesIO(encoded), formats=FORMATS)
         width, height = picture.size
@@ -55,6 +61,7 @@ def decode(encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> 
             raise UnreadablePictureError(
                 f"{width:,} x {height:,} px is {TOO_LARGE} {max_pixels:,} px are read"
             )
+        jpeg.scale_by_pillow(picture, resolution)
         return resized(rgb(picture), resolution)
     except UnreadablePictureError:
         raise
@@ -99,7 +106,9 @@ def resized(picture: Image.Image, resolution: int) -> np.ndarray:
 
 def is_constant(pixels: np.ndarray) -> bool:
     """True if all pixels of a picture, (R, R, 3), have one colour."""
-    return bool((pixels == pixels[0, 0]).all())
+    first, middle = pixels[0, 0], pixels[len(pixels) // 2, len(pixels) // 2]
+    # Two that differ, as nearly always, spare the comparison of all.
+    return first.tobytes() == middle.tobytes() and bool((pixels == first).all())
 
 
 def _reason(error: Exception) -> str:

@@ -22,12 +22,14 @@ class ResidentImages:
         self.train = torch.from_numpy(np.ascontiguousarray(packed.train))
         self.minival = torch.from_numpy(np.ascontiguousarray(packed.minival))
         self.classes = packed.classes
-        self.resolution = int(packed.images.shape[1])
-        self.is_resident = device.type == "cpu" or self._fits(images)
+        self.resolution = packed.resolution
+        # A pack from which several sizes are made would lie on the device once for each.
+        self.is_resident = device.type == "cpu" or (packed.resized_to is None and self._fits(images))
         self.checks = packed.checks
         if device.type != "cpu" and self.is_resident and self.checks is not None:
             self.check(torch.arange(len(images)))  # before they are copied
-        self.pixels = images.to(device) if self.is_resident else images  # (N, H, W, 3) uint8
+        # (N, S, S, 3) uint8, S being the resolution or a larger one, from which batches are resized
+        self.pixels = images.to(device) if self.is_resident else images
 
     def check(self, indices: Tensor) -> None:
         """Compares images at indices (B,) on the CPU with their checksums, when they are first used.

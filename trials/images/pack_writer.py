@@ -22,6 +22,7 @@ from search_spaces.settings.json_text import json_value
 from trials.images import pack_process
 from trials.images.decode import UnreadablePictureError, decode, is_constant, resized
 from trials.images.pack_reuse import KnownPixels
+from trials.images.pixel_file import PixelFile
 from trials.images.sources import Encoded
 
 TASK = 64  # pictures handed to a process at once
@@ -46,7 +47,8 @@ class PackFacts:
     arrays: str  # digest of the digests and checksums
     corrupt: list[tuple[int, str]]  # see OddPictures
     constant: list[int]
-    origin: str = ""  # source and decoder: packs of equal ones hold the same pixels of the same picture
+    origin: str = ""  # source and decoders: packs of equal ones hold the same pixels of the same picture
+    decoders: str = ""  # see trials.images.jpeg; earlier versions wrote none
 
     def to_json(self) -> str:
         """The facts as JSON text, with a checksum."""
@@ -66,8 +68,26 @@ class PackFacts:
         content = json_value(outer["facts"])
         corrupt = [(int(position), str(name)) for position, name in content["corrupt"]]
         constant = list(map(int, content["constant"]))
-        origin = str(content.get("origin", ""))  # earlier versions wrote none
-        return cls(str(content["labels"]), str(content["arrays"]), corrupt, constant, origin)
+        origin, decoders = (str(content.get(name, "")) for name in ("origin", "decoders"))
+        return cls(str(content["labels"]), str(content["arrays"]), corrupt, constant, origin, decoders)
+
+
+class PackArrays:
+    """Arrays that are filled while a pack is written, with a row of each for every picture.
+
+    Args:
+        images: (N, R, R, 3) uint8, memory-mapped from a new file that holds zeros.
+    """
+
+    def __init__(self, images: np.memmap) -> None:
+        self.file = PixelFile(images)
+        black = zlib.crc32(images[:1].tobytes())
+        self.digests = np.zeros(len(images), np.uint64)  # (N,) of the encoded pictures
+        self.sums = np.full(len(images), black, np.uint32)  # (N,) checksums of the pixels
+
+    def put(self, position: int, pixels: np.ndarray) -> None:
+        """Writes a picture's pixels and their checksum."""
+        self.sums[position] = self.file.write(position, pixels)
 
 
 def digest_of(picture: bytes | np.ndarray) -> int:
@@ -77,29 +97,27 @@ def digest_of(picture: bytes | np.ndarray) -> int:
 
 
 def fill_pack(
-    images: np.memmap,
-    digests: np.ndarray,
+    pack: PackArrays,
     pictures: Iterator[tuple[str, Encoded]],
     *,
     max_pixels: int,
     known: KnownPixels | None = None,
     on_progress: Callable[[int, int], None],
 ) -> OddPictures:
-    """Decodes all pictures into `images` (N, R, R, 3) uint8, and their digests into `digests` (N,) uint64.
+    """Decodes all pictures into a pack's arrays.
 
     Many pictures are decoded by one process per core. A thread per process feeds it, because reading files
-    and waiting for answers release Python's lock; the processes write into the memory map themselves. Pixels
-    of a picture that cannot be read stay 0. Those that are `known` are copied.
+    and waiting for answers release Python's lock; the processes write into the file themselves. Pixels of a
+    picture that cannot be read stay 0. Those that are `known` are copied.
 
     Raises:
         ValueError: a decoding process died.
     """
     tasks = _tasks(pictures)
-    if len(images) < MIN_FOR_PROCESSES:
-        results: Iterable[OddPictures] = (
-            _decode_here(images, digests, task, max_pixels, known) for task in tasks
-        )
-        return _collected(results, len(images), on_progress)
+    total = pack.file.count
+    if total < MIN_FOR_PROCESSES:
+        results: Iterable[OddPictures] = (_decode_here(pack, task, max_pixels, known) for task in tasks)
+        return _collected(results, total, on_progress)
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     local = threading.local()
     processes: list[_Process] = []
@@ -107,14 +125,14 @@ def fill_pack(
     def run(task: Task) -> OddPictures:
         # Each thread of the pool starts its own process with its first task.
         if not hasattr(local, "process"):
-            local.process = _Process(images, digests, max_pixels, known)
+            local.process = _Process(pack, max_pixels, known)
             processes.append(local.process)
         return local.process.decode(task)
 
     try:
         with ThreadPoolExecutor(workers) as pool:
             # Two tasks per worker: one is decoded while the next is read.
-            return _collected(_pipelined(pool, run, tasks, 2 * workers), len(images), on_progress)
+            return _collected(_pipelined(pool, run, tasks, 2 * workers), total, on_progress)
     finally:
         for process in processes:
             process.close()
@@ -150,29 +168,25 @@ def _collected(
     return odd
 
 
-def _decode_here(
-    images: np.ndarray, digests: np.ndarray, task: Task, max_pixels: int, known: KnownPixels | None
-) -> OddPictures:
+def _decode_here(pack: PackArrays, task: Task, max_pixels: int, known: KnownPixels | None) -> OddPictures:
     """Decodes the pictures of a task in this process."""
-    odd = OddPictures([], [])
+    odd, resolution = OddPictures([], []), pack.file.resolution
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         for position, name, encoded in task:
             try:
                 if isinstance(encoded, np.ndarray):
-                    digests[position] = digest_of(encoded)
-                    pixels = resized(Image.fromarray(encoded), images.shape[1])
+                    pack.digests[position] = digest_of(encoded)
+                    pixels = resized(Image.fromarray(encoded), resolution)
                 else:
                     data = _bytes(name, encoded)
-                    digest = digests[position] = digest_of(data)
+                    digest = pack.digests[position] = digest_of(data)
                     before = known.of(digest) if known else None
-                    pixels = (
-                        decode(data, images.shape[1], max_pixels=max_pixels) if before is None else before
-                    )
+                    pixels = decode(data, resolution, max_pixels=max_pixels) if before is None else before
             except (UnreadablePictureError, FileNotFoundError) as error:
                 odd.corrupt.append((position, f"{name} ({_reason(error)})"))
                 continue
-            images[position] = pixels
+            pack.put(position, pixels)
             if is_constant(pixels):
                 odd.constant.append(position)
     return odd
@@ -181,16 +195,19 @@ def _decode_here(
 class _Process:
     """A process that decodes (trials.images.pack_process), used by one thread."""
 
-    def __init__(
-        self, images: np.memmap, digests: np.ndarray, max_pixels: int, known: KnownPixels | None = None
-    ) -> None:
-        self._images, self._digests, self._known = images, digests, known
+    def __init__(self, pack: PackArrays, max_pixels: int, known: KnownPixels | None = None) -> None:
+        self._pack, self._known = pack, known
         self._process = subprocess.Popen(
             # -P: a folder named trials in the current directory must not be imported.
-            [sys.executable, "-P", "-m", pack_process.__name__, str(images.filename), str(max_pixels)],
+            [sys.executable, "-P", "-m", pack_process.__name__, pack.file.path, str(max_pixels)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # It multiplies no matrices, and the threads for that would be started with numpy.
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "OPENBLAS_NUM_THREADS": "1",
+            },
         )
 
     def decode(self, task: Task) -> OddPictures:
@@ -204,9 +221,9 @@ class _Process:
             except FileNotFoundError as error:
                 corrupt.append((position, f"{name} ({_reason(error)})"))
                 continue
-            digest = self._digests[position] = digest_of(data)
+            digest = self._pack.digests[position] = digest_of(data)
             if self._known is not None and (pixels := self._known.of(digest)) is not None:
-                self._images[position] = pixels
+                self._pack.put(position, pixels)
                 constant_known += [position] if is_constant(pixels) else []
                 continue
             pictures.append((position, data))
@@ -228,7 +245,9 @@ class _Process:
                 f"a process that decodes pictures ended with code {self._process.wait()}; if memory ran out, "
                 "free some and start again"
             )
-        unreadable, constant = json_value(line)
+        unreadable, constant, sums = json_value(line)
+        for position, checksum in sums:
+            self._pack.sums[position] = checksum
         return [(int(position), str(reason)) for position, reason in unreadable], list(map(int, constant))
 
     def close(self) -> None:

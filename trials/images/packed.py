@@ -17,21 +17,22 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import PIL
 
 from search_spaces.settings.sentences import some
 from trials.devices.file_lock import locked
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.config import DataConfig
 from trials.images.copies import copies_sentence
+from trials.images.jpeg import decoders
 from trials.images.labels import PADDING
-from trials.images.pack_checks import PixelChecks, checksums
+from trials.images.pack_checks import PixelChecks
 from trials.images.pack_refusals import PackRefusals, corrupt_sentence
 from trials.images.pack_reuse import KnownPixels
-from trials.images.pack_writer import PackFacts, fill_pack
+from trials.images.pack_sizes import stored_size, stored_sizes
+from trials.images.pack_writer import PackArrays, PackFacts, fill_pack
 from trials.images.splits import split_indices
 
-PACKING_VERSION = 4  # part of every pack's name: to be raised when decoding changes
+PACKING_VERSION = 5  # part of every pack's name: to be raised when decoding changes
 IMAGES, DIGESTS, CHECKSUMS, META = "images.npy", "digests.npy", "checksums.npy", "meta.json"
 CHECKED_AT_ONCE = 4 << 30  # bytes of a pack that is checked as a whole when it is opened
 FEW_CONSTANT = 3  # pictures of one colour that are not worth a word
@@ -41,10 +42,11 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class TrialImages:
-    """Images at one resolution, memory-mapped: images (N, R, R, 3) uint8, and their split.
+    """Images at one resolution, memory-mapped: images (N, S, S, 3) uint8, and their split.
 
-    Labels are int64 (N,), or (N, L) padded with -1 where images have several. `corrupt` names unreadable
-    pictures, which are neither in `train` nor in `minival`.
+    S is the resolution, or a larger one from which they are resized when they are read (`pack_sizes`). Labels
+    are int64 (N,), or (N, L) padded with -1 where images have several. `corrupt` names unreadable pictures,
+    which are neither in `train` nor in `minival`.
     """
 
     images: np.ndarray
@@ -58,11 +60,18 @@ class TrialImages:
     notes: tuple[str, ...] = ()  # sentences for the user: how labels were read, what is odd
     name_of: Callable[[int], str] = str  # the name of the image at an index
     deeper: str = ""  # advice to give a folder further down, whose sub-folders may be the classes
+    pixels_by: str = ""  # what made the pixels of the pictures
+    resized_to: int | None = None  # the resolution, where it is not that of `images`
 
     @property
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.classes)
+
+    @property
+    def resolution(self) -> int:
+        """The resolution that batches of these images have."""
+        return self.resized_to or int(self.images.shape[1])
 
     def all_notes(self) -> list[str]:
         """The notes, and a sentence about pictures that cannot be read, if there are any."""
@@ -82,6 +91,7 @@ def open_images(
     config: DataConfig,
     *,
     resolution: int,
+    sizes: Sequence[int] = (),
     cache: Path | None = None,
     on_progress: OnProgress | None = None,
     verify: bool = False,
@@ -91,13 +101,15 @@ def open_images(
 
     Several processes may ask at once: one packs, the others wait for it. Pixels are compared with their
     checksums when they are first used; with `verify` those of a pack up to CHECKED_AT_ONCE at once, and a
-    damaged one is made again. `only_evaluated`: see `find_images`; all are in `train` then.
+    damaged one is made again. `only_evaluated`: see `find_images`; all are in `train` then. `sizes` are all
+    resolutions that these images are needed at: of a large set only the largest is packed.
 
     Raises:
         ValueError: the source, a picture or the disk does not allow it; the message says what to do.
     """
     found = find_images(config, only_evaluated=only_evaluated)
     refusals = PackRefusals(config, has_keys=not only_evaluated)
+    wanted, resolution = resolution, stored_size(resolution, sizes, count=len(found.labels))
     folder = (cache or default_cache()) / _key(found, resolution)
     _make_cache(folder.parent)
     # Double-checked locking: whoever gets the lock looks again, as another process may have packed meanwhile.
@@ -139,12 +151,21 @@ def open_images(
         ),
         name_of=found.name_of,
         deeper=found.deeper,
+        pixels_by=pack.facts.decoders + _resizing(sizes, count=len(found.labels)),
+        resized_to=None if wanted == resolution else wanted,
     )
 
 
-def is_packed(found: EncodedImages, resolution: int) -> bool:
-    """True if these images are packed in the default cache, so that opening them takes a moment."""
-    return _valid_pack(default_cache() / _key(found, resolution), found, resolution) is not None
+def _resizing(sizes: Sequence[int], *, count: int) -> str:
+    """Words for how smaller sizes are made, where only the largest is packed."""
+    is_one = len({*sizes}) > 1 and len(stored := stored_sizes(sizes, count=count)) == 1
+    return f"; smaller sizes resized from {stored[0]} px" if is_one else ""
+
+
+def are_packed(found: EncodedImages, sizes: Sequence[int]) -> bool:
+    """True if these images are packed for all sizes in the default cache, so that opening takes a moment."""
+    stored = stored_sizes(sizes, count=len(found.labels))
+    return all(_valid_pack(default_cache() / _key(found, size), found, size) is not None for size in stored)
 
 
 def data_digest(classes: Sequence[str], digests: np.ndarray, counts: np.ndarray, labels: np.ndarray) -> str:
@@ -280,7 +301,7 @@ def _facts_of(folder: Path) -> PackFacts | None:
 
 def _origin(found: EncodedImages, source: str) -> str:
     """The source, and all that decides what pixels a picture of it has at one resolution."""
-    return json.dumps([PACKING_VERSION, PIL.__version__, found.max_pixels, source])
+    return json.dumps([PACKING_VERSION, decoders(), found.max_pixels, source])
 
 
 def _known_pixels(cache: Path, origin: str, resolution: int) -> KnownPixels | None:
@@ -316,31 +337,32 @@ def _pack(
     try:
         shape = (len(found.labels), resolution, resolution, 3)
         refusals.check_space(folder.parent, shape)
-        images = _allocated(temporary / IMAGES, shape)
-        digests = np.zeros(len(images), np.uint64)
-        odd = fill_pack(
-            images,
-            digests,
-            found.read(),
-            max_pixels=found.max_pixels,
-            known=_known_pixels(folder.parent, _origin(found, refusals.config.source), resolution),
-            on_progress=on_progress or (lambda done, total: None),
-        )
-        refusals.check_corrupt(odd.corrupt, total=len(images))
-        images.flush()
-        sums = checksums(images)
-        np.save(temporary / DIGESTS, digests)
-        np.save(temporary / CHECKSUMS, sums)
+        pack = PackArrays(_allocated(temporary / IMAGES, shape))
+        try:
+            with pack.file.syncing():
+                odd = fill_pack(
+                    pack,
+                    found.read(),
+                    max_pixels=found.max_pixels,
+                    known=_known_pixels(folder.parent, _origin(found, refusals.config.source), resolution),
+                    on_progress=on_progress or (lambda done, total: None),
+                )
+        finally:
+            pack.file.close()
+        refusals.check_corrupt(odd.corrupt, total=shape[0])
+        np.save(temporary / DIGESTS, pack.digests)
+        np.save(temporary / CHECKSUMS, pack.sums)
         facts = PackFacts(
             labels=_labels_digest(found),
-            arrays=_arrays_digest(digests, sums),
+            arrays=_arrays_digest(pack.digests, pack.sums),
             corrupt=odd.corrupt,
             constant=odd.constant,
             origin=_origin(found, refusals.config.source),
+            decoders=decoders(),
         )
         (temporary / META).write_text(facts.to_json())
         # On disk before the rename, so that a power cut cannot leave a complete name with missing bytes.
-        for name in (IMAGES, DIGESTS, CHECKSUMS, META):
+        for name in (DIGESTS, CHECKSUMS, META):
             with (temporary / name).open("rb") as file:
                 os.fsync(file.fileno())
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one

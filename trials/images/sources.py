@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -340,14 +341,28 @@ class Digits:
 @lru_cache(maxsize=1)
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Pixels (N, 8, 8, 3) uint8, scaled to 0-255, and labels (N,) int64, without the test split."""
+    rows = _digit_rows()
+    labels = rows[:, -1].astype(np.int64)
+    test = stratified(labels, round(DIGITS_TEST_SHARE * len(labels)), np.random.default_rng([0, _TEST]))
+    rest = np.setdiff1d(np.arange(len(labels)), test)
+    grey = np.clip(rows[rest, :-1].reshape(-1, 8, 8) * 16, 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=3), labels[rest]
+
+
+def _digit_rows() -> np.ndarray:
+    """scikit-learn's digits: 64 pixels (0-16) and the label of each, (N, 65).
+
+    From its file, for loading scikit-learn takes each worker as long as loading torch; through
+    scikit-learn where the file lies elsewhere.
+    """
+    found = find_spec("sklearn")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        if os.path.exists(path := os.path.join(folder, "datasets", "data", "digits.csv.gz")):
+            return np.loadtxt(path, delimiter=",")
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    labels = bunch.target.astype(np.int64)
-    test = stratified(labels, round(DIGITS_TEST_SHARE * len(labels)), np.random.default_rng([0, _TEST]))
-    rest = np.setdiff1d(np.arange(len(labels)), test)
-    grey = np.clip(bunch.images[rest] * 16, 0, 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=3), labels[rest]
+    return np.column_stack([bunch.data, bunch.target])
 
 
 SOURCES: dict[str, Callable[[], Source]] = {DIGITS: Digits}  # sources that have a name and need no file

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, TypedDict, TypeVar
 
-from trials.trial import FailureKind, Mode, Purpose, Status
+from trials.trial import FailureKind, Kernels, Mode, Purpose, Status
 
 
 class AskRow(TypedDict):
@@ -95,6 +95,7 @@ class TrialRow(TypedDict):
     timing_mode: Mode | None
     precision_reason: str | None
     training_mode: Mode | None
+    kernels: Kernels | None
 
 
 class EpochRow(TypedDict):

@@ -39,7 +39,7 @@ REPEATED = (
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
     "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
-    "precision_reason",
+    "precision_reason", "kernels",
 )  # fmt: skip
 
 
@@ -118,6 +118,7 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
         "precision": result.precision,
         "precision_reason": result.precision_reason,
         "training_mode": result.training_mode,
+        "kernels": result.kernels,
         "attempts": result.attempt,
         "environment_id": environment_id,
         "error": result.error[-MAX_ERROR:] if result.error else None,

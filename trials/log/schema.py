@@ -106,6 +106,7 @@ TRIAL_COLUMNS = (
     Column("timing_mode", _TEXT, "graph or eager (launched one by one), both networks alike"),
     Column("precision_reason", _TEXT, "why it trained in that precision"),
     Column("training_mode", _TEXT, "graph: each step one CUDA graph; eager: launched one by one"),
+    Column("kernels", _TEXT, "fused: our own between convolutions; torch: only torch's"),
 )
 
 ASK_NAMES = frozenset(

@@ -15,6 +15,7 @@ from search_spaces.settings.json_text import json_value
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.images.packed import default_cache
 from trials.log.durable_files import DurableFiles
+from trials.trial import Kernels
 
 MAX_BYTES = 64 << 20
 
@@ -53,6 +54,7 @@ class TableConditions:
     averages_weights: bool  # the recipe has averaging_decay
     drops_branches: bool  # the recipe has stochastic_depth
     torch: str
+    kernels: Kernels = "torch"  # of tables that do not say so
 
     def differences(self, other: "TableConditions") -> Iterator[str]:
         """A sentence for each condition that differs; `self` are the table's conditions."""

@@ -23,6 +23,7 @@ from trials.timing.step_parts import measure_step_parts
 from trials.timing.step_time import TimedStep, measure_step_time
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
+from trials.trial import Kernels
 
 COVERS = 2  # sets of networks that contain every block
 WHOLE_NETWORKS = 10  # networks timed as wholes; two more parameters of the fit would need ten more
@@ -56,6 +57,7 @@ def table_conditions(
     batch_size: int,
     resolution: int,
     num_classes: int,
+    kernels: Kernels,
 ) -> TableConditions:
     """The conditions under which the times of a table hold, for steps by this recipe."""
     return TableConditions(
@@ -68,6 +70,7 @@ def table_conditions(
         averages_weights=recipe.averaging_decay > 0,
         drops_branches=recipe.stochastic_depth > 0,
         torch=torch.__version__,
+        kernels=kernels,
     )
 
 

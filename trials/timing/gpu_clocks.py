@@ -1,18 +1,21 @@
 """Samples a GPU's clock, and the reasons why it is throttled, through NVML while a step is timed.
 
 A change of the clock changes the times of both networks of an alternating measurement, but not by the same
-factor, because memory-bound work hardly depends on it. Such a timing is flagged. Without the package
-nvidia-ml-py, a driver, or the permission to ask it, nothing is sampled or flagged.
+factor, because memory-bound work hardly depends on it. Such a timing is flagged. Where the driver gives no
+answer, nothing is sampled or flagged.
 """
 
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 import torch
+
+from trials.devices.nvml import handle_of, opened_nvml, whole_gpu
+
+Read = Callable[[], tuple[float, int] | None]  # SM clock in MHz, bits of HELD_BACK and others
 
 STEADY = 0.02  # largest relative difference between the slowest and the fastest sample of a steady clock
 # Bits of NVML's nvmlClocksEventReasons for throttling: the device was slower than it usually is.
@@ -22,23 +25,24 @@ HELD_BACK = {
     0x40: "thermal slowdown",
     0x80: "power brake",
 }
+# Their function, and its name in drivers before R535.
+REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 
 
 @dataclass
 class Clocks:
     """Samples of one device's clock; none where there is no `read`."""
 
-    read: Callable[[], tuple[float, int]] | None = None  # SM clock in MHz, bits of HELD_BACK and others
+    read: Read | None = None
     mhz: list[float] = field(default_factory=list)
     reasons: int = 0
 
     def sample(self, _: float = 0.0) -> None:
         """Takes a sample; to be called between two rounds. Takes a fraction of a millisecond."""
-        if self.read is None:
-            return
-        clock, reasons = self.read()
-        self.mhz.append(clock)
-        self.reasons |= reasons
+        found = None if self.read is None else self.read()
+        if found is not None:
+            self.mhz.append(found[0])
+            self.reasons |= found[1]
 
     @property
     def median_mhz(self) -> float | None:
@@ -57,60 +61,37 @@ class Clocks:
 @contextmanager
 def watched_clocks(device: torch.device) -> Iterator[Clocks]:
     """Clocks to sample from within the block; on a CPU they never have samples."""
-    nvml = _nvml() if device.type == "cuda" else None
-    if nvml is None:
+    if device.type != "cuda":
         yield Clocks()
         return
-    try:
-        yield Clocks(_reader(nvml, device))
-    finally:
-        nvml.nvmlShutdown()
+    with opened_nvml() as nvml:
+        yield Clocks(None if nvml is None else _reader(nvml, device))
 
 
-def driver_version() -> str | None:
-    """The version of the NVIDIA driver; None where it is unknown."""
-    nvml = _nvml()
-    if nvml is None:
+def _reader(nvml: Any, device: torch.device) -> Read | None:
+    """A function that reads a device's clock and throttling reasons; None where the driver refuses.
+
+    A slice of a GPU has its GPU's clock. Where only the reasons are refused, there are none.
+    """
+    handle = handle_of(nvml, device)
+    if handle is None:
         return None
-    try:
-        return str(nvml.nvmlSystemGetDriverVersion())
-    except nvml.NVMLError:
-        return None
-    finally:
-        nvml.nvmlShutdown()
+    gpu = whole_gpu(nvml, handle)
+
+    def read() -> tuple[float, int] | None:
+        try:
+            clock = float(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM))
+        except (nvml.NVMLError, AttributeError):
+            return None
+        return clock, _reasons(nvml, gpu)
+
+    return None if read() is None else read
 
 
-def _nvml() -> Any:
-    """The NVML module, initialised; None where it is missing or fails to initialise."""
-    nvml = _import_nvml()
-    if nvml is None:
-        return None
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        return None
-    return nvml
-
-
-def _import_nvml() -> ModuleType | None:
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    return pynvml
-
-
-def _reader(nvml: Any, device: torch.device) -> Callable[[], tuple[float, int]] | None:
-    """A function that reads a device's clock and throttling reasons; None where the driver refuses."""
-    uuid = str(torch.cuda.get_device_properties(device).uuid)
-
-    def read() -> tuple[float, int]:
-        clock = float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))
-        return clock, int(nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
-
-    try:
-        handle = nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
-        read()
-    except (nvml.NVMLError, AttributeError):
-        return None
-    return read
+def _reasons(nvml: Any, handle: Any) -> int:
+    for name in REASONS:
+        try:
+            return int(getattr(nvml, name)(handle))
+        except (nvml.NVMLError, AttributeError):
+            continue
+    return 0

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trials.devices.arithmetic import HALF, autocast
 from trials.devices.device import clock_of
+from trials.kernels.cpu_blocks import as_torch
 from trials.timing.alternating import alternate, chunk_seconds_on
 from trials.timing.timed_work import TimedWork, alike, flags
 from trials.training.cuda_graphs import GraphedCalls, recorder_of
@@ -148,13 +149,15 @@ def with_cast_weights(network: nn.Module, precision: str, device: torch.device) 
 def _evaluating(network: nn.Module) -> Iterator[None]:
     """Puts a network into evaluation mode within the block.
 
-    Afterwards each module gets back its own mode: parts of a network may be frozen.
+    On a CPU it computes as torch does, since a network is used without our kernels. Afterwards each module
+    gets back its own mode: parts of a network may be frozen.
     """
     modes = {module: module.training for module in network.modules()}
     for module in modes:
         module.training = False
     try:
-        yield
+        with as_torch(network):
+            yield
     finally:
         for module, training in modes.items():
             module.training = training

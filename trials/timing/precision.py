@@ -2,7 +2,8 @@
 
 On CUDA it is what the device has in hardware (`fastest_of_cuda`). On a CPU, bf16 is faster only where the
 processor multiplies it in hardware. A short measurement decides, once for each processor model, version of
-torch and reference network; its result is stored, so that all workers and resumed runs decide alike.
+torch, kind of kernels and reference network; its result is stored, so that all workers and resumed runs
+decide alike.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from trials.images.packed import default_cache
 from trials.log.durable_files import DurableFiles
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.alternating import alternate
-from trials.training.step import build_step
+from trials.training.step import build_step, kernels_of_steps
 from trials.training.synthetic_batch import SyntheticBatch
 
 PROBE_IMAGES = 32  # batch size, which hardly matters to the ratio
@@ -90,7 +91,12 @@ def choose_precision(
         return ChosenPrecision(precision, AS_ASKED)
     if device.type == "cuda":
         return ChosenPrecision(*fastest_of_cuda(device))
-    key = [cpu_name(), torch.__version__, *([] if for_all else [reference.architecture_id, resolution])]
+    key = [
+        cpu_name(),
+        torch.__version__,
+        kernels_of_steps(device, "fp32"),
+        *([] if for_all else [reference.architecture_id, resolution]),
+    ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     file = default_cache().parent / "precision" / f"{name}.json"
     if (known := _read(file)) is not None:

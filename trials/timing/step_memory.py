@@ -20,10 +20,11 @@ from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.devices.device import keep_freed_memory
 from trials.devices.device_errors import is_out_of_memory
+from trials.devices.environment import FUSED_KERNELS
 from trials.devices.memory_bound import bounded_memory, own_bytes
 from trials.devices.own_memory import OwnMemory
 from trials.recipe import Ramp, Recipe
-from trials.training.step import TrainingStep, build_step
+from trials.training.step import TrainingStep, build_step, kernels_of_steps
 from trials.training.synthetic_batch import SyntheticBatch
 
 STEPS = 2  # the second needs up to 12 % more memory than the first, a third only 3 % more than that
@@ -87,13 +88,16 @@ def cpu_step_memory(
         "resolution": resolution,
         "precision": precision,
     }
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    if kernels_of_steps(torch.device("cpu"), precision) == "torch":
+        environment[FUSED_KERNELS] = "0"
     done = subprocess.run(
         # -P: a folder named trials in the current directory must not be imported.
         [sys.executable, "-P", "-m", "trials.timing.step_memory"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=environment,
     )
     if done.returncode == -signal.SIGKILL:
         raise MemoryError("the kernel ended the process")

@@ -147,7 +147,7 @@ def marked(
     stem = step.network.stem
     blocks = step.network.blocks()
     # The gradient of the stem's first weight is the last one that the backward pass computes.
-    first_weight = next(stem.parameters())
+    first_weight = step.leaf_of(next(stem.parameters()))
     handles = [stem.register_forward_pre_hook(mark_input)]
     handles += [module.register_forward_hook(mark_output) for module in (stem, *blocks)]
     handles.append(first_weight.register_post_accumulate_grad_hook(times.mark))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributed import ReduceOp
 
+from trials.devices.device_errors import is_out_of_memory
+
 PAIRINGS = (4, 2, 1)  # possible numbers of pieces of a device's share of a batch; the largest that divides it
 
 
@@ -80,6 +82,9 @@ class DeviceGroup:
         try:
             self._processes.allreduce([tensor], operation).wait()
         except RuntimeError as error:
+            # Errors of this device, of earlier work, come to light here, too: nobody else is to blame.
+            if isinstance(error, torch.AcceleratorError) or is_out_of_memory(error):
+                raise
             raise PeerLostError(f"another device is gone: {str(error).splitlines()[0]}") from error
 
 

@@ -6,6 +6,7 @@ long vectors instead of several per parameter, and devices exchange gradients in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Layout:
         """A copy of a vector of this layout without the gaps: the same on every kind of device."""
         if not self.has_gaps:
             return vector.detach().clone()
-        return torch.cat([vector.detach()[begin:end] for begin, end in self.ranges])
+        return torch.cat(self._views(vector.detach()))
 
     @torch.no_grad()
     def unpack(self, packed: Tensor, vector: Tensor) -> None:
@@ -52,15 +53,24 @@ class Layout:
         if not self.has_gaps:
             vector.copy_(packed)
             return
-        sizes = [end - begin for begin, end in self.ranges]
-        for (begin, end), part in zip(self.ranges, packed.split(sizes), strict=True):
-            vector[begin:end].copy_(part)
+        parts = packed.to(vector.device).split([end - begin for begin, end in self.ranges])
+        torch._foreach_copy_(self._views(vector), list(parts))  # a copy each would be a launch each
+
+    def _views(self, vector: Tensor) -> list[Tensor]:
+        """The tensors in a vector of this layout, without the gaps between them."""
+        bounds = [bound for each in self.ranges for bound in each]
+        sizes = [after - before for before, after in pairwise([0, *bounds, self.size])]
+        return list(vector.split(sizes))[1::2]
 
 
 class FlatParameters:
     """A network's trainable parameters as one vector; the network's own tensors become views of it.
 
+    Gradients are collected: autograd gives each parameter its own, without adding, and `collect` brings all
+    of them into the vector at once. Added in place, each would take a kernel of its own.
+
     Attributes:
+        parameters: those of the network, in the vector's order.
         values, grads: (n,) float32.
         decayed: the number of entries, from the first, that weight decay applies to: those of all parameters
             with more than one dimension, that is, without biases and the affine part of norms.
@@ -76,7 +86,7 @@ class FlatParameters:
     def __init__(self, network: nn.Module, *, alignment: int | None = None) -> None:
         # Step 1: copy all values into one vector, those with weight decay first (the sort is stable).
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        ordered = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)
+        ordered = self.parameters = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)
         if alignment is None:
             alignment = CUDA_ALIGNMENT if ordered[0].device.type == "cuda" else 1
         layout = self.values_layout = Layout.of(ordered, alignment=alignment)
@@ -89,12 +99,14 @@ class FlatParameters:
         self.grads_and_statistics = torch.zeros(layout.size + others.size, device=self.values.device)
         self.grads = self.grads_and_statistics[: layout.size]
         self.statistics = self.grads_and_statistics[layout.size :]
-        # Step 3: make parameters, gradients and buffers views of these vectors, with the strides that they
-        # had, so that a channels_last weight stays channels_last.
+        # Step 3: make parameters and buffers views of these vectors, with the strides that they had, so that
+        # a channels_last weight stays channels_last; and views of the gradients' vector alike.
+        self._grads_of = []
         for parameter, (begin, _) in zip(ordered, layout.ranges, strict=True):
             size, stride = parameter.size(), parameter.stride()
             parameter.data = self.values.as_strided(size, stride, begin)
-            parameter.grad = self.grads.as_strided(size, stride, begin)
+            parameter.grad = None
+            self._grads_of.append(self.grads.as_strided(size, stride, begin))
         if buffers:
             self.statistics.copy_(_flattened(buffers, others))
         for buffer, (begin, _) in zip(buffers, others.ranges, strict=True):
@@ -102,8 +114,39 @@ class FlatParameters:
             buffer.data = self.grads_and_statistics.as_strided(buffer.size(), buffer.stride(), offset)
 
     def zero_grad(self) -> None:
-        """Zeroes all gradients in place; they stay views of `grads`."""
+        """Zeroes the vector of gradients."""
         self.grads.zero_()
+
+    @torch.no_grad()
+    def collect(self, leaves: Sequence[Tensor] | None = None, *, adds: bool = False) -> None:
+        """Takes the gradients from the tensors that have them into `grads`.
+
+        Args:
+            leaves: for each parameter the tensor that it has been computed with, of any floating type;
+                default: the parameter itself.
+            adds: to what `grads` holds already.
+        """
+        by_type: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        for leaf, target in zip(leaves or self.parameters, self._grads_of, strict=True):
+            source, leaf.grad = leaf.grad, None
+            if source is None:
+                if not adds:
+                    target.zero_()
+                continue
+            # As vectors, where both lie alike in memory: torch then copies many of them in one kernel.
+            if _lie_alike(source, target):
+                source, target = (t.as_strided((t.numel(),), (1,)) for t in (source, target))
+            targets, sources = by_type.setdefault(source.dtype, ([], []))
+            targets.append(target)
+            sources.append(source)
+        for targets, sources in by_type.values():
+            (torch._foreach_add_ if adds else torch._foreach_copy_)(targets, sources)
+
+
+def _lie_alike(first: Tensor, second: Tensor) -> bool:
+    """True if the elements of two dense tensors have the same order in memory."""
+    strides = zip(first.shape, first.stride(), second.stride(), strict=True)
+    return all(size == 1 or own == other for size, own, other in strides)
 
 
 def _flattened(tensors: Sequence[Tensor], layout: Layout) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trials.kernels.cpu_ops import rmsprop
 from trials.training.flat_parameters import FlatParameters
 
 CPU_PIECE = 1 << 15  # entries updated at once on a CPU; five vectors of them take 640 KiB of the L2 cache
@@ -33,6 +34,9 @@ class RMSProp:
 
     torch's RMSprop differs in three points: s starts at 0, epsilon is added after the square root, and the
     learning rate multiplies m instead of g, so that a new rate applies to old gradients at once.
+
+    Args:
+        fused: on a CPU, in one pass over memory by the kernels of trials/kernels.
     """
 
     def __init__(
@@ -43,12 +47,14 @@ class RMSProp:
         momentum: float = 0.9,
         epsilon: float = 1e-3,
         weight_decay: float = 1e-5,
+        fused: bool = False,
     ) -> None:
         self.parameters = parameters
         self.decay, self.momentum = decay, momentum
         self.epsilon, self.weight_decay = epsilon, weight_decay
         self.mean_square = torch.ones_like(parameters.values)
         self.velocity = torch.zeros_like(parameters.values)
+        self._fused = fused and parameters.values.device.type == "cpu"
         self._parts = list(self._parts_of_vectors())
 
     def _parts_of_vectors(self) -> Iterator[_Part]:
@@ -74,10 +80,13 @@ class RMSProp:
 
     @torch.no_grad()
     def step(self, learning_rate: Tensor, *, skipped: Tensor | None = None) -> None:
-        """One update in place; the learning rate is a 0-dim tensor on the device. Changes the gradients.
+        """One update in place; the learning rate is a 0-dim tensor on the device. May change the gradients.
 
         Where the 0-dim tensor `skipped` is not 0, nothing but the gradients changes. The host never knows.
         """
+        if self._fused and skipped is None:
+            self._step_in_one_pass(float(learning_rate))
+            return
         for part in self._parts:
             changing = (part.values, part.mean_square, part.velocity)
             before = [] if skipped is None else [tensor.clone() for tensor in changing]
@@ -91,6 +100,15 @@ class RMSProp:
             if skipped is not None:
                 for tensor, old in zip(changing, before, strict=True):
                     tensor.copy_(torch.where(skipped != 0, old, tensor))  # of inf and NaN nothing remains
+
+    def _step_in_one_pass(self, learning_rate: float) -> None:
+        flat = self.parameters
+        for here, decay in ((slice(0, flat.decayed), self.weight_decay), (slice(flat.decayed, None), 0.0)):
+            rmsprop(
+                flat.values[here], flat.grads[here], self.mean_square[here], self.velocity[here],
+                weight_decay=decay, decay=self.decay, momentum=self.momentum, epsilon=self.epsilon,
+                rate=learning_rate,
+            )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
         """The tensors that a step changes, by name."""

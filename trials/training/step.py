@@ -1,7 +1,7 @@
 """The training step, which is the same in trials, in full training and while timing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -10,18 +10,21 @@ from torch import Tensor, nn
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from trials.augmentation.augment import to_input
-from trials.devices.arithmetic import autocast
+from trials.devices.arithmetic import HALF, autocast
+from trials.kernels.choice import fuse, kernels_on, uses_triton
 from trials.recipe import Recipe
 from trials.training.cuda_graphs import GraphedCalls, Record, Work, recorder_of
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.flat_parameters import FlatParameters, Layout
+from trials.training.half_weights import HalfWeights
+from trials.training.kernel_update import KernelUpdate
 from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
 from trials.training.loss_scaler import LossScaler
 from trials.training.optimizer import RMSProp
 from trials.training.recipe_network import network_for
 from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.training.weight_average import WeightAverage
-from trials.trial import Mode
+from trials.trial import Kernels, Mode
 
 VECTORS = ("values", "mean_square", "velocity")  # of a state: one entry for each of the network's
 SINGLE = Layout((), 0)  # of tensors that are no vectors of those
@@ -55,7 +58,9 @@ class TrainingStep:
         if group.size > 1 and recipe.sync_batch_norm:
             synchronise_batch_norm(network, group)
         self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._record: Record | None = recorder_of(device) if cuda_graphs else None
         self.device = device
+        self.kernels = fuse(self.network, device, precision, record=self._record)
         self.precision = precision
         self.label_smoothing = recipe.label_smoothing
         self.parameters = FlatParameters(self.network)
@@ -65,6 +70,7 @@ class TrainingStep:
             momentum=recipe.momentum,
             epsilon=recipe.epsilon,
             weight_decay=recipe.weight_decay,
+            fused=self.kernels == "fused" and group.size == 1,  # all processes of a group must round alike
         )
         self.average = (
             WeightAverage(self.parameters, decay=recipe.averaging_decay) if recipe.averaging_decay else None
@@ -74,8 +80,15 @@ class TrainingStep:
         self.totals = torch.zeros(3, device=device)  # sum of losses, correct answers, images
         self.scaler = LossScaler(device)  # of float16; a step may be timed in it that trains otherwise
         self._trains_scaled = precision == "fp16"
+        self._halves: dict[torch.dtype, HalfWeights] = {}
         self.micro_batches = 1  # parts that a batch is computed in; batch norm sees each part alone
-        self._record: Record | None = recorder_of(device) if cuda_graphs else None
+        self._kernel_update = self._own_update()
+
+    def _own_update(self) -> KernelUpdate | None:
+        """The update as one kernel, where the step's kernels are those of Triton."""
+        if self.kernels == "fused" and uses_triton(self.device):
+            return KernelUpdate(self.optimizer, self.average)
+        return None
 
     @property
     def mode(self) -> Mode:
@@ -111,17 +124,27 @@ class TrainingStep:
         """
         # Step 1: the gradient of the batch, as the sum over its parts.
         self.network.train()
-        self.parameters.zero_grad()
-        for part in parts:
-            self._add_gradients(*part, share=len(part[0]) / (images * self.group.size))
+        half = self._half_weights()
+        if half is not None:
+            half.refresh()
+        for i, part in enumerate(parts):
+            self._differentiate(half, *part, share=len(part[0]) / (images * self.group.size))
+            self.parameters.collect(None if half is None else half.leaves, adds=i > 0)
         # Step 2: sum over the devices, then the same update on each of them.
         self._exchange()
         if self.precision == "fp16":
             overflow = self.scaler.unscale(self.parameters.grads)
-            self.optimizer.step(self.learning_rate, skipped=overflow)
+            self._update(skipped=overflow)
             self.scaler.update()
         else:
-            self.optimizer.step(self.learning_rate)
+            self._update(skipped=None)
+
+    def _update(self, *, skipped: Tensor | None) -> None:
+        """Updates the weights and their average; where `skipped` is not 0, the average alone."""
+        if self._kernel_update is not None:
+            self._kernel_update(self.learning_rate, skipped=skipped)
+            return
+        self.optimizer.step(self.learning_rate, skipped=skipped)
         if self.average is not None:
             self.average.update()
 
@@ -148,19 +171,40 @@ class TrainingStep:
             if isinstance(module, SyncBatchNorm2d):
                 module.group = group
 
-    def _add_gradients(
-        self, images: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None, *, share: float
+    def _half_weights(self) -> HalfWeights | None:
+        """The weights in the step's precision; None in float32."""
+        dtype = HALF.get(self.precision)
+        if dtype is not None and dtype not in self._halves:
+            self._halves[dtype] = HalfWeights(self.network, self.parameters, dtype)
+        return None if dtype is None else self._halves[dtype]
+
+    def leaf_of(self, parameter: nn.Parameter) -> Tensor:
+        """The tensor that gets a parameter's gradient in the step's precision: itself, or its copy."""
+        half = self._half_weights()
+        if half is None:
+            return parameter
+        return half.leaves[next(i for i, own in enumerate(self.parameters.parameters) if own is parameter)]
+
+    def _differentiate(
+        self,
+        half: HalfWeights | None,
+        images: Tensor,
+        labels: Tensor,
+        partners: Tensor | None,
+        weights: Tensor | None,
+        *,
+        share: float,
     ) -> None:
-        """Adds `share` (0-1) times the gradient of these images' mean loss."""
-        with autocast(self.precision, self.device):
+        """Computes the gradient of `share` (0-1) times these images' mean loss."""
+        with autocast(self.precision, self.device), nullcontext() if half is None else half.used():
             logits = self.network(to_input(images))  # (B, K)
         loss = self._loss(logits.float(), labels, partners, weights)
         shared = loss if share == 1 else loss * share
         (shared * self.scaler.scale if self.precision == "fp16" else shared).backward()
         with torch.no_grad():
-            self.totals[0] += loss.detach() * labels.shape[0]
-            self.totals[1] += are_correct(logits.argmax(1, keepdim=True), labels).sum()
-            self.totals[2] += labels.shape[0]
+            correct = are_correct(logits.argmax(1, keepdim=True), labels).sum()
+            self.totals[:2] += torch.stack([loss.detach() * len(labels), correct])
+            self.totals[2] += len(labels)
 
     def _loss(
         self, logits: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None
@@ -227,6 +271,11 @@ def _parts(tensor: Tensor | None, number: int) -> Sequence[Any]:
     if tensor is None or number == 1:
         return [tensor] * number
     return tensor.tensor_split(number)
+
+
+def kernels_of_steps(device: torch.device, precision: str) -> Kernels:
+    """The kernels with which steps compute on a device, by this process."""
+    return kernels_on(device, precision, record=recorder_of(device))
 
 
 def build_step(

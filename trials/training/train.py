@@ -18,14 +18,13 @@ from trials.recipe import Recipe, TrainingStage, steps_of_epoch
 from trials.training.device_group import share_of_batch
 from trials.training.learning_rate import learning_rate_at
 from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
+from trials.training.run_ahead import RunAhead, device_waited
 from trials.training.stage_calls import StageCalls
 from trials.training.step import TrainingStep
 from trials.trial import EpochFigures, EpochResult, Phase
 
 # Independent streams of randomness that one seed gives: initial weights, order of images, dropped branches.
 WEIGHTS, ORDER, DROPS = 0, 1, 2
-
-BUSY_STEPS = 2  # steps of work still queued on a GPU by which it counts as never having waited for images
 
 
 class NonFiniteLossError(RuntimeError):
@@ -181,6 +180,7 @@ class _Training:
             (self._calls_of(stage).images, own) for stage, own in zip(plan, indices, strict=True)
         ])  # fmt: skip
         # Step 2: launch the steps. The host runs ahead of a GPU, and measures how long it waits for images.
+        ahead = RunAhead(self.step.device)
         for i, stage in enumerate(plan):
             asked = time.perf_counter()
             batch = next(source)
@@ -193,7 +193,9 @@ class _Training:
             )
             self.step.learning_rate.fill_(rate)
             self._set_strengths(stage)
-            self._calls_of(stage).train(batch.images, batch.labels, batch.samples)
+            calls = self._calls_of(stage)
+            calls.train(batch.images, batch.labels, batch.samples)
+            ahead.launched(is_resident=calls.images.is_resident)
             if time.perf_counter() - last_heartbeat > SECONDS_BETWEEN_HEARTBEATS:
                 paused = time.perf_counter()
                 yield Heartbeat("training", epoch + 1, (i + 1) / steps)
@@ -202,9 +204,8 @@ class _Training:
         # Step 3: wait for the device.
         launched = time.perf_counter()
         loss, accuracy = self.step.read_totals()
-        # A GPU that still had steps queued when the host was done has not waited for images.
-        if time.perf_counter() - launched > BUSY_STEPS * (launched - started) / steps:
-            waited = 0.0
+        left = time.perf_counter() - launched
+        waited = device_waited(waited, left=left, launching=launched - started, steps=steps)
         return _Trained(loss, accuracy, rate, time.perf_counter() - started, waited)
 
     def _prepare(self, needed: dict[int, TrainingStage], epoch: int) -> None:
@@ -238,9 +239,10 @@ def _evaluate_minival(calls: StageCalls, *, batch_size: int) -> tuple[float, flo
     Each device evaluates a share of the images; their sums are added.
     """
     calls.sums.zero_()
-    group = calls.step.group
+    group, ahead = calls.step.group, RunAhead(calls.step.device)
     for batch in batches(calls.images, calls.images.minival[group.rank :: group.size], batch_size=batch_size):
         calls.evaluate(batch.images, batch.labels)
+        ahead.launched(is_resident=calls.images.is_resident)
     group.sum(calls.sums)
     loss, correct, top5 = (calls.sums / len(calls.images.minival)).tolist()
     return loss, correct, top5

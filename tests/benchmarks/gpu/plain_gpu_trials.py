@@ -2,8 +2,9 @@
 
 *plain*: PIL transforms in a DataLoader with all cores, float32, torch's RMSprop parameter by parameter, the
 loss read at every step. *good*: all images on the device as one uint8 tensor, augmented there in batches,
-bf16 autocast, channels_last, foreach RMSprop, nothing read back before the epoch ends. *compiled*: the good
-one with torch.compile, whose time to compile is part of the trial, as each trial has another network.
+autocast to what the GPU has in hardware (bf16; before sm_80 fp16, whose scaler reads a number back in each
+step), channels_last, foreach RMSprop, nothing else read back before the epoch ends. *compiled*: the good one
+with torch.compile, whose time to compile is part of the trial, as each trial has another network.
 
     python -m benchmarks.gpu.plain_gpu_trials plain|good|compiled     # a request a line, an answer a line
 """
@@ -13,6 +14,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +34,7 @@ from torch.utils.data import DataLoader
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import from_mapping
+from trials.devices.arithmetic import HALF
 
 
 @lru_cache(maxsize=1)
@@ -100,18 +103,38 @@ def scaled(images: Tensor) -> Tensor:
     return images.float().sub_(128).div_(128).contiguous(memory_format=torch.channels_last)
 
 
-def good_step(forward: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor) -> Tensor:
-    """One step, which never waits for the device; its loss, on the device."""
+def autocast_to(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Half precision for a forward pass; as it is in fp32."""
+    return torch.autocast(device.type, dtype=HALF[precision]) if precision in HALF else nullcontext()
+
+
+def scaler_of(precision: str, device: torch.device) -> torch.amp.GradScaler:
+    """Torch's scaler of losses, which does nothing but in fp16."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+
+def good_step(
+    forward: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    precision: str,
+    scaler: torch.amp.GradScaler,
+) -> Tensor:
+    """One step, which does not wait for the device but in fp16; its loss, on the device."""
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+    with autocast_to(precision, inputs.device):
         loss = functional.cross_entropy(forward(inputs), labels, label_smoothing=0.1)
-    loss.backward()
-    optimizer.step()
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    scaler.update()
     return loss.detach()
 
 
 def good_trial(network: nn.Module, request: dict[str, Any], device: torch.device, *, compiled: bool) -> float:
-    """As `plain_trial`, with images on the device, in bf16 and channels_last, and nothing read back."""
+    """As `plain_trial`, with images on the device, in half precision and channels_last."""
+    precision, scaler = request["precision"], scaler_of(request["precision"], device)
     size, held_out, batch_size = request["resolution"], request["minival"], request["batch_size"]
     images, labels = resident(request["source"], request["images"], size, device)
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -123,10 +146,11 @@ def good_trial(network: nn.Module, request: dict[str, Any], device: torch.device
         network.train()
         shuffled = train[torch.randperm(len(train), device=device)]
         for indices in shuffled[: len(shuffled) // batch_size * batch_size].split(batch_size):
-            total += good_step(forward, optimizer, augmented(images, indices, size), labels[indices])
+            batch = augmented(images, indices, size)
+            total += good_step(forward, optimizer, batch, labels[indices], precision=precision, scaler=scaler)
         network.eval()
         correct = torch.zeros((), device=device)
-        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
+        with torch.no_grad(), autocast_to(precision, device):
             for start in range(0, held_out, batch_size):
                 part = slice(start, min(start + batch_size, held_out))
                 correct += (network(scaled(images[part])).argmax(1) == labels[part]).sum()

@@ -16,6 +16,7 @@ class Step:
 STEPS = (
     Step("tests", "tests that need a GPU", "benchmarks.gpu.gpu_tests:measure", 2),
     Step("parity", "training steps as a graph against eager ones", "benchmarks.gpu.graph_parity:measure", 1),
+    Step("kernels", "own kernels against torch's", "benchmarks.gpu.own_kernels:measure", 1.5),
     Step("steps", "training steps against the roofline", "benchmarks.gpu.training_steps:measure", 1.5),
     Step("timing", "step time repeated, beside a training, in another process",
          "benchmarks.gpu.repeated_timing:measure", 3),

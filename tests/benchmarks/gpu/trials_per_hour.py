@@ -55,7 +55,7 @@ def measure(conditions: Conditions) -> Iterator[Row]:
     per_hour = several([3600 / seconds for seconds in taken])
     yield Row(
         f"ours, {recipe.epochs} epochs of {_images(conditions):,} images",
-        {"trials/h": per_hour, "s a trial": several(taken)},
+        {"trials/h": per_hour, "s a trial": several(taken), "precision": conditions.precision},
         f"{per_hour.median:,.0f} whole trials an hour ({recipe.epochs} epochs of {_images(conditions):,} "
         f"images at 32 px, n = {per_hour.n})",
     )
@@ -176,7 +176,7 @@ class Script:
             "source": str(image_file(conditions)), "images": number, "minival": number - _images(conditions),
             "batch_size": recipe.batch_size, "resolution": 32, "num_classes": CLASSES, "seed": 0,
             "device": str(conditions.device), "loaders": conditions.sized(len(available_cores()), 0),
-            "compiler": conditions.sized("inductor", "eager"),
+            "compiler": conditions.sized("inductor", "eager"), "precision": conditions.precision,
         }  # fmt: skip
 
     def __enter__(self) -> "Script":

@@ -16,6 +16,7 @@ from nas.doctor import machine
 from nas.doctor.checks import (
     device_findings,
     disk_finding,
+    kernels_finding,
     memory_finding,
     port_findings,
     room_findings,
@@ -220,7 +221,14 @@ def test_doctor_command_looks_at_every_topic_of_this_machine(nas: Nas, one_ray: 
     code, printed, _ = nas("doctor", "nowhere", "--json")
     figures = json.loads(printed)
     topics = {finding["topic"] for finding in figures["findings"]}
-    assert topics == {"versions", "devices", "timing", "memory", "disk", "data", "ray"}
+    assert topics == {"versions", "devices", "kernels", "timing", "memory", "disk", "data", "ray"}
     (data,) = [finding for finding in figures["findings"] if finding["topic"] == "data"]
     assert (data["level"], "nowhere" in data["text"]) == ("hinders", True)
     assert (code, figures["hinders"] >= 1) == (1, True)
+
+
+def test_a_missing_compiler_is_said_with_what_to_install() -> None:
+    assert kernels_finding(None).level == "fine"
+    missing = kernels_finding("no C++ compiler (g++, c++, clang++)")
+    assert (missing.level, "g++" in missing.advice) == ("note", True)
+    assert kernels_finding("NAS_FUSED_KERNELS=0").advice == ""

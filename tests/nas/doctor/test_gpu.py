@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 from conftest import Nas
+from made_up_nvml import GPU, SLICE, SLICED, MadeUpNvml, made_up_nvml
 
 from nas.doctor import gpu_probes
 from nas.doctor.findings import Finding
 from nas.doctor.gpu import gpu_findings
 from nas.doctor.gpu_probes import ProbeFailedError, copy_bandwidth, graph, run_probe, steps, timing
 from trials.devices.device_errors import WITHOUT_GRAPHS
+from trials.devices.visible_gpus import VARIABLE
 
 CPU = torch.device("cpu")
 GOOD: dict[str, dict[str, Any]] = {
@@ -25,25 +27,9 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 
-class Driver:
-    """NVML of one GPU, with these other processes on it."""
-
-    NVMLError = RuntimeError
-    NVML_CLOCK_SM = 1
-
-    def __init__(self, *others: int, busy: int = 0, own: int | None = None) -> None:
-        self.others, self.busy, self.own = others, busy, own or os.getpid()
-
-    def __getattr__(self, name: str) -> Any:
-        answers: dict[str, Any] = {
-            "nvmlDeviceGetComputeRunningProcesses": [
-                SimpleNamespace(pid=pid) for pid in (self.own, *self.others)
-            ],
-            "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=self.busy),
-            "nvmlDeviceGetClockInfo": 1980,
-            "nvmlDeviceGetCurrentClocksEventReasons": 0,
-        }
-        return lambda *_: answers.get(name)
+def driver(*others: int, busy: int = 0, own: int | None = None) -> MadeUpNvml:
+    """NVML of GPUs, with these other processes on them."""
+    return made_up_nvml(pids=(own or os.getpid(), *others), busy=busy)
 
 
 @pytest.fixture
@@ -51,8 +37,8 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU of capability 9.0, whose driver tells all."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1-2"))
-    monkeypatch.setitem(sys.modules, "pynvml", Driver())
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=GPU))
+    monkeypatch.setitem(sys.modules, "pynvml", driver())
 
 
 class Probes:
@@ -97,14 +83,25 @@ def test_a_gpu_in_order_is_looked_at_and_tried() -> None:
 
 @pytest.mark.usefixtures("one_gpu")
 def test_other_processes_and_a_silent_driver_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", Driver(7, 8, busy=90))
+    monkeypatch.setitem(sys.modules, "pynvml", driver(7, 8, busy=90))
     assert "(processes: 2), it is busy 90 %" in with_word(found(), "others compute").text
     # A container, in which this process has another number than the driver's.
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setitem(sys.modules, "pynvml", Driver(own=2**22 + 1))
+    monkeypatch.setitem(sys.modules, "pynvml", driver(own=2**22 + 1))
     assert with_word(found(), "nobody else computes").level == "fine"
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert with_word(found(), "clock cannot be read").level == "note"
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_a_slice_of_a_gpu_is_looked_at_though_nobody_counts_how_busy_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(VARIABLE, f"MIG-{SLICE}")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=SLICED))
+    monkeypatch.setitem(sys.modules, "pynvml", driver(7))
+    assert "(processes: 1), it is busy 0 %" in with_word(found(), "others compute").text
+    assert with_word(found(), "clock 1980 MHz").level == "fine"
 
 
 @pytest.mark.usefixtures("one_gpu")
@@ -130,11 +127,15 @@ def test_a_gpu_that_does_not_compute_is_tried_no_further() -> None:
 
 
 @pytest.mark.usefixtures("one_gpu")
-def test_what_there_is_no_time_for_is_said() -> None:
+def test_what_there_is_no_time_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
     probes = Probes()
     last = list(gpu_findings(run=probes, seconds=1.0))[-1]
     assert (last.level, probes.graphs) == ("note", {})
     assert last.advice == "CUDA_VISIBLE_DEVICES=0 nas doctor --gpu"
+    monkeypatch.setenv(VARIABLE, "5")  # the GPU that is cuda:0 for this process
+    last = list(gpu_findings(run=Probes(), seconds=1.0))[-1]
+    assert last.advice == "CUDA_VISIBLE_DEVICES=5 nas doctor --gpu"
 
 
 @pytest.mark.usefixtures("one_gpu")

@@ -21,6 +21,7 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.timing import alternating
 from trials.timing.block_fit import fit_table
 from trials.timing.block_table import TableConditions, default_table_path, write_table
+from trials.training.step import kernels_of_steps
 
 IMAGES = ImageCounts(train=1000, minival=100, classes=10)
 
@@ -136,6 +137,7 @@ def test_estimate_finds_the_cached_block_table_of_this_device(
         conditions = {
             "device_name": bench.device_name, "resolution": 16, "num_classes": 10,
             "torch": estimated_trials.torch.__version__,
+            "kernels": kernels_of_steps(bench.device, bench.precision),
         }  # fmt: skip
     table = made_up_table(quick.space, **conditions)
     assert isinstance(table.conditions, TableConditions)

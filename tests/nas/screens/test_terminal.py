@@ -58,7 +58,7 @@ def test_names_beyond_ascii_are_understood_in_any_locale(tmp_path: Path) -> None
     environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     script = "import sys; from nas.cli import main; sys.argv[0] = 'nas'; main()"
     done = subprocess.run(
-        [sys.executable, "-c", script, "describe", "fleurs-é"],
+        [sys.executable, "-c", script, "status", "fleurs-é"],
         capture_output=True, cwd=tmp_path, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 2

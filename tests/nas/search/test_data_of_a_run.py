@@ -21,6 +21,7 @@ from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
 from trials.images.data_record import FACTS, IMAGES
+from trials.images.packed import default_cache
 from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_weights
 from trials.trial import Notice
@@ -150,6 +151,19 @@ def test_a_run_that_did_not_record_its_images_says_so_and_records_todays(searche
     assert json.loads((run / FACTS).read_text())["images_of_classes"] == [12, 12, 12]
 
 
+def test_pixels_by_another_decoder_are_said_when_a_search_goes_on(
+    searched: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, run = searched
+    for path in default_cache().iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    monkeypatch.setattr("trials.images.packed.decoders", lambda: "another")
+    events: list[SearchEvent] = []
+    search(config_of(source, trials=2), run, execute=in_process(device="cpu"), on_event=events.append)
+    notes = [event.text for event in events if isinstance(event, Notice)]
+    assert any(note.startswith("pictures are decoded by another; when this search began") for note in notes)
+
+
 def test_a_training_is_resumed_on_the_images_with_which_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +193,11 @@ def test_a_training_is_resumed_on_the_images_with_which_it_began(
     (source / "cat").rename(tmp_path / "aside")
     (source / "dog").rename(source / "cat")
     (tmp_path / "aside").rename(source / "dog")
+    for path in default_cache().glob("*/meta.json"):
+        path.unlink()
+    monkeypatch.setattr("trials.images.packed.decoders", lambda: "another")
+    (note,) = notes_of(config, tmp_path / "run")
+    assert note.startswith("pictures are decoded by another; when this training began, by Pillow")
     result = train_fully(config, tmp_path / "run")
     assert len(result.metrics) == 2
     weights = load_weights(tmp_path / "run" / "weights" / "last.safetensors")

@@ -243,10 +243,23 @@ def test_measured_block_table_predicts_within_2_percent_and_a_search_takes_it(
 
 
 @pytest.mark.parametrize(
-    ("devices", "measured"), [(["fake device"] * 2, True), (["fake device", "elsewhere"], False), ([], True)]
+    ("counts", "devices", "measured"),
+    [
+        ("fake device", ["fake device"] * 2, True),
+        ("fake device", ["fake device", "elsewhere"], False),
+        ("fake device", [], False),
+        (None, [], True),
+        (None, ["a GPU, which this driver has not"] * 2, True),
+        (None, ["a GPU", "another"], False),
+    ],
 )
 def test_finalists_are_measured_where_every_worker_is_on_the_timing_device(
-    devices: list[str], measured: bool, make_config: MakeConfig, table_file: Path, tmp_path: Path
+    counts: str | None,
+    devices: list[str],
+    measured: bool,
+    make_config: MakeConfig,
+    table_file: Path,
+    tmp_path: Path,
 ) -> None:
     joined = [WorkerJoined(slot=i, info=worker_info(name)) for i, name in enumerate(devices)]
 
@@ -259,7 +272,7 @@ def test_finalists_are_measured_where_every_worker_is_on_the_timing_device(
         step_time="predicted",
         step_time_table=str(table_file),
         finalists={"count": 1, "repeats": 1},
-        timing={"device": "fake device"} if devices else {},
+        timing={"device": counts} if counts else {},
         budget={"trials": 4},
     )
     rows = search(

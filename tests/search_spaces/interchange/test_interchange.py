@@ -65,7 +65,7 @@ def written_or_refused(format_name: str, architecture: Architecture) -> tuple[st
 def test_architectures_of_all_spaces_survive_export_and_import(space_name: str, format_name: str) -> None:
     space = read_yaml(SearchSpace, space_name)
     choice_space, rng = space.choice_space(), np.random.default_rng(7)
-    for _ in range(10):
+    for _ in range(4):
         architecture = space.decode(choice_space.sample(rng))
         for padding in PADS[format_name]:
             written = replace(architecture, padding=padding)
@@ -85,7 +85,7 @@ def test_published_networks_survive_export_and_import(name: str, format_name: st
         assert back == replace(written, provenance=None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(architecture=architectures, format_name=st.sampled_from(sorted(FORMATS)))
 def test_any_network_survives_export_and_import_or_is_refused_with_a_reason(
     architecture: Architecture, format_name: str

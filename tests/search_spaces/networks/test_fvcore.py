@@ -1,6 +1,7 @@
 """Our multiply-adds (torch's FlopCounterMode, meta device) against fvcore's, traced on real tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -27,10 +28,21 @@ def macs_by_fvcore(module: nn.Module, *input_shape: int) -> int:
     return int(by_operator["conv"] + by_operator["linear"] + by_operator["addmm"])
 
 
-@pytest.mark.parametrize("side", [33, 64])
-@pytest.mark.parametrize(
-    "name", ["efficientnetv2-s", "efficientnetv2-b0", "efficientnet-b0", "efficientnet-b4"]
-)
+NETWORKS = ("efficientnetv2-s", "efficientnetv2-b0", "efficientnet-b0", "efficientnet-b4")
+FEW = (("efficientnetv2-b0", 33), ("efficientnet-b0", 64))  # both kinds of blocks, an odd and an even side
+
+
+def few_or_nightly(few: Container[object], every: Iterable[object]) -> list[Any]:
+    """Every case, of which those that are not among the few are nightly: fvcore traces for seconds."""
+    return [
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)), marks=() if case in few else pytest.mark.nightly
+        )
+        for case in every
+    ]
+
+
+@pytest.mark.parametrize(("name", "side"), few_or_nightly(FEW, product(NETWORKS, (33, 64))))
 def test_macs_of_whole_networks_agree_with_fvcore(name: str, side: int) -> None:
     architecture = read_yaml(Architecture, name)
     network = build_network(architecture, num_classes=1000)
@@ -56,7 +68,7 @@ def distinct_blocks(channels: int, stage: StageChoices) -> set[Block]:
     }
 
 
-@pytest.mark.parametrize("number", range(1, 8))
+@pytest.mark.parametrize("number", few_or_nightly((1, 7), range(1, 8)))
 def test_macs_of_every_block_of_the_paper_space_agree_with_fvcore(number: int) -> None:
     space = read_yaml(SearchSpace, "paper")
     widths = [space.stem_channels, *(stage.channels[0] for stage in space.stages)]

@@ -112,7 +112,7 @@ def check(cls: type, mapping: Any) -> None:
 
 
 @pytest.mark.parametrize("cls", WHOLE, ids=lambda cls: cls.__name__)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_value_in_any_place_of_a_file_is_taken_or_refused_by_place(
     cls: type, data: st.DataObject
@@ -140,7 +140,7 @@ def test_every_misspelt_key_is_refused_with_its_correction(cls: type) -> None:
             from_mapping(cls, mapping, name="mine.yaml")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     text=st.one_of(st.text(max_size=60), st.sampled_from(["space: tiny\n", "a: &x [*x]\n", "? [a]\n: b\n"]))
 )
@@ -152,7 +152,7 @@ def test_any_text_is_a_yaml_mapping_or_refused_with_the_files_name(text: str) ->
         assert message.startswith("mine.yaml: ")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=200))
 def test_random_bytes_are_refused_with_the_files_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.yaml"
@@ -161,7 +161,7 @@ def test_random_bytes_are_refused_with_the_files_name(tmp_path: Path, content: b
         read_yaml(Architecture, path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_any_override_is_taken_or_refused_by_place(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from([place for place in places(WHOLE[SearchConfig]) if place]))

@@ -124,3 +124,9 @@ def test_marks_of_windows_editors_and_comments_are_read_over() -> None:
         ("b", 0, "c"): 5,
         ("b", 1): 6,
     }
+
+
+def test_what_a_caller_changes_in_its_values_is_not_read_by_another() -> None:
+    text = "a: [1, 2]\n"
+    plain_values(text).value["a"].append(3)
+    assert plain_values(text).value == {"a": [1, 2]}

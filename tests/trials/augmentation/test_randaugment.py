@@ -9,8 +9,10 @@ from keyed_draws import keyed_uniform
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from torch import Tensor
 
+from trials.augmentation import randaugment
 from trials.augmentation.augment import FILL
-from trials.augmentation.randaugment import DRAWS_PER_LAYER, OPS, rand_augment
+from trials.augmentation.operations import DRAWS_PER_LAYER, OPS
+from trials.augmentation.randaugment import rand_augment
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -191,11 +193,13 @@ def test_a_magnitude_may_be_a_tensor_that_changes_in_place() -> None:
         assert torch.equal(changed, rand_augment(images, draws, magnitude=level))
 
 
-def test_randaugment_reads_no_value_from_the_device() -> None:
+@pytest.mark.parametrize("by_kernels", [False, True])
+def test_randaugment_reads_no_value_from_the_device(by_kernels: bool) -> None:
     """A meta tensor holds no numbers: whatever read one back, or made a shape of one, would raise."""
     images = pictures().to("meta")
     draws = torch.empty(len(images), 2 * DRAWS_PER_LAYER, device="meta")
-    changed = rand_augment(images, draws, magnitude=torch.empty((), device="meta"))
+    magnitude = torch.empty((), device="meta")
+    changed = rand_augment(images, draws, magnitude=magnitude, by_kernels=by_kernels)
     assert (changed.shape, changed.dtype) == (images.shape, torch.uint8)
 
 
@@ -205,20 +209,39 @@ def test_operations_on_all_images_give_what_operations_on_the_chosen_give(
     images = pictures().repeat(20, 1, 1, 1)
     draws = keyed_uniform(4, 1, torch.arange(len(images)), 2 * DRAWS_PER_LAYER)
     picked = rand_augment(images, draws, magnitude=9)
-    monkeypatch.setattr("trials.augmentation.randaugment.PICK_ON", ())
+    monkeypatch.setattr("trials.augmentation.randaugment.GROUP_ON", ())
     assert torch.equal(rand_augment(images, draws, magnitude=9), picked)
 
 
+def test_batches_of_very_many_pixels_are_changed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pictures()
+    draws = keyed_uniform(6, 1, torch.arange(len(images)), 2 * DRAWS_PER_LAYER)
+    whole = rand_augment(images, draws, magnitude=9.0)
+    monkeypatch.setattr("trials.augmentation.randaugment.MOST_PIXELS", 3 * images[0, ..., 0].numel())
+    seen: list[int] = []
+    groups = randaugment.augment_groups
+    monkeypatch.setattr(
+        randaugment,
+        "augment_groups",
+        lambda part, *more, **named: seen.append(len(part)) or groups(part, *more, **named),
+    )
+    assert torch.equal(rand_augment(images, draws, magnitude=9.0), whole)
+    assert seen == [3, 3, 3, 1]
+
+
 @pytest.mark.gpu
-def test_randaugment_on_cuda_in_a_graph_gives_the_cpus_images() -> None:
+@pytest.mark.parametrize("by_kernels", [False, True])
+def test_randaugment_on_cuda_in_a_graph_gives_the_cpus_images(by_kernels: bool) -> None:
+    if by_kernels:
+        pytest.importorskip("triton")
     images = pictures().repeat(20, 1, 1, 1)
     draws = keyed_uniform(5, 1, torch.arange(len(images)), 2 * DRAWS_PER_LAYER)
     on_device, device_draws = images.cuda(), draws.cuda()
     magnitude = torch.full((), 9.0, device="cuda")
-    rand_augment(on_device, device_draws, magnitude=magnitude)
+    rand_augment(on_device, device_draws, magnitude=magnitude, by_kernels=by_kernels)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        result = rand_augment(on_device, device_draws, magnitude=magnitude)
+        result = rand_augment(on_device, device_draws, magnitude=magnitude, by_kernels=by_kernels)
     graph.replay()
     off = (result.cpu().int() - rand_augment(images, draws, magnitude=9.0).int()).abs()
     assert (off > 0).float().mean() < 0.002  # pixels on a border of two, and blends half-way

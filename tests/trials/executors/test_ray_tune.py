@@ -69,6 +69,14 @@ def test_a_trial_whose_worker_dies_is_reported_as_lost(tmp_path: Path) -> None:
     assert [results[i].status for i in (0, 2, 3)] == ["completed"] * 3
 
 
+def test_a_process_that_must_not_use_its_device_any_more_costs_no_trial_an_attempt(tmp_path: Path) -> None:
+    """As after a CUDA graph that could not be captured: the next trial has another process."""
+    events = list(ray_tune(workers=1)(faulty("device", tmp_path), tiny_trials(3)))  # type: ignore[arg-type]
+    results = [event for event in events if isinstance(event, TrialResult)]
+    assert [(result.trial_id, result.status) for result in results] == [(i, "completed") for i in range(3)]
+    assert len(list(tmp_path.glob("pid-*"))) == 2
+
+
 def test_a_step_time_of_another_model_of_device_ends_the_search() -> None:
     events = list(in_process(device="cpu")(formula_worker, tiny_trials(2)))
     first, other = (i for i, event in enumerate(events) if isinstance(event, TrialResult))

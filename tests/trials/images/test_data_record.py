@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from trials.images.data_record import (
     IMAGES,
     DataRecord,
     check_same_data,
+    note_of_pixels,
     read_facts,
     record_faults,
     record_of,
@@ -94,6 +96,20 @@ def test_another_path_or_time_of_the_same_images_is_no_change(
     shutil.copytree(source, tmp_path / "elsewhere")
     os.utime(tmp_path / "elsewhere" / "cat" / "0.png", (1, 1))
     assert check_same_data(recorded(tmp_path / "elsewhere"), run, begun="search")
+
+
+def test_pixels_made_by_something_else_are_said(begun: tuple[Path, Path]) -> None:
+    source, run = begun
+    record = recorded(source)
+    assert note_of_pixels(record, run, begun="search") == []
+    other = replace(record, facts=replace(record.facts, pixels_by="Pillow 99"))
+    assert check_same_data(other, run, begun="search")
+    (note,) = note_of_pixels(other, run, begun="search")
+    assert note.startswith("pictures are decoded by Pillow 99; when this search began, by Pillow ")
+    earlier = json.loads((run / FACTS).read_text())
+    del earlier["pixels_by"]
+    (run / FACTS).write_text(json.dumps(earlier))
+    assert note_of_pixels(other, run, begun="search") == []
 
 
 def test_a_run_of_an_earlier_version_has_no_record(begun: tuple[Path, Path], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pictures import encoded, write_folder
 from PIL import Image
 
-from trials.images import pack_writer
+from trials.images import pack_writer, packed
 from trials.images.config import DataConfig
 from trials.images.packed import TrialImages, open_images
 
@@ -85,6 +85,17 @@ def test_pixels_that_would_be_others_are_decoded(
     opened(source, tmp_path / "cache")
     decoded.clear()
     opened(source, tmp_path / "cache", **change)  # type: ignore[arg-type]
+    assert len(decoded) == 41
+
+
+def test_pixels_of_other_decoders_are_not_taken(
+    source: Path, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(source, tmp_path / "cache")
+    decoded.clear()
+    (source / "cow" / "0.png").write_bytes(encoded(904))
+    monkeypatch.setattr(packed, "decoders", lambda: "another")
+    assert opened(source, tmp_path / "cache").pixels_by == "another"
     assert len(decoded) == 41
 
 

@@ -202,6 +202,8 @@ def test_decoding_processes_decode_as_this_one_does(tmp_path: Path, monkeypatch:
     there = open_images(config, resolution=12, cache=tmp_path / "b")
     assert np.array_equal(here.images, there.images)
     assert here.corrupt == there.corrupt == ("cow/3.png (not a picture)",)
+    assert here.checks.all_are_whole()
+    assert there.checks.all_are_whole()
 
 
 def test_decoding_process_that_dies_is_reported_with_its_exit_code(
@@ -209,8 +211,9 @@ def test_decoding_process_that_dies_is_reported_with_its_exit_code(
 ) -> None:
     file = tmp_path / "gone.npy"
     images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(1, 8, 8, 3))
+    pack = pack_writer.PackArrays(images)
     file.unlink()
-    process = pack_writer._Process(images, np.zeros(1, np.uint64), 10_000)
+    process = pack_writer._Process(pack, 10_000)
     with pytest.raises(ValueError, match="a process that decodes pictures ended with code 1"):
         process.decode([(0, "a", encoded(0))])
     process.close()

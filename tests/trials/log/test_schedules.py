@@ -12,7 +12,8 @@ NIGHTLY_SECONDS = float(os.environ.get("SCHEDULES_SECONDS", "3600"))
 
 
 def test_a_sample_of_schedules_breaks_no_invariant() -> None:
-    broken = [failure for _, _, failure in played(0, 6) if failure]
+    """In stores and on a disk, some kinds of faults; the nightly test plays others for an hour."""
+    broken = [failure for _, _, failure in played(3, 3) if failure]
     assert broken == []
 
 

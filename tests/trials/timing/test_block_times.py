@@ -104,11 +104,14 @@ def test_equal_blocks_that_see_images_of_other_sides_are_told_apart() -> None:
 # ---------------------------------------------------------------------- one step in parts
 
 
-def test_time_of_a_step_is_divided_among_stem_blocks_top_and_update(small: SearchSpace) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_time_of_a_step_is_divided_among_stem_blocks_top_and_update(
+    small: SearchSpace, precision: str
+) -> None:
     """By a clock of one tick a reading every stretch takes one; the stem and the update have two each."""
     architecture = small.decode(small.largest())
     step, reference = (
-        build_step(a, recipe(), num_classes=3, device=CPU, precision="fp32")
+        build_step(a, recipe(), num_classes=3, device=CPU, precision=precision)
         for a in (architecture, small.reference)
     )
     before = step.state()
@@ -153,8 +156,9 @@ def test_one_slow_step_does_not_move_the_medians_of_a_steps_parts() -> None:
 
 def test_all_blocks_of_a_space_are_measured_once_in_each_cover(small: SearchSpace) -> None:
     conditions = table_conditions(
-        small, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=16, num_classes=3
-    )
+        small, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=16, num_classes=3,
+        kernels="torch",
+    )  # fmt: skip
     wanted = BlockMeasurement(
         space=small, conditions=conditions, recipe=recipe(), device=CPU, covers=2, whole_networks=4
     )
@@ -182,8 +186,9 @@ def test_all_blocks_of_a_space_are_measured_once_in_each_cover(small: SearchSpac
 
 def test_images_too_small_for_the_space_are_refused(tiny: SearchSpace) -> None:
     conditions = table_conditions(
-        tiny, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=8, num_classes=3
-    )
+        tiny, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=8, num_classes=3,
+        kernels="torch",
+    )  # fmt: skip
     wanted = BlockMeasurement(
         space=replace(tiny, reference=read_yaml(Architecture, "efficientnet-b0")),
         conditions=conditions,

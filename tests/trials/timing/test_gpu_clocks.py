@@ -1,67 +1,37 @@
 """The GPU's clock through NVML: a made-up driver, none, and one that refuses."""
 
+import sys
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
+from made_up_nvml import GPU, SLICE, SLICED, MadeUpNvml, made_up_nvml
 
-from trials.timing import gpu_clocks
-from trials.timing.gpu_clocks import Clocks, driver_version, watched_clocks
+from trials.devices.nvml import driver_version
+from trials.devices.visible_gpus import VARIABLE
+from trials.timing.gpu_clocks import REASONS, Clocks, watched_clocks
 
-GPU = torch.device("cuda:0")
-
-
-class Driver:
-    """As much of pynvml as is used; each reading of the clock takes the next value."""
-
-    NVML_CLOCK_SM = 1
-
-    class NVMLError(Exception):
-        """What pynvml raises."""
-
-    def __init__(self, clocks: list[float], reasons: int = 0, *, refuses: str = "") -> None:
-        self.clocks, self.reasons, self.refuses = list(clocks), reasons, refuses
-        self.open = 0
-
-    def __getattr__(self, name: str) -> Any:
-        known = {
-            "nvmlInit": lambda: self._count(1),
-            "nvmlShutdown": lambda: self._count(-1),
-            "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
-            "nvmlDeviceGetClockInfo": lambda handle, kind: self.clocks.pop(0),
-            "nvmlDeviceGetCurrentClocksEventReasons": lambda handle: self.reasons,
-            "nvmlSystemGetDriverVersion": lambda: "580.1",
-        }
-        if name == self.refuses:
-            return self._refuse
-        return known[name]
-
-    def _refuse(self, *_: object) -> None:
-        raise self.NVMLError("no permission")
-
-    def _count(self, by: int) -> None:
-        self.open += by
+CUDA = torch.device("cuda:0")
 
 
 @pytest.fixture(autouse=True)
 def _a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="abc"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=GPU))
 
 
-def _with(monkeypatch: pytest.MonkeyPatch, driver: Driver | None) -> None:
-    monkeypatch.setattr(gpu_clocks, "_import_nvml", lambda: driver)
+def _with(monkeypatch: pytest.MonkeyPatch, driver: MadeUpNvml | None) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
 
 
 def _sampled(times: int = 3) -> Clocks:
-    with watched_clocks(GPU) as clocks:
+    with watched_clocks(CUDA) as clocks:
         for _ in range(times):
             clocks.sample(0.5)
     return clocks
 
 
 def test_steady_gpu_clock_is_recorded_and_not_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = Driver([1980, 1980, 1965, 1980], reasons=0x01)
+    driver = made_up_nvml(clocks=[1980, 1980, 1965, 1980], reasons=0x01)
     _with(monkeypatch, driver)
     clocks = _sampled()
     assert clocks.median_mhz == 1980
@@ -80,36 +50,64 @@ def test_steady_gpu_clock_is_recorded_and_not_flagged(monkeypatch: pytest.Monkey
 def test_gpu_clock_that_moves_or_is_held_back_is_flagged(
     clocks: list[float], reasons: int, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _with(monkeypatch, Driver(clocks, reasons))
+    _with(monkeypatch, made_up_nvml(clocks=clocks, reasons=reasons))
     assert _sampled().flag == flag
 
 
-@pytest.mark.parametrize(
-    "refuses", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetCurrentClocksEventReasons"]
-)
+@pytest.mark.parametrize("refuses", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetClockInfo"])
 def test_gpu_driver_that_refuses_leaves_a_timing_without_clock_or_flag(
     refuses: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver = Driver([1980] * 9, refuses=refuses)
+    driver = made_up_nvml(refused=frozenset([refuses]))
     _with(monkeypatch, driver)
     clocks = _sampled()
     assert (clocks.median_mhz, clocks.flag, driver.open) == (None, None, 0)
+
+
+def test_gpu_clock_is_watched_without_the_reasons_or_under_their_older_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _with(monkeypatch, made_up_nvml(reasons=0x40, missing=frozenset(REASONS[:1])))
+    assert _sampled().flag == "thermal slowdown"
+    _with(monkeypatch, made_up_nvml(reasons=0x40, refused=frozenset(REASONS)))
+    clocks = _sampled()
+    assert (clocks.median_mhz, clocks.flag) == (1980, None)
+
+
+def test_a_driver_that_falls_silent_does_not_end_a_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = made_up_nvml()
+    _with(monkeypatch, driver)
+    with watched_clocks(CUDA) as clocks:
+        clocks.sample()
+        driver.refused = frozenset(["nvmlDeviceGetClockInfo"])
+        clocks.sample()
+    assert (clocks.mhz, clocks.flag) == ([1980], None)
+
+
+@pytest.mark.parametrize("name", [f"MIG-{SLICE}", f"MIG-GPU-{SLICED}/3/0", "2"])
+def test_a_slice_of_a_gpu_has_its_gpus_clock(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver refuses to say a slice's own, which must not count as a clock that stands still."""
+    monkeypatch.setenv(VARIABLE, name)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=SLICED))
+    _with(monkeypatch, made_up_nvml(reasons=0x80))
+    clocks = _sampled()
+    assert (clocks.median_mhz, clocks.flag) == (1980, "power brake")
 
 
 def test_gpu_clock_is_not_sampled_without_the_package_or_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     _with(monkeypatch, None)
     assert _sampled().median_mhz is None
     assert driver_version() is None
-    _with(monkeypatch, Driver([1980] * 9))
+    _with(monkeypatch, made_up_nvml())
     with watched_clocks(torch.device("cpu")) as clocks:
         clocks.sample()
     assert clocks.median_mhz is None
 
 
 def test_gpu_drivers_version_is_read_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = Driver([])
+    driver = made_up_nvml()
     _with(monkeypatch, driver)
     assert driver_version() == "580.1"
     assert driver.open == 0
-    _with(monkeypatch, Driver([], refuses="nvmlSystemGetDriverVersion"))
+    _with(monkeypatch, made_up_nvml(refused=frozenset(["nvmlSystemGetDriverVersion"])))
     assert driver_version() is None

@@ -3,17 +3,29 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from executor_trials import FAST, SLOW, timing_part, tiny_trials
 
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import read_yaml
-from trials.executors.timing_places import ANY, TimingPlaces, WrongDeviceError, check_devices
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.executors.timing_places import (
+    ANY,
+    TimingPlaces,
+    WrongDeviceError,
+    check_devices,
+    compared,
+)
 from trials.images.config import DataConfig
+from trials.recipe import Precision
 from trials.run_trial import start_worker
-from trials.trial import Slot, TimingPart, Trial, TrialResult
+from trials.timing.precision import ChosenPrecision
+from trials.trial import Slot, TimingPart, Trial, TrialResult, WorkerInfo
 from trials.worker_setup import WorkerSetup
+
+GPU = torch.device("cuda:0")
 
 
 def places_of(asked: list[Trial], names: dict[int, str], counts: str | None) -> TimingPlaces:
@@ -122,3 +134,81 @@ def test_a_trial_in_two_parts_trains_as_the_whole(tmp_path: Path) -> None:
     assert rest.times.timing_seconds == part.times.timing_seconds
     assert rest.times.build_seconds > part.times.build_seconds
     assert rest.times.started_at == part.times.started_at
+
+
+# ---------------------------------------------------------------------- one precision, decided by workers
+
+
+def worker_on(model: str, precision: str | None) -> WorkerInfo:
+    return WorkerInfo(device_name=model, host="h", pid=1, node_id="n", precision=precision, versions={})
+
+
+def test_gpus_of_several_models_are_said_and_where_step_time_counts() -> None:
+    workers = [worker_on("H200", "bf16"), worker_on("A100", "bf16"), worker_on("A100", "bf16")]
+    said = "workers are on several models: 2 x A100, 1 x H200; "
+    assert compared(workers, "H200") == f"{said}step time is measured on H200 alone"
+    assert compared(workers, ANY) == f"{said}step times are predicted"
+    assert compared(workers[1:], None) is None
+    with pytest.raises(WrongDeviceError, match="of several models"):
+        compared(workers, None)
+
+
+@pytest.mark.parametrize("counts", ["H200", ANY])
+def test_gpus_that_would_train_in_several_precisions_are_refused(counts: str) -> None:
+    """The driver may have no GPU: then each worker decides what `auto` means."""
+    workers = [worker_on("H200", "bf16"), worker_on("T4", "fp16"), worker_on("T4", "fp16")]
+    with pytest.raises(
+        WrongDeviceError, match=r"bf16 on 1 x H200, fp16 on 2 x T4\. Say one .* recipe\.precision=fp16"
+    ):
+        compared(workers, counts)
+    compared([worker_on("H200", "fp16"), worker_on("T4", "fp16")], counts)
+    compared([worker_on("a CPU", None), worker_on("another", None)], ANY)
+
+
+def test_worker_that_joins_later_and_trains_in_another_precision_is_refused() -> None:
+    places = TimingPlaces(tiny_trials(2), ANY)
+    assert places.join(0, "H200", "bf16") is None
+    assert "a T4, trains in fp16, and the other workers in bf16" in (places.join(1, "T4", "fp16") or "")
+    assert places.join(2, "A100", "bf16") is None
+    assert places.join(3, "a CPU", None) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "decided", "told"),
+    [
+        (("auto", "auto"), None, "fp16"),
+        (("fp32", "auto"), None, "fp32"),
+        (("auto", "auto"), ChosenPrecision("fp32", "as the run was begun"), "fp32"),
+        ((), None, "fp16"),
+    ],
+)
+def test_a_worker_tells_the_precision_in_which_its_gpu_trains(
+    asked: tuple[Precision, ...],
+    decided: ChosenPrecision | None,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = setup_on_a_t4(monkeypatch, precisions=asked, decided=decided)
+    setup.check_precisions(GPU)
+    assert setup.gpu_precision(GPU) == told
+    assert setup.gpu_precision(torch.device("cpu")) is None
+
+
+def test_a_worker_does_not_start_where_its_gpu_has_not_the_runs_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that was begun in bf16: each of its trials would crash there."""
+    begun = ChosenPrecision("bf16", "as the run was begun")
+    setup = setup_on_a_t4(monkeypatch, precisions=("auto", "auto"), decided=begun)
+    with pytest.raises(ConfigError, match="bf16 needs sm_80 or later, and T4 is sm_75; use fp16"):
+        setup.check_precisions(GPU)
+    setup.check_precisions(torch.device("cpu"))
+    of_gpus = replace(setup, decided=ChosenPrecision("fp16", "sm_75", device_type="cuda"))
+    of_gpus.check_precisions(torch.device("cpu"))  # there a probe decides
+
+
+def setup_on_a_t4(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> WorkerSetup:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "T4")
+    reference = read_yaml(SearchSpace, "tiny").reference
+    return WorkerSetup(data=DataConfig(source="digits"), reference=reference, **changed)

@@ -35,6 +35,7 @@ from trials.worker_setup import WorkerSetup
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 GPU = torch.device("cuda:0")
+TRIALS = 6  # one after the other in a worker; what the first leaves is kept on purpose
 MIXED = replace(
     RECIPE, crop="resized", flip=True, randaugment=Ramp(9, 9), mixup=Ramp(0.5, 0.5), cutmix=Ramp(1, 1)
 )
@@ -111,6 +112,25 @@ def test_what_fits_is_decided_with_the_evaluation(monkeypatch: pytest.MonkeyPatc
     assert fit_training(step, RECIPE, RECIPE.training_stages(), batch_size=64, num_classes=10) == 2
     ends, result = run_digits_trial(make_trial())
     assert (result.status, result.micro_batches, len(ends)) == ("completed", 2, 2)
+
+
+def test_what_fits_is_decided_beside_the_images_of_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
+    opened, images_at = [], worker.images_at  # type: ignore[attr-defined]
+    there: list[int] = []
+
+    def noted(resolution: int) -> object:
+        opened.append(resolution)
+        return images_at(resolution)
+
+    def fit(*given: object, **named: object) -> int:
+        there.extend(opened)
+        return 1
+
+    worker.images_at = noted  # type: ignore[attr-defined]
+    monkeypatch.setattr("trials.run_trial.fit_training", fit)
+    list(worker(make_trial(replace(RECIPE, num_training_stages=2, resolution=Ramp(8, 16)))))
+    assert set(there) == {8, 16}
 
 
 def refusing(evaluate: Callable[..., torch.Tensor], *, more_than: int) -> Callable[..., torch.Tensor]:
@@ -215,19 +235,19 @@ def left() -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("like_a_gpu", "no_collector")
-def test_thirty_trials_leave_no_step_no_graph_and_no_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_leave_no_step_no_graph_and_no_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
     record_by(monkeypatch, graph_of)
     setup = WorkerSetup(data=DataConfig(source="digits", fraction=0.1), reference=SMALL)
     worker = start_worker(Slot(index=0), setup=setup)
     recipe = replace(RECIPE, epochs=1, mixup=Ramp(0.5, 0.5))
     opened, after_first = _Graph.opened, {}
-    for seed in range(30):
+    for seed in range(TRIALS):
         *_, result = worker(make_trial(recipe, seed=seed))
         assert isinstance(result, TrialResult)
         assert result.status == "completed"
         del result
         after_first = after_first or left()  # with the reference and its graph
-    assert _Graph.opened - opened == 1 + 30 * 3  # to time, to train, to evaluate
+    assert _Graph.opened - opened == 1 + TRIALS * 3  # to time, to train, to evaluate
     assert left() == after_first
 
 

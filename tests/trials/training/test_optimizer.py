@@ -38,36 +38,65 @@ def loss_of(model: nn.Module, i: int) -> torch.Tensor:
     return nn.functional.cross_entropy(model(images), labels)
 
 
-def test_parameters_and_gradients_are_views_of_flat_vectors_in_their_own_layout() -> None:
+def differentiate(model: nn.Module, flat: FlatParameters, i: int) -> None:
+    loss_of(model, i).backward()
+    flat.collect()
+
+
+def gradients(flat: FlatParameters) -> list[torch.Tensor]:
+    return [
+        flat.grads.as_strided(parameter.size(), parameter.stride(), begin)
+        for parameter, (begin, _) in zip(flat.parameters, flat.values_layout.ranges, strict=True)
+    ]
+
+
+def test_parameters_are_views_of_a_flat_vector_in_their_own_layout() -> None:
     model, twin = network(), network()
     flat = FlatParameters(model)
-    loss_of(model, 0).backward()
-    loss_of(twin, 0).backward()
     for own, other in zip(model.parameters(), twin.parameters(), strict=True):
         assert own.stride() == other.stride()
-        assert own.grad is not None
-        assert own.grad.untyped_storage().data_ptr() == flat.grads.untyped_storage().data_ptr()
         assert own.untyped_storage().data_ptr() == flat.values.untyped_storage().data_ptr()
-        torch.testing.assert_close(own.grad, other.grad)
     assert flat.decayed == sum(p.numel() for p in model.parameters() if p.dim() > 1)
     assert flat.values.numel() == sum(p.numel() for p in model.parameters())
-    flat.zero_grad()
-    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
     assert flat.statistics.numel() == 16
     before = flat.statistics.clone()
     loss_of(model, 1)
     assert not torch.equal(flat.statistics, before)  # batch norm writes through the views
 
 
+def test_collected_gradients_are_those_of_each_parameter_or_the_sum_of_several_passes() -> None:
+    model, twin = network(), network()
+    flat = FlatParameters(model)
+    flat.grads.fill_(7.0)  # nothing of an earlier step may remain
+    twins = {id(own): other for own, other in zip(model.parameters(), twin.parameters(), strict=True)}
+    for passes in range(2):
+        loss_of(model, passes).backward()
+        flat.collect(adds=passes > 0)
+        loss_of(twin, passes).backward()
+        assert all(parameter.grad is None for parameter in model.parameters())
+        for parameter, gradient in zip(flat.parameters, gradients(flat), strict=True):
+            torch.testing.assert_close(gradient, twins[id(parameter)].grad)
+
+
+def test_parameter_without_a_gradient_collects_zeros() -> None:
+    model = network()
+    flat = FlatParameters(model)
+    flat.grads.fill_(7.0)
+    flat.parameters[0].grad = torch.ones_like(flat.parameters[0])
+    flat.collect()
+    collected = gradients(flat)
+    assert collected[0].eq(1).all()
+    assert not any(gradient.any() for gradient in collected[1:])
+
+
 def test_tensors_of_aligned_vectors_begin_at_16_bytes_also_in_half_precision() -> None:
     model = network()
     flat = FlatParameters(model, alignment=CUDA_ALIGNMENT)
     for tensor in [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]:
-        vector = flat.grads_and_statistics if tensor.grad is None else flat.values
+        vector = flat.values if isinstance(tensor, nn.Parameter) else flat.grads_and_statistics
         offset = tensor.storage_offset()
         assert tensor.untyped_storage().data_ptr() == vector.untyped_storage().data_ptr()
         assert (offset * 4 % 16, offset * 2 % 16) == (0, 0)
-        assert tensor.grad is None or tensor.grad.storage_offset() == offset
     assert all(p.dim() > 1 for p in model.parameters() if p.storage_offset() < flat.decayed)
     assert all(p.dim() <= 1 for p in model.parameters() if p.storage_offset() >= flat.decayed)
 
@@ -77,8 +106,7 @@ def trained(alignment: int) -> tuple[FlatParameters, RMSProp, WeightAverage, nn.
     flat = FlatParameters(model, alignment=alignment)
     optimizer, average = RMSProp(flat), WeightAverage(flat, decay=0.9)
     for i in range(3):
-        flat.zero_grad()
-        loss_of(model, i).backward()
+        differentiate(model, flat, i)
         optimizer.step(torch.tensor(0.01))
         average.update()
     return flat, optimizer, average, model
@@ -116,7 +144,7 @@ def test_skipped_update_changes_nothing_whatever_the_gradients_are() -> None:
     model = network()
     flat = FlatParameters(model)
     optimizer = RMSProp(flat)
-    loss_of(model, 0).backward()
+    differentiate(model, flat, 0)
     optimizer.step(torch.tensor(0.01), skipped=torch.tensor(0.0))
     before = [flat.values.clone(), *(tensor.clone() for tensor in optimizer.state().values())]
     flat.grads.copy_(torch.where(torch.arange(len(flat.grads)) % 2 == 0, torch.inf, torch.nan))
@@ -130,7 +158,7 @@ def test_update_that_is_not_skipped_is_the_same_as_one_that_cannot_be() -> None:
     for skipped in (None, torch.tensor(0.0)):
         model = network()
         flat = FlatParameters(model)
-        loss_of(model, 0).backward()
+        differentiate(model, flat, 0)
         RMSProp(flat).step(torch.tensor(0.01), skipped=skipped)
         vectors.append(flat.values)
     assert torch.equal(*vectors)
@@ -147,16 +175,16 @@ def reference_step(
         parameter.data = parameter.data - slots["mom"]
 
 
-def test_20_steps_of_rmsprop_equal_a_written_out_reference() -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_20_steps_of_rmsprop_equal_a_written_out_reference(fused: bool) -> None:
     model, twin = network(), network()
     flat = FlatParameters(model)
-    optimizer = RMSProp(flat, decay=0.9, momentum=0.9, epsilon=1e-3, weight_decay=1e-2)
+    optimizer = RMSProp(flat, decay=0.9, momentum=0.9, epsilon=1e-3, weight_decay=1e-2, fused=fused)
     parameters = list(twin.parameters())
     state = [{"ms": torch.ones_like(p), "mom": torch.zeros_like(p)} for p in parameters]
     for i in range(20):
         rate = 0.01 * (1 + i % 3)  # the form matters when the learning rate changes
-        flat.zero_grad()
-        loss_of(model, i).backward()
+        differentiate(model, flat, i)
         optimizer.step(torch.tensor(rate))
         twin.zero_grad()
         loss_of(twin, i).backward()
@@ -167,9 +195,10 @@ def test_20_steps_of_rmsprop_equal_a_written_out_reference() -> None:
 
 def test_first_step_of_our_rmsprop_is_far_smaller_than_torchs() -> None:
     model, twin = network(), network()
-    optimizer = RMSProp(FlatParameters(model), weight_decay=0.0)
+    flat = FlatParameters(model)
+    optimizer = RMSProp(flat, weight_decay=0.0)
     torchs = torch.optim.RMSprop(twin.parameters(), lr=0.01, alpha=0.9, eps=1e-3, momentum=0.9)
-    loss_of(model, 0).backward()
+    differentiate(model, flat, 0)
     optimizer.step(torch.tensor(0.01))
     loss_of(twin, 0).backward()
     torchs.step()
@@ -186,8 +215,7 @@ def test_optimizer_continues_exactly_from_a_saved_state() -> None:
 
     def train(steps: range) -> torch.Tensor:
         for i in steps:
-            flat.zero_grad()
-            loss_of(model, i).backward()
+            differentiate(model, flat, i)
             optimizer.step(torch.tensor(0.01))
             average.update()
         return flat.values.clone()

@@ -1,0 +1,1 @@
+"""Own kernels of a training step between its convolutions: C++ on CPUs, Triton on CUDA."""
