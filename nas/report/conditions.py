@@ -23,6 +23,7 @@ CONDITIONS = {
     "timing_batch_size": "step time of a batch of, images",
     "timing_precision": "step time in",
     "timing_mode": "steps timed as",
+    "kernels": "kernels between convolutions",
     "minival_images": "minival, images",
     "reference_step_seconds": "reference network's step, s",
     "reference_params": "reference network's parameters",

@@ -53,7 +53,7 @@ def test_kernels_run_only_where_they_agree(monkeypatch: pytest.MonkeyPatch) -> N
     assert kernels_run(CUDA)
     assert kernels_run(CUDA)  # checked once
     kernel_check._agree.cache_clear()
-    with pytest.warns(UserWarning, match=r"change 20\.0% of an image's grey levels otherwise"):
+    with pytest.warns(UserWarning, match=r"change 20\.0 % of an image's grey levels otherwise"):
         assert not kernels_run(CUDA)
     monkeypatch.setattr(kernel_check, "find_spec", lambda name: None)
     assert not kernels_run(CUDA)
