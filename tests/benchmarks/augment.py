@@ -8,13 +8,17 @@ The time is the thread's (time.thread_time), so that other work on the machine c
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from keyed_draws import keyed_uniform
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
+
+from keyed_draws import keyed_uniform
 
 from trials.augmentation.augment import crop_and_flip, random_resized_crop
 from trials.augmentation.operations import DRAWS_PER_LAYER
