@@ -8,6 +8,7 @@ decide alike.
 
 import hashlib
 import json
+import os
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ def choose_precision(
         cpu_name(),
         torch.__version__,
         kernels_of_steps(device, "fp32"),
+        os.environ.get("ONEDNN_MAX_CPU_ISA", ""),  # limits the instructions that torch's convolutions use
         *([] if for_all else [reference.architecture_id, resolution]),
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
