@@ -95,7 +95,7 @@ def _actors(number: int) -> Iterator[list[Any]]:
 
 
 def _answers(references: list[Any], until: float) -> list[Any]:
-    """What each gives, or the error that it raises; None of those that give nothing in time."""
+    """The result of each, or the error that it raises; None where nothing came in time."""
     import ray
     from ray.exceptions import RayError
 

@@ -1,4 +1,4 @@
-"""Whether own kernels augment a device's images: they must give the images of torch's operators."""
+"""The check of a device's own kernels of augmentation: they must give the images of torch's operators."""
 
 import os
 import warnings

@@ -1,4 +1,4 @@
-"""Which packs are stored of images that are needed at several sizes: one for each size, or the largest alone.
+"""The packs of images that are needed at several sizes: one for each size, or the largest alone.
 
 Small sets have a pack for each size, resized once by Pillow. Of a large set all of them would take more room
 than a host has, so only the largest size is stored, and smaller ones are resized when a batch is read.

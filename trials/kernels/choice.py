@@ -1,4 +1,4 @@
-"""Whether a network computes with own kernels: on a CPU where they compile, on CUDA where a probe says so."""
+"""The choice of own kernels: on a CPU where they compile, on CUDA where a probe says so."""
 
 import torch
 from torch import nn

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Cost(NamedTuple):
-    """Of one call."""
+    """Kernels and bytes of one call."""
 
     kernels: int
     bytes: int  # read and written

@@ -109,7 +109,7 @@ def statistics(norm: nn.BatchNorm2d, partial: Tensor, z: Tensor) -> Statistics:
 
 
 def running_statistics(norm: nn.BatchNorm2d) -> Statistics:
-    """Those of evaluation."""
+    """The running statistics, with which a network is evaluated."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     inverse = (norm.running_var + norm.eps).rsqrt()

@@ -1,4 +1,4 @@
-"""Whether a device runs the kernels: they must agree with torch's operators on it, and be faster.
+"""The probe of own kernels on a device: they must agree with torch's operators there, and be faster.
 
 Each process asks its device once for each type of features. The environment may forbid them, or have them
 used without being asked.
@@ -39,7 +39,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the kernels are used on a device, and the reason."""
+    """The answer whether the kernels are used on a device, and the reason."""
 
     used: bool
     reason: str
@@ -73,7 +73,7 @@ Record = Callable[[Callable[[], Any]], Recorded]
 
 
 def kernels_verdict(device: torch.device, precision: str, record: Record | None) -> Verdict:
-    """Whether steps in this precision use the kernels on a device.
+    """The verdict on steps in this precision on a device.
 
     Args:
         record: captures work, as steps are captured; None: steps are launched kernel by kernel.

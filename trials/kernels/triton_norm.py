@@ -112,7 +112,7 @@ def _keep_statistics(
 def kept_share(
     draws: tl.tensor, drop_rate: tl.tensor, sample: tl.tensor, mask: tl.tensor,
 ) -> tl.tensor:  # fmt: skip
-    """What stochastic depth multiplies a sample's branch by: 0, or 1 over its probability of being kept."""
+    """Factors of stochastic depth for a sample's branch: 0, or 1 over its probability of being kept."""
     rate = tl.load(drop_rate)
     return tl.where(tl.load(draws + sample, mask=mask, other=0.0) >= rate, 1 / (1 - rate), 0.0)
 

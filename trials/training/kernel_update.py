@@ -9,7 +9,7 @@ from trials.training.weight_average import WeightAverage
 
 
 class KernelUpdate:
-    """What `optimizer.step` and then `average.update` compute, on their own tensors."""
+    """The results of `optimizer.step` and then `average.update`, on their own tensors."""
 
     def __init__(self, optimizer: RMSProp, average: WeightAverage | None) -> None:
         self.optimizer, self.average = optimizer, average

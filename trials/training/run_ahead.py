@@ -1,4 +1,4 @@
-"""How far the host runs ahead of a GPU, and what it tells about waiting for images.
+"""Bounds on the host's lead over a GPU, and the time that the device waited for images.
 
 Launching a step takes the host far less than the step takes the GPU. Without a bound it would have launched
 a whole epoch within seconds: heartbeats would tell what is launched and not what is done, an interruption

@@ -160,7 +160,7 @@ def test_gpus_meet_by_nccl_cores_of_hosts_by_gloo_and_those_of_one_machine_in_a_
 def test_a_group_begins_again_without_a_process_that_lost_its_gpu(
     error: Exception, on_gpus: bool, lost: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it would do again in another process is told instead."""
+    """Work for another process is told instead."""
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     assert ray_training._has_lost_gpu(error, on_gpus=on_gpus) == lost

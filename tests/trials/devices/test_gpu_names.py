@@ -149,7 +149,7 @@ def test_a_device_is_named_as_the_variable_names_it(seen: Seen) -> None:
 def test_ray_gives_each_worker_one_of_the_names(
     per_device: int, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of Ray itself only the count is asked: it divides the variable's names among the actors."""
+    """Ray itself is only asked for a count: it divides the variable's names among the actors."""
     told: dict[str, int] = {}
     local = SimpleNamespace(start=lambda: None, end=lambda: None)
     monkeypatch.setattr(ray_actors, "LocalRay", lambda **numbers: told.update(numbers) or local)

@@ -86,7 +86,7 @@ def differentiated(network: Network, images: Tensor, precision: str) -> dict[str
 
 
 def distance(found: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, float]:
-    """How far each tensor is off, over the largest entry of all that has this kind of name."""
+    """The largest error of each tensor, over the largest entry of all tensors of this kind of name."""
     scales: dict[str, float] = {}
     for name, tensor in exact.items():
         kind = name.rsplit(".", 1)[-1]

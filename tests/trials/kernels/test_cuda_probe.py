@@ -112,7 +112,7 @@ def test_a_device_is_asked_once_for_each_type_and_says_why_it_refuses(
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("dtype", cuda_probe.TOLERANCE)
 def test_the_comparison_itself_runs_and_agrees(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the interpreter's times nothing is asserted."""
+    """The interpreter's times are not asserted."""
     monkeypatch.setattr(cuda_probe, "ROUNDS", 1)
     monkeypatch.setattr(cuda_probe, "CALLS", 1)
     state = torch.get_rng_state()

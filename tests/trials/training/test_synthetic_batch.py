@@ -41,7 +41,7 @@ def test_no_two_images_or_rows_of_a_long_batch_are_alike() -> None:
 
 
 def test_the_host_draws_no_more_for_a_long_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a batch of 4096 images it drew 1.1 billion values, in every trial on a GPU."""
+    """It drew 1.1 billion values for a batch of 4096 images, in every trial on a GPU."""
     drawn: list[int] = []
     randint = torch.randint
 
