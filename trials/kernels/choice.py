@@ -5,7 +5,7 @@ from torch import nn
 
 from trials.kernels.cpu_blocks import use_cpu_kernels
 from trials.kernels.cpu_library import why_not
-from trials.kernels.cuda_blocks import use_kernels
+from trials.kernels.cuda_blocks import use_cuda_kernels
 from trials.kernels.cuda_probe import Record, kernels_verdict
 from trials.kernels.launching import is_interpreted
 from trials.trial import Kernels
@@ -36,7 +36,7 @@ def fuse(network: nn.Module, device: torch.device, precision: str, *, record: Re
     """Makes a network compute with own kernels if this process does; its tensors and their names stay."""
     kernels = kernels_on(device, precision, record=record)
     if kernels == "fused" and uses_triton(device):
-        use_kernels(network)
+        use_cuda_kernels(network)
     elif kernels == "fused":
         use_cpu_kernels(network)
     return kernels

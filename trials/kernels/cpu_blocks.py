@@ -12,7 +12,7 @@ from search_spaces.networks.convolution import Convolution, is_traced
 from search_spaces.networks.dropping import StochasticDepth
 from trials.kernels import cpu_ops as ops
 from trials.kernels.cpu_norm import NormActivation, NormDepthwise, NormSqueezeExcite
-from trials.kernels.cuda_norm import can_replace
+from trials.kernels.replaceable import can_replace
 
 
 def use_cpu_kernels(network: nn.Module) -> None:

@@ -6,10 +6,11 @@ from torch import Tensor, nn
 
 from search_spaces.networks.blocks import FusedMBConv, MBConv, SqueezeExcite
 from search_spaces.networks.dropping import StochasticDepth
-from trials.kernels.cuda_norm import KernelBatchNorm2d, can_replace
+from trials.kernels.cuda_norm import KernelBatchNorm2d
+from trials.kernels.replaceable import can_replace
 
 
-def use_kernels(network: nn.Module) -> None:
+def use_cuda_kernels(network: nn.Module) -> None:
     """Replaces batch norms, and with them SiLU, stochastic depth, squeeze-excite and residuals in blocks.
 
     Parameters, buffers and the names of a state dict stay, and so do the random draws. Batch norms of another

@@ -96,16 +96,6 @@ class KernelBatchNorm2d(nn.BatchNorm2d):
         return branch if residual is None else residual + branch
 
 
-def can_replace(module: nn.Module) -> bool:
-    """True for torch's batch norm as networks have it: weights, running statistics, a fixed momentum."""
-    return (
-        type(module) is nn.BatchNorm2d
-        and module.affine
-        and module.track_running_stats
-        and module.momentum is not None
-    )
-
-
 class _Normalised(torch.autograd.Function):
     """Training pass of batch norm with what follows it."""
 

@@ -11,7 +11,7 @@ from triton_kernels import needs_triton
 
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.network import Network, build_network
-from trials.kernels.cuda_blocks import use_kernels
+from trials.kernels.cuda_blocks import use_cuda_kernels
 from trials.kernels.cuda_norm import KernelBatchNorm2d
 from trials.recipe import Ramp, Recipe
 from trials.training.device_group import ALONE
@@ -45,7 +45,7 @@ def pair(architecture: Architecture = BLOCKS) -> tuple[Network, Network]:
     plain = build_network(architecture, num_classes=10, stochastic_depth=0.3)
     plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = deepcopy(plain)
-    use_kernels(network)
+    use_cuda_kernels(network)
     return network, plain
 
 
@@ -62,7 +62,7 @@ def test_parameters_and_buffers_and_their_names_stay() -> None:
     torch.manual_seed(0)
     plain = build_network(BLOCKS, num_classes=10, stochastic_depth=0.3)
     before, tensors = deepcopy(plain.state_dict()), {id(tensor) for tensor in plain.parameters()}
-    use_kernels(plain)
+    use_cuda_kernels(plain)
     assert nn.BatchNorm2d not in kinds(plain)
     assert nn.SiLU not in kinds(plain)
     assert {id(tensor) for tensor in plain.parameters()} == tensors
@@ -136,7 +136,7 @@ def test_synchronised_batch_norms_stay() -> None:
     torch.manual_seed(0)
     network = build_network(SMALL, num_classes=10)
     synchronise_batch_norm(network, ALONE)
-    use_kernels(network)
+    use_cuda_kernels(network)
     assert SyncBatchNorm2d in kinds(network)
     assert KernelBatchNorm2d not in kinds(network)
     network(images())
@@ -152,6 +152,6 @@ def test_batch_norms_of_other_blocks_are_replaced_one_by_one() -> None:
     )
     plain = build_network(resnet, num_classes=10)
     network = deepcopy(plain)
-    use_kernels(network)
+    use_cuda_kernels(network)
     assert nn.BatchNorm2d not in kinds(network)
     torch.testing.assert_close(network(images()), plain(images()))
