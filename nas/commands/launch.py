@@ -19,6 +19,7 @@ from trials.devices.device_errors import DeviceLostError
 from trials.devices.mps import START, mps_runs
 from trials.devices.visible_gpus import unseen_words
 from trials.executors.in_process import in_process as execute_in_process
+from trials.executors.local_slots import local_slots
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_local import RayLostError
 from trials.executors.timing_places import ANY, check_devices
@@ -83,15 +84,8 @@ def executor_of(
             stall_seconds=stall_seconds,
         )
         return execute, f"Ray at {ray_address}"
-    available = len(available_slots()) * per_device
-    if workers is not None and workers > available:
-        where = "GPUs, or else cores" if per_device == 1 else f"{per_device} on each GPU, or else core"
-        slots = "slot" if available == 1 else "slots"
-        raise ConfigError(
-            f"--workers {workers}: this machine has {available} {slots} ({where}), one for each worker; "
-            f"use --workers {available} or fewer"
-        )
-    count = workers or available
+    slots = local_slots(workers, per_device)
+    count = len(slots)
     if executor is Executor.RAY_TUNE:
         from trials.executors.ray_tune import ray_tune
 
@@ -100,7 +94,7 @@ def executor_of(
     execute = ray_actors(
         workers=count, timing_device=timing_device, per_device=per_device, stall_seconds=stall_seconds
     )
-    gpus = sum(slot.device.startswith("cuda") for slot in available_slots())
+    gpus = sum(slot.device.startswith("cuda") for slot in slots)
     return execute, f"{counted(count, 'worker')}{shared_gpu_words(per_device, gpus=gpus)}{unseen}"
 
 

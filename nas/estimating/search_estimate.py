@@ -19,8 +19,8 @@ from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.overrides import Override
 from search_spaces.settings.setting_errors import SettingError, naming_origins
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device import available_slots
 from trials.devices.device_errors import is_out_of_memory
+from trials.executors.local_slots import local_slots
 from trials.images.chosen_images import find_images
 from trials.images.splits import minival_size, split_indices
 from trials.timing.block_fit import Fit, fit_table
@@ -198,19 +198,12 @@ def devices_here(workers: int | None, *, per_device: int, in_process: bool) -> i
     """Number of devices here that so many workers keep busy.
 
     Raises:
-        ConfigError: there are fewer.
+        WorkersError: there are fewer.
     """
     if in_process:
         return 1
-    available = len(available_slots())
-    if workers is None:
-        return available
-    if workers > available * per_device:
-        raise ConfigError(
-            f"--workers {workers}: this machine has {available * per_device} slots; ask about more with "
-            f"--assume devices={workers}"
-        )
-    return math.ceil(workers / per_device)
+    instead = f", or ask about more devices with --assume devices={workers}"
+    return math.ceil(len(local_slots(workers, per_device, instead=instead)) / per_device)
 
 
 def summed(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from trials.devices.device import available_slots
+from trials.executors.local_slots import local_slots
 from trials.executors.ray_folder import LongFolderError
 from trials.executors.ray_local import LocalRay
 from trials.executors.ray_pool import Pool, WorkersError
@@ -111,7 +112,7 @@ def connected(
         finally:
             ray.shutdown()
     else:
-        slots = _local_slots(workers, per_device, option)
+        slots = local_slots(workers, per_device, option=option)
         has_gpus = slots[0].device.startswith("cuda")
         gpus = min(len(available_slots()), len(slots)) if has_gpus else 0
         # Ray hides all other GPUs from an actor, so that its own is the first.
@@ -145,15 +146,6 @@ def _check_reachable(address: str) -> None:
         ) from error
 
 
-def _local_slots(workers: int | None, per_device: int, option: str = "--workers") -> list[Slot]:
-    """The first `workers` slots of this machine, `per_device` on each device."""
-    devices = available_slots()
-    kind = "GPU" if devices and devices[0].device.startswith("cuda") else "core"
-    # Every device gets its first worker before any gets a second.
-    slots = [replace(slot, index=i) for i, slot in enumerate(devices * per_device)]
-    return slots[: _checked(workers, len(devices), per_device, kind, option)]
-
-
 def _cluster_slots(resources: Mapping[str, float], per_device: int) -> list[Slot]:
     """Slots of a cluster; they name no cores, because Ray and not this process chooses their nodes."""
     if gpus := int(resources.get("GPU", 0)):
@@ -163,24 +155,6 @@ def _cluster_slots(resources: Mapping[str, float], per_device: int) -> list[Slot
 
 def _enough(slots: list[Slot], workers: int | None) -> list[Slot]:
     """At most `workers` slots of a cluster, which may have fewer now and grow later, but must have one."""
-    _checked(None, len(slots), 1, "GPU or core")
+    if not slots:
+        raise WorkersError("no GPU or core is available to run trials on")
     return slots[:workers]
-
-
-def _checked(workers: int | None, devices: int, per_device: int, kind: str, option: str = "--workers") -> int:
-    """The number of workers, by default one for each slot.
-
-    Raises:
-        WorkersError: there are not enough slots.
-    """
-    available = devices * per_device
-    if workers is not None and workers > available:
-        each = "one" if per_device == 1 else f"1/{per_device} of one"
-        found = f"is only 1 {kind}" if devices == 1 else f"are only {devices} {kind}s"
-        raise WorkersError(
-            f"{option} {workers}: there {found}, and each worker takes {each}; "
-            f"use {option} {available} or fewer"
-        )
-    if available < 1:
-        raise WorkersError(f"no {kind} is available to run trials on")
-    return workers or available

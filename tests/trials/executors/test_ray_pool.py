@@ -15,7 +15,7 @@ from nas.events import Retried
 from nas.search.search import search
 from trials.devices.device import available_slots
 from trials.executors import ray_pool
-from trials.executors.ray_actors import _local_slots
+from trials.executors.local_slots import local_slots
 from trials.executors.ray_member import Member
 from trials.executors.ray_pool import FAILED_STARTS, Pool, WorkersError
 from trials.executors.timing_places import TimingPlaces
@@ -31,12 +31,12 @@ from trials.trial import (
 
 def test_workers_that_share_devices_are_spread_over_all_of_them_first() -> None:
     devices = available_slots()
-    slots = _local_slots(None, 2)
+    slots = local_slots(None, 2)
     assert [slot.index for slot in slots] == list(range(2 * len(devices)))
     assert [slot.core for slot in slots] == [slot.core for slot in devices] * 2
-    assert [slot.core for slot in _local_slots(len(devices), 2)] == [slot.core for slot in devices]
+    assert [slot.core for slot in local_slots(len(devices), 2)] == [slot.core for slot in devices]
     with pytest.raises(WorkersError, match=r"each worker takes 1/2 of one"):
-        _local_slots(2 * len(devices) + 1, 2)
+        local_slots(2 * len(devices) + 1, 2)
 
 
 def test_a_slot_whose_worker_never_starts_is_left_until_nodes_come_or_go(
