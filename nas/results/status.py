@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.finalists import Repeats, repeats
-from analysis.trial_rules import baseline_rewards, is_counted, own_epochs, spent
+from analysis.trial_rules import baseline_rewards, spent
+from nas.results.time_left import Remaining, seconds_left
 from nas.results.winner import run_winner
 from nas.search.config import Budget, SearchConfig
 from nas.search.exhaustion import is_exhausted
@@ -21,7 +22,6 @@ from trials.log.run_reader import RunLog, read_run
 from trials.log.schema import WORK
 
 State = Literal["running", "finished", "stopped"]
-PACED_TRIALS = 40  # the last ones, by which the time left is told
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,6 @@ class RunStatus:
     unreadable: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Remaining:
-    """The work that a search has still to do.
-
-    Attributes:
-        budget: the rest of it, in its own unit; 0 once the search asks for nothing new.
-        repeats: trainings of finalists that are to end.
-        repeat_epochs: the epochs of each.
-    """
-
-    budget: float
-    repeats: int = 0
-    repeat_epochs: int = 0
-
-
 def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
     """The state of a run, of which nothing is changed.
 
@@ -133,7 +118,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
         baseline_median_reward=statistics.median(baseline) if baseline else None,
         baseline_trials=len(baseline),
         device_seconds={kind: sum(each[kind] for each in seconds) for kind in WORK},
-        seconds_left=seconds_left(budget, log, to_do, now) if log.driver else None,
+        seconds_left=_seconds_left(budget, log, to_do, now) if log.driver else None,
         unreadable=log.unreadable,
     )
 
@@ -168,37 +153,10 @@ def _has_run_out(config: SearchConfig, log: RunLog, rows: list[TrialRow]) -> boo
     return not log.in_flight and is_exhausted(config, rows)
 
 
-def _ended_at(row: TrialRow) -> datetime:
-    """The end of a trial; before all others if its row does not tell."""
-    return row["finished_at"] or datetime.min.replace(tzinfo=UTC)
-
-
-def seconds_left(budget: Budget, log: RunLog, to_do: Remaining, now: datetime) -> float | None:
-    """The time that a search still takes; None before this driver's first trial has ended.
-
-    It goes by the median pace of the last trials. As many trials as run at once end in the time of one, so
-    paces are taken over that many ends.
-    """
-    started, at_once = log.driver_started_at, max(len(log.in_flight), 1)
-    if started is None:
+def _seconds_left(budget: Budget, log: RunLog, to_do: Remaining, now: datetime) -> float | None:
+    if log.driver_started_at is None:
         return None
-    # Repeats have a pace, too: a driver that goes on with finalists alone has no other trials.
-    ran = [row for row in log.trials.values() if is_counted(row) or row["purpose"] == "repeat"]
-    new = sorted((row for row in ran if _ended_at(row) > started), key=_ended_at)[-PACED_TRIALS:]
-    if not new:
-        return None
-    ends = [(_ended_at(row) - started).total_seconds() for row in new]
-    paces = [(later - ends[i]) / at_once for i, later in enumerate(ends[at_once:])]
-    pace = statistics.median(paces) if paces else ends[-1] / len(ends)
-    trials_left = 0.0
-    if to_do.budget:
-        counted = list(filter(is_counted, new))
-        per_trial = spent(counted, budget.unit, log.trials) / max(len(counted), 1)
-        if not per_trial:
-            return None
-        trials_left = to_do.budget / per_trial
-    if to_do.repeats:  # each a whole training, where trials may be shorter
-        epochs = statistics.mean(own_epochs(row, log.trials) for row in new)
-        trials_left += to_do.repeats * to_do.repeat_epochs / max(epochs, 1)
-    waited = min((now - started).total_seconds() - ends[-1], pace)
-    return max(pace * trials_left - waited, 0.0)
+    return seconds_left(
+        budget, log.trials.values(), to_do,
+        by_id=log.trials, started=log.driver_started_at, at_once=len(log.in_flight), now=now,
+    )  # fmt: skip

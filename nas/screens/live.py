@@ -1,8 +1,8 @@
 """Live view of a search: on a terminal a screen that moves, elsewhere a line per trial."""
 
-import time
-from collections import Counter
+from collections import Counter, deque
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -14,6 +14,7 @@ from rich.text import Text
 from analysis.numbers import counted, duration, percent, short_count
 from analysis.trial_rules import beats, is_counted, spent
 from nas.events import Begun, Retried, RowWritten, SearchEvent
+from nas.results.time_left import PACED_TRIALS, Remaining, seconds_left
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
 from trials.log.row_types import TrialRow, measured
@@ -36,8 +37,8 @@ class LiveView(AbstractContextManager["LiveView"]):
         self._bests: list[float] = []  # the best reward so far, after each counted trial
         self._use = DeviceUse()
         self._spent = 0.0
-        self._started = time.monotonic()
-        self._spent_before = 0.0
+        self._started = datetime.now(UTC)
+        self._ended: deque[TrialRow] = deque(maxlen=PACED_TRIALS)  # the last trials of this driver
         self._live = Live(get_renderable=self._screen, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "LiveView":
@@ -56,7 +57,6 @@ class LiveView(AbstractContextManager["LiveView"]):
         if isinstance(event, Begun):
             for row in event.rows:
                 self._count(row)
-            self._spent_before = self._spent
             if event.rows or event.in_flight:
                 known = counted(len(event.rows), "trial")
                 self._console.print(f"continuing: {known} recorded, {event.in_flight} will run again")
@@ -80,6 +80,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         elif isinstance(event, RowWritten):
             self._use.ended(event.row["trial_id"])
             self._count(event.row)
+            self._ended.append(event.row)
             self._console.print(self._line(event.row), soft_wrap=True, highlight=False)
 
     def say(self, message: str) -> None:
@@ -148,8 +149,10 @@ class LiveView(AbstractContextManager["LiveView"]):
         return Text(text)
 
     def _time_left(self, total: float) -> str | None:
-        done = self._spent - self._spent_before
-        if done <= 0:
+        if self._spent >= total:
             return None
-        seconds = (time.monotonic() - self._started) / done * max(total - self._spent, 0)
-        return f"about {duration(seconds)}" if self._spent < total else None
+        seconds = seconds_left(
+            self._budget, self._ended, Remaining(total - self._spent),
+            by_id=self._rows, started=self._started, at_once=len(self._workers), now=datetime.now(UTC),
+        )  # fmt: skip
+        return None if seconds is None else f"about {duration(seconds)}"

@@ -23,7 +23,8 @@ from screens import screen_text
 from typed_commands import COMMAND
 
 from nas.commands.watch import watch
-from nas.results.status import Remaining, Spent, run_status, seconds_left
+from nas.results.status import Spent, run_status
+from nas.results.time_left import Remaining, seconds_left
 from nas.screens.status import status_screen
 from nas.search.config import Budget
 from nas.search.search import search
@@ -118,7 +119,14 @@ def log_of_ends(*seconds: float, in_flight: int, **columns: Any) -> RunLog:
 def left(log: RunLog, now: float, *, budget: Budget | None = None, repeats: int = 0) -> float | None:
     """With 6 of 10 left in the budget; of finalists alone if there are repeats."""
     to_do = Remaining(budget=0.0 if repeats else 6.0, repeats=repeats, repeat_epochs=2)
-    return seconds_left(budget or Budget(trials=10), log, to_do, START + timedelta(seconds=now))
+    return left_to_do(log, now, to_do, budget=budget)
+
+
+def left_to_do(log: RunLog, now: float, to_do: Remaining, *, budget: Budget | None = None) -> float | None:
+    return seconds_left(
+        budget or Budget(trials=10), log.trials.values(), to_do,
+        by_id=log.trials, started=START, at_once=len(log.in_flight), now=START + timedelta(seconds=now),
+    )  # fmt: skip
 
 
 def test_time_left_of_a_run_goes_by_the_median_pace_of_its_last_trials() -> None:
@@ -148,9 +156,9 @@ def test_the_time_left_includes_the_finalists_repeats() -> None:
     log = log_of_ends(10, 20, 30, in_flight=1)
     assert left(log, 30, repeats=4) == pytest.approx(4 * 10)
     whole = Remaining(budget=6.0, repeats=4, repeat_epochs=2)
-    assert seconds_left(Budget(trials=10), log, whole, START + timedelta(seconds=30)) == pytest.approx(100)
+    assert left_to_do(log, 30, whole) == pytest.approx(100)
     longer = Remaining(budget=0.0, repeats=4, repeat_epochs=6)  # trials had a third of a whole training
-    assert seconds_left(Budget(trials=10), log, longer, START + timedelta(seconds=30)) == pytest.approx(120)
+    assert left_to_do(log, 30, longer) == pytest.approx(120)
     repeating = log_of_ends(10, 20, 30, in_flight=1, purpose="repeat")  # all that this driver has done
     assert left(repeating, 30, repeats=2) == pytest.approx(2 * 10)
 
