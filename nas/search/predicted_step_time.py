@@ -164,7 +164,7 @@ def _prediction_of(
     wanted = _wanted_conditions(config, table, num_classes=num_classes, checks_device=checks_device)
     if frozen:  # its run goes on with the kernels that it began with
         wanted = replace(wanted, kernels=table.conditions.kernels)
-    check_table(table, wanted, name=str(path), rebuild="nas measure --table and this search file")
+    check_table(table, wanted, name=str(path))
     prediction = Prediction(table, replaces_measuring)
     try:
         searched_space(config, prediction, num_classes=num_classes).sample(np.random.default_rng(0))

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from search_spaces.settings.sentences import some
+from trials.devices.cache_folder import cache_folder
 from trials.devices.file_lock import locked
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.config import DataConfig
@@ -184,8 +185,7 @@ def data_digest(classes: Sequence[str], digests: np.ndarray, counts: np.ndarray,
 
 def default_cache() -> Path:
     """The default folder of packs."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "training-aware-nas" / "packs"
+    return cache_folder("packs")
 
 
 def _refuse_lost_classes(found: EncodedImages, readable: np.ndarray) -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
+from trials.devices.cache_folder import cache_folder
 from trials.devices.device import cpu_name
 from trials.devices.environment import FUSED_KERNELS
 from trials.devices.file_lock import locked
-from trials.images.packed import default_cache
 
 FOLDER = Path(__file__).parent
 SOURCES = {"cpu_normalisation.cpp": "-O2", "cpu_depthwise.cpp": "-O2", "cpu_rmsprop.cpp": "-O3"}
@@ -108,7 +108,7 @@ def _file(compiler: str) -> Path:
     texts = [(FOLDER / name).read_text() for name in (*SOURCES, *HEADERS)]
     key = [*texts, *SOURCES.values(), compiler, _version(compiler), *FLAGS, cpu_name(), _instructions()]
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:24]
-    return default_cache().parent / "kernels" / f"{digest}.so"
+    return cache_folder("kernels") / f"{digest}.so"
 
 
 def _compiled(compiler: str, folder: Path) -> Path:

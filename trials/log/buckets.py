@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
+from trials.devices.cache_folder import cache_folder
 from trials.log.durable_files import PRIVATE, DurableFiles, NameTakenError
 from trials.log.object_store import Objects
 
@@ -181,9 +182,8 @@ def place_of(folder: Path | str) -> str:
 
 
 def _mirror_of(url: str) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     scheme, _, rest = url.partition("://")
-    return Path(home) / "training-aware-nas" / "runs" / scheme / rest
+    return cache_folder("runs") / scheme / rest
 
 
 def _marked(marker: Path) -> dict[str, Any]:

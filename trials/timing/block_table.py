@@ -13,7 +13,7 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
-from trials.images.packed import default_cache
+from trials.devices.cache_folder import cache_folder
 from trials.log.durable_files import DurableFiles
 from trials.trial import Kernels
 
@@ -159,12 +159,11 @@ def read_table(path: Path) -> BlockTable:
     return from_mapping(BlockTable, mapping, name=path.name)
 
 
-def check_table(table: BlockTable, wanted: TableConditions, *, name: str, rebuild: str) -> None:
+def check_table(table: BlockTable, wanted: TableConditions, *, name: str) -> None:
     """Checks that a table was measured under the wanted conditions.
 
     Args:
         name: the table's name in the message.
-        rebuild: the command that builds the right one.
 
     Raises:
         ConfigError: it was not; the message lists all differences and the command.
@@ -173,11 +172,11 @@ def check_table(table: BlockTable, wanted: TableConditions, *, name: str, rebuil
         raise ConfigError(
             f"{name}: these block times hold under other conditions:\n"
             + "\n".join(f"  {line}" for line in found)
-            + f"\nBuild a table for these:  {rebuild}"
+            + "\nBuild a table for these:  nas measure --table and this search file"
         )
 
 
 def default_table_path(conditions: TableConditions) -> Path:
     """The default file of the table for these conditions."""
     digest = hashlib.sha256(json.dumps(vars(conditions), sort_keys=True).encode()).hexdigest()[:24]
-    return default_cache().parent / "block_times" / f"{digest}.json"
+    return cache_folder("block_times") / f"{digest}.json"

@@ -20,9 +20,9 @@ import torch
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.json_text import json_value
 from trials.devices.arithmetic import check_precision, fastest_of_cuda
+from trials.devices.cache_folder import cache_folder
 from trials.devices.device import clock_of, cpu_name
 from trials.devices.file_lock import locked
-from trials.images.packed import default_cache
 from trials.log.durable_files import DurableFiles
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.alternating import alternate
@@ -100,7 +100,7 @@ def choose_precision(
         *([] if for_all else [reference.architecture_id, resolution]),
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
-    file = default_cache().parent / "precision" / f"{name}.json"
+    file = cache_folder("precision") / f"{name}.json"
     if (known := _read(file)) is not None:
         return known
     file.parent.mkdir(parents=True, exist_ok=True)

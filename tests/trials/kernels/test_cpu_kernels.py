@@ -233,7 +233,7 @@ def test_depthwise_convolutions_of_other_numbers_of_channels_are_left_to_torch()
         (lambda patch: patch.setattr(library, "COMPILERS", ("no-such-compiler",)), "no C++ compiler"),
         (lambda patch: patch.setattr(library, "FLAGS", ("-no-such-flag",)), "does not compile the kernels"),
         (
-            lambda patch: patch.setattr(library, "default_cache", lambda: Path("/proc/none/x")),
+            lambda patch: patch.setattr(library, "cache_folder", lambda of: Path("/proc/none", of)),
             "cannot be kept",
         ),
     ],
@@ -241,7 +241,7 @@ def test_depthwise_convolutions_of_other_numbers_of_channels_are_left_to_torch()
 def test_networks_compute_as_torch_where_there_are_no_kernels_and_the_reason_is_known(
     forbid: Callable[[pytest.MonkeyPatch], None], reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(library, "default_cache", lambda: tmp_path / "images")
+    monkeypatch.setattr(library, "cache_folder", lambda of: tmp_path / of)
     forbid(monkeypatch)
     library._loaded.cache_clear()
     try:
@@ -264,7 +264,7 @@ def test_a_library_that_others_may_have_written_is_made_again(
         made.append(command)
         Path(command[-1]).write_bytes(b"")
 
-    monkeypatch.setattr(library, "default_cache", lambda: tmp_path / "images")
+    monkeypatch.setattr(library, "cache_folder", lambda of: tmp_path / of)
     monkeypatch.setattr(library, "_run", compiled)
     for made_again in (True, False, True):
         library._loaded.cache_clear()

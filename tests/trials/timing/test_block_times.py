@@ -319,12 +319,12 @@ def test_block_table_of_other_conditions_is_refused_by_name(
     tiny: SearchSpace, change: str, value: object
 ) -> None:
     table = made_up_table(tiny)
-    check_table(table, table.conditions, name="table.json", rebuild="nas measure --table tiny")
+    check_table(table, table.conditions, name="table.json")
     wanted = replace(table.conditions, **{change: value})
     with pytest.raises(ConfigError) as refused:
-        check_table(table, wanted, name="table.json", rebuild="nas measure --table tiny")
+        check_table(table, wanted, name="table.json")
     assert f"{change}: the table has" in str(refused.value)
-    assert "Build a table for these:  nas measure --table tiny" in str(refused.value)
+    assert "Build a table for these:  nas measure --table and this search file" in str(refused.value)
     assert default_table_path(wanted) != default_table_path(table.conditions)
 
 

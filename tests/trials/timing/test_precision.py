@@ -17,7 +17,7 @@ from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.arithmetic import autocast
-from trials.images.packed import default_cache
+from trials.devices.cache_folder import cache_folder
 from trials.log.rows import trial_row
 from trials.run_trial import start_worker
 from trials.timing.precision import ChosenPrecision, choose_precision, precision_of_trials, step_time_of_bf16
@@ -72,7 +72,7 @@ def test_precision_that_is_asked_for_is_not_probed() -> None:
 @pytest.mark.parametrize("damage", ["", "{}", '{"precision": "fp8"}', "\x00"])
 def test_damaged_record_of_a_precision_probe_is_made_again(damage: str) -> None:
     assert resolved(Probe(0.5)) == "bf16"
-    (file,) = (default_cache().parent / "precision").glob("*.json")
+    (file,) = cache_folder("precision").glob("*.json")
     assert json.loads(file.read_text())["bf16_over_fp32"] == 0.5
     file.write_text(damage)
     assert resolved(Probe(2.0)) == "fp32"
