@@ -21,7 +21,7 @@ from trials.log.run_reader import recorded_identity
 MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
 
 
-NOT_RECORDED = (
+SEARCH_FILE_NOT_RECORDED = (
     "an earlier version began this run, and did not record its search file; it is recorded now, and "
     "compared from now on"
 )
@@ -57,7 +57,7 @@ def check_same_search(config: SearchConfig, folder: Path) -> list[str]:
             + f"\n{_way_back(folder, identity)}, or choose another --run"
         )
     if identity is None:
-        return [NOT_RECORDED]
+        return [SEARCH_FILE_NOT_RECORDED]
     if is_search_file_changed(folder, identity):
         changes.append(f"{folder}/{SEARCH_FILE} was not as the log has recorded it; it is written anew")
     return changes

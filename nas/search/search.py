@@ -42,7 +42,9 @@ from trials.run_trial import start_worker
 from trials.trial import Execute, Notice, StartWorker
 from trials.worker_setup import WorkerSetup
 
-NOT_RECORDED = "this run did not record its images; those of today are recorded, and compared from now on"
+IMAGES_NOT_RECORDED = (
+    "this run did not record its images; those of today are recorded, and compared from now on"
+)
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ def search(
         for note in checked.notes:
             on_event(Notice(note))
         if data is not None and continued and not data_is_recorded:
-            on_event(Notice(NOT_RECORDED))
+            on_event(Notice(IMAGES_NOT_RECORDED))
         if data is not None and data_is_recorded:
             for note in note_of_pixels(data, folder, begun="search"):
                 on_event(Notice(note))

@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-MAX_DEPTH = 64  # of lists and mappings in each other; functions that walk through a value may call themselves
+DEEPEST_JSON = (
+    64  # of lists and mappings in each other; functions that walk through a value may call themselves
+)
 
 
 def json_value(text: str | bytes) -> Any:
@@ -17,7 +19,7 @@ def json_value(text: str | bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(DEEPEST_JSON + 1):
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return value
@@ -31,4 +33,4 @@ def _inside(value: Any) -> list[Any]:
 
 
 def _too_deep() -> ValueError:
-    return ValueError(f"nested more than {MAX_DEPTH} deep")
+    return ValueError(f"nested more than {DEEPEST_JSON} deep")

@@ -32,7 +32,7 @@ MAX_SUGGESTED = 3  # names; of more that are equally near, none is named
 CLOSE = 0.5  # share of characters in common, from which a name may be the one that was meant
 CLOSE_FILES = 0.75  # the same for names of files, which are anybody's choice
 ALIKE = str.maketrans("oli_", "011-")
-MAX_DEPTH = 3  # of keys, where one is looked for that stands in another place
+SEARCHED_DEPTH = 3  # of keys, where one is looked for that stands in another place
 PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+|\[\d+\])*): ")  # with which a message may begin
 
 
@@ -309,7 +309,7 @@ def no_such_key(cls: type, key: str, fields: Iterable[str]) -> str:
 
 def _places_of_key(kind: Any, key: str, location: Location = ()) -> Iterator[Location]:
     """Where a key of this name belongs, outside of lists."""
-    if len(location) < MAX_DEPTH:
+    if len(location) < SEARCHED_DEPTH:
         for name, inner in fields_of(kind).items():
             if name == key:
                 yield (*location, name)

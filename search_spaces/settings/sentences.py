@@ -19,9 +19,9 @@ def one_line(text: str) -> str:
     return text.translate(BREAKS)
 
 
-def numbers(values: Iterable[int], *, most: int = 10) -> str:
+def numbers(values: Iterable[int]) -> str:
     """The first of some whole numbers in order, and how many more there are."""
-    return some([str(value) for value in sorted(values)], most=most)
+    return some([str(value) for value in sorted(values)], most=10)
 
 
 def plain_name(name: str) -> str:

@@ -42,13 +42,18 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
+def kill_process(pid: int) -> None:
+    """Kills a process of this host, which may no longer react to anything else."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def end_processes_of(folder: Path) -> None:
     """Kills all processes of the local Ray whose files are in `folder`, also those that are being started."""
     until = time.monotonic() + END_SECONDS
     while (left := processes_of(folder)) and time.monotonic() < until:
         for pid in left:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+            kill_process(pid)
         time.sleep(0.05)
 
 

@@ -1,6 +1,5 @@
 """A pool of Ray actors that run trials; actors may die, hang or wear out, and others may join."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -8,9 +7,10 @@ from typing import Any
 
 from trials.devices.device_errors import names_device_fault
 from trials.executors.failing_devices import FailingDevices
+from trials.executors.ray_guard import kill_process
 from trials.executors.ray_local import SEEN_SECONDS, LocalRay
 from trials.executors.ray_member import Member, cause, lost_result
-from trials.executors.ray_worker import RayWorker, Wear, kill_process
+from trials.executors.ray_worker import RayWorker, Wear
 from trials.executors.timing_places import TimingPlaces, compared
 from trials.trial import (
     STALL_SECONDS,
@@ -381,8 +381,7 @@ class Pool:
         for member in list(self._members.values()):
             if member.trial is None or now - member.heard < self._stall_seconds:
                 continue
-            silent = math.floor(now - member.heard)
-            yield from self._lost(member, places, f"it gave no sign of life for {silent} s")
+            yield from self._lost(member, places, f"it gave no sign of life for {int(now - member.heard)} s")
 
     def _kill(self, member: Member) -> None:
         """Kills a worker's process, even if it is stopped (SIGSTOP) and does not react to Ray."""

@@ -88,12 +88,3 @@ def hide_other_gpus() -> None:
     own = ray.get_runtime_context().get_accelerator_ids().get("GPU")
     if own:
         os.environ[VARIABLE] = ",".join(own)
-
-
-def kill_process(pid: int) -> None:
-    """Kills a process of this host, which may no longer react to anything else."""
-    import signal
-    from contextlib import suppress
-
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)

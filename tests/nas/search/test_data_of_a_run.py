@@ -13,7 +13,7 @@ from pictures import encoded, write_folder
 from nas.events import SearchEvent
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.recorded_config import recorded_config
-from nas.search.search import NOT_RECORDED, search
+from nas.search.search import IMAGES_NOT_RECORDED, search
 from nas.training.config import TrainingConfig
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingBegun, TrainingEvent
@@ -147,7 +147,7 @@ def test_a_run_that_did_not_record_its_images_says_so_and_records_todays(searche
     events: list[SearchEvent] = []
     config = config_of(source, trials=2)
     search(config, run, execute=in_process(device="cpu"), on_event=events.append)
-    assert Notice(NOT_RECORDED) in events
+    assert Notice(IMAGES_NOT_RECORDED) in events
     assert json.loads((run / FACTS).read_text())["images_of_classes"] == [12, 12, 12]
 
 
