@@ -17,7 +17,7 @@ from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.settings.json_text import json_value
 from trials.log.durable_files import DurableFiles
-from trials.trial import Ask, Outcome, Status
+from trials.trial import Ask, Outcome
 
 
 class AskEntry(TypedDict):
@@ -121,13 +121,13 @@ class StrategySearcher(Searcher):
         if entry["reward"] is None:
             self._strategy.withdrawn(ask)
         else:
-            self._strategy.told(ask, _outcome("completed", entry["reward"]))
+            self._strategy.told(ask, _outcome(entry["reward"]))
 
 
 def _ask(entry: AskEntry) -> Ask:
     return Ask(trial_id=entry["trial_id"], choices=tuple(entry["choices"]), epochs=1, aux=entry["aux"])
 
 
-def _outcome(status: Status, reward: float) -> Outcome:
+def _outcome(reward: float) -> Outcome:
     """The outcome of a trainable, which has neither step time nor parameters."""
-    return Outcome(status=status, reward=reward, accuracy=reward, step_time_ratio=1.0, params=1.0)
+    return Outcome(status="completed", reward=reward, accuracy=reward, step_time_ratio=1.0, params=1.0)

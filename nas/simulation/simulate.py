@@ -71,16 +71,16 @@ def simulate_search(
     whole trainings.
     """
     memory = _Memory(known, seed)
-    is_promoting = isinstance(strategy, Promotes)
-    assert known.curve is not None or not is_promoting, "outcomes are known of whole trainings alone"
+    promoting = strategy if isinstance(strategy, Promotes) else None
+    assert known.curve is not None or promoting is None, "outcomes are known of whole trainings alone"
     queue = TrialQueue(
         known.space,
         strategy,
         seed=seed,
         epochs=known.epochs,
         baseline=baseline,
-        budget=Budget(epochs=trials * known.epochs) if is_promoting else Budget(trials=trials),
-        first_epochs=strategy.rungs[0] if isinstance(strategy, Promotes) else None,
+        budget=Budget(epochs=trials * known.epochs) if promoting else Budget(trials=trials),
+        first_epochs=promoting.rungs[0] if promoting else None,
     )
 
     def tasks() -> Iterator[Ask | None]:
@@ -92,7 +92,7 @@ def simulate_search(
 
     def run(ask: Ask, slot: int, now: float) -> tuple[float, tuple[Ask, Outcome, float]]:
         seconds = known.seconds(ask.choices) * memory.share(ask)
-        return seconds, (ask, memory.outcome(ask, with_curve=is_promoting), now + seconds)
+        return seconds, (ask, memory.outcome(ask, with_curve=promoting is not None), now + seconds)
 
     for ask, outcome, memory.now in in_simulated_time(tasks(), run, workers=workers):
         place = len(memory.ends)

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from nas.strategies.evolution import Evolution, EvolutionSettings
 from nas.strategies.strategy import SETTINGS, PromotingSettings, StrategyConfig
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from trials.reward import reward_at
 from trials.trial import Ask, Outcome
 
 SLACK = 16  # trials of a rung beyond its promoted share whose checkpoints are kept, since ranks move
@@ -188,10 +189,7 @@ def rungs_of(epochs: int, *, eta: int, min_epochs: int) -> tuple[int, ...]:
 
 
 def at_epochs(outcome: Outcome, epochs: int, *, of: int) -> Outcome | None:
-    """The outcome of a training of `of` epochs after its first `epochs`; None where that is unknown.
-
-    The reward is accuracy times a factor that does not depend on epochs.
-    """
+    """The outcome of a training of `of` epochs after its first `epochs`; None where that is unknown."""
     if epochs == of:
         return outcome
     if epochs > of or len(outcome.curve) < epochs or not outcome.accuracy:
@@ -200,6 +198,6 @@ def at_epochs(outcome: Outcome, epochs: int, *, of: int) -> Outcome | None:
     return replace(
         outcome,
         accuracy=accuracy,
-        reward=outcome.reward * accuracy / outcome.accuracy,
+        reward=reward_at(outcome.reward, accuracy=outcome.accuracy, other=accuracy),
         curve=outcome.curve[:epochs],
     )

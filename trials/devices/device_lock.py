@@ -80,7 +80,7 @@ class DeviceLock:
             yield 0.0
             return
         try:
-            yield self._acquire("timing", on_wait)
+            yield self._wait_to_time(on_wait)
         finally:
             self.release()
 
@@ -144,10 +144,10 @@ class DeviceLock:
         else:
             os.close(descriptor)
 
-    def _acquire(self, role: Role, on_wait: OnWait) -> float:
-        """Waits for the device in a role and returns the seconds waited."""
+    def _wait_to_time(self, on_wait: OnWait) -> float:
+        """Waits for the device alone and returns the seconds waited."""
         before = self.waited_seconds
-        with closing(self.queue(role)) as queue:  # whatever on_wait raises, the place is free at once
+        with closing(self.queue("timing")) as queue:  # whatever on_wait raises, the place is free at once
             for seconds in queue:
                 on_wait(seconds)
         return self.waited_seconds - before
