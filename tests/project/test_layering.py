@@ -16,7 +16,7 @@ ORDER = ("search_spaces", "trials", "analysis", "nas")
 ROOMS = {
     "search_spaces": ("settings", "networks", "choices", "interchange"),
     "trials": (
-        "recipe", "trial", "devices", "log", "reward", "images", "augmentation", "kernels", "training",
+        "recipe", "trial", "devices", "log", "reward", "images", "kernels", "augmentation", "training",
         "timing", "checkpoint", "failures", "worker_setup", "run_trial", "executors",
     ),
     "nas": (

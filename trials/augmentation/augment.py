@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trials.augmentation.cpu_images import cpu_kernels_change, crop_and_flip_on_cpu
 from trials.augmentation.image_ops import resized_crop
 from trials.augmentation.operations import FILL
 
@@ -21,6 +22,8 @@ def crop_and_flip(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool)
     Returns:
         (B, H, W, 3) uint8.
     """
+    if cpu_kernels_change(images):
+        return crop_and_flip_on_cpu(images, uniforms, padding=padding, flip=flip)
     count, height, width, _ = images.shape
     places = 2 * padding + 1  # possible places of the crop along a side
     top, left = ((uniforms[:, i] * places).long() if padding else uniforms[:, i].long() for i in range(2))

@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from trials.augmentation.cpu_images import cpu_kernels_change, rand_augment_on_cpu
 from trials.augmentation.grey_levels import tables_of
 from trials.augmentation.grouped import augment_groups
 from trials.augmentation.image_ops import randaugment_operation, randaugment_statistics
@@ -55,6 +56,8 @@ def rand_augment(
     # `level` is the magnitude on a scale from 0 to 1, as a tensor: a CUDA graph can then change it.
     level = torch.zeros((), dtype=torch.float64, device=images.device).add(magnitude) / 10
     if images.device.type in GROUP_ON and not by_kernels:
+        if cpu_kernels_change(images):
+            return rand_augment_on_cpu(images, uniforms, level, layers=layers)
         return augment_groups(images, uniforms, level, layers=layers)
     change = _change_by_kernels if by_kernels else change_by_masks
     for draws in uniforms.split(DRAWS_PER_LAYER, dim=1)[:layers]:

@@ -20,13 +20,16 @@ from trials.devices.device import cpu_name
 from trials.devices.environment import FUSED_KERNELS
 from trials.devices.file_lock import locked
 
-FOLDER = Path(__file__).parent
-SOURCES = {"cpu_normalisation.cpp": "-O2", "cpu_depthwise.cpp": "-O2", "cpu_rmsprop.cpp": "-O3"}
-HEADERS = ("cpu_vectors.h",)
+FOLDER = Path(__file__).parent.parent
+SOURCES = {  # by their own flags
+    "kernels/cpu_normalisation.cpp": ("-O2", "-ffp-contract=fast"),
+    "kernels/cpu_depthwise.cpp": ("-O2", "-ffp-contract=fast"),
+    "kernels/cpu_rmsprop.cpp": ("-O3", "-ffp-contract=fast"),
+    "augmentation/cpu_images.cpp": ("-O3", "-ffp-contract=off"),
+}
+HEADERS = ("kernels/cpu_vectors.h",)
 COMPILERS = ("g++", "c++", "clang++")
-FLAGS = (
-    "-std=c++17", "-fPIC", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
-)  # fmt: skip
+FLAGS = ("-std=c++17", "-fPIC", "-march=native", "-fno-math-errno", "-fno-trapping-math")
 COMPILE_SECONDS = 120.0  # after which a compiler is given up
 CHUNKS = 16  # parts of a batch; sums are the same for any number of threads
 
@@ -106,16 +109,17 @@ def _compiler() -> str:
 def _file(compiler: str) -> Path:
     """The library's place, whose name says all that it depends on."""
     texts = [(FOLDER / name).read_text() for name in (*SOURCES, *HEADERS)]
-    key = [*texts, *SOURCES.values(), compiler, _version(compiler), *FLAGS, cpu_name(), _instructions()]
+    flags = (*FLAGS, *map(str, SOURCES.values()))
+    key = [*texts, *flags, compiler, _version(compiler), cpu_name(), _instructions()]
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:24]
     return cache_folder("kernels") / f"{digest}.so"
 
 
 def _compiled(compiler: str, folder: Path) -> Path:
     """The library, its sources compiled side by side."""
-    objects = {name: folder / f"{name}.o" for name in SOURCES}
+    objects = {name: folder / f"{Path(name).stem}.o" for name in SOURCES}
     commands = [
-        [compiler, *FLAGS, SOURCES[name], "-c", str(FOLDER / name), "-o", str(file)]
+        [compiler, *FLAGS, *SOURCES[name], "-c", str(FOLDER / name), "-o", str(file)]
         for name, file in objects.items()
     ]
     with ThreadPoolExecutor(len(commands)) as pool:
