@@ -1,10 +1,11 @@
 """The reward that a search maximises: its terms, and their product for a result, a row or a table."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from search_spaces.settings.faults import refuse
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.recorded import Recorded
@@ -106,9 +107,14 @@ def check_exponents(terms: Mapping[str, float]) -> None:
     Raises:
         ValueError: one is beyond LARGEST_EXPONENT.
     """
+    refuse(faults_of_exponents(terms))
+
+
+def faults_of_exponents(terms: Mapping[str, float]) -> Iterator[str]:
+    """A sentence about each exponent that is a typing error."""
     for name, exponent in terms.items():
         if not abs(exponent) <= LARGEST_EXPONENT:
-            raise ValueError(
+            yield (
                 f"reward: {name} has the exponent {exponent:g}; it must be between -{LARGEST_EXPONENT:g} "
                 f"and {LARGEST_EXPONENT:g} (the paper's are -0.07 and -0.05)"
             )

@@ -1,6 +1,6 @@
 """The search file: everything that decides a search, read once and strictly."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -15,12 +15,13 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
+from search_spaces.settings.faults import refuse
 from search_spaces.settings.overrides import Override
 from search_spaces.settings.setting_errors import SettingError, naming_origins
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
-from trials.reward import check_exponents, check_names
+from trials.reward import check_names, faults_of_exponents
 from trials.trial import MAX_TRIALS, STALL_SECONDS, Timing
 
 # Settings that decide at which resolutions networks are built
@@ -125,25 +126,32 @@ class SearchConfig:
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     def __post_init__(self) -> None:
+        refuse(self._faults())
+
+    def _faults(self) -> Iterator[str]:
+        yield from faults_of_exponents(self.reward)  # names: a run may have had terms of its own
         if self.budget.trials is not None and self.baseline > self.budget.trials:
             default = ", its default" if self.baseline == BASELINE else ""
-            raise ValueError(
+            yield (
                 f"budget.trials: {self.budget.trials}, fewer than the random ones of baseline "
                 f"({self.baseline}{default}); lower baseline, or raise budget.trials"
             )
         if self.step_time == "predicted" and self.step_time_table is None:
-            raise ValueError(
+            yield (
                 "step_time: predicted, but there is no step_time_table; build one with nas measure --table "
                 "and this file, and name it"
             )
-        check_exponents(self.reward)  # names: a run may have been searched with terms of its own
         for i, architecture in enumerate(self.initial):
             try:
                 self.space.encode(architecture)
             except ValueError as error:
-                raise ValueError(f"initial[{i}]: {error}") from error
-        if self.rungs:
-            _check_rungs(self)
+                yield f"initial[{i}]: {error}"
+        try:
+            rungs = self.rungs
+        except ValueError as error:
+            yield str(error)
+        else:
+            yield from _faults_of_rungs(self) if rungs else ()
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -161,12 +169,8 @@ class SearchConfig:
             raise ValueError(f"strategy.{error}") from error
 
 
-def _check_rungs(config: SearchConfig) -> None:
-    """Checks what trials of several lengths need so that they can be compared.
-
-    Raises:
-        ValueError: the recipe or the search does not have it.
-    """
+def _faults_of_rungs(config: SearchConfig) -> Iterator[str]:
+    """Sentences about what trials of several lengths need so that they can be compared, and do not have."""
     recipe, name = config.recipe, config.strategy.name
     words = " and ".join(map(str, config.rungs))
     if not recipe.is_extensible:
@@ -174,22 +178,22 @@ def _check_rungs(config: SearchConfig) -> None:
         if recipe.schedule != "cosine":
             found = f"recipe.num_training_stages is {recipe.num_training_stages}"
             needed = "recipe.num_training_stages=1"
-        raise ValueError(
+        yield (
             f"{name} trains for {words} epochs, and a short training must be the beginning of a longer one: "
             f"{found}; set {needed}"
         )
     if not recipe.averaging_decay:
-        raise ValueError(
+        yield (
             f"{name} compares averaged weights, since the learning rate never falls to 0: "
             "recipe.averaging_decay is 0; set recipe.averaging_decay=0.99 or higher"
         )
     if config.rungs[0] <= recipe.warmup_epochs:
-        raise ValueError(
+        yield (
             f"{name}: the first of {words} epochs is within recipe.warmup_epochs, {recipe.warmup_epochs:g}; "
             "raise strategy.min_epochs, or shorten the warm-up"
         )
     if config.bound_stopping is not None:
-        raise ValueError(
+        yield (
             f"{name} cannot be used with bound_stopping: the best reward, of a long trial, is no bound for "
             "short ones; leave bound_stopping out"
         )

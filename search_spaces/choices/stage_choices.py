@@ -1,5 +1,6 @@
 """The options that a stage of a search space offers for each of its fields."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
@@ -7,6 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, NEVER_ABSENT, STRICT, Stage
 from search_spaces.networks.ops import Op, op_facts
+from search_spaces.settings.faults import refuse
 
 DECIDED = ("op", "kernel_size", "expansion_ratio", "channels", "layers", "se_ratio")
 MAX_OPTIONS = 64
@@ -62,16 +64,19 @@ class StageChoices:
     se_ratio: SqueezeRatios = Field(default_factory=_official_squeeze_ratios)
 
     def __post_init__(self) -> None:
+        refuse(self._faults())
+
+    def _faults(self) -> Iterator[str]:
         for name in DECIDED:
             options = getattr(self, name)
             if isinstance(options, tuple) and len(set(options)) < len(options):
-                raise ValueError(f"{name}: an option stands twice in {list(options)}; give each once")
+                yield f"{name}: an option stands twice in {list(options)}; give each once"
         if isinstance(self.se_ratio, dict) and (missing := set(self.op) - set(self.se_ratio)):
-            raise ValueError(f"se_ratio: no value for {', '.join(sorted(missing))}; give one for each op")
+            yield f"se_ratio: no value for {', '.join(sorted(missing))}; give one for each op"
         if self.layers == (0,):
-            raise ValueError("layers: 0 alone is a stage that is never there; leave the stage out")
-        if self.stride == 2 and 0 in self.layers:
-            raise ValueError(f"layers: {NEVER_ABSENT}")
+            yield "layers: 0 alone is a stage that is never there; leave the stage out"
+        elif self.stride == 2 and 0 in self.layers:
+            yield f"layers: {NEVER_ABSENT}"
 
     def options(self, field: str) -> tuple[Any, ...]:
         """The options of a field of DECIDED; (None,) for a se_ratio that follows from the op."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from search_spaces.settings.faults import FaultsError
 from search_spaces.settings.kinds import (
     fields_of,
     is_union,
@@ -86,10 +87,10 @@ def _one_for_each_place(cls: type, mapping: Any, error: ValidationError) -> dict
     """
     sentences: dict[Location, str] = {}
     for detail in error.errors(include_url=False):
-        place, sentence = _complaint(cls, mapping, detail)
-        more_telling = detail["type"] == "value_error" and "expected" in sentences.get(place, "")
-        if place not in sentences or more_telling:
-            sentences[place] = sentence
+        for place, sentence in _complaints(cls, mapping, detail):
+            more_telling = detail["type"] == "value_error" and "expected" in sentences.get(place, "")
+            if place not in sentences or more_telling:
+                sentences[place] = sentence
     return sentences
 
 
@@ -137,14 +138,20 @@ def _not_numbers(cls: type, kind: Any, value: Any, location: Location = ()) -> I
             yield from _not_numbers(cls, item_kind(kind), item, (*location, i))
 
 
-def _complaint(cls: type, mapping: Any, detail: ErrorDetails) -> Complaint:
+def _complaints(cls: type, mapping: Any, detail: ErrorDetails) -> Iterator[Complaint]:
     location = _within(mapping, detail)
     if detail["type"] != "value_error":
         # A list of one item may be given by that item: then pydantic's location has an index more.
         last = detail["loc"][-1:]
         is_alone = last != location[-1:] and all(isinstance(step, int) for step in last)
-        return Complaint(location, _sentence(cls, mapping, location, detail, is_alone=is_alone))
-    return _narrowed(cls, mapping, location, str(detail.get("ctx", {}).get("error", detail["msg"])))
+        yield Complaint(location, _sentence(cls, mapping, location, detail, is_alone=is_alone))
+        return
+    raised = detail.get("ctx", {}).get("error", detail["msg"])
+    said: dict[Location, list[str]] = {}
+    for sentence in raised.sentences if isinstance(raised, FaultsError) else (str(raised),):
+        place, narrowed = _narrowed(cls, mapping, location, sentence)
+        said.setdefault(place, []).append(narrowed)
+    yield from (Complaint(place, "; ".join(sentences)) for place, sentences in said.items())
 
 
 def _narrowed(cls: type, mapping: Any, location: Location, message: str) -> Complaint:

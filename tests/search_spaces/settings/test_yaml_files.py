@@ -376,3 +376,20 @@ def test_equal_networks_share_an_identity_and_others_do_not() -> None:
         ),
     ]
     assert len({variant.architecture_id for variant in variants}) == len(variants)
+
+
+def test_values_that_contradict_each_other_are_all_said_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_yaml(
+            SearchConfig,
+            "quick",
+            overrides=["space.stages[0].layers=[0]", "space.stages[0].kernel_size=[3, 3]"],
+        )
+    said = str(refused.value)
+    assert ("0 alone is a stage" in said, "an option stands twice" in said) == (True, True)
+    overrides = ["budget.trials=3", "baseline=9", "strategy={name: successive_halving}", "bound_stopping={}"]
+    with pytest.raises(ConfigError) as refused:
+        read_yaml(SearchConfig, "quick", overrides=overrides)
+    said = str(refused.value)
+    for words in ("fewer than the random ones", "set recipe.schedule=constant; ", "leave bound_stopping out"):
+        assert words in said
