@@ -108,6 +108,7 @@ class Recipe:
     crop: Literal["pad", "resized"] = "pad"
     flip: bool = True
     randaugment: RampOrNumber = Ramp(0.0, 0.0)  # magnitude of two layers, mostly 0 to 10; 0: none
+    randaugment_pixels: Literal["scaled", "official"] = "scaled"  # Translate, Cutout: see randaugment.py
     mixup: RampOrNumber = Ramp(0.0, 0.0)  # alpha; together with cutmix each gets half of a batch
     cutmix: RampOrNumber = Ramp(0.0, 0.0)  # alpha
     cutout: float = Field(default=0.0, ge=0, le=1)  # side of the grey square, as share of the image's

@@ -32,7 +32,12 @@ def scale(
     width: Annotated[float | None, typer.Option(help="on the channels,")] = None,
     resolution: Annotated[float | None, typer.Option(help="and on the pixels.")] = None,
     like: Annotated[
-        list[str] | None, typer.Option(help="As e.g. efficientnet-b3 is from B0 (may be repeated).")
+        list[str] | None,
+        typer.Option(help="As e.g. efficientnet-b3 is from B0, or V2-M from V2-S (may be repeated)."),
+    ] = None,
+    like_from: Annotated[
+        str | None,
+        typer.Option("--from", help="With --like: the published network that the architecture stands for."),
     ] = None,
     params: Annotated[
         list[float] | None,
@@ -89,6 +94,7 @@ def scale(
         phis=tuple(phi or ()),
         coefficients=coefficients_of(depth, width, resolution),
         like=tuple(like or ()),
+        like_from=like_from,
         budgets=budgets_of(limits, epochs=epochs, images=images),
         grid=grid,
         rounding=rounding.value if rounding else None,

@@ -1,6 +1,7 @@
-"""Compound scaling: members of a family by the formula, by coefficients, or by the published ones."""
+"""Compound scaling: members of a family by the formula or by coefficients."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,7 +11,6 @@ from search_spaces.networks.bounds import LARGEST_RESOLUTION
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.rounding import Rule, round_channels, round_layers, scaled
-from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 
 Heuristics = Literal["v1", "v2"]
@@ -41,50 +41,6 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """A published network: factors on its B0 (None: set by hand), and the code's sizes in pixels."""
-
-    rounding: Rule
-    width: float | None
-    depth: float | None
-    inference: int
-    training: int | None  # None: V1, which was trained at inference's
-    ends: Ends = "scaled"
-    late_layers: bool = False
-
-
-def _v1(width: float, depth: float, inference: int) -> Published:
-    return Published(rounding="v1", width=width, depth=depth, inference=inference, training=None)
-
-
-def _v2(width: float, depth: float, inference: int, training: int) -> Published:
-    return Published(rounding="v2", width=width, depth=depth, inference=inference, training=training)
-
-
-B0_RESOLUTION = 224
-PUBLISHED = {
-    "efficientnet-b0": _v1(1.0, 1.0, 224),
-    "efficientnet-b1": _v1(1.0, 1.1, 240),
-    "efficientnet-b2": _v1(1.1, 1.2, 260),
-    "efficientnet-b3": _v1(1.2, 1.4, 300),
-    "efficientnet-b4": _v1(1.4, 1.8, 380),
-    "efficientnet-b5": _v1(1.6, 2.2, 456),
-    "efficientnet-b6": _v1(1.8, 2.6, 528),
-    "efficientnet-b7": _v1(2.0, 3.1, 600),
-    "efficientnet-b8": _v1(2.2, 3.6, 672),
-    "efficientnet-l2": _v1(4.3, 5.3, 800),
-    "efficientnetv2-b0": _v2(1.0, 1.0, 224, 192),
-    "efficientnetv2-b1": _v2(1.0, 1.1, 240, 192),
-    "efficientnetv2-b2": _v2(1.1, 1.2, 260, 208),
-    "efficientnetv2-b3": _v2(1.2, 1.4, 300, 240),
-    "efficientnetv2-s": replace(_v2(1.4, 1.8, 384, 300), ends="stem_as_first_stage"),
-    "efficientnetv2-m": replace(_v2(1.6, 2.2, 480, 384), ends="stem_as_first_stage", late_layers=True),
-    "efficientnetv2-l": replace(_v2(2.0, 3.1, 480, 384), ends="stem_as_first_stage", late_layers=True),
-    "efficientnetv2-xl": Published(rounding="v2", width=None, depth=None, inference=512, training=384),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Member:
     """A network of a family, and the sizes in pixels at which it is trained and used.
 
@@ -96,11 +52,13 @@ class Member:
     num_classes: int
     training_resolution: int
     inference_resolution: int
-    coefficients: Coefficients = UNSCALED
+    coefficients: Coefficients | None = UNSCALED  # None: each stage has its own
     rules: Rules = Rules()
     phi: float | None = None
     formula: Formula | None = None
-    like: str | None = None
+    like: str | None = None  # a published network,
+    like_from: str | None = None  # and the published one whose place the base takes
+    notes: tuple[str, ...] = ()  # on how it was scaled
     is_capped: bool = False  # whether V2's bound on the inference resolution holds it back
 
     @property
@@ -162,42 +120,15 @@ def by_coefficients(
     inference = wanted
     if rules.heuristics == "v2":
         inference = min(wanted, max(CAP, base.inference_resolution))
-    sizes = (_training_resolution(base, inference, rules.heuristics), inference)
-    member = _member(base, coefficients, rules, name=name or factors, where=where or factors, sizes=sizes)
-    return replace(member, is_capped=inference < wanted)
-
-
-def like_published(base: Member, name: str, rules: Rules) -> Member:
-    """The base scaled as the published network of that name is from its B0, at its pixels over B0's 224.
-
-    Ends and late layers are that network's, too, unless the rules already ask for them. V2's bound on the
-    inference resolution does not hold: published sizes are taken as they are.
-
-    Raises:
-        ConfigError: there is no such network, or it was set by hand; else as `by_formula`.
-    """
-    published = PUBLISHED.get(name)
-    if published is None or published.width is None or published.depth is None:
-        known = [key for key, value in PUBLISHED.items() if value.width is not None]
-        found = "was set by hand, not scaled" if published else "is no network with published coefficients"
-        hint = "" if published else suggestion(name, known)
-        raise ConfigError(f"--like {name}: {name} {found}; there are {', '.join(known)}{hint}")
-    factor = published.inference / B0_RESOLUTION
-    coefficients = Coefficients(published.depth, published.width, factor)
-    inference = round(base.inference_resolution * factor)
-    if published.training is not None:
-        training = round(base.inference_resolution * published.training / B0_RESOLUTION)
-    else:
-        training = _training_resolution(base, inference, rules.heuristics)
-    rules = replace(
-        rules,
-        ends=published.ends if rules.ends == "scaled" else rules.ends,
-        late_layers=published.late_layers or rules.late_layers,
+    sizes = (training_resolution(base, inference, rules.heuristics), inference)
+    member = build_member(
+        base,
+        lambda: scale_architecture(base.architecture, coefficients, rules),
+        name=name or factors,
+        where=where or factors,
+        sizes=sizes,
     )
-    member = _member(
-        base, coefficients, rules, name=f"like-{name}", where=f"like {name}", sizes=(training, inference)
-    )
-    return replace(member, like=name)
+    return replace(member, coefficients=coefficients, rules=rules, is_capped=inference < wanted)
 
 
 def trained_at(inference: int) -> int:
@@ -211,7 +142,7 @@ def trained_at(inference: int) -> int:
     return max(1, int(target) // step * step)
 
 
-def _training_resolution(base: Member, inference: int, heuristics: Heuristics) -> int:
+def training_resolution(base: Member, inference: int, heuristics: Heuristics) -> int:
     """Pixels in training by the heuristics; larger members have no fewer than the base, smaller no more."""
     if inference == base.inference_resolution:
         return base.training_resolution
@@ -222,11 +153,17 @@ def _training_resolution(base: Member, inference: int, heuristics: Heuristics) -
     return max(training, base.training_resolution) if larger else min(training, base.training_resolution)
 
 
-def _member(
-    base: Member, coefficients: Coefficients, rules: Rules, *, name: str, where: str, sizes: tuple[int, int]
+def build_member(
+    base: Member, build: Callable[[], Architecture], *, name: str, where: str, sizes: tuple[int, int]
 ) -> Member:
+    """A member of what `build` returns, at sizes in pixels of training and inference.
+
+    Raises:
+        ConfigError: the network is wider or deeper than an architecture may be, or its images are too small
+            or too large.
+    """
     try:
-        architecture = scale_architecture(base.architecture, coefficients, rules)
+        architecture = build()
     except ConfigError:
         raise
     except ValueError:
@@ -247,8 +184,6 @@ def _member(
         architecture=architecture,
         training_resolution=training,
         inference_resolution=inference,
-        coefficients=coefficients,
-        rules=rules,
     )
 
 

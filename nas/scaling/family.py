@@ -6,18 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nas.scaling.compound import (
-    PUBLISHED,
-    Heuristics,
-    Member,
-    Rules,
-    by_coefficients,
-    by_formula,
-    like_published,
-    trained_at,
-)
+from nas.scaling.compound import Heuristics, Member, Rules, by_coefficients, by_formula, trained_at
 from nas.scaling.factors import PAPER, Coefficients, Formula
 from nas.scaling.grid import grid_members
+from nas.scaling.notes import family_notes, late_layers_notes
+from nas.scaling.published import PUBLISHED, generation_of, like_published
 from nas.scaling.solver import Budget, Solution, solve
 from nas.scaling.steps import Step, StepTable
 from nas.scaling.timer import OnStatus, StepTimer
@@ -26,7 +19,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.networks.rounding import Rule
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import ConfigError
 
 OnKnown = Callable[[Sequence[Member]], None]
 
@@ -40,6 +33,9 @@ class Request:
     phis: tuple[float, ...] = ()
     coefficients: Coefficients | None = None
     like: tuple[str, ...] = ()
+    like_from: str | None = (
+        None  # the published network in whose place the source stands; None: see published
+    )
     budgets: tuple[Budget, ...] = ()
     grid: bool = False
     rounding: Rule | None = None  # default: the published network's, else the heuristics' own
@@ -183,6 +179,19 @@ def _check_asked(request: Request) -> None:
             "say which members: --phi 1 --phi 2, --depth, --width and --resolution, --like efficientnet-b3, "
             "a budget (--params, --macs, --step-time-ratio, --hours), or --grid"
         )
+    if request.like_from and not request.like:
+        raise ConfigError("--from given without --like, and it says from which network --like scales")
+    if request.like and request.late_layers:
+        raise ConfigError(
+            f"--late-layers with --like {request.like[0]}: how many layers its late stages get is that "
+            "network's; leave --late-layers out, or scale by --phi, or by --depth and --width"
+        )
+    first = next((name for name in request.like if generation_of(name) == "efficientnetv2"), None)
+    if first and request.heuristics == "v1":
+        raise ConfigError(
+            f"--v1 with --like {first}: that network's sizes in training and at inference are its own; leave "
+            "--v1 out, or scale by --phi, or by --depth, --width and --resolution"
+        )
 
 
 def _with_batch_size(request: Request, batch_size: int) -> Request:
@@ -200,7 +209,10 @@ def _without_solving(request: Request, base: Member) -> list[Member]:
     members = [by_formula(base, phi, request.formula, rules) for phi in request.phis]
     if request.coefficients is not None:
         members.append(by_coefficients(base, request.coefficients, rules))
-    members += [like_published(base, name, request.rules_like(name)) for name in request.like]
+    members += [
+        like_published(base, name, request.rules_like(name), stated=request.like_from)
+        for name in request.like
+    ]
     return members + (grid_members(base, rules) if request.grid else [])
 
 
@@ -220,8 +232,9 @@ def _scaled(
     ordered = list(by_name.values())
     if not request.grid:
         ordered.sort(key=lambda member: (member.macs, member.params))
-    # Notes, each once.
-    notes = [line for member in ordered for line in _set_by_hand(base, member)]
+    notes = family_notes(base, ordered)
+    if request.late_layers:
+        notes += late_layers_notes(base, ordered)
     notes += dict.fromkeys(line for found in solutions for line in found.notes)
     return Scaled(
         request=request,
@@ -232,26 +245,3 @@ def _scaled(
         device_name=device_name,
         notes=tuple(notes),
     )
-
-
-def _set_by_hand(base: Member, member: Member) -> list[str]:
-    """Notes on published channels that differ from the rule's, for a member like it from its own B0."""
-    if member.like is None:
-        return []
-    b0 = "efficientnetv2-b0" if member.like.startswith("efficientnetv2") else "efficientnet-b0"
-    if base.architecture != read_yaml(Architecture, b0):
-        return []
-    published = read_yaml(Architecture, member.like)
-    differing = [
-        f"stage {i}: {real.channels}, not {own.channels}"
-        for i, (own, real) in enumerate(
-            zip(member.architecture.stages, published.stages, strict=False), start=1
-        )
-        if own.channels != real.channels
-    ]
-    if not differing:
-        return []
-    return [
-        f"{member.like} as published has channels set by hand ({'; '.join(differing)}): "
-        f"nas describe {member.like}"
-    ]

@@ -10,7 +10,11 @@ from search_spaces.networks.rounding import Rule
 
 @dataclass(frozen=True, kw_only=True)
 class MemberFigures:
-    """A member of a family; None: not scaled by the formula, not measured, or not solved for a budget."""
+    """A member of a family.
+
+    None: not scaled by the formula, as a published network or by the same factors for all stages; not
+    measured; or not solved for a budget.
+    """
 
     name: str
     architecture_id: str
@@ -19,9 +23,10 @@ class MemberFigures:
     beta: float | None
     gamma: float | None
     like: str | None
-    depth: float
-    width: float
-    resolution_factor: float
+    like_from: str | None  # the published network in whose place the base stands
+    depth: float | None
+    width: float | None
+    resolution_factor: float | None
     rounding: Rule
     heuristics: Heuristics
     ends: Ends
@@ -45,7 +50,7 @@ class MemberFigures:
 
 def member_figures(result: Scaled, member: Member) -> MemberFigures:
     """The figures of a member, or of the base."""
-    formula, rules = member.formula, member.rules
+    formula, rules, factors = member.formula, member.rules, member.coefficients
     step, solution = result.step(member), result.solution(member)
     return MemberFigures(
         name=member.name,
@@ -55,9 +60,10 @@ def member_figures(result: Scaled, member: Member) -> MemberFigures:
         beta=formula.beta if formula else None,
         gamma=formula.gamma if formula else None,
         like=member.like,
-        depth=member.coefficients.depth,
-        width=member.coefficients.width,
-        resolution_factor=member.coefficients.resolution,
+        like_from=member.like_from,
+        depth=factors.depth if factors else None,
+        width=factors.width if factors else None,
+        resolution_factor=factors.resolution if factors else None,
         rounding=rules.rounding,
         heuristics=rules.heuristics,
         ends=rules.ends,

@@ -19,8 +19,8 @@ from search_spaces.settings.yaml_files import ConfigError, write_yaml
 FROM_BASE = ("run", "trial_id")  # of a searched base's own provenance; its accuracy is not the members'
 # Figures that say how a member was made.
 ORIGIN = (
-    "phi", "alpha", "beta", "gamma", "like", "depth", "width", "resolution_factor", "rounding", "heuristics",
-    "ends", "late_layers",
+    "phi", "alpha", "beta", "gamma", "like", "like_from", "depth", "width", "resolution_factor", "rounding",
+    "heuristics", "ends", "late_layers",
 )  # fmt: skip
 
 
@@ -139,6 +139,8 @@ def _header(result: Scaled, member: Member, path: Path) -> str:
 def how(member: Member) -> str:
     """Factors of a member, and where they come from, in a few words."""
     factors = member.coefficients
+    if factors is None:
+        return f"the ratios of {member.like} to {member.like_from}, stage by stage"
     by = f"depth {factors.depth:.4g}, width {factors.width:.4g}, resolution {factors.resolution:.4g}"
     if member.like is not None:
         return f"{by} (those of {member.like})"

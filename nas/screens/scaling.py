@@ -108,8 +108,10 @@ def _notes(result: Scaled) -> list[str]:
     notes = ["train, eval: pixels of a side. MACs of an image at eval."]
     if any(result.step(member) for member in result.members):
         notes[0] += " step: over the base's, both at train."
-    if any(member.is_capped for member in result.members):
-        notes.append("* held at V2's bound of inference; --v1 lifts it.")
+    capped = [member for member in result.members if member.is_capped]
+    if capped:
+        lifted = "" if all(member.like for member in capped) else "; --v1 lifts it"
+        notes.append(f"* held at V2's bound of inference{lifted}.")
     if any(step.flag for member in result.members if (step := result.step(member))):
         notes.append(UNCERTAIN_NOTE)
     if any("hours" in found.figures for found in result.solutions):

@@ -10,6 +10,16 @@ def scaling(
     return Case(name, ("scale", source, *options), files or {})
 
 
+FOUND = """stem_channels: 16
+stages:
+- {op: mbconv, stride: 1, expansion_ratio: 1, channels: 16, layers: 2}
+- {op: mbconv, stride: 2, expansion_ratio: 4, channels: 24, layers: 2}
+- {op: mbconv, stride: 1, expansion_ratio: 4, channels: 32, layers: 1}
+head_channels: 64
+"""
+LIKE_M = ("--like", "efficientnetv2-m")
+
+
 SCALES = (
     scaling("no members asked for"),
     scaling("a published network to scale, misspelt", "--phi", "1", source="efficientnet-bo"),
@@ -26,6 +36,20 @@ SCALES = (
     scaling("coefficients that were never published", "--like", "efficientnet-b9"),
     scaling("coefficients of a misspelt network", "--like", "efficientnet-bo"),
     scaling("coefficients of a network set by hand", "--like", "efficientnetv2-xl"),
+    scaling("a network of another generation to scale like V2-M", *LIKE_M, source="efficientnet-b4"),
+    scaling(
+        "stages that do not map onto those of V2-S", *LIKE_M, source="found.yaml", files={"found.yaml": FOUND}
+    ),
+    scaling("a base that stands for a misspelt network", *LIKE_M, "--from", "efficientnetv2-ss"),
+    scaling("a base that stands for a network, without --like", "--phi", "1", "--from", "efficientnetv2-s"),
+    scaling("late layers beside a published network's", *LIKE_M, "--late-layers"),
+    scaling(
+        "late layers that rounding hides",
+        *("--depth", "1.2", "--late-layers"),
+        source="found.yaml",
+        files={"found.yaml": FOUND},
+    ),
+    scaling("the first paper's sizes beside a published V2 network's", *LIKE_M, "--v1"),
     scaling("a budget that no member meets", "--params", "1000"),
     scaling("two budgets that no member meets", "--params", "1000", "--macs", "1000"),
     scaling("a budget of less than nothing", "--macs=-5"),

@@ -26,7 +26,11 @@ from nas.commands.options import Executor
 
 PACKAGES = ("search_spaces", "trials", "analysis", "nas")
 FOLDERS = (*PACKAGES, "tests", "docs")
-OTHERS_OPTIONS = {"--gpus", "--build-arg", "--signal", "--help"}  # of docker, Slurm, and every command
+# Of docker, Slurm, timm, and every command.
+OTHERS_OPTIONS = {
+    *("--gpus", "--build-arg", "--signal", "--help"),
+    *("--train-img-sizes", "--train-size-schedule"),
+}
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=called)
 
 

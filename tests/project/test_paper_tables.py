@@ -157,15 +157,78 @@ def test_rewards_of_table_3_are_the_fact_sheets() -> None:
 def test_sizes_that_the_paper_prints_agree_with_the_networks_counted() -> None:
     """To what the paper rounds to, and the other counts of V2-S, V2-L and B0 that the fact sheet explains."""
     printed = {
-        name: row["params"]
+        (row.get("network", name), row["params"])
         for table in TABLES.values()
         for name, row in table["rows"].items()
         if str(name).startswith("efficientnet") and row.get("params")
     }
-    assert len(printed) >= 13
-    for name, params in printed.items():
+    assert len(printed) >= 16
+    for name, params in printed:
         counted = count(read_yaml(Architecture, name), num_classes=1000, resolution=32).params / 1e6
         assert params == pytest.approx(counted, rel=0.04 if params != 24 else 0.13)
+
+
+def test_marks_of_the_papers_tables_name_cells_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = module("paper_tables", monkeypatch)
+    assert list(TABLES) == [f"table{number}" for number in range(1, 14)]
+    for table in TABLES:
+        cells = tables.cells_of(table)
+        assert cells
+        for mark in ("checked", "seen"):
+            assert tables.marked_cells(table, mark) <= cells, table
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "expected"),
+    [
+        ("table7", "top1", {"s": 83.9, "m": 85.1, "l": 85.7}),
+        ("table7", "top1", {"s-21k": 84.9, "m-21k": 86.2, "l-21k": 86.8, "xl": 87.3}),
+        ("table7", "train_hours", {"s": 7.1, "m": 13, "l": 24}),
+        ("table7", "train_hours", {"s-21k": 9, "m-21k": 15, "l-21k": 26, "xl": 45}),
+        ("table7", "infer_ms", {"s": 24, "m": 57, "l": 98}),
+        ("table7", "params", {"s": 22, "m": 54, "l": 120, "xl": 208}),
+        ("table7", "flops", {"s": 8.8, "m": 24, "l": 53, "xl": 94}),
+        ("table8", "params", {"s": 24, "m": 55, "l": 121}),
+        ("table10", "train_hours", {"m": 13}),
+        ("table11", "top1", {"b0": 78.7, "b1": 79.8, "b3": 82.1}),
+        ("table11", "params", {"b0": 7.4, "b1": 8.1, "b3": 14, "s": 24}),
+        ("table11", "flops", {"b0": 0.7, "b1": 1.2, "b3": 3.0, "s": 8.8}),
+    ],
+)  # fmt: skip
+def test_checked_cells_of_efficientnetv2_are_the_fact_sheets(
+    table: str, column: str, expected: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, checked = TABLES[table]["rows"], module("paper_tables", monkeypatch).marked_cells(table, "checked")
+    assert {size: rows[f"efficientnetv2-{size}"][column] for size in expected} == expected
+    assert {f"efficientnetv2-{size}: {column}" for size in expected} <= checked
+
+
+def test_table_4_is_the_shipped_network() -> None:
+    network = read_yaml(Architecture, "efficientnetv2-s")
+    first, *rows, last = TABLES["table4"]["rows"].values()
+    assert (first["channels"], first["stride"]) == (network.stem_channels, network.stem_stride)
+    assert last["channels"] == network.head_channels
+    for row, stage in zip(rows, network.stages, strict=True):
+        assert vars(stage) == {"se_ratio": 0.0, **row}
+
+
+@pytest.mark.parametrize("size", ["s", "m", "l"])
+def test_table_6_is_the_shipped_recipes(size: str) -> None:
+    recipe = read_yaml(Recipe, f"full_{size}")
+    for name, (start, end) in TABLES["table6"]["rows"][f"efficientnetv2-{size}"].items():
+        assert getattr(recipe, name) == Ramp(start, end), name
+
+
+def test_comparisons_of_the_papers_text_follow_from_its_tables() -> None:
+    """Section 5.2: V2-L against ViT-L/16, both on ImageNet-21k; section 5.1: V2-M against B7."""
+    rows = TABLES["table7"]["rows"]
+    ours, theirs = rows["efficientnetv2-l-21k"], rows["vit-l-16-21k"]
+    assert ours["top1"] - theirs["top1"] == pytest.approx(1.5)
+    assert round(theirs["params"] / ours["params"], 1) == 2.5
+    assert round(theirs["flops"] / ours["flops"], 1) == 3.6
+    assert 6 < theirs["train_hours"] / ours["train_hours"] < 7
+    assert round(rows["efficientnet-b7"]["train_hours"] / rows["efficientnetv2-m"]["train_hours"]) == 11
+    assert rows["efficientnetv2-xl"]["top1"] - theirs["top1"] == pytest.approx(2.0)
 
 
 def test_differences_of_table_13_are_the_fact_sheets() -> None:

@@ -79,6 +79,7 @@ class Augmentation:
                 draws[:, _RAND_AUGMENT],
                 magnitude=self.magnitude,
                 layers=RAND_AUGMENT_LAYERS,
+                pixels=recipe.randaugment_pixels,
                 by_kernels=self._by_kernels,
             )
         if recipe.cutout:

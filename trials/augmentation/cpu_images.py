@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trials.augmentation.grey_levels import fixed_tables
-from trials.augmentation.operations import DRAWS_PER_LAYER, cutout_half, enhancement, sources
+from trials.augmentation.operations import DRAWS_PER_LAYER, Pixels, cutout_half, enhancement, sources
 from trials.kernels.cpu_library import call, cpu_library, why_not
 
 _POINTER, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
@@ -23,10 +23,12 @@ def cpu_kernels_change(images: Tensor) -> bool:
     return images.device.type == "cpu" and images.numel() > 0 and why_not() is None
 
 
-def rand_augment_on_cpu(images: Tensor, uniforms: Tensor, level: Tensor, *, layers: int) -> Tensor:
+def rand_augment_on_cpu(
+    images: Tensor, uniforms: Tensor, level: Tensor, *, layers: int, lengths: Pixels
+) -> Tensor:
     """As `augment_groups`."""
     count, height, width, _ = images.shape
-    tables, places, factor, half = _strength(float(level), height, width)
+    tables, places, factor, half = _strength(float(level), height, width, lengths)
     draws = uniforms[:, : layers * DRAWS_PER_LAYER].float().contiguous()
     images, results = _prepared(images)
     call(
@@ -64,9 +66,11 @@ def _function(name: str) -> Callable[..., None]:
 
 
 @lru_cache(maxsize=4)
-def _strength(level: float, height: int, width: int) -> tuple[Tensor, Tensor, float, int]:
+def _strength(level: float, height: int, width: int, pixels: Pixels) -> tuple[Tensor, Tensor, float, int]:
     """The part of all operations that follows from their strength and the images' size."""
     levels = torch.tensor(level, dtype=torch.float64)
-    places = sources(levels, height=height, width=width).clamp_(max=height * width)  # outside: the last pixel
-    half = int(cutout_half(levels, height=height, width=width))
+    places = sources(levels, height=height, width=width, pixels=pixels).clamp_(
+        max=height * width
+    )  # outside: the last pixel
+    half = int(cutout_half(levels, height=height, width=width, pixels=pixels))
     return fixed_tables(levels).contiguous(), places.contiguous(), float(enhancement(levels)), half

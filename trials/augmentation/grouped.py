@@ -29,6 +29,7 @@ from trials.augmentation.operations import (
     FILL,
     ROTATE,
     SHARPNESS,
+    Pixels,
     codes_of,
     cutout_half,
     enhancement,
@@ -64,10 +65,12 @@ class _Piece:
         return self.pixels[:-1].view(self.shape).index_select(0, self.rows)
 
 
-def augment_groups(images: Tensor, uniforms: Tensor, level: Tensor, *, layers: int) -> Tensor:
+def augment_groups(
+    images: Tensor, uniforms: Tensor, level: Tensor, *, layers: int, lengths: Pixels
+) -> Tensor:
     """Applies one random operation to each image, `layers` times; see `rand_augment`."""
     count, height, width, _ = shape = images.shape
-    strength = _strength(float(level), height, width)
+    strength = _strength(float(level), height, width, lengths)
     most = max(1, PIECE // max(1, 3 * height * width))
     pixels, changed = torch.empty(2, count * height * width + 1, 3, dtype=torch.uint8)
     pixels[-1], changed[-1] = FILL, FILL
@@ -90,13 +93,13 @@ def augment_groups(images: Tensor, uniforms: Tensor, level: Tensor, *, layers: i
 
 
 @lru_cache(maxsize=4)
-def _strength(level: float, height: int, width: int) -> _Strength:
+def _strength(level: float, height: int, width: int, pixels: Pixels) -> _Strength:
     levels = torch.tensor(level, dtype=torch.float64)
     return _Strength(
         tables=fixed_tables(levels).flatten(),
-        places=sources(levels, height=height, width=width),
+        places=sources(levels, height=height, width=width, pixels=pixels),
         factor=enhancement(levels),
-        half=int(cutout_half(levels, height=height, width=width)),
+        half=int(cutout_half(levels, height=height, width=width, pixels=pixels)),
     )
 
 

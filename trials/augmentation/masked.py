@@ -15,6 +15,7 @@ from trials.augmentation.operations import (
     CUTOUT,
     FILL,
     SHARPNESS,
+    Pixels,
     codes_of,
     cutout_half,
     enhancement,
@@ -23,7 +24,7 @@ from trials.augmentation.operations import (
 )
 
 
-def change_by_masks(images: Tensor, draws: Tensor, level: Tensor) -> Tensor:
+def change_by_masks(images: Tensor, draws: Tensor, level: Tensor, pixels: Pixels) -> Tensor:
     """Applies the operation of its draws (B, DRAWS_PER_LAYER) to each image; see `rand_augment`."""
     count, height, width, _ = images.shape
     codes, factor = codes_of(draws), enhancement(level)
@@ -40,14 +41,14 @@ def change_by_masks(images: Tensor, draws: Tensor, level: Tensor) -> Tensor:
     blends = blended(plain, images.float(), factor)
     changed = torch.where(sharpens | _pick(codes, COLOR), blends, changed)
     # Step 3: what moves pixels or covers them. One grey pixel at the end stands for those that are outside.
-    moves = sources(level, height=height, width=width)
+    moves = sources(level, height=height, width=width, pixels=pixels)
     places = moves.index_select(0, source_rows(codes, draws)).view(count, height, width)
     places += torch.arange(count, dtype=torch.int32, device=images.device).view(-1, 1, 1) * (height * width)
-    half = cutout_half(level, height=height, width=width) * (codes == CUTOUT)
+    half = cutout_half(level, height=height, width=width, pixels=pixels) * (codes == CUTOUT)
     covered = boxes(draws[:, 1:3], height=height, width=width, half_y=half, half_x=half)[..., 0]
     places = places.masked_fill_(covered, count * height * width).clamp_(max=count * height * width)
-    pixels = functional.pad(changed.reshape(-1, 3), (0, 0, 0, 1), value=FILL)
-    return pixels.index_select(0, places.flatten()).view(images.shape)
+    padded = functional.pad(changed.reshape(-1, 3), (0, 0, 0, 1), value=FILL)
+    return padded.index_select(0, places.flatten()).view(images.shape)
 
 
 def _pick(codes: Tensor, code: int) -> Tensor:

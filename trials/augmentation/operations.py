@@ -1,9 +1,13 @@
 """RandAugment's sixteen operations: their names, how strong they are, and which pixels they move where."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+# Lengths of Translate and Cutout: in proportion to the image's side, or the official code's at every side.
+Pixels = Literal["scaled", "official"]
 
 # The order makes families contiguous: all operations up to BRIGHTNESS map grey levels by a table that is the
 # same for all images, those up to CONTRAST by one of the image's own, and all from ROTATE to TRANSLATE_Y are
@@ -31,7 +35,8 @@ SHEAR_X, SHEAR_Y, TRANSLATE_X, TRANSLATE_Y, CUTOUT = range(11, 16)
 DRAWS_PER_LAYER = 3  # which operation; its sign, or the row of its box; the column of its box
 FILL = 128  # mid grey, as in the official code
 OUTSIDE = 2**30  # as the place of a pixel: outside of its image
-SIDE = 224  # pixels: side of the image for which the official code gives its lengths
+SIDE = 224  # pixels: side of the image at which lengths in proportion are the official code's
+TRANSLATE, CUTOUT_HALF = 100, 40  # the official code's pixels at level 1
 
 
 def codes_of(draws: Tensor) -> Tensor:
@@ -44,12 +49,19 @@ def enhancement(level: Tensor) -> Tensor:
     return (level * 1.8 + 0.1).float()
 
 
-def cutout_half(level: Tensor, *, height: int, width: int) -> Tensor:
-    """Half of the side of Cutout's square in pixels; at level 1 the side is 80 pixels of 224."""
-    return (level * (40 * min(height, width) / SIDE)).long()
+def length(official: int, side: int, pixels: Pixels) -> float:
+    """The official code's length for an image of that side, in pixels."""
+    return official * side / SIDE if pixels == "scaled" else float(official)
 
 
-def inverse_maps(codes: Tensor, draws: Tensor, level: Tensor, *, height: int, width: int) -> Tensor:
+def cutout_half(level: Tensor, *, height: int, width: int, pixels: Pixels) -> Tensor:
+    """Half of the side of Cutout's square in pixels; at level 1 the side is 80 pixels (scaled: of 224)."""
+    return (level * length(CUTOUT_HALF, min(height, width), pixels)).long()
+
+
+def inverse_maps(
+    codes: Tensor, draws: Tensor, level: Tensor, *, height: int, width: int, pixels: Pixels
+) -> Tensor:
     """Coefficients (B, 6) of x = a x' + b y' + c, y = d x' + e y' + f, from a pixel's place to its source.
 
     Every image has one of the operations; the others' parameters are 0 for it, so one formula serves all.
@@ -60,8 +72,8 @@ def inverse_maps(codes: Tensor, draws: Tensor, level: Tensor, *, height: int, wi
     angle = signed * (codes == ROTATE) * math.radians(30)  # counter-clockwise
     cosine, sine = angle.cos(), angle.sin()
     shear_x, shear_y = (signed * (codes == code) * 0.3 for code in (SHEAR_X, SHEAR_Y))
-    shift_x = signed * (codes == TRANSLATE_X) * (100 * width / SIDE)  # pixels
-    shift_y = signed * (codes == TRANSLATE_Y) * (100 * height / SIDE)
+    shift_x = signed * (codes == TRANSLATE_X) * length(TRANSLATE, width, pixels)
+    shift_y = signed * (codes == TRANSLATE_Y) * length(TRANSLATE, height, pixels)
     right, down = width / 2, height / 2  # the centre
     return torch.stack(
         [
@@ -76,7 +88,7 @@ def inverse_maps(codes: Tensor, draws: Tensor, level: Tensor, *, height: int, wi
     )
 
 
-def sources(level: Tensor, *, height: int, width: int) -> Tensor:
+def sources(level: Tensor, *, height: int, width: int, pixels: Pixels) -> Tensor:
     """Places of the nearest pixels, row * W + column, that each operation moves to all pixels of an image.
 
     All images of one operation and one sign have the same: `source_rows` says which.
@@ -87,7 +99,9 @@ def sources(level: Tensor, *, height: int, width: int) -> Tensor:
     # Step 1: the maps of ROTATE to CUTOUT, which stands for all that moves nothing; negative, then positive.
     each = torch.arange(2 * (CUTOUT + 1 - ROTATE), device=level.device)
     draws = (each % 2 * 0.5 + 0.25)[:, None].expand(-1, DRAWS_PER_LAYER)
-    maps = inverse_maps(ROTATE + each // 2, draws, level, height=height, width=width)[..., None, None]
+    maps = inverse_maps(ROTATE + each // 2, draws, level, height=height, width=width, pixels=pixels)[
+        ..., None, None
+    ]
     # Step 2: the source coordinates of every pixel's centre.
     x = torch.arange(width, device=level.device) + 0.5  # (W,)
     y = torch.arange(height, device=level.device)[:, None] + 0.5  # (H, 1)

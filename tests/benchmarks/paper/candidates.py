@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.scaling.compound import PUBLISHED
+from nas.scaling.published import PUBLISHED
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count, count_module
 from search_spaces.networks.network import build_network

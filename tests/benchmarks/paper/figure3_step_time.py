@@ -24,7 +24,7 @@ from paper_tables import (
     write_csv,
 )
 
-from nas.scaling.compound import PUBLISHED
+from nas.scaling.published import PUBLISHED
 
 FAMILIES = {
     "efficientnetv2": ("#0068a8", [f"efficientnetv2-{size}" for size in "sml"]),
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def trained_at(name: str) -> int:
-    """The size in pixels at which the network's own code trains it."""
+    """The size in pixels at which the network is trained, as published."""
     published = PUBLISHED.get(name)
     return (published.training or published.inference) if published else 224
 

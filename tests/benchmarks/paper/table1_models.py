@@ -114,9 +114,10 @@ def show(number: int, rows: dict[str, dict[str, Any]], arguments: argparse.Names
         time = f"{paper['v100']:,} img/s" if "v100" in paper else time
         printed.append(
             {
-                **rows.get(name, {"name": name}),
+                **rows.get(paper.get("network", name), {}),
+                "name": name,
                 "paper_params": paper["params"],
-                "paper_flops": paper["flops"],
+                "paper_flops": paper.get("flops"),
                 "paper_top1": paper["top1"],
                 "paper_time": time,
             }

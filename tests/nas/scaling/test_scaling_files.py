@@ -12,12 +12,10 @@ from saved_figures import points, saved_figures
 from scaled_networks import QUIET, base_of, scaled_quietly, screen_of
 from small_networks import UNROUNDED
 
-from nas.scaling.compound import (
-    PUBLISHED,
-)
 from nas.scaling.family import Request
 from nas.scaling.figures import family_json
 from nas.scaling.files import scale_into
+from nas.scaling.published import PUBLISHED
 from nas.scaling.solver import Budget, budgets_of
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import architecture_figures
@@ -188,8 +186,8 @@ def test_scale_command_has_the_permitted_options_and_no_others(nas: Nas) -> None
     lines = nas("scale", "--help")[1].split("Options:")[1].splitlines()
     words = " ".join(line[:30] for line in lines if line.startswith("  -")).replace(",", " ").split()
     assert {word for word in words if word.startswith("-")} == {
-        "--phi", "--alpha", "--beta", "--gamma", "--depth", "--width", "--resolution", "--like", "--grid",
-        "--params", "--macs", "--step-time-ratio", "--hours", "--epochs", "--images",
+        "--phi", "--alpha", "--beta", "--gamma", "--depth", "--width", "--resolution", "--like", "--from",
+        "--grid", "--params", "--macs", "--step-time-ratio", "--hours", "--epochs", "--images",
         "--rounding", "--v1", "--late-layers", "--fix-ends", "--classes", "--base-resolution",
         "--measure", "--batch-size", "-o", "--output", "--force", "--json", "--help",
     }  # fmt: skip

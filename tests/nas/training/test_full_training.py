@@ -77,6 +77,7 @@ def test_recipes_of_full_training_have_the_papers_and_the_codes_numbers(
     assert (recipe.weight_decay, recipe.averaging_decay, recipe.label_smoothing) == (1e-5, 0.9999, 0.1)
     assert (recipe.stochastic_depth, recipe.batch_norm_momentum) == (0.2, momentum)
     assert (recipe.schedule, recipe.crop, recipe.flip) == ("exponential_staircase", "resized", True)
+    assert recipe.randaugment_pixels == ("official" if name.startswith("official") else "scaled")
 
 
 def test_fine_tuning_has_the_papers_numbers_and_at_least_ten_thousand_steps() -> None:

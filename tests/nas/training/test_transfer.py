@@ -1,5 +1,6 @@
 """Training on images with several labels, then on others with one each, from those weights."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +34,27 @@ def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
 
 
-def test_pre_training_on_imagenet_21k_has_the_codes_numbers() -> None:
+def test_pre_training_on_imagenet_21k_is_full_training_with_fewer_epochs_and_a_cosine() -> None:
+    """Section 5.2: the settings of ImageNet, with 60 or 30 epochs and a cosine."""
     recipe = read_yaml(Recipe, "imagenet21k")
+    full = read_yaml(Recipe, "full_s")
+    assert recipe == replace(full, epochs=60, schedule="cosine")
+    assert [stage.resolution for stage in recipe.training_stages()] == [128, 185, 242, 300]
+
+
+@pytest.mark.parametrize("size", ["m", "l"])
+def test_ramps_of_larger_networks_on_imagenet_21k_are_those_that_its_recipe_says(size: str) -> None:
+    text = (Recipe.SHIPPED / "imagenet21k.yaml").read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith(f"#   {size.upper()}:")]
+    overrides = re.findall(r"--set (\S+)", line)
+    assert len(overrides) == 4
+    changes = [override.removeprefix("recipe.") for override in overrides]
+    changed = read_yaml(Recipe, "imagenet21k", overrides=changes)
+    assert changed == replace(read_yaml(Recipe, f"full_{size}"), epochs=60, schedule="cosine")
+
+
+def test_official_pre_training_on_imagenet_21k_has_the_codes_numbers() -> None:
+    recipe = read_yaml(Recipe, "official_imagenet21k")
     assert (recipe.epochs, recipe.batch_size, recipe.schedule, recipe.warmup_epochs) == (
         60,
         4096,

@@ -8,6 +8,7 @@ from keyed_draws import keyed_uniform
 from small_trials import CPU, RECIPE, digits, new_step
 from torch import Tensor
 
+from trials.augmentation import augment_batch
 from trials.augmentation.augment import crop_and_flip
 from trials.augmentation.augment_batch import Augmentation, AugmentedBatch
 from trials.recipe import Ramp, Recipe, TrainingStage
@@ -50,6 +51,16 @@ def test_batch_stays_as_it_is_without_augmentation() -> None:
     batch = augmented(RECIPE)
     assert batch.images is IMAGES
     assert (batch.partners, batch.weights) == (None, None)
+
+
+@pytest.mark.parametrize("pixels", ["scaled", "official"])
+def test_randaugments_pixels_are_those_of_the_recipe(pixels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(
+        augment_batch, "rand_augment", lambda images, draws, **named: seen.append(named["pixels"]) or images
+    )
+    augmented(replace(RECIPE, randaugment=Ramp(5, 5), randaugment_pixels=pixels))
+    assert seen == [pixels]
 
 
 def test_crop_and_flip_take_the_first_draws_of_each_image() -> None:

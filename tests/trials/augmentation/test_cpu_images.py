@@ -1,6 +1,8 @@
 """Own kernels of a CPU change images to the bit as torch's operators do."""
 
+import itertools
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from trials.augmentation.cpu_images import (
     rand_augment_on_cpu,
 )
 from trials.augmentation.grouped import augment_groups
-from trials.augmentation.operations import DRAWS_PER_LAYER, OPS
+from trials.augmentation.operations import DRAWS_PER_LAYER, OPS, Pixels
 from trials.devices.environment import FUSED_KERNELS
 from trials.kernels.cpu_library import why_not
 
@@ -58,9 +60,10 @@ def test_rand_augment_by_kernels_gives_the_same_bits(height: int, width: int) ->
     images, draws = pictures(height, width), every_pair()
     for magnitude in (0.0, 3.3, 10.0, 30.0):
         level = torch.tensor(magnitude, dtype=torch.float64) / 10
-        for layers in (1, 2):
-            expected = augment_groups(images, draws, level, layers=layers)
-            assert torch.equal(rand_augment_on_cpu(images, draws, level, layers=layers), expected)
+        for layers, lengths in itertools.product((1, 2), get_args(Pixels)):
+            expected = augment_groups(images, draws, level, layers=layers, lengths=lengths)
+            found = rand_augment_on_cpu(images, draws, level, layers=layers, lengths=lengths)
+            assert torch.equal(found, expected)
 
 
 @needs_kernels
@@ -84,8 +87,8 @@ def test_images_with_gaps_and_draws_beyond_the_layers_are_taken_as_they_are_mean
     level, wide = torch.tensor(0.9, dtype=torch.float64), torch.cat([draws, draws], dim=1)
     apart = images.movedim(3, 1).contiguous().movedim(1, 3)
     assert not apart.is_contiguous()
-    found = rand_augment_on_cpu(apart, wide, level, layers=2)
-    assert torch.equal(found, rand_augment_on_cpu(images, draws, level, layers=2))
+    found = rand_augment_on_cpu(apart, wide, level, layers=2, lengths="scaled")
+    assert torch.equal(found, rand_augment_on_cpu(images, draws, level, layers=2, lengths="scaled"))
     assert torch.equal(apart, pictures(8, 8))
 
 

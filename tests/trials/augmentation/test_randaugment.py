@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trials.augmentation import randaugment
 from trials.augmentation.augment import FILL
-from trials.augmentation.operations import DRAWS_PER_LAYER, OPS
+from trials.augmentation.operations import DRAWS_PER_LAYER, OPS, Pixels
 from trials.augmentation.randaugment import rand_augment
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -49,10 +49,18 @@ def pictures(height: int = 40, width: int = 32) -> Tensor:
     return torch.from_numpy(np.stack(made).clip(0, 255).astype(np.uint8))
 
 
-def applied(name: str, images: Tensor, level: float, *, first: float = 0.75, second: float = 0.5) -> Tensor:
+def applied(
+    name: str,
+    images: Tensor,
+    level: float,
+    *,
+    first: float = 0.75,
+    second: float = 0.5,
+    pixels: Pixels = "scaled",
+) -> Tensor:
     """One layer of the one operation; `first` below 0.5 is the negative sign."""
     draws = torch.tensor([[(OPS.index(name) + 0.5) / len(OPS), first, second]])
-    return rand_augment(images, draws.expand(len(images), -1), magnitude=level, layers=1)
+    return rand_augment(images, draws.expand(len(images), -1), magnitude=level, layers=1, pixels=pixels)
 
 
 def differences(images: Tensor, expected: list[Image.Image]) -> np.ndarray:
@@ -130,6 +138,30 @@ def test_translations_grow_with_the_images_side() -> None:
         images = torch.zeros(1, side, side, 3, dtype=torch.uint8)
         grey = applied("translate_x", images, 10)[0, 0, :, 0].eq(FILL).sum().item()
         assert grey == pytest.approx(100 * side / 224, abs=1)
+
+
+@pytest.mark.parametrize("group_on", [("cpu",), ()])
+@pytest.mark.parametrize(("level", "side"), [(5, 171), (10, 128), (10, 384), (20, 300)])
+def test_official_pixels_are_the_same_at_every_size(
+    level: int, side: int, group_on: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The official code moves by 10 pixels a magnitude, and cuts out squares of 8 pixels a magnitude."""
+    monkeypatch.setattr("trials.augmentation.randaugment.GROUP_ON", group_on)
+    images = torch.zeros(1, side, side, 3, dtype=torch.uint8)
+    for name in ("translate_x", "translate_y"):
+        moved = applied(name, images, level, pixels="official")[0, ..., 0].eq(FILL)
+        assert moved.sum() == min(10 * level, side) * side
+    cut = applied("cutout", images, level, first=0.5, second=0.5, pixels="official")[0, ..., 0].eq(FILL)
+    assert cut.sum() == (8 * level) ** 2
+
+
+def test_official_pixels_are_the_scaled_ones_at_224_px() -> None:
+    images = pictures(224, 224)
+    draws = keyed_uniform(8, 1, torch.arange(len(images)), 2 * DRAWS_PER_LAYER)
+    scaled, official = (
+        rand_augment(images, draws, magnitude=9.0, pixels=pixels) for pixels in ("scaled", "official")
+    )
+    assert torch.equal(scaled, official)
 
 
 def test_every_operation_is_drawn_equally_often_in_every_layer() -> None:
