@@ -1,12 +1,9 @@
 """What the optimizers of a recipe need: their usual settings, and checks of the keys that each one has."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic_core import ArgsKwargs
-
-if TYPE_CHECKING:
-    from trials.recipe import Recipe
 
 OptimizerName = Literal["rmsprop", "sgd", "adamw", "muon"]
 
@@ -28,6 +25,17 @@ FAR = 5.0  # times the usual rate, from where on a recipe's is likely another op
 LEAST_DECOUPLED = 1e-3  # weight decay that the learning rate multiplies; below, it hardly does anything
 
 
+class Settings(Protocol):
+    """The keys of a recipe that are read here by their names."""
+
+    @property
+    def optimizer(self) -> OptimizerName: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+
 def with_usual_settings(given: Any) -> Any:
     """The mapping of a recipe (or arguments) with the optimizer's own defaults of keys that are not there."""
     if isinstance(given, ArgsKwargs):
@@ -36,7 +44,7 @@ def with_usual_settings(given: Any) -> Any:
     return {**USUAL[name], **given} if isinstance(name, str) and name in USUAL else given
 
 
-def check_optimizer(recipe: "Recipe") -> None:
+def check_optimizer(recipe: Settings) -> None:
     """Refuses settings that the recipe's optimizer does not have.
 
     Raises:
@@ -49,7 +57,7 @@ def check_optimizer(recipe: "Recipe") -> None:
             )
 
 
-def optimizer_notes(recipe: "Recipe") -> Iterator[str]:
+def optimizer_notes(recipe: Settings) -> Iterator[str]:
     """Sentences about settings that look like those of another optimizer."""
     name, usual = recipe.optimizer, USUAL[recipe.optimizer]
     if usual and recipe.learning_rate > FAR * usual["learning_rate"]:

@@ -97,8 +97,8 @@ def accuracies(arguments: argparse.Namespace) -> dict[str, list[float]]:
         network = read_yaml(SearchSpace, arguments.network).reference
     precision = choose_precision("auto", CPU, reference=network, resolution=side).precision
     found: dict[str, list[float]] = {}
-    for name in NAMES:
-        for factor in (1 / 3, 1.0, 3.0):
+    for factor in (1.0, 1 / 3, 3.0):
+        for name in NAMES:
             recipe = recipe_of(name, arguments, factor=factor)
             row = found[f"{name} {recipe.learning_rate:.3g}"] = []
             for seed in range(arguments.seeds):
