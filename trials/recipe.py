@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
 from search_spaces.settings.messages import RECORDED
+from trials.recipe_optimizer import OptimizerName, check_optimizer, optimizer_notes, with_usual_settings
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # see trials/devices/arithmetic.py
 # The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
@@ -73,10 +74,11 @@ class TrainingStage:
 class Recipe:
     """The settings of a training: epochs, batch, optimizer, schedule, regularisation and precision.
 
-    The optimizer is RMSProp as in TensorFlow. The learning rate is that of 256 images and scales with the
-    batch: peak = learning_rate * batch_size / 256 (official code: 0.016). Defaults are the paper's where it
-    states them (section 5.1). Batch-norm momentum is torch's (1 - TensorFlow's): 0.1 for short trials, 0.01
-    for the paper's full training.
+    The optimizer is RMSProp as in TensorFlow, or another one, with its own defaults for the keys of `USUAL`
+    (trials/recipe_optimizer.py). The learning rate is that of 256 images and scales with the batch: peak =
+    learning_rate * batch_size / 256 (official code: 0.016). Defaults are the paper's where it states them
+    (section 5.1). Batch-norm momentum is torch's (1 - TensorFlow's): 0.1 for short trials, 0.01 for the
+    paper's full training.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "recipes"
@@ -89,6 +91,7 @@ class Recipe:
     resolution_schedule: ResolutionSchedule = "progressive"
     resolutions: tuple[int, ...] = ()  # to draw from; (): those of Algorithm 1's stages
     regularization: Literal["adaptive", "fixed"] = "adaptive"  # fixed: every ramp but resolution's at its end
+    optimizer: OptimizerName = "rmsprop"
     learning_rate: float = Field(default=0.016, gt=0, le=100)  # per 256 images
     schedule: Literal["cosine", "exponential_staircase", "constant"] = "cosine"
     warmup_epochs: float = Field(default=1.0, ge=0)
@@ -114,7 +117,13 @@ class Recipe:
     cutout: float = Field(default=0.0, ge=0, le=1)  # side of the grey square, as share of the image's
     precision: Precision = "auto"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_usual_settings(cls, given: Any) -> Any:
+        return with_usual_settings(given)
+
     def __post_init__(self) -> None:
+        check_optimizer(self)
         if self.num_training_stages > self.epochs:
             raise ValueError(
                 f"num_training_stages: {self.num_training_stages}, but epochs is only {self.epochs}; every "
@@ -175,6 +184,10 @@ class Recipe:
         return sorted(set(self.resolutions or grown)) if self.draws_sizes else grown
 
     def notes(self) -> tuple[str, ...]:
+        """Sentences about settings that are likely not what was meant."""
+        return (*optimizer_notes(self), *self._notes_on_ramps())
+
+    def _notes_on_ramps(self) -> tuple[str, ...]:
         """Sentences about what the recipe says and no training does: where ramps begin in a single stage."""
         if self.num_training_stages > 1 or self.draws_sizes:
             return ()

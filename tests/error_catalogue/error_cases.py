@@ -129,6 +129,8 @@ SEARCHES = (
     set_to("a model of fewer trials than it begins with", "strategy={name: predictor, rows: 5}"),
     set_to("a sampler without a beginning", "strategy={name: tpe, startup: 0}"),
     set_to("a generation of one", "strategy={name: nsga2, population: 1}"),
+    set_to("an optimizer misspelt", "recipe.optimizer=adam"),
+    set_to("a setting that the optimizer does not have", "recipe.optimizer=sgd", "recipe.epsilon=1e-8"),
     set_to("halving with a schedule that knows its end", "strategy=successive_halving"),
     set_to(
         "halving without averaged weights",

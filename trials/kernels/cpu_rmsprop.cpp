@@ -5,7 +5,7 @@
 
 extern "C" {
 
-// RMSProp as TensorFlow defines it; see trials/training/optimizer.py.
+// RMSProp as TensorFlow defines it; see trials/training/rmsprop.py.
 void rmsprop(float* __restrict values, const float* __restrict grads, float* __restrict squares,
              float* __restrict velocity, int64_t size, float weight_decay, float decay, float momentum,
              float epsilon, float rate) {

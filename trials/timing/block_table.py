@@ -15,6 +15,7 @@ from search_spaces.settings.json_text import json_value
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.devices.cache_folder import cache_folder
 from trials.log.durable_files import DurableFiles
+from trials.recipe_optimizer import OptimizerName
 from trials.trial import Kernels
 
 MAX_BYTES = 64 << 20
@@ -55,6 +56,7 @@ class TableConditions:
     drops_branches: bool  # the recipe has stochastic_depth
     torch: str
     kernels: Kernels = "torch"  # of tables that do not say so
+    optimizer: OptimizerName = "rmsprop"  # of the update; of tables that do not say so
 
     def differences(self, other: "TableConditions") -> Iterator[str]:
         """A sentence for each condition that differs; `self` are the table's conditions."""
@@ -178,5 +180,8 @@ def check_table(table: BlockTable, wanted: TableConditions, *, name: str) -> Non
 
 def default_table_path(conditions: TableConditions) -> Path:
     """The default file of the table for these conditions."""
-    digest = hashlib.sha256(json.dumps(vars(conditions), sort_keys=True).encode()).hexdigest()[:24]
+    named = dict(vars(conditions))
+    if conditions.optimizer == "rmsprop":
+        del named["optimizer"]  # so that tables of before there were others are found
+    digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:24]
     return cache_folder("block_times") / f"{digest}.json"

@@ -41,7 +41,7 @@ class BlockMeasurement:
 
     space: SearchSpace
     conditions: TableConditions
-    recipe: Recipe  # batch size, averaging and drop rates; as in the search's trials
+    recipe: Recipe  # batch size, optimizer, averaging and drop rates; as in the search's trials
     device: torch.device
     covers: int = COVERS
     whole_networks: int = WHOLE_NETWORKS
@@ -71,6 +71,7 @@ def table_conditions(
         drops_branches=recipe.stochastic_depth > 0,
         torch=torch.__version__,
         kernels=kernels,
+        optimizer=recipe.optimizer,
     )
 
 

@@ -41,6 +41,11 @@ class Layout:
         """The first entry of a tensor; of the one behind the last, the vector's size."""
         return self.ranges[index][0] if index < len(self.ranges) else self.size
 
+    def after(self, index: int) -> "Layout":
+        """The layout of a vector that begins with the tensor of this index."""
+        at = self.begin(index)
+        return Layout(tuple((begin - at, end - at) for begin, end in self.ranges[index:]), self.size - at)
+
     def packed(self, vector: Tensor) -> Tensor:
         """A copy of a vector of this layout without the gaps: the same on every kind of device."""
         if not self.has_gaps:
@@ -63,6 +68,9 @@ class Layout:
         return list(vector.split(sizes))[1::2]
 
 
+SINGLE = Layout((), 0)  # of tensors that are copied as they are
+
+
 class FlatParameters:
     """A network's trainable parameters as one vector; the network's own tensors become views of it.
 
@@ -81,12 +89,18 @@ class FlatParameters:
 
     Args:
         alignment: entries, to a multiple of which each tensor begins; default: CUDA_ALIGNMENT there, else 1.
+        first: parameters of more than one dimension that lie before all others, in this order.
     """
 
-    def __init__(self, network: nn.Module, *, alignment: int | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, *, alignment: int | None = None, first: Sequence[nn.Parameter] = ()
+    ) -> None:
         # Step 1: copy all values into one vector, those with weight decay first (the sort is stable).
+        rank = {parameter: i for i, parameter in enumerate(first)}
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        ordered = self.parameters = sorted(trainable, key=lambda parameter: parameter.dim() <= 1)
+        ordered = self.parameters = sorted(
+            trainable, key=lambda parameter: (rank.get(parameter, len(rank)), parameter.dim() <= 1)
+        )
         if alignment is None:
             alignment = CUDA_ALIGNMENT if ordered[0].device.type == "cuda" else 1
         layout = self.values_layout = Layout.of(ordered, alignment=alignment)
@@ -112,6 +126,10 @@ class FlatParameters:
         for buffer, (begin, _) in zip(buffers, others.ranges, strict=True):
             offset = layout.size + begin
             buffer.data = self.grads_and_statistics.as_strided(buffer.size(), buffer.stride(), offset)
+
+    def decay_ranges(self, weight_decay: float) -> tuple[tuple[slice, float], ...]:
+        """The ranges of the vector with weight decay and without, and the weight decay of each."""
+        return (slice(0, self.decayed), weight_decay), (slice(self.decayed, None), 0.0)
 
     def zero_grad(self) -> None:
         """Zeroes the vector of gradients."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from trials.kernels.update_ops import rmsprop_update
-from trials.training.optimizer import RMSProp
+from trials.training.rmsprop import RMSProp
 from trials.training.weight_average import WeightAverage
 
 

@@ -13,28 +13,26 @@ from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import HALF, autocast
 from trials.kernels.choice import fuse, kernels_on, uses_triton
 from trials.recipe import Recipe
+from trials.training.build_optimizer import build_optimizer
 from trials.training.cuda_graphs import GraphedCalls, Record, Work, recorder_of
 from trials.training.device_group import ALONE, DeviceGroup
-from trials.training.flat_parameters import FlatParameters, Layout
+from trials.training.flat_parameters import SINGLE, Layout
 from trials.training.half_weights import HalfWeights
 from trials.training.kernel_update import KernelUpdate
 from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
 from trials.training.loss_scaler import LossScaler
-from trials.training.optimizer import RMSProp
 from trials.training.recipe_network import network_for
+from trials.training.rmsprop import RMSProp
 from trials.training.sync_batch_norm import SyncBatchNorm2d, synchronise_batch_norm
 from trials.training.weight_average import WeightAverage
 from trials.trial import Kernels, Mode
 
-VECTORS = ("values", "mean_square", "velocity")  # of a state: one entry for each of the network's
-SINGLE = Layout((), 0)  # of tensors that are no vectors of those
-
-
+OPTIMIZER = "optimizer."  # begins the names of its part of a state
 Part = tuple[Tensor, Tensor, Tensor | None, Tensor | None]  # images, labels, partners, weights of a batch
 
 
 class TrainingStep:
-    """Forward, loss, backward, RMSProp and weight averaging on one batch that lies on the device.
+    """Forward, loss, backward, update and weight averaging on one batch that lies on the device.
 
     Everything that changes from step to step is a tensor on the device, and nothing is read back, so that the
     host can run ahead and a CUDA graph can hold the step. Losses and correct answers add up in `totals`,
@@ -63,15 +61,13 @@ class TrainingStep:
         self.kernels = fuse(self.network, device, precision, record=self._record)
         self.precision = precision
         self.label_smoothing = recipe.label_smoothing
-        self.parameters = FlatParameters(self.network)
-        self.optimizer = RMSProp(
-            self.parameters,
-            decay=recipe.rms_decay,
-            momentum=recipe.momentum,
-            epsilon=recipe.epsilon,
-            weight_decay=recipe.weight_decay,
+        self.optimizer = build_optimizer(
+            self.network,
+            recipe,
+            precision=precision,
             fused=self.kernels == "fused" and group.size == 1,  # all processes of a group must round alike
         )
+        self.parameters = self.optimizer.parameters
         self.average = (
             WeightAverage(self.parameters, decay=recipe.averaging_decay) if recipe.averaging_decay else None
         )
@@ -85,8 +81,9 @@ class TrainingStep:
         self._kernel_update = self._own_update()
 
     def _own_update(self) -> KernelUpdate | None:
-        """The update as one kernel, where the step's kernels are those of Triton."""
-        if self.kernels == "fused" and uses_triton(self.device):
+        """RMSProp's update as one kernel, where the step's kernels are those of Triton."""
+        fused = self.kernels == "fused" and uses_triton(self.device)
+        if fused and isinstance(self.optimizer, RMSProp):
             return KernelUpdate(self.optimizer, self.average)
         return None
 
@@ -223,7 +220,7 @@ class TrainingStep:
     def _state(self) -> dict[str, Tensor]:
         """The tensors that a step changes, by name; not copies."""
         state = {"values": self.parameters.values, "statistics": self.parameters.statistics}
-        state |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
+        state |= {OPTIMIZER + name: tensor for name, tensor in self.optimizer.state().items()}
         if self.average is not None:
             state |= {f"average.{name}": tensor for name, tensor in self.average.state().items()}
         if self._trains_scaled:
@@ -246,15 +243,17 @@ class TrainingStep:
 
     def _layout(self, name: str) -> Layout:
         """The layout of a tensor of the state."""
+        if name.startswith(OPTIMIZER):
+            return self.optimizer.layout(name.removeprefix(OPTIMIZER))
         if name.endswith("statistics"):
             return self.parameters.statistics_layout
-        return self.parameters.values_layout if name.endswith(VECTORS) else SINGLE
+        return self.parameters.values_layout if name.endswith("values") else SINGLE
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Copies a state back into place and resets the totals."""
         self.parameters.values_layout.unpack(state["values"], self.parameters.values)
         self.parameters.statistics_layout.unpack(state["statistics"], self.parameters.statistics)
-        self.optimizer.load(_part(state, "optimizer."))
+        self.optimizer.load(_part(state, OPTIMIZER))
         if self.average is not None:
             self.average.load(_part(state, "average."))
         if self._trains_scaled:

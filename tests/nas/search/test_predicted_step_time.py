@@ -178,6 +178,7 @@ def test_step_time_limit_that_nothing_meets_is_refused_before_the_run(
     [
         ({"recipe": {**RECIPE, "batch_size": 32}}, "batch_size: the table has 64, here it is 32"),
         ({"recipe": {**RECIPE, "averaging_decay": 0.0}}, "averages_weights: the table has True"),
+        ({"recipe": {**RECIPE, "optimizer": "sgd"}}, "optimizer: the table has 'rmsprop', here it is 'sgd'"),
         ({"recipe": {**RECIPE, "precision": "bf16"}}, "precision: the table has 'fp32'"),
         ({"timing": {"resolution": 16}}, "resolution: the table has 32, here it is 16"),
         ({"space": "cifar"}, "space_id: the table has"),

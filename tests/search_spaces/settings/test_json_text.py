@@ -9,8 +9,8 @@ from search_spaces.settings.json_text import DEEPEST_JSON, json_value
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, '{"a":' * 100_000, "[" * 500 + "]" * 500, "[" * (DEEPEST_JSON + 2) + "]" * (DEEPEST_JSON + 2),
-     "", "{", "1" * 5000, b"\xff\xfe"],
+    ["[" * 100_000, '{"a":' * 100_000, "[" * 500 + "]" * 500,
+     "[" * (DEEPEST_JSON + 2) + "]" * (DEEPEST_JSON + 2), "", "{", "1" * 5000, b"\xff\xfe"],
 )  # fmt: skip
 def test_texts_that_are_none_or_nested_too_deeply_are_refused(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"nested more|Expecting|Exceeds|utf-8"):

@@ -10,7 +10,7 @@ from triton_kernels import needs_triton
 from trials.kernels import update_ops
 from trials.training.flat_parameters import FlatParameters
 from trials.training.kernel_update import KernelUpdate
-from trials.training.optimizer import RMSProp
+from trials.training.rmsprop import RMSProp
 from trials.training.weight_average import WeightAverage
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("interpreted")]

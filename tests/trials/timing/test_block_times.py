@@ -313,6 +313,7 @@ def test_missing_or_damaged_block_table_is_refused(tiny: SearchSpace, tmp_path: 
         ("drops_branches", True),
         ("torch", "2.1"),
         ("space_id", "0123456789abcdef"),
+        ("optimizer", "adamw"),
     ],
 )
 def test_block_table_of_other_conditions_is_refused_by_name(

@@ -9,7 +9,7 @@ from torch import nn
 from trials.recipe import Ramp, Recipe
 from trials.training.flat_parameters import CUDA_ALIGNMENT, FlatParameters
 from trials.training.learning_rate import learning_rate_at
-from trials.training.optimizer import RMSProp
+from trials.training.rmsprop import RMSProp
 from trials.training.weight_average import WeightAverage
 
 
