@@ -35,3 +35,11 @@ def evaluation_stage(recipe: Recipe, stages: Sequence[TrainingStage], *, epoch: 
     if recipe.draws_sizes:
         return stages[-1]
     return next(stage for stage in stages if epoch < stage.first_epoch + stage.epochs)
+
+
+def restarts_average(recipe: Recipe, stage: TrainingStage, *, epoch: int) -> bool:
+    """True before an epoch that begins a stage other than the first, if the recipe averages each one anew.
+
+    It follows from the epoch alone, so that a resumed training restarts where an uninterrupted one does.
+    """
+    return recipe.restart_average and not recipe.draws_sizes and 0 < epoch == stage.first_epoch
