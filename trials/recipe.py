@@ -105,6 +105,8 @@ class Recipe:
     dropout: RampOrNumber = Ramp(0.0, 0.0)
     stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate; block i of N has i / N of it
     batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
+    # Of an epoch: on these the evaluated weights' statistics are estimated anew; 0: the running ones stay.
+    batch_norm_batches: int = Field(default=0, ge=0, le=1000)
     sync_batch_norm: bool = False  # on several devices: statistics over all their images, not each one's own
     # pad: a random crop after padding every edge by this share of the side; resized: a random part of 5 to
     # 100 % of the area, resized to the full side.

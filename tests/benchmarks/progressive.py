@@ -57,6 +57,7 @@ def recipes(arguments: argparse.Namespace) -> dict[str, Recipe]:
         final_share=share,
         decay_share=share,
         restart_average=True,
+        batch_norm_batches=8,
         precision=arguments.precision,
     )
     constant = replace(progressive, resolution_schedule="constant", restart_average=False)

@@ -152,7 +152,9 @@ def test_a_stopped_training_with_a_longer_last_stage_goes_on_as_if_it_had_not(
 ) -> None:
     """Stopped where the average restarts with the last stage, and after it."""
     monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
-    longer = replace(CONFIG.recipe, final_share=0.75, decay_share=0.6, restart_average=True)
+    longer = replace(
+        CONFIG.recipe, final_share=0.75, decay_share=0.6, restart_average=True, batch_norm_batches=2
+    )
     config = replace(CONFIG, recipe=longer)
     expected = curve(train_fully(config, tmp_path / "whole"))
     assert [resolution for _, resolution, *_ in expected] == [8, 16, 16, 16]
