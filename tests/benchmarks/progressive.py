@@ -56,8 +56,8 @@ def recipes(arguments: argparse.Namespace) -> dict[str, Recipe]:
         num_training_stages=arguments.stages,
         final_share=share,
         decay_share=share,
-        restart_average=True,
-        batch_norm_batches=8,
+        restart_average=not arguments.one_average,
+        batch_norm_batches=arguments.batch_norm_batches,
         precision=arguments.precision,
     )
     constant = replace(progressive, resolution_schedule="constant", restart_average=False)
@@ -154,6 +154,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.064, help="per 256 images")
     parser.add_argument("--averaging-decay", type=float, default=0.99)
+    parser.add_argument("--one-average", action="store_true", help="does not restart it with each size")
+    parser.add_argument("--batch-norm-batches", type=int, default=8, help="0: running statistics")
     parser.add_argument("--crop-padding", type=float, default=0.125)
     parser.add_argument("--regularized", action="store_true", help="with the strengths of cifar10")
     parser.add_argument("--images", type=int, default=11_000)

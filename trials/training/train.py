@@ -124,7 +124,7 @@ class _Training:
         started = time.perf_counter()
         torch.manual_seed(derived_seed(self.seed, DROPS, epoch=epoch, rank=group.rank))
         evaluation = evaluation_stage(self.recipe, self.stages, epoch=epoch)
-        if step.average is not None and restarts_average(self.recipe, evaluation, epoch=epoch):
+        if step.average is not None and restarts_average(self.recipe, self.stages, epoch=epoch):
             step.average.restart()
         images = self.images_at(evaluation.resolution)
         indices = self._order(images, epoch)  # (steps, this device's images of each)

@@ -161,10 +161,11 @@ def test_batches_are_trained_at_the_sizes_and_dropped_at_the_rates_that_were_dra
         ({"restart_average": True}, [2, 3]),
         ({}, []),
         ({"restart_average": True, "num_training_stages": 1}, []),
+        ({"restart_average": True, "resolution_schedule": "constant"}, []),
         ({"restart_average": True, "resolution_schedule": "random_batch", "resolutions": (8, 16)}, []),
     ],
 )
-def test_the_average_restarts_with_each_stage_but_the_first(
+def test_the_average_restarts_where_the_size_changes(
     changes: dict[str, Any], restarts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = replace(RECIPE, **{"epochs": 4, "num_training_stages": 3, "resolution": Ramp(8, 16), **changes})
