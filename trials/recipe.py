@@ -10,6 +10,7 @@ from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
 from search_spaces.settings.messages import RECORDED
 from trials.recipe_optimizer import OptimizerName, check_optimizer, optimizer_notes, with_usual_settings
+from trials.recipe_stages import stage_bounds
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # see trials/devices/arithmetic.py
 # The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
@@ -88,22 +89,27 @@ class Recipe:
     resolution: RampOrNumber
     min_steps: int = Field(default=0, ge=0)  # full training has as many epochs as these steps need, if more
     num_training_stages: int = Field(default=1, ge=1, le=64)
+    final_share: float = Field(default=0.0, ge=0, lt=1)  # of the epochs, in the last stage; 0: all are equal
     resolution_schedule: ResolutionSchedule = "progressive"
     resolutions: tuple[int, ...] = ()  # to draw from; (): those of Algorithm 1's stages
     regularization: Literal["adaptive", "fixed"] = "adaptive"  # fixed: every ramp but resolution's at its end
     optimizer: OptimizerName = "rmsprop"
     learning_rate: float = Field(default=0.016, gt=0, le=100)  # per 256 images
     schedule: Literal["cosine", "exponential_staircase", "constant"] = "cosine"
+    decay_share: float = Field(default=1.0, gt=0, le=1)  # of the steps, at the end, over which a cosine falls
     warmup_epochs: float = Field(default=1.0, ge=0)
     rms_decay: float = Field(default=0.9, ge=0, lt=1)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     epsilon: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     averaging_decay: float = Field(default=0.0, ge=0, lt=1)  # exponential moving average of weights; 0: none
+    restart_average: bool = False  # with each change of size, so that weights of others are soon forgotten
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     dropout: RampOrNumber = Ramp(0.0, 0.0)
     stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate; block i of N has i / N of it
     batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
+    # Of an epoch: on these the evaluated weights' statistics are estimated anew; 0: the running ones stay.
+    batch_norm_batches: int = Field(default=0, ge=0, le=1000)
     sync_batch_norm: bool = False  # on several devices: statistics over all their images, not each one's own
     # pad: a random crop after padding every edge by this share of the side; resized: a random part of 5 to
     # 100 % of the area, resized to the full side.
@@ -230,14 +236,14 @@ class Recipe:
     def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
         """The training stages of progressive learning (EfficientNetV2, Algorithm 1).
 
-        Stages are as equal as whole epochs allow; resolutions are truncated to whole pixels. Where
+        Stages are as equal as whole epochs allow, but for the last one where there is a `final_share`
+        (`stage_bounds`); resolutions are truncated to whole pixels. Where
         resolutions are drawn at random (`trials.training.resolution_schedule`), these are the settings to
         draw from: one for each resolution, from the smallest, with the epochs that it gets on average.
         """
         sizes = self._sizes()
         count, total = len(sizes), epochs or self.epochs
-        # Stage i begins at epoch ceil(total * i / count).
-        bounds = [-(-total * i // count) for i in range(count + 1)]
+        bounds = stage_bounds(total, count, final_share=0.0 if self.draws_sizes else self.final_share)
         return tuple(
             TrainingStage(
                 index=i,

@@ -29,6 +29,7 @@ from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_ya
 from trials.images.packed import open_images
 from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
+from trials.training.final_stage import final_stage_notes
 
 PICTURE = "training.png"
 
@@ -99,7 +100,7 @@ def launch_training(
     folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
-    print_notes(console, "recipe", config.recipe.notes())
+    print_notes(console, "recipe", (*config.recipe.notes(), *final_stage_notes(config.recipe)))
     if ray_address is None:
         compile_kernels(console)
     _pack(config, console)

@@ -84,11 +84,14 @@ def _stage(
     evaluations = -(-len(images.minival) // batch_size) * step.evaluations * stage.epochs
     per_step = _seconds(train_step, step, most=steps)
     per_image = _seconds(lambda: _evaluate(calls, evaluated), step, most=evaluations) / len(evaluated.images)
+    # Batches on which statistics are estimated cost about as much as those that are evaluated.
+    images_evaluated = len(images.minival) / group.size * step.evaluations
+    images_evaluated += recipe.batch_norm_batches * len(share)
     return StageEstimate(
         stage=stage,
         step_seconds=per_step,
         train_seconds=per_step * steps,
-        evaluate_seconds=per_image * len(images.minival) / group.size * step.evaluations * stage.epochs,
+        evaluate_seconds=per_image * images_evaluated * stage.epochs,
     )
 
 

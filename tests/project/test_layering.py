@@ -16,8 +16,9 @@ ORDER = ("search_spaces", "trials", "analysis", "nas")
 ROOMS = {
     "search_spaces": ("settings", "networks", "choices", "interchange"),
     "trials": (
-        "recipe_optimizer", "recipe", "trial", "devices", "log", "reward", "images", "kernels",
-        "augmentation", "training", "timing", "checkpoint", "failures", "worker_setup", "run_trial", "executors",
+        "recipe_stages", "recipe_optimizer", "recipe", "trial", "devices", "log", "reward", "images",
+        "kernels", "augmentation", "training", "timing", "checkpoint", "failures", "worker_setup",
+        "run_trial", "executors",
     ),
     "nas": (
         "events", "strategies", "search", "training", "results", "simulation", "measuring", "interchange",

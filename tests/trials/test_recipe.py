@@ -47,6 +47,35 @@ def test_fewer_epochs_than_the_recipes_are_divided_among_all_stages() -> None:
     assert [stage.epochs for stage in stages] == [3, 2, 3, 2]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "final_share", "lengths"),
+    [
+        (12, 0.4, [3, 2, 2, 5]),
+        (60, 0.5, [10, 10, 10, 30]),
+        (8, 0.9, [1, 1, 1, 5]),  # the last one leaves an epoch to each of the others
+        (7, 0.1, [2, 2, 2, 1]),
+        (4, 0.5, [1, 1, 1, 1]),
+        (40, 0.0, [10, 10, 10, 10]),
+    ],
+)
+def test_final_share_is_the_part_of_the_epochs_in_the_last_stage(
+    epochs: int, final_share: float, lengths: list[int]
+) -> None:
+    plan = recipe(
+        epochs=epochs, num_training_stages=4, resolution={"start": 16, "end": 32}, final_share=final_share
+    )
+    stages = plan.training_stages()
+    assert [stage.epochs for stage in stages] == lengths
+    assert [stage.first_epoch for stage in stages] == [sum(lengths[:i]) for i in range(4)]
+    assert [stage.resolution for stage in stages] == [16, 21, 26, 32]
+
+
+def test_sizes_that_are_drawn_have_no_last_stage_to_prolong() -> None:
+    drawn = {"resolution_schedule": "random_batch", "resolutions": (16, 24, 32), "epochs": 9}
+    stages = recipe(final_share=0.6, **drawn).training_stages()
+    assert [stage.epochs for stage in stages] == [3, 3, 3]
+
+
 def test_peak_learning_rate_grows_with_the_batch() -> None:
     assert recipe(learning_rate=0.016, batch_size=4096).peak_learning_rate() == pytest.approx(0.256)
 
@@ -96,6 +125,8 @@ def test_where_a_ramp_begins_is_said_to_be_unused_in_a_single_stage(
         ({"cutmix": -1}, "cutmix"),
         ({"cutout": 1.5}, "cutout"),
         ({"crop": "centre"}, "resized"),
+        ({"final_share": 1}, "final_share"),
+        ({"decay_share": 0}, "decay_share"),
         ({"num_training_stages": 9}, "num_training_stages: 9, but epochs is only 8"),
         ({"warmup_epochs": 8.5}, "warmup_epochs: 8.5, but epochs is only 8"),
         ({"warmup_epochs": 8.5, "min_steps": 10_000}, "warmup_epochs: 8.5"),

@@ -8,6 +8,7 @@ from torch import Tensor
 from trials.augmentation.augment_batch import Augmentation
 from trials.images.device_images import ResidentImages
 from trials.recipe import Recipe, TrainingStage
+from trials.training.batch_norm_statistics import add_batch_statistics
 from trials.training.device_group import share_of_batch
 from trials.training.step import Part, TrainingStep, evaluate
 
@@ -15,7 +16,7 @@ Shares = dict[tuple[int, int], list[Tensor]]  # by sizes of batches and numbers 
 
 
 class StageCalls:
-    """The two functions called with each batch of a training stage, to train and to evaluate.
+    """The functions called with batches of a training stage: to train, evaluate, and estimate statistics.
 
     On CUDA each becomes a graph, with the augmentation in it. What a graph repeats refers to the step, the
     augmentation and the sums, not to this object: the graphs, and their memory, end with it.
@@ -30,11 +31,18 @@ class StageCalls:
         shares: Shares = {}
         self.train = step.graphed(partial(train_batch, step, self.augment, shares))
         self.evaluate = step.graphed(partial(evaluate_batch, step, self.sums), changes=[self.sums])
+        running = step.parameters.statistics
+        self.statistics = torch.zeros_like(running)  # sums over batches
+        self.add_statistics = step.graphed(
+            partial(add_batch_statistics, step, self.statistics, recipe.batch_norm_momentum),
+            changes=[running, self.statistics],
+        )
 
     def close(self) -> None:
         """Gives the memory of the graphs back."""
         self.train.close()
         self.evaluate.close()
+        self.add_statistics.close()
 
 
 def train_batch(

@@ -15,9 +15,10 @@ from trials.devices.device_lock import SECONDS_BETWEEN_HEARTBEATS
 from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
 from trials.recipe import Recipe, TrainingStage, steps_of_epoch
+from trials.training.batch_norm_statistics import statistics_batches, take_mean_statistics
 from trials.training.device_group import share_of_batch
 from trials.training.learning_rate import learning_rate_at
-from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
+from trials.training.resolution_schedule import evaluation_stage, restarts_average, stages_of_epoch
 from trials.training.run_ahead import RunAhead, device_waited
 from trials.training.stage_calls import StageCalls
 from trials.training.step import TrainingStep
@@ -123,6 +124,8 @@ class _Training:
         started = time.perf_counter()
         torch.manual_seed(derived_seed(self.seed, DROPS, epoch=epoch, rank=group.rank))
         evaluation = evaluation_stage(self.recipe, self.stages, epoch=epoch)
+        if step.average is not None and restarts_average(self.recipe, self.stages, epoch=epoch):
+            step.average.restart()
         images = self.images_at(evaluation.resolution)
         indices = self._order(images, epoch)  # (steps, this device's images of each)
         # Step 2: train.
@@ -134,10 +137,13 @@ class _Training:
         resumed = time.perf_counter()
         # In no larger batches than fit into memory while training.
         calls, batch_size = self._calls_of(evaluation), -(-indices.shape[1] // step.micro_batches)
+        if step.average is None:
+            self._estimate_statistics(calls, indices, batch_size=batch_size)
         raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
         minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
         if step.average is not None:
             with step.average.swapped():
+                self._estimate_statistics(calls, indices, batch_size=batch_size)
                 minival_loss, minival_accuracy, top5 = _evaluate_minival(calls, batch_size=batch_size)
         yield EpochEnd(
             epoch=epoch + 1,
@@ -218,6 +224,20 @@ class _Training:
                 self._calls.pop(index).close()
         for stage in needed.values():
             self._calls_of(stage).augment.start_epoch(seed=self.seed, epoch=epoch)
+
+    def _estimate_statistics(self, calls: StageCalls, indices: Tensor, *, batch_size: int) -> None:
+        """Estimates the present weights' batch-norm statistics on the epoch's first batches, if asked for."""
+        if not self.recipe.batch_norm_batches:
+            return
+        self.step.network.set_strengths(dropout=0.0, stochastic_depth=0.0)
+        self._strengths_of = None  # the next step sets them
+        calls.statistics.zero_()
+        parts = statistics_batches(indices, batches=self.recipe.batch_norm_batches, batch_size=batch_size)
+        ahead, taken = RunAhead(self.step.device), [(calls.images, own) for own in parts]
+        for batch in batches_of(taken):
+            calls.add_statistics(batch.images)
+            ahead.launched(is_resident=calls.images.is_resident)
+        take_mean_statistics(self.step, calls.statistics, batches=len(taken))
 
     def _calls_of(self, stage: TrainingStage) -> StageCalls:
         if stage.index not in self._calls:

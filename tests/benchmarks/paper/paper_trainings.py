@@ -24,6 +24,8 @@ from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
 
+# The paper's schedule, whatever a short recipe does to the sizes, the rate and the average.
+EQUAL_STAGES: dict[str, Any] = {"final_share": 0.0, "decay_share": 1.0, "restart_average": False}
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")  # the ramps that regularise
 COLOURS = ("#0068a8", "#c2500a", "#00785a", "#8a5a9e", "#8f7300", "#3f90b8")
 
@@ -60,7 +62,7 @@ class Training:
 
 
 def base_recipe(arguments: Any, **changes: Any) -> Recipe:
-    """The named recipe, as long and in such batches as asked for."""
+    """The named recipe, as long and in such batches as asked for, in the paper's equal stages."""
     recipe = read_yaml(Recipe, arguments.recipe)
     epochs = max(arguments.epochs, changes.get("num_training_stages", recipe.num_training_stages))
     length = {"epochs": epochs, "batch_size": arguments.batch_size, "min_steps": 0}
@@ -70,7 +72,7 @@ def base_recipe(arguments: Any, **changes: Any) -> Recipe:
             changes = {name: given, **changes}
     if arguments.source == "digits":
         changes = {"flip": False, **changes}  # a mirrored digit is another digit
-    return replace(recipe, **{**length, **warmup, **changes})
+    return replace(recipe, **{**EQUAL_STAGES, **length, **warmup, **changes})
 
 
 def at_its_end(recipe: Recipe) -> Recipe:

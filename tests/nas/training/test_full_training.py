@@ -147,6 +147,28 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(
         assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
+@pytest.mark.parametrize("stopped_after", [1, 2])
+def test_a_stopped_training_with_a_longer_last_stage_goes_on_as_if_it_had_not(
+    tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped where the average restarts with the last stage, and after it."""
+    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+    longer = replace(
+        CONFIG.recipe, final_share=0.75, decay_share=0.6, restart_average=True, batch_norm_batches=2
+    )
+    config = replace(CONFIG, recipe=longer)
+    expected = curve(train_fully(config, tmp_path / "whole"))
+    assert [resolution for _, resolution, *_ in expected] == [8, 16, 16, 16]
+
+    def stop(event: TrainingEvent) -> None:
+        if isinstance(event, EpochDone) and event.metrics.epoch == stopped_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_fully(config, tmp_path / "run", on_event=stop)
+    assert curve(train_fully(config, tmp_path / "run")) == expected
+
+
 def test_a_finished_training_is_not_trained_again(whole: Whole) -> None:
     events: list[TrainingEvent] = []
     again = train_fully(CONFIG, whole[0].folder, on_event=events.append)

@@ -186,18 +186,19 @@ def trained(recipe: Recipe, group: DeviceGroup = ALONE, *, micro_batches: int = 
     "recipe",
     [
         SYNCHRONOUS,
+        replace(SYNCHRONOUS, batch_norm_batches=3),
         replace(
             SYNCHRONOUS, randaugment=Ramp(5, 5), crop_padding=0.125, mixup=Ramp(0.2, 0.2), cutmix=Ramp(1, 1)
         ),
     ],
-    ids=["plain", "augmented and mixed"],
+    ids=["plain", "statistics estimated", "augmented and mixed"],
 )
 def test_two_devices_train_as_one_does_with_the_whole_batch(recipe: Recipe) -> None:
     """Nine steps, drops off, batch norm over all: the same to float32's rounding, and equal on both."""
     (state, end), (other, _) = on_devices(2, lambda group: trained(recipe, group))
     expected, whole = trained(recipe)
     assert all(torch.equal(state[name], other[name]) for name in state)
-    for name in ("values", "statistics", "average.values"):
+    for name in ("values", "statistics", "average.values", "average.statistics"):
         difference = (state[name] - expected[name]).norm() / expected[name].norm()
         assert difference < 1e-3, name
     assert end.train_loss == pytest.approx(whole.train_loss, rel=1e-4)

@@ -45,6 +45,7 @@ BOUNDS = {
     "step of efficientnetv2-b0 by adamw in fp16, 32 px": {"operators": 814, "kernels": 966},
     "step of efficientnetv2-b0 by muon in fp16, 32 px": {"operators": 1397, "kernels": 1549},
     "evaluation of efficientnetv2-b0, 32 px": {"operators": 410, "bytes": 0.50e9},
+    "statistics of efficientnetv2-b0, 32 px": {"operators": 556, "bytes": 0.52e9},
     "copying the state of efficientnetv2-b0": {"operators": 7},
     "loading the state of efficientnetv2-b0": {"operators": 8},
     "step of efficientnetv2-b0, 32 px, own kernels": {
@@ -55,6 +56,7 @@ BOUNDS = {
     },
     "step of 4 networks of cifar, 32 px, mean, own kernels": {"operators": 190, "kernels": 298},
     "evaluation of efficientnetv2-b0, 32 px, own kernels": {"kernels": 341, "bytes": 0.33e9},
+    "statistics of efficientnetv2-b0, 32 px, own kernels": {"operators": 368, "kernels": 390},
     "augmentation, batch 256, 300 px": {"operators": 707, "bytes": 36.4e9, "largest_result": 0.28e9},
     "augmentation by own kernels, batch 256, 300 px": {
         "operators": 438, "bytes": 0.95e9, "largest_result": 0.07e9,

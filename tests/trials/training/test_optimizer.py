@@ -245,6 +245,20 @@ def test_weight_averaging_ramps_up_as_in_tensorflow() -> None:
     torch.testing.assert_close(average.values, expected)
 
 
+def test_a_restarted_average_forgets_earlier_weights_as_at_its_beginning() -> None:
+    flat = FlatParameters(network())
+    average = WeightAverage(flat, decay=0.99)
+    for _ in range(200):
+        average.update()
+    old = flat.values.clone()
+    flat.values.add_(1.0)
+    average.restart()
+    average.update()
+    torch.testing.assert_close(average.values, old + 0.9)
+    average.update()
+    torch.testing.assert_close(average.values, old + 1 - 0.1 * 2 / 11)
+
+
 def test_averaged_weights_are_swapped_in_with_statistics_and_back() -> None:
     model = network()
     flat = FlatParameters(model)
@@ -289,5 +303,18 @@ def test_cosine_of_learning_rates_ends_at_zero_and_counts_warm_up() -> None:
     assert rates[10] == pytest.approx(0.256 * 0.5 * (1 + math.cos(math.pi / 10)))
     assert rates[50] == pytest.approx(0.128)
     assert rates[99] < 0.0001
+
+
+def test_cosine_with_a_decay_share_falls_from_a_plateau() -> None:
+    recipe = full_recipe(schedule="cosine", epochs=10, warmup_epochs=1, decay_share=0.4)
+    rates = [learning_rate_at(i, recipe=recipe, steps_per_epoch=10, total_steps=100) for i in range(100)]
+    assert rates[5] == pytest.approx(0.128)
+    assert rates[10:61] == pytest.approx([0.256] * 51)
+    assert rates[80] == pytest.approx(0.128)
+    assert rates[70] == pytest.approx(0.256 * 0.5 * (1 + math.cos(math.pi / 4)))
+    assert rates[99] < 0.001
+
+
+def test_constant_learning_rate_stays_at_its_peak() -> None:
     constant = full_recipe(schedule="constant", warmup_epochs=0)
     assert learning_rate_at(77, recipe=constant, steps_per_epoch=10, total_steps=100) == pytest.approx(0.256)
