@@ -43,7 +43,7 @@ class TrialCheckpoint:
         """
         identity = {
             "architecture": trial.architecture.architecture_id,
-            "recipe": to_mapping(trial.recipe),
+            "recipe": trial.recipe.identity(),
             "data": to_mapping(data),
             "data_digest": data_digest,
             "epochs": None if trial.recipe.is_extensible else trial.epochs,

@@ -9,6 +9,14 @@ from pydantic.dataclasses import dataclass
 from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
 from search_spaces.settings.messages import RECORDED
+from search_spaces.settings.yaml_files import to_mapping
+from trials.pictures import (
+    SQUASHED,
+    EvaluationCrop,
+    PictureView,
+    default_evaluation_size,
+    evaluation_view,
+)
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # see trials/devices/arithmetic.py
 # The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
@@ -106,6 +114,12 @@ class Recipe:
     # 100 % of the area, resized to the full side.
     crop_padding: float = Field(default=0.125, ge=0, le=0.5)
     crop: Literal["pad", "resized"] = "pad"
+    # Pixels of a side of the pictures that resized crops are cut from; auto: see trials.pictures.stored_side;
+    # stage: of pictures already reduced to the stage's size, as by earlier versions. None becomes auto.
+    stored_resolution: Literal["auto", "stage"] | Annotated[int, Field(ge=8, le=LARGEST)] | None = None
+    evaluation_resolution: int | None = Field(default=None, le=LARGEST)  # None: see default_evaluation_size
+    evaluation_crop: EvaluationCrop | None = None  # official: center below 320 px; None: squash
+    evaluation_interpolation: Literal["bilinear", "bicubic"] | None = None  # None: bilinear
     flip: bool = True
     randaugment: RampOrNumber = Ramp(0.0, 0.0)  # magnitude of two layers, mostly 0 to 10; 0: none
     mixup: RampOrNumber = Ramp(0.0, 0.0)  # alpha; together with cutmix each gets half of a batch
@@ -119,7 +133,11 @@ class Recipe:
                 f"num_training_stages: {self.num_training_stages}, but epochs is only {self.epochs}; every "
                 "training stage needs at least one"
             )
-        sides = {"resolution": (self.resolution.start, self.resolution.end), "resolutions": self.resolutions}
+        sides = {
+            "resolution": (self.resolution.start, self.resolution.end),
+            "resolutions": self.resolutions,
+            "evaluation_resolution": [size] if (size := self.evaluation_resolution) is not None else [],
+        }
         for name, side in ((name, side) for name, several in sides.items() for side in several):
             if not SMALLEST_RESOLUTION <= side <= LARGEST:
                 raise ValueError(
@@ -146,6 +164,22 @@ class Recipe:
                 f"warmup_epochs: {self.warmup_epochs:g}, but epochs is only {self.epochs}, so the learning "
                 "rate would never reach its peak; lower warmup_epochs, or raise epochs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _set_stored_resolution(self, info: ValidationInfo) -> Self:
+        # Runs of earlier versions, which have recorded none, go on as they were begun.
+        stored = self.stored_resolution
+        if self.crop == "resized":
+            stored = stored or ("stage" if (info.context or {}).get(RECORDED) else "auto")
+        elif isinstance(stored, int):
+            raise ValueError(
+                f"stored_resolution: {stored}, but crop is {self.crop}, which cuts nothing from larger "
+                "pictures; leave it out, or use crop: resized"
+            )
+        else:
+            stored = None
+        object.__setattr__(self, "stored_resolution", stored)
         return self
 
     def _check_sizes(self) -> None:
@@ -207,6 +241,45 @@ class Recipe:
     def epochs_for(self, steps_per_epoch: int) -> int:
         """The epochs of a full training: `epochs`, or as many as `min_steps` steps need, if that is more."""
         return max(self.epochs, -(-self.min_steps // max(steps_per_epoch, 1)))
+
+    def identity(self) -> dict[str, Any]:
+        """The settings as plain values, equal to those of earlier versions where the training is the same."""
+        settings: dict[str, Any] = to_mapping(self)
+        if settings.get("stored_resolution") == "stage":
+            del settings["stored_resolution"]
+        return settings
+
+    @property
+    def cuts_from_larger(self) -> bool:
+        """True if random crops are cut from one stored picture larger than the training stages'."""
+        return self.stored_resolution not in (None, "stage")
+
+    def evaluation_size(self, stage: TrainingStage) -> int:
+        """The resolution that a stage's network is evaluated at: in the last one's proportion to training."""
+        final = self._sizes()[-1]
+        default = default_evaluation_size(final, cut_from_larger=self.cuts_from_larger)
+        return round(stage.resolution * (self.evaluation_resolution or default) / final)
+
+    @property
+    def evaluates_apart(self) -> bool:
+        """True if images that are evaluated on are made otherwise than those that are trained on."""
+        last = self.training_stages()[-1]
+        size = self.evaluation_size(last)
+        is_other = size != last.resolution or self.evaluation_view(size) != SQUASHED
+        return self.cuts_from_larger or is_other
+
+    @property
+    def evaluation_sizes(self) -> tuple[int, ...]:
+        """The resolutions of images that are evaluated apart from those of training, ascending."""
+        if not self.evaluates_apart:
+            return ()
+        stages = self.training_stages()
+        evaluated = stages[-1:] if self.draws_sizes else stages
+        return tuple(sorted({self.evaluation_size(stage) for stage in evaluated}))
+
+    def evaluation_view(self, resolution: int) -> PictureView:
+        """How pictures become squares that are evaluated at this resolution."""
+        return evaluation_view(self.evaluation_crop, self.evaluation_interpolation, resolution=resolution)
 
     @property
     def image_sizes(self) -> tuple[int, ...]:

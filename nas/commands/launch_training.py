@@ -26,7 +26,7 @@ from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
-from trials.images.packed import open_images
+from trials.images.recipe_images import packings
 from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
 
@@ -165,14 +165,12 @@ def _pack(config: TrainingConfig, console: Console) -> None:
     bars = Progress(console=console, transient=True)
     opened = []  # held, so that a large source is listed once
     with bars if console.is_terminal else nullcontext():
-        for resolution in config.recipe.image_sizes:
-            task = bars.add_task(f"images at {resolution} px", total=None)
+        for words, open_pack in packings(config.data, config.recipe):
+            task = bars.add_task(words, total=None)
 
             def show(done: int, total: int, task: TaskID = task) -> None:
                 bars.update(task, completed=done, total=total)
 
             with refused_as("--data"):
-                sizes = config.recipe.image_sizes
-                images = open_images(config.data, resolution=resolution, sizes=sizes, on_progress=show)
-                opened.append(images)
+                opened.append(open_pack(on_progress=show))
             bars.remove_task(task)

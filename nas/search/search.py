@@ -30,7 +30,7 @@ from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
-from trials.images.packed import open_images
+from trials.images.recipe_images import trained_images
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
 from trials.log.identity import SEARCH_FILE
@@ -117,8 +117,7 @@ def search(
     setup: WorkerSetup | None = None
     if start is None:
         recipe = config.recipe
-        resolution = recipe.training_stages()[-1].resolution
-        images = open_images(config.data, resolution=resolution, sizes=recipe.image_sizes)
+        images = trained_images(config.data, recipe, recipe.training_stages()[-1].resolution)
         data = record_of(config.data.source, images)
         data_is_recorded = continued and check_same_data(data, folder, begun="search")
         num_classes = images.num_classes
@@ -128,7 +127,8 @@ def search(
             reference=config.space.reference,
             data_digest=images.digest,
             checkpoints=checkpoint_folder(config, folder),
-            resolutions=config.recipe.image_sizes,
+            recipe=recipe,
+            resolutions=recipe.image_sizes,
             precisions=asked_precisions(config),
         )
     predicted = open_prediction(

@@ -37,6 +37,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for stage in self.recipe.training_stages():
             check_resolution(self.architecture, stage.resolution)
+            check_resolution(self.architecture, self.recipe.evaluation_size(stage))
 
 
 def check_same_training(config: TrainingConfig, folder: Path) -> None:

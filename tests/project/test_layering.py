@@ -16,8 +16,8 @@ ORDER = ("search_spaces", "trials", "analysis", "nas")
 ROOMS = {
     "search_spaces": ("settings", "networks", "choices", "interchange"),
     "trials": (
-        "recipe", "trial", "devices", "log", "reward", "images", "augmentation", "kernels", "training",
-        "timing", "checkpoint", "failures", "worker_setup", "run_trial", "executors",
+        "pictures", "recipe", "trial", "devices", "log", "reward", "images", "augmentation", "kernels",
+        "training", "timing", "checkpoint", "failures", "worker_setup", "run_trial", "executors",
     ),
     "nas": (
         "events", "strategies", "search", "training", "results", "simulation", "measuring", "interchange",

@@ -75,11 +75,13 @@ def differing_share(device: torch.device) -> float:
 
     def results(by_kernels: bool) -> list[Tensor]:
         return [
-            antialiased_crop(*cut) if by_kernels else by_matrices(*cut),
             random_resized_crop(images, places, flip=True, by_kernels=by_kernels),
             rand_augment(images, uniforms, magnitude=7.3, layers=1, by_kernels=by_kernels),
             mixup(images, uniforms[:, 1], by_kernels=by_kernels)[0],
         ]
 
     pairs = zip(results(True), results(False), strict=True)
-    return max((own != torchs).float().mean((1, 2, 3)).max().item() for own, torchs in pairs)
+    different = [own != torchs for own, torchs in pairs]
+    # Antialiased crops are sums of many products; where they lie between two levels, either one is right.
+    different.append((antialiased_crop(*cut).int() - by_matrices(*cut).int()).abs() > 1)
+    return max(each.float().mean((1, 2, 3)).max().item() for each in different)
