@@ -1,5 +1,7 @@
 """Training recipes, for ten-epoch trials and for full progressive training alike."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -248,6 +250,21 @@ class Recipe:
         if settings.get("stored_resolution") == "stage":
             del settings["stored_resolution"]
         return settings
+
+    def as_begun(self, recorded: Mapping[str, Any]) -> "Recipe":
+        """This recipe for a run that goes on, of whose recipe these keys are recorded.
+
+        Earlier versions recorded no pictures that crops are cut from: crops and evaluation stay as they were.
+        """
+        if not self.crop == recorded.get("crop") == "resized" or "stored_resolution" in recorded:
+            return self
+        return replace(
+            self,
+            stored_resolution="stage",
+            evaluation_resolution=recorded.get("evaluation_resolution"),
+            evaluation_crop=recorded.get("evaluation_crop"),
+            evaluation_interpolation=recorded.get("evaluation_interpolation"),
+        )
 
     @property
     def cuts_from_larger(self) -> bool:

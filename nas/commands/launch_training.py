@@ -16,7 +16,7 @@ from nas.events import GroupLost
 from nas.screens.terminal import print_notes
 from nas.screens.training import TrainingView
 from nas.search.loggers import Loggers
-from nas.training.config import FILE, TrainingConfig
+from nas.training.config import FILE, TrainingConfig, as_begun, read_training
 from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
@@ -25,7 +25,7 @@ from nas.training.start import check_folder
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from search_spaces.settings.parsing import Location
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.images.recipe_images import packings
 from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
@@ -55,7 +55,7 @@ def training_config(
                 f"{place_of(folder)}: no training to resume here; name an architecture to begin one:  "
                 "nas train winner.yaml --data IMAGES"
             )
-        return read_yaml(TrainingConfig, folder / FILE, overrides=overrides)
+        return read_training(folder, overrides=overrides)
     if data is None:
         raise ConfigError("--data is missing: the images to train on (a folder, a Parquet file, a URL)")
     mapping: dict[str, Any] = {
@@ -97,6 +97,7 @@ def launch_training(
             "one machine (--devices)"
         )
     folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
+    config = as_begun(config, folders[0])
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
     print_notes(console, "recipe", config.recipe.notes())

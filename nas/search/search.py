@@ -21,7 +21,7 @@ from nas.search.predicted_step_time import (
     searched_space,
 )
 from nas.search.replay import keep_continuable, queue_of, replay
-from nas.search.same_search import check_same_search
+from nas.search.same_search import as_begun, check_same_search
 from nas.search.search_loop import RunRecord, SearchLoop
 from nas.search.seeds import seed_of
 from nas.search.stopping import SearchStoppedError, StopRequest
@@ -62,10 +62,12 @@ class CheckedRun:
     """A run directory, checked before images are opened.
 
     Attributes:
+        config: of the search, as an earlier version meant it where that has begun the run.
         is_continued: whether it holds a run.
         notes: sentences about what has changed in it, or was not recorded.
     """
 
+    config: SearchConfig
     is_continued: bool
     notes: tuple[str, ...] = ()
 
@@ -80,10 +82,11 @@ def check_run(config: SearchConfig, folder: Path) -> CheckedRun:
     check_folder(folder)
     check_checkpoint_dir(config)
     if is_run(folder) or (has_log(folder) and recorded_identity(folder)):
-        return CheckedRun(True, tuple(check_same_search(config, folder)))
+        config = as_begun(config, folder)
+        return CheckedRun(config, True, tuple(check_same_search(config, folder)))
     check_warm_start(config)
     check_table_file(config)
-    return CheckedRun(False)
+    return CheckedRun(config, False)
 
 
 def search(
@@ -112,6 +115,7 @@ def search(
     folder, stop = Path(run), stop or StopRequest()
     own_workers = start is None
     checked, data_is_recorded = check_run(config, folder), False
+    config = checked.config
     continued = checked.is_continued
     data: DataRecord | None = None  # made-up workers see no images
     setup: WorkerSetup | None = None

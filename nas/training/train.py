@@ -15,7 +15,7 @@ import torch
 from nas.events import EpochDone, EpochMetrics
 from nas.search.environment import describe_environment
 from nas.training.checkpoints import TrainingFolder, TrainingProgress
-from nas.training.config import TrainingConfig, record_config
+from nas.training.config import TrainingConfig, as_begun, record_config
 from nas.training.estimate import StageEstimate, estimate
 from nas.training.evaluation import Evaluation, evaluate_images
 from nas.training.images import device_images
@@ -74,6 +74,7 @@ def train_fully(
         NonFiniteLossError: the training diverged.
     """
     check_precision(config.recipe.precision, _device_of(group), name="recipe.precision")
+    config = as_begun(config, folder)
     opened = check_start(config, folder, devices=group.size)
     files = TrainingFolder(folder)
     files.create()
