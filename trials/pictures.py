@@ -69,7 +69,16 @@ def default_evaluation_size(training: int, *, cut_from_larger: bool) -> int:
     """
     if not cut_from_larger:
         return training
-    return max(training, min(round(training / TRAINING_SHARE), LARGEST_EVALUATION))
+    return max(training, min(divisible(training / TRAINING_SHARE), LARGEST_EVALUATION))
+
+
+def divisible(size: float) -> int:
+    """The nearest size (pixels) that strides of networks divide: a multiple of 16, below 64 px of 8.
+
+    Trained at 48 px, a network of stride 8 is worse at 60 px than at 56 and 64 (docs/measured/training.md).
+    """
+    step = 16 if size >= 64 else 8
+    return max(1, int(size / step + 0.5)) * step
 
 
 def stored_side(largest: int, *, typical: int, count: int, most_bytes: float) -> int:

@@ -17,6 +17,7 @@ from trials.pictures import (
     EvaluationCrop,
     PictureView,
     default_evaluation_size,
+    divisible,
     evaluation_view,
 )
 
@@ -275,7 +276,10 @@ class Recipe:
         """The resolution that a stage's network is evaluated at: in the last one's proportion to training."""
         final = self._sizes()[-1]
         default = default_evaluation_size(final, cut_from_larger=self.cuts_from_larger)
-        return round(stage.resolution * (self.evaluation_resolution or default) / final)
+        evaluated = self.evaluation_resolution or default
+        if stage.resolution == final or evaluated == final:
+            return evaluated if stage.resolution == final else stage.resolution
+        return divisible(stage.resolution * evaluated / final)
 
     @property
     def evaluates_apart(self) -> bool:

@@ -20,7 +20,7 @@ def recipe(*, recorded: bool = False, **changes: object) -> Recipe:
 
 @pytest.mark.parametrize(
     ("training", "size"),
-    [(300, 375), (380, 475), (384, 480), (440, 480), (500, 500), (48, 60)],
+    [(300, 368), (380, 480), (384, 480), (440, 480), (500, 500), (48, 64), (32, 40), (64, 80), (224, 288)],
 )
 def test_networks_of_resized_crops_are_evaluated_a_quarter_larger_up_to_480_px(
     training: int, size: int
@@ -67,9 +67,9 @@ def test_the_official_view_is_the_centre_below_320_px_only() -> None:
 def test_a_stage_is_evaluated_in_the_last_ones_proportion() -> None:
     full = read_yaml(Recipe, "full_s")
     sizes = [(stage.resolution, full.evaluation_size(stage)) for stage in full.training_stages()]
-    assert sizes == [(128, 164), (185, 237), (242, 310), (300, 384)]
-    assert full.evaluation_sizes == (164, 237, 310, 384)
-    assert [full.evaluation_view(size).crop for size in (164, 384)] == ["center", "squash"]
+    assert sizes == [(128, 160), (185, 240), (242, 304), (300, 384)]
+    assert full.evaluation_sizes == (160, 240, 304, 384)
+    assert [full.evaluation_view(size).crop for size in (160, 384)] == ["center", "squash"]
     drawn = recipe(
         crop="resized", num_training_stages=4, resolution_schedule="random_batch", evaluation_resolution=80
     )

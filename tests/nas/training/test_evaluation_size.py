@@ -30,18 +30,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_minival_the_weights_and_the_test_have_the_size_of_evaluation(folder: Path) -> None:
     weights = load_weights(folder / "weights" / "best.safetensors")
-    assert weights.resolution == 20  # 16 / 0.8
-    assert weights.view(20) == PictureView("center")
-    assert evaluation_resolution(weights, None) == 20
-    images = labelled_images("digits", weights, resolution=20)
-    assert images.images.shape[1] == 20
+    assert weights.resolution == 24  # 16 / 0.8, divisible by 8
+    assert weights.view(24) == PictureView("center")
+    assert evaluation_resolution(weights, None) == 24
+    images = labelled_images("digits", weights, resolution=24)
+    assert images.images.shape[1] == 24
     assert (
         f'"resolution": {evaluate_images(weights, images).resolution}' in (folder / "result.json").read_text()
     )
     recorded = read_training(folder)
     assert recorded.recipe.stored_resolution == "auto"
     assert as_begun(recorded, folder) == recorded
-    assert train_fully(RESIZED, folder).metrics[0].resolution == 10  # of the stage of 8 px
+    assert train_fully(RESIZED, folder).metrics[0].resolution == 16  # of the stage of 8 px
     assert [metrics.train_resolution for metrics in train_fully(RESIZED, folder).metrics] == [8, 16]
 
 

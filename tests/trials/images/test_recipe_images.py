@@ -26,7 +26,9 @@ from trials.recipe import Ramp, Recipe
 
 CPU = torch.device("cpu")
 SIZE = (60, 45)  # of the pictures, width and height
-RECIPE = Recipe(epochs=2, batch_size=8, resolution=Ramp(8, 16), num_training_stages=2, crop="resized")
+RECIPE = Recipe(
+    epochs=2, batch_size=8, resolution=Ramp(8, 16), num_training_stages=2, crop="resized"
+)  # evaluated at 16, 24
 PADDED = Recipe(epochs=2, batch_size=8, resolution=Ramp(8, 16), num_training_stages=2)
 
 
@@ -75,16 +77,16 @@ def test_minival_is_decoded_at_the_size_of_evaluation(data: DataConfig, crop: st
         crop="resized",
         evaluation_crop=crop,  # type: ignore[arg-type]
     )
-    assert recipe.evaluation_sizes == (20,)
+    assert recipe.evaluation_sizes == (24,)
     images = trained_images(data, recipe, 16)
-    minival = evaluated_images(data, recipe, images, 20)
-    assert minival.images.shape == (len(images.minival), 20, 20, 3)
+    minival = evaluated_images(data, recipe, images, 24)
+    assert minival.images.shape == (len(images.minival), 24, 24, 3)
     assert len(minival.train) == 0
     assert np.array_equal(minival.labels, images.labels[images.minival])
     view = PictureView("center" if crop else "squash")
     for place, index in enumerate(images.minival):
         assert minival.name_of(place) == images.name_of(int(index))
-        assert np.array_equal(minival.images[place], by_pillow(images, int(index), 20, view))
+        assert np.array_equal(minival.images[place], by_pillow(images, int(index), 24, view))
 
 
 def test_the_centre_keeps_the_aspect_ratio_in_each_decoder() -> None:
@@ -105,7 +107,7 @@ def test_packs_are_those_that_a_training_opens(data: DataConfig, tmp_path: Path)
         return len(list((tmp_path / "cache").glob("*/packs/*/meta.json")))
 
     for words, opened in packings(data, RECIPE):
-        assert words in ("images to cut crops from", "minival at 10 px", "minival at 20 px")
+        assert words in ("images to cut crops from", "minival at 16 px", "minival at 24 px")
         opened(on_progress=lambda done, total: None)
     assert count() == 3
     images = DeviceImages(
@@ -117,7 +119,7 @@ def test_packs_are_those_that_a_training_opens(data: DataConfig, tmp_path: Path)
     images.open_all()
     assert count() == 3
     assert images.trained_at(8) is images.trained_at(16)  # one copy on the device
-    assert images.evaluated_at(20).pixels.shape[1:] == (20, 20, 3)
+    assert images.evaluated_at(24).pixels.shape[1:] == (24, 24, 3)
 
 
 def test_padded_crops_are_evaluated_on_the_images_of_training(data: DataConfig) -> None:
