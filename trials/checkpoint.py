@@ -7,19 +7,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.config import DataConfig
 from trials.log.buckets import check_reached, states_at
 from trials.log.durable_files import DurableFiles
-from trials.recipe import Recipe
 from trials.training.step import TrainingStep
 from trials.training.train import EpochEnd
 from trials.training.weights_file import load_tensors, save_tensors
 from trials.trial import Trial
-
-LATER_KEYS = {"optimizer": "rmsprop"}  # of recipes, and what trainings before them had
 
 
 class TrialCheckpoint:
@@ -47,7 +43,7 @@ class TrialCheckpoint:
         """
         identity = {
             "architecture": trial.architecture.architecture_id,
-            "recipe": _identity(trial.recipe),
+            "recipe": trial.recipe.identity(),
             "data": to_mapping(data),
             "data_digest": data_digest,
             "epochs": None if trial.recipe.is_extensible else trial.epochs,
@@ -108,9 +104,3 @@ class Checkpoints:
             return None
         folder, files = self._states
         return TrialCheckpoint(folder, trial, self._data, data_digest=self._data_digest, files=files)
-
-
-def _identity(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as a mapping; checkpoints of before a key was there go on where it does not differ."""
-    items = to_mapping(recipe).items()
-    return {key: value for key, value in items if key not in LATER_KEYS or value != LATER_KEYS[key]}

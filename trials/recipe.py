@@ -1,5 +1,7 @@
 """Training recipes, for ten-epoch trials and for full progressive training alike."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -9,6 +11,15 @@ from pydantic.dataclasses import dataclass
 from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
 from search_spaces.settings.messages import RECORDED
+from search_spaces.settings.yaml_files import to_mapping
+from trials.pictures import (
+    SQUASHED,
+    EvaluationCrop,
+    PictureView,
+    default_evaluation_size,
+    divisible,
+    evaluation_view,
+)
 from trials.recipe_optimizer import OptimizerName, check_optimizer, optimizer_notes, with_usual_settings
 from trials.recipe_stages import stage_bounds
 
@@ -17,6 +28,11 @@ Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # see trials/device
 ResolutionSchedule = Literal["progressive", "random_batch", "random_epochs", "constant"]
 RANDOM = ("random_batch", "random_epochs")
 LARGEST = 2048  # pixels of a side
+# Keys that came later, and the values with which trainings of before agree.
+LATER_KEYS = {
+    "final_share": 0.0, "optimizer": "rmsprop", "decay_share": 1.0, "restart_average": False,
+    "batch_norm_batches": 0, "stored_resolution": "stage", "randaugment_pixels": "scaled",
+}  # fmt: skip
 LARGEST_ALPHA = 4  # of mixup and CutMix, up to which the table of their draws is exact enough
 
 
@@ -115,6 +131,12 @@ class Recipe:
     # 100 % of the area, resized to the full side.
     crop_padding: float = Field(default=0.125, ge=0, le=0.5)
     crop: Literal["pad", "resized"] = "pad"
+    # Pixels of a side of the pictures that resized crops are cut from; auto: see trials.pictures.stored_side;
+    # stage: of pictures already reduced to the stage's size, as by earlier versions. None becomes auto.
+    stored_resolution: Literal["auto", "stage"] | Annotated[int, Field(ge=8, le=LARGEST)] | None = None
+    evaluation_resolution: int | None = Field(default=None, le=LARGEST)  # None: see default_evaluation_size
+    evaluation_crop: EvaluationCrop | None = None  # official: center below 320 px; None: squash
+    evaluation_interpolation: Literal["bilinear", "bicubic"] | None = None  # None: bilinear
     flip: bool = True
     randaugment: RampOrNumber = Ramp(0.0, 0.0)  # magnitude of two layers, mostly 0 to 10; 0: none
     randaugment_pixels: Literal["scaled", "official"] = "scaled"  # Translate, Cutout: see randaugment.py
@@ -135,7 +157,11 @@ class Recipe:
                 f"num_training_stages: {self.num_training_stages}, but epochs is only {self.epochs}; every "
                 "training stage needs at least one"
             )
-        sides = {"resolution": (self.resolution.start, self.resolution.end), "resolutions": self.resolutions}
+        sides = {
+            "resolution": (self.resolution.start, self.resolution.end),
+            "resolutions": self.resolutions,
+            "evaluation_resolution": [size] if (size := self.evaluation_resolution) is not None else [],
+        }
         for name, side in ((name, side) for name, several in sides.items() for side in several):
             if not SMALLEST_RESOLUTION <= side <= LARGEST:
                 raise ValueError(
@@ -162,6 +188,22 @@ class Recipe:
                 f"warmup_epochs: {self.warmup_epochs:g}, but epochs is only {self.epochs}, so the learning "
                 "rate would never reach its peak; lower warmup_epochs, or raise epochs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _set_stored_resolution(self, info: ValidationInfo) -> Self:
+        # Runs of earlier versions, which have recorded none, go on as they were begun.
+        stored = self.stored_resolution
+        if self.crop == "resized":
+            stored = stored or ("stage" if (info.context or {}).get(RECORDED) else "auto")
+        elif isinstance(stored, int):
+            raise ValueError(
+                f"stored_resolution: {stored}, but crop is {self.crop}, which cuts nothing from larger "
+                "pictures; leave it out, or use crop: resized"
+            )
+        else:
+            stored = None
+        object.__setattr__(self, "stored_resolution", stored)
         return self
 
     def _check_sizes(self) -> None:
@@ -227,6 +269,63 @@ class Recipe:
     def epochs_for(self, steps_per_epoch: int) -> int:
         """The epochs of a full training: `epochs`, or as many as `min_steps` steps need, if that is more."""
         return max(self.epochs, -(-self.min_steps // max(steps_per_epoch, 1)))
+
+    def identity(self) -> dict[str, Any]:
+        """The settings as plain values, equal to those of earlier versions where the training is the same."""
+        settings: dict[str, Any] = to_mapping(self)
+        return {
+            key: value for key, value in settings.items() if key not in LATER_KEYS or value != LATER_KEYS[key]
+        }
+
+    def as_begun(self, recorded: Mapping[str, Any]) -> "Recipe":
+        """This recipe for a run that goes on, of whose recipe these keys are recorded.
+
+        Earlier versions recorded no pictures that crops are cut from: crops and evaluation stay as they were.
+        """
+        if not self.crop == recorded.get("crop") == "resized" or "stored_resolution" in recorded:
+            return self
+        return replace(
+            self,
+            stored_resolution="stage",
+            evaluation_resolution=recorded.get("evaluation_resolution"),
+            evaluation_crop=recorded.get("evaluation_crop"),
+            evaluation_interpolation=recorded.get("evaluation_interpolation"),
+        )
+
+    @property
+    def cuts_from_larger(self) -> bool:
+        """True if random crops are cut from one stored picture larger than the training stages'."""
+        return self.stored_resolution not in (None, "stage")
+
+    def evaluation_size(self, stage: TrainingStage) -> int:
+        """The resolution that a stage's network is evaluated at: in the last one's proportion to training."""
+        final = self._sizes()[-1]
+        default = default_evaluation_size(final, cut_from_larger=self.cuts_from_larger)
+        evaluated = self.evaluation_resolution or default
+        if stage.resolution == final or evaluated == final:
+            return evaluated if stage.resolution == final else stage.resolution
+        return divisible(stage.resolution * evaluated / final)
+
+    @property
+    def evaluates_apart(self) -> bool:
+        """True if images that are evaluated on are made otherwise than those that are trained on."""
+        last = self.training_stages()[-1]
+        size = self.evaluation_size(last)
+        is_other = size != last.resolution or self.evaluation_view(size) != SQUASHED
+        return self.cuts_from_larger or is_other
+
+    @property
+    def evaluation_sizes(self) -> tuple[int, ...]:
+        """The resolutions of images that are evaluated apart from those of training, ascending."""
+        if not self.evaluates_apart:
+            return ()
+        stages = self.training_stages()
+        evaluated = stages[-1:] if self.draws_sizes else stages
+        return tuple(sorted({self.evaluation_size(stage) for stage in evaluated}))
+
+    def evaluation_view(self, resolution: int) -> PictureView:
+        """How pictures become squares that are evaluated at this resolution."""
+        return evaluation_view(self.evaluation_crop, self.evaluation_interpolation, resolution=resolution)
 
     @property
     def image_sizes(self) -> tuple[int, ...]:

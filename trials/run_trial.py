@@ -2,10 +2,9 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 
 import torch
 
@@ -19,6 +18,7 @@ from trials.devices.own_memory import OwnMemory, held_bytes
 from trials.devices.sharing import training
 from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
 from trials.images.device_images import ResidentImages
+from trials.images.recipe_images import DeviceImages
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import ChosenPrecision, precision_of_trials
@@ -76,6 +76,7 @@ class _Worker:
         with training(self.lock):  # copying images would disturb who times
             for resolution in self.setup.resolutions:
                 self.images_at(resolution)
+            self.images.open_evaluated()
         gc.freeze()  # what is there now lasts: collecting before each capture has less to look at
 
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
@@ -87,12 +88,11 @@ class _Worker:
         self.info: DeviceInfo = device_info(slot)
         self.device_name, self.device_id = self.info.device_name, self.info.device_id
         self.lock = lock_of(self.device, folder=setup.locks)
-        self.images_at: Callable[[int], ResidentImages] = lru_cache(maxsize=8)(self._open)
+        opening = {"trained": setup.images_at, "evaluated": setup.evaluated_at}
+        self.images = DeviceImages(setup.recipe, self.device, **opening)
+        self.images_at, self.evaluated_at = self.images.trained_at, self.images.evaluated_at
         self.reference_steps = ReferenceSteps(setup.reference, self.device)
         self.checkpoints = Checkpoints(setup.checkpoints, setup.data, data_digest=setup.data_digest)
-
-    def _open(self, resolution: int) -> ResidentImages:
-        return ResidentImages(self.setup.images_at(resolution), self.device)
 
     def precision(self, precision: Precision, recipe: Recipe) -> ChosenPrecision:
         """The precision in which this device computes trials of a recipe that asks for this one."""
@@ -187,14 +187,15 @@ class _TrialRun:
         before = time.perf_counter()
         stages = trial.recipe.training_stages(trial.epochs)
         images = [worker.images_at(stage.resolution) for stage in stages][-1]
-        num_classes = len(images.classes)
+        num_classes, resolution = len(images.classes), stages[-1].resolution
         try:
             for stage in stages:
                 check_resolution(trial.architecture, stage.resolution)
-            self.counts = count(trial.architecture, num_classes=num_classes, resolution=images.resolution)
+                check_resolution(trial.architecture, trial.recipe.evaluation_size(stage))
+            self.counts = count(trial.architecture, num_classes=num_classes, resolution=resolution)
         except ValueError as error:
             raise InvalidNetworkError(str(error)) from error
-        self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=images.resolution)
+        self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=resolution)
         if self.step_time is None:  # first: else the reference would take room in all trials but one
             timing, inference = self._timing(images), trial.needs_inference_time
             timing.prepare_reference(graphs=trial.cuda_graphs, inference=inference)
@@ -210,10 +211,8 @@ class _TrialRun:
         )
         self.training_mode, self.kernels = self.step.mode, self.step.kernels
         self.step.micro_batches = self.micro_batches
-        batch_size = trial.recipe.batch_size
-        self.micro_batches = fit_training(
-            self.step, trial.recipe, stages, batch_size=batch_size, num_classes=num_classes
-        )
+        sizes = {"batch_size": trial.recipe.batch_size, "num_classes": num_classes, "side": images.resolution}
+        self.micro_batches = fit_training(self.step, trial.recipe, stages, **sizes)
         self.build_seconds = time.perf_counter() - before
         return images, self.step
 
@@ -283,6 +282,7 @@ class _TrialRun:
             step,
             trial.recipe,
             images_at=self.worker.images_at,
+            evaluated_at=self.worker.evaluated_at,
             epochs=trial.epochs,
             seed=trial.seed,
             first_epoch=len(self.ends),

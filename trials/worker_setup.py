@@ -11,9 +11,10 @@ from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.lock_files import FOLDER
 from trials.images.config import DataConfig
 from trials.images.packed import TrialImages, open_images
+from trials.images.recipe_images import evaluated_images, trained_images
 from trials.kernels.choice import use_fused
 from trials.kernels.cpu_library import why_not
-from trials.recipe import Precision
+from trials.recipe import Precision, Recipe
 from trials.timing.precision import ChosenPrecision
 from trials.trial import Kernels
 
@@ -24,6 +25,7 @@ class WorkerSetup:
 
     data: DataConfig
     reference: Architecture
+    recipe: Recipe | None = None  # of all trials, but for their length; None: one that needs no other images
     data_digest: str = ""  # of the images that the driver sees; a worker that sees others is refused
     checkpoints: str | Path | None = None  # that all workers reach; None: a lost trial starts from scratch
     resolutions: tuple[int, ...] = ()  # of the images that trials will need, in pixels
@@ -65,15 +67,28 @@ class WorkerSetup:
         return self.decided.precision if self.decided is not None else fastest_of_cuda(device)[0]
 
     def images_at(self, resolution: int) -> TrialImages:
-        """The packed images, decoded first if no process of this host has done so yet.
+        """The packed images to train on, decoded first if no process of this host has done so yet.
 
         Raises:
             ValueError: they are not those that the driver sees.
         """
-        packed = open_images(self.data, resolution=resolution, sizes=self.resolutions)
+        if self.recipe is not None:
+            packed = trained_images(self.data, self.recipe, resolution)
+        else:
+            packed = open_images(self.data, resolution=resolution, sizes=self.resolutions)
         if self.data_digest not in ("", packed.digest):
             raise ValueError(
                 f"{self.data.source}: other images here than where the search was started; give all hosts "
                 "the same"
             )
         return packed
+
+    def evaluated_at(self, resolution: int) -> TrialImages:
+        """Likewise those that are evaluated on, where they are others than the recipe's own of training.
+
+        Raises:
+            ValueError: they are not those that the driver sees.
+        """
+        assert self.recipe is not None, "the recipe says how they are evaluated"
+        images = self.images_at(self.recipe.image_sizes[-1])
+        return evaluated_images(self.data, self.recipe, images, resolution)

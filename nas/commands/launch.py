@@ -24,7 +24,8 @@ from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_local import RayLostError
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.listing import MissingSourceError
-from trials.images.packed import TrialImages, open_images
+from trials.images.packed import TrialImages
+from trials.images.recipe_images import packings
 from trials.kernels.cpu_library import needs_compiling, why_not
 from trials.log.continuing import continue_command
 from trials.log.run_folder import is_run
@@ -134,25 +135,17 @@ def packed_images(config: SearchConfig, console: Console, *, advice: str | None 
     Raises:
         SettingError: the images cannot be used.
     """
-    resolutions = config.recipe.image_sizes
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         show = counting(bars, "decoding images")
         try:
-            packs = {
-                resolution: open_images(
-                    config.data,
-                    resolution=resolution,
-                    sizes=resolutions,
-                    verify=True,
-                    on_progress=show,
-                )
-                for resolution in resolutions
-            }
+            packs = [
+                opened(verify=True, on_progress=show) for _, opened in packings(config.data, config.recipe)
+            ]
         except MissingSourceError as error:
             sentence = f"{error}; {advice}" if advice else str(error)
             raise SettingError(("data", "source"), sentence) from error
         except ValueError as error:
             raise SettingError(("data",), str(error)) from error
-    images = packs[max(resolutions)]
+    images = max(packs, key=lambda pack: (len(pack.train), pack.resolution))
     print_notes(console, "data", images.all_notes())
     return images

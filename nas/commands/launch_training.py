@@ -16,7 +16,7 @@ from nas.events import GroupLost
 from nas.screens.terminal import print_notes
 from nas.screens.training import TrainingView
 from nas.search.loggers import Loggers
-from nas.training.config import FILE, TrainingConfig
+from nas.training.config import FILE, TrainingConfig, as_begun, read_training
 from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
@@ -25,8 +25,8 @@ from nas.training.start import check_folder
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from search_spaces.settings.parsing import Location
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
-from trials.images.packed import open_images
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from trials.images.recipe_images import packings
 from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
 from trials.training.final_stage import final_stage_notes
@@ -56,7 +56,7 @@ def training_config(
                 f"{place_of(folder)}: no training to resume here; name an architecture to begin one:  "
                 "nas train winner.yaml --data IMAGES"
             )
-        return read_yaml(TrainingConfig, folder / FILE, overrides=overrides)
+        return read_training(folder, overrides=overrides)
     if data is None:
         raise ConfigError("--data is missing: the images to train on (a folder, a Parquet file, a URL)")
     mapping: dict[str, Any] = {
@@ -98,6 +98,7 @@ def launch_training(
             "one machine (--devices)"
         )
     folders = [folder if repeats == 1 else folder / f"repeat-{i}" for i in range(repeats)]
+    config = as_begun(config, folders[0])
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
     print_notes(console, "recipe", (*config.recipe.notes(), *final_stage_notes(config.recipe)))
@@ -166,14 +167,12 @@ def _pack(config: TrainingConfig, console: Console) -> None:
     bars = Progress(console=console, transient=True)
     opened = []  # held, so that a large source is listed once
     with bars if console.is_terminal else nullcontext():
-        for resolution in config.recipe.image_sizes:
-            task = bars.add_task(f"images at {resolution} px", total=None)
+        for words, open_pack in packings(config.data, config.recipe):
+            task = bars.add_task(words, total=None)
 
             def show(done: int, total: int, task: TaskID = task) -> None:
                 bars.update(task, completed=done, total=total)
 
             with refused_as("--data"):
-                sizes = config.recipe.image_sizes
-                images = open_images(config.data, resolution=resolution, sizes=sizes, on_progress=show)
-                opened.append(images)
+                opened.append(open_pack(on_progress=show))
             bars.remove_task(task)

@@ -182,7 +182,7 @@ def launch_search(
     config = read_search_config(file, overrides=overrides)
     named = partial(naming_origins, SearchConfig, file, overrides=overrides)
     with named():
-        check_run(config, folder)  # images may take minutes
+        config = check_run(config, folder).config  # images may take minutes
         if ray_address is None:
             check_precisions_here(config)
     execute, where = executor_of(

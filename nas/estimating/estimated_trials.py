@@ -26,6 +26,7 @@ from trials.devices.memory_bound import bounded_memory
 from trials.images.batches import batches
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages
+from trials.pictures import STORED_RATIO
 from trials.recipe import TrainingStage, steps_of_epoch
 from trials.timing.alternating import chunk_seconds_on
 from trials.timing.block_fit import Fit
@@ -170,7 +171,7 @@ class TrialBench:
     def _stage(self, step: TrainingStep, stage: TrainingStage) -> tuple[float, float, float]:
         """Seconds of a step, of all the stage's training, and of its evaluation."""
         # The stage's calls on a batch of made-up images, at a learning rate of zero.
-        images = self.images_at(stage.resolution)
+        images = self.images_at(self._side(stage))
         calls = StageCalls(step, self.recipe, stage, images)
         step.network.set_strengths(dropout=stage.dropout, stochastic_depth=self.recipe.stochastic_depth)
         calls.augment.start_epoch(seed=0, epoch=0)
@@ -179,7 +180,9 @@ class TrialBench:
         batch = next(iter(batches(images, images.train[:count], batch_size=count)))
         # First calls also make plans and graphs, once for each stage.
         first, per_batch = self._seconds(partial(calls.train, batch.images, batch.labels, batch.samples))
-        first_evaluation, per_evaluation = self._seconds(partial(calls.evaluate, batch.images, batch.labels))
+        size = self.recipe.evaluation_size(stage)
+        evaluated = self.images_at(size).pixels[: len(batch.images)]
+        first_evaluation, per_evaluation = self._seconds(partial(calls.evaluate, evaluated, batch.labels))
         per_step = per_batch * self.batch_size / count
         begin = max(0.0, first - per_batch) + max(0.0, first_evaluation - per_evaluation)  # plans, graphs
         return (
@@ -187,6 +190,13 @@ class TrialBench:
             per_step * self.steps_per_epoch * stage.epochs + begin,
             per_evaluation / count * self.images.minival * step.evaluations * stage.epochs,
         )
+
+    def _side(self, stage: TrainingStage) -> int:
+        """The side (pixels) of pictures that the stage trains on: large enough for its crops, at most."""
+        if not self.recipe.cuts_from_larger:
+            return stage.resolution
+        stored = self.recipe.stored_resolution
+        return stored if isinstance(stored, int) else round(STORED_RATIO * self.largest)
 
     def _seconds(self, work: Callable[[], object]) -> tuple[float, float]:
         """Seconds of the first call, and the median of those after it."""

@@ -30,8 +30,8 @@ from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.labels import strata
 from trials.images.listing import MissingSourceError
-from trials.images.pack_sizes import stored_sizes
 from trials.images.packed import are_packed
+from trials.images.recipe_images import stored_packs, view_of_training
 from trials.images.splits import share, split_indices
 from trials.log.run_folder import check_folder, is_run
 
@@ -96,8 +96,8 @@ def fit_to_time(
     with naming_origins(SearchConfig, file, overrides=overrides):
         found = _found(config)
         labels, classes = found.labels, found.classes
-        resolutions = config.recipe.image_sizes
-        packing = packing_seconds(found, stored_sizes(resolutions, count=len(found.labels)))
+        stored = stored_packs(config.recipe, found)
+        packing = packing_seconds(found, stored)
         trial, slowed_down = _trial_seconds(config, _counts(config, labels, classes), console=console)
     try:
         fitted = fit_search(
@@ -115,7 +115,7 @@ def fit_to_time(
             beforehand=Beforehand(
                 estimating=time.perf_counter() - begun,
                 packing=slowed_down * packing,
-                is_packed=are_packed(found, resolutions),
+                is_packed=are_packed(found.viewed(view_of_training(config.recipe)), stored),
             ),
         )
     except ConfigError as error:

@@ -128,8 +128,13 @@ def _provenance(result: Scaled, member: Member) -> dict[str, Any]:
 
 
 def _header(result: Scaled, member: Member, path: Path) -> str:
+    sizes = (
+        f"--set recipe.resolution={member.training_resolution} "
+        f"--set recipe.evaluation_resolution={member.inference_resolution}"
+    )
     return (
         f"nas describe {path.name}\n"
+        f"nas train {path.name} --data IMAGES {sizes}\n"
         f"{result.request.stem} scaled by {how(member)}: {short_count(member.params)} parameters, "
         f"{short_count(member.macs)} MACs,\n"
         f"to be trained at {member.training_resolution} px and used at {member.inference_resolution} px"

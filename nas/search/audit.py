@@ -27,7 +27,7 @@ from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import check_same_data, record_of
-from trials.images.packed import open_images
+from trials.images.recipe_images import trained_images
 from trials.log.row_types import AskRow, TrialRow, measured
 from trials.log.rows import ask_from_row, step_time_from_row
 from trials.log.run_folder import is_run
@@ -143,14 +143,14 @@ def audit(
     short = short_rows(recorded_trials(plan.run))
     if start is None:
         recipe = config.recipe
-        resolution = recipe.training_stages()[-1].resolution
-        images = open_images(config.data, resolution=resolution, sizes=recipe.image_sizes)
+        images = trained_images(config.data, recipe, recipe.training_stages()[-1].resolution)
         check_same_data(record_of(config.data.source, images), plan.run, begun="search")
         setup = WorkerSetup(
             data=config.data,
             reference=config.space.reference,
             data_digest=images.digest,
-            resolutions=config.recipe.image_sizes,
+            recipe=recipe,
+            resolutions=recipe.image_sizes,
             precisions=asked_precisions(config),
             decided=decided_precision(config, short.values()),
             kernels=decided_kernels(short.values()),

@@ -228,7 +228,7 @@ def check_networks(config: SearchConfig, *, num_classes: int) -> None:
         "largest architecture": space.decode(space.largest()),
         "reference": space.reference,
     }
-    resolutions = set(config.recipe.image_sizes)
+    resolutions = {*config.recipe.image_sizes, *config.recipe.evaluation_sizes}
     resolutions |= {config.timing.resolution} if config.timing.resolution else set()
     for name, architecture in candidates.items():
         for stage in config.recipe.training_stages():

@@ -1,13 +1,14 @@
 """Comparison of a search with the configuration that its run was made with."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import config_of
 from search_spaces.settings.messages import shown
-from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from search_spaces.settings.yaml_files import ConfigError, parse_yaml, to_mapping
 from trials.images.data_record import FACTS
 from trials.log.identity import (
     COPIED_AGAIN,
@@ -25,6 +26,18 @@ SEARCH_FILE_NOT_RECORDED = (
     "an earlier version began this run, and did not record its search file; it is recorded now, and "
     "compared from now on"
 )
+
+
+def as_begun(config: SearchConfig, folder: Path) -> SearchConfig:
+    """The configuration of a run that goes on: one that an earlier version began, as that one meant it."""
+    identity = recorded_identity(folder)
+    try:
+        text = identity.search if identity is not None else (folder / SEARCH_FILE).read_text()
+        recorded = parse_yaml(text, name=str(folder / SEARCH_FILE)).get("recipe")
+    except (OSError, ValueError):
+        return config  # its check says what is wrong with it
+    recipe = config.recipe.as_begun(recorded if isinstance(recorded, dict) else {})
+    return config if recipe == config.recipe else replace(config, recipe=recipe)
 
 
 def check_same_search(config: SearchConfig, folder: Path) -> list[str]:

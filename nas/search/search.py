@@ -21,7 +21,7 @@ from nas.search.predicted_step_time import (
     searched_space,
 )
 from nas.search.replay import keep_continuable, queue_of, replay
-from nas.search.same_search import check_same_search
+from nas.search.same_search import as_begun, check_same_search
 from nas.search.search_loop import RunRecord, SearchLoop
 from nas.search.seeds import seed_of
 from nas.search.stopping import SearchStoppedError, StopRequest
@@ -30,7 +30,7 @@ from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
-from trials.images.packed import open_images
+from trials.images.recipe_images import trained_images
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
 from trials.log.identity import SEARCH_FILE
@@ -64,10 +64,12 @@ class CheckedRun:
     """A run directory, checked before images are opened.
 
     Attributes:
+        config: of the search, as an earlier version meant it where that has begun the run.
         is_continued: whether it holds a run.
         notes: sentences about what has changed in it, or was not recorded.
     """
 
+    config: SearchConfig
     is_continued: bool
     notes: tuple[str, ...] = ()
 
@@ -82,10 +84,11 @@ def check_run(config: SearchConfig, folder: Path) -> CheckedRun:
     check_folder(folder)
     check_checkpoint_dir(config)
     if is_run(folder) or (has_log(folder) and recorded_identity(folder)):
-        return CheckedRun(True, tuple(check_same_search(config, folder)))
+        config = as_begun(config, folder)
+        return CheckedRun(config, True, tuple(check_same_search(config, folder)))
     check_warm_start(config)
     check_table_file(config)
-    return CheckedRun(False)
+    return CheckedRun(config, False)
 
 
 def search(
@@ -114,13 +117,13 @@ def search(
     folder, stop = Path(run), stop or StopRequest()
     own_workers = start is None
     checked, data_is_recorded = check_run(config, folder), False
+    config = checked.config
     continued = checked.is_continued
     data: DataRecord | None = None  # made-up workers see no images
     setup: WorkerSetup | None = None
     if start is None:
         recipe = config.recipe
-        resolution = recipe.training_stages()[-1].resolution
-        images = open_images(config.data, resolution=resolution, sizes=recipe.image_sizes)
+        images = trained_images(config.data, recipe, recipe.training_stages()[-1].resolution)
         data = record_of(config.data.source, images)
         data_is_recorded = continued and check_same_data(data, folder, begun="search")
         num_classes = images.num_classes
@@ -130,7 +133,8 @@ def search(
             reference=config.space.reference,
             data_digest=images.digest,
             checkpoints=checkpoint_folder(config, folder),
-            resolutions=config.recipe.image_sizes,
+            recipe=recipe,
+            resolutions=recipe.image_sizes,
             precisions=asked_precisions(config),
         )
     predicted = open_prediction(

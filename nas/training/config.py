@@ -1,5 +1,7 @@
 """A full training as one configuration: which network, on which images, how, and when it ends early."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -8,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from nas.search.same_search import differences
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.network import check_resolution
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping, yaml_text
+from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
 from trials.images.data_record import FACTS, OF_TEST
 from trials.log.buckets import files_of, place_of
@@ -37,6 +39,24 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for stage in self.recipe.training_stages():
             check_resolution(self.architecture, stage.resolution)
+            check_resolution(self.architecture, self.recipe.evaluation_size(stage))
+
+
+def read_training(folder: Path, *, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """The recorded configuration of a training.
+
+    Raises:
+        ConfigError: it does not read.
+    """
+    return read_yaml(TrainingConfig, folder / FILE, overrides=overrides, recorded=True)
+
+
+def as_begun(config: TrainingConfig, folder: Path) -> TrainingConfig:
+    """The configuration as an earlier version meant it, where that has begun the training in this folder."""
+    if not (folder / FILE).is_file():
+        return config
+    recipe = config.recipe.as_begun(peek_yaml(folder / FILE).get("recipe") or {})
+    return config if recipe == config.recipe else replace(config, recipe=recipe)
 
 
 def check_same_training(config: TrainingConfig, folder: Path) -> None:
@@ -45,7 +65,7 @@ def check_same_training(config: TrainingConfig, folder: Path) -> None:
     Raises:
         ConfigError: with the keys that differ.
     """
-    before, now = to_mapping(read_yaml(TrainingConfig, folder / FILE)), to_mapping(config)
+    before, now = to_mapping(read_training(folder)), to_mapping(config)
     before["architecture"].pop("provenance", None), now["architecture"].pop("provenance", None)
     if (folder / FACTS).is_file():
         before["data"].pop("source"), now["data"].pop("source")
@@ -67,7 +87,7 @@ def record_config(config: TrainingConfig, folder: Path) -> None:
     """
     files, text = files_of(folder), yaml_text(config, header=f"nas train --run {place_of(folder)}").encode()
     if (folder / FILE).is_file():
-        recorded = read_yaml(TrainingConfig, folder / FILE)
+        recorded = read_training(folder)
         if (recorded.data.source, recorded.test) == (config.data.source, config.test):
             return
     elif not files.have_locks:

@@ -39,6 +39,7 @@ def estimate(
     images_at: Callable[[int], ResidentImages],
     epochs: int,
     seed: int,
+    evaluated_at: Callable[[int], ResidentImages] | None = None,
 ) -> list[StageEstimate]:
     """Takes real steps on real images in each stage and puts the step's tensors and generators back.
 
@@ -53,7 +54,14 @@ def estimate(
         for _ in range(ROUNDS):
             found.append(
                 [
-                    _stage(step, recipe, stage, images_at(stage.resolution), seed=seed)
+                    _stage(
+                        step,
+                        recipe,
+                        stage,
+                        images_at(stage.resolution),
+                        (evaluated_at or images_at)(recipe.evaluation_size(stage)),
+                        seed=seed,
+                    )
                     for stage in recipe.training_stages(epochs)
                 ]
             )
@@ -63,7 +71,13 @@ def estimate(
 
 
 def _stage(
-    step: TrainingStep, recipe: Recipe, stage: TrainingStage, images: ResidentImages, *, seed: int
+    step: TrainingStep,
+    recipe: Recipe,
+    stage: TrainingStage,
+    images: ResidentImages,
+    minival: ResidentImages,
+    *,
+    seed: int,
 ) -> StageEstimate:
     # The stage's calls, on a real batch, at a learning rate of zero.
     calls = StageCalls(step, recipe, stage, images)
@@ -79,13 +93,13 @@ def _stage(
         calls.train(sample.images, sample.labels, sample.samples)
 
     # As many calls as the stage has at most: an estimate takes no longer than the stage.
-    evaluated = next(iter(batches(images, images.minival[: len(share)], batch_size=len(share))))
+    evaluated = next(iter(batches(minival, minival.minival[: len(share)], batch_size=len(share))))
     steps = steps_of_epoch(len(images.train), batch_size) * stage.epochs
-    evaluations = -(-len(images.minival) // batch_size) * step.evaluations * stage.epochs
+    evaluations = -(-len(minival.minival) // batch_size) * step.evaluations * stage.epochs
     per_step = _seconds(train_step, step, most=steps)
     per_image = _seconds(lambda: _evaluate(calls, evaluated), step, most=evaluations) / len(evaluated.images)
     # Batches on which statistics are estimated cost about as much as those that are evaluated.
-    images_evaluated = len(images.minival) / group.size * step.evaluations
+    images_evaluated = len(minival.minival) / group.size * step.evaluations
     images_evaluated += recipe.batch_norm_batches * len(share)
     return StageEstimate(
         stage=stage,

@@ -22,6 +22,7 @@ from trials.images.decode import MAX_PIXELS, TOO_LARGE
 from trials.images.device_images import ResidentImages
 from trials.images.labels import PADDING
 from trials.images.packed import TrialImages, open_images
+from trials.pictures import PictureView
 from trials.training.loss import are_correct, cross_entropy
 from trials.training.weights_file import WeightsFile
 
@@ -115,6 +116,7 @@ def labelled_images(
         source,
         trained,
         resolution=resolution,
+        view=weights.view(resolution),
         max_pixels=max_pixels or MAX_PIXELS,
         options=Options("--data", "--max-pixels"),
     )
@@ -133,7 +135,13 @@ def labelled_images(
 
 
 def images_to_evaluate(
-    source: str, trained: tuple[str, ...], *, resolution: int, max_pixels: int, options: Options
+    source: str,
+    trained: tuple[str, ...],
+    *,
+    resolution: int,
+    view: PictureView,
+    max_pixels: int,
+    options: Options,
 ) -> TrialImages:
     """All images of a source, with their labels in the order of these classes, if there are any.
 
@@ -144,7 +152,7 @@ def images_to_evaluate(
         raise ConfigError(f"{options.source}: names no images")
     data = DataConfig(source=source, max_corrupt=LEFT_OUT, max_pixels=max_pixels)
     try:
-        images = open_images(data, resolution=resolution, verify=True, only_evaluated=True)
+        images = open_images(data, resolution=resolution, verify=True, only_evaluated=True, view=view)
     except ValueError as error:
         raise ConfigError(f"{options.source}: {with_option(str(error), options.max_pixels)}") from error
     if not trained or images.classes == trained:
@@ -171,7 +179,7 @@ def _in_order_of(images: TrialImages, classes: tuple[str, ...]) -> TrialImages:
 
 
 def evaluation_resolution(weights: WeightsFile, given: int | None) -> int:
-    """The given resolution (pixels), by default the one that the weights were trained at.
+    """The given resolution (pixels), by default the one that the weights were evaluated at in training.
 
     Raises:
         ConfigError: it is too small for the network.

@@ -19,6 +19,7 @@ from trials.devices.device import lock_of
 from trials.devices.sharing import give_way, training
 from trials.images.decode import KINDS_READ, MAX_PIXELS, SUFFIXES, UnreadablePictureError, decode
 from trials.images.listing import list_folder
+from trials.pictures import PictureView
 from trials.training.weights_file import WeightsFile
 
 TOP = 5
@@ -77,7 +78,7 @@ def _predicted(
     classes = tuple(map(plain_name, weights.classes))
     for chunk in _chunks(paths):
         rows: list[dict[str, object]] = []
-        decoded = [_decoded(path, resolution, max_pixels) for path in chunk]
+        decoded = [_decoded(path, resolution, max_pixels, weights.view(resolution)) for path in chunk]
         pixels = [picture for picture in decoded if isinstance(picture, np.ndarray)]
         probabilities: Iterator[np.ndarray] = iter(())
         if pixels:
@@ -150,14 +151,14 @@ def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
         yield paths[start : start + BATCH]
 
 
-def _decoded(path: Path, resolution: int, max_pixels: int) -> np.ndarray | str:
+def _decoded(path: Path, resolution: int, max_pixels: int, view: PictureView) -> np.ndarray | str:
     """Pixels (R, R, 3) uint8, or why there are none."""
     if path.suffix.lower() not in SUFFIXES:
         return f"not read: {path.suffix or 'no suffix'}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-            return decode(path.read_bytes(), resolution, max_pixels=max_pixels)
+            return decode(path.read_bytes(), resolution, max_pixels=max_pixels, view=view)
     except FileNotFoundError:
         return "the file is gone"
     except (OSError, UnreadablePictureError) as error:

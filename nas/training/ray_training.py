@@ -17,7 +17,7 @@ from typing import Any
 
 from nas.events import GroupLost
 from nas.training.checkpoints import SCRATCH
-from nas.training.config import TrainingConfig
+from nas.training.config import TrainingConfig, as_begun
 from nas.training.mailbox import Mailbox
 from nas.training.ray_gpus import check_gpus
 from nas.training.result import TrainingResult
@@ -80,6 +80,7 @@ def train_on_devices(
         WorkersError: there are too few devices, one does not compute, or processes are lost again and again.
     """
     folder = folder.absolute()
+    config = as_begun(config, folder)
     check_start(config, folder, devices=devices)
     if address is None and gpus_here() and visible_slices():
         raise WorkersError(

@@ -15,7 +15,8 @@ from nas.training.initial_weights import begin_with
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import OF_TEST, check_same_data, note_of_pixels, read_facts, record_of
-from trials.images.packed import TrialImages, open_images
+from trials.images.packed import TrialImages
+from trials.images.recipe_images import trained_images
 from trials.log.buckets import files_of, place_of
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.log_end import FencedError
@@ -55,9 +56,9 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> Traini
         ConfigError: it cannot; nothing has been written.
     """
     begun = check_folder(config, folder)
-    resolution = config.recipe.training_stages()[-1].resolution
+    last = config.recipe.training_stages()[-1]
     with refused_as("--data"):
-        images = open_images(config.data, resolution=resolution, sizes=config.recipe.image_sizes)
+        images = trained_images(config.data, config.recipe, last.resolution)
     of_pixels: list[str] = []
     if begun:
         record = record_of(config.data.source, images)
@@ -65,7 +66,7 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> Traini
             of_pixels = note_of_pixels(record, folder, begun="training")
     _check_shares(config.recipe, len(images.train), devices)
     # Test images are read at the end, when nobody could name others any more.
-    test = images_to_test(config, images.classes, resolution=resolution)
+    test = images_to_test(config, images.classes, resolution=config.recipe.evaluation_size(last))
     if begun and config.test is not None and test is not None:
         check_same_data(record_of(config.test, test), folder, begun="training", prefix=OF_TEST)
     if config.init is not None and not begun:
@@ -87,7 +88,12 @@ def images_to_test(
         return None
     options = Options("--test", "--set data.max_pixels=N")
     return images_to_evaluate(
-        config.test, classes, resolution=resolution, max_pixels=config.data.max_pixels, options=options
+        config.test,
+        classes,
+        resolution=resolution,
+        view=config.recipe.evaluation_view(resolution),
+        max_pixels=config.data.max_pixels,
+        options=options,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -15,9 +15,10 @@ import torch
 from nas.events import EpochDone, EpochMetrics
 from nas.search.environment import describe_environment
 from nas.training.checkpoints import TrainingFolder, TrainingProgress
-from nas.training.config import TrainingConfig, record_config
+from nas.training.config import TrainingConfig, as_begun, record_config
 from nas.training.estimate import StageEstimate, estimate
-from nas.training.evaluation import Evaluation, evaluate_images, refused_as
+from nas.training.evaluation import Evaluation, evaluate_images
+from nas.training.images import device_images
 from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
 from nas.training.start import (
@@ -37,8 +38,6 @@ from trials.devices.device_errors import is_out_of_memory
 from trials.devices.device_lock import DeviceLock
 from trials.devices.own_memory import give_back
 from trials.devices.sharing import give_way, training
-from trials.images.device_images import ResidentImages
-from trials.images.packed import open_images
 from trials.log.buckets import place_of
 from trials.recipe import TrainingStage, steps_of_epoch
 from trials.timing.precision import choose_precision
@@ -48,7 +47,7 @@ from trials.training.recipe_network import network_for
 from trials.training.resolution_schedule import stages_of_epoch
 from trials.training.step import TrainingStep
 from trials.training.train import WEIGHTS, EpochEnd, Heartbeat, derived_seed, train
-from trials.training.weights_file import load_weights, save_weights
+from trials.training.weights_file import evaluation_facts, load_weights, save_weights
 from trials.trial import Slot
 
 RESULT = "result.json"
@@ -75,6 +74,7 @@ def train_fully(
         NonFiniteLossError: the training diverged.
     """
     check_precision(config.recipe.precision, _device_of(group), name="recipe.precision")
+    config = as_begun(config, folder)
     opened = check_start(config, folder, devices=group.size)
     files = TrainingFolder(folder)
     files.create()
@@ -135,7 +135,8 @@ class _Training:
         if self.device.type == "cpu" and group.size == 1:
             use_all_cores()
         # The newest state, if there is one; its precision holds on.
-        self.images_at = lru_cache(maxsize=None)(self._images_at)
+        on_device = device_images(config, self.device)
+        self.images_at, self.evaluated_at = on_device.trained_at, on_device.evaluated_at
         recipe = config.recipe
         stages = recipe.training_stages()
         largest = max(stage.resolution for stage in stages)
@@ -166,11 +167,11 @@ class _Training:
             self._network(), recipe, device=self.device, precision=self.precision, group=group
         )
         if self.device.type == "cuda":  # what lies there, too, while the largest images are trained
-            for stage in stages:
-                self.images_at(stage.resolution)
+            on_device.open_all()
         self.batch_size = batch_size // group.size
         self.step.micro_batches = micro_batches
-        fit_training(self.step, recipe, stages, batch_size=self.batch_size, num_classes=self.num_classes)
+        sizes = {"batch_size": self.batch_size, "num_classes": images.num_classes, "side": images.resolution}
+        fit_training(self.step, recipe, stages, **sizes)
         # Progress so far.
         self.best_accuracy, self.best_epoch, self.best_resolution = -1.0, 0, 0
         self.devices_before = group.size
@@ -184,12 +185,6 @@ class _Training:
                 f"epochs {', '.join(f'{epoch:.0f}' for epoch in epochs)}); --run must be a folder that all "
                 "share"
             )
-
-    def _images_at(self, resolution: int) -> ResidentImages:
-        with refused_as("--data"):
-            sizes = self.config.recipe.image_sizes
-            images = open_images(self.config.data, resolution=resolution, sizes=sizes)
-        return ResidentImages(images, self.device)
 
     def _network(self) -> Network:
         network = network_for(self.config.architecture, self.config.recipe, num_classes=self.num_classes)
@@ -252,6 +247,7 @@ class _Training:
             self.step,
             self.config.recipe,
             images_at=self.images_at,
+            evaluated_at=self.evaluated_at,
             epochs=self.epochs,
             seed=self.config.seed,
         )
@@ -264,6 +260,7 @@ class _Training:
             self.step,
             self.config.recipe,
             images_at=self.images_at,
+            evaluated_at=self.evaluated_at,
             epochs=self.epochs,
             seed=self.config.seed,
             first_epoch=first,
@@ -285,7 +282,7 @@ class _Training:
             return True
         # Early stages end when the next one is due: where accuracy stands still on small images, larger help.
         patience = self.config.patience
-        is_last = self.best_resolution == self._stages()[-1].resolution
+        is_last = self.best_resolution == self.config.recipe.evaluation_size(self._stages()[-1])
         return patience is not None and is_last and done - self.best_epoch >= patience
 
     def _write(self, end: EpochEnd) -> None:
@@ -320,7 +317,7 @@ class _Training:
         self.files.save_state(self.step.state(), progress)
 
     def _metrics(self, end: EpochEnd, *, best: bool) -> EpochMetrics:
-        images = self.images_at(end.resolution)
+        images = self.images_at(self._stages()[-1].resolution)
         batch_size = min(self.config.recipe.batch_size, len(images.train))
         steps = steps_of_epoch(len(images.train), batch_size)
         plan = stages_of_epoch(
@@ -353,8 +350,9 @@ class _Training:
                 self.config.architecture,
                 files=self.files.files,
                 num_classes=self.num_classes,
-                classes=list(self.images_at(end.resolution).classes),
+                classes=list(self.images_at(self._stages()[-1].resolution).classes),
                 resolution=end.resolution,
+                **evaluation_facts(self.config.recipe),
                 epoch=end.epoch,
                 accuracy=end.minival_accuracy,
                 averaged=average is not None,

@@ -20,13 +20,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 
 from keyed_draws import keyed_uniform
 
+from trials.augmentation.antialiased_crop import antialiased_resized_crop
 from trials.augmentation.augment import crop_and_flip, random_resized_crop
 from trials.augmentation.operations import DRAWS_PER_LAYER
 from trials.augmentation.randaugment import rand_augment
 
 BATCH = 256
 LAYERS = 2
-SIDES = (32, 128, 300)  # pixels
+SIDES = (32, 48, 64, 128, 300)  # pixels
 
 
 def crop(images: Tensor, epoch: int) -> Tensor:
@@ -47,10 +48,28 @@ def resized_crop(images: Tensor, epoch: int) -> Tensor:
     return random_resized_crop(images, draws, flip=True)
 
 
+def antialiased_crop(ratio: float) -> Callable[[Tensor, int], Tensor]:
+    """Draws, random crop of pictures larger than `images` by a ratio, resized with antialiasing, flip."""
+    larger: dict[int, Tensor] = {}  # by the side of the result
+
+    def work(images: Tensor, epoch: int) -> Tensor:
+        count, side = images.shape[:2]
+        if side not in larger:
+            stored = round(ratio * side)
+            larger.clear()
+            larger[side] = torch.randint(0, 256, (count, stored, stored, 3), dtype=torch.uint8)
+        draws = keyed_uniform(2, epoch, torch.arange(count), 5)
+        return antialiased_resized_crop(larger[side], draws, side, flip=True)
+
+    return work
+
+
 WORK: dict[str, Callable[[Tensor, int], Tensor]] = {
     "crop + flip": crop,
     "crop + flip + 2 RandAugment layers": crop_and_rand_augment,
     "random resized crop + flip": resized_crop,
+    "crop of pictures 4/3 as large + flip": antialiased_crop(4 / 3),  # 64 px for 48
+    "crop of pictures 2x as large + flip": antialiased_crop(2),
 }
 
 

@@ -16,8 +16,8 @@ ORDER = ("search_spaces", "trials", "analysis", "nas")
 ROOMS = {
     "search_spaces": ("settings", "networks", "choices", "interchange"),
     "trials": (
-        "recipe_stages", "recipe_optimizer", "recipe", "trial", "devices", "log", "reward", "images",
-        "kernels", "augmentation", "training", "timing", "checkpoint", "failures", "worker_setup",
+        "recipe_stages", "recipe_optimizer", "pictures", "recipe", "trial", "devices", "log", "reward",
+        "images", "kernels", "augmentation", "training", "timing", "checkpoint", "failures", "worker_setup",
         "run_trial", "executors",
     ),
     "nas": (

@@ -11,6 +11,9 @@ from trials.augmentation.cpu_images import cpu_kernels_change, crop_and_flip_on_
 from trials.augmentation.image_ops import resized_crop
 from trials.augmentation.operations import FILL
 
+AREA = (0.05, 1.0)  # of a random resized crop, as shares of the image's
+ASPECT = (3 / 4, 4 / 3)  # its width / height
+
 
 def crop_and_flip(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool) -> Tensor:
     """Pads with mid grey, crops back to the old size at a random place, and mirrors half of the images.
@@ -80,12 +83,14 @@ def random_resized_crop(
     images: Tensor,
     uniforms: Tensor,
     *,
-    scale: tuple[float, float] = (0.05, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    scale: tuple[float, float] = AREA,
+    ratio: tuple[float, float] = ASPECT,
     flip: bool = False,
     by_kernels: bool = False,
 ) -> Tensor:
     """Crops a part of each image and resizes it to the image's size, bilinearly (Szegedy et al. 2015).
+
+    For images that already have the training stage's size; `antialiased_crop` cuts from larger ones.
 
     The part's share of the area is uniform in `scale`; the logarithm of its width / height is uniform in
     `ratio`, as far as a part of that area fits into the image. (Other implementations draw both again until
@@ -101,7 +106,7 @@ def random_resized_crop(
     """
     height, width = images.shape[1:3]
     # Step 1: for every row and column of the result, the (fractional) row and column of the image to sample.
-    share_y, share_x = _crop_shares(uniforms, height=height, width=width, scale=scale, ratio=ratio)
+    share_y, share_x = crop_shares(uniforms, height=height, width=width, scale=scale, ratio=ratio)
     rows = _positions(height, share_y, uniforms[:, 2])  # (B, H)
     columns = _positions(width, share_x, uniforms[:, 3])  # (B, W)
     if flip:
@@ -141,7 +146,7 @@ def _lines(images: Tensor, rows: Tensor) -> Tensor:
     return lines.view(count, -1, width, channels)
 
 
-def _crop_shares(
+def crop_shares(
     uniforms: Tensor, *, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[Tensor, Tensor]:
     """Height and width of the cropped part as shares of the image's, (B,) each."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trials.augmentation.antialiased_crop import antialiased_resized_crop
 from trials.augmentation.augment import crop_and_flip, cutout, random_resized_crop
 from trials.augmentation.draws import draw_key, uniform_from_key
 from trials.augmentation.kernel_check import kernels_run
@@ -58,7 +59,7 @@ class Augmentation:
         """Augments a batch on the device.
 
         Args:
-            images: (B, H, W, 3) uint8.
+            images: (B, H, W, 3) uint8, of the stage's size, or larger where the recipe cuts crops from such.
             labels: (B,) or (B, L).
             samples: (B,) indices of the images in the data set, from which their draws follow.
         """
@@ -66,7 +67,15 @@ class Augmentation:
         draws = torch.empty(0, device=images.device)
         if self._needs_further_draws():
             draws = uniform_from_key(self._keys[1], samples, _RAND_AUGMENT.stop)
-        if recipe.crop == "resized":
+        if recipe.cuts_from_larger:
+            images = antialiased_resized_crop(
+                images,
+                draws[:, _RESIZED],
+                stage.resolution,
+                flip=recipe.flip,
+                by_kernels=self._by_kernels,
+            )
+        elif recipe.crop == "resized":
             images = random_resized_crop(
                 images, draws[:, _RESIZED], flip=recipe.flip, by_kernels=self._by_kernels
             )

@@ -33,6 +33,21 @@ def resized_crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return out
 
 
+@torch.library.custom_op("nas::antialiased_crop", mutates_args=())
+def antialiased_crop(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> Tensor:
+    """Parts of images (B, H, W, 3) uint8, boxes (B, 4) int64, resized to (B, R, R, 3); see its namesake."""
+    from trials.augmentation import triton_images as kernels
+
+    out = images.new_empty((len(images), resolution, resolution, 3))
+    size, image_size, width = out[0].numel(), images[0].numel(), images.shape[2]
+    flips = mirrored.to(torch.uint8)
+    _launch(
+        kernels.antialiased_crop, len(images), size, images.contiguous(), boxes.contiguous(), flips, out,
+        size, image_size, width, resolution,
+    )  # fmt: skip
+    return out
+
+
 @torch.library.custom_op("nas::mixed_images", mutates_args=())
 def mixed_images(images: Tensor, weights: Tensor) -> Tensor:
     """Each image (B, H, W, 3) uint8 blended with the one opposite in the batch, its own by weights (B,)."""
@@ -90,6 +105,11 @@ def randaugment_operation(
 @resized_crop.register_fake
 def _(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return torch.empty_like(images, memory_format=torch.contiguous_format)
+
+
+@antialiased_crop.register_fake
+def _(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> Tensor:
+    return images.new_empty((len(images), resolution, resolution, 3))
 
 
 @mixed_images.register_fake

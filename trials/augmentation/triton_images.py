@@ -93,6 +93,63 @@ def resized_crop(
 
 
 @triton.jit
+def _along(
+    index: tl.tensor, box: tl.tensor, offset: tl.constexpr, resolution: tl.tensor,
+) -> tuple:  # fmt: skip
+    """A part along rows (offset 0) or columns (1): begin, length, centres, first taps, the filter's reach."""
+    length = tl.load(box + 2 + offset).to(tl.int32)
+    ratio = length.to(tl.float32) / resolution
+    reach = tl.maximum(ratio, 1.0)
+    centre = (index.to(tl.float32) + 0.5) * ratio
+    first = tl.maximum(centre - reach + 0.5, 0.0).to(tl.int32)
+    return tl.load(box + offset).to(tl.int32), length, centre, first, reach
+
+
+@triton.jit
+def _weight(
+    place: tl.tensor, length: tl.tensor, centre: tl.tensor, reach: tl.tensor,
+) -> tl.tensor:  # fmt: skip
+    weight = 1.0 - tl.abs(place.to(tl.float32) + 0.5 - centre) / reach
+    return tl.where(place < length, tl.maximum(weight, 0.0), 0.0)
+
+
+@triton.jit
+def antialiased_crop(
+    images: tl.tensor, boxes: tl.tensor, mirrored: tl.tensor, out: tl.tensor, size: tl.tensor,
+    image_size: tl.tensor, width: tl.tensor, resolution: tl.tensor, BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
+    """A part of each image, boxes (B, 4), resized by a triangle filter; see antialiased_crop.py.
+
+    `size` and `image_size` are the numbers of a result and of an image.
+    """
+    image, first, at, here = _numbers(size, BLOCK)
+    pixel, channel = at // 3, at % 3
+    index, box = pixel % resolution, boxes + image * 4
+    index = tl.where(tl.load(mirrored + image) != 0, resolution - 1 - index, index)
+    top, height, centre_y, first_y, reach_y = _along(pixel // resolution, box, 0, resolution)
+    left, length, centre_x, first_x, reach_x = _along(index, box, 1, resolution)
+    source = images + image.to(tl.int64) * image_size + channel
+    taps_y, taps_x = (2 * reach_y).to(tl.int32) + 2, (2 * reach_x).to(tl.int32) + 2
+    total = tl.zeros([BLOCK], tl.float32)
+    weight_y = tl.zeros([BLOCK], tl.float32)
+    weight_x = tl.zeros([BLOCK], tl.float32)
+    for right in range(taps_x):
+        weight_x += _weight(first_x + right, length, centre_x, reach_x)
+    for down in range(taps_y):
+        y = first_y + down
+        line = tl.zeros([BLOCK], tl.float32)
+        for right in range(taps_x):
+            x = first_x + right
+            inside = here & (y < height) & (x < length)
+            value = _value(source, ((top + y) * width + left + x) * 3, inside).to(tl.float32)
+            line += _weight(x, length, centre_x, reach_x) * value
+        weight = _weight(y, height, centre_y, reach_y)
+        total += weight * line
+        weight_y += weight
+    tl.store(out + first + at, _rounded(total / (weight_y * weight_x)), mask=here)
+
+
+@triton.jit
 def mixed(
     images: tl.tensor, weights: tl.tensor, out: tl.tensor, size: tl.tensor, count: tl.tensor,
     BLOCK: tl.constexpr,

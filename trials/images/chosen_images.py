@@ -1,9 +1,10 @@
 """The images that a configuration chooses of its source, before they are decoded."""
 
+import hashlib
 import time
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from trials.images.decode import MAX_PIXELS
 from trials.images.labels import check_two_classes
 from trials.images.sources import Encoded, Source, open_source
 from trials.images.splits import share
+from trials.pictures import SQUASHED, PictureView
 
 LARGE = 100_000  # images, from which on a source that was listed a moment ago is not listed again
 MOMENT = 60.0  # seconds
@@ -28,6 +30,22 @@ class EncodedImages:
     identity: list[Any]  # JSON values that change when an image or the choice of images does
     source: Source
     max_pixels: int = MAX_PIXELS
+    view: PictureView = SQUASHED  # how each becomes a square
+
+    def viewed(self, view: PictureView) -> "EncodedImages":
+        """The same images, to be decoded in another way."""
+        if view == self.view:
+            return self
+        return replace(self, view=view, identity=[*self.identity, asdict(view)])
+
+    def part(self, indices: np.ndarray) -> "EncodedImages":
+        """Those of the images at these ascending indices."""
+        return replace(
+            self,
+            labels=self.labels[indices],
+            chosen=self.chosen[indices],
+            identity=[*self.identity, hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()],
+        )
 
     def read(self) -> Iterator[tuple[str, Encoded]]:
         """(name, encoded picture) of each image, in order."""

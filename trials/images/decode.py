@@ -9,9 +9,9 @@
 | transparency (alpha, or a transparent colour) | laid over white |
 | animation | the first frame |
 
-The picture is then resized to the square with Pillow's antialiased bilinear filter. The aspect ratio is not
-kept, and nothing is cropped. JPEG pictures that are much larger are decoded at a fraction of their size: see
-`jpeg`.
+The picture is then resized to the square with one of Pillow's antialiased filters, mostly the bilinear one.
+The aspect ratio is not kept, and nothing is cropped, unless a view asks for the picture's centre. JPEG
+pictures that are much larger are decoded at a fraction of their size: see `jpeg`.
 """
 
 import io
@@ -23,6 +23,7 @@ from search_spaces.settings.sentences import first_line
 from trials.images import jpeg
 from trials.images.deep_colours import DeepColours
 from trials.images.deep_pictures import UnknownRangeError, is_deep, scaled_to_bytes
+from trials.pictures import SQUASHED, Interpolation, PictureView
 
 # Pillow reads more formats, but some start other programs (EPS: Ghostscript) or have no size in pixels.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if features.check("avif") else ()))
@@ -35,13 +36,20 @@ KINDS_READ = ".jpg, .png, .webp, .bmp, .gif, .tif, .ppm and the like"
 MAX_PIXELS = 64_000_000  # of a picture, unless the configuration says otherwise
 TOO_LARGE = "too large: at most"  # begins the reason of a picture beyond the limit, in any message
 WHITE = (255, 255, 255, 255)
+FILTERS: dict[Interpolation, Image.Resampling] = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 class UnreadablePictureError(ValueError):
     """The picture cannot be decoded; the message gives the reason in a few words."""
 
 
-def decode(encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode(
+    encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS, view: PictureView = SQUASHED
+) -> np.ndarray:
     """Decodes a picture to (R, R, 3) uint8, R being `resolution`.
 
     Raises:
@@ -50,10 +58,11 @@ def decode(encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> 
     """
     if not encoded:
         raise UnreadablePictureError("no bytes")
-    pixels = jpeg.decoded(encoded, resolution, max_pixels=max_pixels)
+    shorter = view.shorter_side(resolution)
+    pixels = jpeg.decoded(encoded, shorter, max_pixels=max_pixels)
     if pixels is not None:
-        is_right = pixels.shape[:2] == (resolution, resolution)
-        return pixels if is_right else resized(Image.fromarray(pixels), resolution)
+        is_right = pixels.shape[:2] == (resolution, resolution) and view.crop == "squash"
+        return pixels if is_right else resized(Image.fromarray(pixels), resolution, view)
     try:
         picture = Image.open(io.BytesIO(encoded), formats=FORMATS)
         width, height = picture.size
@@ -61,8 +70,8 @@ def decode(encoded: bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> 
             raise UnreadablePictureError(
                 f"{width:,} x {height:,} px is {TOO_LARGE} {max_pixels:,} px are read"
             )
-        jpeg.scale_by_pillow(picture, resolution)
-        return resized(rgb(picture), resolution)
+        jpeg.scale_by_pillow(picture, shorter)
+        return resized(rgb(picture), resolution, view)
     except UnreadablePictureError:
         raise
     except Image.DecompressionBombError:
@@ -97,10 +106,12 @@ def _over_white(picture: Image.Image) -> Image.Image:
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
-def resized(picture: Image.Image, resolution: int) -> np.ndarray:
-    """Resizes an RGB picture to (R, R, 3) uint8."""
+def resized(picture: Image.Image, resolution: int, view: PictureView = SQUASHED) -> np.ndarray:
+    """Crops as the view says, and resizes an RGB picture to (R, R, 3) uint8."""
+    if (box := view.box(picture.size, resolution)) is not None:
+        picture = picture.crop(box)
     if picture.size != (resolution, resolution):
-        picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
+        picture = picture.resize((resolution, resolution), FILTERS[view.interpolation])
     return np.asarray(picture)
 
 

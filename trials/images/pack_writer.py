@@ -24,6 +24,7 @@ from trials.images.decode import UnreadablePictureError, decode, is_constant, re
 from trials.images.pack_reuse import KnownPixels
 from trials.images.pixel_file import PixelFile
 from trials.images.sources import Encoded
+from trials.pictures import SQUASHED, PictureView
 
 TASK = 64  # pictures handed to a process at once
 MIN_FOR_PROCESSES = 4_000  # pictures; fewer are decoded in this process, as starting others takes longer
@@ -101,6 +102,7 @@ def fill_pack(
     pictures: Iterator[tuple[str, Encoded]],
     *,
     max_pixels: int,
+    view: PictureView = SQUASHED,
     known: KnownPixels | None = None,
     on_progress: Callable[[int, int], None],
 ) -> OddPictures:
@@ -116,7 +118,7 @@ def fill_pack(
     tasks = _tasks(pictures)
     total = pack.file.count
     if total < MIN_FOR_PROCESSES:
-        results: Iterable[OddPictures] = (_decode_here(pack, task, max_pixels, known) for task in tasks)
+        results: Iterable[OddPictures] = (_decode_here(pack, task, max_pixels, view, known) for task in tasks)
         return _collected(results, total, on_progress)
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     local = threading.local()
@@ -125,7 +127,7 @@ def fill_pack(
     def run(task: Task) -> OddPictures:
         # Each thread of the pool starts its own process with its first task.
         if not hasattr(local, "process"):
-            local.process = _Process(pack, max_pixels, known)
+            local.process = _Process(pack, max_pixels, view, known)
             processes.append(local.process)
         return local.process.decode(task)
 
@@ -168,7 +170,9 @@ def _collected(
     return odd
 
 
-def _decode_here(pack: PackArrays, task: Task, max_pixels: int, known: KnownPixels | None) -> OddPictures:
+def _decode_here(
+    pack: PackArrays, task: Task, max_pixels: int, view: PictureView, known: KnownPixels | None
+) -> OddPictures:
     """Decodes the pictures of a task in this process."""
     odd, resolution = OddPictures([], []), pack.file.resolution
     with warnings.catch_warnings():
@@ -177,12 +181,14 @@ def _decode_here(pack: PackArrays, task: Task, max_pixels: int, known: KnownPixe
             try:
                 if isinstance(encoded, np.ndarray):
                     pack.digests[position] = digest_of(encoded)
-                    pixels = resized(Image.fromarray(encoded), resolution)
+                    pixels = resized(Image.fromarray(encoded), resolution, view)
                 else:
                     data = _bytes(name, encoded)
                     digest = pack.digests[position] = digest_of(data)
                     before = known.of(digest) if known else None
-                    pixels = decode(data, resolution, max_pixels=max_pixels) if before is None else before
+                    if before is None:
+                        before = decode(data, resolution, max_pixels=max_pixels, view=view)
+                    pixels = before
             except (UnreadablePictureError, FileNotFoundError) as error:
                 odd.corrupt.append((position, f"{name} ({_reason(error)})"))
                 continue
@@ -195,11 +201,20 @@ def _decode_here(pack: PackArrays, task: Task, max_pixels: int, known: KnownPixe
 class _Process:
     """A process that decodes (trials.images.pack_process), used by one thread."""
 
-    def __init__(self, pack: PackArrays, max_pixels: int, known: KnownPixels | None = None) -> None:
+    def __init__(
+        self,
+        pack: PackArrays,
+        max_pixels: int,
+        view: PictureView = SQUASHED,
+        known: KnownPixels | None = None,
+    ) -> None:
         self._pack, self._known = pack, known
         self._process = subprocess.Popen(
             # -P: a folder named trials in the current directory must not be imported.
-            [sys.executable, "-P", "-m", pack_process.__name__, pack.file.path, str(max_pixels)],
+            [
+                *(sys.executable, "-P", "-m", pack_process.__name__, pack.file.path, str(max_pixels)),
+                *(view.crop, view.interpolation),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # It multiplies no matrices, and the threads for that would be started with numpy.

@@ -12,31 +12,31 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from search_spaces.settings.sentences import some
 from trials.devices.cache_folder import cache_folder
 from trials.devices.file_lock import locked
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.config import DataConfig
-from trials.images.copies import copies_sentence
 from trials.images.jpeg import decoders
 from trials.images.labels import PADDING
 from trials.images.pack_checks import PixelChecks
+from trials.images.pack_notes import classes_of_one_part, oddities, refuse_lost_classes
 from trials.images.pack_refusals import PackRefusals, corrupt_sentence
 from trials.images.pack_reuse import KnownPixels
 from trials.images.pack_sizes import stored_size, stored_sizes
 from trials.images.pack_writer import PackArrays, PackFacts, fill_pack
+from trials.images.pixel_file import allocated
 from trials.images.splits import split_indices
+from trials.pictures import SQUASHED, PictureView
 
 PACKING_VERSION = 5  # part of every pack's name: to be raised when decoding changes
 IMAGES, DIGESTS, CHECKSUMS, META = "images.npy", "digests.npy", "checksums.npy", "meta.json"
 CHECKED_AT_ONCE = 4 << 30  # bytes of a pack that is checked as a whole when it is opened
-FEW_CONSTANT = 3  # pictures of one colour that are not worth a word
 
 OnProgress = Callable[[int, int], None]
 
@@ -97,38 +97,29 @@ def open_images(
     on_progress: OnProgress | None = None,
     verify: bool = False,
     only_evaluated: bool = False,
+    view: PictureView = SQUASHED,
 ) -> TrialImages:
     """Opens the images of a configuration at one resolution, and packs them first if there is no pack yet.
 
     Several processes may ask at once: one packs, the others wait for it. Pixels are compared with their
     checksums when they are first used; with `verify` those of a pack up to CHECKED_AT_ONCE at once, and a
     damaged one is made again. `only_evaluated`: see `find_images`; all are in `train` then. `sizes` are all
-    resolutions that these images are needed at: of a large set only the largest is packed.
+    resolutions that these images are needed at: of a large set only the largest is packed. `view` says how
+    each picture becomes a square.
 
     Raises:
         ValueError: the source, a picture or the disk does not allow it; the message says what to do.
     """
-    found = find_images(config, only_evaluated=only_evaluated)
+    found = find_images(config, only_evaluated=only_evaluated).viewed(view)
     refusals = PackRefusals(config, has_keys=not only_evaluated)
     wanted, resolution = resolution, stored_size(resolution, sizes, count=len(found.labels))
-    folder = (cache or default_cache()) / _key(found, resolution)
-    _make_cache(folder.parent)
-    # Double-checked locking: whoever gets the lock looks again, as another process may have packed meanwhile.
-    pack = _valid_pack(folder, found, resolution, verify=verify)
-    if pack is None:
-        with locked(folder.with_suffix(".lock")):
-            pack = _valid_pack(folder, found, resolution, verify=verify)
-            if pack is None:
-                _pack(found, folder, resolution, refusals, on_progress)
-                pack = _valid_pack(folder, found, resolution)
-                assert pack is not None, "a pack that was just written is valid"
-    refusals.check_corrupt(pack.facts.corrupt, total=len(pack.images))
+    pack = _opened_pack(found, resolution, refusals, cache=cache, on_progress=on_progress, verify=verify)
     readable = np.setdiff1d(np.arange(len(pack.images)), [position for position, _ in pack.facts.corrupt])
     labels = found.labels[readable]
     if only_evaluated:
         train, minival = np.arange(len(readable)), np.empty(0, np.int64)
     else:
-        _refuse_lost_classes(found, labels)
+        refuse_lost_classes(found, labels)
         train, minival = split_indices(
             labels,
             minival=config.minival,
@@ -147,14 +138,70 @@ def open_images(
         checks=pack.checks,
         notes=(
             *found.notes,
-            *_oddities(found, pack, readable, is_split=not only_evaluated),
-            *([] if only_evaluated else _classes_of_one_part(found, labels[train], labels[minival])),
+            *oddities(found, pack.digests, pack.facts, readable, is_split=not only_evaluated),
+            *([] if only_evaluated else classes_of_one_part(found, labels[train], labels[minival])),
         ),
         name_of=found.name_of,
         deeper=found.deeper,
         pixels_by=pack.facts.decoders + _resizing(sizes, count=len(found.labels)),
         resized_to=None if wanted == resolution else wanted,
     )
+
+
+def open_minival(
+    config: DataConfig,
+    images: TrialImages,
+    *,
+    resolution: int,
+    view: PictureView,
+    cache: Path | None = None,
+    on_progress: OnProgress | None = None,
+    verify: bool = False,
+) -> TrialImages:
+    """The minival images of an opened set in a pack of their own: at another resolution, in another view.
+
+    Raises:
+        ValueError: as `open_images`.
+    """
+    found = find_images(config).viewed(view).part(images.minival)
+    refusals = PackRefusals(config, has_keys=True)
+    pack = _opened_pack(found, resolution, refusals, cache=cache, on_progress=on_progress, verify=verify)
+    return TrialImages(
+        images=pack.images,
+        labels=found.labels,
+        train=np.empty(0, np.int64),
+        minival=np.arange(len(found.labels)),
+        classes=found.classes,
+        digests=pack.digests,
+        checks=pack.checks,
+        name_of=found.name_of,
+        pixels_by=pack.facts.decoders,
+    )
+
+
+def _opened_pack(
+    found: EncodedImages,
+    resolution: int,
+    refusals: PackRefusals,
+    *,
+    cache: Path | None,
+    on_progress: OnProgress | None,
+    verify: bool,
+) -> "_Pack":
+    """The pack of these images, which is written first if there is none."""
+    folder = (cache or default_cache()) / _key(found, resolution)
+    _make_cache(folder.parent)
+    # Double-checked locking: whoever gets the lock looks again, as another process may have packed meanwhile.
+    pack = _valid_pack(folder, found, resolution, verify=verify)
+    if pack is None:
+        with locked(folder.with_suffix(".lock")):
+            pack = _valid_pack(folder, found, resolution, verify=verify)
+            if pack is None:
+                _pack(found, folder, resolution, refusals, on_progress)
+                pack = _valid_pack(folder, found, resolution)
+                assert pack is not None, "a pack that was just written is valid"
+    refusals.check_corrupt(pack.facts.corrupt, total=len(pack.images))
+    return pack
 
 
 def _resizing(sizes: Sequence[int], *, count: int) -> str:
@@ -186,47 +233,6 @@ def data_digest(classes: Sequence[str], digests: np.ndarray, counts: np.ndarray,
 def default_cache() -> Path:
     """The default folder of packs."""
     return cache_folder("packs")
-
-
-def _refuse_lost_classes(found: EncodedImages, readable: np.ndarray) -> None:
-    """No class may lose all its pictures in silence, however few they are.
-
-    Raises:
-        ValueError: one has.
-    """
-    lost = np.setdiff1d(found.labels[found.labels != PADDING], readable)
-    if len(lost):
-        names = [found.classes[label] for label in lost]
-        raise ValueError(
-            f"no picture of {'class' if len(names) == 1 else 'the classes'} {some(names)} can be read; "
-            "replace them, or leave out the class"
-        )
-
-
-def _classes_of_one_part(found: EncodedImages, train: np.ndarray, minival: np.ndarray) -> list[str]:
-    """Sentences about classes that the source has, and of which no image is in a part of the split."""
-    present = np.setdiff1d(found.source.labels, [PADDING])
-    notes = []
-    for words, labels in (("trained", train), ("evaluated", minival)):
-        if len(lost := np.setdiff1d(present, labels)):
-            names = some([found.classes[label] for label in lost])
-            notes.append(f"no image of {len(lost):,} of {len(present):,} classes is {words} on: {names}")
-    return notes
-
-
-def _oddities(found: EncodedImages, pack: "_Pack", readable: np.ndarray, *, is_split: bool) -> list[str]:
-    """Sentences about copies and about pictures of one colour."""
-    notes = []
-    digests, labels = pack.digests[readable], found.labels[readable]
-    if sentence := copies_sentence(digests, labels, found.classes, is_split=is_split):
-        notes.append(sentence)
-    constant = [found.name_of(position) for position in pack.facts.constant]
-    if len(constant) > FEW_CONSTANT:
-        notes.append(
-            f"{len(constant):,} of {len(readable):,} pictures are of one colour: "
-            f"{some(constant, between='; ')}"
-        )
-    return notes
 
 
 # ---------------------------------------------------------------------- the cache
@@ -301,7 +307,8 @@ def _facts_of(folder: Path) -> PackFacts | None:
 
 def _origin(found: EncodedImages, source: str) -> str:
     """The source, and all that decides what pixels a picture of it has at one resolution."""
-    return json.dumps([PACKING_VERSION, decoders(), found.max_pixels, source])
+    view = [] if found.view == SQUASHED else [asdict(found.view)]
+    return json.dumps([PACKING_VERSION, decoders(), found.max_pixels, source, *view])
 
 
 def _known_pixels(cache: Path, origin: str, resolution: int) -> KnownPixels | None:
@@ -337,13 +344,14 @@ def _pack(
     try:
         shape = (len(found.labels), resolution, resolution, 3)
         refusals.check_space(folder.parent, shape)
-        pack = PackArrays(_allocated(temporary / IMAGES, shape))
+        pack = PackArrays(allocated(temporary / IMAGES, shape))
         try:
             with pack.file.syncing():
                 odd = fill_pack(
                     pack,
                     found.read(),
                     max_pixels=found.max_pixels,
+                    view=found.view,
                     known=_known_pixels(folder.parent, _origin(found, refusals.config.source), resolution),
                     on_progress=on_progress or (lambda done, total: None),
                 )
@@ -380,15 +388,3 @@ def _remove_leftovers(folder: Path) -> None:
     """Removes temporary folders of processes that were killed while they packed; its lock must be held."""
     for path in folder.parent.glob(f".packing-{folder.name}-*"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _allocated(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """An array on disk (N, R, R, 3) uint8 whose space is reserved.
-
-    Without the reservation, writing into a memory map on a full disk would kill the process by a signal.
-    """
-    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return images

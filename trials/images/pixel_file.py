@@ -9,6 +9,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -68,3 +69,15 @@ class PixelFile:
     def close(self) -> None:
         """Closes the file."""
         os.close(self._file)
+
+
+def allocated(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """An array on disk (N, R, R, 3) uint8 whose space is reserved.
+
+    Without the reservation, writing into a memory map on a full disk would kill the process by a signal.
+    """
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return images

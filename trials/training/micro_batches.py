@@ -39,10 +39,14 @@ def fit_training(
     *,
     batch_size: int,
     num_classes: int,
+    side: int | None = None,
 ) -> int:
     """As `fit_in_memory`, for all that a training takes on its largest images: augmenting, steps, evaluating.
 
     What lies on the device besides, images and a reference network, has to be there already.
+
+    Args:
+        side: of the pictures that crops are cut from (pixels), where the recipe cuts them from larger ones.
     """
     largest = max(stages, key=lambda stage: (stage.resolution, stage.randaugment))
 
@@ -55,10 +59,12 @@ def fit_training(
         # The graph of the training step keeps what it took while the evaluation runs.
         kept = torch.empty(memory.peak() or 0, dtype=torch.uint8, device=step.device)
         part = -(-len(batch.images) // step.micro_batches)
-        evaluate_batch(step, sums, batch.images[:part], batch.labels[:part])
+        size = max(map(recipe.evaluation_size, stages))
+        evaluated = torch.zeros((part, size, size, 3), dtype=torch.uint8, device=step.device)
+        evaluate_batch(step, sums, evaluated, batch.labels[:part])
         del kept
 
-    resolution = largest.resolution
+    resolution = side if side is not None and recipe.cuts_from_larger else largest.resolution
     return _fit(step, attempt, batch_size=batch_size, resolution=resolution, num_classes=num_classes)
 
 

@@ -34,7 +34,7 @@ class StageCalls:
         running = step.parameters.statistics
         self.statistics = torch.zeros_like(running)  # sums over batches
         self.add_statistics = step.graphed(
-            partial(add_batch_statistics, step, self.statistics, recipe.batch_norm_momentum),
+            partial(estimate_batch, step, self.augment, self.statistics, recipe),
             changes=[running, self.statistics],
         )
 
@@ -43,6 +43,21 @@ class StageCalls:
         self.train.close()
         self.evaluate.close()
         self.add_statistics.close()
+
+
+def estimate_batch(
+    step: TrainingStep,
+    augment: Augmentation,
+    sums: Tensor,
+    recipe: Recipe,
+    pixels: Tensor,
+    labels: Tensor,
+    samples: Tensor,
+) -> None:
+    """Adds a batch's batch-norm statistics: of images as they are evaluated, or of crops of larger ones."""
+    if recipe.cuts_from_larger:
+        pixels = augment(pixels, labels, samples).images
+    add_batch_statistics(step, sums, recipe.batch_norm_momentum, pixels)
 
 
 def train_batch(

@@ -68,6 +68,7 @@ def train(
     epochs: int,
     seed: int,
     first_epoch: int = 0,
+    evaluated_at: Callable[[int], ResidentImages] | None = None,
 ) -> Iterator[Heartbeat | EpochEnd]:
     """Trains for `epochs` epochs in all; yields each epoch's figures, and heartbeats in between.
 
@@ -76,10 +77,16 @@ def train(
     device of the step's group trains on its share of every batch; of the random numbers only drops depend on
     the number of devices.
 
+    Args:
+        images_at: the images that a stage of a resolution trains on.
+        evaluated_at: those on which it is evaluated; None: the same.
+
     Raises:
         NonFiniteLossError: the mean training loss of an epoch is not finite.
     """
-    with closing(_Training(step, recipe, images_at=images_at, epochs=epochs, seed=seed)) as training:
+    evaluated_at = evaluated_at or images_at
+    run = _Training(step, recipe, images_at=images_at, evaluated_at=evaluated_at, epochs=epochs, seed=seed)
+    with closing(run) as training:
         for epoch in range(first_epoch, epochs):
             yield from training.epoch(epoch)
 
@@ -103,10 +110,12 @@ class _Training:
         recipe: Recipe,
         *,
         images_at: Callable[[int], ResidentImages],
+        evaluated_at: Callable[[int], ResidentImages],
         epochs: int,
         seed: int,
     ) -> None:
-        self.step, self.recipe, self.images_at = step, recipe, images_at
+        self.step, self.recipe = step, recipe
+        self.images_at, self.evaluated_at = images_at, evaluated_at
         self.epochs, self.seed = epochs, seed
         self.stages = recipe.training_stages(epochs)
         self._calls: dict[int, StageCalls] = {}  # by the stage's index
@@ -137,14 +146,17 @@ class _Training:
         resumed = time.perf_counter()
         # In no larger batches than fit into memory while training.
         calls, batch_size = self._calls_of(evaluation), -(-indices.shape[1] // step.micro_batches)
+        evaluated = self.evaluated_at(self.recipe.evaluation_size(evaluation))
         if step.average is None:
             self._estimate_statistics(calls, indices, batch_size=batch_size)
-        raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, batch_size=batch_size)
+        raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, evaluated, batch_size=batch_size)
         minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
         if step.average is not None:
             with step.average.swapped():
                 self._estimate_statistics(calls, indices, batch_size=batch_size)
-                minival_loss, minival_accuracy, top5 = _evaluate_minival(calls, batch_size=batch_size)
+                minival_loss, minival_accuracy, top5 = _evaluate_minival(
+                    calls, evaluated, batch_size=batch_size
+                )
         yield EpochEnd(
             epoch=epoch + 1,
             train_loss=trained.loss,
@@ -154,7 +166,7 @@ class _Training:
             minival_accuracy_raw=raw_accuracy,
             minival_accuracy_top5=top5,
             learning_rate=trained.learning_rate,
-            resolution=evaluation.resolution,
+            resolution=evaluated.resolution,
             train_seconds=trained.seconds,
             evaluate_seconds=time.perf_counter() - resumed,
             data_seconds=trained.waited,
@@ -235,7 +247,7 @@ class _Training:
         parts = statistics_batches(indices, batches=self.recipe.batch_norm_batches, batch_size=batch_size)
         ahead, taken = RunAhead(self.step.device), [(calls.images, own) for own in parts]
         for batch in batches_of(taken):
-            calls.add_statistics(batch.images)
+            calls.add_statistics(batch.images, batch.labels, batch.samples)
             ahead.launched(is_resident=calls.images.is_resident)
         take_mean_statistics(self.step, calls.statistics, batches=len(taken))
 
@@ -253,16 +265,18 @@ class _Training:
             self._strengths_of = stage
 
 
-def _evaluate_minival(calls: StageCalls, *, batch_size: int) -> tuple[float, float, float]:
+def _evaluate_minival(
+    calls: StageCalls, images: ResidentImages, *, batch_size: int
+) -> tuple[float, float, float]:
     """Mean loss, accuracy and top-5 accuracy (0-1) of the network's present weights on minival.
 
     Each device evaluates a share of the images; their sums are added.
     """
     calls.sums.zero_()
     group, ahead = calls.step.group, RunAhead(calls.step.device)
-    for batch in batches(calls.images, calls.images.minival[group.rank :: group.size], batch_size=batch_size):
+    for batch in batches(images, images.minival[group.rank :: group.size], batch_size=batch_size):
         calls.evaluate(batch.images, batch.labels)
-        ahead.launched(is_resident=calls.images.is_resident)
+        ahead.launched(is_resident=images.is_resident)
     group.sum(calls.sums)
-    loss, correct, top5 = (calls.sums / len(calls.images.minival)).tolist()
+    loss, correct, top5 = (calls.sums / len(images.minival)).tolist()
     return loss, correct, top5

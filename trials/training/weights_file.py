@@ -22,10 +22,13 @@ from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.log.buckets import is_in_store, object_at, place_of
 from trials.log.durable_files import DurableFiles
+from trials.pictures import CROPS, INTERPOLATIONS, PictureView, evaluation_view
+from trials.recipe import Recipe
 
 FORMAT = "training-aware-nas/1"
 HEADER_BYTES = 8  # a safetensors file begins with its header's length, little-endian
 
+EVALUATION_FACTS = ("evaluation_crop", "evaluation_interpolation")  # keys of recipes, and of these files
 MAX_HEADER = 100_000_000  # bytes, the limit of the format
 
 
@@ -49,8 +52,13 @@ class WeightsFile:
 
     @property
     def resolution(self) -> int:
-        """The resolution that it was trained at (pixels); published networks' where the file has none."""
+        """The resolution that its training evaluated at (pixels); published networks' where there is none."""
         return int(self.facts.get("resolution", DEFAULT_RESOLUTION))
+
+    def view(self, resolution: int) -> PictureView:
+        """How pictures become squares of this resolution: as by earlier versions where nothing says."""
+        crop, interpolation = (self.facts.get(name) for name in EVALUATION_FACTS)
+        return evaluation_view(crop, interpolation, resolution=resolution)
 
     def network(self) -> Network:
         """Builds the network and loads the weights into it."""
@@ -125,6 +133,12 @@ def save_weights(
     save_tensors(path, floating_tensors(network), {"architecture": mapping, **facts}, files=files)
 
 
+def evaluation_facts(recipe: Recipe) -> dict[str, str]:
+    """The facts that say how pictures are evaluated, where a recipe says so."""
+    facts = {name: getattr(recipe, name) for name in EVALUATION_FACTS}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
 def floating_tensors(network: nn.Module) -> dict[str, Tensor]:
     """The network's floating-point tensors; batch norm's counters of batches are of no use."""
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
@@ -160,6 +174,10 @@ def _contradiction(weights: WeightsFile) -> str:
         are_texts = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
         if not are_texts or len(classes) not in (0, count) or len(set(classes)) < len(classes):
             return f"classes are no names of {count:,} classes"
+    known = (CROPS, INTERPOLATIONS)
+    for name, values in zip(EVALUATION_FACTS, known, strict=True):
+        if facts.get(name) not in (None, *values):
+            return f"{name} is none of {', '.join(values)}"
     if not isinstance(resolution, int) or not 1 <= resolution <= LARGEST_RESOLUTION:
         return "resolution is no number of pixels"
     with torch.device("meta"):  # costs no memory, whatever they say

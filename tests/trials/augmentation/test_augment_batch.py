@@ -63,6 +63,20 @@ def test_randaugments_pixels_are_those_of_the_recipe(pixels: str, monkeypatch: p
     assert seen == [pixels]
 
 
+def test_crops_are_cut_from_larger_pictures_and_have_the_stages_size() -> None:
+    """By the draws of the crops that are enlarged, as before; an image may stand anywhere in its batch."""
+    recipe = replace(RECIPE, crop="resized", flip=True)
+    larger = IMAGES.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    batch = augmented(recipe, larger)
+    assert batch.images.shape == IMAGES.shape
+    back = augmented(recipe, larger.flip(0), LABELS, SAMPLES.flip(0))
+    assert torch.equal(back.images.flip(0), batch.images)
+    enlarged = augmented(replace(recipe, stored_resolution="stage"))
+    off = (enlarged.images.float() - batch.images.float()).abs().mean()
+    others = (enlarged.images.roll(1, 0).float() - batch.images.float()).abs().mean()
+    assert off < others / 2  # the same parts of the same images
+
+
 def test_crop_and_flip_take_the_first_draws_of_each_image() -> None:
     batch = augmented(replace(RECIPE, flip=True, crop_padding=0.125))
     expected = crop_and_flip(IMAGES, keyed_uniform(3, 1, SAMPLES, 3), padding=2, flip=True)
