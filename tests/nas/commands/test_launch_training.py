@@ -36,6 +36,7 @@ WORDS = (
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+    monkeypatch.setattr("nas.training.saving.SECONDS_BETWEEN_STATES", 0.0)
     (tmp_path / "small.yaml").write_text(yaml_text(SMALL, header=""))
     (tmp_path / "recipe.yaml").write_text(yaml_text(RECIPE, header=""))
 
