@@ -23,7 +23,7 @@ def train(
     init: Annotated[str | None, typer.Option(help="Weights to begin with; what fits is taken.")] = None,
     patience: Annotated[
         int | None,
-        typer.Option(min=1, help="End after so many epochs at the last size without a better accuracy."),
+        typer.Option(min=1, help="End after so many evaluations at the last size without a better accuracy."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Trainings that differ in their seed.")] = 1,
     devices: Annotated[

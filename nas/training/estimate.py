@@ -45,8 +45,8 @@ class Estimating:
 
 
 def costs_more_than_it_tells(stages: Sequence[TrainingStage], *, steps: int) -> bool:
-    """True of a training of fewer steps than its estimate would take; `steps` are those of an epoch."""
-    return steps * sum(stage.epochs for stage in stages) < ROUNDS * len(stages) * (1 + FEWEST_STEPS)
+    """True of a training of fewer steps than a round of its estimate; `steps` are those of an epoch."""
+    return steps * sum(stage.epochs for stage in stages) < len(stages) * (1 + FEWEST_STEPS)
 
 
 def estimate(
@@ -64,7 +64,7 @@ def estimate(
 
     Of the rounds the quickest counts: others' work makes steps slower, nothing makes them faster. When
     MOST_SECONDS have passed no other stage is timed: what is missing follows from the pixels of those that
-    were. None of a training that takes fewer steps than its estimate.
+    were. None of a training that takes fewer steps than one of its rounds.
     """
     stages = recipe.training_stages(epochs)
     images = images_at(stages[-1].resolution)

@@ -47,7 +47,7 @@ def written(
 ) -> tuple[int, int, float]:
     """Bytes, evaluations and seconds of a fine-tuning in which each evaluation is the best so far."""
     step = build_step(network, recipe, num_classes=CLASSES, device=CPU, precision="fp32")
-    weights, facts = copied_weights(step.network, network)
+    state, (weights, facts) = step.state(), copied_weights(step.network, network)
     every, stages = epochs_per_evaluation(steps=steps, epochs=epochs), recipe.training_stages(epochs)
     clock, counted, evaluations = Clock(), Counting(), 0
     with TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def written(
             if is_evaluated(epoch, every=every, stages=stages):
                 evaluations += 1
                 saver.keep_weights("best", weights, facts)
-                saver.keep(step.state(), replace(PROGRESS, epoch=epoch))
+                saver.keep(state, replace(PROGRESS, epoch=epoch))
                 saver.write_if_due(is_last=epoch == epochs)
     return counted.written, evaluations, clock.now
 
