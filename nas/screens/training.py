@@ -56,7 +56,7 @@ class TrainingView:
     def show(self, event: TrainingEvent | GroupLost) -> None:
         """Shows an event."""
         if isinstance(event, GroupLost):
-            text = f"{event.reason}; all begin again after epoch {self._done}"
+            text = f"{event.reason}; all begin again after the last epoch that was saved"
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         if isinstance(event, Estimating):
             self._estimate(event)
