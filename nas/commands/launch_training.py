@@ -24,6 +24,7 @@ from nas.training.result import TrainingResult
 from nas.training.start import check_folder
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
+from nas.training.weights_size import with_size_of_weights
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.images.recipe_images import packings
@@ -44,6 +45,7 @@ def training_config(
     init: str | None,
     patience: int | None,
     overrides: Sequence[str],
+    say: Callable[[str], object] = lambda note: None,
 ) -> TrainingConfig:
     """The configuration of a new training, or the recorded one of a training that is resumed.
 
@@ -71,7 +73,8 @@ def training_config(
     typed: dict[Location, str] = {(key,): f"--{key} {quote(str(value))}" for key, value in mapping.items()}
     typed |= {("architecture",): f"nas train {quote(architecture)}", ("data",): f"--data {quote(data)}"}
     typed[("data", "source")] = typed[("data",)]
-    return from_mapping(TrainingConfig, mapping, name="nas train", overrides=overrides, typed=typed)
+    config = from_mapping(TrainingConfig, mapping, name="nas train", overrides=overrides, typed=typed)
+    return with_size_of_weights(config, folder, recipe=recipe, overrides=overrides, say=say)
 
 
 def launch_training(
@@ -113,7 +116,7 @@ def launch_training(
         seeded = replace(config, seed=config.seed + i)
         with failures_explained(config.recipe, own, how_it_goes_on=goes_on):
             result = _shown(seeded, own, devices=devices, address=ray_address, log=log, console=console)
-            title = f"{own.name}: {result.accuracy:.4f} on minival after {len(result.metrics)} epochs"
+            title = f"{own.name}: {result.accuracy:.4f} on minival after {result.metrics[-1].epoch} epochs"
             draw_training(result.metrics, own / PICTURE, title=title)
         results.append(result)
     return results

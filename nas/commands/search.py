@@ -12,7 +12,7 @@ from rich.console import Console
 
 from nas.commands.options import Executor, Json, Log, RayAddress
 from nas.commands.output import show
-from nas.screens.terminal import print_notes, terminal
+from nas.screens.terminal import print_notes, say_start, terminal
 from nas.search.stopping import GRACE_SECONDS
 from search_spaces.settings.overrides import Override
 from trials.log.disk_wait import DISK_WAIT_SECONDS
@@ -93,11 +93,13 @@ def search(
         return
     if assume:
         raise typer.BadParameter("--assume goes with --estimate")
+    place = run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    say_start(console, f"{file}, in {place}")
     from nas.results.summary import search_summary
     from nas.screens.summary import summary_screen
     from trials.log.buckets import local_file, run_folder
 
-    folder = run_folder(run or Path("runs") / f"{Path(file).stem}-{datetime.now():%Y%m%d-%H%M%S}")
+    folder = run_folder(place)
     file = local_file(file)
     if budget is not None:
         if ray_address is not None:

@@ -8,7 +8,7 @@ import typer
 
 from nas.commands.options import Json, Log
 from nas.commands.output import json_text
-from nas.screens.terminal import terminal
+from nas.screens.terminal import print_notes, say_start, terminal
 from nas.training.suited_recipe import DEFAULT_RECIPE
 
 
@@ -23,7 +23,7 @@ def train(
     init: Annotated[str | None, typer.Option(help="Weights to begin with; what fits is taken.")] = None,
     patience: Annotated[
         int | None,
-        typer.Option(min=1, help="End after so many epochs at the last size without a better accuracy."),
+        typer.Option(min=1, help="End after so many evaluations at the last size without a better accuracy."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Trainings that differ in their seed.")] = 1,
     devices: Annotated[
@@ -42,33 +42,39 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an architecture in full, with progressive learning; started again it resumes."""
+    if architecture is None and run is None:
+        raise typer.BadParameter("name an architecture, or a training to resume with --run")
+    place = run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    console = terminal(stderr=as_json)
+    say_start(
+        console, f"{architecture} by recipe {recipe}, in {place}" if architecture else f"again in {place}"
+    )
     from nas.commands.launch_training import how_it_goes_on, launch_training, training_config
     from nas.screens.training import repeats_table, training_screen
     from nas.training.result import training_figures
+    from nas.training.termination import EXIT_CODE, TerminatedError, sigterm_interrupts
     from search_spaces.settings.yaml_files import ConfigError
     from trials.log.buckets import local_file, run_folder
 
-    if architecture is None and run is None:
-        raise typer.BadParameter("name an architecture, or a training to resume with --run")
-    folder = run_folder(
-        run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    )
-    console = terminal(stderr=as_json)
+    folder = run_folder(place)
     architecture = None if architecture is None else local_file(architecture)
     config = training_config(
         architecture, folder=folder, data=data, recipe=recipe, test=test, init=init, patience=patience,
-        overrides=set_ or [],
+        overrides=set_ or [], say=lambda note: print_notes(console, "recipe", [note]),
     )  # fmt: skip
     if repeats > 1 and architecture is None:
         raise ConfigError("--repeats needs the architecture again, to know what to repeat")
     try:
-        results = launch_training(
-            config, folder, repeats=repeats, devices=devices, ray_address=ray_address, log=log or (),
-            shared=shared, console=console,
-        )  # fmt: skip
-    except KeyboardInterrupt:
+        with sigterm_interrupts():
+            results = launch_training(
+                config, folder, repeats=repeats, devices=devices, ray_address=ray_address, log=log or (),
+                shared=shared, console=console,
+            )  # fmt: skip
+    except KeyboardInterrupt as error:
         again = how_it_goes_on(folder, repeats=repeats, devices=devices, ray_address=ray_address)
         console.print(f"stopped; this goes on:  {again}", markup=False, soft_wrap=True)
+        if isinstance(error, TerminatedError):
+            raise typer.Exit(EXIT_CODE) from None
         raise
     if as_json:
         figures = [training_figures(result) for result in results]

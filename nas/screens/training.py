@@ -14,6 +14,7 @@ from rich.text import Text
 from analysis.numbers import duration, milliseconds, percent, precise_duration
 from nas.events import EpochDone, EpochMetrics, GroupLost
 from nas.screens.terminal import copyable
+from nas.training.estimate import ROUNDS, Estimating
 from nas.training.initial_weights import Fitted
 from nas.training.result import TrainingResult
 from nas.training.training_events import TrainingBegun, TrainingEvent
@@ -40,6 +41,7 @@ class TrainingView:
         self._task: TaskID | None = None
         self._epochs, self._done, self._first = 0, 0, 0
         self._seconds: list[float] = []
+        self._per_epoch = 0.0  # seconds, of the last epochs
         self._planned: dict[int, float] = {}  # seconds of each epoch, from 1
 
     def __enter__(self) -> Self:
@@ -54,18 +56,32 @@ class TrainingView:
     def show(self, event: TrainingEvent | GroupLost) -> None:
         """Shows an event."""
         if isinstance(event, GroupLost):
-            text = f"{event.reason}; all begin again after epoch {self._done}"
+            text = f"{event.reason}; all begin again after the last epoch that was saved"
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-        if isinstance(event, TrainingBegun):
+        if isinstance(event, Estimating):
+            self._estimate(event)
+        elif isinstance(event, TrainingBegun):
             self._begin(event)
         elif isinstance(event, EpochDone):
             metrics = event.metrics
-            self._done = metrics.epoch
             self._seconds.append(metrics.train_seconds + metrics.evaluate_seconds)
+            self._per_epoch = self._seconds[-1] / max(metrics.epoch - self._done, 1)
+            self._done = metrics.epoch
             self._console.print(_epoch_line(metrics, self._epochs), highlight=False, soft_wrap=True)
             self._update(0.0)
         elif isinstance(event, Heartbeat) and self._task is not None:  # it may wait before it begins
-            self._update(event.fraction, waits=event.phase == "waiting")
+            self._update(event.fraction, epoch=event.epoch, waits=event.phase == "waiting")
+
+    def _estimate(self, timed: Estimating) -> None:
+        """A bar on a terminal; elsewhere a line, once."""
+        if self._task is None:
+            if not self._console.is_terminal:
+                self._console.print("estimating what it takes, by a few steps of each stage", soft_wrap=True)
+            self._task = self._bars.add_task("", total=ROUNDS * timed.stages, left="")
+        done = (timed.round - 1) * timed.stages + timed.stage - 1
+        self._bars.update(
+            self._task, description=f"estimating stage {timed.stage}/{timed.stages}", completed=done
+        )
 
     def _begin(self, begun: TrainingBegun) -> None:
         self._epochs, self._done = begun.epochs, begun.first_epoch
@@ -79,24 +95,24 @@ class TrainingView:
         self._task = self._bars.add_task("", total=1.0, left="")
         self._update(0.0)
 
-    def _update(self, fraction: float, *, waits: bool = False) -> None:
+    def _update(self, fraction: float, *, epoch: int = 0, waits: bool = False) -> None:
         assert self._task is not None, "a training begins before it goes on"
-        epoch = min(self._done + 1, self._epochs)
+        epoch = min(max(epoch, self._done + 1), self._epochs)
         self._bars.update(
             self._task,
             description=f"epoch {epoch}/{self._epochs}" + (", waiting for the device" if waits else ""),
             completed=fraction,
-            left=self._left(fraction),
+            left=self._left(epoch, fraction),
         )
 
-    def _left(self, fraction: float) -> str:
-        remaining = range(self._done + 1, self._epochs + 1)
+    def _left(self, epoch: int, fraction: float) -> str:
+        remaining = range(max(epoch, 1), self._epochs + 1)
         if self._planned:
             planned = [self._planned[epoch] for epoch in remaining]
             before = [self._planned[epoch] for epoch in range(1, self._done + 1)]
             pace = sum(self._seconds) / sum(before) if self._seconds and sum(before) else 1.0
         elif self._seconds:  # resumed: at the last epochs' pace
-            planned, pace = [self._seconds[-1]] * len(remaining), 1.0
+            planned, pace = [self._per_epoch] * len(remaining), 1.0
         else:
             return ""
         seconds = pace * (sum(planned) - fraction * (planned[0] if planned else 0.0))
@@ -119,6 +135,7 @@ def _beginning(begun: TrainingBegun) -> str:
         )
     if begun.micro_batches > 1:
         lines.append(f"           each batch in {begun.micro_batches} parts, to fit into memory")
+    lines += [f"           {one_line(note)}" for note in begun.decisions]
     lines += [f"           data: {one_line(note)}" for note in begun.notes]
     for path in begun.damaged:
         lines.append(f"           {path.name} is damaged; an earlier state is taken")
@@ -137,6 +154,7 @@ def _beginning(begun: TrainingBegun) -> str:
             f"  {part} {stage.index + 1}  {stage.epochs:>3} epochs  {stage.resolution:>3} px  dropout "
             f"{stage.dropout:.2f}  RandAugment {stage.randaugment:.1f}  mixup {stage.mixup:.2f}  "
             f"step {milliseconds(estimate.step_seconds)} ms  about {duration(estimate.seconds)}"
+            f"{'' if estimate.is_measured else ', by its pixels'}"
         )
     if begun.stages:
         total = sum(estimate.seconds for estimate in begun.stages)

@@ -1,7 +1,7 @@
-"""The files of a full training: its state after each epoch, its weights, its metrics."""
+"""The files of a full training: its state after an epoch, its weights, its metrics."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ class TrainingProgress:
     seconds: float  # training and evaluating, over all processes so far
     estimated_seconds: float
     devices: int
+    # Decided when it began. Of an earlier version: each epoch was evaluated, the batch is the recipe's.
+    evaluate_every: int = 1  # epochs
+    batch_size: int = 0
+    threads: int = 0  # of the CPU; 0: one for each core
 
 
 class TrainingFolder:
@@ -83,15 +87,20 @@ class TrainingFolder:
         """The path of the `best` or the `last` weights."""
         return self.folder / WEIGHTS / f"{name}.safetensors"
 
-    def save_state(self, tensors: Mapping[str, Tensor], progress: TrainingProgress) -> None:
-        """Writes the state and the metrics after an epoch; older states are removed after it."""
+    def save_state(
+        self, tensors: Mapping[str, Tensor], progress: TrainingProgress, metrics: Sequence[EpochMetrics]
+    ) -> None:
+        """Writes the state after an epoch, with all metrics until then; older states are removed after it."""
         path = self.folder / STATES / f"epoch-{progress.epoch:06d}.safetensors"
-        metrics = [asdict(epoch) for epoch in self.metrics]
-        save_tensors(path, tensors, {**asdict(progress), "metrics": metrics}, files=self.files)
-        frame = pd.DataFrame(metrics)
-        self.files.write(self.folder / METRICS, frame.to_parquet(index=False), durable=False)
+        rows = [asdict(epoch) for epoch in metrics]
+        save_tensors(path, tensors, {**asdict(progress), "metrics": rows}, files=self.files)
         for old in self._states()[:-KEPT]:
             self.files.remove(old)
+
+    def save_metrics(self) -> None:
+        """Writes the metrics so far, for others to read: a training goes on with those of its state."""
+        frame = pd.DataFrame([asdict(epoch) for epoch in self.metrics])
+        self.files.write(self.folder / METRICS, frame.to_parquet(index=False), durable=False)
 
     def newest_state(self) -> tuple[dict[str, Tensor], TrainingProgress] | None:
         """Tensors and progress of the newest state that is as it was written; None where there is none.
@@ -119,7 +128,8 @@ class TrainingFolder:
 def _progress(facts: Mapping[str, Any]) -> TrainingProgress:
     """Progress from a state's file; what earlier versions did not write is filled in."""
     known = {"best_resolution": 0, "devices": 1, **facts}
-    return TrainingProgress(**{field.name: known[field.name] for field in fields(TrainingProgress)})
+    names = [field.name for field in fields(TrainingProgress)]
+    return TrainingProgress(**{name: known[name] for name in names if name in known})
 
 
 def _metrics(row: Mapping[str, Any]) -> EpochMetrics:

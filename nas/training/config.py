@@ -33,7 +33,10 @@ class TrainingConfig:
     recipe: Recipe
     test: str | None = None
     init: str | None = None  # a weights file: what fits by name and shape is taken over
-    patience: int | None = Field(default=None, ge=1)  # epochs without a better minival accuracy
+    patience: int | None = Field(default=None, ge=1)  # evaluations without a better minival accuracy
+    evaluate_every: int | None = Field(
+        default=None, ge=1
+    )  # epochs; None: each, unless they are short and many
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     def __post_init__(self) -> None:

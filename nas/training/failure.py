@@ -50,7 +50,7 @@ def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable
         if isinstance(error, OSError) and (away or error.errno in FULL):
             mend = "once it answers" if away else "make room, and"
             raise LogNotWrittenError(
-                f"{place_of(folder)}: {error.strerror}. Epochs whose lines were shown are kept; {mend} "
+                f"{place_of(folder)}: {error.strerror}. What was saved, every few minutes, is kept; {mend} "
                 f"this goes on:  {how_it_goes_on()}"
             ) from error
         if names_device_fault(str(error)):

@@ -67,7 +67,7 @@ class Fence:
             which = "its file does not say which"
         raise FencedError(
             f"{place_of(self._folder)}: another driver has begun on this training ({which}); this one stops "
-            "and leaves it to that. Epochs whose lines were shown are kept"
+            "and leaves it to that, which goes on from what was saved"
         )
 
     def _path(self, number: int) -> Path:

@@ -72,7 +72,7 @@ def train_on_devices(
     """As `train_fully`, on several devices of this machine or of the cluster at `address`.
 
     Each step's batch is divided among them, so that batches, their order and their augmentation are those of
-    one device. When a process is lost, all begin again after the last epoch that is on disk, and what comes
+    one device. When a process is lost, all begin again after the last epoch that was saved, and what comes
     is bit by bit what would have come (on CPU). Hosts of a cluster must share `folder`.
 
     Raises:
@@ -126,9 +126,9 @@ def _until_it_ends(
         furthest = max(furthest, began_after if began_after is not None else -1)
         if fruitless >= FRUITLESS_STARTS:
             raise WorkersError(
-                f"{len(ray_here.slots)} devices: {fruitless} times in a row a process was lost before an "
-                f"epoch was done; the last time: {run.lost}. What is done is in {folder}: the same command "
-                "goes on"
+                f"{len(ray_here.slots)} devices: {fruitless} times in a row a process was lost before "
+                f"another epoch was saved; the last time: {run.lost}. What is saved is in {folder}: the same "
+                "command goes on"
             )
         on_event(GroupLost(run.lost))
 

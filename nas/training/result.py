@@ -47,7 +47,7 @@ def training_figures(result: TrainingResult) -> TrainingFigures:
     """The figures of a result."""
     return TrainingFigures(
         run=place_of(result.folder),
-        epochs=len(result.metrics),
+        epochs=result.metrics[-1].epoch,
         best_epoch=result.best_epoch,
         accuracy=result.accuracy,
         test=result.test.figures() if result.test else None,

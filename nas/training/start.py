@@ -12,6 +12,7 @@ from nas.training.checkpoints import TrainingFolder
 from nas.training.config import FILE, TrainingConfig, check_same_training
 from nas.training.evaluation import Options, images_to_evaluate, refused_as
 from nas.training.initial_weights import begin_with
+from nas.training.suited_batch import suited_batch
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import OF_TEST, check_same_data, note_of_pixels, read_facts, record_of
@@ -124,10 +125,10 @@ def check_folder(config: TrainingConfig, folder: Path) -> bool:
 
 def _check_shares(recipe: Recipe, train_images: int, devices: int) -> None:
     try:
-        batch_size = min(recipe.batch_size, train_images)
+        batch_size = min(suited_batch(recipe, images=train_images).batch_size, train_images)
         share_of_batch(batch_size, size=devices, pairing=recipe.pairing())
     except ValueError as error:
-        few = f" (there are only {train_images} to train on)" if train_images < recipe.batch_size else ""
+        few = f" (there are only {train_images} to train on)" if batch_size < recipe.batch_size else ""
         raise ConfigError(f"--devices {devices}: {error}{few}") from None
 
 

@@ -8,19 +8,22 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from statistics import mean
 
 import torch
 
-from nas.events import EpochDone, EpochMetrics
+from nas.events import EpochDone
 from nas.search.environment import describe_environment
 from nas.training.checkpoints import TrainingFolder, TrainingProgress
 from nas.training.config import TrainingConfig, as_begun, record_config
+from nas.training.decided import decided
+from nas.training.epoch_metrics import metrics_of
 from nas.training.estimate import StageEstimate, estimate
+from nas.training.evaluated_epochs import is_evaluated
 from nas.training.evaluation import Evaluation, evaluate_images
 from nas.training.images import device_images
 from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
+from nas.training.saving import StateSaver
 from nas.training.start import (
     TrainingImages,
     check_start,
@@ -29,25 +32,24 @@ from nas.training.start import (
     locked_for,
     record_data,
 )
+from nas.training.threads import ChosenThreads, threads_of, use_threads
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.arithmetic import check_precision
-from trials.devices.device import available_slots, device_info, lock_of, use_all_cores
+from trials.devices.device import available_slots, device_info, keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.device_lock import DeviceLock
 from trials.devices.own_memory import give_back
 from trials.devices.sharing import give_way, training
 from trials.log.buckets import place_of
-from trials.recipe import TrainingStage, steps_of_epoch
-from trials.timing.precision import choose_precision
+from trials.recipe import TrainingStage
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.micro_batches import can_halve, fit_training
 from trials.training.recipe_network import network_for
-from trials.training.resolution_schedule import stages_of_epoch
 from trials.training.step import TrainingStep
 from trials.training.train import WEIGHTS, EpochEnd, Heartbeat, derived_seed, train
-from trials.training.weights_file import evaluation_facts, load_weights, save_weights
+from trials.training.weights_file import copied_weights, evaluation_facts, load_weights
 from trials.trial import Slot
 
 RESULT = "result.json"
@@ -62,8 +64,9 @@ def train_fully(
 ) -> TrainingResult:
     """Trains, or goes on with what was begun in `folder`, and returns what was reached.
 
-    After each epoch the state, the metrics and, where they are the best so far, the weights are on disk.
-    A training that is killed goes on after its last epoch, and its curve is that of one that was not.
+    After each epoch its metrics are on disk; its state and the best weights every few minutes, at the end and
+    when something else ends it (`StateSaver`). A training that is killed goes on after its last saved epoch,
+    and its curve is that of one that was not.
     Every device of a group calls this, with a folder that all of them see; the first one writes, and has all
     of the result.
 
@@ -132,47 +135,43 @@ class _Training:
         # The device.
         self.device = _device_of(group)
         self.device_name = device_info(Slot(index=group.rank, device=str(self.device))).device_name
-        if self.device.type == "cpu" and group.size == 1:
-            use_all_cores()
+        alone_on_cpu = self.device.type == "cpu" and group.size == 1  # in a group each has its share of cores
+        if alone_on_cpu:
+            keep_freed_memory()
         # The newest state, if there is one; its precision holds on.
         on_device = device_images(config, self.device)
         self.images_at, self.evaluated_at = on_device.trained_at, on_device.evaluated_at
-        recipe = config.recipe
-        stages = recipe.training_stages()
-        largest = max(stage.resolution for stage in stages)
         self.resumed = files.newest_state()
         self._check_same_state()
-        # A probe may decide otherwise on another day, or another machine; the curve must not.
-        if self.resumed:
-            precision, why = self.resumed[1].precision, "as it was begun"
-        else:
-            chosen = choose_precision(
-                recipe.precision,
-                self.device,
-                reference=config.architecture,
-                resolution=largest,
-                for_all=True,
-            )
-            precision, why = chosen.precision, chosen.why
-        self.precision, self.precision_reason = map(group.text_of_first, (precision, why))
-        # The length of the training, by the images there are.
+        # What is decided once: precision, batch, length, evaluations.
+        progress = self.resumed[1] if self.resumed else None
+        self.decided = decided(config, progress, images=len(images.train), device=self.device)
+        chosen = self.decided.precision
+        self.precision, self.precision_reason = map(group.text_of_first, (chosen.precision, chosen.why))
+        self.recipe, self.epochs = self.decided.recipe, self.decided.epochs
+        stages, batch_size = self.recipe.training_stages(), min(self.recipe.batch_size, len(images.train))
         self.num_classes, self.data_digest = images.num_classes, images.digest
         self.notes = opened.notes
-        batch_size = min(recipe.batch_size, len(images.train))
-        self.epochs = recipe.epochs_for(steps_of_epoch(len(images.train), batch_size))
         # The network; batches are divided until the largest stage's fits into memory.
         torch.manual_seed(derived_seed(config.seed, WEIGHTS))
         self.fitted: Fitted | None = None
         self.step = TrainingStep(
-            self._network(), recipe, device=self.device, precision=self.precision, group=group
+            self._network(), self.recipe, device=self.device, precision=self.precision, group=group
         )
         if self.device.type == "cuda":  # what lies there, too, while the largest images are trained
             on_device.open_all()
         self.batch_size = batch_size // group.size
         self.step.micro_batches = micro_batches
         sizes = {"batch_size": self.batch_size, "num_classes": images.num_classes, "side": images.resolution}
-        fit_training(self.step, recipe, stages, **sizes)
+        fit_training(self.step, self.recipe, stages, **sizes)
+        # Threads, on which rounding depends.
+        self.threads = ChosenThreads(progress.threads if progress else 0)
+        if alone_on_cpu and progress is None:
+            self.threads = threads_of(self.step, self.recipe, stages, classes=self.num_classes)
+        elif alone_on_cpu:
+            use_threads(self.threads.threads)
         # Progress so far.
+        self.saver = StateSaver(files)
         self.best_accuracy, self.best_epoch, self.best_resolution = -1.0, 0, 0
         self.devices_before = group.size
         self.seconds, self.estimated_seconds = 0.0, 0.0
@@ -187,9 +186,9 @@ class _Training:
             )
 
     def _network(self) -> Network:
-        network = network_for(self.config.architecture, self.config.recipe, num_classes=self.num_classes)
+        network = network_for(self.config.architecture, self.recipe, num_classes=self.num_classes)
         if self.config.init is not None:
-            classes = self.images_at(self.config.recipe.training_stages()[-1].resolution).classes
+            classes = self.images_at(self._stages()[-1].resolution).classes
             self.fitted = begin_with(network, self.config.init, classes)
         return network
 
@@ -201,7 +200,7 @@ class _Training:
         """The epochs that are not done yet, then the best weights on the test images."""
         first = self._resume()
         self.step.copy_first()
-        images = self.images_at(self.config.recipe.training_stages(self.epochs)[-1].resolution)
+        images = self.images_at(self._stages()[-1].resolution)
         stages = self._estimate(first)
         self.on_event(
             TrainingBegun(
@@ -218,9 +217,10 @@ class _Training:
                 fitted=self.fitted,
                 damaged=tuple(self.files.damaged),
                 processes=tuple(map(int, self.group.gathered(os.getpid()))) if self.group.size > 1 else (),
-                schedule=self.config.recipe.resolution_schedule,
+                schedule=self.recipe.resolution_schedule,
                 devices_before=self.devices_before,
                 notes=self.notes,
+                decisions=(*self.decided.notes, *([self.threads.why] if self.threads.why else [])),
             )
         )
         if self._is_over(first):  # by patience, or it had been trained to its end
@@ -245,33 +245,39 @@ class _Training:
             return ()
         stages = estimate(
             self.step,
-            self.config.recipe,
+            self.recipe,
             images_at=self.images_at,
             evaluated_at=self.evaluated_at,
             epochs=self.epochs,
             seed=self.config.seed,
+            evaluate_every=self.decided.evaluate_every,
+            on_event=self.on_event,
         )
         self.estimated_seconds = sum(stage.seconds for stage in stages)
         return tuple(stages)
 
     def _epochs(self, first: int) -> bool:
         """Trains the epochs that are left; True if patience ended them."""
-        for event in train(
+        every, stages = self.decided.evaluate_every, self._stages()
+        events = train(
             self.step,
-            self.config.recipe,
+            self.recipe,
             images_at=self.images_at,
             evaluated_at=self.evaluated_at,
             epochs=self.epochs,
             seed=self.config.seed,
             first_epoch=first,
-        ):
-            if isinstance(event, Heartbeat):
-                self.on_event(event)
-                give_way(self.lock, partial(self._tell_waiting, event))
-                continue
-            self._write(event)
-            if self._is_over(event.epoch):
-                return event.epoch < self.epochs
+            is_evaluated=partial(is_evaluated, every=every, stages=stages),
+        )
+        with self.saver.written_at_the_end():
+            for event in events:
+                if isinstance(event, Heartbeat):
+                    self.on_event(event)
+                    give_way(self.lock, partial(self._tell_waiting, event))
+                    continue
+                self._write(event)
+                if self._is_over(event.epoch):
+                    return event.epoch < self.epochs
         return False
 
     def _tell_waiting(self, at: Heartbeat, seconds: float) -> None:
@@ -282,8 +288,9 @@ class _Training:
             return True
         # Early stages end when the next one is due: where accuracy stands still on small images, larger help.
         patience = self.config.patience
-        is_last = self.best_resolution == self.config.recipe.evaluation_size(self._stages()[-1])
-        return patience is not None and is_last and done - self.best_epoch >= patience
+        is_last = self.best_resolution == self.recipe.evaluation_size(self._stages()[-1])
+        waited = patience is not None and done - self.best_epoch >= patience * self.decided.evaluate_every
+        return is_last and waited
 
     def _write(self, end: EpochEnd) -> None:
         # Accuracy on small images says nothing of large ones: the best is that of the sizes trained last.
@@ -292,18 +299,19 @@ class _Training:
             self.best_accuracy, self.best_epoch = end.minival_accuracy, end.epoch
             self.best_resolution = end.resolution
         self.seconds += end.train_seconds + end.evaluate_seconds
-        metrics = self._metrics(end, best=better)
+        images = len(self.images_at(self._stages()[-1].resolution).train)
+        seed = self.config.seed
+        metrics = metrics_of(end, self.recipe, self._stages(), images=images, seed=seed, best=better)
         self.files.metrics.append(metrics)
         if self.group.is_first:
             self._save(end, best=better)
         self.on_event(EpochDone(metrics))
 
     def _save(self, end: EpochEnd, *, best: bool) -> None:
-        self.files.fence.check()
         if best:
-            self._save_weights("best", end)
+            self._keep_weights("best", end)
         if end.epoch == self.epochs:
-            self._save_weights("last", end)
+            self._keep_weights("last", end)
         progress = TrainingProgress(
             epoch=end.epoch,
             precision=self.precision,
@@ -313,42 +321,26 @@ class _Training:
             seconds=self.seconds,
             estimated_seconds=self.estimated_seconds,
             devices=self.group.size,
+            evaluate_every=self.decided.evaluate_every,
+            batch_size=self.recipe.batch_size,
+            threads=self.threads.threads,
         )
-        self.files.save_state(self.step.state(), progress)
-
-    def _metrics(self, end: EpochEnd, *, best: bool) -> EpochMetrics:
-        images = self.images_at(self._stages()[-1].resolution)
-        batch_size = min(self.config.recipe.batch_size, len(images.train))
-        steps = steps_of_epoch(len(images.train), batch_size)
-        plan = stages_of_epoch(
-            self.config.recipe, self._stages(), epoch=end.epoch - 1, steps=steps, seed=self.config.seed
-        )
-        return EpochMetrics(
-            **vars(end),
-            stage=plan[0].index if len({stage.index for stage in plan}) == 1 else None,
-            train_resolution=mean(stage.resolution for stage in plan),
-            dropout=mean(stage.dropout for stage in plan),
-            randaugment=mean(stage.randaugment for stage in plan),
-            mixup=mean(stage.mixup for stage in plan),
-            cutmix=mean(stage.cutmix for stage in plan),
-            images_per_second=steps * batch_size / end.train_seconds,
-            best=best,
-            finished_at=datetime.now(UTC).isoformat(),
-        )
+        self.saver.keep(self.step.state(), progress)
+        self.files.fence.check()
+        self.files.save_metrics()
+        self.saver.write_if_due(is_last=self._is_over(end.epoch))
 
     def _stages(self) -> tuple[TrainingStage, ...]:
-        return self.config.recipe.training_stages(self.epochs)
+        return self.recipe.training_stages(self.epochs)
 
-    def _save_weights(self, name: str, end: EpochEnd) -> None:
-        """Writes the weights that were evaluated: averaged ones where the recipe averages."""
+    def _keep_weights(self, name: str, end: EpochEnd) -> None:
+        """Keeps the weights that were evaluated: averaged ones where the recipe averages."""
         average = self.step.average
         averaged: AbstractContextManager[None] = average.swapped() if average else nullcontext()
         with averaged:
-            save_weights(
-                self.files.weights(name),
+            tensors, facts = copied_weights(
                 self.step.network,
                 self.config.architecture,
-                files=self.files.files,
                 num_classes=self.num_classes,
                 classes=list(self.images_at(self._stages()[-1].resolution).classes),
                 resolution=end.resolution,
@@ -358,6 +350,7 @@ class _Training:
                 averaged=average is not None,
                 data={"source": self.config.data.source, "digest": self.data_digest},
             )
+        self.saver.keep_weights(name, tensors, facts)
 
     def _finish(self, stopped: bool) -> TrainingResult:
         test: Evaluation | None = None
@@ -388,6 +381,7 @@ class _Training:
             "devices": self.group.size,
             "precision": self.precision,
             "precision_reason": self.precision_reason,
+            "threads": self.threads.threads,
             "environment": asdict(describe_environment()),
             "written_at": datetime.now(UTC).isoformat(),
         }

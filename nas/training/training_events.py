@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.events import EpochDone
-from nas.training.estimate import StageEstimate
+from nas.training.estimate import Estimating, StageEstimate
 from nas.training.initial_weights import Fitted
 from trials.recipe import ResolutionSchedule
 from trials.training.train import Heartbeat
@@ -30,6 +30,7 @@ class TrainingBegun:
     schedule: ResolutionSchedule = "progressive"
     devices_before: int = 1  # where it was begun, or last gone on with
     notes: tuple[str, ...] = ()  # about the images
+    decisions: tuple[str, ...] = ()  # sentences about what the training itself has decided
 
 
-TrainingEvent = TrainingBegun | Heartbeat | EpochDone
+TrainingEvent = Estimating | TrainingBegun | Heartbeat | EpochDone

@@ -74,14 +74,11 @@ def choose_precision(
     *,
     reference: Architecture,
     resolution: int,
-    for_all: bool = False,
     probe: Callable[[Architecture, int], float] | None = None,
 ) -> ChosenPrecision:
     """The recipe's precision or, for `auto`, the one that trains the reference network faster.
 
     Args:
-        for_all: what is found by the first network that asks holds for all of this machine, whatever their
-            architecture and resolution: trainings that are compared must not differ in it.
         probe: measures the time of bf16 over that of fp32; default: `step_time_of_bf16`.
 
     Raises:
@@ -97,7 +94,8 @@ def choose_precision(
         torch.__version__,
         kernels_of_steps(device, "fp32"),
         os.environ.get("ONEDNN_MAX_CPU_ISA", ""),  # limits the instructions that torch's convolutions use
-        *([] if for_all else [reference.architecture_id, resolution]),
+        reference.architecture_id,
+        resolution,
     ]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     file = cache_folder("precision") / f"{name}.json"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, fields
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ class EpochEnd(EpochFigures):
 
     minival_accuracy_top5: float
     data_seconds: float = 0.0  # the part of train_seconds in which the device waited for images
+    epochs: int = 1  # that the training's figures are of: this one, and those before it without evaluation
 
     def result(self, *, trial_id: int, attempt: int) -> EpochResult:
         """These figures as an event of a trial."""
@@ -69,8 +71,12 @@ def train(
     seed: int,
     first_epoch: int = 0,
     evaluated_at: Callable[[int], ResidentImages] | None = None,
+    is_evaluated: Callable[[int], bool] = lambda epoch: True,
 ) -> Iterator[Heartbeat | EpochEnd]:
     """Trains for `epochs` epochs in all; yields each epoch's figures, and heartbeats in between.
+
+    An epoch (from 1) that is not evaluated has no figures of its own: its losses and seconds count with
+    those of the next one that is, and it is no epoch to go on after.
 
     Data order, augmentation and drops depend only on (seed, epoch) and, for augmentation, the image. So a
     step that was loaded with the state after `first_epoch` epochs continues as if it had never stopped. Each
@@ -88,7 +94,7 @@ def train(
     run = _Training(step, recipe, images_at=images_at, evaluated_at=evaluated_at, epochs=epochs, seed=seed)
     with closing(run) as training:
         for epoch in range(first_epoch, epochs):
-            yield from training.epoch(epoch)
+            yield from training.epoch(epoch, evaluated=is_evaluated(epoch + 1))
 
 
 class _Trained(NamedTuple):
@@ -120,14 +126,15 @@ class _Training:
         self.stages = recipe.training_stages(epochs)
         self._calls: dict[int, StageCalls] = {}  # by the stage's index
         self._strengths_of: TrainingStage | None = None
+        self._unevaluated: list[_Trained] = []  # epochs since the last evaluation
 
     def close(self) -> None:
         """Gives the memory of all stages' graphs back."""
         while self._calls:
             self._calls.popitem()[1].close()
 
-    def epoch(self, epoch: int) -> Iterator[Heartbeat | EpochEnd]:
-        """One epoch (counted from 0): its training steps, then its evaluation on minival."""
+    def epoch(self, epoch: int, *, evaluated: bool = True) -> Iterator[Heartbeat | EpochEnd]:
+        """One epoch (counted from 0): its training steps, then its evaluation on minival if it has one."""
         # Step 1: the epoch's random state and order of images, which follow from (seed, epoch) alone.
         step, group = self.step, self.step.group
         started = time.perf_counter()
@@ -141,35 +148,40 @@ class _Training:
         trained = yield from self._steps(epoch, evaluation, indices, started)
         if not math.isfinite(trained.loss):
             raise NonFiniteLossError(f"the training loss of epoch {epoch + 1} is {trained.loss}")
+        self._unevaluated.append(trained)
+        if not evaluated:
+            return
+        since, self._unevaluated = self._unevaluated, []
         # Step 3: evaluate the weights as they are and, if there are any, the averaged ones.
         yield Heartbeat("evaluating", epoch + 1, 1.0)
         resumed = time.perf_counter()
         # In no larger batches than fit into memory while training.
         calls, batch_size = self._calls_of(evaluation), -(-indices.shape[1] // step.micro_batches)
-        evaluated = self.evaluated_at(self.recipe.evaluation_size(evaluation))
+        minival = self.evaluated_at(self.recipe.evaluation_size(evaluation))
         if step.average is None:
             self._estimate_statistics(calls, indices, batch_size=batch_size)
-        raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, evaluated, batch_size=batch_size)
+        raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, minival, batch_size=batch_size)
         minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
         if step.average is not None:
             with step.average.swapped():
                 self._estimate_statistics(calls, indices, batch_size=batch_size)
                 minival_loss, minival_accuracy, top5 = _evaluate_minival(
-                    calls, evaluated, batch_size=batch_size
+                    calls, minival, batch_size=batch_size
                 )
         yield EpochEnd(
             epoch=epoch + 1,
-            train_loss=trained.loss,
-            train_accuracy=trained.accuracy,
+            train_loss=fmean(each.loss for each in since),  # all epochs have as many images
+            train_accuracy=fmean(each.accuracy for each in since),
             minival_loss=minival_loss,
             minival_accuracy=minival_accuracy,
             minival_accuracy_raw=raw_accuracy,
             minival_accuracy_top5=top5,
             learning_rate=trained.learning_rate,
-            resolution=evaluated.resolution,
-            train_seconds=trained.seconds,
+            resolution=minival.resolution,
+            train_seconds=sum(each.seconds for each in since),
             evaluate_seconds=time.perf_counter() - resumed,
-            data_seconds=trained.waited,
+            data_seconds=sum(each.waited for each in since),
+            epochs=len(since),
         )
 
     def _order(self, images: ResidentImages, epoch: int) -> Tensor:

@@ -129,8 +129,17 @@ def save_weights(
     **facts: Any,
 ) -> None:
     """Writes a network's parameters and batch-norm statistics with its architecture and JSON facts."""
-    mapping = to_mapping(architecture.without_provenance())
-    save_tensors(path, floating_tensors(network), {"architecture": mapping, **facts}, files=files)
+    save_tensors(path, *copied_weights(network, architecture, **facts), files=files)
+
+
+def copied_weights(
+    network: nn.Module, architecture: Architecture, **facts: Any
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a network's weights file: copies, which further training does not change."""
+    copies = {
+        name: tensor.detach().to("cpu", copy=True) for name, tensor in floating_tensors(network).items()
+    }
+    return copies, {"architecture": to_mapping(architecture.without_provenance()), **facts}
 
 
 def evaluation_facts(recipe: Recipe) -> dict[str, str]:

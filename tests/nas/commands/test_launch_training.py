@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ WORDS = (
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+    monkeypatch.setattr("nas.training.saving.SECONDS_BETWEEN_STATES", 0.0)
     (tmp_path / "small.yaml").write_text(yaml_text(SMALL, header=""))
     (tmp_path / "recipe.yaml").write_text(yaml_text(RECIPE, header=""))
 
@@ -126,6 +128,29 @@ def test_stopped_repeats_of_a_training_go_on_by_the_same_command(
     mean = re.findall(r"mean minival accuracy .*", out)
     assert mean
     assert mean == re.findall(r"mean minival accuracy .*", whole[1])
+
+
+def test_a_training_that_a_scheduler_ends_is_saved_and_says_how_it_goes_on(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SIGTERM, in the midst of what is written: the epoch before is there."""
+    create = SystemDisk.create
+
+    def terminated(disk: SystemDisk, path: Path) -> int:
+        if ".epoch-000002" in str(path):
+            monkeypatch.setattr(SystemDisk, "create", create)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return create(disk, path)
+
+    monkeypatch.setattr(SystemDisk, "create", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    code, out, said = nas(*WORDS)
+    assert code == 143, said
+    assert "stopped; this goes on:  nas train --run run\n" in out
+    assert [path.name for path in sorted((tmp_path / "run" / "checkpoint").iterdir())] == [
+        "epoch-000001.safetensors", "epoch-000002.safetensors",
+    ]  # fmt: skip
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_command_that_continues_a_training_names_devices_and_cluster(tmp_path: Path) -> None:

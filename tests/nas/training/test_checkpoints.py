@@ -2,59 +2,21 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
+from training_states import PROGRESS, metrics
 
-from nas.events import EpochMetrics
-from nas.training.checkpoints import METRICS, STATES, TrainingFolder, TrainingProgress
+from nas.training.checkpoints import METRICS, STATES, TrainingFolder
 from trials.training.weights_file import save_tensors
-
-PROGRESS = TrainingProgress(
-    epoch=1,
-    precision="fp32",
-    best_accuracy=0.5,
-    best_epoch=1,
-    best_resolution=16,
-    seconds=9.0,
-    estimated_seconds=30.0,
-    devices=2,
-)
-
-
-def metrics(**changes: Any) -> EpochMetrics:
-    values: dict[str, Any] = {
-        "epoch": 1,
-        "train_loss": 2.0,
-        "train_accuracy": 0.4,
-        "minival_loss": 1.5,
-        "minival_accuracy": 0.5,
-        "minival_accuracy_raw": 0.4,
-        "minival_accuracy_top5": 0.9,
-        "learning_rate": 0.1,
-        "resolution": 16,
-        "train_seconds": 8.0,
-        "evaluate_seconds": 1.0,
-        "data_seconds": 0.5,
-        "stage": None,
-        "train_resolution": 12.0,
-        "dropout": 0.1,
-        "randaugment": 5.0,
-        "mixup": 0.0,
-        "cutmix": 0.0,
-        "images_per_second": 100.0,
-        "best": True,
-        "finished_at": "2026-01-01T00:00:00+00:00",
-    }
-    return EpochMetrics(**{**values, **changes})
 
 
 def test_progress_and_metrics_are_read_as_they_were_written(tmp_path: Path) -> None:
     files = TrainingFolder(tmp_path)
     files.create()
     files.metrics.append(metrics())
-    files.save_state({"w": torch.ones(2)}, PROGRESS)
+    files.save_state({"w": torch.ones(2)}, PROGRESS, files.metrics)
+    files.save_metrics()
     again = TrainingFolder(tmp_path)
     found = again.newest_state()
     assert found is not None
@@ -68,7 +30,7 @@ def test_a_state_of_an_earlier_version_is_completed(tmp_path: Path) -> None:
     files = TrainingFolder(tmp_path)
     files.create()
     facts, row = asdict(PROGRESS), asdict(metrics())
-    for name in ("best_resolution", "devices"):
+    for name in ("best_resolution", "devices", "evaluate_every", "batch_size", "threads"):
         del facts[name]
     for name in ("train_resolution", "data_seconds"):
         del row[name]
@@ -77,6 +39,7 @@ def test_a_state_of_an_earlier_version_is_completed(tmp_path: Path) -> None:
     found = files.newest_state()
     assert found is not None
     assert (found[1].best_resolution, found[1].devices) == (0, 1)
+    assert (found[1].evaluate_every, found[1].batch_size, found[1].threads) == (1, 0, 0)
     assert files.metrics == [metrics(train_resolution=16, data_seconds=0.0)]
 
 

@@ -11,24 +11,26 @@ import pandas as pd
 import pytest
 import torch
 from companion import Companion, Told
-from full_trainings import CONFIG, RECIPE, curve
+from full_trainings import CONFIG, RECIPE, begun_of, curve
 from PIL import Image
 from small_networks import SMALL
 from typer.testing import CliRunner
 
 from nas.cli import app
 from nas.events import EpochDone
+from nas.training import saving
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.initial_weights import load_by_name
-from nas.training.result import TrainingResult
+from nas.training.result import TrainingResult, training_figures
 from nas.training.train import train_fully
-from nas.training.training_events import TrainingBegun, TrainingEvent
+from nas.training.training_events import TrainingEvent
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.recipe import Ramp, Recipe
+from trials.training.train import Heartbeat
 from trials.training.weights_file import load_tensors, load_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -95,7 +97,9 @@ def test_fine_tuning_has_the_papers_numbers_and_at_least_ten_thousand_steps() ->
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, list[TrainingEvent]]:
     events: list[TrainingEvent] = []
-    result = train_fully(CONFIG, tmp_path_factory.mktemp("full") / "run", on_event=events.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saving, "SECONDS_BETWEEN_STATES", 0.0)
+        result = train_fully(CONFIG, tmp_path_factory.mktemp("full") / "run", on_event=events.append)
     return result, events
 
 
@@ -110,8 +114,7 @@ def test_training_stages_grow_as_algorithm_1_says_and_are_recorded(whole: Whole)
     assert metrics.randaugment.tolist() == [2, 2, 6, 6]
     assert metrics.mixup.tolist() == [0, 0, 0.2, 0.2]
     assert metrics.stage.tolist() == [0, 0, 1, 1]
-    begun = events[0]
-    assert isinstance(begun, TrainingBegun)
+    begun = begun_of(events)
     assert [estimate.stage.resolution for estimate in begun.stages] == [8, 16]
     assert len([item for item in events if isinstance(item, EpochDone)]) == 4
     assert result.estimated_seconds == pytest.approx(sum(e.seconds for e in begun.stages))
@@ -145,6 +148,31 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(
         expected, _ = load_tensors(whole[0].folder / "weights" / f"{name}.safetensors")
         found, _ = load_tensors(tmp_path / "run" / "weights" / f"{name}.safetensors")
         assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_a_training_that_is_evaluated_seldom_has_the_same_weights_and_resumes(
+    whole: Whole, tmp_path: Path
+) -> None:
+    """Its rows are those of evaluations: losses are the mean since the last one."""
+
+    def stop(event: TrainingEvent) -> None:
+        if isinstance(event, Heartbeat) and event.epoch == 4:  # of which the third was not evaluated
+            raise KeyboardInterrupt
+
+    seldom = replace(CONFIG, evaluate_every=4)
+    with pytest.raises(KeyboardInterrupt):
+        train_fully(seldom, tmp_path / "run", on_event=stop)
+    result = train_fully(seldom, tmp_path / "run")
+    each = whole[0].metrics
+    assert [row.epoch for row in result.metrics] == [2, 4]  # where a stage ends, and every fourth
+    assert [row.minival_loss for row in result.metrics] == [each[1].minival_loss, each[3].minival_loss]
+    losses = [(each[0].train_loss + each[1].train_loss) / 2, (each[2].train_loss + each[3].train_loss) / 2]
+    assert [row.train_loss for row in result.metrics] == pytest.approx(losses)
+    last, expected = (
+        load_tensors(at / "weights" / "last.safetensors")[0] for at in (tmp_path / "run", whole[0].folder)
+    )
+    assert all(torch.equal(last[name], expected[name]) for name in expected)
+    assert training_figures(result).epochs == 4
 
 
 @pytest.mark.parametrize("stopped_after", [1, 2])
@@ -185,8 +213,10 @@ def flip_a_bit(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip_a_bit, lambda path: path.write_bytes(path.read_bytes()[:1000])])
 def test_training_goes_on_from_the_state_before_a_damaged_one(
-    whole: Whole, tmp_path: Path, damage: Callable[[Path], object]
+    whole: Whole, tmp_path: Path, damage: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(saving, "SECONDS_BETWEEN_STATES", 0.0)
+
     def stop(event: TrainingEvent) -> None:
         if isinstance(event, EpochDone) and event.metrics.epoch == 3:
             raise KeyboardInterrupt
@@ -196,8 +226,7 @@ def test_training_goes_on_from_the_state_before_a_damaged_one(
     damage(sorted((tmp_path / "run" / "checkpoint").iterdir())[-1])
     events: list[TrainingEvent] = []
     assert curve(train_fully(CONFIG, tmp_path / "run", on_event=events.append)) == curve(whole[0])
-    begun = events[0]
-    assert isinstance(begun, TrainingBegun)
+    begun = begun_of(events)
     assert (begun.first_epoch, len(begun.damaged)) == (2, 1)
 
 
@@ -274,8 +303,7 @@ def test_a_training_from_weights_begins_where_they_are(whole: Whole, tmp_path: P
     short = replace(RECIPE, epochs=1, num_training_stages=1, warmup_epochs=0.0, learning_rate=1e-9)
     events: list[TrainingEvent] = []
     train_fully(replace(CONFIG, recipe=short, init=best), tmp_path / "run", on_event=events.append)
-    begun = events[0]
-    assert isinstance(begun, TrainingBegun)
+    begun = begun_of(events)
     assert begun.fitted is not None
     assert not begun.fitted.missing
     trained = load_weights(tmp_path / "run" / "weights" / "best.safetensors").tensors
@@ -359,7 +387,7 @@ def test_repeated_training_gives_mean_and_deviation(tmp_path: Path) -> None:
     assert seeds == [0, 1]
 
 
-def train_and_wait_in_the_third_epoch(told: Told, folder: Path) -> None:
+def train_and_wait_in_the_third_epoch(told: Told, folder: Path, between: float) -> None:
     epochs = 0
 
     def wait(event: TrainingEvent) -> None:
@@ -370,16 +398,21 @@ def train_and_wait_in_the_third_epoch(told: Told, folder: Path) -> None:
             told.wait()
 
     torch.set_num_threads(1)
+    saving.SECONDS_BETWEEN_STATES = between
     train_fully(CONFIG, folder, on_event=wait)
 
 
-def test_a_training_whose_process_was_killed_resumes_to_the_same_curve(whole: Whole, tmp_path: Path) -> None:
-    training = Companion(train_and_wait_in_the_third_epoch, tmp_path / "run")
+@pytest.mark.parametrize(("between", "goes_on_after"), [(0.0, 2), (3600.0, 0)])
+def test_a_training_whose_process_was_killed_resumes_to_the_same_curve(
+    whole: Whole, tmp_path: Path, between: float, goes_on_after: int
+) -> None:
+    """After the last state that was written, whatever its metrics had told since."""
+    training = Companion(train_and_wait_in_the_third_epoch, tmp_path / "run", between)
     training.says("third epoch")
     training.kill()
+    assert pd.read_parquet(tmp_path / "run" / "metrics.parquet").epoch.tolist() == [1, 2]
     events: list[TrainingEvent] = []
     resumed = train_fully(CONFIG, tmp_path / "run", on_event=events.append)
-    begun = events[0]
-    assert isinstance(begun, TrainingBegun)
-    assert begun.first_epoch == 2
+    begun = begun_of(events)
+    assert begun.first_epoch == goes_on_after
     assert curve(resumed) == curve(whole[0])

@@ -160,7 +160,7 @@ def test_training_screen_shows_devices_and_lost_processes(interrupted: Interrupt
         view.show(replace(begun, first_epoch=2, stages=(), devices_before=1))
     text = console.export_text()
     assert f"2 x {begun.device_name}" in text
-    assert "the process of device 1: killed; all begin again after epoch 0" in text
+    assert "the process of device 1: killed; all begin again after the last epoch that was saved" in text
     assert "begun on 1 devices: on 2 its curve is another one" in text
 
 

@@ -45,7 +45,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     """The same training on a disk."""
-    return train_fully(SHORT, tmp_path_factory.mktemp("whole") / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.training.saving.SECONDS_BETWEEN_STATES", 0.0)  # two states, as where it is stopped
+        return train_fully(SHORT, tmp_path_factory.mktemp("whole") / "run")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from full_trainings import CONFIG
+from full_trainings import CONFIG, begun_of
 from pictures import parity_digits
 
 from nas.training.config import TrainingConfig
@@ -14,7 +14,7 @@ from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.initial_weights import begin_with
 from nas.training.result import TrainingResult
 from nas.training.train import train_fully
-from nas.training.training_events import TrainingBegun, TrainingEvent
+from nas.training.training_events import TrainingEvent
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
@@ -120,8 +120,7 @@ def test_pre_trained_weights_help_on_another_set_of_images(
         begin = replace(scratch, seed=seed)
         tuned = train_fully(replace(begin, init=best), tmp_path / f"tuned-{seed}", on_event=events.append)
         better.append(tuned.accuracy - train_fully(begin, tmp_path / f"scratch-{seed}").accuracy)
-        begun = events[0]
-        assert isinstance(begun, TrainingBegun)
+        begun = begun_of(events)
         assert begun.fitted is not None
         assert not begun.fitted.missing
         assert not begun.fitted.other_shape

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from clocks import passes_that_take
-from small_networks import SMALL, WIDE
+from small_networks import SMALL
 from small_trials import CPU, DIGITS, RECIPE, make_trial, run_digits_trial
 
 from search_spaces.networks.architecture import Architecture
@@ -192,15 +192,6 @@ def test_all_networks_of_a_run_take_what_was_decided_for_it(gpu_of: Callable[...
     gpu_of((7, 5))
     with pytest.raises(ConfigError, match="bf16 needs sm_80"):
         precision_of_trials("auto", RECIPE, GPU, reference=SMALL, decided=ChosenPrecision("bf16", "as begun"))
-
-
-def test_trainings_of_different_networks_on_one_machine_agree_on_a_precision() -> None:
-    def chosen(probe: Probe, architecture: Architecture, resolution: int) -> str:
-        return choose_precision(
-            "auto", CPU, reference=architecture, resolution=resolution, for_all=True, probe=probe
-        ).precision
-
-    assert chosen(Probe(0.5), SMALL, 16) == chosen(Probe(2.0), WIDE, 32) == "bf16"
 
 
 def test_a_row_says_in_which_precision_a_trial_trained_and_why() -> None:

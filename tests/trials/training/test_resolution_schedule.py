@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from full_trainings import CONFIG, curve
+from full_trainings import CONFIG, begun_of, curve
 from full_trainings import RECIPE as FULL
 from small_trials import RECIPE, digits, new_step
 
 from nas.events import EpochDone
 from nas.screens.training import _beginning
 from nas.training.train import train_fully
-from nas.training.training_events import TrainingBegun, TrainingEvent
+from nas.training.training_events import TrainingEvent
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.images.batches import batches_of
 from trials.recipe import Ramp, Recipe
@@ -206,6 +206,5 @@ def test_stopped_training_goes_on_with_the_image_sizes_it_would_have_had(
     if schedule == "random_epochs":
         assert sizes[0] == sizes[1]
         assert sizes[2] == sizes[3]
-    begun = events[0]
-    assert isinstance(begun, TrainingBegun)
+    begun = begun_of(events)
     assert "a size is drawn for each" in _beginning(begun)

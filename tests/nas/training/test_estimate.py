@@ -1,0 +1,61 @@
+"""The estimate of a full training: what it tells meanwhile, and that it ends in time, by a given clock."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from clocks import Clock
+from full_trainings import RECIPE
+from small_trials import digits, new_step
+
+from nas.training import estimate as module
+from nas.training.estimate import MOST_SECONDS, ROUNDS, Estimating, StageEstimate, estimate
+
+pytestmark = pytest.mark.usefixtures("as_a_worker")
+
+
+class Slow(Clock):
+    """A clock by which each call of the estimate takes so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.reads = seconds, 0
+
+    def __call__(self) -> float:
+        self.reads += 1
+        self.now += self.seconds if self.reads % 2 == 0 else 0.0
+        return self.now
+
+
+def estimated(seconds: float, *, epochs: int = 8) -> tuple[list[StageEstimate], list[Estimating]]:
+    """The estimate where each call takes so many seconds, and what it told."""
+    told: list[Estimating] = []
+    step = new_step(RECIPE)
+    before = {name: tensor.clone() for name, tensor in step.state().items()}
+    found = estimate(
+        step, replace(RECIPE, epochs=epochs), images_at=digits, epochs=epochs, seed=0,
+        on_event=told.append, clock=Slow(seconds),
+    )  # fmt: skip
+    assert all(torch.equal(tensor, before[name]) for name, tensor in step.state().items())
+    return found, told
+
+
+def test_each_stage_is_told_of_before_it_is_timed() -> None:
+    found, told = estimated(0.5)
+    assert told == [Estimating(stage, 2, i) for i in range(1, ROUNDS + 1) for stage in (1, 2)]
+    assert [stage.step_seconds for stage in found] == [0.5, 0.5]
+    assert all(stage.is_measured for stage in found)
+
+
+def test_on_a_slow_machine_no_stage_is_timed_after_the_first_and_the_others_follow_from_it() -> None:
+    found, told = estimated(MOST_SECONDS)
+    assert told == [Estimating(1, 2, 1)]
+    first, second = found
+    assert (first.is_measured, second.is_measured) == (True, False)
+    assert second.step_seconds == 4 * first.step_seconds == 4 * MOST_SECONDS  # 16 px, not 8
+    assert second.seconds == pytest.approx(4 * first.seconds)
+
+
+def test_a_training_of_fewer_steps_than_its_estimate_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEWEST_STEPS", 50)
+    assert estimated(0.5, epochs=2) == ([], [])
