@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 
 from formula import formula_worker
 
-from nas.events import RowWritten
+from nas.events import Begun, RowWritten
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.search import search
 from trials.executors.simulated import simulated
+from trials.images.data_record import DataFacts
 from trials.log.store import RunStore
 from trials.trial import Event, RunTrial, Slot, Trial
 
 ROOT = Path(__file__).parent.parent.parent
 IN_FLIGHT = 8
 WARM_UP = 20  # trials that are not counted
+IMAGES = DataFacts(
+    source="digits", digest="", split_digest="", train=1347, minival=150,
+    classes=tuple("0123456789"), images_of_classes=(150,) * 10, unreadable=(), notes=(),
+)  # fmt: skip
 SYSTEM_CALLS = ("fsync", "open", "link", "unlink", "stat")
 
 
@@ -114,11 +120,14 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
     begun = time.process_time()
     marks: list[Counter[str]] = []
 
-    def note(event: object) -> None:
-        if isinstance(event, RowWritten):
-            marks.append(clock.now())
-
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+
+        def note(event: object) -> None:
+            if isinstance(event, Begun):  # as a search of real images has it
+                (Path(folder) / "run" / "data.json").write_text(json.dumps(asdict(IMAGES)))
+            if isinstance(event, RowWritten):
+                marks.append(clock.now())
+
         search(
             configuration(options),
             Path(folder) / "run",
