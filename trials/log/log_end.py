@@ -40,7 +40,8 @@ class LogEnd:
         self.position = self.driver = 0
         self.identity = ""
         self.is_fenced = False
-        self._folder, self._files, self._patience = folder, files, patience
+        self._folder, self._parts = folder, folder / PARTS
+        self._files, self._patience = files, patience
 
     @property
     def newest(self) -> Path:
@@ -113,7 +114,7 @@ class LogEnd:
             return False
 
     def _path(self, position: int) -> Path:
-        return self._folder / PARTS / part_name(position)
+        return self._parts / part_name(position)
 
     def _fenced(self) -> FencedError:
         try:
