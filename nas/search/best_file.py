@@ -44,9 +44,11 @@ def provenance_of(row: TrialRow, *, run: Path, repeats: Finalist | None = None) 
     """Origin of a row's architecture: its run and trial, what was measured of it, and its repeats."""
     provenance: dict[str, Any] = {"run": run.name}
     provenance |= {name: value for name in PROVENANCE if (value := row.get(name)) is not None}
-    if (classes := _counted_classes(row)) is not None:
+    data = read_facts(run)
+    # Without a record of images the classes follow from the parameters, for which the network is counted.
+    if (classes := _counted_classes(row) if data is None else len(data.classes)) is not None:
         provenance["num_classes"] = classes
-    if (data := read_facts(run)) is not None:
+    if data is not None:
         provenance["data"] = {"source": data.source, "digest": data.digest, "classes": list(data.classes)}
     if row["finished_at"] is not None:  # a cached trial ran nowhere
         provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")

@@ -20,6 +20,7 @@ T = TypeVar("T")
 Faults = dict[Location, str]  # sentences by place
 
 MAX_PROBLEMS = 10
+PLAIN = frozenset({int, float, str, bool, type(None)})  # types of values that are written as they are
 SHIPPED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KINDS = {
     type(None): "nothing",
@@ -331,6 +332,8 @@ def _overridden(written: _Written, given: Sequence[Override]) -> tuple[Any, Orig
 
 def to_mapping(value: Any) -> Any:
     """Plain values (mappings, lists, numbers, text) of a dataclass; fields that are None are left out."""
+    if type(value) in PLAIN:  # most are, and asking what else they could be takes longest
+        return value
     if hasattr(value, "WRITTEN_AS"):
         return to_mapping(value.written)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

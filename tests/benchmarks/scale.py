@@ -64,9 +64,9 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
     def timed(store: RunStore, **options: Any) -> None:
         before = time.perf_counter()
-        was = store._viewed
+        was = store._views._written_at
         rebuild(store, **options)
-        if store._viewed != was:
+        if store._views._written_at != was:
             views.append(time.perf_counter() - before)
 
     RunStore.refresh_views = timed  # type: ignore[method-assign]

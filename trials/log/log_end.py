@@ -40,7 +40,8 @@ class LogEnd:
         self.position = self.driver = 0
         self.identity = ""
         self.is_fenced = False
-        self._folder, self._files, self._patience = folder, files, patience
+        self._folder, self._parts = folder, folder / PARTS
+        self._files, self._patience = files, patience
 
     @property
     def newest(self) -> Path:
@@ -75,7 +76,7 @@ class LogEnd:
         path = self._path(self.position)
         part = Part(self.position, kind, self.driver, self.identity, row, list(epochs))
         data = part_bytes(part)
-        self._carried_out(lambda: self._files.create(path, data))
+        self._carried_out(lambda: self._files.create(path, data), own=data)
         self.position += 1
         return path
 
@@ -95,25 +96,29 @@ class LogEnd:
         self.is_fenced = self.is_fenced or self._is_taken()
         return self.is_fenced
 
-    def _carried_out(self, action: Callable[[], T]) -> T:
+    def _carried_out(self, action: Callable[[], T], *, own: bytes | None = None) -> T:
         try:
             return self._patience.retry_while_full(self._folder, action)
         except (NameTakenError, LogNotWrittenError) as error:
             # A driver that begins sweeps away what this one had not finished, and the disk refuses the rest.
-            if isinstance(error, LogNotWrittenError) and not self._is_taken():
+            if isinstance(error, LogNotWrittenError) and not self._is_taken(but_for=own):
                 raise
             self.is_fenced = True
             raise self._fenced() from None
 
-    def _is_taken(self) -> bool:
-        """True if another driver has written at the next position; False where that cannot be asked."""
+    def _is_taken(self, *, but_for: bytes | None = None) -> bool:
+        """True if another driver has written at the next position; False where that cannot be asked.
+
+        Bytes `but_for` are this driver's own: its part had its name already when the folder was not synced.
+        """
+        path = self._path(self.position)
         try:
-            return self._files.exists(self._path(self.position))
+            return self._files.exists(path) and (but_for is None or self._files.read_back(path) != but_for)
         except OSError:
             return False
 
     def _path(self, position: int) -> Path:
-        return self._folder / PARTS / part_name(position)
+        return self._parts / part_name(position)
 
     def _fenced(self) -> FencedError:
         try:

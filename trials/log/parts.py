@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from search_spaces.settings.sentences import first_line
+from trials.log.record_text import record_bytes, record_table
 from trials.log.row_types import AskRow, DriverRow, EpochRow, IdentityRow, LogRow, RepairRow, TrialRow
 from trials.log.schema import (
     ASK_SCHEMA,
@@ -46,6 +47,9 @@ PART_NAME = re.compile(r"p(\d{8})\.parquet")
 # A block's asks (a) have a file of their own: where its rows (s) are damaged, its trials run again.
 SEGMENT_NAME = re.compile(r"[as](\d{8})-(\d{8})-([0-9a-f]{32})\.parquet")
 NESTED = "epoch_rows"  # the column in which a trial's row carries its epochs
+# Ends the kind of a part whose row is one text. Earlier versions wrote a column for each value: they know no
+# kind of this name, and refuse the log as a later version's.
+AS_TEXT = "/2"
 
 PartKind = Literal["ask", "trial", "driver", "identity", "repair"]
 Block = tuple[int, int]  # the first and the last trial of a segment
@@ -59,6 +63,7 @@ _SCHEMAS: dict[PartKind, pa.Schema] = {
     "identity": IDENTITY_SCHEMA,
     "repair": REPAIR_SCHEMA,
 }
+_COLUMNS = {kind: pa.struct(list(schema)) for kind, schema in _SCHEMAS.items()}
 
 
 @dataclass(frozen=True)
@@ -135,16 +140,13 @@ def part_bytes(part: Part) -> bytes:
     row: Mapping[str, Any] = part.row
     if part.kind == "trial":
         row = {**row, NESTED: part.epochs}
-    table = pa.Table.from_pylist([row], schema=_SCHEMAS[part.kind])
     facts = {
-        "kind": part.kind,
+        "kind": part.kind + AS_TEXT,
         "position": str(part.position),
         "driver": str(part.driver),
         "identity": part.identity,
     }
-    data = parquet_bytes(table, facts, is_short=True)
-    read_sealed(data)
-    return data
+    return record_bytes(row, _COLUMNS[part.kind], facts)
 
 
 def read_part(path: Path, data: bytes) -> Part:
@@ -156,6 +158,8 @@ def read_part(path: Path, data: bytes) -> Part:
     """
     table, facts = read_sealed(data)
     kind = _at(path, lambda: _kind(facts))
+    if facts["kind"].endswith(AS_TEXT):
+        table = _at(path, lambda: record_table(table, _SCHEMAS[kind]))
     epochs: list[EpochRow] = []
     if kind == "trial":
         split = _at(path, lambda: _split(table))
@@ -171,9 +175,9 @@ def read_part(path: Path, data: bytes) -> Part:
 
 
 def _kind(facts: Facts) -> PartKind:
-    kind = facts["kind"]
+    kind = facts["kind"].removesuffix(AS_TEXT)
     if kind not in get_args(PartKind):
-        raise newer_log(f"a record of kind {kind}")
+        raise newer_log(f"a record of kind {facts['kind']}")
     return cast(PartKind, kind)
 
 

@@ -31,7 +31,7 @@ from trials.log.run_folder import FOLDERS, STARTS, check_folder
 from trials.log.schema import SCHEMA_VERSION
 from trials.log.segments import remove_sealed, write_segments
 from trials.log.tables import EPOCHS, TRIALS, DamagedPartError
-from trials.log.view_tables import ViewTables
+from trials.log.view_tables import VIEWS, ViewTables
 from trials.log.views import Reflected, view_bytes, view_rows
 from trials.trial import EpochResult
 
@@ -269,7 +269,7 @@ class RunStore:
         self._append("trial", trial_id, recorded, self._epochs.get(trial_id, []))
         self.trials[trial_id] = recorded
         self._open_asks.pop(trial_id, None)
-        self._views.is_stale = True
+        self._views.stale.update(VIEWS)
         self._seal_block_of(trial_id)
         return recorded
 
@@ -286,7 +286,7 @@ class RunStore:
         before = self._epochs.get(result.trial_id, [])
         kept = [r for r in before if r["attempt"] == result.attempt and r["epoch"] < result.epoch]
         self._epochs[result.trial_id] = [*kept, epoch_row(result)]
-        self._views.is_stale = True
+        self._views.stale.add(EPOCHS.name)
 
     def write_text(self, name: str, text: str) -> None:
         """Replaces one of the run's text files as a whole."""
@@ -344,10 +344,8 @@ class RunStore:
 
     def _remove_sealed(self, paths: list[Path]) -> None:
         """Removes files whose trials are all in segments; but the newest, by which the log's end is found."""
-        blocks = sorted(self._sealed)
-        replaced = [
-            path for path in paths if path != self._end.newest and _all_in(self._unsealed[path], blocks)
-        ]
+        blocks, newest = sorted(self._sealed), self._end.newest
+        replaced = [path for path in paths if path != newest and _all_in(self._unsealed[path], blocks)]
         if not replaced:
             return
         self._end.carry_out(lambda: remove_sealed(self._files, replaced))

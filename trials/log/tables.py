@@ -1,6 +1,6 @@
 """Rows as Parquet bytes under a seal, and back: the encoding of parts, segments and views."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic
@@ -61,7 +61,8 @@ def parquet_bytes(table: pa.Table, facts: Mapping[str, str] | None = None, *, is
     Page checksums do not cover Parquet's footer, in which a flipped bit can change what a value means.
 
     Args:
-        is_short: of a few rows: each column would be compressed alone, which takes time and more bytes.
+        is_short: of a few rows: each column would be compressed alone, which takes time and more bytes; and
+            its columns are such as Parquet describes without Arrow's own schema.
     """
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
@@ -71,6 +72,7 @@ def parquet_bytes(table: pa.Table, facts: Mapping[str, str] | None = None, *, is
         compression="none" if is_short else "zstd",
         use_dictionary=not is_short,
         write_statistics=not is_short,
+        store_schema=not is_short,
     ) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({**(facts or {}), SEAL: OPEN_SEAL})
@@ -86,11 +88,25 @@ def read_sealed(data: bytes) -> tuple[pa.Table, Facts]:
     Raises:
         DamagedPartError: the file is not as it was written.
     """
+    _check(data)
+    return read_parquet(data)
+
+
+def sealed_facts(data: bytes) -> Facts:
+    """The facts beside a file's table, whose rows are not decoded, verified by the seal.
+
+    Raises:
+        DamagedPartError: the file is not as it was written.
+    """
+    _check(data)
+    return _facts(_footer(data))
+
+
+def _check(data: bytes) -> None:
     try:
         check_seal(data)
     except BrokenSealError as error:
         raise DamagedPartError(str(error)) from None
-    return read_parquet(data)
 
 
 def read_view(data: bytes) -> tuple[pa.Table, Facts]:
@@ -109,12 +125,8 @@ def view_facts(data: bytes) -> Facts:
     Raises:
         DamagedPartError: the file is not as it was written.
     """
-    try:
-        if has_seal(data):
-            check_seal(data)
-            return _facts(_footer(data))
-    except BrokenSealError as error:
-        raise DamagedPartError(str(error)) from None
+    if has_seal(data):
+        return sealed_facts(data)
     facts = _facts(_footer(data))
     if facts.by_name.keys() & {SEAL, "log"}:
         raise DamagedPartError("its seal is gone")
@@ -170,9 +182,7 @@ def in_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """
     try:
         if "schema_version" in table.schema.names:
-            versions = table.column("schema_version").drop_null().to_pylist()
-            if max(versions, default=0) > SCHEMA_VERSION:
-                raise newer_log(f"rows of version {max(versions)}")
+            refuse_newer(table.column("schema_version").to_pylist())
         if table.schema.equals(schema):
             return table
         for field in schema:
@@ -183,6 +193,17 @@ def in_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
         raise
     except (pa.ArrowException, ValueError) as error:
         raise DamagedPartError(first_line(error)) from None
+
+
+def refuse_newer(versions: Iterable[int | None]) -> None:
+    """Refuses rows of which one says that it is of a later version.
+
+    Raises:
+        NewerLogError: one does.
+    """
+    newest = max((version for version in versions if version is not None), default=0)
+    if newest > SCHEMA_VERSION:
+        raise newer_log(f"rows of version {newest}")
 
 
 def newer_log(found: str) -> NewerLogError:

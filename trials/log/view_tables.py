@@ -11,27 +11,32 @@ from trials.log.reading import trials_of
 from trials.log.row_types import EpochRow, TrialRow
 from trials.log.tables import EPOCHS, TRIALS, Kind
 
+VIEWS = (TRIALS.name, EPOCHS.name)
+
 
 class ViewTables:
     """Makes the tables, each row converted once.
 
     Attributes:
-        is_stale: whether there is something that the views do not show.
+        stale: the kinds of rows of which there are some that their view does not show.
     """
 
     def __init__(self, *, every: float) -> None:
-        self.is_stale = True
+        self.stale: set[str] = set(VIEWS)
         self._every = every  # seconds between views
         self._written_at = 0.0
         self._loose: pa.Table = TRIALS.schema.empty_table()  # rows that were in no segment at the last view
 
     def are_due(self, *, force: bool) -> bool:
         """True if the views are to be written now."""
-        return force or (self.is_stale and time.monotonic() - self._written_at >= self._every)
+        if force:
+            self.stale.update(VIEWS)
+        return force or (bool(self.stale) and time.monotonic() - self._written_at >= self._every)
 
     def written(self) -> None:
         """The views show all there is."""
-        self._written_at, self.is_stale = time.monotonic(), False
+        self._written_at = time.monotonic()
+        self.stale.clear()
 
     def tables(
         self,
@@ -39,14 +44,17 @@ class ViewTables:
         epochs: Mapping[int, Sequence[EpochRow]],
         sealed: Mapping[Block, Sealed],
     ) -> Iterator[tuple[Kind, pa.Table]]:
-        """The table of each view. `epochs`: of trials that are in no segment."""
-        yield (
-            TRIALS,
-            _merged({block: rows.trials for block, rows in sealed.items()}, self._in_none(trials, sealed)),
-        )
-        loose = [row for trial_id in sorted(epochs) for row in epochs[trial_id]]
-        of_loose = pa.Table.from_pylist(loose, schema=EPOCHS.schema)
-        yield EPOCHS, _merged({block: rows.epochs for block, rows in sealed.items()}, of_loose)
+        """The table of each view that is stale. `epochs`: of trials that are in no segment.
+
+        Epochs of trials in flight come all the time, rows now and then, and theirs is the larger view.
+        """
+        if TRIALS.name in self.stale:
+            of_trials = {block: rows.trials for block, rows in sealed.items()}
+            yield TRIALS, _merged(of_trials, self._in_none(trials, sealed))
+        if EPOCHS.name in self.stale:
+            loose = [row for trial_id in sorted(epochs) for row in epochs[trial_id]]
+            of_loose = pa.Table.from_pylist(loose, schema=EPOCHS.schema)
+            yield EPOCHS, _merged({block: rows.epochs for block, rows in sealed.items()}, of_loose)
 
     def _in_none(self, trials: Mapping[int, TrialRow], blocks: Mapping[Block, Sealed]) -> pa.Table:
         """Rows that are in no segment. A thousand workers leave many, so each is converted only once."""

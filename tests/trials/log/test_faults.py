@@ -169,6 +169,21 @@ def test_a_failing_disk_stops_the_search_and_loses_nothing(whole: Any, tmp_path:
     check_failing_disk(undisturbed, "evolution", tmp_path, sampled(undisturbed.operations, 2, *names), error)
 
 
+def test_a_folder_of_parts_that_does_not_sync_is_no_other_driver(whole: Any, tmp_path: Path) -> None:
+    """The part has its name by then, and is this driver's own."""
+    undisturbed = whole("evolution")
+    steps = {operation.number: operation for operation in undisturbed.operations}
+    synced = [
+        number
+        for number, operation in steps.items()
+        if operation.name == "sync_folder" and operation.path.name == "parts" and number > 50
+    ]
+    config, disk = config_of("evolution"), FaultyDisk(tmp_path, fault=Fault(synced[0], errno.EIO))
+    with pytest.raises(LogNotWrittenError, match="cannot be written"):
+        run(tmp_path / "run", config, disk)
+    check(tmp_path / "run", "evolution", undisturbed.record, steps[synced[0]])
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])

@@ -21,9 +21,9 @@ every_version = pytest.mark.parametrize("version", ENDED_AND_IN_FLIGHT)
 
 def continued(version: str, config: SearchConfig, folder: Path) -> SearchResult:
     """Goes on with the kind of worker that the run was written with."""
-    return (
-        run_counted(config, folder) if version == "run_v2" else run_simulated(config, folder, segment_size=4)
-    )
+    if version == "run_v1":
+        return run_simulated(config, folder, segment_size=4)
+    return run_counted(config, folder)
 
 
 @every_version

@@ -1,6 +1,9 @@
 """The types of rows say what the schemas say, so that neither can change without the other."""
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -12,6 +15,7 @@ from formula import formula_result
 from nas.search.best_file import best_yaml
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import from_mapping, parse_yaml
+from trials.images.data_record import DataFacts
 from trials.log.row_types import AskRow, EpochRow, TrialRow, measured, number_of
 from trials.log.rows import ask_columns, ask_row, cached_row, epoch_row, trial_row
 from trials.log.schema import ASK_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, Column
@@ -123,3 +127,18 @@ def test_a_cached_trial_has_a_file_of_its_architecture_though_it_ran_nowhere(
     assert described.provenance["trial_id"] == 1
     assert "finished_at" not in described.provenance
     assert "finished_at" in best_yaml(ended, run=tmp_path / "run", file="best.yaml")
+
+
+def test_classes_in_best_yaml_are_those_of_the_recorded_images(
+    rows: tuple[AskRow, TrialRow, TrialRow, EpochRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = DataFacts(
+        source="digits", digest="d", split_digest="s", train=9, minival=3, classes=("a", "b", "c"),
+        images_of_classes=(4, 4, 4), unreadable=(), notes=(),
+    )  # fmt: skip
+    (tmp_path / "data.json").write_text(json.dumps(asdict(facts)))
+    monkeypatch.setattr("nas.search.best_file.count", None)  # which takes a tenth of a second for each
+    text = best_yaml(rows[1], run=tmp_path, file="best.yaml")
+    described = from_mapping(Architecture, parse_yaml(text, name="best.yaml"), name="best.yaml")
+    assert described.provenance is not None
+    assert described.provenance["num_classes"] == 3

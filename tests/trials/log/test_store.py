@@ -107,6 +107,35 @@ def test_views_of_a_run_are_read_by_pandas_with_their_schema(tmp_path: Path) -> 
     assert len(recorded_trials(folder)) == 3
 
 
+class Eager(DurableFiles):
+    """Files whose views are replaced whenever they are stale."""
+
+    seconds_between_views = 0.0
+
+
+def test_an_epoch_of_a_trial_in_flight_replaces_the_view_of_epochs_alone(tmp_path: Path) -> None:
+    def written() -> list[int]:
+        store.refresh_views()
+        return [(tmp_path / "run" / name).stat().st_ino for name in ("trials.parquet", "epochs.parquet")]
+
+    def replaced(before: list[int]) -> list[bool]:
+        return [now != then for now, then in zip(written(), before, strict=True)]
+
+    with RunStore(tmp_path / "run", files=Eager()) as store:
+        for trial_id in range(2):
+            store.record_ask(asked(trial_id))
+        before = written()
+        (epoch,) = epochs(1, count=1)
+        store.record_epoch(epoch)
+        assert replaced(before) == [False, True]
+        before = written()
+        assert replaced(before) == [False, False]
+        store.record_trial(finished(store.asks[0]))
+        assert replaced(before) == [True, True]
+    assert pd.read_parquet(tmp_path / "run" / "trials.parquet").trial_id.tolist() == [0]
+    assert pd.read_parquet(tmp_path / "run" / "epochs.parquet").trial_id.tolist()[-1] == 1
+
+
 def test_only_the_last_attempts_epochs_are_kept(tmp_path: Path) -> None:
     with RunStore(tmp_path / "run") as store:
         store.record_ask(asked(0))
