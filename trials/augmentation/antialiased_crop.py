@@ -68,7 +68,7 @@ def crop_boxes(
 
 
 def by_integers(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> Tensor:
-    """On a CPU, where torch's own interpolation is 4 to 80 times as fast as a product of matrices."""
+    """On a CPU, where torch's own interpolation is 2 to 13 times as fast as a product of matrices."""
     out = torch.empty(len(images), resolution, resolution, 3, dtype=torch.uint8)
     parts = zip(images.permute(0, 3, 1, 2), out, boxes.tolist(), mirrored.tolist(), strict=True)
     for picture, own, (top, left, height, width), is_mirrored in parts:
@@ -93,7 +93,10 @@ def by_matrices(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int
         columns = torch.where(flips[:, None, None], columns.flip(1), columns)
         # Step 3: along the rows, then along the columns.
         lines = torch.bmm(rows, part.to(torch.float32).flatten(2)).unflatten(2, (width, 3))  # (B, R, W, 3)
-        own.copy_(torch.matmul(columns[:, None], lines).round_().clamp_(0, 255))  # (B, R, R, 3)
+        # Columns come first for it: matmul would make a copy of the weights for every row.
+        lines = lines.transpose(1, 2).flatten(2)  # (B, W, R * 3)
+        pixels = torch.bmm(columns, lines).unflatten(2, (resolution, 3)).transpose(1, 2)  # (B, R, R, 3)
+        own.copy_(pixels.round_().clamp_(0, 255))
     return out
 
 

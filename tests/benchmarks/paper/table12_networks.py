@@ -56,6 +56,7 @@ def main() -> None:
             arguments,
             num_training_stages=arguments.stages,
             resolution=Ramp(float(arguments.start or arguments.resolution // 2), whole),
+            evaluation_resolution=None,
         )
         recipes = {"baseline": at_its_end(progressive), "progressive": progressive}
         networks = {name: network_of(name, arguments) for name in arguments.networks}

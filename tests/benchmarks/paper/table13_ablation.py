@@ -58,6 +58,7 @@ def main() -> None:
             arguments,
             num_training_stages=arguments.stages,
             resolution=Ramp(float(arguments.start or arguments.resolution // 2), float(arguments.resolution)),
+            evaluation_resolution=None,
         )
         recipes = {cell: cell_recipe(adaptive, *cell) for cell in cells}
         network = network_of(arguments.network, arguments)
