@@ -47,7 +47,7 @@ def train(
     place = run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
     console = terminal(stderr=as_json)
     say_start(
-        console, f"{architecture} by recipe {recipe}, in {place}" if architecture else f"again in {place}"
+        console, f"{architecture} by recipe {recipe}, in {place}" if architecture else f"what was begun in {place}"
     )
     from nas.commands.launch_training import how_it_goes_on, launch_training, training_config
     from nas.screens.training import repeats_table, training_screen

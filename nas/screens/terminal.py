@@ -57,7 +57,7 @@ def print_notes(console: Console, about: str, notes: Iterable[str]) -> None:
 
 def say_start(console: Console, what: str) -> None:
     """The first line of a command that takes seconds to load what it needs: what it is about, and where."""
-    console.print(f"starting   {one_line(what)}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"reading    {one_line(what)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def say(message: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+MOST_KEYS = 20  # of a mapping that are all named
 MAX_WRITTEN = 2  # keys of a mapping that is written out beside other alternatives
 
 
@@ -71,9 +72,13 @@ def words_for(kind: Any) -> str:
         if hasattr(kind, name):
             return str(getattr(kind, name))
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        keys = list(fields_of(kind))
+        keys, others = list(fields_of(kind)), ""
+        if len(keys) > MOST_KEYS:  # those that must be there
+            settings = getattr(kind, "__pydantic_fields__", {})
+            needed = [key for key in keys if key in settings and settings[key].is_required()]
+            keys, others = needed, f" and up to {len(keys) - len(needed)} others"
         named = " or the name of a file that holds it" if hasattr(kind, "SHIPPED") else ""
-        return f"a mapping with the key{'' if len(keys) == 1 else 's'} {', '.join(keys)}{named}"
+        return f"a mapping with the key{'' if len(keys) == 1 else 's'} {', '.join(keys)}{others}{named}"
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(kind)))

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from search_spaces.settings.faults import FaultsError
 from search_spaces.settings.kinds import (
+    MOST_KEYS,
     fields_of,
     is_union,
     item_kind,
@@ -308,10 +309,12 @@ def no_such_key(cls: type, key: str, fields: Iterable[str]) -> str:
     if elsewhere := [*_places_of_key(cls, key)]:
         depth = min(map(len, elsewhere))
         outermost = [f"'{place_of(place)}'" for place in elsewhere if len(place) == depth]
-        keys += f" (did you mean {' or '.join(outermost)}?)"
+        meant = f" (did you mean {' or '.join(outermost)}?)"
     else:
-        keys += suggestion(key, names)
-    return f"{shown(key)} is not a key here; {keys}"
+        meant = suggestion(key, names)
+    if meant and len(names) > MOST_KEYS:  # the list would hide it
+        return f"{shown(key)} is not a key here{meant}"
+    return f"{shown(key)} is not a key here; {keys}{meant}"
 
 
 def _places_of_key(kind: Any, key: str, location: Location = ()) -> Iterator[Location]:

@@ -27,9 +27,9 @@ main()
     ("words", "line"),
     [
         (("train", "winner.yaml", "--data", "digits", "--run", "a/b"),
-         "starting   winner.yaml by recipe cifar10, in a/b"),
-        (("train", "--run", "a/b"), "starting   again in a/b"),
-        (("search", "quick", "--run", "a/b"), "starting   quick, in a/b"),
+         "reading    winner.yaml by recipe cifar10, in a/b"),
+        (("train", "--run", "a/b"), "reading    what was begun in a/b"),
+        (("search", "quick", "--run", "a/b"), "reading    quick, in a/b"),
     ],
 )  # fmt: skip
 def test_first_line_comes_before_anything_is_loaded_that_takes_seconds(
