@@ -1,6 +1,6 @@
 """Training recipes, for ten-epoch trials and for full progressive training alike."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import STRICT
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
+from search_spaces.settings.faults import refuse
 from search_spaces.settings.messages import RECORDED
 from search_spaces.settings.yaml_files import to_mapping
 from trials.pictures import (
@@ -20,7 +21,7 @@ from trials.pictures import (
     divisible,
     evaluation_view,
 )
-from trials.recipe_optimizer import OptimizerName, check_optimizer, optimizer_notes, with_usual_settings
+from trials.recipe_optimizer import OptimizerName, faults_of_optimizer, optimizer_notes, with_usual_settings
 from trials.recipe_stages import stage_bounds
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # see trials/devices/arithmetic.py
@@ -33,6 +34,7 @@ LATER_KEYS = {
     "final_share": 0.0, "optimizer": "rmsprop", "decay_share": 1.0, "restart_average": False,
     "batch_norm_batches": 0, "stored_resolution": "stage", "randaugment_pixels": "scaled",
 }  # fmt: skip
+FARTHEST_EVALUATION = 1.5  # times the size of training; the published networks have 1.17 to 1.28
 LARGEST_ALPHA = 4  # of mixup and CutMix, up to which the table of their draws is exact enough
 
 
@@ -151,31 +153,34 @@ class Recipe:
         return with_usual_settings(given)
 
     def __post_init__(self) -> None:
-        check_optimizer(self)
+        refuse(self._faults())
+
+    def _faults(self) -> Iterator[str]:
+        yield from faults_of_optimizer(self)
         if self.num_training_stages > self.epochs:
-            raise ValueError(
+            yield (
                 f"num_training_stages: {self.num_training_stages}, but epochs is only {self.epochs}; every "
                 "training stage needs at least one"
             )
         sides = {
-            "resolution": (self.resolution.start, self.resolution.end),
+            "resolution": dict.fromkeys((self.resolution.start, self.resolution.end)),
             "resolutions": self.resolutions,
             "evaluation_resolution": [size] if (size := self.evaluation_resolution) is not None else [],
         }
         for name, side in ((name, side) for name, several in sides.items() for side in several):
             if not SMALLEST_RESOLUTION <= side <= LARGEST:
-                raise ValueError(
+                yield (
                     f"{name}: {side:g} is out of range; it must be between {SMALLEST_RESOLUTION} and "
                     f"{LARGEST} pixels"
                 )
-        self._check_sizes()
-        for rate in (self.dropout.start, self.dropout.end):
+        yield from self._faults_of_sizes()
+        for rate in dict.fromkeys((self.dropout.start, self.dropout.end)):
             if not 0 <= rate < 1:
-                raise ValueError(f"dropout: {rate:g} is out of range; it must be at least 0 and below 1")
+                yield f"dropout: {rate:g} is out of range; it must be at least 0 and below 1"
         for name, most in (("randaugment", 40), ("mixup", LARGEST_ALPHA), ("cutmix", LARGEST_ALPHA)):
             strongest = max(getattr(self, name).start, getattr(self, name).end)
             if strongest > most:
-                raise ValueError(f"{name}: {strongest:g} is out of range; it must be from 0 to {most}")
+                yield f"{name}: {strongest:g} is out of range; it must be from 0 to {most}"
 
     @model_validator(mode="after")
     def _check_warm_up(self, info: ValidationInfo) -> Self:
@@ -206,14 +211,14 @@ class Recipe:
         object.__setattr__(self, "stored_resolution", stored)
         return self
 
-    def _check_sizes(self) -> None:
+    def _faults_of_sizes(self) -> Iterator[str]:
         if self.resolutions and not self.draws_sizes:
-            raise ValueError(
+            yield (
                 f"resolutions: given, but resolution_schedule {self.resolution_schedule} draws none; use "
                 f"{' or '.join(RANDOM)}, or resolution: {{start: …, end: …}}"
             )
         if self.draws_sizes and len(self._sizes()) < 2:
-            raise ValueError(
+            yield (
                 f"resolution_schedule: {self.resolution_schedule} needs several sizes to draw from; list "
                 "them in resolutions, or let resolution grow over num_training_stages"
             )
@@ -233,7 +238,16 @@ class Recipe:
 
     def notes(self) -> tuple[str, ...]:
         """Sentences about settings that are likely not what was meant."""
-        return (*optimizer_notes(self), *self._notes_on_ramps())
+        return (*optimizer_notes(self), *self._notes_on_evaluation(), *self._notes_on_ramps())
+
+    def _notes_on_evaluation(self) -> Iterator[str]:
+        """A sentence where a size of evaluation was kept while the sizes of training were changed."""
+        final, evaluated = self._sizes()[-1], self.evaluation_resolution
+        if evaluated is not None and not 1 <= evaluated / final <= FARTHEST_EVALUATION:
+            yield (
+                f"images are evaluated at {evaluated} px, {evaluated / final:.2g} times the {final} px of "
+                "training, as evaluation_resolution says; 1 to 1.3 times is usual"
+            )
 
     def _notes_on_ramps(self) -> tuple[str, ...]:
         """Sentences about what the recipe says and no training does: where ramps begin in a single stage."""

@@ -44,17 +44,12 @@ def with_usual_settings(given: Any) -> Any:
     return {**USUAL[name], **given} if isinstance(name, str) and name in USUAL else given
 
 
-def check_optimizer(recipe: Settings) -> None:
-    """Refuses settings that the recipe's optimizer does not have.
-
-    Raises:
-        ValueError: one of them is not its default.
-    """
-    for key, default in UNUSED.get(recipe.optimizer, {}).items():
+def faults_of_optimizer(recipe: Settings) -> Iterator[str]:
+    """Sentences about settings, other than their defaults, that the recipe's optimizer does not have."""
+    name = recipe.optimizer
+    for key, default in UNUSED.get(name, {}).items():
         if (found := getattr(recipe, key)) != default:
-            raise ValueError(
-                f"{key}: {found:g}, but the optimizer is {recipe.optimizer}, which has no {key}; leave it out"
-            )
+            yield f"{key}: {found:g}, but the optimizer is {name}, which has no {key}; leave it out"
 
 
 def optimizer_notes(recipe: Settings) -> Iterator[str]:

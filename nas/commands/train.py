@@ -46,9 +46,8 @@ def train(
         raise typer.BadParameter("name an architecture, or a training to resume with --run")
     place = run or Path("train") / f"{Path(architecture or '').stem}-{datetime.now():%Y%m%d-%H%M%S}"
     console = terminal(stderr=as_json)
-    say_start(
-        console, f"{architecture} by recipe {recipe}, in {place}" if architecture else f"what was begun in {place}"
-    )
+    begun = f"what was begun in {place}"
+    say_start(console, f"{architecture} by recipe {recipe}, in {place}" if architecture else begun)
     from nas.commands.launch_training import how_it_goes_on, launch_training, training_config
     from nas.screens.training import repeats_table, training_screen
     from nas.training.result import training_figures

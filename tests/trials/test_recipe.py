@@ -1,5 +1,7 @@
 """Recipes: Algorithm 1's training stages, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
@@ -141,3 +143,20 @@ def test_wrong_recipes_are_refused_by_name(changes: dict[str, object], words: st
 
 def test_warm_up_may_last_as_long_as_the_training() -> None:
     assert recipe(epochs=1, warmup_epochs=1).warmup_epochs == 1
+
+
+def test_an_evaluation_size_that_was_left_behind_is_said() -> None:
+    shipped = read_yaml(Recipe, "full_s")
+    assert shipped.notes() == ()
+    (note,) = replace(shipped, resolution=Ramp(64, 128)).notes()
+    assert "evaluated at 384 px, 3 times the 128 px of training" in note
+    assert replace(shipped, resolution=Ramp(64, 128), evaluation_resolution=160).notes() == ()
+
+
+def test_all_faults_of_a_recipe_are_said_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_yaml(
+            Recipe, "cifar10", overrides=["epochs=1", "warmup_epochs=1", "dropout=1.5", "randaugment=99"]
+        )
+    for words in ("num_training_stages", "dropout", "randaugment"):
+        assert words in str(refused.value)

@@ -47,7 +47,7 @@ def test_ramps_of_larger_networks_on_imagenet_21k_are_those_that_its_recipe_says
     text = (Recipe.SHIPPED / "imagenet21k.yaml").read_text()
     (line,) = [line for line in text.splitlines() if line.startswith(f"#   {size.upper()}:")]
     overrides = re.findall(r"--set (\S+)", line)
-    assert len(overrides) == 4
+    assert len(overrides) == 5
     changes = [override.removeprefix("recipe.") for override in overrides]
     changed = read_yaml(Recipe, "imagenet21k", overrides=changes)
     assert changed == replace(read_yaml(Recipe, f"full_{size}"), epochs=60, schedule="cosine")
