@@ -25,7 +25,7 @@ FAR = 5.0  # times the usual rate, from where on a recipe's is likely another op
 LEAST_DECOUPLED = 1e-3  # weight decay that the learning rate multiplies; below, it hardly does anything
 
 
-class Settings(Protocol):
+class _Settings(Protocol):
     """The keys of a recipe that are read here by their names."""
 
     @property
@@ -44,7 +44,7 @@ def with_usual_settings(given: Any) -> Any:
     return {**USUAL[name], **given} if isinstance(name, str) and name in USUAL else given
 
 
-def faults_of_optimizer(recipe: Settings) -> Iterator[str]:
+def faults_of_optimizer(recipe: _Settings) -> Iterator[str]:
     """Sentences about settings, other than their defaults, that the recipe's optimizer does not have."""
     name = recipe.optimizer
     for key, default in UNUSED.get(name, {}).items():
@@ -52,7 +52,7 @@ def faults_of_optimizer(recipe: Settings) -> Iterator[str]:
             yield f"{key}: {found:g}, but the optimizer is {name}, which has no {key}; leave it out"
 
 
-def optimizer_notes(recipe: Settings) -> Iterator[str]:
+def optimizer_notes(recipe: _Settings) -> Iterator[str]:
     """Sentences about settings that look like those of another optimizer."""
     name, usual = recipe.optimizer, USUAL[recipe.optimizer]
     if usual and recipe.learning_rate > FAR * usual["learning_rate"]:

@@ -17,7 +17,7 @@ from nas.commands.launch import continuable
 from nas.events import Retried
 from nas.search.search import search
 from trials.devices.device_errors import CaptureFailedError, DeviceFault, DeviceLostError, device_fault
-from trials.executors import ray_actors
+from trials.executors import local_slots, ray_actors
 from trials.executors.failing_devices import FAULTS
 from trials.executors.in_process import in_process
 from trials.executors.ray_actors import connected
@@ -252,7 +252,8 @@ def test_a_local_ray_is_told_of_devices_and_not_of_workers(
         return local
 
     gpus = [Slot(index=i, device=f"cuda:{i}") for i in range(2)]
-    monkeypatch.setattr(ray_actors, "available_slots", lambda: gpus)
+    for module in (ray_actors, local_slots):
+        monkeypatch.setattr(module, "available_slots", lambda: gpus)
     monkeypatch.setattr(ray_actors, "LocalRay", make)
     with connected(None, workers, per_device) as here:
         assert {slot.device for slot in here.slots} == {"cuda:0"}  # Ray hides the others from an actor

@@ -52,6 +52,7 @@ class AdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, learning_rate: Tensor, *, skipped: Tensor | None = None) -> None:
+        """As `Optimizer.step`."""
         flat = self.parameters
         update(
             flat.values, flat.grads, self.moments, flat.decay_ranges(self.weight_decay), learning_rate,
@@ -59,6 +60,7 @@ class AdamW(Optimizer):
         )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
+        """As `Optimizer.state`."""
         return dict(vars(self.moments))
 
 

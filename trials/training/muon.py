@@ -85,6 +85,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, learning_rate: Tensor, *, skipped: Tensor | None = None) -> None:
+        """As `Optimizer.step`."""
         flat, end = self.parameters, self._end
         # Step 1: AdamW on the parameters behind the matrices.
         ranges = ((slice(0, flat.decayed - end), self.weight_decay), (slice(flat.decayed - end, None), 0.0))
@@ -107,9 +108,11 @@ class Muon(Optimizer):
                 tensor.copy_(torch.where(skipped != 0, old, tensor))  # of inf and NaN nothing remains
 
     def state(self) -> dict[str, Tensor]:
+        """As `Optimizer.state`."""
         return {"mean": self.mean, "mean_square": self.moments.mean_square, "steps": self.moments.steps}
 
     def layout(self, name: str) -> Layout:
+        """As `Optimizer.layout`."""
         if name == "mean_square":
             return self.parameters.values_layout.after(self._matrices)
         return super().layout(name)

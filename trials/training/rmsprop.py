@@ -81,6 +81,7 @@ class RMSProp(Optimizer):
 
     @torch.no_grad()
     def step(self, learning_rate: Tensor, *, skipped: Tensor | None = None) -> None:
+        """As `Optimizer.step`."""
         if self._fused and skipped is None:
             self._step_in_one_pass(float(learning_rate))
             return
@@ -108,4 +109,5 @@ class RMSProp(Optimizer):
             )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
+        """As `Optimizer.state`."""
         return {"mean_square": self.mean_square, "velocity": self.velocity}

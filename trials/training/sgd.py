@@ -26,6 +26,7 @@ class SGD(Optimizer):
 
     @torch.no_grad()
     def step(self, learning_rate: Tensor, *, skipped: Tensor | None = None) -> None:
+        """As `Optimizer.step`."""
         flat = self.parameters
         for here, decay in flat.decay_ranges(self.weight_decay):
             torch._fused_sgd_(
@@ -43,4 +44,5 @@ class SGD(Optimizer):
             )
 
     def state(self) -> dict[str, Tensor]:
+        """As `Optimizer.state`."""
         return {"velocity": self.velocity}

@@ -31,7 +31,7 @@ def test_estimated_statistics_are_the_mean_of_the_batches_own() -> None:
             seen.append(features.var((0, 2, 3)))
     step.parameters.statistics.fill_(7.0)  # nothing of what was there may remain
     for batch in batches_of([(images, part) for part in parts]):
-        calls.add_statistics(batch.images)
+        calls.add_statistics(batch.images, batch.labels, batch.samples)
     take_mean_statistics(step, calls.statistics, batches=3)
     assert norm.running_var is not None
     torch.testing.assert_close(norm.running_var, torch.stack(seen).mean(0))
