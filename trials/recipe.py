@@ -100,7 +100,6 @@ class Recipe:
     epsilon: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     averaging_decay: float = Field(default=0.0, ge=0, lt=1)  # exponential moving average of weights; 0: none
-    restart_average: bool = False  # with each change of size, so that weights of others are soon forgotten
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     dropout: RampOrNumber = Ramp(0.0, 0.0)
     stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate; block i of N has i / N of it
