@@ -31,7 +31,7 @@ RANDOM = ("random_batch", "random_epochs")
 LARGEST = 2048  # pixels of a side
 # Keys that came later, and the values with which trainings of before agree.
 LATER_KEYS = {
-    "final_share": 0.0, "optimizer": "rmsprop", "decay_share": 1.0, "restart_average": False,
+    "final_share": 0.0, "optimizer": "rmsprop", "decay_share": 1.0,
     "batch_norm_batches": 0, "stored_resolution": "stage", "randaugment_pixels": "scaled",
 }  # fmt: skip
 FARTHEST_EVALUATION = 1.5  # times the size of training; the published networks have 1.17 to 1.28
@@ -121,7 +121,6 @@ class Recipe:
     epsilon: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     averaging_decay: float = Field(default=0.0, ge=0, lt=1)  # exponential moving average of weights; 0: none
-    restart_average: bool = False  # with each change of size, so that weights of others are soon forgotten
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     dropout: RampOrNumber = Ramp(0.0, 0.0)
     stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate; block i of N has i / N of it

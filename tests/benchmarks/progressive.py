@@ -56,17 +56,16 @@ def recipes(arguments: argparse.Namespace) -> dict[str, Recipe]:
         num_training_stages=arguments.stages,
         final_share=share,
         decay_share=share,
-        restart_average=not arguments.one_average,
         batch_norm_batches=arguments.batch_norm_batches,
         precision=arguments.precision,
     )
-    constant = replace(progressive, resolution_schedule="constant", restart_average=False)
+    constant = replace(progressive, resolution_schedule="constant")
     return {
         "progressive": progressive,
         "constant": constant,
         "constant_shorter": replace(constant, epochs=-(-arguments.epochs * arguments.equal_time // 100)),
         "constant_cosine": replace(constant, decay_share=1.0),
-        "equal_stages": replace(progressive, final_share=0.0, decay_share=1.0, restart_average=False),
+        "equal_stages": replace(progressive, final_share=0.0, decay_share=1.0),
     }
 
 
@@ -154,7 +153,6 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.064, help="per 256 images")
     parser.add_argument("--averaging-decay", type=float, default=0.99)
-    parser.add_argument("--one-average", action="store_true", help="does not restart it with each size")
     parser.add_argument("--batch-norm-batches", type=int, default=8, help="0: running statistics")
     parser.add_argument("--crop-padding", type=float, default=0.125)
     parser.add_argument("--regularized", action="store_true", help="with the strengths of cifar10")

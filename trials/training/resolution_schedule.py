@@ -35,14 +35,3 @@ def evaluation_stage(recipe: Recipe, stages: Sequence[TrainingStage], *, epoch: 
     if recipe.draws_sizes:
         return stages[-1]
     return next(stage for stage in stages if epoch < stage.first_epoch + stage.epochs)
-
-
-def restarts_average(recipe: Recipe, stages: Sequence[TrainingStage], *, epoch: int) -> bool:
-    """True before an epoch whose images have another size than those before, if the recipe restarts averages.
-
-    It follows from the epoch alone, so that a resumed training restarts where an uninterrupted one does.
-    """
-    if not recipe.restart_average or recipe.draws_sizes or epoch == 0:
-        return False
-    before, now = (evaluation_stage(recipe, stages, epoch=i).resolution for i in (epoch - 1, epoch))
-    return before != now

@@ -19,7 +19,7 @@ from trials.recipe import Recipe, TrainingStage, steps_of_epoch
 from trials.training.batch_norm_statistics import statistics_batches, take_mean_statistics
 from trials.training.device_group import share_of_batch
 from trials.training.learning_rate import learning_rate_at
-from trials.training.resolution_schedule import evaluation_stage, restarts_average, stages_of_epoch
+from trials.training.resolution_schedule import evaluation_stage, stages_of_epoch
 from trials.training.run_ahead import RunAhead, device_waited
 from trials.training.stage_calls import StageCalls
 from trials.training.step import TrainingStep
@@ -140,8 +140,6 @@ class _Training:
         started = time.perf_counter()
         torch.manual_seed(derived_seed(self.seed, DROPS, epoch=epoch, rank=group.rank))
         evaluation = evaluation_stage(self.recipe, self.stages, epoch=epoch)
-        if step.average is not None and restarts_average(self.recipe, self.stages, epoch=epoch):
-            step.average.restart()
         images = self.images_at(evaluation.resolution)
         indices = self._order(images, epoch)  # (steps, this device's images of each)
         # Step 2: train.

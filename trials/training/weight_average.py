@@ -31,10 +31,6 @@ class WeightAverage:
         self.statistics.lerp_(self.parameters.statistics, 1 - decay)
         self.updates += 1
 
-    def restart(self) -> None:
-        """Begins the ramp of the decay anew, so that earlier weights are soon forgotten."""
-        self.updates.zero_()
-
     @contextmanager
     def swapped(self) -> Iterator[None]:
         """Gives the network the averaged weights and statistics within the block."""

@@ -24,8 +24,8 @@ from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
 
-# The paper's schedule, whatever a short recipe does to the sizes, the rate and the average.
-EQUAL_STAGES: dict[str, Any] = {"final_share": 0.0, "decay_share": 1.0, "restart_average": False}
+# The paper's schedule, whatever a short recipe does to the sizes and the rate.
+EQUAL_STAGES: dict[str, Any] = {"final_share": 0.0, "decay_share": 1.0}
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")  # the ramps that regularise
 COLOURS = ("#0068a8", "#c2500a", "#00785a", "#8a5a9e", "#8f7300", "#3f90b8")
 

@@ -126,11 +126,9 @@ def test_a_training_that_is_evaluated_seldom_has_the_same_weights_and_resumes(
 def test_a_stopped_training_with_a_longer_last_stage_goes_on_as_if_it_had_not(
     tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped where the average restarts with the last stage, and after it."""
+    """Stopped where the last stage begins, and after it."""
     monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
-    longer = replace(
-        CONFIG.recipe, final_share=0.75, decay_share=0.6, restart_average=True, batch_norm_batches=2
-    )
+    longer = replace(CONFIG.recipe, final_share=0.75, decay_share=0.6, batch_norm_batches=2)
     config = replace(CONFIG, recipe=longer)
     expected = curve(train_fully(config, tmp_path / "whole"))
     assert [resolution for _, resolution, *_ in expected] == [8, 16, 16, 16]

@@ -245,20 +245,6 @@ def test_weight_averaging_ramps_up_as_in_tensorflow() -> None:
     torch.testing.assert_close(average.values, expected)
 
 
-def test_a_restarted_average_forgets_earlier_weights_as_at_its_beginning() -> None:
-    flat = FlatParameters(network())
-    average = WeightAverage(flat, decay=0.99)
-    for _ in range(200):
-        average.update()
-    old = flat.values.clone()
-    flat.values.add_(1.0)
-    average.restart()
-    average.update()
-    torch.testing.assert_close(average.values, old + 0.9)
-    average.update()
-    torch.testing.assert_close(average.values, old + 1 - 0.1 * 2 / 11)
-
-
 def test_averaged_weights_are_swapped_in_with_statistics_and_back() -> None:
     model = network()
     flat = FlatParameters(model)

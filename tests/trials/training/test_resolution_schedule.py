@@ -155,31 +155,6 @@ def test_batches_are_trained_at_the_sizes_and_dropped_at_the_rates_that_were_dra
     assert ends[-1].resolution == 16
 
 
-@pytest.mark.parametrize(
-    ("changes", "restarts"),
-    [
-        ({"restart_average": True}, [2, 3]),
-        ({}, []),
-        ({"restart_average": True, "num_training_stages": 1}, []),
-        ({"restart_average": True, "resolution_schedule": "constant"}, []),
-        ({"restart_average": True, "resolution_schedule": "random_batch", "resolutions": (8, 16)}, []),
-    ],
-)
-def test_the_average_restarts_where_the_size_changes(
-    changes: dict[str, Any], restarts: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    staged = replace(RECIPE, **{"epochs": 4, "num_training_stages": 3, "resolution": Ramp(8, 16), **changes})
-    step, begun = new_step(staged), []
-    assert step.average is not None
-    monkeypatch.setattr(step.average, "restart", lambda: begun.append(None))
-    at = []
-    for event in train(step, staged, images_at=digits, epochs=4, seed=0):
-        if isinstance(event, EpochEnd):
-            at += [event.epoch - 1] * len(begun)
-            begun.clear()
-    assert at == restarts
-
-
 @pytest.mark.parametrize("schedule", ["random_batch", "random_epochs"])
 def test_stopped_training_goes_on_with_the_image_sizes_it_would_have_had(
     schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
