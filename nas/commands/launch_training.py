@@ -30,7 +30,6 @@ from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapp
 from trials.images.recipe_images import packings
 from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
-from trials.training.final_stage import final_stage_notes
 
 PICTURE = "training.png"
 
@@ -104,7 +103,7 @@ def launch_training(
     config = as_begun(config, folders[0])
     for i, own in enumerate(folders):
         check_folder(replace(config, seed=config.seed + i), own)  # images may take minutes
-    print_notes(console, "recipe", (*config.recipe.notes(), *final_stage_notes(config.recipe)))
+    print_notes(console, "recipe", config.recipe.notes())
     if ray_address is None:
         compile_kernels(console)
     _pack(config, console)

@@ -10,6 +10,7 @@ from nas.training.evaluated_epochs import epochs_per_evaluation
 from nas.training.suited_batch import batch_words, suited_batch
 from trials.recipe import Recipe, steps_of_epoch
 from trials.timing.precision import ChosenPrecision, precision_of_trials
+from trials.training.final_stage import final_stage_notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ def decided(
     else:
         precision = precision_of_trials(recipe.precision, recipe, device, reference=config.architecture)
     # Step 4: what of this nobody asked for.
-    notes = []
+    notes = list(final_stage_notes(recipe, epochs=epochs, steps=steps)) if progress is None else []
     if recipe.batch_size != config.recipe.batch_size:
         notes.append(batch_words(config.recipe, recipe, images=images))
     if every > 1:

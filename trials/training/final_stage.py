@@ -5,7 +5,7 @@ from trials.training.learning_rate import learning_rate_at
 
 STEPS = 20  # of an epoch, for the sum of the rates
 LEAST_RATE = 0.1  # share of the sum of learning rates; below, short trainings lose (docs/progressive.md)
-ENOUGH_EPOCHS = 50  # at full size, whatever their rates are; the paper has 87
+ENOUGH_STEPS = 25_000  # at full size, whatever their rates are; the paper has 27,000
 
 
 def final_rate_share(recipe: Recipe, *, epochs: int) -> float:
@@ -17,12 +17,16 @@ def final_rate_share(recipe: Recipe, *, epochs: int) -> float:
     return sum(rates[recipe.training_stages(epochs)[-1].first_epoch * STEPS :]) / max(sum(rates), 1e-30)
 
 
-def final_stage_notes(recipe: Recipe, *, epochs: int | None = None) -> tuple[str, ...]:
-    """A sentence if images grow and too little of the learning is left to the last size; else nothing."""
-    epochs = epochs or recipe.epochs
+def final_stage_notes(recipe: Recipe, *, epochs: int, steps: int) -> tuple[str, ...]:
+    """A sentence if images grow and too little of the learning is left to the last size; else nothing.
+
+    Args:
+        steps: of an epoch.
+    """
     stages = recipe.training_stages(epochs)
     full = stages[-1]
-    if recipe.draws_sizes or stages[0].resolution >= full.resolution or full.epochs >= ENOUGH_EPOCHS:
+    grows = not recipe.draws_sizes and stages[0].resolution < full.resolution
+    if not grows or full.epochs * steps >= ENOUGH_STEPS:
         return ()
     share = final_rate_share(recipe, epochs=epochs)
     if share >= LEAST_RATE:

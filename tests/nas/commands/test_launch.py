@@ -47,13 +47,3 @@ def test_a_ramp_without_stages_to_grow_over_is_said_before_anything_runs(
     assert code == 2
     said = "recipe: resolution is 64 from the beginning and never 32"
     assert any(line.startswith(said) for line in (out + err).splitlines())
-
-
-def test_a_training_with_little_left_for_the_full_size_is_told_before_it_begins(nas: Nas) -> None:
-    words = ("train", "efficientnetv2-b0", "--data", "nowhere", "--recipe", "photos")
-    usual = "".join(map(str, nas(*words)))
-    code, out, err = nas(*words, "--set", "recipe.final_share=0.1", "--set", "recipe.decay_share=1")
-    assert code == 2
-    said = "recipe: the stage of full size (128 px) has 6 of 60 epochs and"
-    assert any(line.startswith(said) for line in (out + err).splitlines())
-    assert "full size" not in usual

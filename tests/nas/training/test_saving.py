@@ -196,6 +196,14 @@ def test_fine_tuning_on_few_images_has_epochs_of_four_steps_and_says_what_it_dec
     assert decide(evaluate_every=5).evaluate_every == 5
 
 
+def test_little_that_is_left_for_the_full_size_is_said_once(decide: Callable[..., Any]) -> None:
+    usual = replace(read_yaml(Recipe, "photos"), precision="fp32")
+    little = replace(usual, final_share=0.1, decay_share=1.0)
+    said = [any("full size" in note for note in decide(recipe=each).notes) for each in (usual, little)]
+    assert said == [False, True]
+    assert not any("full size" in note for note in decide(PROGRESS, recipe=little).notes)
+
+
 def test_a_training_goes_on_as_it_was_begun(decide: Callable[..., Any]) -> None:
     begun = replace(PROGRESS, precision="bf16", evaluate_every=7, batch_size=500)
     found = decide(begun)
