@@ -293,9 +293,11 @@ class Recipe:
     def as_begun(self, recorded: Mapping[str, Any]) -> "Recipe":
         """This recipe for a run that goes on, of whose recipe these keys are recorded.
 
-        Earlier versions recorded no pictures that crops are cut from: crops and evaluation stay as they were.
+        Earlier versions recorded no pictures that crops are cut from: crops and evaluation stay as they were,
+        also when a run has gone on since, and has recorded that.
         """
-        if not self.crop == recorded.get("crop") == "resized" or "stored_resolution" in recorded:
+        begun = recorded.get("stored_resolution", "stage")
+        if not self.crop == recorded.get("crop") == "resized" or begun != "stage":
             return self
         return replace(
             self,
@@ -322,19 +324,21 @@ class Recipe:
     @property
     def evaluates_apart(self) -> bool:
         """True if images that are evaluated on are made otherwise than those that are trained on."""
-        last = self.training_stages()[-1]
-        size = self.evaluation_size(last)
-        is_other = size != last.resolution or self.evaluation_view(size) != SQUASHED
+        sizes = [(stage.resolution, self.evaluation_size(stage)) for stage in self._evaluated_stages()]
+        is_other = any(at != size or self.evaluation_view(at) != SQUASHED for size, at in sizes)
         return self.cuts_from_larger or is_other
+
+    def _evaluated_stages(self) -> tuple[TrainingStage, ...]:
+        """The stages with whose size the network is evaluated: the last one's where sizes are drawn."""
+        stages = self.training_stages()
+        return stages[-1:] if self.draws_sizes else stages
 
     @property
     def evaluation_sizes(self) -> tuple[int, ...]:
         """The resolutions of images that are evaluated apart from those of training, ascending."""
         if not self.evaluates_apart:
             return ()
-        stages = self.training_stages()
-        evaluated = stages[-1:] if self.draws_sizes else stages
-        return tuple(sorted({self.evaluation_size(stage) for stage in evaluated}))
+        return tuple(sorted({self.evaluation_size(stage) for stage in self._evaluated_stages()}))
 
     def evaluation_view(self, resolution: int) -> PictureView:
         """How pictures become squares that are evaluated at this resolution."""

@@ -51,7 +51,7 @@ def train(
     from nas.commands.launch_training import how_it_goes_on, launch_training, training_config
     from nas.screens.training import repeats_table, training_screen
     from nas.training.result import training_figures
-    from nas.training.termination import EXIT_CODE, TerminatedError, sigterm_interrupts
+    from nas.training.termination import TerminatedError, signals_interrupt
     from search_spaces.settings.yaml_files import ConfigError
     from trials.log.buckets import local_file, run_folder
 
@@ -64,7 +64,7 @@ def train(
     if repeats > 1 and architecture is None:
         raise ConfigError("--repeats needs the architecture again, to know what to repeat")
     try:
-        with sigterm_interrupts():
+        with signals_interrupt():
             results = launch_training(
                 config, folder, repeats=repeats, devices=devices, ray_address=ray_address, log=log or (),
                 shared=shared, console=console,
@@ -73,7 +73,7 @@ def train(
         again = how_it_goes_on(folder, repeats=repeats, devices=devices, ray_address=ray_address)
         console.print(f"stopped; this goes on:  {again}", markup=False, soft_wrap=True)
         if isinstance(error, TerminatedError):
-            raise typer.Exit(EXIT_CODE) from None
+            raise typer.Exit(error.exit_code) from None
         raise
     if as_json:
         figures = [training_figures(result) for result in results]

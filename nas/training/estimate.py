@@ -86,7 +86,9 @@ def estimate(
                     break
                 on_event(Estimating(stage.index + 1, len(stages), i + 1))
                 at = images_at(stage.resolution)
-                minival = (evaluated_at or images_at)(recipe.evaluation_size(stage))
+                minival = (evaluated_at or images_at)(
+                    recipe.evaluation_size(stages[-1] if recipe.draws_sizes else stage)
+                )
                 timed = _stage(
                     step,
                     recipe,
@@ -109,7 +111,7 @@ def estimate(
 def _by_pixels(stage: TrainingStage, measured: StageEstimate) -> StageEstimate:
     """The estimate of a stage that was not timed: work grows with the pixels of an image."""
     pixels = (stage.resolution / measured.stage.resolution) ** 2
-    epochs = stage.epochs / measured.stage.epochs
+    epochs = stage.epochs / max(measured.stage.epochs, 1)  # of drawn sizes some may have none
     return StageEstimate(
         stage,
         step_seconds=measured.step_seconds * pixels,

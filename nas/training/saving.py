@@ -1,7 +1,7 @@
 """State and best weights of a full training: kept in the host's memory, written every few minutes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from nas.training.checkpoints import TrainingFolder, TrainingProgress
 from trials.log.log_end import FencedError
 from trials.training.weights_file import save_tensors
 
+Weights = tuple[dict[str, Tensor], dict[str, Any]]  # a weights file's tensors and facts
 SECONDS_BETWEEN_STATES = 300.0  # at least; of a training with shorter epochs, a kill costs at most so much
 
 
@@ -26,16 +27,19 @@ class StateSaver:
         self._files, self._clock = files, clock
         self._written_at = clock()
         self._state: tuple[dict[str, Tensor], TrainingProgress, tuple[EpochMetrics, ...]] | None = None
-        self._weights: dict[str, tuple[dict[str, Tensor], dict[str, Any]]] = {}
+        self._weights: dict[str, Weights] = {}
 
-    def keep(self, tensors: dict[str, Tensor], progress: TrainingProgress) -> None:
-        """Takes the state after an epoch, whose metrics are the folder's last."""
+    def keep(
+        self, tensors: dict[str, Tensor], progress: TrainingProgress, weights: Mapping[str, Weights]
+    ) -> None:
+        """Takes the state after an epoch, whose metrics are the folder's last, all of it or nothing.
+
+        Args:
+            weights: the `best` or the `last` ones if this epoch has them; on the host.
+        """
         on_host = {name: tensor.cpu() for name, tensor in tensors.items()}
-        self._state = on_host, progress, tuple(self._files.metrics)
-
-    def keep_weights(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Takes the `best` or the `last` weights, on the host, until the next state is written."""
-        self._weights[name] = tensors, facts
+        state = on_host, progress, tuple(self._files.metrics)
+        self._state, self._weights = state, {**self._weights, **weights}
 
     def write_if_due(self, *, is_last: bool) -> None:
         """Writes what is kept after the last epoch, or if the last time was long enough ago.
@@ -67,9 +71,9 @@ class StateSaver:
         """Writes what is kept when the block is interrupted or fails, too, unless it cannot be written."""
         try:
             yield
-        except (OSError, FencedError):
-            raise  # nothing can be written, or must be
-        except BaseException:
+        except FencedError:
+            raise  # nothing must be written any more
+        except BaseException:  # also of files and connections, which may be others than the training's own
             with suppress(OSError, FencedError):
                 self.write()
             raise

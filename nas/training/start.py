@@ -65,7 +65,8 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> Traini
         record = record_of(config.data.source, images)
         if check_same_data(record, folder, begun="training"):
             of_pixels = note_of_pixels(record, folder, begun="training")
-    _check_shares(config.recipe, len(images.train), devices)
+    if not begun:  # another batch may have been decided; the state knows
+        check_shares(suited_batch(config.recipe, images=len(images.train)), len(images.train), devices)
     # Test images are read at the end, when nobody could name others any more.
     test = images_to_test(config, images.classes, resolution=config.recipe.evaluation_size(last))
     if begun and config.test is not None and test is not None:
@@ -123,9 +124,14 @@ def check_folder(config: TrainingConfig, folder: Path) -> bool:
     return False
 
 
-def _check_shares(recipe: Recipe, train_images: int, devices: int) -> None:
+def check_shares(recipe: Recipe, train_images: int, devices: int) -> None:
+    """Checks that each device gets an equal share of a batch, with the partners of its images.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    batch_size = min(recipe.batch_size, train_images)
     try:
-        batch_size = min(suited_batch(recipe, images=train_images).batch_size, train_images)
         share_of_batch(batch_size, size=devices, pairing=recipe.pairing())
     except ValueError as error:
         few = f" (there are only {train_images} to train on)" if batch_size < recipe.batch_size else ""

@@ -1,4 +1,4 @@
-"""SIGTERM while a training runs, as a scheduler sends it to what it takes off a machine."""
+"""Signals that end a training: of a scheduler that needs the machine, of a terminal that is lost."""
 
 import signal
 import threading
@@ -6,25 +6,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-EXIT_CODE = 128 + signal.SIGTERM
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM has come: as Ctrl-C, so that what is kept is written."""
+    """Such a signal has come: as Ctrl-C, so that what is kept is written."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Raises TerminatedError where the program happens to be when SIGTERM comes within the block."""
+def signals_interrupt() -> Iterator[None]:
+    """Raises TerminatedError where the program happens to be when one of SIGNALS comes within the block.
+
+    One that is ignored stays so: nohup lets a training outlive its terminal.
+    """
     if threading.current_thread() is not threading.main_thread():  # others are not told of signals
         yield
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise TerminatedError
+        raise TerminatedError(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -23,9 +23,10 @@ from nas.training.evaluation import Evaluation, evaluate_images
 from nas.training.images import device_images
 from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
-from nas.training.saving import StateSaver
+from nas.training.saving import StateSaver, Weights
 from nas.training.start import (
     TrainingImages,
+    check_shares,
     check_start,
     claim,
     images_to_test,
@@ -73,7 +74,7 @@ def train_fully(
     Raises:
         ConfigError: something is not right with the images, the folder or the initial weights.
         RunLockedError: another process trains in this folder, or a newer one has begun elsewhere.
-        StoreError: the object store does not take an epoch; those before it are there.
+        StoreError: the object store does not take a state; the one before it is there.
         NonFiniteLossError: the training diverged.
     """
     check_precision(config.recipe.precision, _device_of(group), name="recipe.precision")
@@ -149,6 +150,7 @@ class _Training:
         chosen = self.decided.precision
         self.precision, self.precision_reason = map(group.text_of_first, (chosen.precision, chosen.why))
         self.recipe, self.epochs = self.decided.recipe, self.decided.epochs
+        check_shares(self.recipe, len(images.train), group.size)
         stages, batch_size = self.recipe.training_stages(), min(self.recipe.batch_size, len(images.train))
         self.num_classes, self.data_digest = images.num_classes, images.digest
         self.notes = opened.notes
@@ -287,8 +289,9 @@ class _Training:
         if done >= self.epochs:
             return True
         # Early stages end when the next one is due: where accuracy stands still on small images, larger help.
-        patience = self.config.patience
-        is_last = self.best_resolution == self.recipe.evaluation_size(self._stages()[-1])
+        patience, last = self.config.patience, self._stages()[-1]
+        begins = 0 if self.recipe.draws_sizes else last.first_epoch
+        is_last = self.best_resolution == self.recipe.evaluation_size(last) and done > begins
         waited = patience is not None and done - self.best_epoch >= patience * self.decided.evaluate_every
         return is_last and waited
 
@@ -308,10 +311,8 @@ class _Training:
         self.on_event(EpochDone(metrics))
 
     def _save(self, end: EpochEnd, *, best: bool) -> None:
-        if best:
-            self._keep_weights("best", end)
-        if end.epoch == self.epochs:
-            self._keep_weights("last", end)
+        names = [name for name, is_it in (("best", best), ("last", end.epoch == self.epochs)) if is_it]
+        weights = self._evaluated_weights(end) if names else None
         progress = TrainingProgress(
             epoch=end.epoch,
             precision=self.precision,
@@ -325,7 +326,7 @@ class _Training:
             batch_size=self.recipe.batch_size,
             threads=self.threads.threads,
         )
-        self.saver.keep(self.step.state(), progress)
+        self.saver.keep(self.step.state(), progress, dict.fromkeys(names, weights) if weights else {})
         self.files.fence.check()
         self.files.save_metrics()
         self.saver.write_if_due(is_last=self._is_over(end.epoch))
@@ -333,12 +334,12 @@ class _Training:
     def _stages(self) -> tuple[TrainingStage, ...]:
         return self.recipe.training_stages(self.epochs)
 
-    def _keep_weights(self, name: str, end: EpochEnd) -> None:
-        """Keeps the weights that were evaluated: averaged ones where the recipe averages."""
+    def _evaluated_weights(self, end: EpochEnd) -> Weights:
+        """A copy of the weights that were evaluated: averaged ones where the recipe averages."""
         average = self.step.average
         averaged: AbstractContextManager[None] = average.swapped() if average else nullcontext()
         with averaged:
-            tensors, facts = copied_weights(
+            return copied_weights(
                 self.step.network,
                 self.config.architecture,
                 num_classes=self.num_classes,
@@ -350,7 +351,6 @@ class _Training:
                 averaged=average is not None,
                 data={"source": self.config.data.source, "digest": self.data_digest},
             )
-        self.saver.keep_weights(name, tensors, facts)
 
     def _finish(self, stopped: bool) -> TrainingResult:
         test: Evaluation | None = None

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nas.training.config import FILE, TrainingConfig
+from nas.training.config import FILE, TrainingConfig, read_training
 from nas.training.evaluation import evaluation_resolution
-from search_spaces.settings.yaml_files import read_yaml
 from trials.recipe import Ramp
 from trials.training.weights_file import load_weights
 
@@ -31,8 +30,9 @@ def with_size_of_weights(
     is_named = any(override.split("=")[0].strip() == "recipe.resolution" for override in overrides)
     if config.init is None or recipe not in OF_NO_SIZE or is_named:
         return config
-    if (folder / FILE).is_file():
-        size = read_yaml(TrainingConfig, folder / FILE).recipe.resolution
+    places = (folder, folder / "repeat-0")  # of --repeats
+    if begun := next((place for place in places if (place / FILE).is_file()), None):
+        size = read_training(begun).recipe.resolution
     else:
         pixels = evaluation_resolution(load_weights(Path(config.init)), None)
         size = Ramp(pixels, pixels)

@@ -58,8 +58,7 @@ def written(
             clock.sleep(steps * step_seconds)
             if is_evaluated(epoch, every=every, stages=stages):
                 evaluations += 1
-                saver.keep_weights("best", weights, facts)
-                saver.keep(state, replace(PROGRESS, epoch=epoch))
+                saver.keep(state, replace(PROGRESS, epoch=epoch), {"best": (weights, facts)})
                 saver.write_if_due(is_last=epoch == epochs)
     return counted.written, evaluations, clock.now
 

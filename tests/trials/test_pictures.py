@@ -103,6 +103,13 @@ def test_another_size_or_view_is_evaluated_apart(changes: dict[str, Any]) -> Non
     assert recipe(**changes).evaluates_apart
 
 
+def test_one_stage_that_is_evaluated_in_another_view_is_enough() -> None:
+    """The official view: the centre below 320 px, the whole from there on."""
+    growing = recipe(resolution={"start": 128, "end": 330}, num_training_stages=4, evaluation_crop="official")
+    assert growing.evaluates_apart
+    assert not recipe(resolution=330, evaluation_crop="official").evaluates_apart
+
+
 # ---------------------------------------------------------------- recorded recipes
 
 
@@ -119,6 +126,8 @@ def test_a_run_that_goes_on_has_the_evaluation_that_it_began_with() -> None:
     now = recipe(crop="resized", evaluation_resolution=96, evaluation_crop="official")
     assert now.as_begun({"crop": "resized"}) == recipe(crop="resized", recorded=True)
     assert now.as_begun({"crop": "resized", "stored_resolution": "auto"}) == now
+    again = {"crop": "resized", "stored_resolution": "stage"}  # recorded when it went on before
+    assert now.as_begun(again) == recipe(crop="resized", recorded=True)
     assert now.as_begun({"crop": "pad"}) == now  # another recipe, which is refused as such
     assert recipe().as_begun({"crop": "pad"}) == recipe()
 

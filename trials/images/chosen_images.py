@@ -4,7 +4,7 @@ import hashlib
 import time
 import weakref
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,13 @@ class EncodedImages:
     source: Source
     max_pixels: int = MAX_PIXELS
     view: PictureView = SQUASHED  # how each becomes a square
+    whole: "EncodedImages | None" = field(default=None, repr=False)  # those that these were made of, kept
 
     def viewed(self, view: PictureView) -> "EncodedImages":
         """The same images, to be decoded in another way."""
         if view == self.view:
             return self
-        return replace(self, view=view, identity=[*self.identity, asdict(view)])
+        return replace(self, view=view, identity=[*self.identity, asdict(view)], whole=self.whole or self)
 
     def part(self, indices: np.ndarray) -> "EncodedImages":
         """Those of the images at these ascending indices."""
@@ -45,6 +46,7 @@ class EncodedImages:
             labels=self.labels[indices],
             chosen=self.chosen[indices],
             identity=[*self.identity, hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()],
+            whole=self.whole or self,
         )
 
     def read(self) -> Iterator[tuple[str, Encoded]]:

@@ -54,8 +54,8 @@ def estimate_batch(
     labels: Tensor,
     samples: Tensor,
 ) -> None:
-    """Adds a batch's batch-norm statistics: of images as they are evaluated, or of crops of larger ones."""
-    if recipe.cuts_from_larger:
+    """Adds a batch's batch-norm statistics: of whole images or, if others are evaluated, as for training."""
+    if recipe.evaluates_apart:
         pixels = augment(pixels, labels, samples).images
     add_batch_statistics(step, sums, recipe.batch_norm_momentum, pixels)
 

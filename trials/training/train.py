@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from statistics import fmean
@@ -127,6 +127,7 @@ class _Training:
         self._calls: dict[int, StageCalls] = {}  # by the stage's index
         self._strengths_of: TrainingStage | None = None
         self._unevaluated: list[_Trained] = []  # epochs since the last evaluation
+        self._last_heartbeat = time.perf_counter()
 
     def close(self) -> None:
         """Gives the memory of all stages' graphs back."""
@@ -152,17 +153,18 @@ class _Training:
         since, self._unevaluated = self._unevaluated, []
         # Step 3: evaluate the weights as they are and, if there are any, the averaged ones.
         yield Heartbeat("evaluating", epoch + 1, 1.0)
-        resumed = time.perf_counter()
+        resumed = self._last_heartbeat = time.perf_counter()
         # In no larger batches than fit into memory while training.
         calls, batch_size = self._calls_of(evaluation), -(-indices.shape[1] // step.micro_batches)
         minival = self.evaluated_at(self.recipe.evaluation_size(evaluation))
+        parts = self._statistics_parts(calls, indices, batch_size=batch_size)
         if step.average is None:
-            self._estimate_statistics(calls, indices, batch_size=batch_size)
+            self._estimate_statistics(calls, parts)
         raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, minival, batch_size=batch_size)
         minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
         if step.average is not None:
             with step.average.swapped():
-                self._estimate_statistics(calls, indices, batch_size=batch_size)
+                self._estimate_statistics(calls, parts)
                 minival_loss, minival_accuracy, top5 = _evaluate_minival(
                     calls, minival, batch_size=batch_size
                 )
@@ -200,7 +202,7 @@ class _Training:
         self, epoch: int, evaluation: TrainingStage, indices: Tensor, started: float
     ) -> Generator[Heartbeat, None, _Trained]:
         """Trains the steps of an epoch, which began at `started` on the performance counter."""
-        steps, last_heartbeat, rate, waited = len(indices), started, 0.0, 0.0
+        steps, rate, waited = len(indices), 0.0, 0.0
         plan = stages_of_epoch(self.recipe, self.stages, epoch=epoch, steps=steps, seed=self.seed)
         self._prepare({stage.index: stage for stage in (*plan, evaluation)}, epoch)
         # Step 1: the stage, and so the resolution, of every step is known ahead; images can be prefetched.
@@ -224,11 +226,11 @@ class _Training:
             calls = self._calls_of(stage)
             calls.train(batch.images, batch.labels, batch.samples)
             ahead.launched(is_resident=calls.images.is_resident)
-            if time.perf_counter() - last_heartbeat > SECONDS_BETWEEN_HEARTBEATS:
+            if time.perf_counter() - self._last_heartbeat > SECONDS_BETWEEN_HEARTBEATS:
                 paused = time.perf_counter()
                 yield Heartbeat("training", epoch + 1, (i + 1) / steps)
-                last_heartbeat = time.perf_counter()
-                started += last_heartbeat - paused  # the caller may have waited for the device meanwhile
+                self._last_heartbeat = time.perf_counter()
+                started += self._last_heartbeat - paused  # the caller may have waited for the device
         # Step 3: wait for the device.
         launched = time.perf_counter()
         loss, accuracy = self.step.read_totals()
@@ -247,19 +249,38 @@ class _Training:
         for stage in needed.values():
             self._calls_of(stage).augment.start_epoch(seed=self.seed, epoch=epoch)
 
-    def _estimate_statistics(self, calls: StageCalls, indices: Tensor, *, batch_size: int) -> None:
-        """Estimates the present weights' batch-norm statistics on the epoch's first batches, if asked for."""
+    def _statistics_parts(self, calls: StageCalls, indices: Tensor, *, batch_size: int) -> list[Tensor]:
+        """Parts of the epoch's first batches, on which batch-norm statistics are estimated, if asked for.
+
+        Their graph is captured here, while the network has its own weights: one that cannot be captured
+        ends the process's use of the device, and nothing could be put back.
+        """
         if not self.recipe.batch_norm_batches:
+            return []
+        parts = list(
+            statistics_batches(indices, batches=self.recipe.batch_norm_batches, batch_size=batch_size)
+        )
+        if calls.add_statistics.has_recorder:
+            self._switch_drops_off()
+            first = next(iter(batches_of([(calls.images, parts[0])])))
+            calls.add_statistics.record(first.images, first.labels, first.samples)
+        return parts
+
+    def _estimate_statistics(self, calls: StageCalls, parts: Sequence[Tensor]) -> None:
+        """Estimates the present weights' batch-norm statistics on these images, if there are any."""
+        if not parts:
             return
-        self.step.network.set_strengths(dropout=0.0, stochastic_depth=0.0)
-        self._strengths_of = None  # the next step sets them
+        self._switch_drops_off()
         calls.statistics.zero_()
-        parts = statistics_batches(indices, batches=self.recipe.batch_norm_batches, batch_size=batch_size)
-        ahead, taken = RunAhead(self.step.device), [(calls.images, own) for own in parts]
-        for batch in batches_of(taken):
+        ahead = RunAhead(self.step.device)
+        for batch in batches_of([(calls.images, own) for own in parts]):
             calls.add_statistics(batch.images, batch.labels, batch.samples)
             ahead.launched(is_resident=calls.images.is_resident)
-        take_mean_statistics(self.step, calls.statistics, batches=len(taken))
+        take_mean_statistics(self.step, calls.statistics, batches=len(parts))
+
+    def _switch_drops_off(self) -> None:
+        self.step.network.set_strengths(dropout=0.0, stochastic_depth=0.0)
+        self._strengths_of = None  # the next step sets them
 
     def _calls_of(self, stage: TrainingStage) -> StageCalls:
         if stage.index not in self._calls:

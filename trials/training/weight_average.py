@@ -1,7 +1,7 @@
 """The moving average of a network's weights, with which it is evaluated."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
@@ -37,8 +37,11 @@ class WeightAverage:
         self._swap()
         try:
             yield
-        finally:
-            self._swap()
+        except BaseException:
+            with suppress(RuntimeError):  # a device that has failed says so once: by the error that ends this
+                self._swap()
+            raise
+        self._swap()
 
     @torch.no_grad()
     def _swap(self) -> None:

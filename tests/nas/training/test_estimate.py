@@ -10,6 +10,8 @@ from small_trials import digits, new_step
 
 from nas.training import estimate as module
 from nas.training.estimate import MOST_SECONDS, ROUNDS, Estimating, StageEstimate, estimate
+from trials.images.device_images import ResidentImages
+from trials.recipe import Ramp
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -59,3 +61,23 @@ def test_on_a_slow_machine_no_stage_is_timed_after_the_first_and_the_others_foll
 def test_a_training_of_fewer_steps_than_its_estimate_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FEWEST_STEPS", 50)
     assert estimated(0.5, epochs=2) == ([], [])
+
+
+def test_sizes_that_are_drawn_are_evaluated_at_the_last_ones_and_may_have_no_epoch() -> None:
+    """With more sizes than epochs some are trained by chance alone; time is over after the first stage."""
+    drawn = replace(
+        RECIPE, epochs=2, resolution_schedule="random_batch", resolutions=(8, 12, 16, 20, 24),
+        dropout=Ramp(0, 0), evaluation_resolution=32,
+    )  # fmt: skip
+    assert 0 in [stage.epochs for stage in drawn.training_stages()]
+    asked: list[int] = []
+
+    def evaluated_at(resolution: int) -> ResidentImages:
+        asked.append(resolution)
+        return digits(resolution)
+
+    found = estimate(
+        new_step(drawn), drawn, images_at=digits, evaluated_at=evaluated_at, epochs=2, seed=0,
+        clock=Slow(MOST_SECONDS),
+    )  # fmt: skip
+    assert (len(found), set(asked)) == (5, {32})

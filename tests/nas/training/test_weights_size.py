@@ -56,3 +56,11 @@ def test_a_fine_tuning_that_was_begun_has_the_size_it_was_begun_with(weights: st
     (run / FILE).write_text(yaml_text(begun, header=""))
     config, said = configured(weights)
     assert (config.recipe.resolution, said) == (Ramp(224, 224), [])
+
+
+def test_repeats_that_were_begun_have_the_size_they_were_begun_with(weights: str) -> None:
+    run = Path(weights).parent / "run" / "repeat-0"
+    run.mkdir(parents=True)
+    begun = replace(CONFIG, recipe=replace(configured(weights)[0].recipe, resolution=Ramp(224, 224)))
+    (run / FILE).write_text(yaml_text(begun, header=""))
+    assert configured(weights)[0].recipe.resolution == Ramp(224, 224)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from trials.images import pack_sizes, recipe_images
+from trials.images import chosen_images, pack_sizes, recipe_images
 from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
 from trials.images.decode import decode
@@ -174,3 +174,17 @@ def test_pictures_are_no_larger_stored_than_nine_of_ten_are(
     assert typical_side(find_images(DataConfig(source="digits"))) == 8
     monkeypatch.setattr(recipe_images, "_side", lambda picture: None)  # none can be read
     assert typical_side(find_images(DataConfig(source="digits", fraction=0.5))) > 1e6
+
+
+def test_a_large_source_is_listed_once_for_all_packs_of_a_recipe(
+    data: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    opened = chosen_images.open_source
+    monkeypatch.setattr(chosen_images, "LARGE", 0)
+    monkeypatch.setattr(
+        chosen_images, "open_source", lambda source, **named: listed.append(source) or opened(source, **named)
+    )
+    held = [make() for _, make in packings(data, RECIPE)]
+    assert len(held) == 3
+    assert len(listed) == 1

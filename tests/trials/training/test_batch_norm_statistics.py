@@ -1,6 +1,7 @@
 """Batch-norm statistics of the evaluated weights: the mean of some batches', and nothing else changes."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,12 @@ from torch import nn
 from trials.augmentation.augment import to_input
 from trials.images.batches import batches_of
 from trials.recipe import Ramp
+from trials.training import stage_calls
 from trials.training.batch_norm_statistics import statistics_batches, take_mean_statistics
+from trials.training.cuda_graphs import CaptureFailedError
 from trials.training.stage_calls import StageCalls
-from trials.training.train import EpochEnd, train
+from trials.training.train import EpochEnd, _Training, train
+from trials.training.weight_average import WeightAverage
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -63,3 +67,52 @@ def test_estimating_statistics_changes_evaluations_and_no_weights(averaging_deca
     assert all(a.minival_loss != b.minival_loss for a, b in zip(*ends, strict=True))
     # Of a network that has hardly begun, running statistics are still those of no image at all.
     assert ends[1][0].minival_loss < ends[0][0].minival_loss
+
+
+def test_a_graph_that_cannot_be_captured_is_met_before_the_averaged_weights_are_in_place() -> None:
+    recipe = replace(ESTIMATING, averaging_decay=0.9)
+    step = new_step(recipe)
+    seen: list[torch.Tensor] = []
+
+    def refuse(work: object) -> object:
+        seen.append(step.parameters.values.clone())
+        raise CaptureFailedError("no graph")
+
+    run = _Training(step, recipe, images_at=digits, evaluated_at=digits, epochs=1, seed=1)
+    calls = run._calls_of(recipe.training_stages()[0])
+    calls.add_statistics._record = refuse  # type: ignore[assignment]
+    with pytest.raises(CaptureFailedError, match="no graph"):
+        list(run.epoch(0))
+    assert len(seen) == 1
+    assert torch.equal(seen[0], step.parameters.values)
+
+
+def test_an_error_in_the_block_of_averaged_weights_is_not_hidden_by_that_of_putting_them_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    average = WeightAverage(new_step(RECIPE).parameters, decay=0.9)
+    swaps: list[int] = []
+
+    def swap() -> None:
+        swaps.append(1)
+        if len(swaps) > 1:
+            raise RuntimeError("the device is lost")
+
+    monkeypatch.setattr(average, "_swap", swap)
+    with pytest.raises(ValueError, match="first"), average.swapped():
+        raise ValueError("first")
+    assert len(swaps) == 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"evaluation_resolution": 24}], ids=str)
+def test_statistics_are_of_augmented_images_where_others_are_evaluated(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, images = replace(ESTIMATING, cutout=0.5, **changes), digits()
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(stage_calls, "add_batch_statistics", lambda *found: seen.append(found[-1]))
+    calls = StageCalls(new_step(recipe), recipe, recipe.training_stages()[0], images)
+    calls.augment.start_epoch(seed=0, epoch=0)
+    (batch,) = batches_of([(images, images.train[:32])])
+    calls.add_statistics(batch.images, batch.labels, batch.samples)
+    assert torch.equal(seen[0], batch.images) != bool(changes)
