@@ -24,6 +24,7 @@ from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
 from trials.log.buckets import is_in_store
 from trials.log.row_types import measured
+from trials.pictures import SQUASHED
 from trials.training.weights_file import WeightsFile, load_weights
 
 CHANGED = (
@@ -210,6 +211,7 @@ def _onnx(source: Source, output: Path) -> Exported:
         output,
         resolution=source.resolution,
         classes=facts.get("classes") or [],
+        view=source.weights.view(source.resolution) if source.weights else SQUASHED,
     )
     return Exported(None, proof + _freshness(source))
 

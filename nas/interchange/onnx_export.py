@@ -18,6 +18,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network
 from search_spaces.settings.output_files import writing
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from trials.pictures import PictureView
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 BATCHES = (1, 3)  # a batch that was traced as a constant would fail with one of them
@@ -31,6 +32,7 @@ def write_onnx(
     *,
     resolution: int,
     classes: Sequence[str],
+    view: PictureView,
 ) -> str:
     """Writes images (N, 3, H, W) to logits (N, K) for any N, and says what was checked.
 
@@ -48,6 +50,8 @@ def write_onnx(
         "classes": json.dumps(list(classes)),
         "input": INPUT,
         "resolution": str(resolution),
+        "crop": view.crop,
+        "interpolation": view.interpolation,
     }
     with writing(output):
         handle, temporary = tempfile.mkstemp(dir=output.parent, prefix=".", suffix=".onnx")

@@ -108,6 +108,7 @@ class TrainingFolder:
         Raises:
             ConfigError: the object store does not answer, or refuses: nothing is trained again for that.
         """
+        self.metrics = []
         for path in reversed(self._states()):
             try:
                 tensors, facts = tensors_of(self.files.read_back(path), str(path))

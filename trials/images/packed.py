@@ -166,11 +166,12 @@ def open_minival(
     found = find_images(config).viewed(view).part(images.minival)
     refusals = PackRefusals(config, has_keys=True)
     pack = _opened_pack(found, resolution, refusals, cache=cache, on_progress=on_progress, verify=verify)
+    unreadable = [position for position, _ in pack.facts.corrupt]  # since the images to train on were packed
     return TrialImages(
         images=pack.images,
         labels=found.labels,
         train=np.empty(0, np.int64),
-        minival=np.arange(len(found.labels)),
+        minival=np.setdiff1d(np.arange(len(found.labels)), unreadable),
         classes=found.classes,
         digests=pack.digests,
         checks=pack.checks,
