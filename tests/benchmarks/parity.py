@@ -27,6 +27,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.pictures import SQUASHED
 
 NAMES = ("efficientnetv2-s", "efficientnetv2-b0", "efficientnet-b0", "efficientnet-b4")
 CLASSES = 1000
@@ -74,7 +75,9 @@ def row(name: str, architecture: Architecture, *, with_onnx: bool) -> dict[str, 
             found[f"{library} {padding}"] = difference(library, padded, own)
     if with_onnx:
         with tempfile.TemporaryDirectory() as folder:
-            said = write_onnx(ours, architecture, Path(folder) / "a.onnx", resolution=64, classes=[])
+            said = write_onnx(
+                ours, architecture, Path(folder) / "a.onnx", resolution=64, classes=[], view=SQUASHED
+            )
         found["onnx"] = said.split(" within ")[1].split()[0]
     return found
 
