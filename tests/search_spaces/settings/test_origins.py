@@ -158,7 +158,7 @@ def test_a_circle_of_two_files_is_refused_with_both() -> None:
     [
         ("recipe.epochs=abc", "'abc' given; expected a whole number"),
         ("recipe.epochs=0", "0 is out of range; it must be at least 1"),
-        ("recipe.epoch=3", "'epoch' is not a key here; keys are epochs"),
+        ("recipe.epoch=3", "'epoch' is not a key here (did you mean 'epochs'?)"),
         ("bugdet={trials: 5}", "'bugdet' is not a key here; keys are space"),
         ("data={source: digits, minval: 0.1}", "minval: 'minval' is not a key here; keys are source"),
         ("space.stages[9].op=mbconv", "there is no item 9; items are 0 to 3"),
