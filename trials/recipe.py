@@ -22,7 +22,7 @@ from trials.pictures import (
     evaluation_view,
 )
 from trials.recipe_optimizer import OptimizerName, faults_of_optimizer, optimizer_notes, with_usual_settings
-from trials.recipe_stages import stage_bounds
+from trials.recipe_stages import stage_bounds, stage_notes
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # see trials/devices/arithmetic.py
 # The paper's Algorithm 1; a random resolution for each batch, or for eight epochs at a time; the last one.
@@ -237,7 +237,12 @@ class Recipe:
 
     def notes(self) -> tuple[str, ...]:
         """Sentences about settings that are likely not what was meant."""
-        return (*optimizer_notes(self), *self._notes_on_evaluation(), *self._notes_on_ramps())
+        return (
+            *optimizer_notes(self),
+            *stage_notes(self),
+            *self._notes_on_evaluation(),
+            *self._notes_on_ramps(),
+        )
 
     def _notes_on_evaluation(self) -> Iterator[str]:
         """A sentence where a size of evaluation was kept while the sizes of training were changed."""

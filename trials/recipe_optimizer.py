@@ -55,7 +55,7 @@ def faults_of_optimizer(recipe: _Settings) -> Iterator[str]:
 def optimizer_notes(recipe: _Settings) -> Iterator[str]:
     """Sentences about settings that look like those of another optimizer."""
     name, usual = recipe.optimizer, USUAL[recipe.optimizer]
-    if usual and recipe.learning_rate > FAR * usual["learning_rate"]:
+    if usual and not 1 / FAR <= recipe.learning_rate / usual["learning_rate"] <= FAR:
         yield (
             f"learning_rate is {recipe.learning_rate:g} for 256 images; about {usual['learning_rate']:g} is "
             f"usual for {name}"

@@ -1,5 +1,8 @@
 """The lengths of a training's stages, and what is said of a plan that leaves too little to the last one."""
 
+from collections.abc import Iterator
+from typing import Protocol
+
 
 def stage_bounds(epochs: int, count: int, *, final_share: float) -> list[int]:
     """The epochs (from 0) at which `count` training stages begin, and the number of epochs itself.
@@ -12,3 +15,27 @@ def stage_bounds(epochs: int, count: int, *, final_share: float) -> list[int]:
         return [-(-epochs * i // count) for i in range(count + 1)]
     before = max(min(int(epochs * (1 - final_share) + 1e-9), epochs - 1), min(count - 1, epochs - 1))
     return [-(-before * i // (count - 1)) for i in range(count)] + [epochs]
+
+
+class _Settings(Protocol):
+    """The keys of a recipe that are read here by their names."""
+
+    @property
+    def num_training_stages(self) -> int: ...
+    @property
+    def final_share(self) -> float: ...
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def decay_share(self) -> float: ...
+    @property
+    def draws_sizes(self) -> bool: ...
+
+
+def stage_notes(recipe: _Settings) -> Iterator[str]:
+    """Sentences about shares that nothing goes by."""
+    if recipe.final_share and (recipe.num_training_stages == 1 or recipe.draws_sizes):
+        why = "sizes are drawn" if recipe.draws_sizes else "there is 1 training stage"
+        yield f"final_share is {recipe.final_share:g}, and nothing goes by it: {why}"
+    if recipe.decay_share < 1 and recipe.schedule != "cosine":
+        yield f"decay_share is {recipe.decay_share:g}, and nothing goes by it: schedule is {recipe.schedule}"

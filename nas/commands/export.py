@@ -32,6 +32,9 @@ class Format(StrEnum):
     TORCH = "torch"
 
 
+WEIGHTS_BY_SUFFIX = {".onnx": Format.ONNX, ".safetensors": Format.TORCH, ".pt": Format.TORCH}
+
+
 def export(
     source: Annotated[str, typer.Argument(help="A run; or a training, a weights file, an architecture.")],
     trial: Annotated[int | None, typer.Option(min=0, help="A run's trial (default: its winner).")] = None,
@@ -103,7 +106,11 @@ def _export_one(
     padding: "Padding | None",
 ) -> None:
     from nas.interchange.export_formats import export_source
+    from search_spaces.settings.yaml_files import ConfigError
 
+    meant = WEIGHTS_BY_SUFFIX.get(output.suffix) if output is not None else None
+    if meant is not None and format_ is Format.YAML:
+        raise ConfigError(f"-o {output}: the format is yaml; give --format {meant.value}, or -o FILE.yaml")
     exported = export_source(source, format_.value, trial=trial, output=output, force=force, padding=padding)
     if output is None:
         print(exported.text, end="")

@@ -22,6 +22,7 @@ from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
 from nas.training.result import TrainingResult
 from nas.training.start import check_folder
+from nas.training.suited_recipe import DEFAULT_RECIPE
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from nas.training.weights_size import with_size_of_weights
@@ -32,6 +33,7 @@ from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
 
 PICTURE = "training.png"
+FOR_GIVEN_WEIGHTS = ("finetune", "finetune_21k_1k")  # shipped recipes
 
 
 def training_config(
@@ -57,6 +59,13 @@ def training_config(
                 f"{place_of(folder)}: no training to resume here; name an architecture to begin one:  "
                 "nas train winner.yaml --data IMAGES"
             )
+        given = {"--data": data, "--test": test, "--init": init, "--patience": patience}
+        given["--recipe"] = recipe if recipe != DEFAULT_RECIPE else None
+        if names := " and ".join(option for option, value in given.items() if value is not None):
+            raise ConfigError(
+                f"{names}: --run alone goes on with what was begun in {place_of(folder)}; leave {names} out, "
+                "or name the architecture again: then --data and --test may say where the same images lie now"
+            )
         return read_training(folder, overrides=overrides)
     if data is None:
         raise ConfigError("--data is missing: the images to train on (a folder, a Parquet file, a URL)")
@@ -73,6 +82,8 @@ def training_config(
     typed |= {("architecture",): f"nas train {quote(architecture)}", ("data",): f"--data {quote(data)}"}
     typed[("data", "source")] = typed[("data",)]
     config = from_mapping(TrainingConfig, mapping, name="nas train", overrides=overrides, typed=typed)
+    if recipe in FOR_GIVEN_WEIGHTS and init is None:
+        say(f"{recipe} is for given weights, and there is no --init: the training begins from nothing")
     return with_size_of_weights(config, folder, recipe=recipe, overrides=overrides, say=say)
 
 

@@ -168,7 +168,7 @@ def _unfitted(fitted: Fitted) -> str:
         for names, what in (
             (fitted.other_classes, "are of other classes and begin anew"),
             (fitted.other_shape, "have another shape"),
-            (fitted.missing, "are missing in them"),
+            ([name for name in fitted.missing if name not in fitted.other_classes], "are missing in them"),
             (fitted.unused, "of theirs are not used"),
         )
         if names

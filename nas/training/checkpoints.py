@@ -18,6 +18,7 @@ from trials.log.buckets import MARKER, files_of, place_of
 from trials.log.driver_lock import NAME as LOCK
 from trials.log.durable_files import PRIVATE
 from trials.log.object_store import StoreError
+from trials.log.tables import DamagedPartError, read_parquet
 from trials.training.weights_file import save_tensors, tensors_of
 
 STATES, WEIGHTS, METRICS = "checkpoint", "weights", "metrics.parquet"
@@ -101,6 +102,14 @@ class TrainingFolder:
         """Writes the metrics so far, for others to read: a training goes on with those of its state."""
         frame = pd.DataFrame([asdict(epoch) for epoch in self.metrics])
         self.files.write(self.folder / METRICS, frame.to_parquet(index=False), durable=False)
+
+    def shown_epoch(self) -> int:
+        """The last epoch in the metrics that others read; 0 if there are none."""
+        try:
+            table, _ = read_parquet((self.folder / METRICS).read_bytes())
+            return max(table.column("epoch").to_pylist(), default=0)
+        except (OSError, DamagedPartError, KeyError, TypeError):
+            return 0
 
     def newest_state(self) -> tuple[dict[str, Tensor], TrainingProgress] | None:
         """Tensors and progress of the newest state that is as it was written; None where there is none.

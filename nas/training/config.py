@@ -41,8 +41,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for stage in self.recipe.training_stages():
-            check_resolution(self.architecture, stage.resolution)
-            check_resolution(self.architecture, self.recipe.evaluation_size(stage))
+            for size in (stage.resolution, self.recipe.evaluation_size(stage)):
+                try:
+                    check_resolution(self.architecture, size)
+                except ValueError as error:
+                    raise ValueError(f"recipe.resolution: {error}; or a recipe of larger images") from None
 
 
 def read_training(folder: Path, *, overrides: Sequence[str] = ()) -> TrainingConfig:

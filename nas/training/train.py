@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -142,7 +142,7 @@ class _Training:
         # The newest state, if there is one; its precision holds on.
         on_device = device_images(config, self.device)
         self.images_at, self.evaluated_at = on_device.trained_at, on_device.evaluated_at
-        self.resumed = files.newest_state()
+        self.resumed, self.shown = files.newest_state(), files.shown_epoch()
         self._check_same_state()
         # What is decided once: precision, batch, length, evaluations.
         progress = self.resumed[1] if self.resumed else None
@@ -222,12 +222,17 @@ class _Training:
                 schedule=self.recipe.resolution_schedule,
                 devices_before=self.devices_before,
                 notes=self.notes,
-                decisions=(*self.decided.notes, *([self.threads.why] if self.threads.why else [])),
+                decisions=(*self._lost(first), *self.decided.notes, *filter(None, [self.threads.why])),
             )
         )
         if self._is_over(first):  # by patience, or it had been trained to its end
             return self._finish(first < self.epochs)
         return self._finish(self._epochs(first))
+
+    def _lost(self, first: int) -> Iterator[str]:
+        """A sentence about epochs that were shown, and whose state was not written before the end."""
+        if self.shown > first:
+            yield f"epochs {first + 1} to {self.shown} were shown and not yet saved: they are trained again"
 
     def _resume(self) -> int:
         if self.resumed is None:

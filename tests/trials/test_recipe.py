@@ -160,3 +160,19 @@ def test_all_faults_of_a_recipe_are_said_at_once() -> None:
         )
     for words in ("num_training_stages", "dropout", "randaugment"):
         assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["schedule=constant", "decay_share=0.3"], "decay_share is 0.3, and nothing goes by it: "),
+        (["num_training_stages=1", "resolution=32"], "final_share is 0.4, and nothing goes by it"),
+        (["resolution_schedule=random_batch"], "final_share is 0.4, and nothing goes by it: sizes are drawn"),
+        (["optimizer=sgd"], "learning_rate is 0.016 for 256 images; about 0.1 is usual for sgd"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_keys_that_nothing_goes_by_and_rates_of_another_optimizer_are_said(
+    changes: list[str], said: str
+) -> None:
+    assert any(note.startswith(said) for note in read_yaml(Recipe, "cifar10", overrides=changes).notes())

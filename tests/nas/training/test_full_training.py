@@ -360,4 +360,6 @@ def test_a_training_whose_process_was_killed_resumes_to_the_same_curve(
     resumed = train_fully(CONFIG, tmp_path / "run", on_event=events.append)
     begun = begun_of(events)
     assert begun.first_epoch == goes_on_after
+    lost = [note for note in begun.decisions if "not yet saved" in note]
+    assert [note[:13] for note in lost] == (["epochs 1 to 2"] if goes_on_after == 0 else [])
     assert curve(resumed) == curve(whole[0])
