@@ -71,11 +71,11 @@ def test_rare_architectures_within_limits_are_sampled_from_billions() -> None:
     """About 484,000 of 78 billion: too few to meet by chance, too many to list."""
     space = replace(PAPER, limits=Limits(params=4_000_000))
     seen, rng = space.choice_space(), np.random.default_rng(0)
-    draws = [seen.sample(rng) for _ in range(2_000)]
+    draws = [seen.sample(rng) for _ in range(1_000)]
     assert all(
-        count(space.decode(c), num_classes=1000, resolution=224).params <= 4_000_000 for c in draws[:50]
+        count(space.decode(c), num_classes=1000, resolution=224).params <= 4_000_000 for c in draws[:25]
     )
-    assert len(set(draws)) > 1_950
+    assert len(set(draws)) > 975
     # The first stage has 24 channels; its kinds differ little in parameters, so all of them must occur.
     assert len({draw[:3] for draw in draws}) > 4
 

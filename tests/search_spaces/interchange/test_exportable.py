@@ -19,7 +19,7 @@ PHOTOS = read_yaml(SearchSpace, "photos")
 def test_every_network_for_photos_is_expressed_and_read_back(project: str) -> None:
     space = PHOTOS if project != "automl" else replace(PHOTOS, padding="same")
     rng = np.random.default_rng(1)
-    drawn = [tuple(rng.integers(space.num_options).tolist()) for _ in range(25)]
+    drawn = [tuple(rng.integers(space.num_options).tolist()) for _ in range(10)]
     for choices in (space.smallest(), space.largest(), *drawn):
         network = space.decode(choices)
         back = from_text(project, to_text(project, network), name=project).architecture
