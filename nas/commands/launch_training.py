@@ -54,6 +54,11 @@ def training_config(
         ConfigError: something is missing or wrong.
     """
     if architecture is None:
+        if (folder / "repeat-0" / FILE).is_file():
+            raise ConfigError(
+                f"{place_of(folder)}: repeats of a training lie here; they go on with the command that began "
+                f"them, its architecture and --repeats in it, and --run {place_of(folder)}"
+            )
         if not (folder / FILE).is_file():
             raise ConfigError(
                 f"{place_of(folder)}: no training to resume here; name an architecture to begin one:  "

@@ -71,6 +71,14 @@ def test_options_that_a_training_which_goes_on_by_its_folder_alone_would_not_hee
     assert f"{words[0]}: --run alone goes on with what was begun" in out + err
 
 
+def test_repeats_go_on_with_the_command_that_began_them(nas: Nas, tmp_path: Path) -> None:
+    (tmp_path / "run" / "repeat-0").mkdir(parents=True)
+    (tmp_path / "run" / "repeat-0" / "training.yaml").write_text("{}")
+    code, out, err = nas("train", "--run", tmp_path / "run")
+    assert code == 2
+    assert "repeats of a training lie here" in out + err
+
+
 def test_fine_tuning_without_weights_is_said(nas: Nas, tmp_path: Path) -> None:
     words = ("train", "efficientnetv2-b0", "--data", "nowhere", "--recipe", "finetune")
     code, out, err = nas(*words, "--run", tmp_path / "run")
