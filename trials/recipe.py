@@ -346,7 +346,7 @@ class Recipe:
         return tuple(sorted({self.evaluation_size(stage) for stage in self._evaluated_stages()}))
 
     def evaluation_view(self, resolution: int) -> PictureView:
-        """How pictures become squares that are evaluated at this resolution."""
+        """The way in which pictures become squares that are evaluated at this resolution."""
         return evaluation_view(self.evaluation_crop, self.evaluation_interpolation, resolution=resolution)
 
     @property

@@ -1,4 +1,4 @@
-"""What the optimizers of a recipe need: their usual settings, and checks of the keys that each one has."""
+"""Needs of the optimizers of a recipe: their usual settings, and checks of the keys that each one has."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol

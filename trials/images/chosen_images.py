@@ -40,7 +40,7 @@ class EncodedImages:
         return replace(self, view=view, identity=[*self.identity, asdict(view)], whole=self.whole or self)
 
     def part(self, indices: np.ndarray) -> "EncodedImages":
-        """Those of the images at these ascending indices."""
+        """The images at these ascending indices alone."""
         return replace(
             self,
             labels=self.labels[indices],

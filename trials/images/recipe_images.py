@@ -102,7 +102,7 @@ def side_of_stored(recipe: Recipe, found: EncodedImages) -> int:
 
 
 def view_of_training(recipe: Recipe) -> PictureView:
-    """How pictures that a recipe trains on become squares."""
+    """The way in which pictures that a recipe trains on become squares."""
     return STORED if recipe.cuts_from_larger else SQUASHED
 
 

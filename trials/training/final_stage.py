@@ -1,4 +1,4 @@
-"""What a recipe leaves to the training stage of full size, and a sentence where that is too little."""
+"""The learning that a recipe leaves to the stage of full size, and a sentence where that is too little."""
 
 from trials.recipe import Recipe
 from trials.training.learning_rate import learning_rate_at
