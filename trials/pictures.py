@@ -28,7 +28,7 @@ MEAN_SHARE = (1 - 0.05**1.5) / (1 - 0.05) * 2 / 3
 
 @dataclass(frozen=True)
 class PictureView:
-    """The way in which a picture becomes a square: squashed as a whole, or its centre with its aspect ratio kept."""
+    """The way from a picture to a square: squashed as a whole, or its centre with its aspect ratio kept."""
 
     crop: Crop = "squash"
     interpolation: Interpolation = "bilinear"  # all antialiased, as Pillow's

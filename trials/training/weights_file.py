@@ -56,7 +56,7 @@ class WeightsFile:
         return int(self.facts.get("resolution", DEFAULT_RESOLUTION))
 
     def view(self, resolution: int) -> PictureView:
-        """The way in which pictures become squares of this resolution: as by earlier versions where nothing says."""
+        """The way from pictures to squares of this resolution: as by earlier versions where nothing says."""
         crop, interpolation = (self.facts.get(name) for name in EVALUATION_FACTS)
         return evaluation_view(crop, interpolation, resolution=resolution)
 
