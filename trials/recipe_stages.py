@@ -1,4 +1,4 @@
-"""The lengths of a training's stages, and what is said of a plan that leaves too little to the last one."""
+"""The lengths of a training's stages, and sentences about shares that nothing goes by."""
 
 from collections.abc import Iterator
 from typing import Protocol

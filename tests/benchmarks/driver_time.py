@@ -1,4 +1,4 @@
-"""What the driver itself computes for a trial with the durable log, and how often it waits for the disk.
+"""The CPU time of the driver for a trial with the durable log, and its waits for the disk.
 
     python tests/benchmarks/driver_time.py [--trials 400] [--passes 5] [--strategy random_search]
                                            [--epochs 10] [--against FOLDER] [--folder DIR] [--json FILE]

@@ -94,7 +94,7 @@ def train_once(
 
 
 def changes_of_size(curve: list[Any]) -> list[float]:
-    """What the accuracy on minival gains from the epoch before each change of size to the one after it."""
+    """The gain of accuracy on minival from the epoch before each change of size to the one after it."""
     return [after[1] - before[1] for before, after in pairwise(curve) if after[0] != before[0]]
 
 

@@ -1,4 +1,4 @@
-"""What training K seeds of a network as one model can save: a step of K times the images over one step.
+"""A bound of training K seeds of a network as one model: a step of K times the images over one step.
 
     python tests/benchmarks/repeats_as_one.py [--seeds 3] [--networks 3] [--passes 5]
 

@@ -20,7 +20,7 @@ class Moments:
 
     @classmethod
     def of(cls, vector: Tensor) -> "Moments":
-        """Those before the first step."""
+        """The moments before the first step: zeros."""
         steps = torch.zeros((), device=vector.device)
         return cls(torch.zeros_like(vector), torch.zeros_like(vector), steps)
 

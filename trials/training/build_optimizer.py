@@ -19,33 +19,21 @@ def build_optimizer(network: Network, recipe: Recipe, *, precision: str, fused: 
         precision: in which the network trains. Muon orthogonalises in bfloat16 only where this is bf16.
         fused: RMSProp may use the kernels of trials/kernels on a CPU.
     """
+    settings = {  # that all but SGD share
+        "momentum": recipe.momentum, "decay": recipe.rms_decay, "epsilon": recipe.epsilon,
+        "weight_decay": recipe.weight_decay,
+    }  # fmt: skip
     if recipe.optimizer == "muon":
         matrices = hidden_matrices(network)
         return Muon(
             FlatParameters(network, first=matrices),
             matrices=len(matrices),
-            momentum=recipe.momentum,
-            decay=recipe.rms_decay,
-            epsilon=recipe.epsilon,
-            weight_decay=recipe.weight_decay,
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+            **settings,
         )
     flat = FlatParameters(network)
     if recipe.optimizer == "sgd":
         return SGD(flat, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "adamw":
-        return AdamW(
-            flat,
-            momentum=recipe.momentum,
-            decay=recipe.rms_decay,
-            epsilon=recipe.epsilon,
-            weight_decay=recipe.weight_decay,
-        )
-    return RMSProp(
-        flat,
-        decay=recipe.rms_decay,
-        momentum=recipe.momentum,
-        epsilon=recipe.epsilon,
-        weight_decay=recipe.weight_decay,
-        fused=fused,
-    )
+        return AdamW(flat, **settings)
+    return RMSProp(flat, fused=fused, **settings)
