@@ -1,8 +1,19 @@
 """Bars of work that is counted: images that are decoded, evaluated, predicted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.progress import Progress
+
+
+@contextmanager
+def bar(bars: Progress, description: str) -> Iterator[Callable[[int, int], None]]:
+    """As `counting`, with a bar that is there for the block alone."""
+    move = counting(bars, description)
+    try:
+        yield move
+    finally:
+        bars.remove_task(bars.task_ids[-1])
 
 
 def counting(bars: Progress, description: str) -> Callable[[int, int], None]:
