@@ -71,7 +71,10 @@ def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
 
 
 def is_searched(trials: pd.DataFrame) -> np.ndarray:
-    """Mask (n) of the rows that `searched` returns."""
+    """Mask (n) of the rows that `searched` returns.
+
+    `analysis.trial_rules.longest` of each run, of whole columns at once.
+    """
     completed = (trials["status"] == "completed") & trials["purpose"].isin(list(SEARCHED))
     found = np.asarray(completed.to_numpy(dtype=bool, na_value=False))
     if "epochs" not in trials or trials["epochs"].nunique() < 2:  # as in nearly every run
