@@ -23,6 +23,7 @@ from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on
 from trials.devices.sharing import timing, training
 from trials.log.buckets import files_of
+from trials.log.file_names import RETARGET_FOLDER
 from trials.log.row_types import TrialRow
 from trials.log.row_types import measured as measured_in
 from trials.log.run_reader import recorded_trials
@@ -32,8 +33,6 @@ from trials.timing.precision import precision_of_trials
 from trials.timing.step_conditions import StepConditions
 from trials.timing.step_time import TimedStep, measure_step_time
 from trials.trial import StepTime
-
-FOLDER = "retarget"  # in the run directory: one Parquet file for each device model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +114,7 @@ def retarget(
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)
     timer = _TrialTimer(config, device, num_classes=classes_of(rows[0], run=run))
-    file = run / FOLDER / f"{slug(info.device_name)}.parquet"
+    file = run / RETARGET_FOLDER / f"{slug(info.device_name)}.parquet"
     known = {found.trial_id: found for found in _read(file) if timer.has_conditions_of(found)}
     with training(timer.lock):  # as while a trial is built; each network is timed alone
         for done, row in enumerate(rows):
@@ -136,9 +135,9 @@ def retargeted(run: Path, device: str) -> tuple[RetargetedTrial, ...]:
     """
     rows = recorded_trials(run)
     config = recorded_config(run)
-    file = run / FOLDER / f"{slug(device)}.parquet"
+    file = run / RETARGET_FOLDER / f"{slug(device)}.parquet"
     if not file.is_file():
-        found = sorted(path.stem for path in (run / FOLDER).glob("*.parquet"))
+        found = sorted(path.stem for path in (run / RETARGET_FOLDER).glob("*.parquet"))
         known = f"measured are {', '.join(found)}" if found else "none has been measured"
         raise ConfigError(
             f"{run}: no step times of '{device}'; {known}. There, type:  nas measure --run {run}"

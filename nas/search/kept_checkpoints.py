@@ -11,10 +11,9 @@ from trials.checkpoint import TrialCheckpoint
 from trials.images.config import DataConfig
 from trials.log.buckets import check_reached, is_in_store, place_of, states_at, url_of
 from trials.log.durable_files import DurableFiles
+from trials.log.file_names import CHECKPOINTS_FOLDER
 from trials.log.store import RunStore
 from trials.trial import Trial
-
-FOLDER = "checkpoints"  # in the run directory, where the search file names no other
 
 
 def checkpoint_folder(config: SearchConfig, run: Path) -> str | None:
@@ -28,8 +27,8 @@ def checkpoint_folder(config: SearchConfig, run: Path) -> str | None:
     if config.checkpoint_dir is not None:
         return url_of(config.checkpoint_dir) or str(Path(config.checkpoint_dir).absolute())
     if is_in_store(place := place_of(run)):
-        return f"{place}/{FOLDER}"
-    return str(run.absolute() / FOLDER) if config.rungs else None
+        return f"{place}/{CHECKPOINTS_FOLDER}"
+    return str(run.absolute() / CHECKPOINTS_FOLDER) if config.rungs else None
 
 
 def check_checkpoint_dir(config: SearchConfig) -> None:
@@ -51,7 +50,7 @@ def driver_files(config: SearchConfig, store: RunStore) -> tuple[Path | None, Du
     if place is None:
         return None, store.files
     if config.checkpoint_dir is None:
-        return store.folder / FOLDER, store.files
+        return store.folder / CHECKPOINTS_FOLDER, store.files
     return states_at(place)
 
 
