@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from analysis.standard_error import standard_error
 from search_spaces.networks.network import check_resolution
 from search_spaces.settings.sentences import some
 from search_spaces.settings.yaml_files import ConfigError
@@ -58,7 +59,7 @@ class Evaluation:
     @property
     def standard_error(self) -> float:
         """Standard error of the accuracy, by the number of images alone."""
-        return float(np.sqrt(self.accuracy * (1 - self.accuracy) / self.images))
+        return standard_error(self.accuracy, self.images)
 
     def accuracy_of(self, label: int) -> float | None:
         """Accuracy on the images of one class; None where there are none."""
