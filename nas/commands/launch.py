@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress as ProgressBars
 
 from analysis.numbers import counted
 from nas.commands.options import Executor
-from nas.screens.bars import bar
+from nas.screens.bars import bar, bars_of
 from nas.screens.terminal import print_notes
 from nas.search.config import SearchConfig
 from search_spaces.settings.setting_errors import SettingError
@@ -156,7 +155,7 @@ def packed(data: DataConfig, recipe: Recipe, console: Console) -> list[TrialImag
         ValueError: the images cannot be used.
     """
     packs = []  # held, so that a large source is listed once
-    with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
+    with bars_of(console) as bars:
         for words, opened in packings(data, recipe):
             with bar(bars, words) as move:
                 packs.append(opened(verify=True, on_progress=move))

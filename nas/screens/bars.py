@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import Progress
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+
+
+def bars_of(console: Console, *columns: ProgressColumn) -> Progress:
+    """Bars on a terminal, gone when they end; nothing in a pipe, where even no bar would be an empty line."""
+    return Progress(
+        *(columns or Progress.get_default_columns()),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
 
 
 @contextmanager
