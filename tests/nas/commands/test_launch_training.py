@@ -138,7 +138,8 @@ def test_stopped_repeats_of_a_training_go_on_by_the_same_command(
     first = (tmp_path / "run" / "repeat-0" / "metrics.parquet").stat().st_mtime_ns
     code, out, said = nas(*WORDS, "--repeats", "2")
     assert code == 0, said
-    assert "resumed after epoch 3 of 3" in out  # repeat-0: it is not trained again
+    assert "ended before, after epoch 3 of 3: nothing is left to train" in out  # repeat-0
+    assert "resumed after epoch 3 of 3" not in out
     assert "resumed after epoch 1 of 3" in out
     assert (tmp_path / "run" / "repeat-0" / "metrics.parquet").stat().st_mtime_ns == first
     mean = re.findall(r"mean minival accuracy .*", out)
