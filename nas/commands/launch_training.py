@@ -30,7 +30,6 @@ from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
 
 PICTURE = "training.png"
-FOR_GIVEN_WEIGHTS = ("finetune", "finetune_21k_1k")  # shipped recipes
 
 
 def training_config(
@@ -84,9 +83,9 @@ def training_config(
     typed |= {("architecture",): f"nas train {quote(architecture)}", ("data",): f"--data {quote(data)}"}
     typed[("data", "source")] = typed[("data",)]
     config = from_mapping(TrainingConfig, mapping, name="nas train", overrides=overrides, typed=typed)
-    if recipe in FOR_GIVEN_WEIGHTS and init is None:
+    if config.recipe.initial_weights != "none" and init is None:
         say(f"{recipe} is for given weights, and there is no --init: the training begins from nothing")
-    return with_size_of_weights(config, folder, recipe=recipe, overrides=overrides, say=say)
+    return with_size_of_weights(config, folder, overrides=overrides, say=say)
 
 
 def launch_training(

@@ -88,7 +88,7 @@ class Options(NamedTuple):
 
 @contextmanager
 def refused_as(option: str) -> Iterator[None]:
-    """Turns an error of opening images into a ConfigError that begins with the option's name."""
+    """Turns an error about what an option names into a ConfigError that begins with the option."""
     try:
         yield
     except ValueError as error:
@@ -186,10 +186,8 @@ def evaluation_resolution(weights: WeightsFile, given: int | None) -> int:
         ConfigError: it is too small for the network.
     """
     size = given or weights.resolution
-    try:
+    with refused_as("--resolution"):
         check_resolution(weights.architecture, size)
-    except ValueError as error:
-        raise ConfigError(f"--resolution: {error}") from error
     return size
 
 
