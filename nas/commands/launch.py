@@ -11,7 +11,7 @@ from nas.commands.options import Executor
 from nas.screens.bars import bar, bars_of
 from nas.screens.terminal import print_notes
 from nas.search.config import SearchConfig
-from search_spaces.settings.setting_errors import SettingError
+from nas.search.refused_images import refused_images
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.device_errors import DeviceLostError
@@ -23,7 +23,6 @@ from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_local import RayLostError
 from trials.executors.timing_places import ANY, check_devices
 from trials.images.config import DataConfig
-from trials.images.listing import MissingSourceError
 from trials.images.packed import TrialImages
 from trials.images.recipe_images import packings
 from trials.kernels.cpu_library import needs_compiling, why_not
@@ -136,13 +135,8 @@ def packed_images(config: SearchConfig, console: Console, *, advice: str | None 
     Raises:
         SettingError: the images cannot be used.
     """
-    try:
+    with refused_images(advice=advice):
         packs = packed(config.data, config.recipe, console)
-    except MissingSourceError as error:
-        sentence = f"{error}; {advice}" if advice else str(error)
-        raise SettingError(("data", "source"), sentence) from error
-    except ValueError as error:
-        raise SettingError(("data",), str(error)) from error
     images = max(packs, key=lambda pack: (len(pack.train), pack.resolution))
     print_notes(console, "data", images.all_notes())
     return images

@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Set
 from pathlib import Path
 
 from nas.search.config import SearchConfig
-from search_spaces.settings.setting_errors import SettingError
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.setting_errors import blaming
 from trials.checkpoint import TrialCheckpoint
 from trials.images.config import DataConfig
 from trials.log.buckets import check_reached, is_in_store, place_of, states_at, url_of
@@ -38,10 +37,8 @@ def check_checkpoint_dir(config: SearchConfig) -> None:
         SettingError: it cannot, or the URL is none of a store that is known.
     """
     if config.checkpoint_dir is not None:
-        try:
+        with blaming(("checkpoint_dir",)):
             check_reached(config.checkpoint_dir)
-        except ConfigError as error:
-            raise SettingError(("checkpoint_dir",), str(error)) from error
 
 
 def driver_files(config: SearchConfig, store: RunStore) -> tuple[Path | None, DurableFiles]:

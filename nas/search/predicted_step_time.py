@@ -13,7 +13,7 @@ from analysis.rank_correlation import kendall_tau
 from nas.search.config import SearchConfig
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.setting_errors import SettingError
+from search_spaces.settings.setting_errors import blaming
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.log.file_names import TABLE_FILE
@@ -125,12 +125,10 @@ def open_prediction(
         return None
     frozen = run / TABLE_FILE if run is not None else None
     path = frozen if frozen is not None and frozen.is_file() else Path(config.step_time_table)
-    try:
+    with blaming(PLACE):
         return _prediction_of(
             path, config, num_classes=num_classes, on_this_device=on_this_device, frozen=path == frozen
         )
-    except ConfigError as error:
-        raise SettingError(PLACE, str(error)) from error
 
 
 def check_table_file(config: SearchConfig) -> None:
@@ -141,10 +139,8 @@ def check_table_file(config: SearchConfig) -> None:
     """
     if config.step_time_table is None:
         return
-    try:
+    with blaming(PLACE):
         read_table(Path(config.step_time_table))
-    except ConfigError as error:
-        raise SettingError(PLACE, str(error)) from error
 
 
 def _prediction_of(

@@ -6,7 +6,7 @@ from analysis.trial_rules import is_counted
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
-from search_spaces.settings.setting_errors import SettingError
+from search_spaces.settings.setting_errors import SettingError, blaming
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.log.buckets import place_of, run_folder
 from trials.log.file_names import TRIALS_FILE, WARM_START_FILE
@@ -29,12 +29,10 @@ def check_warm_start(config: SearchConfig) -> None:
     """
     if config.warm_start is None:
         return
-    try:
+    with blaming(PLACE):
         earlier = run_folder(config.warm_start)
         recorded_trials(earlier)
         before = to_mapping(recorded_config(earlier))
-    except ConfigError as error:
-        raise SettingError(PLACE, str(error)) from None
     now = to_mapping(config)
     found = [line for key in SAME for line in differences(before.get(key), now.get(key), key)]
     if found:

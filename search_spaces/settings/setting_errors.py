@@ -30,6 +30,21 @@ class SettingError(ConfigError):
 
 
 @contextmanager
+def blaming(place: Location, *, without: str = "") -> Iterator[None]:
+    """Turns an error within the block into a SettingError at this place.
+
+    Args:
+        without: the beginning of the error's message where it names the place itself.
+    """
+    try:
+        yield
+    except SettingError:
+        raise
+    except ValueError as error:
+        raise SettingError(place, str(error).removeprefix(without)) from error
+
+
+@contextmanager
 def naming_origins(
     cls: type, source: str | Path, *, overrides: Sequence[str | Override] = ()
 ) -> Iterator[None]:

@@ -140,12 +140,12 @@ def check_same_data(record: DataRecord, folder: Path, *, begun: str, prefix: str
     )
 
 
-def note_of_pixels(record: DataRecord, folder: Path, *, begun: str, prefix: str = "") -> list[str]:
+def note_of_pixels(record: DataRecord, folder: Path, *, begun: str) -> list[str]:
     """A sentence where the same pictures were made into pixels by something else when it was begun.
 
     The arguments are those of `check_same_data`.
     """
-    before, now = read_facts(folder, prefix=prefix), record.facts.pixels_by
+    before, now = read_facts(folder), record.facts.pixels_by
     if before is None or not before.pixels_by or before.pixels_by == now:
         return []
     return [f"pictures are decoded by {now}; when this {begun} began, by {before.pixels_by}"]
