@@ -9,7 +9,7 @@ from analysis.pareto import non_dominated
 from analysis.pictures import LABELS
 from analysis.progress import front_points
 from analysis.standard_error import standard_error
-from nas.report.axes import HEIGHT, label_at, picture, x_axis, x_scale, y_axis, y_scale
+from nas.report.axes import HEIGHT, key, label_at, picture, x_axis, x_scale, y_axis, y_scale
 from nas.report.diagram import stage_diagram
 from nas.report.facts import RunFacts, architecture_words, formula_markup
 from nas.report.markup import Markup, figure, join, table, tag
@@ -150,18 +150,8 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
         words += architecture_words(facts.winner.architecture)
         parts.append(tag("circle", tag("title", words), class_="winner c2", r=6.5, tabindex=0, **place))
         parts.append(label_at("winner", place["cx"], max(place["cy"] - 10, 38.0), class_="c2"))
-    parts.append(_key())
+    parts.append(key(("dot c0", "uniform"), ("dot c1", "proposed"), ("ring c3", "front"), at=190.0))
     return picture(*parts, label=f"accuracy against {AXES[name]}, a point for each trial", height=HEIGHT)
-
-
-def _key() -> Markup:
-    """Key of the colours, on the line of the axis's label."""
-    parts, x = [], 196.0
-    for class_, words in (("dot c0", "uniform"), ("dot c1", "proposed"), ("ring c3", "front")):
-        parts.append(tag("circle", class_=class_, cx=x, cy=8.5, r=4.2))
-        parts.append(tag("text", words, x=x + 9, y=13.0))
-        x += 30 + 7.4 * len(words)
-    return join(parts)
 
 
 def _focused(accuracies: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from nas.report.axes import (
     TOP,
     WIDTH,
     Scale,
+    key,
     picture,
     scale_of,
     x_axis,
@@ -25,7 +26,7 @@ from nas.report.axes import (
 from nas.report.facts import RunFacts
 from nas.report.markup import Markup, details, figure, join, table, tag
 from nas.report.shown_rows import ShownOption, shown_rows
-from search_spaces.networks.ops import op_facts
+from search_spaces.networks.ops import FUSED, op_facts
 
 ROW = 21.0
 GRID = 25
@@ -53,7 +54,7 @@ def learned_section(facts: RunFacts) -> Markup:
     joined = frequencies.assign(effect=effects["effect"], low=effects["low"], high=effects["high"])
     options = shown_rows(ShownOption, joined)
     pictures = []
-    if fused := [option for option in options if (option.field, option.option) == ("op", "fused_mbconv")]:
+    if fused := [option for option in options if (option.field, option.option) == ("op", FUSED)]:
         pictures.append(
             figure(
                 _fused_picture(fused),
@@ -80,7 +81,7 @@ def _fused_picture(rows: Sequence[ShownOption]) -> Markup:
     height = TOP + BOTTOM + 28.0 * len(rows)
     x = Scale(0.0, 1.0, LEFT + 16, WIDTH - RIGHT)
     parts = [x_axis(x, LABELS["fused"], height=height, left=LEFT + 16)]
-    parts += _key((("ring c0", "all trials"), ("solid c2", "the best")), at=LEFT + 16)
+    parts.append(key(("ring c0", "all trials"), ("solid c2", "the best"), at=LEFT + 16))
     for i, row in enumerate(rows):
         y = TOP + 14 + 28.0 * i
         parts.append(tag("text", f"stage {row.stage}", class_="label", x=4.0, y=y + 4.5))
@@ -133,16 +134,6 @@ def _all_choices(options: Sequence[ShownOption]) -> Markup:
     ]
     head = ("option", "trials", "of all", "of the best", "95 %", "effect", "95 %")
     return details(f"All {len(lines)} options", table(head, lines))
-
-
-def _key(lines: tuple[tuple[str, str], ...], *, at: float) -> list[Markup]:
-    """Names of marks above a picture."""
-    parts = []
-    for class_, words in lines:
-        parts.append(tag("circle", class_=class_, cx=at + 6, cy=9.0, r=4.5))
-        parts.append(tag("text", words, class_="label", x=at + 16, y=13.5))
-        at += 34 + 7.2 * len(words)
-    return parts
 
 
 # ---------------------------------------------------------------------- other exponents
