@@ -1,6 +1,5 @@
 """Runs as pandas frames: typed and documented columns, ranking, and rewards under other exponents."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,6 +14,7 @@ from analysis.trial_rules import SEARCHED
 from search_spaces.settings.sentences import first_line
 from trials.log.buckets import folders_like, is_in_store, object_at, place_of
 from trials.log.file_names import view_of
+from trials.log.object_store import GLOB
 from trials.log.parquet_errors import parquet_refused
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
@@ -26,7 +26,6 @@ RUN = Column("run", pa.string(), "name of the run's folder")
 COLUMNS = {"trials": (RUN, *TRIAL_COLUMNS), "epochs": (RUN, *EPOCH_COLUMNS)}
 PANDAS_TYPES = {"int64": pd.Int64Dtype(), "int16": pd.Int16Dtype(), "bool": pd.BooleanDtype()}
 LARGE = 16 << 20  # bytes; several threads read a larger file
-GLOB = re.compile(r"[*?\[]")
 
 
 def read_trials(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:

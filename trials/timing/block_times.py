@@ -17,7 +17,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
 from trials.devices.device import give_back_freed_memory
 from trials.recipe import Recipe
-from trials.timing.alternating import EARLIEST_END
+from trials.timing.alternating import EARLIEST_END, Clock
 from trials.timing.block_table import BlockTable, PartedNetwork, TableConditions, WholeNetwork, space_id
 from trials.timing.step_conditions import StepConditions
 from trials.timing.step_parts import measure_step_parts
@@ -30,7 +30,6 @@ WHOLE_SECONDS = 20.0  # for each of them, about
 DRAWS = 1000  # attempts to find one more distinct network; then a small space is drawn from again
 
 OnProgress = Callable[[int, int], None]
-Clock = Callable[[], float]
 Alone = Callable[[], AbstractContextManager[object]]
 
 
