@@ -15,7 +15,6 @@ from nas.screens.terminal import print_notes
 from nas.screens.training import TrainingView
 from nas.search.loggers import Loggers
 from nas.training.config import FILE, TrainingConfig, as_begun, read_training
-from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
 from nas.training.result import TrainingResult
@@ -25,6 +24,7 @@ from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from nas.training.weights_size import with_size_of_weights
 from search_spaces.settings.parsing import Location
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED

@@ -11,6 +11,7 @@ from search_spaces.choices.described import read_described
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.threads import threads_of_trials, using_threads
@@ -91,10 +92,8 @@ def conditions_for(
     num_classes = num_classes or from_file("num_classes", DEFAULT_CLASSES)
     resolution = resolution or from_file("resolution", DEFAULT_RESOLUTION)
     for network in networks:
-        try:
+        with refused_as(network.name):
             check_resolution(network.architecture, resolution)
-        except ValueError as error:
-            raise ConfigError(f"{network.name}: {error}") from error
     threads = threads_of_trials(device)
     with using_threads(threads):
         chosen = choose_precision(

@@ -22,6 +22,7 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
 from trials.devices.device import available_slots, device_info, keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
@@ -156,11 +157,9 @@ def _by_default(asked: _Asked, slot: Slot) -> _Known:
 
 def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, source: str) -> BlockMeasurement:
     device = torch.device(slot.device)
-    try:
+    with refused_as(source):
         check_resolution(space.reference, known.resolution)
         check_resolution(space.decode(space.smallest()), known.resolution)
-    except ValueError as error:
-        raise ConfigError(f"{source}: {error}") from error
     with using_threads(threads_of_trials(device)):
         precision = precision_of_trials(known.precision, recipe, device, reference=space.reference).precision
     conditions = table_conditions(

@@ -17,6 +17,7 @@ from nas.search.best_file import architecture_of, classes_of
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, claim, device_info, lock_of
 from trials.devices.device_errors import is_out_of_memory
@@ -175,10 +176,8 @@ def _compared_in(
     run: Path, rows: Sequence[TrialRow], measured: Mapping[int, TimedAgain], reward: Reward
 ) -> tuple[RetargetedTrial, ...]:
     """As `compared`; a reward that cannot be computed is a ConfigError that names the run."""
-    try:
+    with refused_as(run):
         return compared(rows, measured, reward)
-    except ValueError as error:
-        raise ConfigError(f"{run}: {error}") from None
 
 
 def _best_rows(rows: list[TrialRow], top: int) -> list[TrialRow]:

@@ -11,6 +11,7 @@ from search_spaces.networks.bounds import LARGEST_RESOLUTION
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.rounding import Rule, round_channels, round_layers, scaled
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.pictures import LARGEST_EVALUATION, TRAINING_SHARE
 
@@ -173,10 +174,8 @@ def build_member(
     training, inference = sizes
     if inference > LARGEST_RESOLUTION:
         raise ConfigError(f"{where}: images of {inference:,} px; {LARGEST_RESOLUTION:,} px is the most")
-    try:
+    with refused_as(where):
         check_resolution(architecture, min(training, inference))
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None
     return replace(
         base,
         name=name,

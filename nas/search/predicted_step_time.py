@@ -13,7 +13,7 @@ from analysis.rank_correlation import kendall_tau
 from nas.search.config import SearchConfig
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.setting_errors import blaming
+from search_spaces.settings.setting_errors import blaming, refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.log.file_names import TABLE_FILE
@@ -162,10 +162,8 @@ def _prediction_of(
         wanted = replace(wanted, kernels=table.conditions.kernels)
     check_table(table, wanted, name=str(path))
     prediction = Prediction(table, replaces_measuring)
-    try:
+    with refused_as(path):
         searched_space(config, prediction, num_classes=num_classes).sample(np.random.default_rng(0))
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
     return prediction
 
 

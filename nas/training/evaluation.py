@@ -1,7 +1,6 @@
 """Evaluation of trained weights on labelled images: accuracy, top five, each class, confusion."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import torch
 from analysis.standard_error import standard_error
 from search_spaces.networks.network import check_resolution
 from search_spaces.settings.sentences import some
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
@@ -84,15 +84,6 @@ class Options(NamedTuple):
 
     source: str
     max_pixels: str
-
-
-@contextmanager
-def refused_as(option: str) -> Iterator[None]:
-    """Turns an error about what an option names into a ConfigError that begins with the option."""
-    try:
-        yield
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from error
 
 
 def with_option(sentence: str, option: str = "--max-pixels") -> str:

@@ -45,6 +45,15 @@ def blaming(place: Location, *, without: str = "") -> Iterator[None]:
 
 
 @contextmanager
+def refused_as(where: object) -> Iterator[None]:
+    """Turns an error within the block into a ConfigError that begins with an option, a file or a run."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+@contextmanager
 def naming_origins(
     cls: type, source: str | Path, *, overrides: Sequence[str | Override] = ()
 ) -> Iterator[None]:
