@@ -1,6 +1,5 @@
 """Runs as pandas frames: typed and documented columns, ranking, and rewards under other exponents."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,6 +13,8 @@ import pyarrow.parquet as pq
 from analysis.trial_rules import SEARCHED
 from search_spaces.settings.sentences import first_line
 from trials.log.buckets import folders_like, is_in_store, object_at, place_of
+from trials.log.file_names import view_of
+from trials.log.object_store import GLOB
 from trials.log.parquet_errors import parquet_refused
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
@@ -25,7 +26,6 @@ RUN = Column("run", pa.string(), "name of the run's folder")
 COLUMNS = {"trials": (RUN, *TRIAL_COLUMNS), "epochs": (RUN, *EPOCH_COLUMNS)}
 PANDAS_TYPES = {"int64": pd.Int64Dtype(), "int16": pd.Int16Dtype(), "bool": pd.BooleanDtype()}
 LARGE = 16 << 20  # bytes; several threads read a larger file
-GLOB = re.compile(r"[*?\[]")
 
 
 def read_trials(run: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -71,7 +71,10 @@ def ranked(trials: pd.DataFrame, count: int | None = None) -> pd.DataFrame:
 
 
 def is_searched(trials: pd.DataFrame) -> np.ndarray:
-    """Mask (n) of the rows that `searched` returns."""
+    """Mask (n) of the rows that `searched` returns.
+
+    `analysis.trial_rules.longest` of each run, of whole columns at once.
+    """
     completed = (trials["status"] == "completed") & trials["purpose"].isin(list(SEARCHED))
     found = np.asarray(completed.to_numpy(dtype=bool, na_value=False))
     if "epochs" not in trials or trials["epochs"].nunique() < 2:  # as in nearly every run
@@ -147,7 +150,7 @@ def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[
     if is_in_store(run):
         is_pattern = GLOB.search(str(run)) is not None
         places = folders_like(run) if is_pattern else [place_of(run)]
-        names = [f"{place}/{kind}.parquet" for place in places]
+        names = [f"{place}/{view_of(kind)}" for place in places]
         stored = [_table(data, name, wanted) for name in names if (data := object_at(name)) is not None]
         if not stored:
             raise _no_rows(run if is_pattern else places[0], kind)
@@ -155,9 +158,9 @@ def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[
     # A driver may replace a file at any time, so each is read in one go.
     storage, path = fsspec.core.url_to_fs(str(run))
     if GLOB.search(path):
-        files = sorted(storage.glob(f"{path.rstrip('/')}/{kind}.parquet"))
+        files = sorted(storage.glob(f"{path.rstrip('/')}/{view_of(kind)}"))
     else:
-        files = [f"{path.rstrip('/')}/{kind}.parquet"]
+        files = [f"{path.rstrip('/')}/{view_of(kind)}"]
         files = files if storage.isfile(files[0]) else []
     if not files:
         raise _no_rows(run, kind)
@@ -166,7 +169,7 @@ def _read(run: str | Path, kind: Literal["trials", "epochs"], columns: Sequence[
 
 
 def _no_rows(run: str | Path, kind: str) -> FileNotFoundError:
-    return FileNotFoundError(f"{run}: no {kind}.parquet; a run directory with a finished trial is expected")
+    return FileNotFoundError(f"{run}: no {view_of(kind)}; a run directory with a finished trial is expected")
 
 
 def _chosen(kind: str, names: Sequence[str] | None) -> tuple[Column, ...]:

@@ -10,6 +10,7 @@ from analysis.finalists import Standing
 from analysis.frame import floats, ranked, searched
 from analysis.ledger import ALL_KINDS, ledger
 from analysis.pareto import non_dominated
+from analysis.pictures import LABELS, STRONGEST, SURE, lowest_reward_shown
 from analysis.progress import front_points, progress, random_band
 from analysis.proxy_audit import ProxyAudit
 from analysis.reward_map import RewardMap
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY = "#0068a8", "#c2500a", "#00785a", "#a3a9b3"
 COLOURS = (BLUE, ORANGE, GREEN, "#8a5a9e", "#8f7300", "#3f90b8", "#a8325a")
 WIDE = 8  # largest over smallest, beyond which an axis is logarithmic
-LABELS = {
-    "accuracy": "accuracy on minival (0-1)",
-    "step_time_ratio": "training step time (× reference)",
-    "params": "parameters (millions)",
-    "reward": "reward",
-    "device_seconds": "device time (s)",
-    "trials": "trials counted by the budget",
-}
 
 
 def draw_front(axes: "Axes", trials: pd.DataFrame, *, against: str = "step_time_ratio") -> None:
@@ -64,9 +57,8 @@ def draw_progress(axes: "Axes", trials: pd.DataFrame, *, against: str = "trials"
             band[against], band["low"], band["high"], color=GREEN, alpha=0.2, lw=0, label="random, 80 %"
         )
         axes.plot(band[against], band["median"], color=GREEN, linewidth=2, label="random, median")
-    positive = curve["reward"][curve["reward"] > 0]
-    if len(positive):
-        axes.set_ylim(bottom=float(positive.quantile(0.05)))
+    if (lowest := lowest_reward_shown(floats(curve, "reward"))) is not None:
+        axes.set_ylim(bottom=lowest)
     axes.set(xlabel=LABELS[against], ylabel=LABELS["reward"])
     _finish(axes)
 
@@ -83,11 +75,11 @@ def draw_fused(axes: "Axes", trials: pd.DataFrame) -> None:
     axes.scatter(rows["share"], places, s=46, facecolors="none", edgecolors=GREY, label="all trials")
     axes.set_yticks(places, [f"stage {stage}" for stage in rows["stage"]])
     axes.invert_yaxis()
-    axes.set(xlim=(-0.03, 1.03), xlabel="share of Fused-MBConv (0-1)")
+    axes.set(xlim=(-0.03, 1.03), xlabel=LABELS["fused"])
     _finish(axes)
 
 
-def draw_effects(axes: "Axes", trials: pd.DataFrame, *, count: int = 12) -> None:
+def draw_effects(axes: "Axes", trials: pd.DataFrame, *, count: int = STRONGEST) -> None:
     """The options that move the reward most, with 95 % intervals."""
     effects = marginal_effects(decisions(trials))
     order = effects["effect"].abs().sort_values(ascending=False).index[:count]
@@ -100,30 +92,27 @@ def draw_effects(axes: "Axes", trials: pd.DataFrame, *, count: int = 12) -> None
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.axvline(0, color=GREY, linewidth=1)
-    axes.set(xlabel="effect on the reward")
+    axes.set(xlabel=LABELS["effect"])
     axes.locator_params(axis="x", nbins=5)
     axes.grid(alpha=0.3)
 
 
 def draw_reward_map(axes: "Axes", mapped: RewardMap, *, now: tuple[float, float]) -> None:
     """The winner for each pair of exponents, pale where it is unsure; a cross at the search's trade-off."""
-    winners, counts = np.unique(mapped.winner, return_counts=True)
-    common = winners[np.argsort(-counts)][: len(COLOURS)]
+    common = mapped.most_frequent(len(COLOURS))
     image = np.ones((*mapped.winner.shape, 3))
     for winner, colour in zip(common, COLOURS, strict=False):
         shade = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
         own = mapped.winner == winner
-        share = np.where(mapped.stability >= 0.5, 0.9, 0.45)[own][:, None]
+        share = np.where(mapped.stability >= SURE, 0.9, 0.45)[own][:, None]
         image[own] = share * shade + (1 - share)
     w, v = mapped.step_exponents, mapped.size_exponents
     axes.imshow(image.transpose(1, 0, 2), origin="lower", extent=(w[0], w[-1], v[0], v[-1]), aspect="auto")
     for winner in common:
-        i, j = np.nonzero(mapped.winner == winner)
-        if len(i) > 7:
-            nearest = int(((i - i.mean()) ** 2 + (j - j.mean()) ** 2).argmin())
-            axes.text(w[i[nearest]], v[j[nearest]], f"{winner}", ha="center", va="center", color="white")
+        if (middle := mapped.middle_of(winner)) is not None:
+            axes.text(*middle, f"{winner}", ha="center", va="center", color="white")
     axes.plot(*now, marker="+", markersize=13, markeredgewidth=2, color="black")
-    axes.set(xlabel="exponent of step time", ylabel="exponent of parameters")
+    axes.set(xlabel=LABELS["step_exponent"], ylabel=LABELS["size_exponent"])
 
 
 def draw_ledger(axes: "Axes", trials: pd.DataFrame) -> None:
@@ -156,7 +145,7 @@ def draw_audit(axes: "Axes", audit: ProxyAudit) -> None:
     """Rewards of the same architectures after short and after long training."""
     axes.scatter(audit.pairs["short"], audit.pairs["long"], s=30, color=BLUE)
     tau = audit.tau
-    axes.set(xlabel="reward of the short trial", ylabel="reward after long training")
+    axes.set(xlabel=LABELS["short"], ylabel=LABELS["long"])
     axes.set_title(f"Kendall's tau {tau.value:.2f} ({tau.low:.2f} to {tau.high:.2f})", fontsize="medium")
     axes.grid(alpha=0.3)
 

@@ -15,7 +15,10 @@ BAND = (0.1, 0.5, 0.9)
 
 
 def device_seconds(trials: pd.DataFrame) -> np.ndarray:
-    """Seconds that each trial held its device; 0 of a cached one."""
+    """Seconds that each trial held its device; 0 of a cached one.
+
+    `trials.log.rows.device_seconds`, of whole columns at once: a frame may have a million rows.
+    """
     spent = np.nansum([floats(trials, name) for name in WORK_SECONDS], axis=0)
     return np.where((trials["status"] == "cached").to_numpy(dtype=bool, na_value=False), 0.0, spent)
 
@@ -61,7 +64,7 @@ def random_band(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_counted(trials: pd.DataFrame) -> pd.Series:
-    """Mask of the rows that the budget counts."""
+    """Mask of the rows that the budget counts: `trial_rules.is_counted`, of whole columns at once."""
     return trials.status.isin(list(COUNTED)) & trials.purpose.isin(list(SEARCHED))
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.frame import floats, ratio, searched
+from analysis.pictures import FEWEST_CELLS
+from analysis.standard_error import standard_error
 
 DRAWS = 200
 AXES = ("step_time_ratio", "params")
@@ -36,6 +38,20 @@ class RewardMap:
     winner: np.ndarray
     stability: np.ndarray
 
+    def most_frequent(self, count: int) -> list[int]:
+        """The winners of the most cells, the first of them of the most."""
+        winners, cells = np.unique(self.winner, return_counts=True)
+        found: list[int] = winners[np.argsort(-cells, kind="stable")][:count].tolist()
+        return found
+
+    def middle_of(self, winner: int) -> tuple[float, float] | None:
+        """Exponents of the winner's cell that is nearest to the middle of its region; None of a small one."""
+        i, j = np.nonzero(self.winner == winner)
+        if len(i) < FEWEST_CELLS:
+            return None
+        nearest = int(((i - i.mean()) ** 2 + (j - j.mean()) ** 2).argmin())
+        return float(self.step_exponents[i[nearest]]), float(self.size_exponents[j[nearest]])
+
 
 def candidates(trials: pd.DataFrame) -> Candidates:
     """Completed search and baseline trials with an accuracy above 0.
@@ -47,7 +63,7 @@ def candidates(trials: pd.DataFrame) -> Candidates:
     accuracy = floats(rows, "accuracy")
     costs = np.log(np.stack([ratio(rows, name) for name in AXES], axis=1).clip(1e-12))
     images = floats(rows, "minival_images")
-    error = np.sqrt(accuracy * (1 - accuracy) / np.where(images > 0, images, np.inf))
+    error = standard_error(accuracy, np.where(images > 0, images, np.inf))
     deviation = np.maximum(error, seed_deviation(trials))
     usable = (accuracy > 0) & np.isfinite(costs).all(axis=1)
     return Candidates(

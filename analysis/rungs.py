@@ -8,7 +8,7 @@ import numpy as np
 from analysis.intervals import Estimate, resampled
 from analysis.numbers import percent
 from analysis.rank_correlation import kendall_tau
-from analysis.trial_rules import may_win, own_epochs
+from analysis.trial_rules import may_win, own_epochs_of
 from trials.log.row_types import TrialRow
 
 FEWEST = 3  # trials whose ranking says anything
@@ -77,7 +77,7 @@ def savings(rows: Iterable[TrialRow]) -> Savings | None:
     by_id = {int(row["trial_id"]): row for row in rows}
     counted = list(filter(may_win, rows))
     begun = sum(row.get("continues") is None for row in counted)
-    spent = sum(own_epochs(row, by_id) for row in counted)
+    spent = sum(own_epochs_of(row, by_id) for row in counted)
     return Savings(begun, spent, begun * lengths[-1])
 
 

@@ -69,7 +69,7 @@ def spent(rows: Iterable[TrialRow], unit: Unit, by_id: Mapping[int, TrialRow]) -
     """The part of a budget that these rows used; `by_id` has the trials that they continue."""
     used = Spending()
     for row in filter(is_counted, rows):
-        used.add(own_epochs=own_epochs(row, by_id), seconds=device_seconds(row))
+        used.add(own_epochs=own_epochs_of(row, by_id), seconds=device_seconds(row))
     return used.of(unit)
 
 
@@ -103,8 +103,16 @@ def longest(rows: Iterable[TrialRow]) -> list[TrialRow]:
     return [row for row in searched if (row.get("epochs") or 0) == epochs]
 
 
-def own_epochs(row: TrialRow, rows: Mapping[int, TrialRow]) -> int:
-    """The epochs of a trial without those of the trial that it continues; `rows` by trial."""
+def own_epochs_of(row: TrialRow, rows: Mapping[int, TrialRow]) -> int:
+    """As `own_epochs`, of a row; `rows` by trial."""
     before = row.get("continues")
-    continued = None if before is None else rows.get(before)
-    return int(row["epochs"]) - (int(continued["epochs"]) if continued else 0)
+    lengths = {before: rows[before]["epochs"]} if before is not None and before in rows else {}
+    return own_epochs(row["epochs"], before, lengths)
+
+
+def own_epochs(epochs: int, continues: int | None, lengths: Mapping[int, int]) -> int:
+    """The epochs of a trial without those of the trial that it continues.
+
+    `lengths`: epochs by trial. Where that one is in none of them, all epochs are its own.
+    """
+    return int(epochs) - (0 if continues is None else int(lengths.get(continues, 0)))

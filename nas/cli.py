@@ -1,7 +1,11 @@
 """The command line: its commands, and the exit codes of what goes wrong."""
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
@@ -65,13 +69,27 @@ def main() -> None:
     try:
         app(prog_name="nas")
     except Exception as error:
-        from nas.search.stopping import SearchStoppedError
-        from trials.executors.ray_local import RayLostError
+        with _uninterrupted():
+            from nas.search.stopping import SearchStoppedError
+            from trials.executors.ray_local import RayLostError
 
-        code = _exit_code(error)
-        if code is None:
-            raise
-        _fail(str(error), code, at_once=isinstance(error, (SearchStoppedError, RayLostError)))
+            code = _exit_code(error)
+            if code is None:
+                raise
+            _fail(str(error), code, at_once=isinstance(error, (SearchStoppedError, RayLostError)))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignores Ctrl-C in the block: typed twice, it would end what says how a stopped command goes on."""
+    if threading.current_thread() is not threading.main_thread():  # others are not told of signals
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def _ensure_utf8() -> None:

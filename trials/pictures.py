@@ -14,8 +14,10 @@ Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 CROPS: tuple[str, ...] = get_args(EvaluationCrop)
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 
-TRAINING_SHARE = 0.8  # of the evaluation's size, that crops are trained at
-LARGEST_EVALUATION = 480  # pixels, by the paper's rule
+# Of the evaluation's size, that is trained at: "about 20 % smaller" (EfficientNetV2, section 5.1), and
+# google/automl's code.
+TRAINING_SHARE = 0.8
+LARGEST_EVALUATION = 480  # pixels (section 3.3): larger images cost memory and training time
 CROP_PADDING = 32  # pixels: a centre crop of R px shows R / (R + 32) of the picture's shorter side
 SQUASHED_FROM = 320  # pixels, from which on the official code evaluates whole pictures
 # Of the side of stored pictures to the largest stage's. From Lanczos-filtered pictures of 2.5 times the size

@@ -145,6 +145,9 @@ class Recipe:
     cutmix: RampOrNumber = Ramp(0.0, 0.0)  # alpha
     cutout: float = Field(default=0.0, ge=0, le=1)  # side of the grey square, as share of the image's
     precision: Precision = "auto"
+    # given: it is for weights that are given by --init; given_size: also for images of the size that these
+    # were evaluated at, instead of `resolution`.
+    initial_weights: Literal["none", "given", "given_size"] = "none"
 
     @model_validator(mode="before")
     @classmethod
@@ -291,6 +294,7 @@ class Recipe:
     def identity(self) -> dict[str, Any]:
         """The settings as plain values, equal to those of earlier versions where the training is the same."""
         settings: dict[str, Any] = to_mapping(self)
+        del settings["initial_weights"]  # says what begins it, and is no part of how it goes
         return {
             key: value for key, value in settings.items() if key not in LATER_KEYS or value != LATER_KEYS[key]
         }
@@ -298,14 +302,15 @@ class Recipe:
     def as_begun(self, recorded: Mapping[str, Any]) -> "Recipe":
         """This recipe for a run that goes on, of whose recipe these keys are recorded.
 
-        Earlier versions recorded no pictures that crops are cut from: crops and evaluation stay as they were,
-        also when a run has gone on since, and has recorded that.
+        Earlier versions recorded no initial weights, and no pictures that crops are cut from: crops and
+        evaluation stay as they were, also when a run has gone on since, and has recorded that.
         """
+        same = replace(self, initial_weights=recorded.get("initial_weights", "none"))
         begun = recorded.get("stored_resolution", "stage")
         if not self.crop == recorded.get("crop") == "resized" or begun != "stage":
-            return self
+            return same
         return replace(
-            self,
+            same,
             stored_resolution="stage",
             evaluation_resolution=recorded.get("evaluation_resolution"),
             evaluation_crop=recorded.get("evaluation_crop"),

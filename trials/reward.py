@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.messages import suggestion
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.setting_errors import refused_as
 from trials.log.recorded import Recorded
 from trials.log.row_types import TrialRow
 from trials.trial import INFERENCE, Measurement, Status, StopBelow, TrialResult, size_ratio
@@ -141,7 +141,5 @@ def recorded_reward(terms: Mapping[str, float], *, where: object) -> Reward:
     Raises:
         ConfigError: this process does not know one of its terms; `where` it was read is said.
     """
-    try:
+    with refused_as(where):
         return Reward(terms)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None

@@ -196,9 +196,12 @@ class _TrialRun:
         except ValueError as error:
             raise InvalidNetworkError(str(error)) from error
         self.reference = count(worker.setup.reference, num_classes=num_classes, resolution=resolution)
-        if self.step_time is None:  # first: else the reference would take room in all trials but one
-            timing, inference = self._timing(images), trial.needs_inference_time
-            timing.prepare_reference(graphs=trial.cuda_graphs, inference=inference)
+        if trial.needs_timing:  # first: else the reference would take room in all trials but one
+            self._timing(images).prepare_reference(
+                graphs=trial.cuda_graphs,
+                step=trial.step_time is None,
+                inference=trial.measures_inference_time,
+            )
         self.memory = OwnMemory(worker.device)
         torch.manual_seed(derived_seed(trial.seed, WEIGHTS))
         self.step = build_step(
@@ -219,13 +222,12 @@ class _TrialRun:
     def _measure_times(self, step: TrainingStep, images: ResidentImages) -> Iterator[Event]:
         """Measures step time and inference time, where needed, with exclusive use of the device."""
         trial, lock = self.trial, self.worker.lock
-        needs_inference_time = trial.needs_inference_time and self.inference_time is None
-        if self.step_time is not None and not needs_inference_time:
+        if not trial.needs_timing:
             return
         # Step 1: record both, while others may still train on the device.
         timing, before = self._timing(images), time.perf_counter()
-        timed_step = timing.prepared_step(step) if self.step_time is None else None
-        forward = timing.prepared_forward(step) if needs_inference_time else None
+        timed_step = timing.prepared_step(step) if trial.step_time is None else None
+        forward = timing.prepared_forward(step) if trial.measures_inference_time else None
         self.timing_seconds = time.perf_counter() - before
         yield from self._wait_for("timing")  # Step 2: time them, with the device to themselves.
         yield self._progress("timing")

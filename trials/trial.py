@@ -159,6 +159,16 @@ class Trial:
     timeout_seconds: float | None = None  # after which the trial is infeasible
     cuda_graphs: bool = True  # on CUDA; False after its work could not be captured
 
+    @property
+    def measures_inference_time(self) -> bool:
+        """True if inference time is needed and not known."""
+        return self.needs_inference_time and self.inference_time is None
+
+    @property
+    def needs_timing(self) -> bool:
+        """True if step time or inference time is to be measured."""
+        return self.step_time is None or self.measures_inference_time
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from nas.commands.options import Json, MaxPixels, Resolution, Weights
 from nas.commands.output import show
-from nas.screens.bars import counting
+from nas.screens.bars import bars_of, counting
 from nas.screens.terminal import print_notes, terminal
 
 
@@ -37,7 +36,7 @@ def evaluate(
     console = terminal(stderr=True)
     images = labelled_images(data, loaded, resolution=size, max_pixels=max_pixels)
     print_notes(console, "data", map(with_option, images.all_notes()))
-    with Progress(console=console, transient=True) as bars:
+    with bars_of(console) as bars:
         evaluation = evaluate_images(loaded, images, on_progress=counting(bars, "evaluating"))
     if output is not None:
         with writing(output):

@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress as ProgressBars
 
 from analysis.numbers import counted
 from nas.commands.options import Executor
-from nas.screens.bars import counting
+from nas.screens.bars import bar, bars_of
 from nas.screens.terminal import print_notes
 from nas.search.config import SearchConfig
-from search_spaces.settings.setting_errors import SettingError
+from nas.search.refused_images import refused_images
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.device_errors import DeviceLostError
@@ -23,13 +22,14 @@ from trials.executors.local_slots import local_slots
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_local import RayLostError
 from trials.executors.timing_places import ANY, check_devices
-from trials.images.listing import MissingSourceError
+from trials.images.config import DataConfig
 from trials.images.packed import TrialImages
 from trials.images.recipe_images import packings
 from trials.kernels.cpu_library import needs_compiling, why_not
 from trials.log.continuing import continue_command
 from trials.log.run_folder import is_run
 from trials.log.run_reader import read_run
+from trials.recipe import Recipe
 from trials.trial import Execute
 
 
@@ -127,7 +127,7 @@ def compile_kernels(console: Console) -> None:
 
 
 def packed_images(config: SearchConfig, console: Console, *, advice: str | None = None) -> TrialImages:
-    """The packed images at every resolution of the recipe; shows a bar while images are decoded.
+    """The packed images at the largest resolution of the recipe; all are packed, with a bar for each.
 
     Args:
         advice: what to do where there are no images at all.
@@ -135,17 +135,22 @@ def packed_images(config: SearchConfig, console: Console, *, advice: str | None 
     Raises:
         SettingError: the images cannot be used.
     """
-    with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        show = counting(bars, "decoding images")
-        try:
-            packs = [
-                opened(verify=True, on_progress=show) for _, opened in packings(config.data, config.recipe)
-            ]
-        except MissingSourceError as error:
-            sentence = f"{error}; {advice}" if advice else str(error)
-            raise SettingError(("data", "source"), sentence) from error
-        except ValueError as error:
-            raise SettingError(("data",), str(error)) from error
+    with refused_images(advice=advice):
+        packs = packed(config.data, config.recipe, console)
     images = max(packs, key=lambda pack: (len(pack.train), pack.resolution))
     print_notes(console, "data", images.all_notes())
     return images
+
+
+def packed(data: DataConfig, recipe: Recipe, console: Console) -> list[TrialImages]:
+    """All packs that a recipe needs, damaged ones made again; a bar for each while images are decoded.
+
+    Raises:
+        ValueError: the images cannot be used.
+    """
+    packs = []  # held, so that a large source is listed once
+    with bars_of(console) as bars:
+        for words, opened in packings(data, recipe):
+            with bar(bars, words) as move:
+                packs.append(opened(verify=True, on_progress=move))
+    return packs

@@ -13,7 +13,7 @@ from nas.search.audit import AuditPlan, AuditTrained, audit
 from nas.search.config import SearchConfig
 from search_spaces.settings.setting_errors import naming_origins
 from trials.executors.timing_places import ANY
-from trials.log.identity import SEARCH_FILE
+from trials.log.file_names import SEARCH_FILE
 from trials.trial import EpochResult
 
 

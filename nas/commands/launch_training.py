@@ -1,7 +1,6 @@
 """Launch of a full training from the command line's words, or of several that differ in their seed."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,15 +8,13 @@ from shlex import quote
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
-from nas.commands.launch import compile_kernels
+from nas.commands.launch import compile_kernels, packed
 from nas.events import GroupLost
 from nas.screens.terminal import print_notes
 from nas.screens.training import TrainingView
 from nas.search.loggers import Loggers
 from nas.training.config import FILE, TrainingConfig, as_begun, read_training
-from nas.training.evaluation import refused_as
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
 from nas.training.result import TrainingResult
@@ -27,13 +24,12 @@ from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from nas.training.weights_size import with_size_of_weights
 from search_spaces.settings.parsing import Location
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
-from trials.images.recipe_images import packings
 from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
 
 PICTURE = "training.png"
-FOR_GIVEN_WEIGHTS = ("finetune", "finetune_21k_1k")  # shipped recipes
 
 
 def training_config(
@@ -87,9 +83,9 @@ def training_config(
     typed |= {("architecture",): f"nas train {quote(architecture)}", ("data",): f"--data {quote(data)}"}
     typed[("data", "source")] = typed[("data",)]
     config = from_mapping(TrainingConfig, mapping, name="nas train", overrides=overrides, typed=typed)
-    if recipe in FOR_GIVEN_WEIGHTS and init is None:
+    if config.recipe.initial_weights != "none" and init is None:
         say(f"{recipe} is for given weights, and there is no --init: the training begins from nothing")
-    return with_size_of_weights(config, folder, recipe=recipe, overrides=overrides, say=say)
+    return with_size_of_weights(config, folder, overrides=overrides, say=say)
 
 
 def launch_training(
@@ -122,7 +118,8 @@ def launch_training(
     print_notes(console, "recipe", config.recipe.notes())
     if ray_address is None:
         compile_kernels(console)
-    _pack(config, console)
+    with refused_as("--data"):
+        packed(config.data, config.recipe, console)
     if shared:
         files_of(folder).make_folder(folder, SHARED)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
@@ -178,19 +175,3 @@ def _train(
     from nas.training.ray_training import train_on_devices  # one device needs no Ray
 
     return train_on_devices(config, folder, devices=devices, address=address, on_event=on_event)
-
-
-def _pack(config: TrainingConfig, console: Console) -> None:
-    """Decodes the images at each stage's size, with a bar where that takes time."""
-    bars = Progress(console=console, transient=True)
-    opened = []  # held, so that a large source is listed once
-    with bars if console.is_terminal else nullcontext():
-        for words, open_pack in packings(config.data, config.recipe):
-            task = bars.add_task(words, total=None)
-
-            def show(done: int, total: int, task: TaskID = task) -> None:
-                bars.update(task, completed=done, total=total)
-
-            with refused_as("--data"):
-                opened.append(open_pack(on_progress=show))
-            bars.remove_task(task)

@@ -51,14 +51,17 @@ def measure(
 
     console = terminal(stderr=True)
     if run is not None:
-        from nas.measuring.retarget import retarget_on_console, retargeted_json
+        from nas.measuring.retarget import retarget, retargeted_json
+        from nas.screens.bars import bars_of, counting
         from nas.screens.retarget import retarget_screen
         from trials.log.buckets import run_folder
 
         if sources or classes or resolution or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
         compile_kernels(console)
-        result = retarget_on_console(run_folder(run), top=top or TOP, console=console)
+        with bars_of(console) as bars:
+            moved = counting(bars, "measuring step times")
+            result = retarget(run_folder(run), top=top or TOP, on_progress=moved)
         show(as_json, lambda: retargeted_json(result), lambda: retarget_screen(result))
         return
     if top is not None:

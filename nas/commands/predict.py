@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from nas.commands.options import Force, MaxPixels, Resolution, Weights
-from nas.screens.bars import counting
+from nas.screens.bars import bars_of, counting
 from nas.screens.terminal import terminal
 
 
@@ -20,8 +19,9 @@ def predict(
     force: Force = False,
 ) -> None:
     """Say what the pictures of a folder are."""
+    from analysis.numbers import counted
     from nas.training.evaluation import evaluation_resolution
-    from nas.training.prediction import predict_folder, refuse_other_than_table, write_predictions
+    from nas.training.prediction import NO_PICTURE, predict_folder, refuse_other_than_table, write_predictions
     from search_spaces.settings.output_files import refuse_existing
     from trials.images.decode import TOO_LARGE
     from trials.training.weights_file import load_weights
@@ -29,7 +29,8 @@ def predict(
     refuse_other_than_table(output)
     refuse_existing(output, force=force)
     loaded = load_weights(weights)
-    with Progress(console=terminal(stderr=True), transient=True) as bars:
+    console = terminal(stderr=True)
+    with bars_of(console) as bars:
         frame = predict_folder(
             loaded,
             folder,
@@ -38,9 +39,12 @@ def predict(
             on_progress=counting(bars, "predicting"),
         )
     write_predictions(frame, output)
-    unreadable = int(frame.error.notna().sum())
-    more = f", {unreadable:,} could not be read (column error)" if unreadable else ""
-    told = f"{output}: {len(frame):,} pictures{more}"
+    others = frame.error.str.startswith(NO_PICTURE, na=False)
+    unreadable = int((frame.error.notna() & ~others).sum())
+    more = f", {unreadable:,} could not be read" if unreadable else ""
+    more += f"; {counted(int(others.sum()), 'file')} of other kinds" if others.any() else ""
+    more += " (column error)" if more else ""
+    told = f"{output}: {counted(int((~others).sum()), 'picture')}{more}"
     if frame.error.str.contains(TOO_LARGE, regex=False).any():
         told += "; some are too large: --max-pixels raises the limit"
-    terminal(stderr=True).print(told, highlight=False, soft_wrap=True)
+    console.print(told, highlight=False, soft_wrap=True)

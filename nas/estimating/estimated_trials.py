@@ -3,14 +3,13 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
 import torch
 
-from nas.measuring.conditions import one_thread
 from nas.search.config import SearchConfig
 from nas.search.trial_builder import needs_inference_time
 from search_spaces.networks.architecture import Architecture
@@ -22,7 +21,8 @@ from trials.devices.device import (
     keep_freed_memory,
     lock_of,
 )
-from trials.devices.memory_bound import bounded_memory
+from trials.devices.memory_bound import bounded_on
+from trials.devices.threads import threads_of_trials, using_threads
 from trials.images.batches import batches
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages
@@ -239,10 +239,9 @@ def trial_bench(config: SearchConfig, images: ImageCounts) -> Iterator[TrialBenc
     """The bench, with one thread on a CPU inside the block; torch's generators are put back."""
     device = torch.device(available_slots()[0].device)
     cuda = [device] if device.type == "cuda" else []
-    on_cpu = device.type == "cpu"
     with (
-        one_thread(device),
-        bounded_memory() if on_cpu else nullcontext(),
+        using_threads(threads_of_trials(device)),
+        bounded_on(device),
         torch.random.fork_rng(devices=cuda),
     ):
         yield TrialBench(config, images)

@@ -24,12 +24,12 @@ from nas.estimating.time_budget import (
 )
 from nas.search.config import NAME_IMAGES, SearchConfig, read_search_config
 from nas.search.recorded_config import recorded_config
+from nas.search.refused_images import refused_images
 from search_spaces.settings.overrides import Override, override_of
-from search_spaces.settings.setting_errors import SettingError, naming_origins
+from search_spaces.settings.setting_errors import naming_origins
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.chosen_images import EncodedImages, find_images
 from trials.images.labels import strata
-from trials.images.listing import MissingSourceError
 from trials.images.packed import are_packed
 from trials.images.recipe_images import stored_packs, view_of_training
 from trials.images.splits import share, split_indices
@@ -165,19 +165,13 @@ def _busy_words(slowed_down: float) -> str:
 
 
 def _found(config: SearchConfig) -> EncodedImages:
-    try:
+    with refused_images(advice=NAME_IMAGES):
         return find_images(config.data)
-    except MissingSourceError as error:
-        raise SettingError(("data", "source"), f"{error}; {NAME_IMAGES}") from error
-    except ValueError as error:
-        raise SettingError(("data", "source"), str(error)) from error
 
 
 def _counts(config: SearchConfig, labels: np.ndarray, classes: Sequence[str]) -> ImageCounts:
     """Images to train on and for minival, listed and not decoded."""
     data = config.data
-    try:
+    with refused_images():
         train, held_out = split_indices(labels, minival=data.minival, seed=data.split_seed, classes=classes)
-    except ValueError as error:
-        raise SettingError(("data",), str(error)) from error
     return ImageCounts(len(train), len(held_out), len(classes))

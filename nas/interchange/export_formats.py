@@ -21,6 +21,7 @@ from search_spaces.networks.counting import count
 from search_spaces.networks.network import Network, build_network, check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.settings.output_files import refuse_existing, writing
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
 from trials.log.buckets import is_in_store
 from trials.log.row_types import measured
@@ -177,10 +178,8 @@ def _padded(source: Source, padding: Padding) -> Source:
             f"{source.architecture.padding} and give other outputs with another one; leave it out, or export "
             "the architecture: a run or a YAML file (nas export writes one)"
         )
-    try:
+    with refused_as(f"--padding {padding}: {source.name}"):
         return replace(source, architecture=replace(source.architecture, padding=padding))
-    except ValueError as error:
-        raise ConfigError(f"--padding {padding}: {source.name}: {error}") from error
 
 
 def _yaml(source: Source) -> Exported:
@@ -200,10 +199,8 @@ def _foreign(format_name: str) -> Callable[[Source], Exported]:
 
 
 def _onnx(source: Source, output: Path) -> Exported:
-    try:
+    with refused_as(source.name):
         check_resolution(source.architecture, source.resolution)
-    except ValueError as error:
-        raise ConfigError(f"{source.name}: {error}") from error
     facts = source.weights.facts if source.weights else {}
     proof = write_onnx(
         source.network(),

@@ -1,7 +1,6 @@
 """Conditions under which networks are measured side by side: device, threads, precision, sizes."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +11,14 @@ from search_spaces.choices.described import read_described
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
-from trials.devices.memory_bound import bounded_memory
+from trials.devices.threads import threads_of_trials, using_threads
 from trials.recipe import Precision
 from trials.timing.precision import choose_precision
+from trials.timing.step_conditions import StepConditions
+from trials.timing.step_memory import step_recipe
 
 STEP_BATCH = {"cpu": 32, "cuda": 256}
 
@@ -33,6 +35,18 @@ class Conditions:
     num_classes: int
     resolution: int
     batch_size: int
+
+    @property
+    def steps(self) -> StepConditions:
+        """Conditions of training steps by the recipe of measurements."""
+        return StepConditions(
+            recipe=step_recipe(batch_size=self.batch_size, resolution=self.resolution),
+            precision=self.precision,
+            num_classes=self.num_classes,
+            resolution=self.resolution,
+            batch_size=self.batch_size,
+            device=self.device,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,11 +92,9 @@ def conditions_for(
     num_classes = num_classes or from_file("num_classes", DEFAULT_CLASSES)
     resolution = resolution or from_file("resolution", DEFAULT_RESOLUTION)
     for network in networks:
-        try:
+        with refused_as(network.name):
             check_resolution(network.architecture, resolution)
-        except ValueError as error:
-            raise ConfigError(f"{network.name}: {error}") from error
-    threads = 1 if device.type == "cpu" else None
+    threads = threads_of_trials(device)
     with using_threads(threads):
         chosen = choose_precision(
             precision or "auto", device, reference=first.architecture, resolution=resolution
@@ -97,31 +109,3 @@ def conditions_for(
         resolution=resolution,
         batch_size=batch_size or STEP_BATCH[device.type],
     )
-
-
-@contextmanager
-def using_threads(count: int | None) -> Iterator[None]:
-    """Computes with that many threads inside the block; None leaves their number as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """Computes with one thread of a CPU inside the block, as in trials."""
-    with using_threads(1 if device.type == "cpu" else None):
-        yield
-
-
-@contextmanager
-def bounded(device: torch.device) -> Iterator[None]:
-    """Refuses memory that a CPU does not have inside the block, before the kernel ends processes for it."""
-    if device.type == "cpu":
-        with bounded_memory():
-            yield
-    else:
-        yield

@@ -8,14 +8,7 @@ from functools import cached_property, partial
 import torch
 from rich.console import Console
 
-from nas.measuring.conditions import (
-    Conditions,
-    NamedNetwork,
-    bounded,
-    conditions_for,
-    read_networks,
-    using_threads,
-)
+from nas.measuring.conditions import Conditions, NamedNetwork, conditions_for, read_networks
 from nas.measuring.figures import (
     NOT_FITTING,
     MeasuredInference,
@@ -24,19 +17,18 @@ from nas.measuring.figures import (
     MeasuredTime,
     measured_time,
 )
-from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
+from trials.devices.memory_bound import bounded_on
 from trials.devices.own_memory import OwnMemory
 from trials.devices.sharing import timing, training
+from trials.devices.threads import using_threads
 from trials.recipe import Precision
 from trials.timing.inference_time import TimedForward, measure_inference_time
-from trials.timing.step_memory import cpu_step_memory, cuda_step_memory, step_recipe
+from trials.timing.step_memory import cpu_step_memory, cuda_step_memory
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.training.step import TrainingStep, build_step
-from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import InferenceTime, StepTime
 
 INFERENCE_BATCHES = (1, 16, 128)
@@ -119,8 +111,8 @@ class _Subject:
         self.on_status = on_status
         self.memory = OwnMemory(conditions.device)
         try:
-            with bounded(conditions.device):
-                self.step = new_step(network.architecture, conditions)
+            with bounded_on(conditions.device):
+                self.step = conditions.steps.step(network.architecture)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -167,7 +159,7 @@ class _Subject:
         conditions = self.conditions
         try:
             if conditions.device.type == "cuda":
-                size: int | None = cuda_step_memory(self.step, timed_batch(conditions), self.memory)
+                size: int | None = cuda_step_memory(self.step, conditions.steps.batch(), self.memory)
             else:
                 size = cpu_step_memory(
                     self.network.architecture,
@@ -185,7 +177,7 @@ class _Subject:
     @cached_property
     def timed_step(self) -> TimedStep:
         """The training step on its batch, recorded."""
-        return TimedStep(self.step, timed_batch(self.conditions)).prepare()
+        return TimedStep(self.step, self.conditions.steps.batch()).prepare()
 
     def _step_time(self, first: "_Subject | None") -> StepTime:
         own, reference = self.timed_step, first.timed_step if first else None
@@ -216,29 +208,6 @@ class _Subject:
         ).prepare()
 
 
-def new_step(architecture: Architecture, conditions: Conditions) -> TrainingStep:
-    """The step of a fresh network, its weights random from a fixed seed."""
-    torch.manual_seed(0)
-    recipe = step_recipe(batch_size=conditions.batch_size, resolution=conditions.resolution)
-    return build_step(
-        architecture,
-        recipe,
-        num_classes=conditions.num_classes,
-        device=conditions.device,
-        precision=conditions.precision,
-    )
-
-
-def timed_batch(conditions: Conditions) -> SyntheticBatch:
-    """Random images and labels of that size, on the device."""
-    return SyntheticBatch.random(
-        batch_size=conditions.batch_size,
-        resolution=conditions.resolution,
-        num_classes=conditions.num_classes,
-        device=conditions.device,
-    )
-
-
 def _unless_failed(first: _Subject | None, of_first: MeasuredTime | None) -> _Subject | None:
     """The network to compare with; None where this measurement of it failed."""
     return None if of_first and of_first.failure else first
@@ -247,7 +216,7 @@ def _unless_failed(first: _Subject | None, of_first: MeasuredTime | None) -> _Su
 def fitting(measure: Callable[[], StepTime | InferenceTime], device: torch.device) -> MeasuredTime:
     """A measurement, also one that does not fit into memory; other errors are raised."""
     try:
-        with bounded(device):
+        with bounded_on(device):
             return measured_time(measure())
     except Exception as error:
         if not is_out_of_memory(error):

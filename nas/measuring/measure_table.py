@@ -4,7 +4,6 @@ import os
 import platform
 import socket
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nas.measuring.conditions import STEP_BATCH, one_thread
+from nas.measuring.conditions import STEP_BATCH
 from nas.measuring.table_figures import TableFigures, table_figures
 from nas.search.config import SearchConfig
 from search_spaces.choices.described import read_described
@@ -23,11 +22,13 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
 from trials.devices.device import available_slots, device_info, keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
-from trials.devices.memory_bound import bounded_memory
+from trials.devices.memory_bound import bounded_on
 from trials.devices.sharing import timing, training
+from trials.devices.threads import threads_of_trials, using_threads
 from trials.images.packed import open_images
 from trials.recipe import Precision, Ramp, Recipe
 from trials.timing.block_fit import fit_table
@@ -156,12 +157,10 @@ def _by_default(asked: _Asked, slot: Slot) -> _Known:
 
 def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, source: str) -> BlockMeasurement:
     device = torch.device(slot.device)
-    try:
+    with refused_as(source):
         check_resolution(space.reference, known.resolution)
         check_resolution(space.decode(space.smallest()), known.resolution)
-    except ValueError as error:
-        raise ConfigError(f"{source}: {error}") from error
-    with one_thread(device):
+    with using_threads(threads_of_trials(device)):
         precision = precision_of_trials(known.precision, recipe, device, reference=space.reference).precision
     conditions = table_conditions(
         space,
@@ -211,14 +210,13 @@ def _measured(wanted: BlockMeasurement, console: Console) -> BlockTable:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    on_cpu = wanted.device.type == "cpu"
-    if on_cpu:
+    if wanted.device.type == "cpu":
         keep_freed_memory()
     try:
         with (
             Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
-            one_thread(wanted.device),
-            bounded_memory() if on_cpu else nullcontext(),
+            using_threads(threads_of_trials(wanted.device)),
+            bounded_on(wanted.device),
         ):
             task, lock = bars.add_task("measuring", total=None), lock_of(wanted.device)
 

@@ -10,8 +10,6 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow as pa
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from analysis.trial_rules import longest
 from nas.measuring.figures import OUT_OF_MEMORY
@@ -19,24 +17,23 @@ from nas.search.best_file import architecture_of, classes_of
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, claim, device_info, lock_of
 from trials.devices.device_errors import is_out_of_memory
+from trials.devices.memory_bound import bounded_on
 from trials.devices.sharing import timing, training
 from trials.log.buckets import files_of
+from trials.log.file_names import RETARGET_FOLDER
 from trials.log.row_types import TrialRow
 from trials.log.row_types import measured as measured_in
 from trials.log.run_reader import recorded_trials
 from trials.log.tables import DamagedPartError, parquet_bytes, read_view
-from trials.recipe import Recipe
 from trials.reward import Reward, recorded_reward
 from trials.timing.precision import precision_of_trials
+from trials.timing.step_conditions import StepConditions
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.training.step import TrainingStep, build_step
-from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import StepTime
-
-FOLDER = "retarget"  # in the run directory: one Parquet file for each device model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +96,6 @@ def slug(device_name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")[:60] or "device"
 
 
-def retarget_on_console(run: Path, *, top: int, console: Console) -> Retargeted:
-    """As `retarget`, with a bar of progress."""
-    with Progress(console=console, transient=True) as bars:
-        bar = bars.add_task("measuring step times", total=None)
-        return retarget(
-            run, top=top, on_progress=lambda done, total: bars.update(bar, completed=done, total=total)
-        )
-
-
 def retarget(
     run: Path, *, top: int, on_progress: Callable[[int, int], object] = lambda done, total: None
 ) -> Retargeted:
@@ -126,8 +114,8 @@ def retarget(
     reward = recorded_reward(config.reward, where=run)
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)
-    timer = _ReferenceTimer(config, device, num_classes=classes_of(rows[0], run=run))
-    file = run / FOLDER / f"{slug(info.device_name)}.parquet"
+    timer = _TrialTimer(config, device, num_classes=classes_of(rows[0], run=run))
+    file = run / RETARGET_FOLDER / f"{slug(info.device_name)}.parquet"
     known = {found.trial_id: found for found in _read(file) if timer.has_conditions_of(found)}
     with training(timer.lock):  # as while a trial is built; each network is timed alone
         for done, row in enumerate(rows):
@@ -148,9 +136,9 @@ def retargeted(run: Path, device: str) -> tuple[RetargetedTrial, ...]:
     """
     rows = recorded_trials(run)
     config = recorded_config(run)
-    file = run / FOLDER / f"{slug(device)}.parquet"
+    file = run / RETARGET_FOLDER / f"{slug(device)}.parquet"
     if not file.is_file():
-        found = sorted(path.stem for path in (run / FOLDER).glob("*.parquet"))
+        found = sorted(path.stem for path in (run / RETARGET_FOLDER).glob("*.parquet"))
         known = f"measured are {', '.join(found)}" if found else "none has been measured"
         raise ConfigError(
             f"{run}: no step times of '{device}'; {known}. There, type:  nas measure --run {run}"
@@ -188,10 +176,8 @@ def _compared_in(
     run: Path, rows: Sequence[TrialRow], measured: Mapping[int, TimedAgain], reward: Reward
 ) -> tuple[RetargetedTrial, ...]:
     """As `compared`; a reward that cannot be computed is a ConfigError that names the run."""
-    try:
+    with refused_as(run):
         return compared(rows, measured, reward)
-    except ValueError as error:
-        raise ConfigError(f"{run}: {error}") from None
 
 
 def _best_rows(rows: list[TrialRow], top: int) -> list[TrialRow]:
@@ -225,39 +211,30 @@ def _write(file: Path, known: Mapping[int, TimedAgain]) -> None:
     files.write(file, parquet_bytes(table, is_short=False))
 
 
-class _ReferenceTimer:
+class _TrialTimer:
     """Measures step times beside a run's reference network, under the run's conditions, on this device."""
 
     def __init__(self, config: SearchConfig, device: torch.device, *, num_classes: int) -> None:
-        conditions, recipe = config.timing, config.recipe
-        self.recipe: Recipe = recipe
-        self.device = device
-        self.num_classes = num_classes
-        self.resolution = conditions.resolution_for(recipe)
-        self.batch_size = conditions.batch_size_for(recipe)
-        self.precision = precision_of_trials(
-            conditions.precision_for(recipe), recipe, device, reference=config.space.reference
-        ).precision
-        self.lock = lock_of(device)
-        self.batch = SyntheticBatch.random(
-            batch_size=self.batch_size, resolution=self.resolution, num_classes=num_classes, device=device
+        wanted, recipe = config.timing, config.recipe
+        self.conditions = StepConditions(
+            recipe=recipe,
+            precision=precision_of_trials(
+                wanted.precision_for(recipe), recipe, device, reference=config.space.reference
+            ).precision,
+            num_classes=num_classes,
+            resolution=wanted.resolution_for(recipe),
+            batch_size=wanted.batch_size_for(recipe),
+            device=device,
         )
-        self.reference = TimedStep(self._step(config.space.reference), self.batch)
+        self.lock = lock_of(device)
+        self.batch = self.conditions.batch()
+        self.reference = TimedStep(self.conditions.step(config.space.reference), self.batch)
 
     def has_conditions_of(self, found: TimedAgain) -> bool:
         """True if a step time was measured under this timer's conditions."""
+        own = self.conditions
         conditions = (found.timing_resolution, found.timing_batch_size, found.timing_precision)
-        return conditions == (self.resolution, self.batch_size, self.precision)
-
-    def _step(self, architecture: Architecture) -> TrainingStep:
-        torch.manual_seed(0)
-        return build_step(
-            architecture,
-            self.recipe,
-            num_classes=self.num_classes,
-            device=self.device,
-            precision=self.precision,
-        )
+        return conditions == (own.resolution, own.batch_size, own.precision)
 
     def timed_again(self, row: TrialRow, *, device_name: str) -> TimedAgain:
         """The step time of a trial's architecture here."""
@@ -270,9 +247,9 @@ class _ReferenceTimer:
             step_time_ratio_spread=time.step_time_ratio_spread if time else None,
             reference_step_seconds=time.reference_step_seconds if time else None,
             timing_flag=time.flag if time else OUT_OF_MEMORY,
-            timing_resolution=self.resolution,
-            timing_batch_size=self.batch_size,
-            timing_precision=self.precision,
+            timing_resolution=self.conditions.resolution,
+            timing_batch_size=self.conditions.batch_size,
+            timing_precision=self.conditions.precision,
             timing_device=device_name,
             measured_at=datetime.now(UTC),
         )
@@ -280,10 +257,11 @@ class _ReferenceTimer:
     def measure(self, architecture: Architecture) -> StepTime | None:
         """The step time of a network; None where it does not fit into memory."""
         try:
-            own = TimedStep(self._step(architecture), self.batch).prepare()
-            reference = self.reference.prepare()
-            with timing(self.lock):
-                return measure_step_time(own, reference, self.batch)
+            with bounded_on(self.conditions.device):
+                own = TimedStep(self.conditions.step(architecture), self.batch).prepare()
+                reference = self.reference.prepare()
+                with timing(self.lock):
+                    return measure_step_time(own, reference, self.batch)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

@@ -123,3 +123,13 @@ def label_at(text: str, x: float, y: float, *, class_: str) -> Markup:
     fits = x + GAP + CHARACTER * len(text) < WIDTH - 4
     x, anchor = (x + GAP, "start") if fits else (x - GAP, "end")
     return tag("text", text, class_=f"direct {class_}", x=x, y=y, text_anchor=anchor)
+
+
+def key(*marks: tuple[str, str], at: float) -> Markup:
+    """Names of marks, each a class and its words, on the line of the axis's label from x = `at` on."""
+    parts = []
+    for class_, words in marks:
+        parts.append(tag("circle", class_=class_, cx=at + 6, cy=9.0, r=4.5))
+        parts.append(tag("text", words, class_="label", x=at + 16, y=13.5))
+        at += 34 + 7.2 * len(words)
+    return join(parts)

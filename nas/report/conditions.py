@@ -9,7 +9,7 @@ from analysis.frame import searched
 from nas.report.facts import RunFacts, formula_markup
 from nas.report.markup import Markup, details, join, table, tag
 from nas.training.suited_recipe import training_command
-from trials.log.identity import SEARCH_FILE
+from trials.log.file_names import BEST_FILE, SEARCH_FILE
 
 CONDITIONS = {
     "device_name": "trained on",
@@ -85,7 +85,7 @@ def _short(value: Any) -> str:
 
 
 def _training_command(facts: RunFacts) -> str:
-    file = f"{facts.folder}/best.yaml"
+    file = f"{facts.folder}/{BEST_FILE}"
     if facts.architecture is None:
         return f"nas train {file} --data IMAGES"
     resolution = facts.config.recipe.training_stages()[-1].resolution
@@ -96,7 +96,7 @@ def reproduce_section(facts: RunFacts) -> Markup:
     """The commands, and the whole search file."""
     run, seed = facts.folder, facts.config.seed
     commands = {
-        f"nas search {run}/search.yaml --run runs/again": f"seed {seed}; rewards vary as the noise above",
+        f"nas search {run}/{SEARCH_FILE} --run runs/again": f"seed {seed}; rewards vary as the noise above",
         f"nas export {run} -o winner.yaml": "the winner, with where it comes from",
         _training_command(facts): "full training",
         f"nas measure --run {run}": "its step times on another device",
@@ -108,4 +108,4 @@ def reproduce_section(facts: RunFacts) -> Markup:
     text = (run / SEARCH_FILE).read_text(encoding="utf-8", errors="replace")
     if typed:
         parts.append(details("How it was started", tag("pre", "\n".join(typed))))
-    return join([*parts, details("The whole search file (search.yaml)", tag("pre", text))])
+    return join([*parts, details(f"The whole search file ({SEARCH_FILE})", tag("pre", text))])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search_spaces.settings.json_text import json_value
+from trials.log.file_names import ENVIRONMENT_FOLDER
 from trials.log.run_folder import STARTS
 
 
@@ -24,7 +25,7 @@ class Environment:
 def read_environments(run: Path) -> tuple[Environment, ...]:
     """The environments of a run, in the order of its starts; damaged files are left out."""
     found = []
-    for path in sorted((run / "environment").glob(STARTS)):
+    for path in sorted((run / ENVIRONMENT_FOLDER).glob(STARTS)):
         try:
             facts = json_value(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -13,13 +13,13 @@ from nas.report.environments import Environment, read_environments
 from nas.report.markup import Markup, join, tag
 from nas.report.shown_rows import ShownTrial, shown_rows
 from nas.results.winner import run_winner
-from nas.search.audit import FOLDER as AUDIT_FOLDER
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import op_facts
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.file_names import AUDIT_FOLDER, ENVIRONMENT_FOLDER, TRIALS_FILE
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.run_folder import STARTS, no_trial_yet
@@ -102,7 +102,7 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         audits=_audits(run),
         environments=read_environments(run),
         standings=tuple(standings(finalists(records(trials)))),
-        starts=max(len(list((run / "environment").glob(STARTS))), 1),
+        starts=max(len(list((run / ENVIRONMENT_FOLDER).glob(STARTS))), 1),
         terms=used,
         changed=", ".join(changed) or None,
         winner=_best_row(trials) if changed else _winner_row(run, trials, rows),
@@ -141,7 +141,7 @@ def _audits(run: Path) -> pd.DataFrame:
         return read_trials(run)[:0]
     except ValueError:
         raise ConfigError(
-            f"{run}/audit/trials.parquet: damaged; nas audit with the same options writes it again"
+            f"{run}/{AUDIT_FOLDER}/{TRIALS_FILE}: damaged; nas audit with the same options writes it again"
         ) from None
 
 

@@ -6,8 +6,10 @@ import pandas as pd
 from analysis.frame import floats, searched
 from analysis.numbers import percent, short_count
 from analysis.pareto import non_dominated
+from analysis.pictures import LABELS
 from analysis.progress import front_points
-from nas.report.axes import HEIGHT, label_at, picture, x_axis, x_scale, y_axis, y_scale
+from analysis.standard_error import standard_error
+from nas.report.axes import HEIGHT, key, label_at, picture, x_axis, x_scale, y_axis, y_scale
 from nas.report.diagram import stage_diagram
 from nas.report.facts import RunFacts, architecture_words, formula_markup
 from nas.report.markup import Markup, figure, join, table, tag
@@ -72,7 +74,7 @@ def _error_words(row: ShownTrial) -> str:
     accuracy, images = row.accuracy, row.minival_images
     if not images:
         return ""
-    error = float(np.sqrt(accuracy * (1 - accuracy) / images))
+    error = standard_error(accuracy, images)
     return f" (± {100 * error:.2f} of {images:,} images)"
 
 
@@ -127,7 +129,7 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
     # Scales, axes, and a line where the reference is.
     x = x_scale(floats(rows, name) * factor, logarithmic=True)
     y = y_scale(_focused(floats(rows, "accuracy")))
-    parts = [x_axis(x, AXES[name]), y_axis(y, "accuracy on minival (0-1)")]
+    parts = [x_axis(x, AXES[name]), y_axis(y, LABELS["accuracy"])]
     if name == "step_time_ratio" and x.low < 1 < x.high:
         parts.append(tag("line", class_="thin", x1=x(1.0), x2=x(1.0), y1=y.start, y2=y.end))
     # Below the rings of the front lie the dots of all trials; on top, the winner.
@@ -148,18 +150,8 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
         words += architecture_words(facts.winner.architecture)
         parts.append(tag("circle", tag("title", words), class_="winner c2", r=6.5, tabindex=0, **place))
         parts.append(label_at("winner", place["cx"], max(place["cy"] - 10, 38.0), class_="c2"))
-    parts.append(_key())
+    parts.append(key(("dot c0", "uniform"), ("dot c1", "proposed"), ("ring c3", "front"), at=190.0))
     return picture(*parts, label=f"accuracy against {AXES[name]}, a point for each trial", height=HEIGHT)
-
-
-def _key() -> Markup:
-    """Key of the colours, on the line of the axis's label."""
-    parts, x = [], 196.0
-    for class_, words in (("dot c0", "uniform"), ("dot c1", "proposed"), ("ring c3", "front")):
-        parts.append(tag("circle", class_=class_, cx=x, cy=8.5, r=4.2))
-        parts.append(tag("text", words, x=x + 9, y=13.0))
-        x += 30 + 7.4 * len(words)
-    return join(parts)
 
 
 def _focused(accuracies: np.ndarray) -> np.ndarray:

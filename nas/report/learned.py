@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
 from analysis.numbers import percent
+from analysis.pictures import LABELS, STRONGEST, SURE
 from analysis.reward_map import Candidates, RewardMap, candidates, reward_map, winner_range
 from nas.report.axes import (
     BOTTOM,
@@ -15,6 +16,7 @@ from nas.report.axes import (
     TOP,
     WIDTH,
     Scale,
+    key,
     picture,
     scale_of,
     x_axis,
@@ -24,11 +26,11 @@ from nas.report.axes import (
 from nas.report.facts import RunFacts
 from nas.report.markup import Markup, details, figure, join, table, tag
 from nas.report.shown_rows import ShownOption, shown_rows
-from search_spaces.networks.ops import op_facts
+from search_spaces.networks.ops import FUSED, op_facts
 
-STRONGEST = 12
 ROW = 21.0
 GRID = 25
+COLOURS = 7  # of the most frequent winners; all others share one
 FARTHEST = -0.3
 FIELD_NAMES = {
     "op": "op",
@@ -52,7 +54,7 @@ def learned_section(facts: RunFacts) -> Markup:
     joined = frequencies.assign(effect=effects["effect"], low=effects["low"], high=effects["high"])
     options = shown_rows(ShownOption, joined)
     pictures = []
-    if fused := [option for option in options if (option.field, option.option) == ("op", "fused_mbconv")]:
+    if fused := [option for option in options if (option.field, option.option) == ("op", FUSED)]:
         pictures.append(
             figure(
                 _fused_picture(fused),
@@ -78,8 +80,8 @@ def learned_section(facts: RunFacts) -> Markup:
 def _fused_picture(rows: Sequence[ShownOption]) -> Markup:
     height = TOP + BOTTOM + 28.0 * len(rows)
     x = Scale(0.0, 1.0, LEFT + 16, WIDTH - RIGHT)
-    parts = [x_axis(x, "share of Fused-MBConv (0-1)", height=height, left=LEFT + 16)]
-    parts += _key((("ring c0", "all trials"), ("solid c2", "the best")), at=LEFT + 16)
+    parts = [x_axis(x, LABELS["fused"], height=height, left=LEFT + 16)]
+    parts.append(key(("ring c0", "all trials"), ("solid c2", "the best"), at=LEFT + 16))
     for i, row in enumerate(rows):
         y = TOP + 14 + 28.0 * i
         parts.append(tag("text", f"stage {row.stage}", class_="label", x=4.0, y=y + 4.5))
@@ -94,7 +96,7 @@ def _effects_picture(options: Sequence[ShownOption]) -> Markup:
     rows = sorted(strongest, key=lambda option: -option.effect)
     height, left = TOP + BOTTOM + ROW * len(rows), 190.0
     x = x_scale(np.array([(row.effect, row.low, row.high) for row in rows]).ravel(), left=left)
-    parts = [x_axis(x, "effect on the reward", height=height, left=left)]
+    parts = [x_axis(x, LABELS["effect"], height=height, left=left)]
     if x.low < 0 < x.high:
         parts.append(tag("line", class_="axis", x1=x(0.0), x2=x(0.0), y1=TOP, y2=height - BOTTOM))
     for i, row in enumerate(rows):
@@ -132,16 +134,6 @@ def _all_choices(options: Sequence[ShownOption]) -> Markup:
     ]
     head = ("option", "trials", "of all", "of the best", "95 %", "effect", "95 %")
     return details(f"All {len(lines)} options", table(head, lines))
-
-
-def _key(lines: tuple[tuple[str, str], ...], *, at: float) -> list[Markup]:
-    """Names of marks above a picture."""
-    parts = []
-    for class_, words in lines:
-        parts.append(tag("circle", class_=class_, cx=at + 6, cy=9.0, r=4.5))
-        parts.append(tag("text", words, class_="label", x=at + 16, y=13.5))
-        at += 34 + 7.2 * len(words)
-    return parts
 
 
 # ---------------------------------------------------------------------- other exponents
@@ -194,9 +186,7 @@ def _map_picture(mapped: RewardMap, now: tuple[float, float]) -> Markup:
     w, v = mapped.step_exponents, mapped.size_exponents
     x = Scale(w[0] - _half(w), w[-1] + _half(w), LEFT, WIDTH - RIGHT)
     y = Scale(v[0] - _half(v), v[-1] + _half(v), HEIGHT - BOTTOM, TOP)
-    # The most frequent winners have colours of their own, all others share one.
-    winners, counts = np.unique(mapped.winner, return_counts=True)
-    common = winners[np.argsort(-counts, kind="stable")][:7].tolist()
+    common = mapped.most_frequent(COLOURS)
     colours = {winner: f"c{i + 1}" for i, winner in enumerate(common)}
     cells = [
         part
@@ -215,8 +205,8 @@ def _map_picture(mapped: RewardMap, now: tuple[float, float]) -> Markup:
         ]
     )
     axes = [
-        x_axis(x, "exponent of step time"),
-        y_axis(scale_of(v, y.start, y.end) if _half(v) == 0 else y, "exponent of parameters"),
+        x_axis(x, LABELS["step_exponent"]),
+        y_axis(scale_of(v, y.start, y.end) if _half(v) == 0 else y, LABELS["size_exponent"]),
     ]
     return picture(*axes, *cells, *labels, cross, label="the winner for each pair of exponents")
 
@@ -236,7 +226,7 @@ def _strips(
     colours: dict[int, str],
 ) -> list[Markup]:
     """A row of the map; neighbours that look alike are one rectangle."""
-    looks = [(colours.get(int(n), "c0"), s >= 0.5) for n, s in zip(winner, stability, strict=True)]
+    looks = [(colours.get(int(n), "c0"), s >= SURE) for n, s in zip(winner, stability, strict=True)]
     found, begin = [], 0
     top, bottom = y(v[j] + _half(v)), y(v[j] - _half(v))
     for i in range(1, len(looks) + 1):
@@ -253,11 +243,8 @@ def _strips(
 
 
 def _region_label(mapped: RewardMap, winner: int, x: Scale, y: Scale) -> Markup:
-    """The winner's number inside its region: at the cell of it that is nearest to the region's middle."""
-    i, j = np.nonzero(mapped.winner == winner)
-    if len(i) < 8:
+    """The winner's number in the middle of its region; nothing in a small one."""
+    middle = mapped.middle_of(winner)
+    if middle is None:
         return Markup("")
-    nearest = int(((i - i.mean()) ** 2 + (j - j.mean()) ** 2).argmin())
-    across = x(float(mapped.step_exponents[i[nearest]]))
-    down = y(float(mapped.size_exponents[j[nearest]]))
-    return tag("text", winner, class_="on", x=across, y=down + 4.5, text_anchor="middle")
+    return tag("text", winner, class_="on", x=x(middle[0]), y=y(middle[1]) + 4.5, text_anchor="middle")

@@ -19,8 +19,8 @@ from nas.report.trust import audit_section, trust_section
 from search_spaces.settings.output_files import refuse_other_kind, writing
 from search_spaces.settings.seal import OPEN_SEAL, sealed
 from trials.log.buckets import files_of
+from trials.log.file_names import REPORT_FILE
 
-NAME = "report.html"
 TEMPLATE = Path(__file__).parent / "page.html"
 BEGINNING = b"<!DOCTYPE html>"
 SECTIONS: Mapping[str, Callable[[RunFacts], Markup]] = {
@@ -53,7 +53,7 @@ def write_report(
     if output is not None:
         refuse_other_kind(output, beginning=BEGINNING, kind="report (a page of HTML)")
     facts = read_facts(run, terms=terms, device=device)
-    path = output or run / (NAME if facts.changed is None else other_name(terms, device))
+    path = output or run / (REPORT_FILE if facts.changed is None else other_name(terms, device))
     text = page(facts)
     with writing(path):
         files_of(path.parent).write(path, sealed(f"{text}<!-- {OPEN_SEAL} -->\n".encode()))

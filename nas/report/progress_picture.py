@@ -5,6 +5,7 @@ import pandas as pd
 
 from analysis.frame import floats
 from analysis.numbers import duration
+from analysis.pictures import LABELS, lowest_reward_shown
 from analysis.progress import progress, random_band
 from nas.report.axes import (
     HEIGHT,
@@ -30,7 +31,7 @@ def progress_section(facts: RunFacts) -> Markup:
     hours, unit = _time_unit(float(curve["device_seconds"].iloc[-1]))
     pictures = [
         figure(
-            _curve(curve, band, "trials", 1.0, "trials counted by the budget"),
+            _curve(curve, band, "trials", 1.0, LABELS["trials"]),
             "The best reward so far; each dot is a trial.",
         ),
         figure(
@@ -66,14 +67,14 @@ def _time_unit(seconds: float) -> tuple[float, str]:
 
 
 def _curve(curve: pd.DataFrame, band: pd.DataFrame, by: str, factor: float, label: str) -> Markup:
-    # Scales: from 0 on; rewards without the lowest tenth, which would press all others together.
+    # Scales: from 0 on.
     x = x_scale(np.append(floats(curve, by) * factor, 0.0))
     x = Scale(0.0, x.high, x.start, x.end, whole=by == "trials")
     best, reward = floats(curve, "best"), floats(curve, "reward")
     shown = [best[np.isfinite(best)], *(band[name].to_numpy() for name in ("low", "high"))]
-    positive = reward[np.isfinite(reward) & (reward > 0)]
-    y = y_scale(np.concatenate([*shown, [np.quantile(positive, 0.1)] if len(positive) else []]))
-    parts = [x_axis(x, label), y_axis(y, "reward")]
+    lowest = lowest_reward_shown(reward)
+    y = y_scale(np.concatenate([*shown, [lowest] if lowest is not None else []]))
+    parts = [x_axis(x, label), y_axis(y, LABELS["reward"])]
     # Dots of trials, thinned out where they are many.
     places = floats(curve, by) * factor
     step = max(len(curve) // MOST_POINTS, 1)

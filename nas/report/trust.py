@@ -7,9 +7,11 @@ from analysis.finalists import Standing
 from analysis.frame import floats, searched
 from analysis.intervals import Estimate
 from analysis.numbers import percent, probability
+from analysis.pictures import LABELS
 from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.reward_map import seed_deviation
 from analysis.rungs import rung_sentences
+from analysis.standard_error import standard_error
 from nas.report.axes import (
     BOTTOM,
     HEIGHT,
@@ -102,7 +104,7 @@ def _noise(facts: RunFacts) -> list[tuple[str, str]]:
     images = floats(rows, "minival_images")
     if np.isfinite(images).any() and facts.winner is not None:
         accuracy, count = facts.winner.accuracy, float(np.nanmedian(images))
-        error = np.sqrt(accuracy * (1 - accuracy) / count)
+        error = standard_error(accuracy, count)
         lines.append((f"accuracy by minival's {count:,.0f} images (standard error)", f"{error:.4f}"))
     errors = floats(rows, "step_time_ratio_error")
     if np.isfinite(errors).any():
@@ -166,7 +168,7 @@ def _figure(found: Estimate, *, digits: int = 2) -> tuple[str, str]:
 def _audit_picture(audit: ProxyAudit) -> Markup:
     pairs: pd.DataFrame = audit.pairs
     x, y = x_scale(pairs["short"].to_numpy()), y_scale(pairs["long"].to_numpy())
-    parts = [x_axis(x, "reward of the short trial"), y_axis(y, "reward after long training")]
+    parts = [x_axis(x, LABELS["short"]), y_axis(y, LABELS["long"])]
     best = int(pairs["short"].to_numpy().argmax())
     for index, row in enumerate(shown_rows(ShownPair, pairs)):
         words = f"trial {row.trial_id}: short {row.short:.4f}, long {row.long:.4f}"

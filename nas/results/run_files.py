@@ -7,12 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search_spaces.settings.seal import BrokenSealError, check_seal, has_seal
-from trials.log.identity import FIXED_FILES, SEARCH_FILE
+from trials.log.buckets import MARKER
+from trials.log.file_names import (
+    AUDIT_FOLDER,
+    BEST_FILE,
+    CHECKPOINTS_FOLDER,
+    ENVIRONMENT_FOLDER,
+    EPOCHS_FILE,
+    FIXED_FILES,
+    LOCK_FILE,
+    REPORT_FILE,
+    RETARGET_FOLDER,
+    SEARCH_FILE,
+    TRIALS_FILE,
+)
 from trials.log.invariants import Fault
 
 # Names below the run, and how each is verified elsewhere: by the log, by its record, by comparison with rows.
-KNOWN = re.compile(r"log/.*|lock|\.bucket|trials\.parquet|epochs\.parquet|audit/.*|train/.*|checkpoints/.*")
-SEALED = re.compile(r"best\.yaml|report\.html|environment/\d{4}(-workers)?\.json|retarget/[^/]*\.parquet")
+KNOWN_FILES = frozenset({SEARCH_FILE, *FIXED_FILES, LOCK_FILE, MARKER, TRIALS_FILE, EPOCHS_FILE})
+KNOWN_FOLDERS = tuple(f"{name}/" for name in ("log", AUDIT_FOLDER, "train", CHECKPOINTS_FOLDER))
+SEALED_FILES = frozenset({BEST_FILE, REPORT_FILE})
+SEALED = re.compile(rf"{ENVIRONMENT_FOLDER}/\d{{4}}(-workers)?\.json|{RETARGET_FOLDER}/[^/]*\.parquet")
 
 
 @dataclass(frozen=True)
@@ -31,9 +46,9 @@ def run_files(run: Path, *, is_earlier: bool) -> RunFiles:
     """
     faults, foreign = [], []
     for name in _names(run):
-        if name in (SEARCH_FILE, *FIXED_FILES) or KNOWN.fullmatch(name):
+        if name in KNOWN_FILES or name.startswith(KNOWN_FOLDERS):
             continue
-        if not SEALED.fullmatch(name):
+        if name not in SEALED_FILES and not SEALED.fullmatch(name):
             foreign.append(name)
         elif fault := _fault_of_seal(run / name, is_earlier=is_earlier):
             faults.append(Fault("files", f"{name}: {fault}", is_mendable=False))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from analysis.trial_rules import is_counted, own_epochs, spent
+from analysis.trial_rules import is_counted, own_epochs_of, spent
 from nas.search.config import Budget
 from trials.log.row_types import TrialRow
 
@@ -65,7 +65,7 @@ def seconds_left(
             return None
         trials_left = to_do.budget / per_trial
     if to_do.repeats:  # each a whole training, where trials may be shorter
-        epochs = statistics.mean(own_epochs(row, by_id) for row in new)
+        epochs = statistics.mean(own_epochs_of(row, by_id) for row in new)
         trials_left += to_do.repeats * to_do.repeat_epochs / max(epochs, 1)
     waited = min((now - started).total_seconds() - ends[-1], pace)
     return max(pace * trials_left - waited, 0.0)

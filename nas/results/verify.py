@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.results.run_files import run_files
-from nas.search.audit import FOLDER as AUDIT
 from nas.search.recorded_config import config_of
 from nas.search.seeds import seed_of
 from search_spaces.settings.sentences import first_line, numbers
@@ -14,13 +13,9 @@ from trials.images.data_record import record_faults
 from trials.log.buckets import place_of
 from trials.log.driver_lock import RunLockedError, driver_of
 from trials.log.durable_files import DurableFiles
-from trials.log.identity import (
-    SEARCH_FILE,
-    changed_files,
-    identity_digest,
-    identity_of,
-    is_search_file_changed,
-)
+from trials.log.file_names import AUDIT_FOLDER as AUDIT
+from trials.log.file_names import SEARCH_FILE, TRIALS_FILE
+from trials.log.identity import changed_files, identity_digest, identity_of, is_search_file_changed
 from trials.log.invariants import Fault, are_views_older, log_faults, view_faults
 from trials.log.lost_trials import Declared
 from trials.log.reading import LogContents, read_log
@@ -156,7 +151,7 @@ def _notes(
     if leftovers := len(contents.unfinished) + len(contents.repeated):
         yield f"{leftovers} files that a killed driver left; the next one removes them"
     if are_views_older(run, files, contents):
-        yield "trials.parquet is older than the log; the next driver makes it again"
+        yield f"{TRIALS_FILE} is older than the log; the next driver makes it again"
     if lost := declared.losses.trials:
         yield f"declared lost: trials {numbers(lost)}"
     if declared.entries:

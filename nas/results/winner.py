@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.winner import Winner, winner
-from nas.search.best_so_far import FILE as BEST_FILE
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.file_names import BEST_FILE
 from trials.log.row_types import TrialRow
 
 

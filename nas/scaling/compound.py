@@ -11,13 +11,13 @@ from search_spaces.networks.bounds import LARGEST_RESOLUTION
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.rounding import Rule, round_channels, round_layers, scaled
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
+from trials.pictures import LARGEST_EVALUATION, TRAINING_SHARE
 
 Heuristics = Literal["v1", "v2"]
 Ends = Literal["scaled", "fixed", "stem_as_first_stage"]
 
-CAP = 480  # px at inference: EfficientNetV2, section 3.3; larger images cost memory and training time
-SMALLER = 0.8  # training px over inference px: "about 20 % smaller" (section 5.1), and google/automl's code
 LATE_LAYERS = 1.2  # V2-M and V2-L: 6 layers for V2-S's 5 in stage 5, before compound depth
 NEW_STAGE_LAYERS = 1 / 4  # their stage 7 has 2 layers to stage 6's 8,
 NEW_STAGE_CHANNELS = 5 / 3  # and 320 channels to its 192
@@ -119,7 +119,7 @@ def by_coefficients(
     wanted = round(base.inference_resolution * coefficients.resolution)
     inference = wanted
     if rules.heuristics == "v2":
-        inference = min(wanted, max(CAP, base.inference_resolution))
+        inference = min(wanted, max(LARGEST_EVALUATION, base.inference_resolution))
     sizes = (training_resolution(base, inference, rules.heuristics), inference)
     member = build_member(
         base,
@@ -137,7 +137,7 @@ def trained_at(inference: int) -> int:
     This is google/automl's rule. Small images keep a finer step, at most a tenth of them: 32 px give 24,
     where a multiple of 16 would be half.
     """
-    target = SMALLER * inference
+    target = TRAINING_SHARE * inference
     step = next(step for step in (16, 8, 4, 2, 1) if step <= target / 10 or step == 1)
     return max(1, int(target) // step * step)
 
@@ -174,10 +174,8 @@ def build_member(
     training, inference = sizes
     if inference > LARGEST_RESOLUTION:
         raise ConfigError(f"{where}: images of {inference:,} px; {LARGEST_RESOLUTION:,} px is the most")
-    try:
+    with refused_as(where):
         check_resolution(architecture, min(training, inference))
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None
     return replace(
         base,
         name=name,

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from nas.scaling.compound import (
-    CAP,
     Ends,
     Member,
     Rules,
@@ -19,6 +18,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.rounding import Rule
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.pictures import LARGEST_EVALUATION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,7 @@ def _built(base: Member, build: Callable[[], Architecture]) -> Member:
         inference = wanted
         training = training_resolution(base, inference, base.rules.heuristics)
     else:
-        inference = min(wanted, max(CAP, base.inference_resolution))
+        inference = min(wanted, max(LARGEST_EVALUATION, base.inference_resolution))
         training = round(base.inference_resolution * published.training / reference.inference)
         if inference < wanted:
             training = round(inference * published.training / published.inference)

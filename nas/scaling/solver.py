@@ -123,6 +123,13 @@ class _Problem:
             self.members[phi] = by_formula(self.base, phi, self.formula, self.rules)
         return self.members[phi]
 
+    def possible(self, phi: float) -> Member | None:
+        """The member of that phi; None where factors are too large or too small for a network."""
+        try:
+            return self.member(phi)
+        except ConfigError:
+            return None
+
     def figures(self, member: Member) -> dict[str, float]:
         """Costs by limited quantity; step times that were not measured are predicted."""
         budget, table = self.budget, self.table
@@ -139,13 +146,9 @@ class _Problem:
         return tuple(name for name, value in self.figures(member).items() if value > limits[name])
 
     def fits(self, phi: float) -> bool:
-        """True where the member exists and no limit is exceeded; none exists where factors are too large."""
-        try:
-            return not self.exceeded(self.member(phi))
-        except ConfigError:
-            if phi <= 0:
-                raise
-            return False
+        """True where the member exists and no limit is exceeded."""
+        member = self.member(phi) if phi <= 0 else self.possible(phi)
+        return member is not None and not self.exceeded(member)
 
 
 def solve(
@@ -177,17 +180,10 @@ def solve(
 
 def lowest_phi(base: Member, formula: Formula, rules: Rules) -> float:
     """The smallest phi whose images are not below the total stride, to PRECISION."""
-
-    def is_possible(phi: float) -> bool:
-        try:
-            by_formula(base, phi, formula, rules)
-        except ConfigError:
-            return False
-        return True
-
-    if is_possible(LOWEST_PHI):
+    problem = _Problem(base, formula, rules, Budget(), None)
+    if problem.possible(LOWEST_PHI) is not None:
         return LOWEST_PHI
-    return _bisected(is_possible, 0.0, LOWEST_PHI)
+    return _bisected(lambda phi: problem.possible(phi) is not None, 0.0, LOWEST_PHI)
 
 
 def _boundary(problem: _Problem, lowest: float) -> tuple[float, float | None]:
@@ -237,7 +233,7 @@ def _verified(problem: _Problem, table: StepTable, lowest: float) -> Solution:
         # Measure the boundary's member, or else the one above it; stop where both are known.
         candidate = problem.member(low)
         if table.known(candidate) is not None:
-            above = _possible(problem, high)
+            above = None if high is None else problem.possible(high)
             if above is None or table.known(above) is not None:
                 break
             candidate = above  # only predicted to be too slow
@@ -251,14 +247,6 @@ def _verified(problem: _Problem, table: StepTable, lowest: float) -> Solution:
     predicted = next((ratio for member, ratio in predictions if member.builds_the_same(found)), None)
     solution = _solution(problem, low, high)
     return replace(solution, step=table.known(found), predicted_ratio=predicted, notes=tuple(table.notes()))
-
-
-def _possible(problem: _Problem, phi: float | None) -> Member | None:
-    """The member of that phi; None where there is none."""
-    try:
-        return None if phi is None else problem.member(phi)
-    except ConfigError:
-        return None
 
 
 def _largest_measured(problem: _Problem, table: StepTable) -> float:
@@ -284,12 +272,8 @@ def _solution(problem: _Problem, low: float, high: float | None) -> Solution:
 
 def _binding(problem: _Problem, high: float | None) -> tuple[str, ...]:
     """Limits that the next larger member exceeds; none where there is no larger one."""
-    if high is None:
-        return ()
-    try:
-        return problem.exceeded(problem.member(high))
-    except ConfigError:
-        return ()
+    larger = None if high is None else problem.possible(high)
+    return () if larger is None else problem.exceeded(larger)
 
 
 def _simplest(problem: _Problem, phi: float) -> Member:
@@ -297,11 +281,9 @@ def _simplest(problem: _Problem, phi: float) -> Member:
     found = problem.member(phi)
     for decimals in range(5):
         short = math.floor(phi * 10**decimals) / 10**decimals
-        try:
-            if problem.member(short).builds_the_same(found):
-                return problem.member(short)
-        except ConfigError:
-            continue
+        member = problem.possible(short)
+        if member is not None and member.builds_the_same(found):
+            return member
     return found
 
 

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from nas.measuring.conditions import Conditions, NamedNetwork, bounded, conditions_for, using_threads
-from nas.measuring.measure import MAX_SECONDS, new_step, timed_batch
+from nas.measuring.conditions import Conditions, NamedNetwork, conditions_for
+from nas.measuring.measure import MAX_SECONDS
 from nas.scaling.compound import Member
 from nas.scaling.steps import Step
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
+from trials.devices.memory_bound import bounded_on
 from trials.devices.sharing import training
+from trials.devices.threads import using_threads
 from trials.timing.step_time import TimedStep, measure_step_time
 from trials.trial import StepTime
 
@@ -41,8 +43,9 @@ class StepTimer:
         )
         if self.conditions.device.type == "cpu":
             keep_freed_memory()
-        self.batch = timed_batch(self.conditions)
-        self.step = _or_too_large(base, self.conditions, lambda: new_step(base.architecture, self.conditions))
+        steps = self.conditions.steps
+        self.batch = steps.batch()
+        self.step = _or_too_large(base, self.conditions, lambda: steps.step(base.architecture))
         self.base_step = TimedStep(self.step, self.batch)
 
     def __call__(self, member: Member) -> Step:
@@ -59,8 +62,8 @@ class StepTimer:
 
     def _measure(self, member: Member, conditions: Conditions) -> StepTime:
         alone = member is self.base
-        step = self.step if alone else new_step(member.architecture, conditions)
-        batch = self.batch if alone else timed_batch(conditions)
+        step = self.step if alone else conditions.steps.step(member.architecture)
+        batch = self.batch if alone else conditions.steps.batch()
         lock = lock_of(conditions.device)
         with using_threads(conditions.threads):
             with training(lock, self._say_waiting):
@@ -75,7 +78,7 @@ class StepTimer:
 
 def _or_too_large(member: Member, conditions: Conditions, work: Callable[[], T]) -> T:
     try:
-        with bounded(conditions.device):
+        with bounded_on(conditions.device):
             return work()
     except Exception as error:
         if not is_out_of_memory(error):

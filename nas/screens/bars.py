@@ -1,8 +1,28 @@
 """Bars of work that is counted: images that are decoded, evaluated, predicted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from rich.progress import Progress
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+
+
+def bars_of(console: Console, *columns: ProgressColumn) -> Progress:
+    """Bars on a terminal, gone when they end; nothing in a pipe, where even no bar would be an empty line."""
+    return Progress(
+        *(columns or Progress.get_default_columns()),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+@contextmanager
+def bar(bars: Progress, description: str) -> Iterator[Callable[[int, int], None]]:
+    """As `counting`, with a bar that is there for the block alone."""
+    move = counting(bars, description)
+    try:
+        yield move
+    finally:
+        bars.remove_task(bars.task_ids[-1])
 
 
 def counting(bars: Progress, description: str) -> Callable[[int, int], None]:

@@ -15,6 +15,7 @@ from analysis.numbers import counted, duration, percent, short_count
 from analysis.trial_rules import beats, is_counted, spent
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.results.time_left import PACED_TRIALS, Remaining, seconds_left
+from nas.screens.best_mark import BestLines
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
 from trials.log.row_types import TrialRow, measured
@@ -34,6 +35,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         self._accuracy: dict[int, float] = {}  # the last epoch's, by trial
         self._rows: dict[int, TrialRow] = {}
         self._best: TrialRow | None = None
+        self._lines = BestLines(console)
         self._bests: list[float] = []  # the best reward so far, after each counted trial
         self._use = DeviceUse()
         self._spent = 0.0
@@ -81,7 +83,7 @@ class LiveView(AbstractContextManager["LiveView"]):
             self._use.ended(event.row["trial_id"])
             self._count(event.row)
             self._ended.append(event.row)
-            self._console.print(self._line(event.row), soft_wrap=True, highlight=False)
+            self._lines.print(self._line(event.row), is_best=self._best is event.row)
 
     def say(self, message: str) -> None:
         """Shows a sentence above what moves."""
@@ -100,10 +102,9 @@ class LiveView(AbstractContextManager["LiveView"]):
         kind = row["purpose"] if continues is None else f"from {continues}"
         head = f"trial {row['trial_id']:>4} {kind:<8}"
         if row["status"] == "completed":
-            mark = " *" if self._best is row else ""  # the best so far
             return (
                 f"{head} accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x "
-                f"{short_count(int(measured(row, 'params'))):>7} params  reward {row['reward']:.4f}{mark}"
+                f"{short_count(int(measured(row, 'params'))):>7} params  reward {row['reward']:.4f}"
             )
         if row["status"] == "cached":
             return f"{head}  trained before: reward {row['reward'] or 0.0:.4f}"

@@ -17,6 +17,7 @@ from nas.search.exhaustion import EXHAUSTED
 from nas.search.predicted_step_time import PredictionError
 from nas.search.search import SearchResult
 from nas.training.suited_recipe import training_command
+from trials.log.file_names import BEST_FILE, REPORT_FILE, SEARCH_FILE, TRIALS_FILE
 from trials.log.row_types import TrialRow, measured
 
 
@@ -45,15 +46,15 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
     if result.prediction_error is not None:
         lines += [Text(_prediction_line(result.prediction_error)), Text("")]
     folder = summary.run
-    lines.append(copyable(f"{folder}/   best.yaml   trials.parquet   search.yaml"))
+    lines.append(copyable(f"{folder}/   {BEST_FILE}   {TRIALS_FILE}   {SEARCH_FILE}"))
     if best is not None:
-        file = f"{folder}/best.yaml"
+        file = f"{folder}/{BEST_FILE}"
         resolution = int(measured(best, "resolution"))
         train = training_command(file, architecture_of(best), resolution=resolution)
         lines.append(copyable(f"next:  nas describe {quote(file)}"))
         lines.append(copyable(f"       nas export {quote(str(folder))} -o winner.yaml"))
         lines.append(copyable(f"       {train}"))
-        if (result.folder / "report.html").is_file():
+        if (result.folder / REPORT_FILE).is_file():
             lines.append(copyable(f"       nas report {quote(str(folder))} --open"))
     return Group(*lines)
 

@@ -7,12 +7,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import duration, milliseconds, percent, precise_duration
 from nas.events import EpochDone, EpochMetrics, GroupLost
+from nas.screens.bars import bars_of
+from nas.screens.best_mark import BestLines
 from nas.screens.terminal import copyable
 from nas.training.estimate import ROUNDS, Estimating
 from nas.training.initial_weights import Fitted
@@ -34,11 +36,11 @@ class TrainingView:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(18), TextColumn("{task.fields[left]}"),
-            console=console, transient=True,
-        )  # fmt: skip
+        self._bars = bars_of(
+            console, TextColumn("{task.description}"), BarColumn(18), TextColumn("{task.fields[left]}")
+        )
         self._task: TaskID | None = None
+        self._lines = BestLines(console)
         self._epochs, self._done, self._first = 0, 0, 0
         self._seconds: list[float] = []
         self._per_epoch = 0.0  # seconds, of the last epochs
@@ -67,7 +69,7 @@ class TrainingView:
             self._seconds.append(metrics.train_seconds + metrics.evaluate_seconds)
             self._per_epoch = self._seconds[-1] / max(metrics.epoch - self._done, 1)
             self._done = metrics.epoch
-            self._console.print(_epoch_line(metrics, self._epochs), highlight=False, soft_wrap=True)
+            self._lines.print(_epoch_line(metrics, self._epochs), is_best=metrics.best)
             self._update(0.0)
         elif isinstance(event, Heartbeat) and self._task is not None:  # it may wait before it begins
             self._update(event.fraction, epoch=event.epoch, waits=event.phase == "waiting")
@@ -142,7 +144,12 @@ def _beginning(begun: TrainingBegun) -> str:
     if begun.fitted is not None:
         fitted = begun.fitted
         lines.append(f"           initial weights: {len(fitted.loaded)} tensors fit" + _unfitted(fitted))
-    if begun.first_epoch:
+    if begun.is_over:
+        lines.append(
+            f"           ended before, after epoch {begun.first_epoch} of {begun.epochs}: nothing is left to "
+            "train"
+        )
+    elif begun.first_epoch:
         lines.append(f"           resumed after epoch {begun.first_epoch} of {begun.epochs}")
     if begun.stages and begun.schedule in RANDOM:
         each = "batch" if begun.schedule == "random_batch" else f"{PERIOD} epochs"
@@ -181,7 +188,6 @@ def _epoch_line(metrics: EpochMetrics, epochs: int) -> str:
         f"epoch {metrics.epoch:>3}/{epochs}  {metrics.train_resolution:>3.0f} px  "
         f"loss {metrics.train_loss:.4f}  "
         f"minival {metrics.minival_accuracy:.4f}  {metrics.images_per_second:>6,.0f} images/s"
-        f"{' *' if metrics.best else ''}"
     )
 
 

@@ -28,6 +28,7 @@ from nas.search.trial_builder import needs_inference_time
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import check_same_data, record_of
 from trials.images.recipe_images import trained_images
+from trials.log.file_names import AUDIT_FOLDER
 from trials.log.row_types import AskRow, TrialRow, measured
 from trials.log.rows import ask_from_row, step_time_from_row
 from trials.log.run_folder import is_run
@@ -37,8 +38,6 @@ from trials.reward import recorded_reward
 from trials.run_trial import start_worker
 from trials.trial import Ask, Execute, Outcome, StartWorker, Trial
 from trials.worker_setup import WorkerSetup
-
-FOLDER = "audit"  # in the run directory: a run directory of its own, whose rows no strategy is told
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class AuditPlan:
     @property
     def folder(self) -> Path:
         """The folder of the audit's trials."""
-        return self.run / FOLDER
+        return self.run / AUDIT_FOLDER
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,12 @@ def plan_audit(run: Path, *, trials: int, epochs: int) -> AuditPlan:
             f"--epochs {epochs}: this run's trials have {config.recipe.epochs}, and an audit trains for "
             f"longer; {4 * config.recipe.epochs} is usual"
         )
-    log = read_run(run / FOLDER) if is_run(run / FOLDER) else None
+    folder = run / AUDIT_FOLDER
+    log = read_run(folder) if is_run(folder) else None
     known: list[AskRow | TrialRow] = [*log.trials.values(), *log.in_flight.values()] if log else []
     if others := sorted({row["epochs"] for row in known} - {epochs}):
         raise ConfigError(
-            f"{run / FOLDER}: holds trainings of {others[0]} epochs, which are not compared with others; use "
+            f"{folder}: holds trainings of {others[0]} epochs, which are not compared with others; use "
             f"--epochs {others[0]}, or move that folder away"
         )
     audited = {row["architecture_id"] for row in known}

@@ -6,10 +6,9 @@ from analysis.winner import best_trial_of, winner
 from nas.search.best_file import best_yaml
 from nas.search.trial_queue import TrialQueue
 from search_spaces.settings.seal import sealed_text
+from trials.log.file_names import BEST_FILE
 from trials.log.row_types import TrialRow
 from trials.log.store import RunStore
-
-FILE = "best.yaml"  # in the run directory
 
 
 class BestSoFar:
@@ -33,7 +32,7 @@ class BestSoFar:
     def write_if_best(self, row: TrialRow) -> None:
         """Compares a new row, and writes best.yaml if it is the best."""
         if self.compare(row):
-            self._store.write_text(FILE, self._text(row))
+            self._store.write_text(BEST_FILE, self._text(row))
 
     def choose_winner(self, queue: TrialQueue) -> None:
         """The winner of a search that has ended; best.yaml names it for whoever reads the run."""
@@ -42,8 +41,8 @@ class BestSoFar:
         chosen = winner(rows, recommended=next(iter(recommended), None))
         if chosen is not None:
             self.row = self._store.trials[chosen.trial_id]
-            self._store.write_text(FILE, self._text(self.row, chosen.repeats))
+            self._store.write_text(BEST_FILE, self._text(self.row, chosen.repeats))
 
     def _text(self, row: TrialRow, repeats: Finalist | None = None) -> str:
         run = self._store.folder
-        return sealed_text(best_yaml(row, run=run, file=run / FILE, repeats=repeats))
+        return sealed_text(best_yaml(row, run=run, file=run / BEST_FILE, repeats=repeats))

@@ -17,7 +17,7 @@ from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.overrides import Override
-from search_spaces.settings.setting_errors import SettingError, naming_origins
+from search_spaces.settings.setting_errors import SettingError, blaming, naming_origins
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
@@ -208,10 +208,8 @@ def read_search_config(source: str | Path, *, overrides: Sequence[str | Override
     config = read_yaml(SearchConfig, source, overrides=overrides)
     with naming_origins(SearchConfig, source, overrides=overrides):
         for name in config.reward:
-            try:
+            with blaming(("reward", name), without="reward: "):
                 check_names([name])
-            except ValueError as error:
-                raise SettingError(("reward", name), str(error).removeprefix("reward: ")) from None
     return config
 
 
@@ -240,7 +238,5 @@ def check_networks(config: SearchConfig, *, num_classes: int) -> None:
                     ("space",), f"the {name} does not work at {stage.resolution} px: {error}", SIZES
                 ) from error
     resolution = config.recipe.training_stages()[-1].resolution
-    try:
+    with blaming(("space", "limits"), without="limits: "):
         space.choice_space(num_classes=num_classes, resolution=resolution).sample(np.random.default_rng(0))
-    except ValueError as error:
-        raise SettingError(("space", "limits"), str(error).removeprefix("limits: ")) from error

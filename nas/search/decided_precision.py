@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from nas.search.config import SearchConfig
-from search_spaces.settings.setting_errors import SettingError
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.setting_errors import blaming
 from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.device import available_slots
 from trials.log.row_types import TrialRow
@@ -31,10 +30,8 @@ def check_precisions_here(config: SearchConfig) -> None:
     }
     for slot in available_slots():
         for place, precision in asked.items():
-            try:
+            with blaming(place, without="precision: "):
                 check_precision(precision or "auto", torch.device(slot.device))
-            except ConfigError as error:
-                raise SettingError(place, str(error).removeprefix("precision: ")) from None
 
 
 def decided_precision(config: SearchConfig, rows: Iterable[TrialRow]) -> ChosenPrecision | None:

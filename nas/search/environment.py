@@ -14,6 +14,7 @@ from search_spaces.settings.seal import sealed_json
 from trials.devices.device import available_cores, cpu_name
 from trials.devices.nvml import driver_version
 from trials.devices.versions import installed_version
+from trials.log.file_names import ENVIRONMENT_FOLDER
 from trials.log.store import RunStore
 
 PACKAGES = (
@@ -81,10 +82,10 @@ def describe_environment() -> Environment:
 def record_environment(store: RunStore, environment: Environment) -> int:
     """Writes this driver's environment into the run, and returns the driver's number, from 1."""
     text = sealed_json(asdict(environment))
-    store.write_text(f"environment/{store.driver:04d}.json", text)
+    store.write_text(f"{ENVIRONMENT_FOLDER}/{store.driver:04d}.json", text)
     return store.driver
 
 
 def workers_file(number: int) -> str:
     """Name in the run of the list of workers of the driver with this number."""
-    return f"environment/{number:04d}-workers.json"
+    return f"{ENVIRONMENT_FOLDER}/{number:04d}-workers.json"

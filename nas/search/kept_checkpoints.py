@@ -5,16 +5,14 @@ from collections.abc import Callable, Collection, Set
 from pathlib import Path
 
 from nas.search.config import SearchConfig
-from search_spaces.settings.setting_errors import SettingError
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.setting_errors import blaming
 from trials.checkpoint import TrialCheckpoint
 from trials.images.config import DataConfig
 from trials.log.buckets import check_reached, is_in_store, place_of, states_at, url_of
 from trials.log.durable_files import DurableFiles
+from trials.log.file_names import CHECKPOINTS_FOLDER
 from trials.log.store import RunStore
 from trials.trial import Trial
-
-FOLDER = "checkpoints"  # in the run directory, where the search file names no other
 
 
 def checkpoint_folder(config: SearchConfig, run: Path) -> str | None:
@@ -28,8 +26,8 @@ def checkpoint_folder(config: SearchConfig, run: Path) -> str | None:
     if config.checkpoint_dir is not None:
         return url_of(config.checkpoint_dir) or str(Path(config.checkpoint_dir).absolute())
     if is_in_store(place := place_of(run)):
-        return f"{place}/{FOLDER}"
-    return str(run.absolute() / FOLDER) if config.rungs else None
+        return f"{place}/{CHECKPOINTS_FOLDER}"
+    return str(run.absolute() / CHECKPOINTS_FOLDER) if config.rungs else None
 
 
 def check_checkpoint_dir(config: SearchConfig) -> None:
@@ -39,10 +37,8 @@ def check_checkpoint_dir(config: SearchConfig) -> None:
         SettingError: it cannot, or the URL is none of a store that is known.
     """
     if config.checkpoint_dir is not None:
-        try:
+        with blaming(("checkpoint_dir",)):
             check_reached(config.checkpoint_dir)
-        except ConfigError as error:
-            raise SettingError(("checkpoint_dir",), str(error)) from error
 
 
 def driver_files(config: SearchConfig, store: RunStore) -> tuple[Path | None, DurableFiles]:
@@ -51,7 +47,7 @@ def driver_files(config: SearchConfig, store: RunStore) -> tuple[Path | None, Du
     if place is None:
         return None, store.files
     if config.checkpoint_dir is None:
-        return store.folder / FOLDER, store.files
+        return store.folder / CHECKPOINTS_FOLDER, store.files
     return states_at(place)
 
 

@@ -13,9 +13,10 @@ from analysis.rank_correlation import kendall_tau
 from nas.search.config import SearchConfig
 from search_spaces.choices.choice_space import ChoiceSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.setting_errors import SettingError
+from search_spaces.settings.setting_errors import blaming, refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
+from trials.log.file_names import TABLE_FILE
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
@@ -27,7 +28,6 @@ from trials.training.step import kernels_of_steps
 from trials.trial import StepTime
 
 PLACE = ("step_time_table",)  # in a search file
-TABLE_NAME = "block_times.json"  # in a run directory
 ERROR_BARS = 2  # a network may be so many standard errors faster than predicted, where it will be measured
 P10_P90 = 1.2816  # standard errors from the median
 
@@ -56,7 +56,7 @@ class Prediction:
 
     def keep(self, store: RunStore) -> None:
         """Writes the table into the run directory, from where a continued run reads it."""
-        store.write_text(TABLE_NAME, table_text(self.table))
+        store.write_text(TABLE_FILE, table_text(self.table))
 
     def estimate(self, architecture: Architecture) -> tuple[float, float]:
         """The step time ratio, and the least that it may turn out to be."""
@@ -123,14 +123,12 @@ def open_prediction(
     """
     if config.step_time_table is None:
         return None
-    frozen = run / TABLE_NAME if run is not None else None
+    frozen = run / TABLE_FILE if run is not None else None
     path = frozen if frozen is not None and frozen.is_file() else Path(config.step_time_table)
-    try:
+    with blaming(PLACE):
         return _prediction_of(
             path, config, num_classes=num_classes, on_this_device=on_this_device, frozen=path == frozen
         )
-    except ConfigError as error:
-        raise SettingError(PLACE, str(error)) from error
 
 
 def check_table_file(config: SearchConfig) -> None:
@@ -141,10 +139,8 @@ def check_table_file(config: SearchConfig) -> None:
     """
     if config.step_time_table is None:
         return
-    try:
+    with blaming(PLACE):
         read_table(Path(config.step_time_table))
-    except ConfigError as error:
-        raise SettingError(PLACE, str(error)) from error
 
 
 def _prediction_of(
@@ -166,10 +162,8 @@ def _prediction_of(
         wanted = replace(wanted, kernels=table.conditions.kernels)
     check_table(table, wanted, name=str(path))
     prediction = Prediction(table, replaces_measuring)
-    try:
+    with refused_as(path):
         searched_space(config, prediction, num_classes=num_classes).sample(np.random.default_rng(0))
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
     return prediction
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from nas.search.config import SearchConfig
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml
-from trials.log.identity import SEARCH_FILE, Identity
+from trials.log.file_names import SEARCH_FILE
+from trials.log.identity import Identity
 from trials.log.run_folder import refuse_other_than_run
 from trials.log.run_reader import verified_identity
 

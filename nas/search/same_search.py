@@ -9,14 +9,8 @@ from nas.search.config import SearchConfig
 from nas.search.recorded_config import config_of
 from search_spaces.settings.messages import shown
 from search_spaces.settings.yaml_files import ConfigError, parse_yaml, to_mapping
-from trials.images.data_record import FACTS
-from trials.log.identity import (
-    COPIED_AGAIN,
-    SEARCH_FILE,
-    Identity,
-    is_search_file_changed,
-    refuse_changed_files,
-)
+from trials.log.file_names import DATA_FILE, SEARCH_FILE, WARM_START_FILE
+from trials.log.identity import Identity, is_search_file_changed, refuse_changed_files
 from trials.log.run_reader import recorded_identity
 
 MAY_CHANGE = ("budget", "checkpoint_dir", "stall_timeout")
@@ -53,12 +47,12 @@ def check_same_search(config: SearchConfig, folder: Path) -> list[str]:
     """
     identity = recorded_identity(folder)
     if identity is not None:
-        refuse_changed_files(folder, identity, may_be_gone=COPIED_AGAIN)
+        refuse_changed_files(folder, identity, may_be_gone=WARM_START_FILE)
     before, now = to_mapping(config_of(folder, identity)), to_mapping(config)
     changes = [line for name in MAY_CHANGE for line in differences(before.get(name), now.get(name), name)]
     for name in MAY_CHANGE:
         before.pop(name, None), now.pop(name, None)
-    if (folder / FACTS).is_file():
+    if (folder / DATA_FILE).is_file():
         sources = before["data"].pop("source"), now["data"].pop("source")
         changes += differences(*sources, "data.source")
     found = list(differences(before, now, ""))

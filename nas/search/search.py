@@ -33,7 +33,7 @@ from trials.images.data_record import DataRecord, check_same_data, note_of_pixel
 from trials.images.recipe_images import trained_images
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
-from trials.log.identity import SEARCH_FILE
+from trials.log.file_names import SEARCH_FILE
 from trials.log.row_types import TrialRow
 from trials.log.run_folder import check_folder, has_log, is_run
 from trials.log.run_reader import recorded_identity
@@ -177,7 +177,7 @@ def search(
         queue, checkpoints = queue_of(
             config, space, store, data_digest=data.facts.digest if data is not None else ""
         )
-        store.record_identity(yaml_text(config, header=f"nas search {place_of(folder)}/search.yaml"))
+        store.record_identity(yaml_text(config, header=f"nas search {place_of(folder)}/{SEARCH_FILE}"))
         on_event(
             Begun(
                 list(store.trials.values()),

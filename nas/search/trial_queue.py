@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.trial_rules import BestArchitectures, Spending, counts
+from analysis.trial_rules import BestArchitectures, Spending, counts, own_epochs
 from nas.search.config import Budget, Finalists
 from nas.search.exhaustion import UnseenDraws
 from nas.search.in_flight import InFlight
@@ -119,8 +119,7 @@ class TrialQueue:
             self._best.add(ask.choices, epochs=ask.epochs, reward=outcome.reward)
 
     def _own_epochs(self, ask: Ask) -> int:
-        """Without those of the trial that it continues."""
-        return ask.epochs - (0 if ask.continues is None else self._epochs_of.get(ask.continues, 0))
+        return own_epochs(ask.epochs, ask.continues, self._epochs_of)
 
     def _teach(self, trial_id: int) -> None:
         ask, outcome = self._untold.pop(trial_id)

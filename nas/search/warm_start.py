@@ -6,9 +6,10 @@ from analysis.trial_rules import is_counted
 from nas.search.config import SearchConfig
 from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
-from search_spaces.settings.setting_errors import SettingError
+from search_spaces.settings.setting_errors import SettingError, blaming
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.log.buckets import place_of, run_folder
+from trials.log.file_names import TRIALS_FILE, WARM_START_FILE
 from trials.log.rows import ask_from_row, outcome_of
 from trials.log.run_reader import recorded_trials
 from trials.log.store import RunStore
@@ -17,7 +18,6 @@ from trials.reward import recorded_reward
 from trials.trial import Ask, Outcome
 
 PLACE = ("warm_start",)  # in a search file
-FILE = "warm_start.parquet"  # in the run directory: a copy, so that the earlier run is not needed again
 SAME = ("space", "data", "recipe", "timing")  # what rows must share to be compared
 
 
@@ -29,12 +29,10 @@ def check_warm_start(config: SearchConfig) -> None:
     """
     if config.warm_start is None:
         return
-    try:
+    with blaming(PLACE):
         earlier = run_folder(config.warm_start)
         recorded_trials(earlier)
         before = to_mapping(recorded_config(earlier))
-    except ConfigError as error:
-        raise SettingError(PLACE, str(error)) from None
     now = to_mapping(config)
     found = [line for key in SAME for line in differences(before.get(key), now.get(key), key)]
     if found:
@@ -56,14 +54,14 @@ def warm_start(config: SearchConfig, store: RunStore) -> list[tuple[Ask, Outcome
     """
     if config.warm_start is None:
         return []
-    if not (store.folder / FILE).is_file():
+    if not (store.folder / WARM_START_FILE).is_file():
         check_warm_start(config)  # the earlier run may have changed since this one began
-        store.write_bytes(FILE, (run_folder(config.warm_start) / "trials.parquet").read_bytes())
+        store.write_bytes(WARM_START_FILE, (run_folder(config.warm_start) / TRIALS_FILE).read_bytes())
     try:
-        rows = sorted(store.rows_of(FILE), key=lambda row: row["tell_seq"])
+        rows = sorted(store.rows_of(WARM_START_FILE), key=lambda row: row["tell_seq"])
     except DamagedPartError as error:
         raise ConfigError(
-            f"{store.folder / FILE}: damaged ({error}); remove this file: it is copied again from "
+            f"{store.folder / WARM_START_FILE}: damaged ({error}); remove this file: it is copied again from "
             f"{config.warm_start}, as that run is now"
         ) from None
     # A stopped trial has only a bound, and that is by the terms of the earlier run.

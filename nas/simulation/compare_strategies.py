@@ -29,6 +29,7 @@ from search_spaces.settings.messages import place_of, suggestion
 from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
 from search_spaces.settings.overrides import override_of, value_of
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.file_names import SEARCH_FILE
 from trials.log.run_folder import is_run
 from trials.reward import Reward, check_exponents, check_names
 
@@ -179,7 +180,9 @@ def _shipped(source: Path) -> Path:
 
 def _read_run(run: Path, terms: dict[str, float] | None, trials: int | None) -> Simulated:
     if not is_run(run):
-        raise ConfigError(f"{run}: not a run directory (no search.yaml and log/ in it), and no Parquet file")
+        raise ConfigError(
+            f"{run}: not a run directory (no {SEARCH_FILE} and log/ in it), and no Parquet file"
+        )
     from nas.simulation.outcome_model import modelled_run  # a run's networks are counted, which needs torch
 
     modelled = modelled_run(run, terms=terms)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.trial_rules import COUNTED
+from analysis.trial_rules import COUNTED, own_epochs
 from nas.search.config import Budget
 from nas.search.instructions import AnswerByCrash, AnswerFrom, Instruction, RecordAsk, Run, Wait
 from nas.search.trial_queue import TrialQueue
@@ -114,7 +114,8 @@ class _Memory:
         self.now = 0.0
         self._known, self._seed = known, seed
         self._outcomes: dict[int, Outcome] = {}
-        self._begun: dict[int, tuple[int, int]] = {}  # of shorter trials: (first one, epochs)
+        self._begun_by: dict[int, int] = {}  # by shorter trial: the one that began its training,
+        self._lengths: dict[int, int] = {}  # and its epochs
 
     def add(self, ask: Ask, outcome: Outcome) -> None:
         self.ends.append(SimulatedEnd(ask, outcome, self.now, share=self.share(ask)))
@@ -133,16 +134,16 @@ class _Memory:
     def _note_training(self, ask: Ask) -> None:
         """Notes whose training a trial continues and how far it goes, for trials that continue it."""
         if ask.epochs != self._known.epochs:
-            self._begun[ask.trial_id] = (self._first(ask), ask.epochs)
+            self._begun_by[ask.trial_id] = self._first(ask)
+            self._lengths[ask.trial_id] = ask.epochs
 
     def _first(self, ask: Ask) -> int:
         """The trial that began this training, whose luck it has."""
-        return ask.trial_id if ask.continues is None else self._begun[ask.continues][0]
+        return ask.trial_id if ask.continues is None else self._begun_by[ask.continues]
 
     def share(self, ask: Ask) -> float:
         """Share of a whole training that a trial takes, without what the trial that it continues has done."""
-        before = 0 if ask.continues is None else self._begun[ask.continues][1]
-        return (ask.epochs - before) / self._known.epochs
+        return own_epochs(ask.epochs, ask.continues, self._lengths) / self._known.epochs
 
     def outcome(self, ask: Ask, *, with_curve: bool) -> Outcome:
         arguments = (ask.choices, self._seed, self._first(ask))

@@ -15,8 +15,8 @@ from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import RECORD_FILES
 from trials.log.buckets import MARKER, files_of, place_of
-from trials.log.driver_lock import NAME as LOCK
 from trials.log.durable_files import PRIVATE
+from trials.log.file_names import LOCK_FILE as LOCK
 from trials.log.object_store import StoreError
 from trials.log.tables import DamagedPartError, read_parquet
 from trials.training.weights_file import save_tensors, tensors_of

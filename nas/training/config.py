@@ -12,9 +12,10 @@ from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.network import check_resolution
 from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
-from trials.images.data_record import FACTS, OF_TEST
+from trials.images.data_record import OF_TEST
 from trials.log.buckets import files_of, place_of
 from trials.log.durable_files import NameTakenError
+from trials.log.file_names import DATA_FILE
 from trials.log.log_end import FencedError
 from trials.recipe import Recipe
 
@@ -73,9 +74,9 @@ def check_same_training(config: TrainingConfig, folder: Path) -> None:
     """
     before, now = to_mapping(read_training(folder)), to_mapping(config)
     before["architecture"].pop("provenance", None), now["architecture"].pop("provenance", None)
-    if (folder / FACTS).is_file():
+    if (folder / DATA_FILE).is_file():
         before["data"].pop("source"), now["data"].pop("source")
-    if (folder / f"{OF_TEST}{FACTS}").is_file() and config.test is not None:
+    if (folder / f"{OF_TEST}{DATA_FILE}").is_file() and config.test is not None:
         before.pop("test", None), now.pop("test", None)
     if found := list(differences(before, now, "")):
         raise ConfigError(

@@ -1,15 +1,16 @@
 """Evaluation of trained weights on labelled images: accuracy, top five, each class, confusion."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from analysis.standard_error import standard_error
 from search_spaces.networks.network import check_resolution
 from search_spaces.settings.sentences import some
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
@@ -58,7 +59,7 @@ class Evaluation:
     @property
     def standard_error(self) -> float:
         """Standard error of the accuracy, by the number of images alone."""
-        return float(np.sqrt(self.accuracy * (1 - self.accuracy) / self.images))
+        return standard_error(self.accuracy, self.images)
 
     def accuracy_of(self, label: int) -> float | None:
         """Accuracy on the images of one class; None where there are none."""
@@ -83,15 +84,6 @@ class Options(NamedTuple):
 
     source: str
     max_pixels: str
-
-
-@contextmanager
-def refused_as(option: str) -> Iterator[None]:
-    """Turns an error of opening images into a ConfigError that begins with the option's name."""
-    try:
-        yield
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from error
 
 
 def with_option(sentence: str, option: str = "--max-pixels") -> str:
@@ -185,10 +177,8 @@ def evaluation_resolution(weights: WeightsFile, given: int | None) -> int:
         ConfigError: it is too small for the network.
     """
     size = given or weights.resolution
-    try:
+    with refused_as("--resolution"):
         check_resolution(weights.architecture, size)
-    except ValueError as error:
-        raise ConfigError(f"--resolution: {error}") from error
     return size
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from nas.training.config import TrainingConfig
-from nas.training.evaluation import refused_as
+from search_spaces.settings.setting_errors import refused_as
 from trials.images.packed import TrialImages
 from trials.images.recipe_images import DeviceImages, evaluated_images, trained_images
 

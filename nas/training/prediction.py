@@ -23,6 +23,7 @@ from trials.pictures import PictureView
 from trials.training.weights_file import WeightsFile
 
 TOP = 5
+NO_PICTURE = "not read"  # begins the reason of a file that is not taken for a picture, by its name
 KEPT = ("path", "prediction", "probability")  # columns that have one value in a row
 
 
@@ -154,7 +155,7 @@ def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
 def _decoded(path: Path, resolution: int, max_pixels: int, view: PictureView) -> np.ndarray | str:
     """Pixels (R, R, 3) uint8, or why there are none."""
     if path.suffix.lower() not in SUFFIXES:
-        return f"not read: {path.suffix or 'no suffix'}"
+        return f"{NO_PICTURE}: {path.suffix or 'no suffix'}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata

@@ -10,10 +10,11 @@ import numpy as np
 
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import FILE, TrainingConfig, check_same_training
-from nas.training.evaluation import Options, images_to_evaluate, refused_as
+from nas.training.evaluation import Options, images_to_evaluate
 from nas.training.initial_weights import begin_with
 from nas.training.suited_batch import suited_batch
 from search_spaces.networks.network import build_network
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import OF_TEST, check_same_data, note_of_pixels, read_facts, record_of
 from trials.images.packed import TrialImages

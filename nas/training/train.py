@@ -204,6 +204,7 @@ class _Training:
         self.step.copy_first()
         images = self.images_at(self._stages()[-1].resolution)
         stages = self._estimate(first)
+        is_over = self._is_over(first)  # by patience, or it had been trained to its end
         self.on_event(
             TrainingBegun(
                 device_name=self.device_name,
@@ -222,10 +223,11 @@ class _Training:
                 schedule=self.recipe.resolution_schedule,
                 devices_before=self.devices_before,
                 notes=self.notes,
+                is_over=is_over,
                 decisions=(*self._lost(first), *self.decided.notes, *filter(None, [self.threads.why])),
             )
         )
-        if self._is_over(first):  # by patience, or it had been trained to its end
+        if is_over:
             return self._finish(first < self.epochs)
         return self._finish(self._epochs(first))
 

@@ -30,6 +30,7 @@ class TrainingBegun:
     schedule: ResolutionSchedule = "progressive"
     devices_before: int = 1  # where it was begun, or last gone on with
     notes: tuple[str, ...] = ()  # about the images
+    is_over: bool = False  # it had ended before, so that nothing is left to train
     decisions: tuple[str, ...] = ()  # sentences about what the training itself has decided
 
 

@@ -9,26 +9,26 @@ from nas.training.evaluation import evaluation_resolution
 from trials.recipe import Ramp
 from trials.training.weights_file import load_weights
 
-OF_NO_SIZE = ("finetune",)  # shipped recipes whose resolution is of no network in particular
+NAMED = "recipe.resolution"  # by --set
 
 
 def with_size_of_weights(
     config: TrainingConfig,
     folder: Path,
     *,
-    recipe: str,
     overrides: Sequence[str],
     say: Callable[[str], object] = lambda note: None,
 ) -> TrainingConfig:
-    """The configuration at the size of its initial weights, where neither recipe nor command line names one.
+    """The configuration at the size of its initial weights, where the recipe says so, and nobody another one.
 
     One that was begun in the folder has the size with which it was begun.
 
     Raises:
         ConfigError: the weights cannot be read.
     """
-    is_named = any(override.split("=")[0].strip() == "recipe.resolution" for override in overrides)
-    if config.init is None or recipe not in OF_NO_SIZE or is_named:
+    keys = [override.split("=")[0].strip() for override in overrides]
+    is_named = any(key == NAMED or key.startswith(f"{NAMED}.") for key in keys)
+    if config.init is None or config.recipe.initial_weights != "given_size" or is_named:
         return config
     places = (folder, folder / "repeat-0")  # of --repeats
     if begun := next((place for place in places if (place / FILE).is_file()), None):

@@ -19,6 +19,7 @@ from search_spaces.networks.counting import count
 from search_spaces.networks.network import BATCH_NORM_EPSILON
 from search_spaces.settings.messages import suggestion
 from search_spaces.settings.parsing import text_of_file
+from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml, to_mapping
 
 # Batch norm's constant: TensorFlow's, which timm and torchvision use for some of their networks; and torch's.
@@ -112,10 +113,8 @@ def _spellings(stem: str) -> list[str]:
 
 
 def _text_of(path: Path) -> str:
-    try:
+    with refused_as(path.name):
         return text_of_file(path)
-    except ValueError as error:
-        raise ConfigError(f"{path.name}: {error}") from None
 
 
 def _check_round_trip(format_name: str, architecture: Architecture, text: str) -> None:

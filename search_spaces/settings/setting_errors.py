@@ -30,6 +30,30 @@ class SettingError(ConfigError):
 
 
 @contextmanager
+def blaming(place: Location, *, without: str = "") -> Iterator[None]:
+    """Turns an error within the block into a SettingError at this place.
+
+    Args:
+        without: the beginning of the error's message where it names the place itself.
+    """
+    try:
+        yield
+    except SettingError:
+        raise
+    except ValueError as error:
+        raise SettingError(place, str(error).removeprefix(without)) from error
+
+
+@contextmanager
+def refused_as(where: object) -> Iterator[None]:
+    """Turns an error within the block into a ConfigError that begins with an option, a file or a run."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+@contextmanager
 def naming_origins(
     cls: type, source: str | Path, *, overrides: Sequence[str | Override] = ()
 ) -> Iterator[None]:

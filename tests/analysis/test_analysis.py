@@ -21,7 +21,7 @@ from analysis.progress import front_volume, progress, random_band
 from analysis.proxy_audit import proxy_audit
 from analysis.reward_map import candidates, reward_map, winner_range
 from analysis.run_comparison import compare_groups, compare_runs
-from analysis.trial_rules import is_counted, may_win, own_epochs, spent
+from analysis.trial_rules import is_counted, may_win, own_epochs_of, spent
 from analysis.winner import Winner, winner
 from nas.results.export import chosen_row
 from trials.log.rows import device_seconds, seconds_by_work
@@ -64,7 +64,7 @@ def test_a_budget_of_epochs_counts_those_of_a_continued_trial_once() -> None:
         1: {**row, "trial_id": 1, "epochs": 6, "continues": 0},
         2: {**row, "trial_id": 2, "epochs": 6, "continues": None, "purpose": "repeat"},
     }
-    assert [own_epochs(each, rows) for each in rows.values()] == [2, 4, 6]
+    assert [own_epochs_of(each, rows) for each in rows.values()] == [2, 4, 6]
     assert spent(rows.values(), "epochs", rows) == 6
     assert spent(rows.values(), "device_seconds", rows) == 4.0
 

@@ -31,7 +31,7 @@ from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, PartedNetwork, WholeNetwork, read_table, write_table
 from trials.timing.block_times import (
     BlockMeasurement,
-    ReferenceTimer,
+    BlockTimer,
     covering,
     drawn_networks,
     table_conditions,
@@ -78,7 +78,7 @@ def measure_piece(wanted: BlockMeasurement, folder: Path, networks: int, seconds
     """Goes on measuring for so long; None if it is not done then."""
     parted, whole, table_seconds = measured_so_far(wanted, folder)
     started = time.perf_counter()
-    timer = ReferenceTimer(wanted, None)
+    timer = BlockTimer(wanted, None)
     shown, drawn = covering(wanted), drawn_networks(wanted, wanted.whole_networks + networks)
     while len(parted) < len(shown) or len(whole) < len(drawn):
         if time.perf_counter() - started > seconds:

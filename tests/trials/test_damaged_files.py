@@ -17,8 +17,9 @@ from analysis.frame import read_trials
 from nas.simulation.outcome_table import read_table
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.config import DataConfig
-from trials.images.data_record import IMAGES, check_same_data, record_faults, record_of
+from trials.images.data_record import check_same_data, record_faults, record_of
 from trials.images.packed import open_images
+from trials.log.file_names import IMAGES_FILE
 from trials.log.tables import DamagedPartError, read_parquet
 from trials.training.weights_file import load_tensors, save_tensors
 
@@ -86,10 +87,10 @@ def test_wrong_bytes_of_a_record_of_images_are_said(tmp_path: Path) -> None:
     record = record_of(str(source), open_from(source))
     for name, content in record.files().items():
         (tmp_path / name).write_bytes(content)
-    whole = (tmp_path / IMAGES).read_bytes()
+    whole = (tmp_path / IMAGES_FILE).read_bytes()
     other = record_of("b", open_from(write_parquet(tmp_path / "b.parquet", count=40)))
     for seed in range(SOME):
-        (tmp_path / IMAGES).write_bytes(spoilt(whole, seed, among=FOOTER))
+        (tmp_path / IMAGES_FILE).write_bytes(spoilt(whole, seed, among=FOOTER))
         list(record_faults(tmp_path))
         with pytest.raises(ConfigError, match="the images are not those that this search began with"):
             check_same_data(other, tmp_path, begun="search")

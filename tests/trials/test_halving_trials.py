@@ -17,13 +17,14 @@ from nas.report.page import write_report
 from nas.results.summary import search_summary
 from nas.screens.summary import summary_screen
 from nas.search.config import SearchConfig
-from nas.search.kept_checkpoints import FOLDER, KeptCheckpoints
+from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.search import SearchResult, search
 from nas.simulation.outcome_model import modelled_run
 from search_spaces.settings.yaml_files import ConfigError
 from trials.checkpoint import TrialCheckpoint
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated
+from trials.log.file_names import CHECKPOINTS_FOLDER
 from trials.trial import Trial
 
 
@@ -58,7 +59,7 @@ def test_real_trials_go_on_from_kept_states_which_go_when_the_search_ends(whole:
         before = rows[row["continues"]]
         assert row["minival_accuracy"][: before["epochs"]] == before["minival_accuracy"]
         assert row["train_seconds"] > 0
-    assert not (result.folder / FOLDER).exists()
+    assert not (result.folder / CHECKPOINTS_FOLDER).exists()
 
 
 def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_missing(
@@ -73,12 +74,12 @@ def test_a_stopped_search_goes_on_from_kept_states_and_trains_again_what_is_miss
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         search(config, folder, execute=in_process(device="cpu"), on_event=stop_after_five)
-    kept = sorted((folder / FOLDER).glob("*.safetensors"))
+    kept = sorted((folder / CHECKPOINTS_FOLDER).glob("*.safetensors"))
     assert kept
     kept[0].unlink()
     rows = search(config, folder, execute=in_process(device="cpu")).rows
     assert essential_columns(rows) == essential_columns(whole.rows)
-    assert not (folder / FOLDER).exists()
+    assert not (folder / CHECKPOINTS_FOLDER).exists()
 
 
 def test_states_are_kept_for_trials_in_flight_and_those_that_may_be_promoted(

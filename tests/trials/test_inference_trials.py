@@ -1,10 +1,13 @@
 """Inference time of real trials: as a reward term, as a limit, in the row."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import MakeConfig
+from formula import formula_result
 from small_trials import make_trial, run_digits_trial
 
 from nas.search.search import search
@@ -13,6 +16,7 @@ from search_spaces.choices.limits import Limits
 from trials.executors.in_process import in_process
 from trials.log.rows import trial_row
 from trials.reward import Reward
+from trials.training.step import TrainingStep, build_step
 from trials.trial import Timing
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
@@ -30,6 +34,29 @@ def test_trial_measures_inference_time_where_it_is_asked_for() -> None:
     ratio = measured.inference_time.inference_time_ratio
     reward = Reward({"inference_time_ratio": -0.5})(measured)
     assert reward == pytest.approx(measured.measurement.accuracy * ratio**-0.5)
+
+
+def test_reference_is_built_before_a_network_whose_step_time_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[str] = []
+
+    def watched(who: str) -> Callable[..., TrainingStep]:
+        def build(*arguments: Any, **named: Any) -> TrainingStep:
+            built.append(who)
+            return build_step(*arguments, **named)
+
+        return build
+
+    monkeypatch.setattr("trials.timing.reference_steps.build_step", watched("reference"))
+    monkeypatch.setattr("trials.run_trial.build_step", watched("network"))
+    known = formula_result(make_trial(), accuracy=0.5).measurement.step_time  # type: ignore[union-attr]
+    trial = replace(
+        make_trial(), step_time=known, needs_inference_time=True, limits={"step_time_ratio": 1e-9}
+    )
+    _, result = run_digits_trial(trial)
+    assert (result.failure_kind, result.inference_time is not None) == ("over_limit", True)
+    assert built == ["reference", "network"]
 
 
 def test_scattering_inference_time_is_flagged_in_the_row() -> None:

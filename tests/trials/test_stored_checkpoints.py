@@ -12,7 +12,7 @@ from fault_store import Fault, FaultyStore
 from store_server import serving
 
 from nas.events import RowWritten
-from nas.search.kept_checkpoints import FOLDER, KeptCheckpoints, checkpoint_folder
+from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder
 from nas.search.search import search
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import read_yaml
@@ -20,6 +20,7 @@ from trials.checkpoint import TrialCheckpoint
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
 from trials.log.buckets import BucketFiles, run_folder
+from trials.log.file_names import CHECKPOINTS_FOLDER
 from trials.log.object_store import Objects
 from trials.run_trial import start_worker
 from trials.trial import EpochResult, RunTrial, Slot, Trial, TrialResult
@@ -137,7 +138,7 @@ def test_a_run_in_a_store_has_its_checkpoints_there_unless_told_otherwise(
     elsewhere = make_config(checkpoint_dir="s3://bucket/states/")
     assert checkpoint_folder(elsewhere, tmp_path) == "s3://bucket/states"
     (tmp_path / ".bucket").write_text(f'{{"url": "{URL}"}}')
-    assert checkpoint_folder(make_config(), tmp_path) == f"{URL}/{FOLDER}"
+    assert checkpoint_folder(make_config(), tmp_path) == f"{URL}/{CHECKPOINTS_FOLDER}"
     assert checkpoint_folder(make_config(checkpoint_dir="/shared"), tmp_path) == "/shared"
 
 
@@ -172,15 +173,15 @@ def test_a_search_goes_on_from_states_in_the_bucket_on_another_machine(
     folder = run_folder(URL)
     with pytest.raises(KeyboardInterrupt):
         search(config, folder, execute=in_process(device="cpu"), on_event=stop_after_two)
-    assert objects.tags(FOLDER)
-    assert not (folder / FOLDER).exists()
+    assert objects.tags(CHECKPOINTS_FOLDER)
+    assert not (folder / CHECKPOINTS_FOLDER).exists()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     there = run_folder(URL)
     rows = search(config, there, execute=in_process(device="cpu")).rows
     (promoted,) = [row for row in rows if row["continues"] is not None]
     before = rows[promoted["continues"] or 0]
     assert promoted["minival_accuracy"][:1] == before["minival_accuracy"]
-    assert objects.tags(FOLDER) == {}
+    assert objects.tags(CHECKPOINTS_FOLDER) == {}
     assert not list(there.rglob("*.safetensors"))
 
 

@@ -27,7 +27,7 @@ from typing import Literal
 from trials.devices.lock_files import FOLDER, NoLocksError, is_locked, try_lock, unlock
 
 Role = Literal["training", "timing"]
-OnWait = Callable[[float], object]
+OnWait = Callable[[float], object]  # is told the seconds waited so far
 
 PLACES = 8  # processes that find all of them taken compete for the last one, in no order
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two attempts to take a place; they grow
@@ -80,7 +80,7 @@ class DeviceLock:
             yield 0.0
             return
         try:
-            yield self._wait_to_time(on_wait)
+            yield self.wait("timing", on_wait)
         finally:
             self.release()
 
@@ -119,6 +119,14 @@ class DeviceLock:
             self.waited_seconds += time.monotonic() - started
         self.role = role
 
+    def wait(self, role: Role, on_wait: OnWait = lambda seconds: None) -> float:
+        """As `queue`, with the heartbeats told to `on_wait`; returns the seconds waited."""
+        before = self.waited_seconds
+        with closing(self.queue(role)) as queue:  # whatever on_wait raises, the place is free at once
+            for seconds in queue:
+                on_wait(seconds)
+        return self.waited_seconds - before
+
     def _walk(self, role: Role) -> Generator[None, None, None]:
         """Walks the queue from the last place to the device; yields whenever the next place is taken."""
         arrived = False
@@ -143,14 +151,6 @@ class DeviceLock:
             self._front = descriptor
         else:
             os.close(descriptor)
-
-    def _wait_to_time(self, on_wait: OnWait) -> float:
-        """Waits for the device alone and returns the seconds waited."""
-        before = self.waited_seconds
-        with closing(self.queue("timing")) as queue:  # whatever on_wait raises, the place is free at once
-            for seconds in queue:
-                on_wait(seconds)
-        return self.waited_seconds - before
 
     def release(self) -> None:
         """Releases whatever is held, after the work that this process has queued is done.

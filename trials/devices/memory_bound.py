@@ -1,8 +1,10 @@
 """The memory that this machine has left, and a limit on how much of it a process takes (Linux only)."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+
+import torch
 
 SHARE = 0.9  # of the memory left that a process may take; the rest is for others
 KIB = 1024
@@ -54,6 +56,13 @@ def bounded_memory(share: float = SHARE) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+@contextmanager
+def bounded_on(device: torch.device) -> Iterator[None]:
+    """As `bounded_memory` where the device is a CPU; another one refuses what it has no memory for."""
+    with bounded_memory() if device.type == "cpu" else nullcontext():
+        yield
 
 
 def own_bytes(name: str) -> int | None:

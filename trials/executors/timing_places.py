@@ -87,7 +87,7 @@ class TimingPlaces:
             trial = self._draw()
             if trial is None:
                 return None
-            if not _needs_timing(trial):
+            if not trial.needs_timing:
                 return trial
             self._to_time.append(trial)
         return self._to_train.popleft()
@@ -101,7 +101,7 @@ class TimingPlaces:
             return self._draw()  # enough trials are under way for the others: a whole trial
         # Time one more trial for the others.
         trial = self._to_time.popleft() if self._to_time else self._draw()
-        if trial is None or not _needs_timing(trial):
+        if trial is None or not trial.needs_timing:
             return trial
         self._timing_now += 1
         return replace(trial, is_timing_part=True)
@@ -128,10 +128,6 @@ class TimingPlaces:
         except StopIteration:
             self._exhausted = True
             return None
-
-
-def _needs_timing(trial: Trial) -> bool:
-    return trial.step_time is None or (trial.needs_inference_time and trial.inference_time is None)
 
 
 def check_devices(names: Iterable[str | None], model: str | None) -> None:

@@ -24,11 +24,11 @@ from search_spaces.settings.sentences import plain_name, some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.labels import PADDING, images_of_classes
 from trials.images.packed import TrialImages, data_digest
+from trials.log.file_names import DATA_FILE, IMAGES_FILE
 from trials.log.parquet_errors import UnreadableParquetError, parquet_refused
 
-FACTS, IMAGES = "data.json", "images.parquet"
 OF_TEST = "test-"  # before these names
-RECORD_FILES = tuple(f"{prefix}{name}" for prefix in ("", OF_TEST) for name in (FACTS, IMAGES))
+RECORD_FILES = tuple(f"{prefix}{name}" for prefix in ("", OF_TEST) for name in (DATA_FILE, IMAGES_FILE))
 SCHEMA = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),
@@ -73,7 +73,7 @@ class DataRecord:
         pq.write_table(self.images, parquet, compression="zstd", write_page_checksum=True)
         text = json.dumps(asdict(self.facts), indent=1, ensure_ascii=False)
         facts = text.encode(errors="backslashreplace") + b"\n"
-        return {f"{prefix}{IMAGES}": parquet.getvalue(), f"{prefix}{FACTS}": facts}
+        return {f"{prefix}{IMAGES_FILE}": parquet.getvalue(), f"{prefix}{DATA_FILE}": facts}
 
 
 def record_of(source: str, images: TrialImages) -> DataRecord:
@@ -129,7 +129,7 @@ def check_same_data(record: DataRecord, folder: Path, *, begun: str, prefix: str
         return True
     changes = [
         *_changes_of_classes(before, now),
-        *_changes_of_images(folder / f"{prefix}{IMAGES}", before, record),
+        *_changes_of_images(folder / f"{prefix}{IMAGES_FILE}", before, record),
     ]
     if not changes:
         changes = ["the images are in another order, or split otherwise"]
@@ -140,12 +140,12 @@ def check_same_data(record: DataRecord, folder: Path, *, begun: str, prefix: str
     )
 
 
-def note_of_pixels(record: DataRecord, folder: Path, *, begun: str, prefix: str = "") -> list[str]:
+def note_of_pixels(record: DataRecord, folder: Path, *, begun: str) -> list[str]:
     """A sentence where the same pictures were made into pixels by something else when it was begun.
 
     The arguments are those of `check_same_data`.
     """
-    before, now = read_facts(folder, prefix=prefix), record.facts.pixels_by
+    before, now = read_facts(folder), record.facts.pixels_by
     if before is None or not before.pixels_by or before.pixels_by == now:
         return []
     return [f"pictures are decoded by {now}; when this {begun} began, by {before.pixels_by}"]
@@ -157,7 +157,7 @@ def read_facts(folder: Path, *, prefix: str = "") -> DataFacts | None:
     Raises:
         ConfigError: they do not read.
     """
-    path = folder / f"{prefix}{FACTS}"
+    path = folder / f"{prefix}{DATA_FILE}"
     try:
         content = json_value(path.read_bytes())
         lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
@@ -177,15 +177,15 @@ def record_faults(folder: Path) -> Iterator[str]:
     try:
         facts = read_facts(folder)
     except ConfigError:
-        yield f"{FACTS}: does not read"
+        yield f"{DATA_FILE}: does not read"
         return
     if facts is None:
         return
     try:
         with parquet_refused():
-            table = pq.read_table(folder / IMAGES, page_checksum_verification=True).cast(SCHEMA)
+            table = pq.read_table(folder / IMAGES_FILE, page_checksum_verification=True).cast(SCHEMA)
     except (UnreadableParquetError, FileNotFoundError):
-        yield f"{IMAGES}: does not read"
+        yield f"{IMAGES_FILE}: does not read"
         return
     labels = table["labels"].combine_chunks()
     digest = data_digest(
@@ -197,7 +197,7 @@ def record_faults(folder: Path) -> Iterator[str]:
     parts = np.array(table["part"].to_pylist())
     split = _digest(np.flatnonzero(parts == "train"), np.flatnonzero(parts == "minival"))
     if (digest, split) != (facts.digest, facts.split_digest):
-        yield f"{IMAGES}: its images are not those whose digest is in {FACTS}"
+        yield f"{IMAGES_FILE}: its images are not those whose digest is in {DATA_FILE}"
 
 
 def _changes_of_classes(before: DataFacts, now: DataFacts) -> Iterator[str]:

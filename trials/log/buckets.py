@@ -21,6 +21,7 @@ from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.cache_folder import cache_folder
 from trials.log.durable_files import PRIVATE, DurableFiles, NameTakenError
+from trials.log.file_names import LOCK_FILE
 from trials.log.object_store import Objects
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/+(.*)")  # a path loses one of the
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of each part of a URL
 FILES = (".yaml", ".parquet", ".html", ".json")  # endings of files in runs
 MARKER = ".bucket"  # in a mirror: what it mirrors
-LOCAL = frozenset({MARKER, "lock", "ray"})  # files and folders of mirrors alone, also of one in another
+LOCAL = frozenset({MARKER, LOCK_FILE, "ray"})  # files and folders of mirrors alone, also of one in another
 IN_BUCKET_ALONE = re.compile(r"(^|/)checkpoints?/")  # keys of which a mirror has no copy
 WEIGHTS = ".safetensors"  # ending of files that are read where they lie
 AT_ONCE = 32  # requests

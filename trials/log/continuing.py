@@ -4,9 +4,10 @@ import shlex
 from pathlib import Path
 
 from trials.log.buckets import place_of
+from trials.log.file_names import SEARCH_FILE
 
 
 def continue_command(run: Path | str) -> str:
     """The command that continues this run, quoted for a shell."""
     place = place_of(run)
-    return f"nas search {shlex.quote(f'{place}/search.yaml')} --run {shlex.quote(place)}"
+    return f"nas search {shlex.quote(f'{place}/{SEARCH_FILE}')} --run {shlex.quote(place)}"

@@ -12,8 +12,8 @@ from typing import Self
 
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.durable_files import FILE, permissions_of
+from trials.log.file_names import LOCK_FILE
 
-NAME = "lock"
 TRIES = 3
 
 
@@ -48,7 +48,7 @@ class DriverLock:
         """A handle of the file that lies there now, locked."""
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-            handle = os.open(self.folder / NAME, flags, permissions_of(self.folder) & FILE)
+            handle = os.open(self.folder / LOCK_FILE, flags, permissions_of(self.folder) & FILE)
         except OSError as error:
             raise ConfigError(f"{self.folder}: the run cannot be written here: {error.strerror}") from error
         for _ in range(TRIES):  # whoever only asks who the driver is holds it for an instant
@@ -64,7 +64,7 @@ class DriverLock:
 
     def _is_the_paths(self, handle: int) -> bool:
         try:
-            there = os.stat(self.folder / NAME, follow_symlinks=False)
+            there = os.stat(self.folder / LOCK_FILE, follow_symlinks=False)
         except FileNotFoundError:
             return False
         return os.path.samestat(os.fstat(handle), there)
@@ -80,7 +80,7 @@ class DriverLock:
 def driver_of(folder: Path) -> str | None:
     """The lock's holder; None if nobody holds it. A starting driver waits out the instant of asking."""
     try:
-        handle = os.open(folder / NAME, os.O_RDONLY)
+        handle = os.open(folder / LOCK_FILE, os.O_RDONLY)
     except OSError:
         return None
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from trials.log.parts import SEGMENT_NAME
+from trials.log.parts import naming_newer, verified_segment
 from trials.log.row_types import R
 from trials.log.tables import (
     ASKS,
@@ -21,7 +21,6 @@ from trials.log.tables import (
     TRIALS,
     DamagedPartError,
     Kind,
-    NewerLogError,
     in_columns,
     read_parquet,
     rows_of,
@@ -50,10 +49,8 @@ def file_rows(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
         NewerLogError: a later version of this program wrote them.
     """
     table = _intact(data)
-    try:
+    with naming_newer(path):
         rows = rows_of(in_columns(table, kind.schema), kind)
-    except NewerLogError as error:
-        raise NewerLogError(f"{path}: {error}") from None
     trial_id = trial_of(path)
     if not rows or any(row["trial_id"] != trial_id for row in rows):
         raise DamagedPartError("its rows are not those of its name")
@@ -81,11 +78,6 @@ def segment_table(path: Path, data: bytes, kind: Kind) -> pa.Table:
     Raises:
         DamagedPartError, NewerLogError: as `file_rows`.
     """
-    match = SEGMENT_NAME.fullmatch(path.name)
-    assert match, f"{path.name} is no segment's name"
-    if hashlib.sha256(data).hexdigest()[:32] != match[3]:
-        raise DamagedPartError("its bytes are not those that were written")
-    try:
-        return in_columns(read_parquet(data)[0], kind.schema)
-    except NewerLogError as error:
-        raise NewerLogError(f"{path}: {error}") from None
+    table = read_parquet(verified_segment(path, data))[0]
+    with naming_newer(path):
+        return in_columns(table, kind.schema)

@@ -12,11 +12,8 @@ from pathlib import Path
 
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.file_names import SEARCH_FILE
 from trials.log.row_types import IdentityRow
-
-SEARCH_FILE = "search.yaml"
-FIXED_FILES = ("data.json", "images.parquet", "block_times.json", "warm_start.parquet")
-COPIED_AGAIN = "warm_start.parquet"  # where it is gone: from the earlier run, if that is as it was
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search_spaces.settings.sentences import numbers
 from trials.log.durable_files import DurableFiles
+from trials.log.file_names import EPOCHS_FILE, TRIALS_FILE, view_of
 from trials.log.lost_trials import Losses, are_explained, new_losses
 from trials.log.reading import LogContents
 from trials.log.row_types import AskRow, R, TrialRow
@@ -105,18 +106,18 @@ def view_faults(folder: Path, files: DurableFiles, contents: LogContents) -> Ite
     yield from damaged
     logged = contents.trials
     if any(not _same(logged.get(row["trial_id"], row), row) for row in trials):
-        yield Fault("I8", "trials.parquet: a row says something else than the log")
+        yield Fault("I8", f"{TRIALS_FILE}: a row says something else than the log")
     elif len({row["trial_id"] for row in trials}) != len(trials):
-        yield Fault("I8", "trials.parquet: holds a row twice")
+        yield Fault("I8", f"{TRIALS_FILE}: holds a row twice")
     epochs, damaged = _viewed(folder, files, EPOCHS)
     yield from damaged
     if len({(row["trial_id"], row["epoch"]) for row in epochs}) != len(epochs):
-        yield Fault("I8", "epochs.parquet: holds a row twice")
+        yield Fault("I8", f"{EPOCHS_FILE}: holds a row twice")
 
 
 def _viewed(folder: Path, files: DurableFiles, kind: Kind[R]) -> tuple[list[R], list[Fault]]:
     """The rows of a view, or why it has none; neither where it is not there."""
-    name = f"{kind.name}.parquet"
+    name = view_of(kind.name)
     try:
         return view_rows(files.read(folder / name), kind), []
     except FileNotFoundError:
@@ -128,7 +129,7 @@ def _viewed(folder: Path, files: DurableFiles, kind: Kind[R]) -> tuple[list[R], 
 def are_views_older(folder: Path, files: DurableFiles, contents: LogContents) -> bool:
     """True if rows of the log are not in the views yet, as after a kill."""
     try:
-        viewed = view_rows(files.read(folder / "trials.parquet"), TRIALS)
+        viewed = view_rows(files.read(folder / TRIALS_FILE), TRIALS)
     except (OSError, DamagedPartError):
         return bool(contents.trials)
     return bool(contents.trials.keys() - {row["trial_id"] for row in viewed})

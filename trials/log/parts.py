@@ -6,10 +6,11 @@ where nothing has its name: of two drivers one finds its position taken, and sto
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,8 +39,6 @@ from trials.log.tables import (
     read_sealed,
     rows_of,
 )
-
-T = TypeVar("T")
 
 PARTS, SEGMENTS = "log/parts", "log/segments"  # in the run
 PART_NAME = re.compile(r"p(\d{8})\.parquet")
@@ -157,15 +156,16 @@ def read_part(path: Path, data: bytes) -> Part:
         NewerLogError: a later version of this program wrote it.
     """
     table, facts = read_sealed(data)
-    kind = _at(path, lambda: _kind(facts))
-    if facts["kind"].endswith(AS_TEXT):
-        table = _at(path, lambda: record_table(table, _SCHEMAS[kind]))
     epochs: list[EpochRow] = []
-    if kind == "trial":
-        split = _at(path, lambda: _split(table))
-        rows, epochs = split.trials, rows_of(split.epochs, EPOCHS)
-    else:
-        rows = _at(path, lambda: in_columns(table, _SCHEMAS[kind]))
+    with naming_newer(path):
+        kind = _kind(facts)
+        if facts["kind"].endswith(AS_TEXT):
+            table = record_table(table, _SCHEMAS[kind])
+        if kind == "trial":
+            split = _split(table)
+            rows, epochs = split.trials, rows_of(split.epochs, EPOCHS)
+        else:
+            rows = in_columns(table, _SCHEMAS[kind])
     position, driver = _number(facts, "position"), _number(facts, "driver")
     if path.name != part_name(position):
         raise DamagedPartError("its record is not that of its name")
@@ -193,7 +193,7 @@ def _number(facts: Facts, name: str) -> int:
 
 def segment_name(letter: Literal["a", "s"], block: Block, data: bytes) -> str:
     """The name of a block's segment of asks, or of rows, which holds these bytes."""
-    return f"{letter}{block[0]:08d}-{block[1]:08d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+    return f"{letter}{block[0]:08d}-{block[1]:08d}-{_digest(data)}.parquet"
 
 
 def asks_bytes(asks: Sequence[AskRow]) -> bytes:
@@ -214,8 +214,9 @@ def read_asks(path: Path, data: bytes) -> list[AskRow]:
         DamagedPartError: it is not as it was written.
         NewerLogError: a later version of this program wrote it.
     """
-    table = _of_segment(path, data)
-    return rows_of(_at(path, lambda: in_columns(table, ASK_SCHEMA)), ASKS)
+    table = read_sealed(verified_segment(path, data))[0]
+    with naming_newer(path):
+        return rows_of(in_columns(table, ASK_SCHEMA), ASKS)
 
 
 def read_segment(path: Path, data: bytes) -> Sealed:
@@ -224,21 +225,34 @@ def read_segment(path: Path, data: bytes) -> Sealed:
     Raises:
         DamagedPartError, NewerLogError: as `read_asks`.
     """
-    table = _of_segment(path, data)
-    return _at(path, lambda: _split(table))
+    table = read_sealed(verified_segment(path, data))[0]
+    with naming_newer(path):
+        return _split(table)
 
 
-def _of_segment(path: Path, data: bytes) -> pa.Table:
+def verified_segment(path: Path, data: bytes) -> bytes:
+    """The bytes of a segment, if they have the digest in its name.
+
+    Raises:
+        DamagedPartError: they have another.
+    """
     match = SEGMENT_NAME.fullmatch(path.name)
     assert match, f"{path.name} is no segment's name"
-    if hashlib.sha256(data).hexdigest()[:32] != match[3]:
+    if _digest(data) != match[3]:
         raise DamagedPartError("its bytes are not those that were written")
-    return read_sealed(data)[0]
+    return data
 
 
-def _at(path: Path, read: Callable[[], T]) -> T:
+def _digest(data: bytes) -> str:
+    """The digest of a segment in its name."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+@contextmanager
+def naming_newer(path: Path) -> Iterator[None]:
+    """Names the file in the error of a log by a later version of this program."""
     try:
-        return read()
+        yield
     except NewerLogError as error:
         raise NewerLogError(f"{path}: {error}") from None
 

@@ -27,7 +27,7 @@ from trials.log.parts import (
     read_part,
     read_segment,
 )
-from trials.log.row_types import AskRow, DriverRow, EpochRow, IdentityRow, RepairRow, Row, TrialRow
+from trials.log.row_types import AskRow, DriverRow, EpochRow, IdentityRow, R, RepairRow, Row, TrialRow
 from trials.log.rows import ask_columns
 from trials.log.run_folder import QUARANTINE
 from trials.log.tables import ASKS, EPOCHS, TRIALS, DamagedPartError, Kind, rows_of
@@ -121,7 +121,7 @@ class LogContents:
         for block, segment in self.sealed.items():
             if block[0] <= trial_id <= block[1]:
                 if block not in self._sealed_epochs:
-                    self._sealed_epochs[block] = by_trial(segment.epochs)
+                    self._sealed_epochs[block] = by_trial(segment.epochs, EPOCHS)
                 return self._sealed_epochs[block].get(trial_id, [])
         return self.epochs.get(trial_id, [])
 
@@ -129,7 +129,7 @@ class LogContents:
         """All epochs by trial, those in segments included."""
         epochs = dict(self.epochs)
         for segment in self.sealed.values():
-            epochs |= by_trial(segment.epochs)
+            epochs |= by_trial(segment.epochs, EPOCHS)
         return epochs
 
 
@@ -138,10 +138,10 @@ def trials_of(blocks: Iterable[Block]) -> set[int]:
     return {trial_id for first, last in blocks for trial_id in range(first, last + 1)}
 
 
-def by_trial(epochs: pa.Table) -> dict[int, list[EpochRow]]:
-    """Rows of epochs by their trial."""
-    rows: dict[int, list[EpochRow]] = {}
-    for row in rows_of(epochs, EPOCHS):
+def by_trial(table: pa.Table, kind: Kind[R]) -> dict[int, list[R]]:
+    """Rows of a table by their trial."""
+    rows: dict[int, list[R]] = {}
+    for row in rows_of(table, kind):
         rows.setdefault(row["trial_id"], []).append(row)
     return rows
 
@@ -252,7 +252,7 @@ def _take_segments(reader: _Reader) -> None:
             contents.sealed[block] = segment
         else:
             contents.files[path] = block
-            contents.epochs |= by_trial(segment.epochs)
+            contents.epochs |= by_trial(segment.epochs, EPOCHS)
         contents.trials |= {row["trial_id"]: row for row in rows_of(segment.trials, TRIALS)}
     for block, (path, asked) in asks.items():
         if block not in rows:
@@ -345,14 +345,7 @@ def _take_earlier_segments(earlier: list[EarlierFiles], contents: LogContents) -
         for block, tables in files.tables.items():
             for path, table in tables:
                 contents.files[path] = block
-                files.rows += [(path, rows) for rows in _rows_by_trial(table)]
-
-
-def _rows_by_trial(table: pa.Table) -> list[list[Row]]:
-    rows: dict[int, list[Row]] = {}
-    for row in table.to_pylist():
-        rows.setdefault(row["trial_id"], []).append(row)
-    return list(rows.values())
+                files.rows += [(path, rows) for rows in by_trial(table, files.kind).values()]
 
 
 def _take_earlier_files(files: EarlierFiles, contents: LogContents) -> None:

@@ -11,6 +11,7 @@ from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.disk_wait import Patience
 from trials.log.durable_files import DurableFiles
+from trials.log.file_names import ENVIRONMENT_FOLDER, TRIALS_FILE
 from trials.log.lost_trials import (
     FILE,
     Declared,
@@ -32,7 +33,7 @@ from trials.log.views import view_trials
 from trials.trial import MAX_TRIALS
 
 LOOKS = 5  # at a log in which another driver replaces parts by segments meanwhile
-SWEPT = ("environment", ".", "log")  # and the folders of parts and segments
+SWEPT = (ENVIRONMENT_FOLDER, ".", "log")  # and the folders of parts and segments
 
 
 class Append(Protocol):
@@ -134,7 +135,7 @@ def read_declared(folder: Path, files: DurableFiles, contents: LogContents) -> t
 def viewed_trials(folder: Path, files: DurableFiles) -> set[int]:
     """The trials that the view knows to have ended: it holds what was durable. A damaged one says nothing."""
     try:
-        ids = set(view_trials(files.read(folder / "trials.parquet")))
+        ids = set(view_trials(files.read(folder / TRIALS_FILE)))
     except (OSError, DamagedPartError):
         return set()
     return ids if all(0 <= i < MAX_TRIALS for i in ids) else set()

@@ -24,14 +24,10 @@ class AskRow(TypedDict):
     schema_version: int | None
 
 
-class TrialRow(TypedDict):
-    """A trial that has ended. It repeats its ask's columns, so a row is an AskRow too."""
+class TrialRow(AskRow):
+    """A trial that has ended: the columns of its ask, and those of its end."""
 
-    trial_id: int
-    ask_seq: int
     tell_seq: int
-    purpose: Purpose
-    continues: int | None
     status: Status
     failure_kind: FailureKind | None
     reward: float | None
@@ -49,13 +45,6 @@ class TrialRow(TypedDict):
     params: int | None
     macs: int | None
     peak_memory_bytes: int | None
-    architecture_id: str
-    choices: list[int]
-    architecture: str
-    strategy: str
-    aux: str
-    seed: int
-    epochs: int
     train_loss: list[float] | None
     minival_accuracy: list[float] | None
     resolution: int | None
@@ -66,7 +55,6 @@ class TrialRow(TypedDict):
     device_id: str | None
     host: str | None
     attempts: int | None
-    asked_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     build_seconds: float | None
@@ -83,7 +71,6 @@ class TrialRow(TypedDict):
     environment_id: str | None
     error: str | None
     reference_macs: int | None
-    schema_version: int | None
     inference_time_ratio: float | None
     inference_time_ratio_spread: float | None
     reference_inference_seconds: float | None

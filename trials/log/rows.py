@@ -11,7 +11,7 @@ from search_spaces.settings.json_text import json_value
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS, Recorded
 from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
-from trials.log.schema import SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
+from trials.log.schema import ASK_NAMES, SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
 from trials.trial import (
     UNMEASURED_RATIO,
     Ask,
@@ -64,21 +64,8 @@ def ask_row(ask: Ask, *, architecture: Architecture, strategy: str, seed: int, a
 
 def ask_columns(row: TrialRow) -> AskRow:
     """The row of an ask, whose columns its trial's row repeats."""
-    return {
-        "trial_id": row["trial_id"],
-        "ask_seq": row["ask_seq"],
-        "purpose": row["purpose"],
-        "continues": row["continues"],
-        "architecture_id": row["architecture_id"],
-        "choices": row["choices"],
-        "architecture": row["architecture"],
-        "strategy": row["strategy"],
-        "aux": row["aux"],
-        "seed": row["seed"],
-        "epochs": row["epochs"],
-        "asked_at": row["asked_at"],
-        "schema_version": row["schema_version"],
-    }
+    columns: Mapping[str, object] = {name: value for name, value in row.items() if name in ASK_NAMES}
+    return cast(AskRow, columns)
 
 
 def epoch_row(result: EpochResult) -> EpochRow:

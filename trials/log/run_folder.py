@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from search_spaces.settings.yaml_files import ConfigError
-from trials.log.buckets import place_of
-from trials.log.identity import SEARCH_FILE
+from trials.log.buckets import MARKER, place_of
+from trials.log.file_names import ENVIRONMENT_FOLDER, LOCK_FILE, SEARCH_FILE
 from trials.log.parts import PARTS, SEGMENTS
 
 EARLIER = ("log/asks", "log/trials", "log/epochs")  # folders of versions before this one
 QUARANTINE = "log/quarantine"
-FOLDERS = ("log", PARTS, SEGMENTS, QUARANTINE, "environment")
+FOLDERS = ("log", PARTS, SEGMENTS, QUARANTINE, ENVIRONMENT_FOLDER)
 STARTS = "[0-9][0-9][0-9][0-9].json"  # of environment/: one for each start of a driver
 # What lies in a folder before it is a run; the last where it mirrors one in an object store.
-LEFT_BY_A_KILLED_DRIVER = {"log", "lock", "environment", ".bucket"}
+LEFT_BY_A_KILLED_DRIVER = {"log", LOCK_FILE, ENVIRONMENT_FOLDER, MARKER}
 
 
 def is_run(folder: Path) -> bool:
@@ -36,10 +36,10 @@ def refuse_other_than_run(folder: Path) -> None:
     place = place_of(folder)
     if any((folder / PARTS).glob("p*")):
         raise ConfigError(
-            f"{place}: its search.yaml is gone: nas verify {place} --repair puts it back from the log"
+            f"{place}: its {SEARCH_FILE} is gone: nas verify {place} --repair puts it back from the log"
         )
     found = "not a run directory" if folder.exists() else "there is no such folder"
-    raise ConfigError(f"{place}: {found} (a run has search.yaml and log/ in it)")
+    raise ConfigError(f"{place}: {found} (a run has {SEARCH_FILE} and log/ in it)")
 
 
 def check_folder(folder: Path) -> None:

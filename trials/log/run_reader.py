@@ -12,6 +12,7 @@ from typing import TypeVar
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.driver_lock import driver_of
 from trials.log.earlier_log import FILE_NAME, file_rows, segment_table, trial_of
+from trials.log.file_names import ENVIRONMENT_FOLDER, TRIALS_FILE
 from trials.log.identity import Identity, identity_of, refuse_changed
 from trials.log.parts import (
     PART_NAME,
@@ -65,13 +66,13 @@ def recorded_trials(folder: Path) -> list[TrialRow]:
     refuse_other_than_run(folder)
     verified_identity(folder)
     try:
-        return view_rows((folder / "trials.parquet").read_bytes(), TRIALS)
+        return view_rows((folder / TRIALS_FILE).read_bytes(), TRIALS)
     except FileNotFoundError:
         raise no_trial_yet(folder) from None
     except DamagedPartError as error:
-        raise ConfigError(damaged_view(f"{folder}/trials.parquet", error)) from None
+        raise ConfigError(damaged_view(f"{folder}/{TRIALS_FILE}", error)) from None
     except OSError as error:
-        raise ConfigError(f"{folder}/trials.parquet: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{folder}/{TRIALS_FILE}: cannot be read: {error.strerror}") from None
 
 
 def read_run(folder: Path) -> RunLog:
@@ -86,7 +87,7 @@ def read_run(folder: Path) -> RunLog:
     try:
         refuse_other_than_run(folder)
         found = _found(folder)
-        starts = [path.stat().st_mtime for path in (folder / "environment").glob(STARTS)]
+        starts = [path.stat().st_mtime for path in (folder / ENVIRONMENT_FOLDER).glob(STARTS)]
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
     return RunLog(
@@ -166,7 +167,7 @@ def _found(folder: Path) -> _Found:
 def _take_view(folder: Path, found: _Found) -> tuple[Reflected, float]:
     """The rows of the view, and when it was written; none where there is no whole one."""
     try:
-        with (folder / "trials.parquet").open("rb") as file:  # the driver may replace it in between
+        with (folder / TRIALS_FILE).open("rb") as file:  # the driver may replace it in between
             written_at = os.fstat(file.fileno()).st_mtime
             rows, reflected = view_with_log(file.read(), TRIALS)
     except (OSError, DamagedPartError):
@@ -177,7 +178,7 @@ def _take_view(folder: Path, found: _Found) -> tuple[Reflected, float]:
 
 def _reflected(folder: Path) -> Reflected:
     try:
-        return log_reflected((folder / "trials.parquet").read_bytes())
+        return log_reflected((folder / TRIALS_FILE).read_bytes())
     except (OSError, DamagedPartError):
         return NOTHING
 

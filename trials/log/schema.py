@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from trials.log.row_types import AskRow
+
 SCHEMA_VERSION = 1
 
 WORK = ("build", "timing", "train", "evaluate")  # what a trial holds its device for, in its order
@@ -109,23 +111,7 @@ TRIAL_COLUMNS = (
     Column("kernels", _TEXT, "fused: our own between convolutions; torch: only torch's"),
 )
 
-ASK_NAMES = frozenset(
-    [
-        "trial_id",
-        "ask_seq",
-        "purpose",
-        "continues",
-        "architecture_id",
-        "choices",
-        "architecture",
-        "strategy",
-        "aux",
-        "seed",
-        "epochs",
-        "asked_at",
-        "schema_version",
-    ]
-)
+ASK_NAMES = frozenset(AskRow.__annotations__)  # row_types says which of the columns an ask has
 ASK_COLUMNS = tuple(column for column in TRIAL_COLUMNS if column.name in ASK_NAMES)
 
 EPOCH_COLUMNS = (

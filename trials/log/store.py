@@ -13,14 +13,8 @@ from trials.log.buckets import files_of, place_of
 from trials.log.disk_wait import Patience
 from trials.log.driver_lock import DriverLock
 from trials.log.durable_files import PRIVATE, SHARED, DurableFiles
-from trials.log.identity import (
-    FIXED_FILES,
-    SEARCH_FILE,
-    identity_digest,
-    identity_of,
-    identity_row,
-    refuse_changed_files,
-)
+from trials.log.file_names import ENVIRONMENT_FOLDER, EPOCHS_FILE, FIXED_FILES, SEARCH_FILE, view_of
+from trials.log.identity import identity_digest, identity_of, identity_row, refuse_changed_files
 from trials.log.log_end import LogEnd
 from trials.log.parts import Block, PartKind, Sealed
 from trials.log.reading import LogContents
@@ -35,7 +29,6 @@ from trials.log.view_tables import VIEWS, ViewTables
 from trials.log.views import Reflected, view_bytes, view_rows
 from trials.trial import EpochResult
 
-BINARY_NAMES = ("warm_start.parquet", "images.parquet", "data.json")
 TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|block_times\.json|environment/\d{4}(-workers)?\.json)")
 SEGMENT_SIZE = 100  # trials
 
@@ -157,7 +150,7 @@ class RunStore:
 
     def _next_driver(self, contents: LogContents) -> int:
         """One more than any before; earlier versions numbered starts in environment/ alone."""
-        listed = [int(path.name[:4]) for path in (self.folder / "environment").glob(STARTS)]
+        listed = [int(path.name[:4]) for path in (self.folder / ENVIRONMENT_FOLDER).glob(STARTS)]
         return 1 + max([*contents.drivers, *listed], default=0)
 
     def _take(self, contents: LogContents, lost_places: list[int]) -> None:
@@ -179,7 +172,7 @@ class RunStore:
         if not in_flight:
             return []
         try:
-            rows = view_rows(self._files.read(self.folder / "epochs.parquet"), EPOCHS)
+            rows = view_rows(self._files.read(self.folder / EPOCHS_FILE), EPOCHS)
         except (OSError, DamagedPartError):
             return []
         return [row for row in rows if row["trial_id"] in in_flight]
@@ -295,7 +288,7 @@ class RunStore:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Adds one of the run's binary files as a whole."""
-        assert name in BINARY_NAMES, f"{name} is not a binary file of a run"
+        assert name in FIXED_FILES, f"{name} is not a binary file of a run"
         self._write(self.folder / name, data)
 
     def rows_of(self, name: str) -> list[TrialRow]:
@@ -316,7 +309,7 @@ class RunStore:
             views = self._views.tables(self.trials, self._epochs, self._sealed)
             for kind, table in views:
                 data = view_bytes(table, reflected)
-                self._write(self.folder / f"{kind.name}.parquet", data, durable=force)
+                self._write(self.folder / view_of(kind.name), data, durable=force)
             self._views.written()
 
     # ------------------------------------------------------------------ files

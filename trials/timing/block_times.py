@@ -17,12 +17,11 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import check_resolution
 from trials.devices.device import give_back_freed_memory
 from trials.recipe import Recipe
-from trials.timing.alternating import EARLIEST_END
+from trials.timing.alternating import EARLIEST_END, Clock
 from trials.timing.block_table import BlockTable, PartedNetwork, TableConditions, WholeNetwork, space_id
+from trials.timing.step_conditions import StepConditions
 from trials.timing.step_parts import measure_step_parts
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.training.step import TrainingStep, build_step
-from trials.training.synthetic_batch import SyntheticBatch
 from trials.trial import Kernels
 
 COVERS = 2  # sets of networks that contain every block
@@ -31,7 +30,6 @@ WHOLE_SECONDS = 20.0  # for each of them, about
 DRAWS = 1000  # attempts to find one more distinct network; then a small space is drawn from again
 
 OnProgress = Callable[[int, int], None]
-Clock = Callable[[], float]
 Alone = Callable[[], AbstractContextManager[object]]
 
 
@@ -97,7 +95,7 @@ def measure_block_times(
     check_resolution(wanted.space.reference, wanted.conditions.resolution)
     state = torch.get_rng_state()
     try:
-        timer = ReferenceTimer(wanted, clock, alone)
+        timer = BlockTimer(wanted, clock, alone)
         covers, drawn = covering(wanted), drawn_networks(wanted, wanted.whole_networks)
         total = len(covers) + len(drawn)
         parted, whole = [], []
@@ -119,35 +117,26 @@ def measure_block_times(
     )
 
 
-class ReferenceTimer:
-    """Times networks relative to the reference network, which is built only once, on one batch."""
+class BlockTimer:
+    """Times networks, in parts and as wholes, beside the reference network, which is built only once."""
 
     def __init__(self, wanted: BlockMeasurement, clock: Clock | None, alone: Alone = nullcontext) -> None:
-        self.wanted = wanted
         self.clock, self.alone = clock, alone
-        conditions = wanted.conditions
         self.warm_reference = False
-        self.batch = SyntheticBatch.random(
-            batch_size=conditions.batch_size,
-            resolution=conditions.resolution,
-            num_classes=conditions.num_classes,
+        self.conditions = StepConditions(
+            recipe=wanted.recipe,
+            precision=wanted.conditions.precision,
+            num_classes=wanted.conditions.num_classes,
+            resolution=wanted.conditions.resolution,
+            batch_size=wanted.conditions.batch_size,
             device=wanted.device,
         )
-        self.reference = TimedStep(self._step(wanted.space.reference), self.batch)
-
-    def _step(self, architecture: Architecture) -> TrainingStep:
-        torch.manual_seed(0)
-        return build_step(
-            architecture,
-            self.wanted.recipe,
-            num_classes=self.wanted.conditions.num_classes,
-            device=self.wanted.device,
-            precision=self.wanted.conditions.precision,
-        )
+        self.batch = self.conditions.batch()
+        self.reference = TimedStep(self.conditions.step(wanted.space.reference), self.batch)
 
     def parted(self, architecture: Architecture) -> PartedNetwork:
         """Times the parts of a network's step."""
-        step = self._step(architecture)
+        step = self.conditions.step(architecture)
         with self.alone():
             parts = measure_step_parts(
                 step, self.reference, self.batch, clock=self.clock, warm_reference=self.warm_reference
@@ -159,7 +148,7 @@ class ReferenceTimer:
 
     def whole(self, architecture: Architecture) -> WholeNetwork:
         """Times a network's step as a whole, as in a trial."""
-        step = TimedStep(self._step(architecture), self.batch).prepare()
+        step = TimedStep(self.conditions.step(architecture), self.batch).prepare()
         with self.alone():
             measured = measure_step_time(
                 step,

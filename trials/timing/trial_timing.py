@@ -44,13 +44,13 @@ class TrialTiming:
             batch_size=self.batch_size,
         )
 
-    def prepare_reference(self, *, graphs: bool, inference: bool) -> None:
-        """Builds the reference and, if the trial's steps are to be graphs, records it; once.
+    def prepare_reference(self, *, graphs: bool, step: bool, inference: bool) -> None:
+        """Builds the reference and, if the trial's steps are to be graphs, records what is timed; once.
 
-        `inference`: its forward pass, too.
+        `step`, `inference`: its training step, its forward pass.
         """
         reference = self.reference()
-        if graphs:
+        if graphs and step:
             reference.prepare()
         if inference:
             forward = self._reference_forward()

@@ -5,8 +5,7 @@ also used; PPO is of Schulman et al. 2017 (arXiv 1707.06347).
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,8 +19,10 @@ from nas.strategies.policy_gradient.advantages import RewardScale
 from nas.strategies.policy_gradient.controller import Controller, IndependentController, LstmController
 from nas.strategies.strategy import SETTINGS
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
+from trials.devices.threads import using_threads
 from trials.trial import Ask, Outcome
 
+THREADS = 1  # more do not help such small products, and must not decide the last digit
 DERIVE_WEIGHTS = 2**63  # seeds the first weights apart from asks, which are seeded with their trial's number
 # Share of decisions drawn uniformly, for each proposal of one ask: the policy's own come first, then bolder
 # ones; the first that is within the limits and new is taken. Without these, a policy that has learned asks
@@ -114,7 +115,7 @@ class PolicyGradient:
         rng = np.random.default_rng([self._seed, trial_id])
         if not self._open:
             return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
-        with _one_thread(), torch.inference_mode():
+        with using_threads(THREADS), torch.inference_mode():
             choices, tokens, log_probs = self._propose(rng)
         aux: dict[str, Any] = {"log_probs": [round(value, 6) for value in log_probs]}
         if tokens != self._tokens(choices):
@@ -133,7 +134,7 @@ class PolicyGradient:
         failed = outcome.status == "infeasible" or outcome.reward <= 0
         self._waiting.append(self._remembered(ask, None if failed else outcome.reward))
         if len(self._waiting) >= self._settings.batch:
-            with _one_thread(), torch.enable_grad():
+            with using_threads(THREADS), torch.enable_grad():
                 self._update(self._waiting)
             self._waiting = []
 
@@ -252,14 +253,3 @@ def _controller(settings: PolicyGradientSettings, num_options: Sequence[int], se
         return IndependentController(num_options)
     rng = np.random.default_rng([seed, DERIVE_WEIGHTS])
     return LstmController(num_options, hidden=settings.hidden, rng=rng)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread inside: more do not help such small products, and must not decide the last digit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -2,14 +2,13 @@
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from nas.measuring.conditions import one_thread
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.device import (
@@ -20,7 +19,8 @@ from trials.devices.device import (
     lock_of,
 )
 from trials.devices.device_errors import is_out_of_memory
-from trials.devices.memory_bound import bounded_memory
+from trials.devices.memory_bound import bounded_on
+from trials.devices.threads import threads_of_trials, using_threads
 from trials.timing.inference_time import measure_inference_time
 from trials.timing.precision import choose_precision
 from trials.timing.step_memory import step_recipe
@@ -143,8 +143,11 @@ class PaperBench:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        memory = bounded_memory() if self.on_cpu else nullcontext()
-        with one_thread(self.device), memory, self.lock.timing():
+        with (
+            using_threads(threads_of_trials(self.device)),
+            bounded_on(self.device),
+            self.lock.timing(),
+        ):
             yield
 
 

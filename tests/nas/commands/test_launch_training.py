@@ -13,8 +13,10 @@ import torch
 from conftest import Nas
 from full_trainings import RECIPE
 from pictures import write_folder
+from rich.console import Console
 from small_networks import SMALL
 
+from nas.commands.launch import packed
 from nas.commands.launch_training import how_it_goes_on
 from nas.screens.training import _beginning
 from nas.training.config import FILE
@@ -23,6 +25,7 @@ from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.training_events import TrainingBegun
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import yaml_text
+from trials.images.config import DataConfig
 from trials.log.durable_files import SystemDisk
 from trials.training.weights_file import load_weights, save_weights
 
@@ -52,6 +55,19 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException) -
         return create(disk, path)
 
     monkeypatch.setattr(SystemDisk, "create", failing)
+
+
+def test_a_damaged_pack_is_made_again_before_the_training_begins(nas: Nas) -> None:
+    cache = Path(os.environ["XDG_CACHE_HOME"])
+    others = set(cache.glob("**/images.npy"))
+    packed(DataConfig(source="digits", fraction=0.21), RECIPE, Console(stderr=True))
+    whole = {path: path.read_bytes() for path in set(cache.glob("**/images.npy")) - others}
+    assert whole
+    for path, content in whole.items():
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    code, _, said = nas(*WORDS, "--set", "data.fraction=0.21", "--set", "recipe.epochs=2")
+    assert code == 0, said
+    assert {path: path.read_bytes() for path in whole} == whole
 
 
 # ---------------------------------------------------------------- what ends it
@@ -122,7 +138,8 @@ def test_stopped_repeats_of_a_training_go_on_by_the_same_command(
     first = (tmp_path / "run" / "repeat-0" / "metrics.parquet").stat().st_mtime_ns
     code, out, said = nas(*WORDS, "--repeats", "2")
     assert code == 0, said
-    assert "resumed after epoch 3 of 3" in out  # repeat-0: it is not trained again
+    assert "ended before, after epoch 3 of 3: nothing is left to train" in out  # repeat-0
+    assert "resumed after epoch 3 of 3" not in out
     assert "resumed after epoch 1 of 3" in out
     assert (tmp_path / "run" / "repeat-0" / "metrics.parquet").stat().st_mtime_ns == first
     mean = re.findall(r"mean minival accuracy .*", out)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from nas.cli import app
 from nas.measuring.figures import OUT_OF_MEMORY
 from nas.measuring.retarget import compared, retarget, retargeted, slug
 from nas.search.config import SearchConfig, read_search_config
+from nas.search.recorded_config import recorded_config
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.executors.in_process import in_process
@@ -103,6 +105,17 @@ def test_network_that_does_not_fit_on_another_device_ranks_last_without_reward(f
     trials = compared(rows, measured, Reward({"step_time_ratio": -0.07}))
     assert [trial.reward is None for trial in trials] == [False, True]
     assert trials[1].timing_flag == OUT_OF_MEMORY
+
+
+def test_trial_that_has_no_room_on_a_cpu_is_recorded_as_one_that_does_not_fit(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = recorded_config(finished)
+    larger = replace(config, timing=replace(config.timing, batch_size=4096))
+    monkeypatch.setattr("nas.measuring.retarget.recorded_config", lambda run: larger)
+    monkeypatch.setattr("trials.devices.memory_bound.available_bytes", lambda: 0)
+    (trial,) = retarget(finished, top=1).trials
+    assert (trial.step_time_ratio, trial.timing_flag) == (None, OUT_OF_MEMORY)
 
 
 def test_export_ranks_by_a_device_that_was_measured(finished: Path) -> None:

@@ -31,8 +31,9 @@ def test_line_per_trial_fits_80_columns_and_marks_the_best_so_far() -> None:
     lines = out.getvalue().splitlines()
     assert lines[0] == "continuing: 1 trial recorded, 1 will run again"
     assert all(len(line) <= 80 for line in lines)
-    assert [line.endswith(" *") for line in lines[1:]] == [False, True, False, False]
-    assert "out_of_memory" in lines[3]
+    assert lines[2] == "* ends the line of the best so far"
+    assert [line.endswith(" *") for line in lines[1:]] == [False, False, True, False, False]
+    assert "out_of_memory" in lines[4]
     assert "14.4 M params" in lines[1]
 
 

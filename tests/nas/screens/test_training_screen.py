@@ -43,6 +43,19 @@ def test_an_estimate_says_once_that_it_is_made_and_what_was_not_timed() -> None:
     assert [line.endswith(", by its pixels") for line in lines if "  stage " in line] == [False, True]
 
 
+def test_epochs_that_are_the_best_so_far_are_marked_and_the_mark_is_explained_once() -> None:
+    lines = shown(BEGUN, *(EpochDone(replace(metrics(epoch=i), best=i < 3)) for i in (1, 2, 3)))
+    assert lines[-4] == "* ends the line of the best so far"
+    assert [line.endswith(" *") for line in lines[-3:]] == [True, True, False]
+
+
+def test_a_training_that_had_ended_is_not_said_to_be_resumed() -> None:
+    (line,) = [each for each in shown(replace(BEGUN, first_epoch=40, is_over=True)) if "40 of 40" in each]
+    assert line.strip() == "ended before, after epoch 40 of 40: nothing is left to train"
+    (line,) = [each for each in shown(replace(BEGUN, first_epoch=16)) if "16 of 40" in each]
+    assert line.strip() == "resumed after epoch 16 of 40"
+
+
 def test_each_evaluation_has_a_line_that_names_its_epoch() -> None:
     beat = Heartbeat("training", 20, 0.5)
     lines = shown(BEGUN, EpochDone(metrics(epoch=16)), beat, EpochDone(metrics(epoch=32)))

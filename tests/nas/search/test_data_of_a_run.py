@@ -20,8 +20,8 @@ from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
-from trials.images.data_record import FACTS, IMAGES
 from trials.images.packed import default_cache
+from trials.log.file_names import DATA_FILE, IMAGES_FILE
 from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_weights
 from trials.trial import Notice
@@ -123,7 +123,7 @@ def test_a_search_goes_on_with_the_same_images_alone_wherever_they_lie(
     searched: tuple[Path, Path], tmp_path: Path
 ) -> None:
     source, run = searched
-    facts = json.loads((run / FACTS).read_text())
+    facts = json.loads((run / DATA_FILE).read_text())
     assert facts["classes"] == ["cat", "cow", "dog"]
     picture = source / "cow" / "0.png"
     picture.rename(source / "dog" / "100.png")
@@ -142,13 +142,13 @@ def test_a_search_goes_on_with_the_same_images_alone_wherever_they_lie(
 def test_a_run_that_did_not_record_its_images_says_so_and_records_todays(searched: tuple[Path, Path]) -> None:
     source, run = searched
     forget_identity(run)
-    (run / FACTS).unlink()
-    (run / IMAGES).unlink()
+    (run / DATA_FILE).unlink()
+    (run / IMAGES_FILE).unlink()
     events: list[SearchEvent] = []
     config = config_of(source, trials=2)
     search(config, run, execute=in_process(device="cpu"), on_event=events.append)
     assert Notice(IMAGES_NOT_RECORDED) in events
-    assert json.loads((run / FACTS).read_text())["images_of_classes"] == [12, 12, 12]
+    assert json.loads((run / DATA_FILE).read_text())["images_of_classes"] == [12, 12, 12]
 
 
 def test_pixels_by_another_decoder_are_said_when_a_search_goes_on(
@@ -202,7 +202,7 @@ def test_a_training_is_resumed_on_the_images_with_which_it_began(
     assert len(result.metrics) == 2
     weights = load_weights(tmp_path / "run" / "weights" / "last.safetensors")
     assert weights.facts["classes"] == ["cat", "cow", "dog"]
-    assert weights.facts["data"]["digest"] == json.loads((tmp_path / "run" / FACTS).read_text())["digest"]
+    assert weights.facts["data"]["digest"] == json.loads((tmp_path / "run" / DATA_FILE).read_text())["digest"]
     other = replace(config, seed=1)
     (source / "cow" / "new.png").write_bytes(encoded(7))
     assert train_fully(other, tmp_path / "other").metrics  # a training of its own may have them

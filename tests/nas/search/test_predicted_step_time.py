@@ -18,11 +18,12 @@ from torch.nn import Conv2d
 from nas.measuring.measure_table import measure_table_on_console
 from nas.results.summary import search_summary
 from nas.search.config import SearchConfig, read_search_config
-from nas.search.predicted_step_time import TABLE_NAME, open_prediction
+from nas.search.predicted_step_time import open_prediction
 from nas.search.search import SearchResult, search
 from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, to_mapping
 from trials.executors.in_process import in_process
+from trials.log.file_names import TABLE_FILE
 from trials.log.rows import architecture_from_json
 from trials.timing.block_fit import fit_table
 from trials.timing.block_table import BlockTable, read_table, write_table
@@ -95,7 +96,7 @@ def test_run_keeps_its_block_table_and_continues_without_the_file(
 ) -> None:
     config = make_config(recipe=RECIPE, step_time_table=str(table_file), budget={"trials": 5})
     first = run(config, tmp_path / "run")
-    assert read_table(tmp_path / "run" / TABLE_NAME) == table
+    assert read_table(tmp_path / "run" / TABLE_FILE) == table
     table_file.unlink()
     more = run(replace(config, budget=replace(config.budget, trials=8)), tmp_path / "run")
     assert len(more.rows) > len(first.rows)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from analysis.pareto import non_dominated, pareto_front
 from nas.results.export import export_front
 from nas.search.config import Budget, SearchConfig
-from nas.search.warm_start import FILE
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.file_names import WARM_START_FILE as FILE
 
 
 def test_warm_started_strategy_learns_earlier_rows_that_no_budget_counts(

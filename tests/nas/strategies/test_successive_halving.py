@@ -11,7 +11,7 @@ from halving_searches import essential_columns, halving_config, learning_curve, 
 
 from analysis.frame import ranked, read_trials
 from analysis.rungs import rung_agreement, savings
-from analysis.trial_rules import own_epochs
+from analysis.trial_rules import own_epochs_of
 from nas.results.status import run_status
 from nas.results.verify import verify_run
 from nas.search.search import search
@@ -164,7 +164,8 @@ def test_rows_of_a_halving_search_say_what_was_promoted(make_config: MakeConfig,
     assert not verify_run(tmp_path / "run").faults
     saved = savings(result.rows)
     assert saved is not None
-    assert saved.epochs == sum(own_epochs(row, rows) for row in result.rows if row["status"] == "completed")
+    completed = [row for row in result.rows if row["status"] == "completed"]
+    assert saved.epochs == sum(own_epochs_of(row, rows) for row in completed)
     assert saved.epochs < saved.whole
 
 

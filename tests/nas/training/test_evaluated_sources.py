@@ -209,7 +209,11 @@ def test_commands_without_a_search_file_name_their_own_options(
     output = str(tmp_path / "out.csv")
     code, _, said = nas("predict", words[1], str(source), "-o", output, "--max-pixels", "4096")
     assert "1 could not be read (column error); some are too large: --max-pixels raises the limit" in said
-    assert nas("predict", words[1], str(source), "-o", output, "--force")[2].endswith("1 pictures\n")
+    said = nas("predict", words[1], str(source), "-o", output, "--force")[2]
+    assert said == f"{output}: 1 picture\n"  # in a pipe no empty line, which a bar would leave
+    (source / "notes.txt").write_text("text")
+    said = nas("predict", words[1], str(source), "-o", output, "--force")[2]
+    assert said == f"{output}: 1 picture; 1 file of other kinds (column error)\n"
 
 
 def test_images_to_test_a_training_are_read_up_to_its_own_limit(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from full_trainings import CONFIG
 from small_networks import SMALL
 
 from nas.commands.launch_training import training_config
-from nas.training.config import FILE, TrainingConfig
+from nas.training.config import FILE, TrainingConfig, as_begun, check_same_training, read_training
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import yaml_text
-from trials.recipe import Ramp
+from search_spaces.settings.yaml_files import read_yaml, to_mapping, yaml_text
+from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import save_weights
 
 
@@ -47,6 +48,27 @@ def test_a_size_that_is_named_holds(weights: str) -> None:
     assert (config.recipe.resolution, said) == (Ramp(64, 64), [])
     config, said = configured(weights, recipe="finetune_21k_1k")
     assert (config.recipe.resolution, said) == (Ramp(384, 384), [])
+
+
+def test_a_recipe_of_ones_own_takes_the_size_of_its_weights_as_the_shipped_one(weights: str) -> None:
+    own = Path(weights).parent / "own.yaml"
+    own.write_text(yaml_text(read_yaml(Recipe, "finetune"), header=""))
+    config, said = configured(weights, recipe=str(own))
+    assert config.recipe.resolution == Ramp(96, 96)
+    assert said == ["images of 96 px, the size that the initial weights were evaluated at"]
+    config, said = configured(weights, "recipe.resolution.start=32", recipe=str(own))
+    assert (config.recipe.resolution, said) == (Ramp(32, 224), [])
+
+
+def test_a_fine_tuning_that_an_earlier_version_began_goes_on(weights: str) -> None:
+    config, _ = configured(weights)
+    mapping = to_mapping(config)
+    del mapping["recipe"]["initial_weights"]
+    run = Path(weights).parent / "run"
+    run.mkdir()
+    (run / FILE).write_text(yaml.safe_dump(mapping))
+    check_same_training(as_begun(config, run), run)
+    assert config.recipe.identity() == read_training(run).recipe.identity()
 
 
 def test_a_fine_tuning_that_was_begun_has_the_size_it_was_begun_with(weights: str) -> None:

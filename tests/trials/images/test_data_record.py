@@ -13,8 +13,6 @@ from pictures import encoded, open_from, write_folder, write_parquet
 
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import (
-    FACTS,
-    IMAGES,
     DataRecord,
     check_same_data,
     note_of_pixels,
@@ -22,6 +20,7 @@ from trials.images.data_record import (
     record_faults,
     record_of,
 )
+from trials.log.file_names import DATA_FILE, IMAGES_FILE
 
 
 def recorded(source: Path) -> DataRecord:
@@ -45,7 +44,7 @@ def test_record_holds_classes_counts_and_a_row_for_each_image(begun: tuple[Path,
     assert facts.classes == ("cat", "cow", "dog")
     assert facts.images_of_classes == (12, 12, 12)
     assert (facts.train, facts.minival) == (27, 9)
-    table = pq.read_table(run / IMAGES).to_pandas()
+    table = pq.read_table(run / IMAGES_FILE).to_pandas()
     assert table["name"][0] == "cat/0.png"
     assert table["part"].value_counts().to_dict() == {"train": 27, "minival": 9}
     assert facts.source == str(source)
@@ -106,9 +105,9 @@ def test_pixels_made_by_something_else_are_said(begun: tuple[Path, Path]) -> Non
     assert check_same_data(other, run, begun="search")
     (note,) = note_of_pixels(other, run, begun="search")
     assert note.startswith("pictures are decoded by Pillow 99; when this search began, by Pillow ")
-    earlier = json.loads((run / FACTS).read_text())
+    earlier = json.loads((run / DATA_FILE).read_text())
     del earlier["pixels_by"]
-    (run / FACTS).write_text(json.dumps(earlier))
+    (run / DATA_FILE).write_text(json.dumps(earlier))
     assert note_of_pixels(other, run, begun="search") == []
 
 
@@ -119,14 +118,14 @@ def test_a_run_of_an_earlier_version_has_no_record(begun: tuple[Path, Path], tmp
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000])
 def test_a_damaged_record_is_refused(text: str, begun: tuple[Path, Path]) -> None:
     source, run = begun
-    (run / FACTS).write_text(text)
+    (run / DATA_FILE).write_text(text)
     with pytest.raises(ConfigError, match=r"data\.json: damaged"):
         check_same_data(recorded(source), run, begun="search")
 
 
 def test_changes_are_refused_also_where_the_list_of_images_does_not_read(begun: tuple[Path, Path]) -> None:
     source, run = begun
-    (run / IMAGES).write_bytes(b"junk")
+    (run / IMAGES_FILE).write_bytes(b"junk")
     assert check_same_data(recorded(source), run, begun="search")
     (source / "cow" / "0.png").unlink()
     with pytest.raises(ConfigError, match="which ones is not known"):
@@ -138,7 +137,7 @@ def test_names_that_are_no_utf_8_are_recorded(begun: tuple[Path, Path]) -> None:
     os.rename(source / "cat" / "0.png", os.fsencode(source / "cat") + b"/caf\xe9.png")
     names = recorded(source).images["name"].to_pylist()
     assert "cat/caf\\xe9.png" in names
-    assert json.loads(recorded(source).files()[FACTS])["train"] == 27
+    assert json.loads(recorded(source).files()[DATA_FILE])["train"] == 27
 
 
 def test_a_whole_record_has_no_faults_and_every_flipped_bit_of_facts_or_rows_is_one(
@@ -146,17 +145,19 @@ def test_a_whole_record_has_no_faults_and_every_flipped_bit_of_facts_or_rows_is_
 ) -> None:
     _, run = begun
     assert list(record_faults(run)) == []
-    facts = (run / FACTS).read_text()
+    facts = (run / DATA_FILE).read_text()
     for old, new in (("cow", "cox"), ('"digest": "', '"digest": "0')):
-        (run / FACTS).write_text(facts.replace(old, new, 1))
+        (run / DATA_FILE).write_text(facts.replace(old, new, 1))
         assert len(list(record_faults(run))) == 1
-    (run / FACTS).write_text(facts)
-    whole = (run / IMAGES).read_bytes()
+    (run / DATA_FILE).write_text(facts)
+    whole = (run / IMAGES_FILE).read_bytes()
     for at in range(8, len(whole), 97):
         damaged = bytearray(whole)
         damaged[at] ^= 1
-        (run / IMAGES).write_bytes(bytes(damaged))
-        changed = list(record_faults(run)) or pq.read_table(run / IMAGES).equals(recorded(begun[0]).images)
+        (run / IMAGES_FILE).write_bytes(bytes(damaged))
+        changed = list(record_faults(run)) or pq.read_table(run / IMAGES_FILE).equals(
+            recorded(begun[0]).images
+        )
         assert changed
 
 
