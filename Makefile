@@ -21,7 +21,7 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 tests: $(VENV)/.installed-test
-	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations=5 -rR
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --durations=5 -rR
 
 nightly: $(VENV)/.installed-test $(VENV)/.installed-docs
 	$(BIN)/pytest -q -m nightly -s --durations=20

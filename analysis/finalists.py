@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr
+import scipy  # its parts load at their first use
 
 from analysis.intervals import student_t
 from analysis.trial_rules import COUNTED, BestArchitectures, may_win, standing
@@ -122,6 +122,6 @@ def standings(ranked: list[Finalist]) -> list[Standing]:
             following = ranked[i + 1]
             spread = math.hypot(error, deviation / math.sqrt(len(following.rewards)))
             ahead = (finalist.mean - following.mean) / spread if spread else math.inf
-            better = float(stdtr(freedom, ahead))
+            better = float(scipy.special.stdtr(freedom, ahead))
         found.append(Standing(finalist, error, finalist.mean - half, finalist.mean + half, better))
     return found

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy  # its parts load at their first use
 
 NORMAL = 1.959964  # 97.5 % quantile: half of a 95 % interval, in standard errors
 RESAMPLES = 1_000
@@ -30,7 +30,7 @@ def share(hits: float, count: float) -> Estimate:
 
 def student_t(degrees: float) -> float:
     """The 97.5 % quantile of Student's distribution: half of a 95 % interval, in standard errors."""
-    return float(stdtrit(degrees, 0.975))
+    return float(scipy.special.stdtrit(degrees, 0.975))
 
 
 def half_width(values: np.ndarray) -> np.ndarray:

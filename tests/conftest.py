@@ -48,11 +48,18 @@ LONGEST = (
 )  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks those of RERUN; the longest files come first, so that no process ends with one alone.
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are given out in the order below, and sources are compiled once."""
+    # pytest-xdist would begin with the files of the most tests.
+    config.option.loadscopereorder = False
+    # Containers ask that no process keeps what it compiles: each of the many processes that tests start would
+    # compile all sources, and each that collects tests all tests.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
-    (With `--no-loadscope-reorder`: pytest-xdist would begin with the files of the most tests.)
-    """
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks those of RERUN; the longest files come first, so that no process ends with one alone."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
     for item in items:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from search_spaces.networks.architecture import Architecture, Block, Kind, Padding, Stage
 from search_spaces.networks.blocks import BLOCKS, BuildBlock
 from search_spaces.networks.network import build_head, build_stem
+from search_spaces.networks.operations import CountedOperations
 
 DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 
@@ -128,12 +128,12 @@ def count_module(module: nn.Module, *input_shape: int) -> Figures:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             layer.register_forward_hook(add_outputs)
-    # torch counts two operations per multiply-add, so the MACs are half of its number.
-    counter = FlopCounterMode(display=False)
+    counter = CountedOperations()
     with torch.no_grad(), counter:
         module.eval()(torch.empty(input_shape, device="meta"))
     params = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    return Figures(params, counter.get_total_flops() // 2, activations)
+    # Two operations are one multiply-add.
+    return Figures(params, counter.total // 2, activations)
 
 
 class _Undrawn(TorchFunctionMode):

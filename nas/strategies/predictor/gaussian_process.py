@@ -13,8 +13,7 @@ from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
-from scipy.optimize import minimize
+import scipy  # its parts load at their first use: half a second that only a fit has to wait
 
 ORDINAL = 0.3  # share of a decision's likeness that follows the distance of its options, not their equality
 STEPS = 30  # most iterations of the optimizer of hyperparameters
@@ -154,7 +153,7 @@ class ChoiceProcess:
         covariance = self._covariance(self._features, extras)
         self._noise = hyperparameters.noise + JITTER * max(float(np.diagonal(covariance).mean()), 1.0)
         covariance[np.diag_indices(len(rows))] += self._noise
-        self._factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+        self._factor = scipy.linalg.cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
 
     @property
     def count(self) -> int:
@@ -191,13 +190,13 @@ class ChoiceProcess:
         other._features = np.concatenate([self._features, features])
         other._extras = np.concatenate([self._extras, extras])
         # Block Cholesky: the factor's new rows are `below` (m, n) and `corner` (m, m).
-        below = solve_triangular(
+        below = scipy.linalg.solve_triangular(
             self._factor, self._covariance(features, extras), lower=True, check_finite=False
         )
         own = features @ features.T
         own = own + self._hyper.pairs / 2 * own**2 + (extras * self._hyper.extras) @ extras.T
         own[np.diag_indices(len(rows))] += self._noise
-        corner = cholesky(own - below.T @ below, lower=True, check_finite=False)
+        corner = scipy.linalg.cholesky(own - below.T @ below, lower=True, check_finite=False)
         before, after = len(self._factor), len(self._factor) + len(rows)
         factor = np.zeros((after, after), order="F")  # else every solution would copy it
         factor[:before, :before] = self._factor
@@ -207,7 +206,7 @@ class ChoiceProcess:
 
     def _solved(self, values: np.ndarray) -> np.ndarray:
         """The inverse covariance times the values."""
-        solved: np.ndarray = cho_solve((self._factor, True), values, check_finite=False)
+        solved: np.ndarray = scipy.linalg.cho_solve((self._factor, True), values, check_finite=False)
         return solved
 
     def mean(self) -> Effects:
@@ -266,7 +265,7 @@ def fit_hyperparameters(
     fit = _Fit(one_hot, rows, extras, (values - middle) / scale, prior)
     if len(rows) < 2:
         return fit.hyperparameters(fit.start)
-    found = minimize(
+    found = scipy.optimize.minimize(
         fit.loss, fit.start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS, "ftol": 1e-6}
     )
     return fit.hyperparameters(found.x if np.isfinite(found.x).all() else fit.start)
@@ -326,8 +325,8 @@ class _Fit:
         shared = features @ features.T
         covariance = shared + hyper.pairs / 2 * shared**2 + (self._extras * hyper.extras) @ self._extras.T
         covariance[np.diag_indices(n)] += hyper.noise + JITTER * max(float(np.trace(covariance)) / n, 1.0)
-        factor = cholesky(covariance, lower=True, check_finite=False)
-        inverse, _ = lapack.dpotri(factor, lower=1)
+        factor = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
+        inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1)
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
         weights = inverse @ self._values
         # Minus the log marginal likelihood and the log prior.

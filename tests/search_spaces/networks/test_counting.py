@@ -1,6 +1,9 @@
 """Counts against the published ones, to the last digit; counting in parts equals counting whole."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -8,11 +11,14 @@ import pytest
 import torch
 import yaml
 from places import GOLDEN
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.blocks import BLOCKS
 from search_spaces.networks.counting import count, count_module
-from search_spaces.networks.network import build_network
+from search_spaces.networks.network import build_head, build_network, build_stem
 from search_spaces.settings.yaml_files import read_yaml
 
 EXPECTED: dict[str, Any] = yaml.safe_load((GOLDEN / "networks.yaml").read_text())
@@ -48,7 +54,7 @@ def test_stages_of_published_networks_have_the_published_counts(name: str) -> No
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_published_networks_built_whole_have_the_published_counts(name: str) -> None:
-    """One module on the meta device, its parameters by stage, and torch's FlopCounterMode over all of it."""
+    """One module on the meta device: its parameters by stage, and all of it counted at once."""
     golden = EXPECTED["networks"][name]
     with torch.device("meta"):
         network = build_network(read_yaml(Architecture, name), num_classes=1000)
@@ -126,6 +132,58 @@ def test_counting_block_by_block_equals_counting_the_whole_network() -> None:
         whole = count_module(network, 1, 3, 40, 40)
         parts = count(architecture, num_classes=7, resolution=40)
         assert (parts.params, parts.macs, parts.activations) == (whole.params, whole.macs, whole.activations)
+
+
+def by_flop_counter(module: nn.Module, *shape: int) -> tuple[int, int]:
+    """MACs, and outputs of convolutions and linear layers, with every operator run by torch."""
+    outputs: list[int] = []
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(lambda layer, inputs, output: outputs.append(output.numel()))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module.eval()(torch.empty(shape, device="meta"))
+    return counter.get_total_flops() // 2, sum(outputs)
+
+
+def every_kind_of_module() -> list[tuple[nn.Module, tuple[int, ...]]]:
+    """Blocks with and without squeeze-excite, expansion, stride and residual; stems, heads, a classifier."""
+    modules: list[tuple[nn.Module, tuple[int, ...]]] = [(nn.Linear(6, 5), (1, 6))]
+    norm = {"momentum": 0.1, "epsilon": 1e-3}
+    for kind in (None, "resnet"):
+        stem = build_stem(8, stride=2, padding="symmetric", kind=kind, **norm)  # type: ignore[arg-type]
+        modules += [(stem, (1, 3, 33, 33))]
+        modules += [(build_head(8, 8, kind=kind, **norm), (1, 8, 5, 5))]  # type: ignore[arg-type]
+    cases = product(BLOCKS, ("same", "symmetric"), (0, 0.25), (1, 4), (1, 2), (8, 16))
+    for op, padding, se_ratio, expansion, stride, inputs in cases:
+        if op != "bottleneck" or not se_ratio:
+            shape = {"stride": stride, "expansion_ratio": expansion, "channels": 16, "se_ratio": se_ratio}
+            block = Stage(op=op, layers=1, **shape).block(inputs)  # type: ignore[arg-type]
+            built = BLOCKS[op](block, padding=padding, droppable=False, **norm)  # type: ignore[arg-type]
+            modules += [(built, (2, inputs, 9, 9))]
+    return modules
+
+
+def test_every_kind_of_block_is_counted_as_torch_counts_it() -> None:
+    with torch.device("meta"):
+        modules = every_kind_of_module()
+    assert len(modules) == 85
+    for module, shape in modules:
+        figures = count_module(module, *shape)
+        assert (figures.macs, figures.activations) == by_flop_counter(module, *shape)
+
+
+def test_counting_does_not_load_torchs_compiler() -> None:
+    """Loading it takes a second of each process that counts."""
+    code = """
+import sys
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import count
+from search_spaces.settings.yaml_files import read_yaml
+count(read_yaml(Architecture, "efficientnetv2-b0"), num_classes=10, resolution=64)
+print([name for name in ("torch", "torch._dynamo", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['torch']"
 
 
 @pytest.mark.parametrize("resolution", [64, 65, 75])

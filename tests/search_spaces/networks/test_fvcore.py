@@ -1,4 +1,4 @@
-"""Our multiply-adds (torch's FlopCounterMode, meta device) against fvcore's, traced on real tensors."""
+"""Our multiply-adds (torch's formulas, meta device) against fvcore's, traced on real tensors."""
 
 from collections.abc import Container, Iterable, Iterator
 from itertools import product
