@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from nas.strategies.predictor.exact_search import ExactSearch
 from nas.strategies.predictor.gaussian_process import (
     ChoiceProcess,
     Effects,
@@ -116,6 +117,30 @@ def test_local_search_finds_the_best_unseen_choices() -> None:
     assert climb.best_unseen(every[::3], 1) == best[:1]
     unseen = Climb(space, one_hot, reward, seen={best[0]}).best_unseen(every, 1)
     assert unseen == best[1:2]
+
+
+def test_exact_search_orders_all_allowed_representatives_by_the_reward() -> None:
+    made, one_hot, _ = process()
+    flat = Effects(0.3, np.zeros(10), np.zeros((10, 10)), np.zeros(0))
+    reward = RewardEffects(made.mean(), flat)
+    # Options 2 and 3 of the third decision build the same network; some choices are beyond a limit.
+    space = ChoiceSpace(
+        OPTIONS,
+        canonical=lambda choices: (*choices[:2], min(choices[2], 2), choices[3]),
+        is_allowed=lambda choices: choices[0] + choices[3] < 3,
+    )
+    every = [c for c in product(*map(range, OPTIONS)) if c[2] < 3 and c[0] + c[3] < 3]
+    scores = reward.of(one_hot.options(np.array(every)), np.zeros((len(every), 0)))
+    best = [every[i] for i in np.argsort(-scores)]
+    search = ExactSearch(space)
+    assert search.best_unseen(reward, set(), 100) == best
+    assert search.best_unseen(reward, {best[0], best[2]}, 2) == [best[1], best[3]]
+    assert search.best_unseen(reward, set(every), 2) == []
+
+
+def test_large_space_is_not_searched_exactly() -> None:
+    assert ExactSearch.fits(ChoiceSpace((2,) * 18))
+    assert not ExactSearch.fits(ChoiceSpace((2,) * 19))
 
 
 def test_failed_trial_counts_as_the_floor_of_accuracies() -> None:
