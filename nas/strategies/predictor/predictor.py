@@ -46,7 +46,7 @@ class PredictorSettings:
             others the latest.
     """
 
-    initial: int = Field(default=10, ge=2, le=MAX_TRIALS)
+    initial: int = Field(default=6, ge=2, le=MAX_TRIALS)
     temperature: float = Field(default=0.3, ge=0, le=10)
     rows: int = Field(default=1_000, ge=2, le=MAX_TRIALS)
 
