@@ -11,6 +11,7 @@ from nas.strategies.predictor.exact_search import ExactSearch
 from nas.strategies.predictor.gaussian_process import OneHot
 from nas.strategies.predictor.local_search import Climb, RewardEffects
 from nas.strategies.predictor.reward_model import (
+    Forecast,
     KnownCosts,
     RewardHyperparameters,
     RewardModel,
@@ -161,6 +162,12 @@ class Predictor:
         best = np.argsort(-scores, kind="stable")
         found = dict.fromkeys(self._told[used[i]] for i in best if scores[i] > -np.inf)
         return list(found)[:count]
+
+    def forecast(self, choices: list[Choices]) -> Forecast | None:
+        """Expected accuracies of these choices; None before a trial is told."""
+        if not len(self._told) or not self._one_hot.table.shape[1]:
+            return None
+        return self._fitted().forecast(np.array(choices, dtype=np.int64), self._known_costs().of(choices))
 
     # ------------------------------------------------------------------ the model, from told trials alone
 
