@@ -213,6 +213,17 @@ class ChoiceProcess:
         """The expected value, as a function of choices."""
         return self._effects(self._solved(self._values), None)
 
+    def variances(self, rows: np.ndarray, extras: np.ndarray) -> tuple[np.ndarray, float]:
+        """Variances of the function at rows (m, decisions), (m), and that of one measurement around it."""
+        features = self._one_hot.features(rows) * self._weights
+        shared = (features**2).sum(axis=1)
+        own = shared + self._hyper.pairs / 2 * shared**2 + extras**2 @ self._hyper.extras
+        told = solve_triangular(
+            self._factor, self._covariance(features, extras), lower=True, check_finite=False
+        )
+        left = np.maximum(own - (told**2).sum(axis=0), 0.0)
+        return self._scale**2 * left, self._scale**2 * self._noise
+
     def deviations(self) -> np.ndarray:
         """Residuals, (n): measured minus expected values."""
         return np.asarray(self._scale * self._noise * self._solved(self._values))

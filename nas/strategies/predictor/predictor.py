@@ -7,9 +7,11 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from nas.strategies.predictor.exact_search import ExactSearch
 from nas.strategies.predictor.gaussian_process import OneHot
 from nas.strategies.predictor.local_search import Climb, RewardEffects
 from nas.strategies.predictor.reward_model import (
+    Forecast,
     KnownCosts,
     RewardHyperparameters,
     RewardModel,
@@ -26,7 +28,7 @@ SAMPLE_LEADERS = 3  # told trials with the highest reward in the posterior sampl
 CROSSINGS = 4  # crossovers of two leaders, each decision from one or the other
 FRESH = 3  # uniform draws
 
-CHECKED = 16  # best candidates of the local searches, which are compared by their exact costs
+CHECKED = 16  # best candidates of the function, which are compared by their exact costs
 FRESH_DRAWS = 50  # uniform draws until one is new
 BLOCK = 16  # trials by which a model is extended before it is fitted as a whole
 FEW = 128  # trials up to which a model is fitted as a whole for each
@@ -45,7 +47,7 @@ class PredictorSettings:
             others the latest.
     """
 
-    initial: int = Field(default=10, ge=2, le=MAX_TRIALS)
+    initial: int = Field(default=6, ge=2, le=MAX_TRIALS)
     temperature: float = Field(default=0.3, ge=0, le=10)
     rows: int = Field(default=1_000, ge=2, le=MAX_TRIALS)
 
@@ -62,8 +64,9 @@ class Predictor:
 
     Accuracy is a Gaussian process over options and pairs of them; the cost factor is learned apart, almost
     without noise, also from what is known before training. An ask draws a function from the posterior, its
-    uncertainty scaled by `temperature` (Thompson sampling), and searches it locally from the leaders, their
-    crossings and fresh draws. Trials in flight count as if they had given their expected result.
+    uncertainty scaled by `temperature` (Thompson sampling), and takes its best: of all choices in a small
+    space, else of those that local search meets from the leaders, their crossings and fresh draws. Trials in
+    flight count as if they had given their expected result.
     """
 
     Settings: ClassVar[type[PredictorSettings]] = PredictorSettings
@@ -75,6 +78,7 @@ class Predictor:
         self._accuracy, self._reward = array("d"), array("d")
         self._seen: set[Choices] = set()
         self._pending: dict[int, Choices] = {}
+        self._exact = ExactSearch(space) if ExactSearch.fits(space) else None
         self._known: KnownCosts | None = None
         # Caches, each with what it was computed from: numbers of told trials.
         self._hyper: tuple[int, RewardHyperparameters] | None = None
@@ -102,7 +106,7 @@ class Predictor:
         return choices
 
     def _proposal(self, rng: np.random.Generator) -> Choices | None:
-        """The model's proposal; None where local search meets nothing new."""
+        """The model's proposal; None where nothing new is found."""
         # Model: fitted to the told trials; trials in flight take their expected values.
         known, model = self._known_costs(), self._fitted()
         pending = list(dict.fromkeys(self._pending.values()))
@@ -113,9 +117,12 @@ class Predictor:
             pending=np.array(pending, dtype=np.int64).reshape(len(pending), len(self._space.num_options)),
             extras=known.of(pending),
         )
-        # Local search, on the function with known costs as effects of choices too.
-        climb = Climb(self._space, self._one_hot, model.in_choices(reward), self._seen)
-        best = climb.best_unseen(self._starts(rng, model, reward), CHECKED)
+        # Its best, on the function with known costs as effects of choices too: exactly, or by local search.
+        in_choices = model.in_choices(reward)
+        best = self._exact.best_unseen(in_choices, self._seen, CHECKED) if self._exact else []
+        if not best:
+            climb = Climb(self._space, self._one_hot, in_choices, self._seen)
+            best = climb.best_unseen(self._starts(rng, model, reward), CHECKED)
         if not best:
             return None
         # The best candidate, now by its exact costs.
@@ -155,6 +162,12 @@ class Predictor:
         best = np.argsort(-scores, kind="stable")
         found = dict.fromkeys(self._told[used[i]] for i in best if scores[i] > -np.inf)
         return list(found)[:count]
+
+    def forecast(self, choices: list[Choices]) -> Forecast | None:
+        """Expected accuracies of these choices; None before a trial is told."""
+        if not len(self._told) or not self._one_hot.table.shape[1]:
+            return None
+        return self._fitted().forecast(np.array(choices, dtype=np.int64), self._known_costs().of(choices))
 
     # ------------------------------------------------------------------ the model, from told trials alone
 

@@ -107,6 +107,21 @@ class RewardHyperparameters:
     log_cost: Hyperparameters | None
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """Logits of accuracies as the model expects them, each (n), normal.
+
+    Attributes:
+        spread: standard deviation of the network's expected logit: of the function of choices, and of the
+            share OWN of the noise that is the network's own.
+        trained: standard deviation of the logit of one training of it.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    trained: np.ndarray
+
+
 class RewardModel:
     """Both processes, fitted to told trials."""
 
@@ -137,6 +152,15 @@ class RewardModel:
     def mean(self) -> RewardEffects:
         """The expected reward."""
         return RewardEffects(self._logit.mean(), self._log_cost)
+
+    def forecast(self, rows: np.ndarray, extras: np.ndarray) -> Forecast:
+        """Expected logits of the accuracies at rows (n, decisions), and how uncertain they are."""
+        variances, noise = self._logit.variances(rows, extras)
+        return Forecast(
+            mean=self.mean.logit.of(self._one_hot.options(rows), extras),
+            spread=np.sqrt(variances + OWN * noise),
+            trained=np.sqrt(variances + noise),
+        )
 
     def trained(self, told: Told, extras: np.ndarray) -> np.ndarray:
         """Logarithms of the rewards expected of the model's trials, (n); -inf for infeasible ones.

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from nas.strategies.predictor.exact_search import ExactSearch
 from nas.strategies.predictor.gaussian_process import (
     ChoiceProcess,
     Effects,
@@ -81,6 +82,31 @@ def test_samples_scatter_around_the_mean_and_less_where_trials_are_in_flight() -
     assert (samples(believing).std(axis=0) < samples(made).std(axis=0)).all()
 
 
+def test_variances_are_those_of_samples() -> None:
+    made, one_hot, _ = process(extras=2)
+    rows, known = drawn_rows(6, seed=7), np.random.default_rng(3).standard_normal((6, 2))
+    variances, noise = made.variances(rows, known)
+    rng = np.random.default_rng(2)
+    samples = [made.sample(rng, temperature=1.0).of(one_hot.options(rows), known) for _ in range(4_000)]
+    np.testing.assert_allclose(np.var(samples, axis=0), variances, rtol=0.15)
+    values = np.random.default_rng(1)
+    values.standard_normal((15, 2))
+    assert noise == pytest.approx(0.05 * float(values.standard_normal(15).var()), rel=1e-3)
+
+
+def test_forecast_spreads_more_for_one_training_and_less_where_trials_were_told() -> None:
+    space = ChoiceSpace((3,) * 6)
+    strategy = Predictor(space, 0, epochs=1, settings=PredictorSettings())
+    assert strategy.forecast([(0,) * 6]) is None
+    rng = np.random.default_rng(0)
+    for trial_id, row in enumerate(drawn_rows(40, (3,) * 5).tolist()):
+        tell(strategy, trial_id, (*row, 0), outcome(0.5 + 0.02 * sum(row) + 0.01 * rng.standard_normal()))
+    found = strategy.forecast([(1, 1, 1, 1, 1, 0), (1, 1, 1, 1, 1, 2)])
+    assert found is not None
+    assert (found.trained > found.spread).all()
+    assert found.spread[1] > found.spread[0]
+
+
 def test_gradient_of_the_hyperparameters_is_that_of_the_loss() -> None:
     rows = drawn_rows(20)
     rng = np.random.default_rng(0)
@@ -116,6 +142,30 @@ def test_local_search_finds_the_best_unseen_choices() -> None:
     assert climb.best_unseen(every[::3], 1) == best[:1]
     unseen = Climb(space, one_hot, reward, seen={best[0]}).best_unseen(every, 1)
     assert unseen == best[1:2]
+
+
+def test_exact_search_orders_all_allowed_representatives_by_the_reward() -> None:
+    made, one_hot, _ = process()
+    flat = Effects(0.3, np.zeros(10), np.zeros((10, 10)), np.zeros(0))
+    reward = RewardEffects(made.mean(), flat)
+    # Options 2 and 3 of the third decision build the same network; some choices are beyond a limit.
+    space = ChoiceSpace(
+        OPTIONS,
+        canonical=lambda choices: (*choices[:2], min(choices[2], 2), choices[3]),
+        is_allowed=lambda choices: choices[0] + choices[3] < 3,
+    )
+    every = [c for c in product(*map(range, OPTIONS)) if c[2] < 3 and c[0] + c[3] < 3]
+    scores = reward.of(one_hot.options(np.array(every)), np.zeros((len(every), 0)))
+    best = [every[i] for i in np.argsort(-scores)]
+    search = ExactSearch(space)
+    assert search.best_unseen(reward, set(), 100) == best
+    assert search.best_unseen(reward, {best[0], best[2]}, 2) == [best[1], best[3]]
+    assert search.best_unseen(reward, set(every), 2) == []
+
+
+def test_large_space_is_not_searched_exactly() -> None:
+    assert ExactSearch.fits(ChoiceSpace((2,) * 18))
+    assert not ExactSearch.fits(ChoiceSpace((2,) * 19))
 
 
 def test_failed_trial_counts_as_the_floor_of_accuracies() -> None:

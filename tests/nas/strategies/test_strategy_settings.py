@@ -159,7 +159,7 @@ def test_a_setting_that_is_none_is_refused_with_those_that_are(name: str) -> Non
         ),
         (
             {"name": "predictor", "rows": 5},
-            "strategy: rows is 5, but the model begins with the 10 trials of initial; raise rows, or lower "
+            "strategy: rows is 5, but the model begins with the 6 trials of initial; raise rows, or lower "
             "initial",
         ),
         (
