@@ -19,7 +19,8 @@ from search_spaces.settings.yaml_files import read_yaml
 from trials.checkpoint import TrialCheckpoint
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
-from trials.log.buckets import BucketFiles, run_folder
+from trials.log.bucket_files import BucketFiles
+from trials.log.buckets import run_folder
 from trials.log.object_store import Objects
 from trials.run_trial import start_worker
 from trials.trial import EpochResult, RunTrial, Slot, Trial, TrialResult
