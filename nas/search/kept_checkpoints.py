@@ -60,6 +60,7 @@ class KeptCheckpoints:
         files: the folder's; by default those of a disk.
         is_own: true if the folder is the run's alone, and is removed when the search is over.
         continuable: gives the ended trials that longer ones may soon continue; None: no trial continues one.
+        is_overtaken: true once another driver has begun on the run: the files are its own then.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class KeptCheckpoints:
         is_own: bool,
         continuable: Callable[[], Collection[int]] | None,
         data_digest: str = "",
+        is_overtaken: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_overtaken = is_overtaken
         self._folder, self._data, self._is_own = folder, data, is_own
         self._disk = files or DurableFiles()
         self._data_digest = data_digest
@@ -122,6 +125,8 @@ class KeptCheckpoints:
     def _remove(self, files: Set[Path], *, but: Set[Path] = frozenset()) -> str | None:
         """Removes files; why some are left, which are tried again with the next. No search ends by that."""
         self._left = (self._left | files) - but
+        if self._left and self._is_overtaken():
+            return None
         for file in sorted(self._left):
             try:
                 self._disk.remove(file)
@@ -132,6 +137,8 @@ class KeptCheckpoints:
 
     def _remove_folder(self, folder: Path) -> str | None:
         """Removes the run's own folder with what earlier drivers have left in it."""
+        if self._is_overtaken():
+            return None
         try:
             if self._disk.have_locks:
                 if folder.is_dir():

@@ -43,6 +43,7 @@ def queue_of(
         is_own=config.checkpoint_dir is None,
         continuable=halving.continuable if halving else None,
         data_digest=data_digest,
+        is_overtaken=store.is_overtaken,
     )
     return queue, checkpoints
 

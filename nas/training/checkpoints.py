@@ -14,7 +14,8 @@ from nas.training.fence import DRIVERS, Fence
 from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import RECORD_FILES
-from trials.log.buckets import MARKER, files_of, place_of
+from trials.log.bucket_files import MARKER
+from trials.log.buckets import files_of, place_of
 from trials.log.durable_files import PRIVATE
 from trials.log.file_names import LOCK_FILE as LOCK
 from trials.log.object_store import StoreError

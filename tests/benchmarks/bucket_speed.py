@@ -25,7 +25,7 @@ from formula import formula_worker
 from nas.search.config import SearchConfig, read_search_config
 from nas.search.search import search
 from trials.executors.simulated import simulated
-from trials.log.buckets import BucketFiles
+from trials.log.bucket_files import BucketFiles
 from trials.log.run_reader import read_run
 from trials.log.store import RunStore
 

@@ -1,10 +1,11 @@
 """Real searches on a local Ray of their own, whose raylet or gcs_server is killed: who goes on by themselves?
 
-    python tests/benchmarks/ray_killed.py [--searches 20] [--trials 6] [--moments 15] [--seed 0]
+    python tests/benchmarks/ray_killed.py [--searches 20] [--trials 6] [--moments 15] [--seed 0] [--starting]
 
 Each search is `nas search quick` with one epoch a trial. At a random moment of the `--moments` seconds after
 Ray has started and the first worker's process is there, its raylet or its gcs_server is killed (-9), turn and
-turn about. A search counts as good if it ends by itself with exit code 0, `nas verify` finds nothing, the
+turn about. With `--starting` the moments begin when the server's own process is there, while Ray itself still
+starts. A search counts as good if it ends by itself with exit code 0, `nas verify` finds nothing, the
 budget is met, no trial crashed for good, it said that Ray was started again, and 10 s later no process of its
 Ray is left.
 """
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from trials.executors.ray_guard import MARK
@@ -43,16 +45,24 @@ def ray_processes(folder: Path) -> dict[int, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Moments:
+    """The time in which a server is killed: so many seconds from when a process of that name is there."""
+
+    begin: str
+    seconds: float
+
+
 def killed(
-    server: str, files: Path, search: "subprocess.Popen[bytes]", rng: random.Random, moments: float
+    server: str, files: Path, search: "subprocess.Popen[bytes]", rng: random.Random, moments: Moments
 ) -> bool:
     """Waits for a search's Ray and kills one of its servers at a random moment; False if it ended before."""
     there: dict[int, str] = {}
-    while not any(name.startswith(WORKER) for name in there.values()) and search.poll() is None:
-        time.sleep(0.2)
+    while not any(name.startswith(moments.begin) for name in there.values()) and search.poll() is None:
+        time.sleep(0.05)
         there = ray_processes(files)
     pids = [pid for pid, name in there.items() if name == server]
-    time.sleep(rng.uniform(0, moments))
+    time.sleep(rng.uniform(0, moments.seconds))
     if search.poll() is not None:
         return False
     try:
@@ -78,7 +88,9 @@ def faults_of(run: Path, said: str, code: int, trials: int) -> list[str]:
     return found if verified.returncode == 0 else [*found, f"nas verify: {verified.stdout}{verified.stderr}"]
 
 
-def searched(folder: Path, server: str, trials: int, rng: random.Random, moments: float) -> list[str] | None:
+def searched(
+    folder: Path, server: str, trials: int, rng: random.Random, moments: Moments
+) -> list[str] | None:
     """One search whose server is killed: what was not good; None if it ended before it was killed."""
     files, run, log = folder / "ray", folder / "run", folder / "screen.txt"
     files.mkdir(parents=True)
@@ -107,6 +119,7 @@ def main() -> int:
     parser.add_argument("--searches", type=int, default=20)
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--moments", type=float, default=15.0, help="seconds in which a server is killed")
+    parser.add_argument("--starting", action="store_true", help="kill servers while Ray starts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder of the runs (default: a temporary one)")
     arguments = parser.parse_args()
@@ -119,7 +132,8 @@ def main() -> int:
             folder = (arguments.keep or Path(temporary)) / str(number)
             number += 1
             started = time.monotonic()
-            found = searched(folder.absolute(), server, arguments.trials, rng, arguments.moments)
+            moments = Moments(server if arguments.starting else WORKER, arguments.moments)
+            found = searched(folder.absolute(), server, arguments.trials, rng, moments)
             words = "ended before" if found is None else "; ".join(found) or "good"
             print(f"{server:10}  {time.monotonic() - started:4.0f} s  {words}", flush=True)
             if found is not None:

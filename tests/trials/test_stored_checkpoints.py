@@ -19,7 +19,8 @@ from search_spaces.settings.yaml_files import read_yaml
 from trials.checkpoint import TrialCheckpoint
 from trials.executors.in_process import in_process
 from trials.images.config import DataConfig
-from trials.log.buckets import BucketFiles, run_folder
+from trials.log.bucket_files import BucketFiles
+from trials.log.buckets import run_folder
 from trials.log.file_names import CHECKPOINTS_FOLDER
 from trials.log.object_store import Objects
 from trials.run_trial import start_worker
@@ -129,6 +130,26 @@ def test_states_that_cannot_be_removed_are_tried_again_and_named_in_the_end(
         assert (said is None) if left is None else (said or "").startswith(left)
         there = Objects(URL, store=store.inner).tags()
         assert list(there) == ([] if left is None else [checkpoint.path.name])
+
+
+@pytest.mark.parametrize("is_overtaken", [True, False])
+def test_an_overtaken_driver_leaves_the_states_to_the_newer_one(
+    trial: Trial, tmp_path: Path, is_overtaken: bool
+) -> None:
+    data, store = DataConfig(source="digits"), FaultyStore()
+    files = files_in(tmp_path, store)
+    kept = KeptCheckpoints(
+        tmp_path, data, files=files, is_own=True, continuable=None, is_overtaken=lambda: is_overtaken
+    )
+    path = TrialCheckpoint(tmp_path, trial, data, files=files).path
+    for _ in range(2):
+        files.write(path, b"state")
+        kept.begun(trial)
+        kept.prune(lambda trial_id: False)
+        assert bool(Objects(URL, store=store.inner).tags()) == is_overtaken
+    files.write(tmp_path / "another.safetensors", b"state")
+    assert kept.remove_all() is None
+    assert bool(Objects(URL, store=store.inner).tags()) == is_overtaken
 
 
 def test_a_run_in_a_store_has_its_checkpoints_there_unless_told_otherwise(

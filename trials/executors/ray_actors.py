@@ -25,11 +25,13 @@ class Connection:
         slots: those it has now.
         more_slots: gives all slots, including those of nodes that joined later; None for a local Ray.
         local: the local Ray that was started for this; None for somebody else's.
+        deaths: reasons for which that one died while it started, and was started again.
     """
 
     slots: list[Slot]
     more_slots: Callable[[], list[Slot]] | None = None
     local: LocalRay | None = None
+    deaths: tuple[str, ...] = ()
 
 
 def ray_actors(
@@ -54,6 +56,8 @@ def ray_actors(
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         with connected(address, workers, per_device) as ray_here:
             slots = ray_here.slots
+            for reason in ray_here.deaths:
+                yield Notice(f"the local Ray has died: {reason}; it is started again")
             if workers is not None and len(slots) < workers:
                 yield Notice(f"{len(slots)} of {workers} workers can start now; the others do as nodes join")
             pool = Pool(
@@ -122,8 +126,8 @@ def connected(
         except LongFolderError as error:
             raise WorkersError(str(error)) from None
         try:
-            local.start()
-            yield Connection(slots, local=local)
+            deaths = tuple(local.begin())
+            yield Connection(slots, local=local, deaths=deaths)
         finally:
             local.end()
 

@@ -15,12 +15,12 @@ from typing import Any
 from search_spaces.settings.sentences import first_line
 from trials.executors.ray_folder import PREFIX, ray_folder
 from trials.executors.ray_guard import MARK, end_processes_of, start_guard
+from trials.executors.ray_start import SERVERS, StartWatch
 from trials.executors.ray_token import keep_token_private
 
 # In a row, with no trial that ended in between, after which Ray is not started again. Each of them was a lost
 # worker for the trials in flight: after one more they would be given up, though nothing is wrong with them.
 FRUITLESS_DEATHS = 3
-SERVERS = ("raylet", "gcs_server")  # without one of which Ray is dead; it does without its other processes
 SEEN_SECONDS = 0.5  # from a lost connection until the process behind it counts as ended
 GUARD_SECONDS = 5.0
 # Nobody reads the list of tasks, and a driver whose gcs_server is dead would wait to send it. When its
@@ -38,8 +38,12 @@ class RayLostError(RuntimeError):
     """The local Ray does not start, or has died again and again."""
 
 
+class ServerEndedError(RayLostError):
+    """A server of the local Ray has ended while it started."""
+
+
 class LocalRay:
-    """A local Ray for so many workers on so many GPUs; `start` before use, `end` in any case.
+    """A local Ray for so many workers on so many GPUs; `begin` before use, `end` in any case.
 
     Raises:
         LongFolderError: no folder is short enough for its sockets.
@@ -52,10 +56,26 @@ class LocalRay:
         self._guard: subprocess.Popen[bytes] | None = None
         self._deaths = 0  # since a trial ended
 
+    def begin(self) -> list[str]:
+        """Starts it for the first time. A server that is killed meanwhile is a death; returns the reasons.
+
+        Raises:
+            RayLostError: it does not start, or the same was tried too often.
+        """
+        reasons: list[str] = []
+        while True:
+            try:
+                self.start()
+                return reasons
+            except ServerEndedError as error:
+                reasons.append(first_line(error))
+                self.died(reasons[-1])
+
     def start(self) -> None:
         """Starts it.
 
         Raises:
+            ServerEndedError: one of its servers has ended meanwhile.
             RayLostError: it does not start.
         """
         import ray
@@ -66,8 +86,9 @@ class LocalRay:
             self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._place))
             self._guard = start_guard(self._folder)
         os.environ[MARK] = str(self._folder)
+        watch = StartWatch(self._folder)
         try:
-            with _own_signals():
+            with _own_signals(), watch:
                 ray.init(
                     address="local",  # a new one, never another user's Ray that happens to run here
                     num_cpus=self._workers,
@@ -80,9 +101,14 @@ class LocalRay:
                 )
         except Exception as error:  # Ray's own kinds, which differ between its versions
             self._stop()
+            if watch.ended:
+                raise ServerEndedError(watch.ended) from error
             raise RayLostError(f"the local Ray does not start: {first_line(error)}") from error
         finally:
             os.environ.pop(MARK, None)
+        if watch.ended:
+            self._stop()
+            raise ServerEndedError(watch.ended)
 
     def death(self, *, within: float = 0.0) -> str | None:
         """The server that has ended, and how; None if all run, also `within` seconds from now."""

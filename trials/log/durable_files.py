@@ -1,9 +1,11 @@
 """Every operation on files that have to outlive a crash: of a run's log, of weights, reports and tables."""
 
 import errno
+import fcntl
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from search_spaces.settings.unfinished_files import unfinished_name
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 PRIVATE, SHARED = 0o700, 0o777  # permissions of folders, less what the process masks
 FILE = 0o666
+LOOKS, SECONDS_BETWEEN_LOOKS = 100, 0.02  # at a folder in which another driver replaces a file
 
 
 class Disk(Protocol):
@@ -151,6 +154,27 @@ def permissions_of(folder: Path) -> int:
     return folder.stat().st_mode & SHARED
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keeps other drivers from replacing files in a folder, for moments; not one that has been stopped there.
+
+    The lock is of the folder itself, which nobody removes as they may a file.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for _ in range(LOOKS):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+            except OSError:  # a file system without locks
+                break
+        yield
+    finally:
+        os.close(handle)
+
+
 class NameTakenError(Exception):
     """Another file has this name already, with other contents."""
 
@@ -160,6 +184,7 @@ class DurableFiles:
 
     seconds_between_views = 2.0  # how often a run's views are worth replacing
     have_locks = True  # of the kernel, which keep two drivers of one folder apart
+    lists_at_once = True  # names what has just been written, and not what has just been removed
 
     def __init__(self, disk: Disk | None = None) -> None:
         self._disk: Disk = disk or SystemDisk()
@@ -192,6 +217,32 @@ class DurableFiles:
             raise
         if durable:
             self._disk.sync_folder(path.parent)
+
+    def replace(
+        self, path: Path, data: bytes, is_overtaken: Callable[[], bool], *, durable: bool = True
+    ) -> bool:
+        """Replaces `path` as `write` does, unless another driver has begun; True if it has.
+
+        A driver that begins after the question waits with this file until it is replaced, where the kernel
+        has locks.
+        """
+        temporary = unfinished_name(path)
+        try:
+            self._write_unfinished(temporary, data, durable=durable)
+            with _held(path.parent):
+                is_mine = not is_overtaken()
+                if is_mine:
+                    self._disk.rename(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                self._disk.remove(temporary)
+            raise
+        if not is_mine:
+            with suppress(OSError):
+                self._disk.remove(temporary)
+        elif durable:
+            self._disk.sync_folder(path.parent)
+        return is_mine
 
     def create(self, path: Path, data: bytes) -> None:
         """A new file as a whole, never in the place of another; may be repeated after it failed half-way.

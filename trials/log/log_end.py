@@ -15,7 +15,7 @@ from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.driver_lock import RunLockedError
 from trials.log.durable_files import DurableFiles, NameTakenError
-from trials.log.parts import PARTS, Part, PartKind, part_bytes, part_name, read_part
+from trials.log.parts import PART_NAME, PARTS, Part, PartKind, part_bytes, part_name, read_part
 from trials.log.row_types import DriverRow, EpochRow, LogRow
 from trials.log.tables import DamagedPartError, NewerLogError
 
@@ -48,9 +48,15 @@ class LogEnd:
         """The file of the last record."""
         return self._path(self.position - 1)
 
-    def claim(self, *, position: int, driver: int) -> bool:
-        """Begins with that number at that position; False where another driver has just taken it."""
-        self.position, self.driver = position, driver
+    def claim(self, *, seen: int, newest: int, driver: int) -> bool:
+        """Begins with that number at the log's end; False where another driver has written there meanwhile.
+
+        Args:
+            seen: the highest position of which there is a file.
+            newest: the highest position that was ever taken. Where that is another one, the driver before may
+                be about to write after either, and both are claimed.
+        """
+        self.driver = driver
         row: DriverRow = {
             "number": driver,
             "process": os.getpid(),
@@ -58,11 +64,16 @@ class LogEnd:
             "started_at": datetime.now(UTC),
         }
         try:
-            self.append("driver", row)
+            for position in sorted({seen + 1, newest + 1}):
+                self.position = position
+                self.append("driver", row)
         except FencedError:
             self.is_fenced = False
             return False
-        return True
+        # The driver before may have gone on since its log was read, and sealed what it wrote: a position that
+        # was taken, and is free again, says nothing. Its newest part is always there.
+        written = self._patience.retry_while_full(self._folder, lambda: self._files.names(self._parts))
+        return not any(PART_NAME.fullmatch(name) and name > self.newest.name for name in written)
 
     def append(self, kind: PartKind, row: LogRow, epochs: Sequence[EpochRow] = ()) -> Path:
         """Makes a record durable at the next position; returns its file.
@@ -90,6 +101,21 @@ class LogEnd:
         if self.is_overtaken():
             raise self._fenced()
         return self._carried_out(action)
+
+    def replace(self, path: Path, data: bytes, *, durable: bool) -> None:
+        """Replaces a file of the run's, but never one of a newer driver.
+
+        Raises:
+            FencedError, LogNotWrittenError: as `carry_out`.
+        """
+        next_part = self._path(self.position)
+
+        def replaced() -> bool:
+            return self._files.replace(path, data, lambda: self._files.exists(next_part), durable=durable)
+
+        if self.is_fenced or not self._carried_out(replaced):
+            self.is_fenced = True
+            raise self._fenced()
 
     def is_overtaken(self) -> bool:
         """True if another driver has begun."""

@@ -3,9 +3,10 @@
 import errno
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from search_spaces.settings.sentences import first_line
 from trials.log.durable_files import NameTakenError
@@ -22,6 +23,19 @@ GLOB = re.compile(r"[*?\[]")
 
 class StoreError(OSError):
     """A request that a store does not answer, or refuses; its `strerror` says which and why."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """The version of an object: Google's stores compare its number, the others its ETag."""
+
+    e_tag: str | None
+    version: str | None
+
+    def mode(self) -> Any:
+        """The mode of a put that replaces this version alone; any version, where a store gives no tags."""
+        given = {"e_tag": self.e_tag, "version": self.version}
+        return {name: value for name, value in given.items() if value is not None} or "overwrite"
 
 
 class Objects:
@@ -43,33 +57,40 @@ class Objects:
         except FileNotFoundError:
             return None
 
-    def put(self, key: str, data: bytes, *, new: bool = False) -> str:
+    def put(self, key: str, data: bytes, *, new: bool = False, over: Tag | None = None) -> Tag:
         """Replaces an object as a whole, or creates a `new` one; returns its tag.
 
-        Raises:
-            NameTakenError: there is an object where a new one was to be.
-        """
-        from obstore.exceptions import AlreadyExistsError
+        Args:
+            over: the version that is to be replaced, and no other; None: whatever there is.
 
-        mode: Literal["create", "overwrite"] = "create" if new else "overwrite"
-        in_pieces = not new and len(data) > PIECE  # only one request can be refused where there is an object
+        Raises:
+            NameTakenError: there is an object where a new one was to be, or not the version to be replaced.
+        """
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        mode: Any = "create" if new else "overwrite" if over is None else over.mode()
+        in_pieces = (
+            mode == "overwrite" and len(data) > PIECE
+        )  # only one request can be refused on a condition
         try:
             put = self._ask(
                 lambda store: store.put(key, data, mode=mode, use_multipart=in_pieces, chunk_size=PIECE)
             )
         except FileNotFoundError as error:
+            if over is not None:  # it has been removed
+                raise NameTakenError(key) from None
             raise _no_bucket(error) from None
-        except AlreadyExistsError:
+        except (AlreadyExistsError, PreconditionError):
             raise NameTakenError(key) from None
-        return put["e_tag"] or ""
+        return Tag(put["e_tag"], put["version"])
 
-    def exists(self, key: str) -> bool:
-        """True if there is such an object."""
+    def tag(self, key: str) -> Tag | None:
+        """The tag of an object; None where there is none."""
         try:
-            self._ask(lambda store: store.head(key))
+            found = self._ask(lambda store: store.head(key))
         except FileNotFoundError:
-            return False
-        return True
+            return None
+        return Tag(found["e_tag"], found["version"])
 
     def remove(self, key: str) -> None:
         """Removes an object, if it is there."""
@@ -84,7 +105,7 @@ class Objects:
             pages = self._ask(lambda store: list(store.list(prefix)))
         except FileNotFoundError as error:
             raise _no_bucket(error) from None
-        return {entry["path"]: entry["e_tag"] or "" for page in pages for entry in page}
+        return {entry["path"]: plain(entry["e_tag"]) for page in pages for entry in page}
 
     def folders(self, pattern: str) -> list[str]:
         """The folders whose path fits a pattern with `*`, `?` or `[…]` within its names, in their order."""
@@ -111,12 +132,17 @@ class Objects:
 
         try:
             return request(store)
-        except (exceptions.AlreadyExistsError, FileNotFoundError):
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError, FileNotFoundError):
             raise
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise StoreError(errno.EACCES, f"the object store refuses: {_words(error)}") from None
         except exceptions.BaseError as error:
             raise StoreError(errno.EAGAIN, f"the object store does not answer: {_words(error)}") from None
+
+
+def plain(e_tag: str | None) -> str:
+    """An ETag that can be compared: Azure's lists give it without the quotes that all else has."""
+    return (e_tag or "").strip('"')
 
 
 def _words(error: Exception) -> str:

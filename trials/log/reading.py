@@ -60,6 +60,7 @@ class LogContents:
         marks: the digests of what the run is that its parts carry.
         positions: those at which there is a file.
         newest: the highest position that was ever taken; -1 where there is none.
+        seen: the highest position of which there is a file: below `newest` where the last one is gone.
         repeated: files whose rows another one holds as well.
         contradicting: files that say something else than another one of the same trial.
         foreign: what is none of ours.
@@ -80,6 +81,7 @@ class LogContents:
     marks: set[str] = field(default_factory=set)
     positions: set[int] = field(default_factory=set)
     newest: int = -1
+    seen: int = -1
     damaged: list[Damaged] = field(default_factory=list)
     repeated: list[Path] = field(default_factory=list)
     contradicting: list[Path] = field(default_factory=list)
@@ -170,7 +172,8 @@ def read_log(folder: Path, files: DurableFiles, *, unreadable_is_damaged: bool =
     # 3. Files of earlier versions, one for each trial.
     for of_kind in earlier:
         _take_earlier_files(of_kind, contents)
-    contents.newest = max(contents.newest, contents.records() - 1)
+    contents.seen = contents.newest
+    contents.newest = max(contents.seen, contents.records() - 1)
     newest = folder / PARTS / part_name(contents.newest)  # it stays: by it the log's end is found
     contents.repeated = [path for path in contents.repeated if path != newest]
     return contents

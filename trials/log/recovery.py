@@ -135,7 +135,7 @@ def read_declared(folder: Path, files: DurableFiles, contents: LogContents) -> t
 def viewed_trials(folder: Path, files: DurableFiles) -> set[int]:
     """The trials that the view knows to have ended: it holds what was durable. A damaged one says nothing."""
     try:
-        ids = set(view_trials(files.read(folder / TRIALS_FILE)))
+        ids = set(view_trials(files.read_back(folder / TRIALS_FILE)))
     except (OSError, DamagedPartError):
         return set()
     return ids if all(0 <= i < MAX_TRIALS for i in ids) else set()

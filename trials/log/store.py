@@ -132,7 +132,8 @@ class RunStore:
             self._refresh()
             found = inspect(self.folder, self._files, accept_losses=self._accept_losses)
             contents = found.contents
-            if self._end.claim(position=contents.newest + 1, driver=self._next_driver(contents)):
+            number = self._next_driver(contents)
+            if self._end.claim(seen=contents.seen, newest=contents.newest, driver=number):
                 break  # else another driver has written since: what it wrote is read, too
         self._end.identity = _last_mark(contents)
         mended = mend(self.folder, self._files, found, self._end.append, self._patience)
@@ -176,6 +177,10 @@ class RunStore:
         except (OSError, DamagedPartError):
             return []
         return [row for row in rows if row["trial_id"] in in_flight]
+
+    def is_overtaken(self) -> bool:
+        """True if another driver has begun on the run."""
+        return self._end.is_overtaken()
 
     def discard(self) -> None:
         """Removes a run that never began, as far as it can be; never one that another driver began."""
@@ -333,6 +338,9 @@ class RunStore:
             self._unsealed.pop(path, None)
         for row in rows:
             self._epochs.pop(row["trial_id"], None)
+        if not self._files.lists_at_once:
+            # Where no list has the segments yet, the view says that there are more rows than are found.
+            self.refresh_views(force=True)
         self._remove_sealed(list(self._unsealed))
 
     def _remove_sealed(self, paths: list[Path]) -> None:
@@ -346,7 +354,7 @@ class RunStore:
             del self._unsealed[path]
 
     def _write(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        self._end.carry_out(lambda: self._files.write(path, data, durable=durable))
+        self._end.replace(path, data, durable=durable)
 
 
 def _all_in(block: Block, sealed: list[Block]) -> bool:

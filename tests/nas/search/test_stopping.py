@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,13 +23,19 @@ from formula_searches import identity
 from search_driver import NEVER, config_of, driver
 
 from analysis.frame import read_trials
+from nas.results import status
+from nas.results.status import run_status
 from nas.results.verify import verify_run
+from nas.search import environment, search_loop
 from nas.search.search import SearchResult, search
 from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.strategy_guard import SearchFailedError
 from nas.strategies.random_search import RandomSearch, RandomSearchSettings
 from nas.strategies.table import STRATEGIES
+from trials.executors import simulated as simulated_file
 from trials.executors.simulated import simulated
+from trials.log import driver_lock, log_end
+from trials.log import identity as identity_file
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.durable_files import DurableFiles
 from trials.log.store import RunStore
@@ -187,16 +194,27 @@ def test_readers_of_a_runs_view_never_see_half_a_row(tmp_path: Path) -> None:
 def test_clock_that_jumps_changes_no_order_of_a_search(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = time.time_ns
-    jumps = iter(range(10_000))
-    monkeypatch.setattr(time, "time_ns", lambda: real() + (-1) ** next(jumps) * 86_400 * 10**9)
+    """A day forth and a day back, each time that somebody looks; readers look, too."""
+    jumps = itertools.count()
+
+    class Jumping(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + (-1) ** next(jumps) * timedelta(days=1)
+
+    for module in (search_loop, environment, log_end, identity_file, driver_lock, simulated_file, status):
+        monkeypatch.setattr(module, "datetime", Jumping)
     folder = tmp_path / "run"
     run(make_config(budget={"trials": 5}), folder)
     for path in (folder / "log" / "parts").iterdir():  # files of the future and of the past
         day = 86_400 * (-1) ** int(path.name[8])
         os.utime(path, (time.time() + day, time.time() + day))
+    assert run_status(folder).state == "finished"
     assert identity(run(make_config(), folder)) == identity(run(make_config(), tmp_path / "whole"))
+    assert next(jumps) > 24
     assert verify_run(folder).faults == ()
+    assert run_status(folder).state == "finished"
+    assert sorted(read_trials(folder)["trial_id"]) == list(range(12))
 
 
 # ---------------------------------------------------------------------- full disks

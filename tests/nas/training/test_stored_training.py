@@ -19,7 +19,8 @@ from nas.training.result import TrainingResult, training_figures
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from search_spaces.settings.yaml_files import yaml_text
-from trials.log.buckets import BucketFiles, run_folder
+from trials.log.bucket_files import BucketFiles
+from trials.log.buckets import run_folder
 from trials.log.log_end import FencedError
 from trials.log.object_store import Objects, StoreError
 from trials.training.weights_file import load_tensors

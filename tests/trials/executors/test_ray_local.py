@@ -21,7 +21,7 @@ from trials.executors import ray_actors as ray_actors_file
 from trials.executors import ray_pool
 from trials.executors.ray_actors import Connection, ray_actors
 from trials.executors.ray_guard import MARK
-from trials.executors.ray_local import FRUITLESS_DEATHS, LocalRay, RayLostError
+from trials.executors.ray_local import FRUITLESS_DEATHS, LocalRay, RayLostError, ServerEndedError
 from trials.executors.ray_pool import Pool
 from trials.executors.ray_tune import _TuneThread
 from trials.log.store import RunStore
@@ -84,6 +84,35 @@ def test_a_start_that_fails_counts_as_a_death() -> None:
     local.died(KILLED)
     with pytest.raises(RayLostError, match=r"died 3 times .*it did not start again \(no memory\)"):
         local.start_again()
+
+
+class Starting(Staged):
+    """A local Ray of which a server is killed during its first starts, `killed` of them."""
+
+    def __init__(self, killed: int) -> None:
+        super().__init__()
+        self._killed = killed
+
+    def start(self) -> None:
+        super().start()
+        if self.starts <= self._killed:
+            raise ServerEndedError("its gcs_server ended while it started")
+
+
+def test_a_server_that_is_killed_while_ray_starts_is_one_of_the_deaths() -> None:
+    local = Starting(killed=FRUITLESS_DEATHS - 1)
+    assert local.begin() == ["its gcs_server ended while it started"] * (FRUITLESS_DEATHS - 1)
+    with pytest.raises(RayLostError, match=r"died 3 times without a trial .*the last time: its raylet"):
+        local.died(KILLED)
+    with pytest.raises(RayLostError, match=r"died 3 times .*the last time: its gcs_server ended while it st"):
+        Starting(killed=FRUITLESS_DEATHS).begin()
+
+
+def test_a_start_that_fails_with_all_servers_alive_is_not_tried_again() -> None:
+    local = Staged(failing=frozenset({1}))
+    with pytest.raises(RayLostError, match="no memory"):
+        local.begin()
+    assert local.starts == 1
 
 
 class StagedPool(Pool):

@@ -93,7 +93,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         patch.setenv("AWS_ENDPOINT_URL", url)
         patch.setattr("trials.log.object_store.RETRIES", retries)
         patch.setenv("AWS_TIMEOUT", TIMEOUT)
-        patch.setattr("trials.log.buckets.PAUSES", (0.0, 0.0))
+        patch.setattr("trials.log.bucket_files.PAUSES", (0.0, 0.0))
         yield Bucket(proxy, caches, itertools.count())
 
 

@@ -8,6 +8,7 @@ from recorded_rows import asked, fill, finished
 
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.log_end import FencedError, LogEnd
+from trials.log.parts import part_name
 from trials.log.store import RunStore
 
 
@@ -62,16 +63,60 @@ def test_a_driver_that_begins_while_another_writes_reads_what_that_wrote(
         claim = LogEnd.claim
         rows: list[Any] = []
 
-        def late_claim(end: LogEnd, *, position: int, driver: int) -> bool:
+        def late_claim(end: LogEnd, **at: int) -> bool:
             if not rows:
                 rows.append(older.record_trial(finished(older.asks[4])))
-            return claim(end, position=position, driver=driver)
+            return claim(end, **at)
 
         monkeypatch.setattr(LogEnd, "claim", late_claim)
         with RunStore(folder) as newer:
             assert newer.trials[4] == rows[0]
         with pytest.raises(FencedError):
             older.record_trial(finished(older.asks[3]))
+
+
+def test_a_position_that_was_taken_and_is_free_again_is_not_the_end_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading the log and claiming its end, the driver before it seals what it has written since."""
+    folder = tmp_path / "run"
+    fill(folder, trials=3, open_asks=1)
+    with RunStore(folder, segment_size=2) as older:
+        (folder / "lock").unlink()
+        claim, claimed = LogEnd.claim, list[bool]()
+
+        def late_claim(end: LogEnd, **at: int) -> bool:
+            if not claimed:
+                older.record_trial(finished(older.asks[3]))
+                older.record_ask(asked(4))
+                assert not (folder / "log" / "parts" / part_name(at["newest"] + 1)).exists()
+            claimed.append(claim(end, **at))
+            return claimed[-1]
+
+        monkeypatch.setattr(LogEnd, "claim", late_claim)
+        with RunStore(folder, segment_size=2) as newer:
+            assert claimed == [False, True]
+            assert (sorted(newer.trials), sorted(newer.asks)) == ([0, 1, 2, 3], [0, 1, 2, 3, 4])
+            with pytest.raises(FencedError):
+                older.record_trial(finished(older.asks[4], reward=0.9))
+            row = newer.record_trial(finished(newer.asks[4]))
+    with RunStore(folder) as store:
+        assert store.trials[4] == row
+
+
+def test_a_log_whose_last_file_is_gone_is_claimed_wherever_the_older_driver_may_write(tmp_path: Path) -> None:
+    """The last part's trial is in a segment, so its position is known to have been taken."""
+    folder = tmp_path / "run"
+    fill(folder, trials=3, open_asks=1)
+    with RunStore(folder, segment_size=2) as older:
+        older.record_trial(finished(older.asks[3]))
+        (folder / "lock").unlink()
+        max((folder / "log" / "parts").iterdir()).unlink()
+        with RunStore(folder, segment_size=2) as newer, pytest.raises(FencedError):
+            older.record_ask(asked(4))
+        newer_driver = newer.driver
+    with RunStore(folder) as store:
+        assert (store.driver, sorted(store.trials)) == (newer_driver + 1, [0, 1, 2, 3])
 
 
 def test_a_lock_that_was_removed_and_made_again_is_the_one_that_counts(tmp_path: Path) -> None:
