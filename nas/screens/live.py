@@ -105,11 +105,12 @@ class LiveView(AbstractContextManager["LiveView"]):
         head = f"trial {row['trial_id']:>4} {kind:<8}"
         if row["status"] == "completed":
             mark = " *" if self._best is row else ""  # the best so far
+            size = f"{short_count(int(measured(row, 'params'))):>7} params"
             if row["purpose"] == "finalist":  # longer than all others: its figures do not compare
-                mark = f" ({counted(row['epochs'], 'epoch')})"
+                size = f"{row['epochs']:>7,} epochs"
             return (
                 f"{head} accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x "
-                f"{short_count(int(measured(row, 'params'))):>7} params  reward {row['reward']:.4f}{mark}"
+                f"{size}  reward {row['reward']:.4f}{mark}"
             )
         if row["status"] == "cached":
             return f"{head}  trained before: reward {row['reward'] or 0.0:.4f}"
@@ -122,9 +123,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         summary = f"{self._spent:,.0f}/{total:,.0f} {unit}"
         if self._leader is not None:
             first = self._leader.finalist
-            of = counted(len(first.rewards), "training") + (
-                f" of {first.epochs} epochs" if first.epochs else ""
-            )
+            of = f"{len(first.rewards)} x {counted(first.epochs, 'epoch')}"
             summary += f"  best finalist {first.mean:.4f} (trial {first.trial_id}, {of})"
         elif self._best is not None:
             summary += f"  best reward {self._best['reward']:.4f} (trial {self._best['trial_id']})"

@@ -34,17 +34,15 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
         assert found is not None, "there is a best trial"
         lines += _best_lines(found, best, summary.trials)
         if summary.baseline_trials:
-            apart = (
-                f" of {summary.finalists[0].selected_epochs} epochs, not comparable"
-                if found.is_longer
-                else ""
-            )
             lines.append(
                 Text(
-                    f"            random search's {counted(summary.baseline_trials, 'trial')}{apart}: reward "
-                    f"median {summary.baseline_median_reward:.4f}, best {summary.baseline_best_reward:.4f}"
+                    f"            random search's {counted(summary.baseline_trials, 'trial')}: reward median "
+                    f"{summary.baseline_median_reward:.4f}, best {summary.baseline_best_reward:.4f}"
                 )
             )
+            if found.is_longer:
+                epochs = summary.finalists[0].selected_epochs
+                lines.append(Text(f"            after {epochs} epochs: not to be compared with the above"))
         if summary.finalists:
             lines += [Text(""), _finalist_table(summary.finalists), *_verdict(summary.finalists[0])]
         lines += [Text(""), stage_table(architecture_of(best)), Text("")]
@@ -101,8 +99,9 @@ def _best_lines(found: Headline, best: TrialRow, trials: int) -> list[Text]:
         ),
         *(Text(f"            {line}") for line in found.lines),
         Text(
-            f"            step time {found.step_time_ratio:.2f}x reference{found.uncertain_words}   "
-            f"{best['params']:,} parameters"
+            f"            step time {found.step_time_ratio:.2f}x reference{found.uncertain_words}"
+            + ("\n            " if found.uncertain else "   ")
+            + f"{best['params']:,} parameters"
         ),
     ]
 
