@@ -1,6 +1,7 @@
 """The finalists of a search: the best architectures, trained again with other seeds, compared on these alone.
 
-The trial that made an architecture a finalist is left out: of many noisy rewards the highest is too high.
+These trainings are as long as a trial (repeats) or longer. The trial that made an architecture a finalist is
+left out: of many noisy rewards the highest is too high.
 """
 
 import math
@@ -12,59 +13,82 @@ import numpy as np
 import scipy  # its parts load at their first use
 
 from analysis.intervals import student_t
-from analysis.trial_rules import COUNTED, BestArchitectures, may_win, standing
+from analysis.trial_rules import COUNTED, RETRAINED, BestArchitectures, may_win, standing
 from trials.log.row_types import TrialRow
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """One architecture's repeats, and the trial that selected it."""
+    """One architecture's trainings as a finalist, and the trial that selected it."""
 
     trial_id: int  # that selected it: the best by reward of this architecture
     selected_reward: float
-    rewards: tuple[float, ...]  # of the repeats that have ended; 0 of an infeasible one
+    rewards: tuple[float, ...]  # of the trainings that have ended; 0 of an infeasible one
     accuracies: tuple[float, ...]  # 0-1
+    selected_epochs: int = 0
+    epochs: int = 0  # of each training
+    step_time_ratios: tuple[float, ...] = ()  # of the trainings that know one
+    step_seconds: tuple[float, ...] = ()
+    timing_flags: tuple[str, ...] = ()  # why the step times of some of them are uncertain
 
     @property
     def mean(self) -> float:
-        """Mean of the repeats' rewards."""
+        """Mean of the trainings' rewards."""
         return float(np.mean(self.rewards))
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean of the trainings' accuracies, 0-1."""
+        return float(np.mean(self.accuracies))
+
+    @property
+    def is_longer(self) -> bool:
+        """True if the trainings were longer than the trial, whose figures then do not compare with theirs."""
+        return self.epochs > self.selected_epochs
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A finalist's mean reward with its uncertainty, and the comparison with the next one."""
+    """A finalist's means with their uncertainty, and the comparison with the next one."""
 
     finalist: Finalist
     standard_error: float | None  # of the mean reward, from the deviation that all finalists share
     low: float | None  # the 95 % interval of the mean reward
     high: float | None
     better_than_next: float | None  # probability that its true mean is above that of the next one
+    accuracy_low: float | None = None  # the 95 % interval of the mean accuracy
+    accuracy_high: float | None = None
 
 
 def finalists(rows: Iterable[TrialRow]) -> list[Finalist]:
-    """The architectures of a run that have been repeated, the highest mean reward first."""
+    """The architectures of a run that have been trained again, the highest mean reward first."""
     rows = list(rows)
     selected: dict[tuple[int, ...], TrialRow] = {}
-    repeats: dict[tuple[int, ...], list[TrialRow]] = {}
-    # Rows by architecture: its repeats, and the best trial of the search that selected it.
+    retrained: dict[tuple[int, ...], list[TrialRow]] = {}
+    # Rows by architecture: its trainings as a finalist, and the best trial that selected it.
     for row in rows:
         choices = tuple(row["choices"])
-        if row["purpose"] == "repeat" and row["status"] in COUNTED:
-            repeats.setdefault(choices, []).append(row)
+        if row["purpose"] in RETRAINED and row["status"] in COUNTED:
+            retrained.setdefault(choices, []).append(row)
         elif may_win(row):
             selected[choices] = max(selected.get(choices, row), row, key=standing)
-    found = [
-        Finalist(
-            trial_id=int(selected[choices]["trial_id"]),
-            selected_reward=standing(selected[choices])[1],
-            rewards=tuple(float(row["reward"] or 0.0) for row in repeated),
-            accuracies=tuple(float(row["accuracy"] or 0.0) for row in repeated),
-        )
-        for choices, repeated in repeats.items()
-        if choices in selected
-    ]
+    found = [_finalist(selected[choices], own) for choices, own in retrained.items() if choices in selected]
     return sorted(found, key=lambda finalist: (-finalist.mean, finalist.trial_id))
+
+
+def _finalist(selected: TrialRow, retrained: list[TrialRow]) -> Finalist:
+    epochs, reward = standing(selected)
+    return Finalist(
+        trial_id=int(selected["trial_id"]),
+        selected_reward=reward,
+        rewards=tuple(float(row["reward"] or 0.0) for row in retrained),
+        accuracies=tuple(float(row["accuracy"] or 0.0) for row in retrained),
+        selected_epochs=epochs,
+        epochs=max(standing(row)[0] for row in retrained),
+        step_time_ratios=tuple(ratio for row in retrained if (ratio := row.get("step_time_ratio"))),
+        step_seconds=tuple(seconds for row in retrained if (seconds := row.get("step_seconds"))),
+        timing_flags=tuple(flag for row in retrained if (flag := row.get("timing_flag"))),
+    )
 
 
 @dataclass(frozen=True)
@@ -73,23 +97,25 @@ class Repeats:
 
     ended: int
     total: int
+    epochs: int = 0  # of each
+    is_longer: bool = False  # than trials
 
 
 def repeats(
     rows: Iterable[TrialRow], *, count: int, each: int, is_over: bool, are_recommended: bool
 ) -> Repeats:
-    """The repeats of a search whose `count` finalists are trained `each` times again, by its rows.
+    """The trainings of a search whose `count` finalists are trained `each` times again, by its rows.
 
-    A repeat that crashed is not tried again, so it has ended.
+    A training that crashed is not tried again, so it has ended.
 
     Args:
         is_over: the search asks for no new architecture, so there may be fewer finalists than `count`.
         are_recommended: its strategy recommends the finalists. Which ones, no row tells: they are taken to be
-            those that were repeated most often.
+            those that were trained again most often.
     """
     rows = list(rows)
-    ended = Counter(tuple(row["choices"]) for row in rows if row["purpose"] == "repeat")
-    # Architectures in the order in which a search repeats them.
+    ended = Counter(tuple(row["choices"]) for row in rows if row["purpose"] in RETRAINED)
+    # Architectures in the order in which a search trains them again.
     found = BestArchitectures()
     for row in filter(may_win, rows):
         epochs, reward = standing(row)
@@ -103,25 +129,43 @@ def repeats(
 def standings(ranked: list[Finalist]) -> list[Standing]:
     """Uncertainty of the order of finalists, by the deviation within all of them together.
 
-    A few repeats each say little about one architecture's deviation, so it is taken to be the same for all
-    (pooled); intervals and probabilities are Student's. None where no finalist was repeated twice.
+    A few trainings each say little about one architecture's deviation, so it is taken to be the same for all
+    (pooled); intervals and probabilities are Student's. None where no finalist was trained again twice.
     """
     freedom = sum(len(finalist.rewards) - 1 for finalist in ranked)
     if freedom < 1:
         return [Standing(finalist, None, None, None, None) for finalist in ranked]
-    # The pooled standard deviation of one repeat, over all finalists.
-    squares = sum(float(np.sum((np.array(f.rewards) - f.mean) ** 2)) for f in ranked)
-    deviation = math.sqrt(squares / freedom)
+    # The pooled standard deviations of one training, over all finalists.
+    deviation = _pooled([finalist.rewards for finalist in ranked])
+    of_accuracy = _pooled([finalist.accuracies for finalist in ranked])
     found = []
     for i, finalist in enumerate(ranked):
-        # Its interval, and the probability that the difference to the next mean is positive.
-        error = deviation / math.sqrt(len(finalist.rewards))
+        # Its intervals, and the probability that the difference to the next mean is positive.
+        count = len(finalist.rewards)
+        error = deviation / math.sqrt(count)
         half = student_t(freedom) * error
+        half_of_accuracy = student_t(freedom) * of_accuracy / math.sqrt(count)
         better = None
         if i + 1 < len(ranked):
             following = ranked[i + 1]
             spread = math.hypot(error, deviation / math.sqrt(len(following.rewards)))
             ahead = (finalist.mean - following.mean) / spread if spread else math.inf
             better = float(scipy.special.stdtr(freedom, ahead))
-        found.append(Standing(finalist, error, finalist.mean - half, finalist.mean + half, better))
+        found.append(
+            Standing(
+                finalist,
+                error,
+                finalist.mean - half,
+                finalist.mean + half,
+                better,
+                accuracy_low=max(finalist.mean_accuracy - half_of_accuracy, 0.0),
+                accuracy_high=min(finalist.mean_accuracy + half_of_accuracy, 1.0),
+            )
+        )
     return found
+
+
+def _pooled(samples: list[tuple[float, ...]]) -> float:
+    """Standard deviation within samples that share it; one of them has two values at least."""
+    squares = sum(float(np.sum((np.array(sample) - np.mean(sample)) ** 2)) for sample in samples)
+    return math.sqrt(squares / sum(len(sample) - 1 for sample in samples))

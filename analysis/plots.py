@@ -128,13 +128,19 @@ def draw_ledger(axes: "Axes", trials: pd.DataFrame) -> None:
 
 
 def draw_finalists(axes: "Axes", found: list[Standing]) -> None:
-    """Mean rewards of the finalists' repeats with 95 % intervals; rings: the trials that selected them."""
+    """Mean rewards of the finalists' trainings with 95 % intervals; rings: the trials that selected them.
+
+    Trainings that are longer than trials stand alone: the trials' rewards do not compare with theirs.
+    """
     places = np.arange(len(found))
     means = np.array([s.finalist.mean for s in found])
     half = [0.0 if s.high is None else s.high - s.finalist.mean for s in found]
-    axes.errorbar(means, places, xerr=half, fmt="o", color=BLUE, label="mean of repeats")
-    selected = [s.finalist.selected_reward for s in found]
-    axes.scatter(selected, places, s=46, facecolors="none", edgecolors=GREY, label="selected by")
+    is_longer = any(s.finalist.is_longer for s in found)
+    label = f"mean after {found[0].finalist.epochs} epochs" if is_longer else "mean of repeats"
+    axes.errorbar(means, places, xerr=half, fmt="o", color=BLUE, label=label)
+    if not is_longer:
+        selected = [s.finalist.selected_reward for s in found]
+        axes.scatter(selected, places, s=46, facecolors="none", edgecolors=GREY, label="selected by")
     axes.set_yticks(places, [f"trial {s.finalist.trial_id}" for s in found])
     axes.invert_yaxis()
     axes.set(xlabel=LABELS["reward"])

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.frame import floats, ratio, searched
 from analysis.pictures import FEWEST_CELLS
 from analysis.standard_error import standard_error
+from trials.trial import Purpose
 
 DRAWS = 200
 AXES = ("step_time_ratio", "params")
@@ -57,7 +58,7 @@ def candidates(trials: pd.DataFrame) -> Candidates:
     """Completed search and baseline trials with an accuracy above 0.
 
     The deviation of an accuracy is the larger one of two: the sampling error of minival's images, and the
-    deviation between repeats of one architecture (finalists).
+    deviation between repeats of one architecture (finalists, as far as they train as long as trials).
     """
     rows = searched(trials)
     accuracy = floats(rows, "accuracy")
@@ -74,9 +75,12 @@ def candidates(trials: pd.DataFrame) -> Candidates:
     )
 
 
-def seed_deviation(trials: pd.DataFrame) -> float:
-    """Standard deviation of accuracy between trainings of an architecture, of all repeats; 0 if unknown."""
-    repeats = trials[(trials.purpose == "repeat") & (trials.status == "completed")]
+def seed_deviation(trials: pd.DataFrame, *, purpose: Purpose = "repeat") -> float:
+    """Standard deviation of accuracy between trainings of an architecture; 0 if unknown.
+
+    Of all repeats, which are as long as trials; of the purpose `finalist`, of longer trainings.
+    """
+    repeats = trials[(trials.purpose == purpose) & (trials.status == "completed")]
     groups = [floats(group, "accuracy") for _, group in repeats.groupby("architecture_id")]
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)

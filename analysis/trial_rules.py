@@ -10,7 +10,8 @@ from trials.log.rows import device_seconds
 from trials.trial import Purpose, Status
 
 COUNTED = frozenset({"completed", "stopped", "infeasible"})  # statuses, by the budget
-SEARCHED = frozenset({"search", "baseline"})  # purposes; repeats and audits come after the search
+SEARCHED = frozenset({"search", "baseline"})  # purposes; all others come after the search
+RETRAINED = frozenset({"repeat", "finalist"})  # purposes of finalists' trainings: as long as a trial, longer
 
 Unit = Literal["trials", "epochs", "device_seconds"]  # of a budget
 
@@ -74,7 +75,7 @@ def spent(rows: Iterable[TrialRow], unit: Unit, by_id: Mapping[int, TrialRow]) -
 
 
 def may_win(row: TrialRow) -> bool:
-    """True of a row that may be the best of a search: completed, and neither a repeat nor an audit."""
+    """True of a row that may be the best of a search: completed, and asked for by the search itself."""
     return row["status"] == "completed" and row["purpose"] in SEARCHED
 
 

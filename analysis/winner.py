@@ -3,21 +3,21 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.finalists import Finalist, finalists
+from analysis.finalists import Standing, finalists, standings
 from analysis.trial_rules import may_win, standing
 from trials.log.row_types import TrialRow
 
 
 @dataclass(frozen=True)
 class Winner:
-    """The trial that wins, and its architecture's repeats where these decided it."""
+    """The trial that wins, and its architecture's standing among the finalists where these decided it."""
 
     trial_id: int
-    repeats: Finalist | None = None
+    standing: Standing | None = None
 
 
 def winner(rows: Iterable[TrialRow], *, recommended: int | None) -> Winner | None:
-    """The finalist with the highest mean of its repeats, else the recommended trial, else the best reward.
+    """The finalist with the highest mean reward, else the recommended trial, else the best reward.
 
     None before the first completed trial.
 
@@ -25,8 +25,8 @@ def winner(rows: Iterable[TrialRow], *, recommended: int | None) -> Winner | Non
         recommended: the trial that the strategy recommends (best.yaml names it); None if it has no opinion.
     """
     rows = list(rows)
-    if ranked := finalists(rows):
-        return Winner(ranked[0].trial_id, repeats=ranked[0])
+    if ranked := standings(finalists(rows)):
+        return Winner(ranked[0].finalist.trial_id, standing=ranked[0])
     eligible = list(filter(may_win, rows))
     best = next((row for row in eligible if row["trial_id"] == recommended), None)
     best = best or max(eligible, key=standing, default=None)

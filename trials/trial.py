@@ -14,7 +14,8 @@ from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
 from trials.recipe import LARGEST, Precision, Recipe
 
-Purpose = Literal["search", "baseline", "repeat", "audit"]
+# repeat, finalist: trainings of the best architectures, as long as a trial or longer.
+Purpose = Literal["search", "baseline", "repeat", "finalist", "audit"]
 Status = Literal["completed", "stopped", "infeasible", "crashed", "cached"]
 FailureKind = Literal[
     "out_of_memory",

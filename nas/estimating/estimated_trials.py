@@ -66,7 +66,11 @@ class TrialCost:
     @property
     def seconds(self) -> float:
         """Seconds of the whole trial."""
-        return self.build_seconds + self.timing_seconds + self.train_seconds + self.evaluate_seconds
+        return self.seconds_of_longer(1.0)
+
+    def seconds_of_longer(self, times: float) -> float:
+        """Seconds of a trial of so many times the epochs."""
+        return self.build_seconds + self.timing_seconds + times * (self.train_seconds + self.evaluate_seconds)
 
 
 class TrialBench:

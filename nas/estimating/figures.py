@@ -62,7 +62,8 @@ class SearchEstimate:
     rungs: tuple[int, ...]
     trials: float
     epochs: float
-    repeats: int
+    repeats: int  # trainings of finalists
+    repeat_epochs: int  # of each; 0 without finalists
     search_device_hours: float
     repeats_device_hours: float
     device_hours: float

@@ -51,7 +51,8 @@ class TimeBudget:
     fraction: float
     whole_fraction: float  # the search file's own
     devices: int
-    repeats: int
+    repeats: int  # trainings of finalists
+    repeat_epochs: int | None = None  # of each, where the search file says so
     slowed_down: float = 1.0  # by what else computed while trials were timed
     fitted: FittedSearch | None = None
     images: ImageCounts | None = None
@@ -81,7 +82,7 @@ def fit_to_time(
     config = read_search_config(file, overrides=overrides)
     check_folder(folder)
     devices = devices_here(workers, per_device=per_device, in_process=in_process)
-    repeats = config.finalists.count * config.finalists.repeats if config.finalists else 0
+    repeats = config.finalists.trainings if config.finalists else 0
     if is_run(folder):
         recorded = recorded_config(folder)
         return TimeBudget(
@@ -105,6 +106,7 @@ def fit_to_time(
             trial,
             devices=devices,
             repeats=repeats,
+            repeat_length=config.finalist_epochs / config.recipe.epochs,
             baseline=config.baseline,
             fraction=config.data.fraction,
             least_fraction=least_fraction(
@@ -129,6 +131,7 @@ def fit_to_time(
         whole_fraction=config.data.fraction,
         devices=devices,
         repeats=repeats,
+        repeat_epochs=config.finalists.epochs if config.finalists else None,
         slowed_down=slowed_down,
         fitted=fitted,
         images=_counts(config, labels[rest], classes),

@@ -231,9 +231,11 @@ def summed(
         search_hours = trials * mean / HOUR
         sampling = student_t(len(each) - 1) * spread * math.sqrt(1 / len(each) + 1 / trials)
         half = trials * math.hypot(sampling, table_error) / HOUR
-    # The finalists' repeats after it, which scatter as the trials do.
-    repeated = config.finalists.count * config.finalists.repeats if config.finalists else 0
-    repeat_hours = repeated * mean / HOUR
+    # The finalists' trainings after it, which scatter as the trials do, and may be longer.
+    repeated = config.finalists.trainings if config.finalists else 0
+    longer = config.finalist_epochs / epochs
+    repeat_seconds = statistics.mean(cost.seconds_of_longer(longer) for cost in costs)
+    repeat_hours = repeated * repeat_seconds / HOUR
     total = search_hours + repeat_hours
     half *= total / search_hours
     return SearchEstimate(
@@ -259,6 +261,7 @@ def summed(
         trials=trials,
         epochs=trials * epochs,
         repeats=repeated,
+        repeat_epochs=config.finalist_epochs,
         search_device_hours=search_hours,
         repeats_device_hours=repeat_hours,
         device_hours=total,
@@ -267,7 +270,9 @@ def summed(
             HoursOnDevices(
                 devices=number,
                 here=not i,
-                hours=_wall_hours(number, trials, repeated, mean, budget.device_seconds),
+                hours=_wall_hours(
+                    number, trials, mean, repeated, repeat_seconds, is_time=budget.device_seconds is not None
+                ),
                 half_width=half / number,
             )
             for i, number in enumerate([here, *devices])
@@ -296,8 +301,8 @@ def _trial_seconds(reference: TrialCost, costs: Sequence[TrialCost]) -> TrialSec
 
 
 def _wall_hours(
-    devices: int, trials: float, repeated: int, mean: float, device_seconds: float | None
+    devices: int, trials: float, mean: float, repeated: int, repeat_seconds: float, *, is_time: bool
 ) -> float:
     """Trials go out one by one, so that at the end some devices are idle; the finalists come after."""
-    rounds = trials / devices if device_seconds is not None else math.ceil(trials / devices)
-    return (rounds + math.ceil(repeated / devices)) * mean / HOUR
+    rounds = trials / devices if is_time else math.ceil(trials / devices)
+    return (rounds * mean + math.ceil(repeated / devices) * repeat_seconds) / HOUR

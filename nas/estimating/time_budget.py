@@ -77,18 +77,20 @@ def fit_search(
     baseline: int,
     fraction: float,
     least_fraction: float,
+    repeat_length: float = 1.0,
     beforehand: Beforehand = NOTHING,
 ) -> FittedSearch:
-    """The trials that fit the seconds on so many devices, before the finalists' repeats.
+    """The trials that fit the seconds on so many devices, before the finalists' trainings.
 
     1. What comes before the first trial comes off. Of the rest devices work in rounds: in each as many trials
-       as there are devices. The repeats' rounds come off.
+       as there are devices. The finalists' rounds come off.
     2. Where fewer than FEWEST_TRIALS fit, or fewer than the baseline, a smaller share of the images makes
        trials short enough for AIMED_TRIALS, though never a smaller one than `least_fraction`.
 
     Args:
         repeats: trainings of finalists.
         fraction: the search file's own data.fraction.
+        repeat_length: epochs of such a training, over a trial's.
 
     Raises:
         ConfigError: even of the smallest share too few trials fit; says what would.
@@ -99,10 +101,13 @@ def fit_search(
     def seconds_at(share: float) -> float:
         return trial.fixed + trial.of_images * share / fraction
 
+    def repeat_seconds_at(share: float) -> float:
+        return trial.fixed + repeat_length * trial.of_images * share / fraction
+
     def fitted(share: float) -> FittedSearch:
         before = beforehand.seconds(share / fraction)
-        usable = USED * (seconds - before)
-        rounds = max(0, math.floor(usable / seconds_at(share) + 1e-9) - repeat_rounds)
+        usable = USED * (seconds - before) - repeat_rounds * repeat_seconds_at(share)
+        rounds = max(0, math.floor(usable / seconds_at(share) + 1e-9))
         trials = min(devices * rounds, MAX_TRIALS)
         return FittedSearch(
             trials=trials, fraction=share, trial_seconds=seconds_at(share), seconds_before=before
@@ -111,17 +116,22 @@ def fit_search(
     whole = fitted(fraction)
     if whole.trials >= fewest:
         return whole
-    aimed = math.ceil(max(AIMED_TRIALS, baseline * AIMED_TRIALS / FEWEST_TRIALS) / devices) + repeat_rounds
-    # The share s at which USED (seconds - estimating - packing s) = aimed (fixed + of_images s).
-    left = USED * (seconds - beforehand.estimating) - aimed * trial.fixed
-    share = left / (aimed * trial.of_images + USED * beforehand.packing)
+    aimed = math.ceil(max(AIMED_TRIALS, baseline * AIMED_TRIALS / FEWEST_TRIALS) / devices)
+    # The share s at which USED (seconds - estimating - packing s) = rounds fixed + lengths of_images s, where
+    # a finalist's round has the length of as many trials as its epochs.
+    left = USED * (seconds - beforehand.estimating) - (aimed + repeat_rounds) * trial.fixed
+    lengths = aimed + repeat_length * repeat_rounds
+    share = left / (lengths * trial.of_images + USED * beforehand.packing)
     wanted = _rounded(share * fraction, math.floor)
     smaller = fitted(max(min(wanted, fraction), least_fraction))
     if smaller.trials >= fewest:
         return smaller
-    rounds = math.ceil(fewest / devices) + repeat_rounds
-    needed = rounds * smaller.trial_seconds / USED + smaller.seconds_before
-    of_finalists = " and the repeats of finalists" if repeats else ""
+    working = math.ceil(fewest / devices) * smaller.trial_seconds
+    working += repeat_rounds * repeat_seconds_at(smaller.fraction)
+    needed = working / USED + smaller.seconds_before
+    of_finalists = ""
+    if repeats:
+        of_finalists = f" and the {'longer trainings' if repeat_length > 1 else 'repeats'} of finalists"
     raise ConfigError(
         f"in {duration(seconds)} fewer than {fewest} trials{of_finalists} fit on "
         f"{counted(devices, 'device')}: a trial takes about {duration(smaller.trial_seconds)} here, already "

@@ -87,13 +87,15 @@ def read_source(source: str, *, trial: int | None, output: Path | None = None) -
         if isinstance(described, SearchSpace):
             raise ConfigError(f"{source}: this is a space; nas export takes an architecture, or a run")
         return _of_architecture(source, described, output)
-    row, repeats = exported_row(path, trial=trial)  # says what is wrong with what is no run
+    row, standing = exported_row(path, trial=trial)  # says what is wrong with what is no run
     return Source(
         name=path.name,
         architecture=architecture_of(row),
         find_num_classes=partial(classes_of, row, run=path),
         resolution=int(measured(row, "resolution")),
-        yaml=best_yaml(row, run=path, file=output or f"{path.name}-{row['trial_id']}.yaml", repeats=repeats),
+        yaml=best_yaml(
+            row, run=path, file=output or f"{path.name}-{row['trial_id']}.yaml", standing=standing
+        ),
     )
 
 

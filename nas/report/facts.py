@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.finalists import Standing, finalists, standings
 from analysis.frame import ranked, read_trials, reranked
+from analysis.headline import Headline, headline
 from nas.report.environments import Environment, read_environments
 from nas.report.markup import Markup, join, tag
 from nas.report.shown_rows import ShownTrial, shown_rows
@@ -36,7 +37,7 @@ class RunFacts:
         trials: all rows; rewards and step times are those under which the report is written.
         audits: rows of longer trainings.
         changed: how the trade-off differs from the search's own, in words; None if it does not.
-        winner: None before the first completed trial.
+        winner: its trial; None before the first completed one.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class RunFacts:
     terms: Mapping[str, float]
     changed: str | None
     winner: ShownTrial | None
+    headline: Headline | None  # the figures by which the winner is named
 
     @property
     def name(self) -> str:
@@ -95,18 +97,27 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
     if changed:
         trials = _reranked(run, trials, used)
     rows = records(trials)
+    winner = _best_row(trials) if changed else _winner_row(run, trials, rows)
+    ranked_finalists = tuple(standings(finalists(rows)))
     return RunFacts(
         folder=run,
         config=config,
         trials=trials,
         audits=_audits(run),
         environments=read_environments(run),
-        standings=tuple(standings(finalists(records(trials)))),
+        standings=ranked_finalists,
         starts=max(len(list((run / ENVIRONMENT_FOLDER).glob(STARTS))), 1),
         terms=used,
         changed=", ".join(changed) or None,
-        winner=_best_row(trials) if changed else _winner_row(run, trials, rows),
+        winner=winner,
+        headline=None if winner is None else _headline(winner.trial_id, rows, ranked_finalists),
     )
+
+
+def _headline(trial_id: int, rows: Iterable[TrialRow], ranked_finalists: Iterable[Standing]) -> Headline:
+    row = next(row for row in rows if row["trial_id"] == trial_id)
+    own = (standing for standing in ranked_finalists if standing.finalist.trial_id == trial_id)
+    return headline(row, next(own, None))
 
 
 def _reranked(run: Path, trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.DataFrame:
@@ -170,15 +181,17 @@ def _winner_row(run: Path, trials: pd.DataFrame, rows: list[TrialRow]) -> ShownT
 
 
 def records(trials: pd.DataFrame) -> list[TrialRow]:
-    """Plain rows of the columns that decide the winner and compare rungs."""
+    """Plain rows of the columns that decide the winner, are its figures, or compare rungs."""
     names = [
         "trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs", "continues",
-        "minival_accuracy",
+        "minival_accuracy", "step_time_ratio", "step_seconds", "timing_flag",
     ]  # fmt: skip
     known = trials.loc[trials["choices"].notna(), names]
     rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
     for row in rows:
         row["continues"] = None if pd.isna(row["continues"]) else int(row["continues"])
+        for name in ("step_time_ratio", "step_seconds", "timing_flag"):
+            row[name] = None if pd.isna(row[name]) else row[name]
     return cast(list[TrialRow], rows)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.frame import floats, searched
+from analysis.headline import Headline
 from analysis.numbers import percent, short_count
 from analysis.pareto import non_dominated
 from analysis.pictures import LABELS
@@ -49,14 +50,18 @@ def winner_section(facts: RunFacts) -> Markup:
 
 
 def _tiles(facts: RunFacts) -> Markup:
-    row = facts.winner
+    row, found = facts.winner, facts.headline
     assert row is not None
+    assert found is not None
     tiles = [
-        (percent(row.accuracy, digits=2), "accuracy on minival" + _error_words(row)),
-        (f"{row.step_time_ratio:.2f}×", "the reference's training step"),
+        (
+            percent(found.accuracy, digits=2),
+            f"accuracy on minival, {_error_words(found, row.minival_images)}",
+        ),
+        (f"{found.step_time_ratio:.2f}×", f"the reference's training step{found.uncertain_words}"),
         (short_count(row.params), f"parameters ({_share(row.params, row.reference_params)}× reference)"),
         (short_count(row.macs), f"MACs ({_share(row.macs, row.reference_macs)}× reference)"),
-        (f"{row.reward:.4f}", join(["reward: ", formula_markup(facts.terms), _repeats_words(facts)])),
+        (f"{found.reward:.4f}", join(["reward: ", formula_markup(facts.terms), _interval_words(found)])),
     ]
     return tag(
         "div", *(tag("div", tag("b", big), tag("span", small), class_="tile") for big, small in tiles),
@@ -64,18 +69,18 @@ def _tiles(facts: RunFacts) -> Markup:
     )  # fmt: skip
 
 
-def _repeats_words(facts: RunFacts) -> str:
-    assert facts.winner is not None
-    chosen = [s.finalist for s in facts.standings if s.finalist.trial_id == facts.winner.trial_id]
-    return f"; mean of {len(chosen[0].rewards)} repeats {chosen[0].mean:.4f}" if chosen else ""
+def _interval_words(found: Headline) -> str:
+    if found.reward_interval is None:
+        return f", {found.basis}: {found.intervals}"
+    low, high = found.reward_interval
+    return f", {found.basis}; 95 %: {low:.4f} to {high:.4f}"
 
 
-def _error_words(row: ShownTrial) -> str:
-    accuracy, images = row.accuracy, row.minival_images
+def _error_words(found: Headline, images: int | None) -> str:
     if not images:
-        return ""
-    error = standard_error(accuracy, images)
-    return f" (± {100 * error:.2f} of {images:,} images)"
+        return found.basis
+    error = standard_error(found.accuracy, images)
+    return f"{found.basis} (± {100 * error:.2f} of {images:,} images)"
 
 
 def _share(value: int, reference: int | None) -> str:
@@ -93,10 +98,15 @@ def front_section(facts: RunFacts) -> Markup:
         "step_time_ratio": "Accuracy against training step time.",
         "params": "Accuracy against size.",
     }
+    apart = ""
+    if facts.headline is not None and facts.headline.is_longer:
+        apart = (
+            " The winner is where its trial is: longer trainings of finalists are in no picture of trials."
+        )
     pictures = [
         figure(
             _scatter(facts, rows, front, name),
-            f"{captions[name]} Rings are the Pareto front of accuracy, step time and parameters.",
+            f"{captions[name]} Rings are the Pareto front of accuracy, step time and parameters.{apart}",
         )
         for name in AXES
     ]

@@ -1,4 +1,4 @@
-"""Certainty of the result: repeats of the finalists, noise, and the audit by longer trainings."""
+"""Certainty of the result: trainings of the finalists, noise, and the audit by longer trainings."""
 
 import numpy as np
 import pandas as pd
@@ -33,27 +33,29 @@ MOST_FINALISTS = 20
 
 
 def trust_section(facts: RunFacts) -> Markup:
-    """The finalists' repeats, and how much accuracies and step times vary."""
+    """The finalists' trainings, and how much accuracies and step times vary."""
     noise = tag("div", table(("noise", ""), _noise(facts)))
     shown = facts.standings[:MOST_FINALISTS]
     if shown:
         drawn = figure(
             _finalists_picture(shown),
-            "Dots: mean reward of a finalist's repeats with other seeds, and its 95 % interval; small "
-            "ones: each repeat. Rings: the trial that selected it, whose reward is too high: left out.",
+            "Dots: mean reward of a finalist's trainings with other seeds, and its 95 % interval; small "
+            f"ones: each training. {_selection_words(shown[0])}",
         )
         return join([tag("p", _verdict(facts)), tag("div", drawn, noise, class_="figures")])
     words = (
         "No finalists were trained again, so the winner's reward is that of one training, and the highest of "
-        "many is too high. `finalists: {count: 5, repeats: 3}` in the search file trains the best again."
+        "many is too high. `finalists: {count: 5, repeats: 3}` in the search file trains the best again, and "
+        "`finalists: {count: 10, epochs: N}` for longer."
     )
     return join([tag("p", words), noise])
 
 
 def _verdict(facts: RunFacts) -> str:
     first = facts.standings[0]
+    longer = f" for {first.finalist.epochs} epochs" if first.finalist.is_longer else ""
     text = (
-        f"{len(facts.standings)} finalists were trained again with other seeds; trial "
+        f"{len(facts.standings)} finalists were trained again{longer} with other seeds; trial "
         f"{first.finalist.trial_id} has the highest mean reward, {first.finalist.mean:.4f}"
     )
     if first.better_than_next is None:
@@ -62,11 +64,25 @@ def _verdict(facts: RunFacts) -> str:
     return f"{text}. It is truly better than the second with a probability of {sure}."
 
 
+def _selection_words(first: Standing) -> str:
+    if not first.finalist.is_longer:
+        return "Rings: the trial that selected it, whose reward is too high: left out."
+    return (
+        f"The trials of {first.finalist.selected_epochs} epochs that selected them do not compare with "
+        f"trainings of {first.finalist.epochs}: left out."
+    )
+
+
+def _selecting(standing: Standing) -> tuple[float, ...]:
+    """The reward that selected a finalist, where it compares with those of its trainings."""
+    return () if standing.finalist.is_longer else (standing.finalist.selected_reward,)
+
+
 def _finalists_picture(shown: tuple[Standing, ...]) -> Markup:
     known = [
         value
         for s in shown
-        for value in (s.low, s.high, s.finalist.selected_reward, *s.finalist.rewards)
+        for value in (s.low, s.high, *_selecting(s), *s.finalist.rewards)
         if value is not None
     ]
     left, height = LEFT_OF_FINALISTS, TOP + BOTTOM + ROW * len(shown)
@@ -89,7 +105,8 @@ def _finalists_picture(shown: tuple[Standing, ...]) -> Markup:
         if standing.low is not None and standing.high is not None:
             ends = {"x1": x(standing.low), "x2": x(standing.high)}
             parts.append(tag("line", class_=f"whisker {colour}", y1=y, y2=y, **ends))
-        parts.append(tag("circle", class_="ring c0", cx=x(finalist.selected_reward), cy=y, r=4.5))
+        for reward in _selecting(standing):
+            parts.append(tag("circle", class_="ring c0", cx=x(reward), cy=y, r=4.5))
         for reward in finalist.rewards:
             parts.append(tag("circle", class_=f"dot {colour}", cx=x(reward), cy=y, r=2.4))
         parts.append(tag("circle", class_=f"solid {colour}", cx=x(finalist.mean), cy=y, r=5.0))
@@ -101,9 +118,11 @@ def _noise(facts: RunFacts) -> list[tuple[str, str]]:
     lines = []
     if deviation := seed_deviation(facts.trials):
         lines.append(("accuracy from one training to the next (standard deviation)", f"{deviation:.4f}"))
+    if deviation := seed_deviation(facts.trials, purpose="finalist"):
+        lines.append(("the same, of the finalists' longer trainings", f"{deviation:.4f}"))
     images = floats(rows, "minival_images")
-    if np.isfinite(images).any() and facts.winner is not None:
-        accuracy, count = facts.winner.accuracy, float(np.nanmedian(images))
+    if np.isfinite(images).any() and facts.headline is not None:
+        accuracy, count = facts.headline.accuracy, float(np.nanmedian(images))
         error = standard_error(accuracy, count)
         lines.append((f"accuracy by minival's {count:,.0f} images (standard error)", f"{error:.4f}"))
     errors = floats(rows, "step_time_ratio_error")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from analysis.finalists import Finalist
+from analysis.finalists import Standing
 from analysis.pareto import pareto_front
 from nas.results.winner import run_winner
 from nas.search.best_file import architecture_of, best_yaml, provenance_of
@@ -14,8 +14,8 @@ from trials.log.row_types import TrialRow
 from trials.log.run_reader import recorded_trials
 
 
-def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Finalist | None]:
-    """The row of a trial of a run, by default the winner's, and the winner's repeats.
+def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Standing | None]:
+    """The row of a trial of a run, by default the winner's with its standing.
 
     Raises:
         ConfigError: `run` is no run, or it has no such completed trial.
@@ -26,7 +26,7 @@ def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Finalist | 
     chosen = run_winner(run, rows.values())
     if chosen is None:
         raise _none_completed(run)
-    return rows[chosen.trial_id], chosen.repeats
+    return rows[chosen.trial_id], chosen.standing
 
 
 def best_of_run(run: Path) -> tuple[int, Architecture]:
@@ -35,8 +35,8 @@ def best_of_run(run: Path) -> tuple[int, Architecture]:
     Raises:
         ConfigError: no trial has completed yet.
     """
-    row, repeats = exported_row(run, trial=None)
-    return row["trial_id"], architecture_of(row, provenance=provenance_of(row, run=run, repeats=repeats))
+    row, standing = exported_row(run, trial=None)
+    return row["trial_id"], architecture_of(row, provenance=provenance_of(row, run=run, standing=standing))
 
 
 def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:

@@ -32,6 +32,8 @@ STATES = {"completed": TrialState.COMPLETE, "cached": TrialState.COMPLETE, "stop
 def export_study(run: Path, *, storage: str, force: bool) -> tuple[str, int]:
     """Writes a run's rows as a study of its name into a database; that name, and how many trials.
 
+    Finalists' trainings that are longer than trials are left out: a study has one best value.
+
     Args:
         storage: as SQLAlchemy writes it, sqlite:///runs.db for a file.
 
@@ -39,7 +41,8 @@ def export_study(run: Path, *, storage: str, force: bool) -> tuple[str, int]:
         ConfigError: `run` is no run or has no finished trial, the database cannot be used, or it has a study
             of this name and `force` is not given. Nothing was written.
     """
-    rows = sorted(recorded_trials(run), key=lambda row: row["trial_id"])
+    rows = [row for row in recorded_trials(run) if row["purpose"] != "finalist"]
+    rows.sort(key=lambda row: row["trial_id"])
     trials = frozen_trials(rows, recorded_config(run).space)
     name = run.resolve().name
     optuna.logging.set_verbosity(optuna.logging.ERROR)

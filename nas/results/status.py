@@ -2,13 +2,16 @@
 
 import statistics
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from analysis.finalists import Repeats, repeats
-from analysis.trial_rules import baseline_rewards, spent
+from analysis.headline import Interval, headline
+from analysis.trial_rules import RETRAINED, baseline_rewards, spent
+from analysis.winner import Winner
 from nas.results.time_left import Remaining, seconds_left
 from nas.results.winner import run_winner
 from nas.search.config import Budget, SearchConfig
@@ -35,7 +38,18 @@ class Spent:
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial so far, fields named as the columns."""
+    """The best architecture so far, fields named as the columns.
+
+    Of a finalist, reward, accuracy and step time are means of its trainings, without the trial that selected
+    it.
+
+    Attributes:
+        trainings: over how many trainings, of `epochs` each.
+        words: the same and the intervals, in lines.
+        is_longer: these are longer than trials, with which they do not compare.
+        reward_interval, accuracy_interval: of 95 %; None where nothing tells how trainings vary.
+        uncertain_step_time: why the step time is uncertain; None if it is not.
+    """
 
     trial_id: int
     reward: float
@@ -43,6 +57,13 @@ class Best:
     step_time_ratio: float
     params: int
     architecture_id: str
+    trainings: int
+    epochs: int
+    words: tuple[str, ...]
+    is_longer: bool
+    reward_interval: Interval | None
+    accuracy_interval: Interval | None
+    uncertain_step_time: str | None
 
 
 @dataclass(frozen=True)
@@ -53,7 +74,7 @@ class RunStatus:
         driver: who works on it; None if nobody does.
         in_flight: trials that were asked for and have not ended.
         status, purpose, failure_kind: numbers of trials that have ended.
-        repeats: trainings of finalists; None of a search that has no finalists.
+        repeats: trainings of finalists, as long as a trial or longer; None of a search that has no finalists.
         device_seconds: by kind of work.
         seconds_left: None where nothing runs, or no pace is known yet.
         unreadable: files of the log that are damaged.
@@ -93,14 +114,13 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
     to_do = Remaining(
         budget=0.0 if is_over else budget.total - used,
         repeats=again.total - again.ended,
-        repeat_epochs=config.recipe.epochs,
+        repeat_epochs=config.finalist_epochs,
     )
     state: State = "running" if log.driver else "stopped"
     if not log.driver and not log.in_flight and is_over and not to_do.repeats:
         state = "finished"
     now = now or datetime.now(UTC)
     chosen = run_winner(run, rows)
-    best = log.trials[chosen.trial_id] if chosen else None
     seconds = [seconds_by_work(row) for row in rows]
     baseline = baseline_rewards(rows)
     return RunStatus(
@@ -114,7 +134,7 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
         failure_kind=dict(Counter(row["failure_kind"] for row in rows if row["failure_kind"])),
         budget=Spent(budget.unit.replace("_", "-"), used, budget.total),
         repeats=again if config.finalists else None,
-        best=_figures_of(best) if best is not None and best["reward"] is not None else None,
+        best=_best_of(chosen, log.trials) if chosen is not None else None,
         baseline_median_reward=statistics.median(baseline) if baseline else None,
         baseline_trials=len(baseline),
         device_seconds={kind: sum(each[kind] for each in seconds) for kind in WORK},
@@ -123,33 +143,47 @@ def run_status(run: Path, *, now: datetime | None = None) -> RunStatus:
     )
 
 
-def _figures_of(best: TrialRow) -> Best:
+def _best_of(chosen: Winner, rows: Mapping[int, TrialRow]) -> Best | None:
+    """The figures of the best; None where its reward could not be computed."""
+    best = rows[chosen.trial_id]
+    if best["reward"] is None:
+        return None
+    found = headline(best, chosen.standing)
     return Best(
-        trial_id=best["trial_id"],
-        reward=measured(best, "reward"),
-        accuracy=measured(best, "accuracy"),
-        step_time_ratio=measured(best, "step_time_ratio"),
+        trial_id=found.trial_id,
+        reward=found.reward,
+        accuracy=found.accuracy,
+        step_time_ratio=found.step_time_ratio,
         params=int(measured(best, "params")),
         architecture_id=best["architecture_id"],
+        trainings=found.trainings,
+        epochs=found.epochs,
+        words=found.lines,
+        is_longer=found.is_longer,
+        reward_interval=found.reward_interval,
+        accuracy_interval=found.accuracy_interval,
+        uncertain_step_time=found.uncertain,
     )
 
 
 def _repeats(config: SearchConfig, rows: list[TrialRow], *, is_over: bool) -> Repeats:
     if config.finalists is None:
         return Repeats(0, 0)
-    return repeats(
+    found = repeats(
         rows,
         count=config.finalists.count,
         each=config.finalists.repeats,
         is_over=is_over,
         are_recommended=issubclass(config.strategy.kind, Recommends),
     )
+    epochs = config.finalist_epochs
+    return replace(found, epochs=epochs, is_longer=epochs > config.recipe.epochs)
 
 
 def _has_run_out(config: SearchConfig, log: RunLog, rows: list[TrialRow]) -> bool:
     """True if the space ran out before the budget, as far as that can be told at once."""
-    if log.driver:  # it asks for repeats as soon as there is nothing new to ask for
-        return bool(log.in_flight) and all(row["purpose"] == "repeat" for row in log.in_flight.values())
+    if log.driver:  # it asks for finalists as soon as there is nothing new to ask for
+        return bool(log.in_flight) and all(row["purpose"] in RETRAINED for row in log.in_flight.values())
     return not log.in_flight and is_exhausted(config, rows)
 
 

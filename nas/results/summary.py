@@ -4,6 +4,7 @@ import statistics
 from dataclasses import dataclass
 
 from analysis.finalists import Standing
+from analysis.headline import Headline, Interval, headline
 from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
 from analysis.trial_rules import baseline_rewards, is_counted
 from nas.search.search import SearchResult
@@ -12,11 +13,13 @@ from trials.log.buckets import place_of
 
 @dataclass(frozen=True)
 class FinalistSummary:
-    """A finalist's repeats; `low` to `high` is the 95 % interval of the mean reward."""
+    """A finalist's trainings; `low` to `high` is the 95 % interval of the mean reward."""
 
     trial_id: int  # that selected it
     selected_reward: float
+    selected_epochs: int
     repeats: int
+    epochs: int  # of each; more than the trial's: its reward does not compare with theirs
     mean_reward: float
     mean_accuracy: float
     low: float | None
@@ -43,8 +46,12 @@ class SearchSummary:
 
     Attributes:
         trials: those that count in the budget.
-        best_trial_id: the winner, to which the figures up to `architecture_id` belong; all None if no trial
-            has completed.
+        best_trial_id: the winner, to which the figures up to `uncertain_step_time` belong; all None if no
+            trial has completed. Of a finalist, reward, accuracy and step time are means of its trainings.
+        trainings: over how many trainings, of `epochs` each.
+        words: the same and the intervals, in lines.
+        reward_interval, accuracy_interval: of 95 %; None where nothing tells how trainings vary.
+        uncertain_step_time: why the step time is uncertain; None if it is not.
         exhausted: the space ran out before the budget.
         predicted_networks: networks whose predicted step times were compared with measured ones.
         predicted_step_time_error: mean of |predicted / measured - 1|.
@@ -60,6 +67,12 @@ class SearchSummary:
     params: int | None
     macs: int | None
     architecture_id: str | None
+    trainings: int | None
+    epochs: int | None
+    words: tuple[str, ...]
+    reward_interval: Interval | None
+    accuracy_interval: Interval | None
+    uncertain_step_time: str | None
     baseline_trials: int
     baseline_median_reward: float | None
     baseline_best_reward: float | None
@@ -76,16 +89,23 @@ def search_summary(result: SearchResult) -> SearchSummary:
     """The summary of a search."""
     baseline = baseline_rewards(result.rows)
     best, error = result.best, result.prediction_error
+    found = result_headline(result)
     return SearchSummary(
         run=place_of(result.folder),
         trials=sum(map(is_counted, result.rows)),
         best_trial_id=best["trial_id"] if best else None,
-        reward=best["reward"] if best else None,
-        accuracy=best["accuracy"] if best else None,
-        step_time_ratio=best["step_time_ratio"] if best else None,
+        reward=found.reward if found else None,
+        accuracy=found.accuracy if found else None,
+        step_time_ratio=found.step_time_ratio if found else None,
         params=best["params"] if best else None,
         macs=best["macs"] if best else None,
         architecture_id=best["architecture_id"] if best else None,
+        trainings=found.trainings if found else None,
+        epochs=found.epochs if found else None,
+        words=found.lines if found else (),
+        reward_interval=found.reward_interval if found else None,
+        accuracy_interval=found.accuracy_interval if found else None,
+        uncertain_step_time=found.uncertain if found else None,
         baseline_trials=len(baseline),
         baseline_median_reward=statistics.median(baseline) if baseline else None,
         baseline_best_reward=max(baseline, default=None),
@@ -99,14 +119,25 @@ def search_summary(result: SearchResult) -> SearchSummary:
     )
 
 
+def result_headline(result: SearchResult) -> Headline | None:
+    """The figures by which the winner of a search is named; None if no trial has completed."""
+    if result.best is None:
+        return None
+    winner = result.best["trial_id"]
+    standing = next((each for each in result.standings if each.finalist.trial_id == winner), None)
+    return headline(result.best, standing)
+
+
 def _finalist(standing: Standing) -> FinalistSummary:
     finalist = standing.finalist
     return FinalistSummary(
         trial_id=finalist.trial_id,
         selected_reward=finalist.selected_reward,
+        selected_epochs=finalist.selected_epochs,
         repeats=len(finalist.rewards),
+        epochs=finalist.epochs,
         mean_reward=finalist.mean,
-        mean_accuracy=statistics.mean(finalist.accuracies),
+        mean_accuracy=finalist.mean_accuracy,
         low=standing.low,
         high=standing.high,
         better_than_next=standing.better_than_next,

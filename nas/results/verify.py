@@ -127,6 +127,8 @@ def _config_faults(run: Path, contents: LogContents) -> Iterator[Fault]:
     for trial_id, ask in sorted(contents.asks.items()):
         if ask["seed"] != seed_of(ask_from_row(ask), config.seed, contents.asks):
             yield Fault("I6", f"trial {trial_id}: its seed is not the search's for it", is_mendable=False)
+        if ask["purpose"] == "finalist" and ask["epochs"] != config.finalist_epochs:
+            yield Fault("I6", f"trial {trial_id}: its epochs are not finalists.epochs", is_mendable=False)
         try:
             built = architecture_json(config.space.decode(tuple(ask["choices"])))
         except (ValueError, IndexError, AssertionError):

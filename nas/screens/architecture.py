@@ -1,7 +1,7 @@
 """An architecture on the screen: its stages as a table, and its totals."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -48,7 +48,7 @@ def _costs_by_stage(architecture: Architecture, figures: ArchitectureFigures) ->
 
 
 def _origin(provenance: Mapping[str, object]) -> list[str]:
-    """Origin of a searched, scaled or imported architecture in a line, and a line on repeats.
+    """Origin of a searched, scaled or imported architecture in a line, and a line on a finalist's trainings.
 
     A file may hold any provenance.
     """
@@ -72,9 +72,22 @@ def _origin(provenance: Mapping[str, object]) -> list[str]:
     lines = [f"from {', '.join(known)}"] if known else []
     repeated = provenance.get("repeated_rewards")
     if isinstance(repeated, list) and repeated and all(isinstance(each, float) for each in repeated):
-        count = counted(len(repeated), "more training")
-        lines.append(f"     mean reward {statistics.mean(repeated):.4f} of {count} with other seeds")
+        lines.append(f"     {_trainings(provenance, repeated)}")
+    if isinstance(uncertain := provenance.get("uncertain_step_time"), str):
+        lines.append(f"     step time {one_line(uncertain)}")
     return lines
+
+
+def _trainings(provenance: Mapping[str, object], rewards: Sequence[float]) -> str:
+    """Mean, number, length and interval of a finalist's trainings."""
+    count = counted(len(rewards), "more training")
+    text = f"mean reward {statistics.mean(rewards):.4f} of {count} with other seeds"
+    if isinstance(epochs := provenance.get("epochs"), int) and "selected_by" in provenance:
+        text += f", {counted(epochs, 'epoch')} each"
+    interval = provenance.get("reward_interval")
+    if isinstance(interval, list) and len(interval) == 2 and all(isinstance(end, float) for end in interval):
+        text += f"; 95 %: {interval[0]:.4f} to {interval[1]:.4f}"
+    return text
 
 
 def stage_table(architecture: Architecture) -> Table:

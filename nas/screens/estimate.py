@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.numbers import precise_duration
+from analysis.numbers import counted, precise_duration
 from nas.estimating.figures import BUSY, SearchEstimate
 
 
@@ -66,9 +66,12 @@ def _totals(estimate: SearchEstimate) -> list[str]:
         f"{estimate.search_device_hours:,.3g} device-hours"
     ]
     if estimate.repeats:
-        lines.append(
-            f"{estimate.repeats} repeats of finalists: {estimate.repeats_device_hours:,.3g} device-hours"
-        )
+        what = f"{estimate.repeats} repeats of finalists"
+        if estimate.repeat_epochs > estimate.epochs_per_trial:
+            what = (
+                f"{counted(estimate.repeats, 'training')} of finalists, {estimate.repeat_epochs} epochs each"
+            )
+        lines.append(f"{what}: {estimate.repeats_device_hours:,.3g} device-hours")
     half = estimate.device_hours_half_width
     more = f" ± {half:,.2g} (95 %)" if half else ""
     lines.append(f"together {estimate.device_hours:,.4g}{more} device-hours")

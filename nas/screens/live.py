@@ -11,8 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.finalists import Standing, finalists, standings
 from analysis.numbers import counted, duration, percent, short_count
-from analysis.trial_rules import beats, is_counted, spent
+from analysis.trial_rules import RETRAINED, beats, is_counted, spent
 from nas.events import Begun, Retried, RowWritten, SearchEvent
 from nas.results.time_left import PACED_TRIALS, Remaining, seconds_left
 from nas.screens.best_mark import BestLines
@@ -36,6 +37,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         self._rows: dict[int, TrialRow] = {}
         self._best: TrialRow | None = None
         self._lines = BestLines(console)
+        self._leader: Standing | None = None  # of the finalists, once their trainings end
         self._bests: list[float] = []  # the best reward so far, after each counted trial
         self._use = DeviceUse()
         self._spent = 0.0
@@ -91,6 +93,8 @@ class LiveView(AbstractContextManager["LiveView"]):
 
     def _count(self, row: TrialRow) -> None:
         self._rows[row["trial_id"]] = row
+        if row["purpose"] in RETRAINED:
+            self._leader = next(iter(standings(finalists(self._rows.values()))), None)
         self._spent += spent([row], self._budget.unit, self._rows)
         if beats(row, self._best):
             self._best = row
@@ -102,9 +106,12 @@ class LiveView(AbstractContextManager["LiveView"]):
         kind = row["purpose"] if continues is None else f"from {continues}"
         head = f"trial {row['trial_id']:>4} {kind:<8}"
         if row["status"] == "completed":
+            size = f"{short_count(int(measured(row, 'params'))):>7} params"
+            if row["purpose"] == "finalist":  # longer than all others: its figures do not compare
+                size = f"{row['epochs']:>7,} epochs"
             return (
                 f"{head} accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x "
-                f"{short_count(int(measured(row, 'params'))):>7} params  reward {row['reward']:.4f}"
+                f"{size}  reward {row['reward']:.4f}"
             )
         if row["status"] == "cached":
             return f"{head}  trained before: reward {row['reward'] or 0.0:.4f}"
@@ -115,7 +122,11 @@ class LiveView(AbstractContextManager["LiveView"]):
     def _screen(self) -> RenderableType:
         total, unit = self._budget.total, self._budget.unit.replace("_", "-")
         summary = f"{self._spent:,.0f}/{total:,.0f} {unit}"
-        if self._best is not None:
+        if self._leader is not None:
+            first = self._leader.finalist
+            of = f"{len(first.rewards)} x {counted(first.epochs, 'epoch')}"
+            summary += f"  best finalist {first.mean:.4f} (trial {first.trial_id}, {of})"
+        elif self._best is not None:
             summary += f"  best reward {self._best['reward']:.4f} (trial {self._best['trial_id']})"
         if left := self._time_left(total):
             summary += f"  {left} left"

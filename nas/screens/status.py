@@ -20,14 +20,14 @@ def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
     """
     lines = [Text(f"{one_line(found.run)}   {_state(found)}", style="bold"), Text(_progress(found))]
     if found.best is not None:
-        lines.append(Text(_best_line(found.best)))
+        lines += map(Text, _best_lines(found.best))
     if found.state == "finished" and found.budget.spent < found.budget.total:
         lines.append(Text(EXHAUSTED))
     if found.baseline_median_reward is not None:
         median = found.baseline_median_reward
-        lines.append(
-            Text(f"random search's {counted(found.baseline_trials, 'trial')}: reward median {median:.4f}")
-        )
+        apart = ", shorter: not comparable" if found.best is not None and found.best.is_longer else ""
+        trials = counted(found.baseline_trials, "trial")
+        lines.append(Text(f"random search's {trials}: reward median {median:.4f}{apart}"))
     if total := sum(found.device_seconds.values()):
         spent = found.device_seconds.items()
         shares = ", ".join(f"{kind} {percent(seconds / total)}" for kind, seconds in spent)
@@ -42,11 +42,13 @@ def _state(found: RunStatus) -> str:
     return f"running ({found.driver})" if found.state == "running" else found.state
 
 
-def _best_line(best: Best) -> str:
-    return (
+def _best_lines(best: Best) -> list[str]:
+    return [
         f"best reward {best.reward:.4f} (trial {best.trial_id})   accuracy {best.accuracy:.4f}"
-        f"   step {best.step_time_ratio:.2f}x   {short_count(best.params)} params"
-    )
+        f"   step {best.step_time_ratio:.2f}x   {short_count(best.params)} params",
+        *(f"     {line}" for line in best.words),
+        *([f"     step time {best.uncertain_step_time}"] if best.uncertain_step_time else []),
+    ]
 
 
 def _progress(found: RunStatus) -> str:
@@ -56,7 +58,12 @@ def _progress(found: RunStatus) -> str:
         text = f"{budget.spent:,.0f} {budget.unit}, more than the budget of {budget.total:,.0f}"
     is_begun = repeats is not None and (repeats.ended > 0 or budget.spent >= budget.total)
     if repeats is not None and is_begun and repeats.ended < repeats.total:
-        text += f"   {repeats.ended}/{repeats.total} repeats of finalists"
+        what = (
+            f"trainings of finalists ({repeats.epochs} epochs)"
+            if repeats.is_longer
+            else "repeats of finalists"
+        )
+        text += f"   {repeats.ended}/{repeats.total} {what}"
     counts = [f"{count} {status}" for status, count in sorted(found.status.items())]
     text += f"   {', '.join(counts) or 'no trial has ended'}"
     if found.failure_kind:

@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.headline import Headline
 from analysis.numbers import counted, percent, probability
 from analysis.rungs import rung_sentences
-from nas.results.summary import FinalistSummary, SearchSummary
+from nas.results.summary import FinalistSummary, SearchSummary, result_headline
 from nas.screens.architecture import stage_table
 from nas.screens.terminal import copyable
 from nas.search.best_file import architecture_of
@@ -30,7 +31,9 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
     if best is None:
         lines.append(Text(f"no trial of {summary.trials} has completed; see the failure_kind column"))
     else:
-        lines += [Text(_best_line(best, summary.trials), style="bold")]
+        found = result_headline(result)
+        assert found is not None, "there is a best trial"
+        lines += _best_lines(found, best, summary.trials)
         if summary.baseline_trials:
             lines.append(
                 Text(
@@ -38,6 +41,9 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
                     f"{summary.baseline_median_reward:.4f}, best {summary.baseline_best_reward:.4f}"
                 )
             )
+            if found.is_longer:
+                epochs = summary.finalists[0].selected_epochs
+                lines.append(Text(f"            after {epochs} epochs: not to be compared with the above"))
         if summary.finalists:
             lines += [Text(""), _finalist_table(summary.finalists), *_verdict(summary.finalists[0])]
         lines += [Text(""), stage_table(architecture_of(best)), Text("")]
@@ -61,12 +67,15 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
 
 def _finalist_table(finalists: Sequence[FinalistSummary]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("finalist", "selected", "repeats", "mean reward", "95 % interval", "mean accuracy"):
+    # The reward that selected a finalist does not compare with those of longer trainings: not beside them.
+    is_longer = any(finalist.epochs > finalist.selected_epochs for finalist in finalists)
+    names = ("epochs", "trainings") if is_longer else ("selected", "repeats")
+    for name in ("finalist", *names, "mean reward", "95 % interval", "mean accuracy"):
         table.add_column(name, justify="right", no_wrap=True)
     for finalist in finalists:
         table.add_row(
             f"trial {finalist.trial_id}",
-            f"{finalist.selected_reward:.4f}",
+            str(finalist.epochs) if is_longer else f"{finalist.selected_reward:.4f}",
             str(finalist.repeats),
             f"{finalist.mean_reward:.4f}",
             "" if finalist.low is None else f"{finalist.low:.4f} to {finalist.high:.4f}",
@@ -82,12 +91,20 @@ def _verdict(first: FinalistSummary) -> list[Text]:
     return [Text(f"the first is truly better than the second with a probability of {probability(better)}")]
 
 
-def _best_line(best: TrialRow, trials: int) -> str:
-    return (
-        f"best of {trials}: trial {best['trial_id']}   reward {best['reward']:.4f}   "
-        f"accuracy {best['accuracy']:.4f} (minival)\n"
-        f"            step time {best['step_time_ratio']:.2f}x reference   {best['params']:,} parameters"
-    )
+def _best_lines(found: Headline, best: TrialRow, trials: int) -> list[Text]:
+    return [
+        Text(
+            f"best of {trials}: trial {found.trial_id}   reward {found.reward:.4f}   "
+            f"accuracy {found.accuracy:.4f} (minival)",
+            style="bold",
+        ),
+        *(Text(f"            {line}") for line in found.lines),
+        Text(
+            f"            step time {found.step_time_ratio:.2f}x reference{found.uncertain_words}"
+            + ("\n            " if found.uncertain else "   ")
+            + f"{best['params']:,} parameters"
+        ),
+    ]
 
 
 def _prediction_line(error: PredictionError) -> str:

@@ -15,10 +15,15 @@ def time_budget_lines(budget: TimeBudget) -> str:
             f"--budget {budget.typed}"
         )
     repeats = f" and {counted(budget.repeats, 'repeat')} of finalists" if budget.repeats else ""
+    longer = ""
+    if budget.repeats and budget.repeat_epochs is not None:
+        repeats, longer = "", f"           and {counted(budget.repeats, 'training')} of finalists, "
+        longer += f"{budget.repeat_epochs} epochs each"
     lines = [
         f"budget     {budget.typed}: {counted(budget.fitted.trials, 'trial')}{repeats} of about "
         f"{duration(budget.fitted.trial_seconds)} each, on {counted(budget.devices, 'device')}"
     ]
+    lines += [longer] if longer else []
     if (before := budget.fitted.seconds_before) >= SAID:
         lines.append(
             f"           less about {duration(before)} to decode the images and to time these trials"

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.finalists import Finalist
+from analysis.finalists import Finalist, Standing
+from analysis.headline import Headline, headline
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
@@ -19,31 +20,39 @@ PROVENANCE = (
 )  # fmt: skip
 
 
-def best_yaml(row: TrialRow, *, run: Path, file: Path | str, repeats: Finalist | None = None) -> str:
-    """The text of a file with a row's architecture, its figures, and those of its repeats.
+def best_yaml(row: TrialRow, *, run: Path, file: Path | str, standing: Standing | None = None) -> str:
+    """The text of a file with a row's architecture and its figures: a finalist's are those of its trainings.
 
     Its first line is the command that shows the file.
     """
+    found = headline(row, standing)
     header = (
         f"nas describe {file}\n"
-        f"Trial {row['trial_id']} of the run {run.name}: accuracy {row['accuracy']:.4f} on minival after "
-        f"{row['epochs']} epochs,\n"
-        f"step time {row['step_time_ratio']:.3f}x the reference, {row['params']:,} parameters, "
-        f"reward {row['reward']:.4f}"
+        f"Trial {row['trial_id']} of the run {run.name}: accuracy {found.accuracy:.4f} on minival after "
+        f"{found.epochs} epochs,\n"
+        f"step time {found.step_time_ratio:.3f}x the reference{found.uncertain_words}, "
+        f"{row['params']:,} parameters, reward {found.reward:.4f},\n"
+        f"{found.basis}"
     )
-    if repeats is not None:
-        header += (
-            f".\nTrained again with {len(repeats.rewards)} other seeds: mean reward {repeats.mean:.4f}, the "
-            "highest of the finalists"
-        )
-    provenance = provenance_of(row, run=run, repeats=repeats)
+    if found.is_repeated:
+        header += f", the highest of the finalists\n({found.intervals})"
+    provenance = provenance_of(row, run=run, standing=standing)
     return yaml_text(architecture_of(row, provenance=provenance), header=header)
 
 
-def provenance_of(row: TrialRow, *, run: Path, repeats: Finalist | None = None) -> dict[str, Any]:
-    """Origin of a row's architecture: its run and trial, what was measured of it, and its repeats."""
+def provenance_of(row: TrialRow, *, run: Path, standing: Standing | None = None) -> dict[str, Any]:
+    """Origin of a row's architecture: its run and trial, and what was measured of it.
+
+    Reward, accuracy, step time and epochs of a finalist are those of its trainings; what selected it has
+    names of its own.
+    """
     provenance: dict[str, Any] = {"run": run.name}
     provenance |= {name: value for name in PROVENANCE if (value := row.get(name)) is not None}
+    found = headline(row, standing)
+    if found.uncertain is not None:
+        provenance["uncertain_step_time"] = found.uncertain
+    if standing is not None:
+        provenance |= _of_trainings(found, standing.finalist)
     data = read_facts(run)
     # Without a record of images the classes follow from the parameters, for which the network is counted.
     if (classes := _counted_classes(row) if data is None else len(data.classes)) is not None:
@@ -52,10 +61,26 @@ def provenance_of(row: TrialRow, *, run: Path, repeats: Finalist | None = None) 
         provenance["data"] = {"source": data.source, "digest": data.digest, "classes": list(data.classes)}
     if row["finished_at"] is not None:  # a cached trial ran nowhere
         provenance["finished_at"] = row["finished_at"].isoformat(timespec="seconds")
-    if repeats is not None:
-        provenance["repeated_rewards"] = [round(reward, 6) for reward in repeats.rewards]
-        provenance["repeated_accuracies"] = [round(accuracy, 6) for accuracy in repeats.accuracies]
     return provenance
+
+
+def _of_trainings(found: Headline, finalist: Finalist) -> dict[str, Any]:
+    """A finalist's figures: means, intervals and each training's; and those of the trial that selected it."""
+    means = {name: getattr(found, name) for name in ("reward", "accuracy", "step_time_ratio", "step_seconds")}
+    figures: dict[str, Any] = {name: value for name, value in means.items() if value is not None}
+    if found.epochs:
+        figures["epochs"] = found.epochs
+    figures["trainings"] = found.trainings
+    intervals = {"reward_interval": found.reward_interval, "accuracy_interval": found.accuracy_interval}
+    figures |= {
+        name: [round(end, 6) for end in interval]
+        for name, interval in intervals.items()
+        if interval is not None
+    }
+    figures["repeated_rewards"] = [round(reward, 6) for reward in finalist.rewards]
+    figures["repeated_accuracies"] = [round(accuracy, 6) for accuracy in finalist.accuracies]
+    figures["selected_by"] = {"reward": finalist.selected_reward, "epochs": finalist.selected_epochs}
+    return figures
 
 
 def classes_of(row: TrialRow, *, run: Path) -> int:

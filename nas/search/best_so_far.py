@@ -1,6 +1,6 @@
 """The best architecture of a run so far, in best.yaml whenever it changes; and the winner in the end."""
 
-from analysis.finalists import Finalist
+from analysis.finalists import Standing
 from analysis.trial_rules import beats
 from analysis.winner import best_trial_of, winner
 from nas.search.best_file import best_yaml
@@ -41,8 +41,8 @@ class BestSoFar:
         chosen = winner(rows, recommended=next(iter(recommended), None))
         if chosen is not None:
             self.row = self._store.trials[chosen.trial_id]
-            self._store.write_text(BEST_FILE, self._text(self.row, chosen.repeats))
+            self._store.write_text(BEST_FILE, self._text(self.row, chosen.standing))
 
-    def _text(self, row: TrialRow, repeats: Finalist | None = None) -> str:
+    def _text(self, row: TrialRow, standing: Standing | None = None) -> str:
         run = self._store.folder
-        return sealed_text(best_yaml(row, run=run, file=run / BEST_FILE, repeats=repeats))
+        return sealed_text(best_yaml(row, run=run, file=run / BEST_FILE, standing=standing))

@@ -1,12 +1,13 @@
 """The search file: everything that decides a search, read once and strictly."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 
 from analysis.trial_rules import Unit
 from nas.strategies.strategy import PromotingSettings, StrategyConfig
@@ -31,6 +32,7 @@ SIZES = (
     ("recipe", "num_training_stages"),
     ("timing", "resolution"),
 )
+REPEATS = 3  # of a finalist, where they are as long as a trial
 BASELINE = 20  # random trials, where a file does not say how many
 NAME_IMAGES = "name your images:  --set data.source=PATH"  # to whoever named some that are not there
 
@@ -64,10 +66,32 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Finalists:
-    """Trainings of the best architectures with other seeds, once the budget is spent and beyond it."""
+    """Trainings of the best architectures with other seeds, once the budget is spent and beyond it.
+
+    With `epochs` they are longer than trials: from scratch, by the same recipe over that many epochs. One
+    training each is then the default: what is uncertain is above all how short trials rank.
+    """
 
     count: int = Field(default=5, ge=1, le=1000)
-    repeats: int = Field(default=3, ge=1, le=1000)
+    repeats: int = Field(default=REPEATS, ge=1, le=1000)
+    epochs: int | None = Field(default=None, ge=1, le=100_000)  # None: those of a trial
+
+    @model_validator(mode="before")
+    @classmethod
+    def _once_where_longer(cls, given: Any) -> Any:
+        return _once_where_longer(given)
+
+    @property
+    def trainings(self) -> int:
+        """Number of trainings of all finalists together."""
+        return self.count * self.repeats
+
+
+def _once_where_longer(given: Any) -> Any:
+    if isinstance(given, ArgsKwargs):
+        return ArgsKwargs(given.args, _once_where_longer(given.kwargs or {}))
+    is_longer = isinstance(given, Mapping) and given.get("epochs") is not None
+    return {"repeats": 1, **given} if is_longer else given
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -141,6 +165,11 @@ class SearchConfig:
                 "step_time: predicted, but there is no step_time_table; build one with nas measure --table "
                 "and this file, and name it"
             )
+        if 0 < self.finalist_epochs < self.recipe.epochs:
+            yield (
+                f"finalists.epochs: {self.finalist_epochs}, but trials train for {self.recipe.epochs}; a "
+                "shorter training decides nothing: give more, or leave it out for repeats as long as a trial"
+            )
         for i, architecture in enumerate(self.initial):
             try:
                 self.space.encode(architecture)
@@ -152,6 +181,13 @@ class SearchConfig:
             yield str(error)
         else:
             yield from _faults_of_rungs(self) if rungs else ()
+
+    @property
+    def finalist_epochs(self) -> int:
+        """Epochs of a finalist's training; 0 without finalists."""
+        if self.finalists is None:
+            return 0
+        return self.finalists.epochs or self.recipe.epochs
 
     @property
     def rungs(self) -> tuple[int, ...]:

@@ -132,7 +132,10 @@ class Loggers(AbstractContextManager["Loggers"]):
         elif isinstance(event, RowWritten) and event.row["status"] in COUNTED:
             row = event.row
             self._compare_with_best(row)
-            self._log(_scalars(row, TRIAL_SCALARS) | {"best_reward": self._best[1]}, row["tell_seq"])
+            scalars = _scalars(row, TRIAL_SCALARS)
+            if row["purpose"] == "finalist":  # longer than trials: figures of their own
+                scalars = {f"finalist_{name}": value for name, value in scalars.items()}
+            self._log(scalars | {"best_reward": self._best[1]}, row["tell_seq"])
         elif isinstance(event, EpochDone):
             self._log(_scalars(vars(event.metrics), EPOCH_SCALARS), event.metrics.epoch)
 

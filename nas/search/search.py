@@ -55,7 +55,7 @@ class SearchResult:
     rows: list[TrialRow]
     best: TrialRow | None
     exhausted: bool  # the space ran out before the budget
-    standings: list[Standing] = field(default_factory=list)  # of repeated finalists, the winner first
+    standings: list[Standing] = field(default_factory=list)  # of finalists, the winner first
     prediction_error: PredictionError | None = None  # against step times measured in this run
 
 

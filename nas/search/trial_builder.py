@@ -1,5 +1,6 @@
 """The trial of an ask: what a worker needs to know of it, as plain data."""
 
+from analysis.trial_rules import RETRAINED
 from nas.search.config import SearchConfig
 from nas.search.predicted_step_time import Prediction
 from nas.search.search_loop import RunRecord
@@ -24,7 +25,7 @@ class TrialBuilder:
         config = self._config
         architecture = config.space.decode(ask.choices)
         # Finalists are measured, also where the search predicts, unless it is for another device.
-        measures = ask.purpose == "repeat" and self._all_on_timing_device()
+        measures = ask.purpose in RETRAINED and self._all_on_timing_device()
         step_time = self._predicted.step_time(architecture) if self._predicted and not measures else None
         return Trial(
             trial_id=ask.trial_id,
@@ -41,7 +42,7 @@ class TrialBuilder:
             needs_inference_time=needs_inference_time(config),
             limits=config.space.limits.measured(),
             stop_below=self._stop_below(ask),
-            timeout_seconds=config.trial_timeout,
+            timeout_seconds=self._timeout(ask),
         )
 
     def _all_on_timing_device(self) -> bool:
@@ -59,6 +60,11 @@ class TrialBuilder:
         """The step time of the trial that this one continues, if it is certain: their steps are the same."""
         row = None if ask.continues is None else self._store.trials.get(ask.continues)
         return None if row is None or row["timing_flag"] else step_time_from_row(row)
+
+    def _timeout(self, ask: Ask) -> float | None:
+        """Seconds after which the trial is infeasible; a longer training has as many times more."""
+        limit, usual = self._config.trial_timeout, self._config.recipe.epochs
+        return None if limit is None else limit * max(ask.epochs / usual, 1.0)
 
     def _stop_below(self, ask: Ask) -> StopBelow | None:
         stopping, reward = self._config.bound_stopping, ask.aux.get(STOP_BELOW)

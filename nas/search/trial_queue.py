@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.trial_rules import BestArchitectures, Spending, counts, own_epochs
+from analysis.trial_rules import RETRAINED, BestArchitectures, Spending, counts, own_epochs
 from nas.search.config import Budget, Finalists
 from nas.search.exhaustion import UnseenDraws
 from nas.search.in_flight import InFlight
@@ -64,7 +64,7 @@ class TrialQueue:
         self._trained: dict[tuple[Choices, int], tuple[int, Outcome]] = {}  # by (choices, epochs): the first
         self._epochs_of: dict[int, int] = {}  # by trial; only where they may differ
         self._best = BestArchitectures()
-        self._repeats: Counter[Choices] = Counter()  # of finalists, that were asked for
+        self._retrained: Counter[Choices] = Counter()  # finalists: trainings that were asked for
         self._unanswered: Counter[tuple[Choices, int]] = Counter()  # asks under way, by what they train
         self._next_trial_id = self._warmed = 0
         self._untold: dict[int, tuple[Ask, Outcome | None]] = {}  # ended; the strategy learns it in its turn
@@ -89,8 +89,8 @@ class TrialQueue:
     def asked(self, ask: Ask) -> None:
         """A recorded ask; on replay, `resume` follows for those without a recorded end."""
         self._next_trial_id = max(self._next_trial_id, ask.trial_id + 1)
-        if ask.purpose == "repeat":
-            self._repeats[ask.choices] += 1
+        if ask.purpose in RETRAINED:
+            self._retrained[ask.choices] += 1
             return
         key = (ask.choices, ask.epochs)
         is_duplicate = key in self._trained or self._unanswered[key] > 0
@@ -103,7 +103,7 @@ class TrialQueue:
 
     def told(self, ask: Ask, outcome: Outcome | None, *, seconds: float) -> None:
         """A recorded end; no outcome if the trial crashed. `seconds`: how long it held its device."""
-        if ask.purpose == "repeat":  # of no strategy's doing
+        if ask.purpose in RETRAINED:  # of no strategy's doing
             return
         self._unanswered[ask.choices, ask.epochs] -= 1
         self._untold[ask.trial_id] = (ask, outcome)
@@ -134,7 +134,7 @@ class TrialQueue:
         """With a fixed lag: what ask `trial_id` may depend on, in the order of the asks."""
         if self._lag is not None:
             while self._next_told <= trial_id - self._lag:
-                if self._next_told in self._untold:  # not so of repeats
+                if self._next_told in self._untold:  # not so of finalists
                     self._teach(self._next_told)
                 self._next_told += 1
 
@@ -144,8 +144,8 @@ class TrialQueue:
 
     def _place(self, ask: Ask, *, attempt: int = 1) -> None:
         """A recorded ask is run, waits for an equal one in flight, or is answered by an earlier trial."""
-        # A repeat is trained for the sake of its own seed.
-        if ask.purpose == "repeat":
+        # A finalist is trained for the sake of its own seed.
+        if ask.purpose in RETRAINED:
             self.in_flight.add(ask, attempt=attempt)
             return
         key = (ask.choices, ask.epochs)
@@ -169,7 +169,7 @@ class TrialQueue:
                 yield run
             elif self._budget_is_spent() or self.exhausted:
                 # Finalists are chosen when all that was searched has ended.
-                ask = None if self._searching() else self._next_repeat()
+                ask = None if self._searching() else self._next_of_finalists()
                 if ask is None and not self.in_flight:
                     return
                 if ask is None:
@@ -195,8 +195,8 @@ class TrialQueue:
             self.told(answer.ask, outcome, seconds=0.0)
 
     def _searching(self) -> list[Ask]:
-        """Asks in flight, finalists' repeats left out."""
-        return [ask for ask in self.in_flight if ask.purpose != "repeat"]
+        """Asks in flight, finalists' trainings left out."""
+        return [ask for ask in self.in_flight if ask.purpose not in RETRAINED]
 
     def _must_wait(self) -> bool:
         """With a fixed lag: whether a result is still missing that the next ask may depend on."""
@@ -205,15 +205,17 @@ class TrialQueue:
         waiting = [*self._searching(), *(ask for asks in self._waiting_for_equal.values() for ask in asks)]
         return any(ask.trial_id <= self._next_trial_id - self._lag for ask in waiting)
 
-    def _next_repeat(self) -> Ask | None:
+    def _next_of_finalists(self) -> Ask | None:
         """One more training of the finalist that has had the fewest; None if all have had theirs."""
         if self._finalists is None:
             return None
         best = self._best_architectures(self._finalists.count)
-        chosen = min(best, key=self._repeats.__getitem__, default=None)
-        if chosen is None or self._repeats[chosen] >= self._finalists.repeats:
+        chosen = min(best, key=self._retrained.__getitem__, default=None)
+        if chosen is None or self._retrained[chosen] >= self._finalists.repeats:
             return None
-        return Ask(trial_id=self._next_trial_id, choices=chosen, epochs=self._epochs, purpose="repeat")
+        epochs = self._finalists.epochs or self._epochs
+        purpose: Purpose = "finalist" if epochs > self._epochs else "repeat"
+        return Ask(trial_id=self._next_trial_id, choices=chosen, epochs=epochs, purpose=purpose)
 
     def recommended(self, count: int) -> list[Choices]:
         """The best completed ones by what the strategy expects of them; nothing where it expects nothing."""

@@ -56,7 +56,7 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
     Raises:
         ConfigError: no run, too few completed trials, or a reward of what was not measured or modelled.
     """
-    # 1. Completed trials of full length.
+    # 1. Completed trials of full length, and none that is longer.
     log = read_run(run)
     config = recorded_config(run)
     reward = recorded_reward(config.reward if terms is None else terms, where=run)

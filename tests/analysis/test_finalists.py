@@ -92,8 +92,8 @@ def test_best_architectures_are_repeated_beyond_the_budget_with_other_seeds(
 
 
 def exported(run: Path) -> str:
-    row, repeats = exported_row(run, trial=None)
-    return sealed_text(best_yaml(row, run=run, file=run / "best.yaml", repeats=repeats))
+    row, standing = exported_row(run, trial=None)
+    return sealed_text(best_yaml(row, run=run, file=run / "best.yaml", standing=standing))
 
 
 @pytest.mark.parametrize("repeated", [False, True])

@@ -63,8 +63,8 @@ def test_the_winner_is_by_repeats_else_recommended_else_by_reward() -> None:
     found = winner([*rows, *again], recommended=2)
     assert found is not None
     assert found.trial_id == 0
-    assert found.repeats is not None
-    assert found.repeats.rewards == (0.6,)
+    assert found.standing is not None
+    assert found.standing.finalist.rewards == (0.6,)
     assert winner(rows[3:], recommended=3) is None
     assert winner(
         [trial_of(0, None), trial_of(1, float("nan")), trial_of(2, 0.1)], recommended=None

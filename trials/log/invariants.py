@@ -24,7 +24,7 @@ INVARIANTS = {
     "I3": "places and trials are numbered from 0 without gaps, but for declared losses",
     "I4": "ask and row of a trial say the same",
     "I5": "each ask comes before its row",
-    "I6": "seed and architecture follow from the search file and the choices",
+    "I6": "seed, architecture and a finalist's epochs follow from the search file and the choices",
     "I7": "a completed trial has each of its epochs once, with finite numbers",
     "I8": "the views hold what the log holds",
 }

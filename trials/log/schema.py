@@ -34,7 +34,7 @@ TRIAL_COLUMNS = (
     Column("trial_id", _INT, "number of the trial in its run, from 0", required=True),
     Column("ask_seq", _INT, "place of its ask in the one order of asks and tells", required=True),
     Column("tell_seq", _INT, "place of this row in that order", required=True),
-    Column("purpose", _TEXT, "search, baseline, repeat or audit", required=True),
+    Column("purpose", _TEXT, "search, baseline, repeat, finalist (a longer repeat) or audit", required=True),
     Column(
         "continues",
         _INT,

@@ -218,7 +218,7 @@ class ChoiceProcess:
         features = self._one_hot.features(rows) * self._weights
         shared = (features**2).sum(axis=1)
         own = shared + self._hyper.pairs / 2 * shared**2 + extras**2 @ self._hyper.extras
-        told = solve_triangular(
+        told = scipy.linalg.solve_triangular(
             self._factor, self._covariance(features, extras), lower=True, check_finite=False
         )
         left = np.maximum(own - (told**2).sum(axis=0), 0.0)

@@ -42,8 +42,10 @@ def test_describing_a_run_describes_its_winner(run: Path, nas: Nas) -> None:
     assert best.provenance is not None
     assert f"runs/flowers (trial {best.provenance['trial_id']})" in out
     assert best.architecture_id in out
-    assert "from run flowers, trial 2, accuracy 0.9503, reward 0.7761\n" in out
-    assert "     mean reward 0.7779 of 2 more trainings with other seeds\n" in out
+    accuracy = sum(best.provenance["repeated_accuracies"]) / 2
+    assert f"from run flowers, trial 2, accuracy {accuracy:.4f}, reward 0.7779\n" in out
+    mean = "mean reward 0.7779 of 2 more trainings with other seeds, 2 epochs each"
+    assert f"     {mean}; 95 %: 0.7604 to 0.7955\n" in out
     assert "10 classes" in out
 
 

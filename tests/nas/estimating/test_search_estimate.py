@@ -11,11 +11,13 @@ import pytest
 from block_tables import made_up_table
 from clocks import number_of_weights, passes_that_take
 from conftest import Nas
+from screens import screen_text
 
 import nas.estimating.estimated_trials as estimated_trials
 from nas.estimating.estimated_trials import ImageCounts, TrialBench, TrialCost, drawn_costs, trial_bench
 from nas.estimating.figures import SearchEstimate
 from nas.estimating.search_estimate import image_counts, read_assumptions, summed
+from nas.screens.estimate import estimate_screen
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.settings.yaml_files import ConfigError
 from trials.timing import alternating
@@ -61,6 +63,21 @@ def test_estimate_sums_trials_repeats_and_devices(moments: None, quick: SearchCo
     assert many.hours == pytest.approx((1 + 1) * 100 / 3600)  # more devices than trials help no more
     half = 12.706205 * math.sqrt(200) * math.sqrt(1 / 2 + 1 / 12) * 12 / 3600  # Student's t of one degree
     assert figures.device_hours_half_width == pytest.approx(half * 16 / 12)
+
+
+def test_longer_trainings_of_finalists_are_estimated_by_their_epochs(moments: None) -> None:
+    """Of a trial's 100 s, 97 grow with its 8 epochs; ten trainings of 24 on two devices are five rounds."""
+    config = read_search_config(
+        "quick",
+        overrides=["recipe.resolution=16", "recipe.precision=fp32", "finalists={count: 10, epochs: 24}"],
+    )
+    with trial_bench(config, IMAGES) as bench:
+        figures = estimate(config, bench, costs_of(90.0, 110.0))
+    each = 3 + 3 * 97
+    assert (figures.repeats, figures.repeat_epochs, figures.epochs_per_trial) == (10, 24, 8)
+    assert figures.repeats_device_hours == pytest.approx(10 * each / 3600)
+    assert figures.devices[0].hours == pytest.approx((6 * 100 + 5 * each) / 3600)
+    assert "10 trainings of finalists, 24 epochs each" in screen_text(estimate_screen(figures))
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,20 @@ def test_trials_fill_the_time_less_the_repeats_of_finalists() -> None:
     assert fit(30, fixed=10, of_images=50, devices=64, repeats=0).trials == 64 * 30
 
 
+def test_longer_trainings_of_finalists_take_more_of_the_time() -> None:
+    """30 min of 60 s on two devices; six trainings of four times the epochs are three rounds of 210 s."""
+    assert fit(30, fixed=10, of_images=50, repeat_length=4.0).trials == 2 * ((1800 - 3 * 210) // 60)
+    whole = fit(20, fixed=10, of_images=170, repeat_length=4.0)
+    assert whole.trials == AIMED_TRIALS
+    taken = AIMED_TRIALS // 2 * whole.trial_seconds + 3 * (10 + 4 * 170 * whole.fraction)
+    assert 0.98 * 1200 < taken <= 1200
+    with pytest.raises(ConfigError, match="20 trials and the longer trainings of finalists") as refused:
+        fit(13, fixed=10, of_images=500, repeat_length=4.0)
+    needed = re.search(r"--budget (\d+)m", str(refused.value))
+    assert needed is not None
+    assert fit(USED * int(needed[1]), fixed=10, of_images=500, repeat_length=4.0).trials >= FEWEST_TRIALS
+
+
 def test_too_few_trials_take_a_smaller_share_of_the_images() -> None:
     """20 min allow 20 rounds of 60 s, 17 without the repeats: 34. Of 3 min a trial only 3.7, or 6."""
     assert fit(20, fixed=10, of_images=50).fraction == 1.0

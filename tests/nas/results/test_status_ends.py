@@ -62,7 +62,7 @@ def test_a_budget_that_was_lowered_leaves_the_finalists_to_come(
     rewrite(folder, lowered)
     figures = run_status(folder)
     assert figures.budget == Spent(unit="trials", spent=7, total=6)
-    assert (figures.state, figures.repeats) == ("stopped", Repeats(ended=0, total=4))
+    assert (figures.state, figures.repeats) == ("stopped", Repeats(ended=0, total=4, epochs=2))
     assert "7 trials, more than the budget of 6   0/4 repeats of finalists   7 completed" in " ".join(
         screen_text(status_screen(figures)).split("\n")
     )
@@ -73,8 +73,8 @@ def test_a_budget_that_was_lowered_leaves_the_finalists_to_come(
     assert 0 < figures.repeats.ended < 4
     run_search(lowered, folder)
     figures = run_status(folder)
-    assert (figures.state, figures.repeats) == ("finished", Repeats(ended=4, total=4))
-    assert "repeats" not in screen_text(status_screen(figures))
+    assert (figures.state, figures.repeats) == ("finished", Repeats(ended=4, total=4, epochs=2))
+    assert "repeats of finalists" not in screen_text(status_screen(figures))
 
 
 def test_a_running_search_tells_the_time_that_its_finalists_take(
@@ -102,7 +102,7 @@ def test_a_running_search_tells_the_time_that_its_finalists_take(
     os.utime(folder / "environment" / "0001.json", (began, began))
     with RunStore(folder):
         figures = run_status(folder, now=START + timedelta(seconds=70))
-    assert (figures.state, figures.repeats) == ("running", Repeats(ended=1, total=6))
+    assert (figures.state, figures.repeats) == ("running", Repeats(ended=1, total=6, epochs=2))
     assert figures.seconds_left == pytest.approx(5 * 10)
     assert "6/6 trials   1/6 repeats of finalists" in screen_text(status_screen(figures))
 

@@ -37,6 +37,22 @@ def test_line_per_trial_fits_80_columns_and_marks_the_best_so_far() -> None:
     assert "14.4 M params" in lines[1]
 
 
+def test_longer_training_of_a_finalist_is_shown_with_its_epochs_and_is_no_best() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True)
+    view = LiveView(console, Budget(trials=1))
+    view.show(RowWritten(row(0, choices=[1], step_seconds=0.1)))
+    long = row(1234, choices=[1], purpose="finalist", epochs=40, reward=0.9, timing_flag=None)
+    line = view._line(long)
+    assert "40 epochs  reward 0.9000" in line
+    assert len(line) <= 80
+    view.show(RowWritten(long))
+    console.print(view._screen())
+    text = out.getvalue()
+    assert "best finalist 0.9000 (trial 0, 1 x 40 epochs)" in text
+    assert "*" not in text.split("trial 1234")[1]
+
+
 def test_live_screen_shows_budget_best_and_workers() -> None:
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True)
