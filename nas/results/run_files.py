@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search_spaces.settings.seal import BrokenSealError, check_seal, has_seal
-from trials.log.buckets import MARKER
+from trials.log.bucket_files import MARKER
 from trials.log.file_names import (
     AUDIT_FOLDER,
     BEST_FILE,

@@ -29,8 +29,8 @@ from nas.results.status import run_status
 from nas.results.time_left import Remaining, seconds_left
 from nas.search.config import Budget
 from nas.search.loggers import Loggers
-from nas.search.warm_start import FILE
 from nas.simulation.outcome_model import modelled_run
+from trials.log.file_names import WARM_START_FILE as FILE
 from trials.log.run_reader import recorded_trials
 
 
