@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from network_problem import network_problem
 from problems import synthetic_problem, table_problem
 from scipy.stats import norm
 
@@ -102,6 +103,7 @@ def main() -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--table", type=Path, help="Parquet: choices, accuracies of several runs")
     where.add_argument("--synthetic", action="store_true", help="20-40 decisions, 1e9-1e12 architectures")
+    where.add_argument("--networks", action="store_true", help="a made-up objective over the cifar space")
     parser.add_argument("--accuracy", default="test_acc_*", help="the table's columns of runs")
     parser.add_argument("--seconds", default="flops", help="the table's column of durations")
     parser.add_argument("--seeds", type=int, default=10)
@@ -110,6 +112,8 @@ def main() -> None:
     def problem(seed: int) -> KnownOutcomes:
         if arguments.synthetic:
             return synthetic_problem(seed, "accuracy")
+        if arguments.networks:
+            return network_problem(seed, "accuracy")
         return table_problem(
             str(arguments.table), arguments.accuracy, arguments.seconds, "accuracy", seed=seed
         )
