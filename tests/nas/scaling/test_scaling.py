@@ -10,12 +10,13 @@ from places import GOLDEN
 from scaled_networks import base_of, scaled_quietly, small_base
 from small_networks import UNROUNDED
 
-from nas.scaling.compound import CAP, Rules, by_coefficients, by_formula, trained_at
+from nas.scaling.compound import Rules, by_coefficients, by_formula, trained_at
 from nas.scaling.factors import PAPER, Coefficients, Formula, coefficients_of
 from nas.scaling.grid import grid_formulas, grid_members
 from nas.scaling.published import PUBLISHED, like_published
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
+from trials.pictures import LARGEST_EVALUATION
 
 V1_NAMES = [f"efficientnet-b{i}" for i in range(1, 9)] + ["efficientnet-l2"]
 V2_NAMES = [f"efficientnetv2-b{i}" for i in range(1, 4)]
@@ -189,7 +190,11 @@ def test_inference_size_is_bounded_and_training_size_about_a_fifth_smaller() -> 
         assert 0.74 <= member.training_resolution / member.inference_resolution <= 0.8
         assert not member.is_capped
     large = by_formula(base, 7, PAPER, Rules())
-    assert (large.inference_resolution, large.training_resolution, large.is_capped) == (CAP, 384, True)
+    assert (large.inference_resolution, large.training_resolution, large.is_capped) == (
+        LARGEST_EVALUATION,
+        384,
+        True,
+    )
     free = by_formula(base, 7, PAPER, Rules(heuristics="v1"))
     assert free.inference_resolution == free.training_resolution == 596
     assert not free.is_capped
@@ -319,4 +324,4 @@ def test_grid_leaves_out_members_whose_images_reach_the_bound() -> None:
     base = replace(small_base(), inference_resolution=470)
     sizes = [member.inference_resolution for member in grid_members(base, Rules())]
     assert 0 < len(sizes) < len(grid_members(small_base(), Rules()))
-    assert max(sizes) < CAP
+    assert max(sizes) < LARGEST_EVALUATION

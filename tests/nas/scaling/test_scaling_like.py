@@ -9,7 +9,7 @@ import yaml
 from places import GOLDEN
 from scaled_networks import QUIET, base_of, scaled_quietly, screen_of
 
-from nas.scaling.compound import CAP, Rules
+from nas.scaling.compound import Rules
 from nas.scaling.family import Request
 from nas.scaling.files import scale_into
 from nas.scaling.published import (
@@ -22,6 +22,7 @@ from nas.scaling.published import (
 )
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
+from trials.pictures import LARGEST_EVALUATION
 
 NAMES = [name for name in PUBLISHED if PUBLISHED[name].width]
 BY_STAGE = [
@@ -174,9 +175,13 @@ def test_sizes_of_scaled_networks_grow_in_the_published_ratio_up_to_the_bound() 
         assert member.inference_resolution == round(inference * Fraction(480, 384))
         assert member.training_resolution == round(inference * Fraction(380, 384))
         assert not member.is_capped
-    for inference in (400, CAP):
+    for inference in (400, LARGEST_EVALUATION):
         member = like_published(replace(base, inference_resolution=inference), V2_M, Rules())
-        assert (member.training_resolution, member.inference_resolution, member.is_capped) == (380, CAP, True)
+        assert (member.training_resolution, member.inference_resolution, member.is_capped) == (
+            380,
+            LARGEST_EVALUATION,
+            True,
+        )
 
 
 # ---------------------------------------------------------------------- which network the base stands for
