@@ -40,11 +40,12 @@ RERUN = {
 
 
 LONGEST = (
-    "test_cli", "test_ray_actors", "test_ray_tune", "test_golden_behaviour", "test_strategy_contract",
-    "test_stopping", "test_measure", "test_full_training", "test_ray_cluster", "test_checkpoint",
-    "test_train", "test_faults", "test_fvcore", "test_error_catalogue", "test_halving_trials", "test_chain",
-    "test_own_ops",
-    "test_bound_stopping", "test_config_properties", "test_interchange", "test_store", "test_counting",
+    "test_made_up_gpu", "test_ray_actors", "test_cli", "test_ray_tune", "test_strategy_contract",
+    "test_full_training", "test_api_examples", "test_golden_behaviour", "test_train", "test_checkpoint",
+    "test_measure", "test_ray_cluster", "test_faults", "test_layering", "test_stopping", "test_own_ops",
+    "test_fvcore", "test_error_catalogue", "test_notebook", "test_container", "test_strategy_benchmark",
+    "test_counting", "test_bound_stopping", "test_chain", "test_halving_trials", "test_store",
+    "test_config_properties", "test_cpu_kernels", "test_interchange",
 )  # fmt: skip
 
 

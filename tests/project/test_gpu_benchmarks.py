@@ -30,7 +30,7 @@ from benchmarks.gpu.plain_gpu_trials import good_step, scaler_of
 from benchmarks.gpu.steps import STEPS, allotted
 from benchmarks.gpu.trials_per_hour import Cost, Script
 from gpu_steps import MADE_UP
-from made_up_gpu.building import NoCompilerError, build
+from made_up_gpu.building import KEPT, NoCompilerError, build
 from places import REPOSITORY
 
 from search_spaces.settings.yaml_files import read_yaml
@@ -260,9 +260,9 @@ def test_cheap_measurements_rehearse_on_the_cpu(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.nightly
-def test_a_step_of_the_good_script_never_waits_for_the_device(tmp_path: Path) -> None:
+def test_a_step_of_the_good_script_never_waits_for_the_device() -> None:
     try:
-        library = build(tmp_path)
+        library = build(KEPT)
     except NoCompilerError as error:
         pytest.skip(f"the made-up GPU is not built: {error}")
     paths = os.pathsep.join(str(REPOSITORY / folder) for folder in ("", "tests", "tests/fixtures"))
