@@ -27,8 +27,8 @@ from trials.log.store import RunStore
 
 SEED = 11
 FEW, ALL = 5, 12  # trials
-STOPS = {2, 74, 75}  # exit codes: the store was away when it was opened, or later; overtaken
-STOPPING = ("away", "late")  # kinds of faults that may stop a search, which goes on by the same command
+STOPS = {2, 74}  # exit codes: the store was away when it was opened, or later
+STOPPING = ("away",)  # kinds of faults that may stop a search, which goes on by the same command
 PATIENT = Patience(seconds=60, between=0.01)
 
 
@@ -128,7 +128,7 @@ def exception_of(action: Callable[[], None]) -> Exception | None:
 def survive(bucket: Bucket, trials: int, expected: Record, faults: Collection[Fault]) -> None:
     """A search that meets these faults; as often as it stops, the same command goes on on another machine.
 
-    It stops half-way, and where the store is away or lists late; nothing else may stop it.
+    It stops half-way, and where the store is away; nothing else may stop it.
     """
     url, told = f"s3://bucket/runs/search-{next(bucket.numbers)}", list[TrialRow]()
     bucket.proxy.begin(faults)
