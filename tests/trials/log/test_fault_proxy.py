@@ -20,6 +20,7 @@ from nas.events import RowWritten, SearchEvent
 from nas.results.verify import verify_run
 from nas.search.search import search
 from trials.executors.simulated import simulated
+from trials.log.bucket_files import BucketFiles
 from trials.log.buckets import run_folder
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.row_types import TrialRow
@@ -94,6 +95,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         patch.setattr("trials.log.object_store.RETRIES", retries)
         patch.setenv("AWS_TIMEOUT", TIMEOUT)
         patch.setattr("trials.log.bucket_files.PAUSES", (0.0, 0.0))
+        # Views that are due by the clock would give each search another number of requests.
+        patch.setattr(BucketFiles, "seconds_between_views", float("inf"))
         yield Bucket(proxy, caches, itertools.count())
 
 
