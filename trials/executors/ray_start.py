@@ -5,6 +5,7 @@ process. It gives up at once where another one listens at the same port.
 """
 
 import logging
+import os
 import subprocess
 import threading
 from contextlib import suppress
@@ -59,12 +60,16 @@ class StartWatch:
 
 
 def _servers_of(folder: Path) -> dict[int, list[str]]:
-    """The commands of the servers that run, by process; one that has ended and is not waited for is none."""
+    """The commands of the servers that this process has started and that run, by process.
+
+    For a moment, the children of a raylet bear its name: they are none.
+    """
     found = {}
     for pid in processes_of(folder):
         with suppress(OSError):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-            if command and Path(command[0]).name in SERVERS:
+            status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            if command and Path(command[0]).name in SERVERS and int(status[1]) == os.getpid():
                 found[pid] = command
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trials.executors.ray_guard import MARK
+from trials.executors.ray_guard import MARK, end_processes_of, processes_of
 from trials.executors.ray_start import StartWatch
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc")
@@ -22,9 +22,11 @@ mv {said}.new {said}
 
 
 @contextmanager
-def server(name: str, folder: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+def server(
+    name: str, folder: Path, *arguments: str, code: str = "import time; time.sleep(600)"
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A process of that name that does nothing, and belongs to the Ray whose files are in the folder."""
-    command = [str(folder / name), "-c", "import time; time.sleep(600)", *arguments]
+    command = [str(folder / name), "-c", code, *arguments]
     process = subprocess.Popen(command, executable=sys.executable, env={**os.environ, MARK: str(folder)})
     try:
         yield process
@@ -57,6 +59,22 @@ def test_a_raylet_that_is_killed_is_named_and_an_agent_is_not(tmp_path: Path) ->
             kill_known(watch, raylet)
             until(lambda: watch.ended)
         assert watch.ended == "its raylet ended while it started"
+
+
+def test_a_child_that_bears_the_name_of_its_raylet_for_a_moment_is_no_server(tmp_path: Path) -> None:
+    """A raylet starts workers by splitting in two; the half that becomes a worker is called raylet before."""
+    split = (
+        "import os, time; os.fork() or (time.sleep(1), os.execlp('sleep', 'sleep', '600')); time.sleep(600)"
+    )
+    with StartWatch(tmp_path) as watch, server("raylet", tmp_path, code=split) as raylet:
+        until(lambda: raylet.pid in watch.known)
+        until(lambda: len(processes_of(tmp_path)) == 2)
+        until(
+            lambda: any(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in processes_of(tmp_path))
+        )
+        time.sleep(0.5)  # several looks of the watch
+        assert (list(watch.known), watch.ended) == ([raylet.pid], "")
+    end_processes_of(tmp_path)
 
 
 def test_another_gcs_server_is_started_at_the_port_of_one_that_was_killed(tmp_path: Path) -> None:
