@@ -40,7 +40,7 @@ class Headline:
     def basis(self) -> str:
         """What the figures are of, in words."""
         if not self.is_repeated:
-            return f"of one training{self._length}, which selected it"
+            return f"of one training{self._length}"
         if self.is_longer:
             of = counted(self.trainings, "training") + self._length
         else:
@@ -66,6 +66,8 @@ class Headline:
     @property
     def lines(self) -> tuple[str, ...]:
         """Basis and intervals in lines that fit 68 columns."""
+        if not self.is_repeated:
+            return (f"{self.basis}, the one that selected it: {self.intervals}",)
         if self.reward_interval is None:
             return (f"{self.basis}: {self.intervals}",)
         return (self.basis, self.intervals)

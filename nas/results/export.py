@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from analysis.finalists import Standing
+from analysis.finalists import Standing, finalists, standings
 from analysis.pareto import pareto_front
 from nas.results.winner import run_winner
 from nas.search.best_file import architecture_of, best_yaml, provenance_of
@@ -15,14 +15,16 @@ from trials.log.run_reader import recorded_trials
 
 
 def exported_row(run: Path, *, trial: int | None) -> tuple[TrialRow, Standing | None]:
-    """The row of a trial of a run, by default the winner's with its standing.
+    """The row of a trial of a run, by default the winner's; and its standing, if it selected a finalist.
 
     Raises:
         ConfigError: `run` is no run, or it has no such completed trial.
     """
     rows = {row["trial_id"]: row for row in recorded_trials(run)}
     if trial is not None:
-        return chosen_row(rows, trial=trial, run=run), None
+        row = chosen_row(rows, trial=trial, run=run)
+        found = standings(finalists(rows.values()))
+        return row, next((each for each in found if each.finalist.trial_id == trial), None)
     chosen = run_winner(run, rows.values())
     if chosen is None:
         raise _none_completed(run)

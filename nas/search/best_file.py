@@ -35,7 +35,7 @@ def best_yaml(row: TrialRow, *, run: Path, file: Path | str, standing: Standing 
         f"{found.basis}"
     )
     if found.is_repeated:
-        header += f", the highest of the finalists\n({found.intervals})"
+        header += f"\n({found.intervals})"
     provenance = provenance_of(row, run=run, standing=standing)
     return yaml_text(architecture_of(row, provenance=provenance), header=header)
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.trial_rules import RETRAINED
 from nas.search.best_file import architecture_of
 from trials.log.run_reader import recorded_trials
 
@@ -37,7 +38,7 @@ MOST_BYTES = 2_000_000
 def rows_of(run: Path) -> dict[str, dict[str, Any]]:
     """A run's completed trials by architecture."""
     completed = [row for row in recorded_trials(run) if row["status"] == "completed"]
-    return {row["architecture_id"]: row for row in completed if row["purpose"] != "repeat"}
+    return {row["architecture_id"]: row for row in completed if row["purpose"] not in RETRAINED}
 
 
 def measured_again(run: Path) -> dict[str, dict[str, Any]]:

@@ -213,6 +213,7 @@ SEARCHES = (
     set_to("a limit of zero", "space.limits.macs=0"),
     set_to("a limit misspelt", "space.limits.parms=1000"),
     set_to("finalists of which there are none", "finalists={count: 0}"),
+    set_to("finalists that train shorter than trials", "finalists={count: 2, epochs: 1}"),
     set_to("a lag of zero", "order={fixed_lag: 0}"),
     set_to("an order misspelt", "order=arival"),
     set_to("a precision of GPUs", "recipe.precision=tf32"),

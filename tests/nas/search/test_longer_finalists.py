@@ -177,7 +177,7 @@ def test_verify_finds_a_finalist_of_other_epochs_than_the_search_file_says(
         ({"count": 2, "repeats": 1}, "of 1 repeat with another seed"),
         (TWICE, "mean of 2 trainings of 6 epochs"),
         (LONG, "of 1 training of 6 epochs"),
-        (None, "of one training of 2 epochs, which selected it"),
+        (None, "of one training of 2 epochs"),
     ],
     ids=["repeats", "one repeat", "two longer", "longer", "none"],
 )
@@ -233,6 +233,7 @@ def test_every_screen_names_the_winner_by_its_finalists_trainings(
         selected = f"{result.best['reward']:.4f}"
         named = [texts["terminal"].split("random search's")[0], texts["status"], texts["report"]]
         assert not any(selected in text for text in [*named, listed, described])
+    assert exported_row(run, trial=result.best["trial_id"]) == (row, standing)
     assert (
         sealed_text(best_yaml(row, run=run, file=run / "best.yaml", standing=standing))
         == (run / "best.yaml").read_text()
