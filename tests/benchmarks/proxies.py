@@ -51,6 +51,7 @@ SETS = {
     "all": NAMES,
 }
 CONTROLS = ("activations", "noise")
+GIVEN = ("params", "macs", "depth")
 FARTHEST = 3.0  # standard deviations from the mean that a proxy may lie
 
 
@@ -75,33 +76,37 @@ class Known:
 
 
 def computed(
-    networks: Networks, images: str, path: Path, *, initialisations: int, batch: int
+    networks: Networks, images: str, path: Path, *, inputs: Sequence[str], initialisations: int, batch: int
 ) -> pd.DataFrame:
     """Rows of every network, initialisation and kind of input; those in the file are not computed again."""
     rows = pd.read_parquet(path).to_dict("records") if path.exists() else []
-    there = {(row["index"], row["inputs"], row["seed"]) for row in rows}
+    there = {(tuple(row["choices"]), row["inputs"], row["seed"]) for row in rows}
     for seed in range(initialisations):
-        for inputs, source in (("real", images), ("random", None)):
+        for kind in inputs:
+            source = images if kind == "real" else None
             pairs = batches_of(source, side=networks.side, size=batch, count=2, seed=seed)
             for i, choices in enumerate(networks.choices.tolist()):
-                if (i, inputs, seed) in there:
+                if (tuple(choices), kind, seed) in there:
                     continue
                 torch.manual_seed(1000 * seed + i)
                 found, seconds = scores(networks.build(choices), pairs)
-                place = {"index": i, "inputs": inputs, "seed": seed, "choices": choices, "seconds": seconds}
+                place = {"inputs": kind, "seed": seed, "choices": choices, "seconds": seconds}
                 rows.append({**place, **asdict(networks.counted(choices)), **found})
             path.parent.mkdir(parents=True, exist_ok=True)
             pd.DataFrame(rows).to_parquet(path)
     return pd.DataFrame(rows)
 
 
-def known(networks: Networks, rows: pd.DataFrame, *, inputs: str, initialisations: int) -> Known:
-    """The table with the mean of each proxy over the first initialisations."""
+def known(
+    networks: Networks, rows: pd.DataFrame, *, inputs: str, initialisations: int, given: Sequence[str] = GIVEN
+) -> Known:
+    """The table with the mean of each proxy over the first initialisations; models know the given counts."""
     some = rows[(rows["inputs"] == inputs) & (rows["seed"] < initialisations)]
-    mean = some.drop(columns=["inputs", "seed", "choices"]).groupby("index").mean().sort_index()
     trained = np.isfinite(networks.accuracy)
-    mean = mean[trained]
-    counts = [np.log(mean["params"]), np.log(mean["macs"]), mean["depth"]]
+    wanted = [tuple(choices) for choices in networks.choices[trained].tolist()]
+    mean = some.drop(columns=["inputs", "seed", "choices"]).groupby(some["choices"].map(tuple)).mean()
+    mean = mean.loc[wanted]
+    counts = [mean[name] if name == "depth" else np.log(mean[name]) for name in given]
     rng = np.random.default_rng(0)
     return Known(
         choices=networks.choices[trained],
@@ -228,7 +233,8 @@ def noise_of(rows: pd.DataFrame, name: str, inputs: str) -> float:
     """Share of a proxy's variance between networks that is of the initialisation, of one initialisation."""
     if name not in rows:
         return 0.0
-    wide = rows[rows["inputs"] == inputs].pivot(index="index", columns="seed", values=name).to_numpy()
+    some = rows[rows["inputs"] == inputs].assign(network=rows["choices"].map(str))
+    wide = some.pivot(index="network", columns="seed", values=name).dropna(axis=1).to_numpy()
     if wide.shape[1] < 2:
         return float("nan")
     wide = wide - wide.mean(axis=0)  # batches of images differ, for all networks alike
@@ -243,11 +249,11 @@ def main() -> None:
     parser.add_argument("--images", required=True, help="the source of images")
     parser.add_argument("--side", type=int, default=32, help="of images, in pixels")
     parser.add_argument("--count", type=int, default=150, help="networks of NAS-Bench-Macro")
-    parser.add_argument("--initialisations", type=int, default=3)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--inputs", default="real,random")
     parser.add_argument("--means", default="1,3", help="initialisations of which means are taken")
+    parser.add_argument("--given", default=",".join(GIVEN), help="counts that models know; also activations")
     parser.add_argument("--models", default="choices,counts")
     parser.add_argument("--output", type=Path, default=Path("runs/proxies"))
     arguments = parser.parse_args()
@@ -262,7 +268,8 @@ def main() -> None:
         networks,
         arguments.images,
         arguments.output / f"{arguments.name}.parquet",
-        initialisations=arguments.initialisations,
+        inputs=arguments.inputs.split(","),
+        initialisations=max(map(int, arguments.means.split(","))),
         batch=arguments.batch,
     )
     console = Console(width=150, highlight=False)
@@ -277,8 +284,14 @@ def main() -> None:
     show: Callable[[Any], None] = console.print
     for inputs in arguments.inputs.split(","):
         for initialisations in map(int, arguments.means.split(",")):
-            table = known(networks, rows, inputs=inputs, initialisations=initialisations)
-            kind = f"{arguments.name}, {inputs} images, mean of {initialisations}"
+            table = known(
+                networks,
+                rows,
+                inputs=inputs,
+                initialisations=initialisations,
+                given=arguments.given.split(","),
+            )
+            kind = f"{arguments.name}, {inputs} images, mean of {initialisations}, given {arguments.given}"
             found = {
                 name: {**correlations(table, name), "of_initialisations": noise_of(rows, name, inputs)}
                 for name in names

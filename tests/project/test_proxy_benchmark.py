@@ -149,3 +149,30 @@ def test_macro_networks_have_the_tables_parameters() -> None:
     for choices, params in (((0,) * 8, 387_882), ((1, 1, 1, 0, 0, 1, 0, 0), 574_346)):
         network = macro_network(choices).whole
         assert sum(parameter.numel() for parameter in network.parameters()) == params
+
+
+def test_searches_know_a_proxy_in_standard_deviations_and_are_told_the_accuracy() -> None:
+    import pandas as pd
+    import proxy_searches
+    from proxy_networks import Networks, macro_network
+    from proxy_scores import NAMES
+
+    rng = np.random.default_rng(0)
+    choices = np.array(list(np.ndindex(2, 2, 2, 2)))
+    accuracy = 0.5 + 0.02 * choices.sum(axis=1)
+    networks = Networks(choices, accuracy, macro_network, lambda _: None, 32)
+    rows = [
+        {"inputs": "real", "seed": 0, "choices": row, "params": 2.0 + row[0], "macs": 3.0 + row[1]}
+        | {"activations": 1.0, "depth": 1, "seconds": 1.0}
+        | dict.fromkeys(NAMES, 1.0)
+        | {"swap": float(sum(row))}
+        for row in rng.permutation(choices).tolist()  # in another order than the networks
+    ]
+    task = proxy_searches.problem(networks, pd.DataFrame(rows), ["swap"], initialisations=1)
+    assert task.best == pytest.approx(0.58)
+    assert task.outcome((1, 1, 0, 0), 0, 0).reward == pytest.approx(0.54)
+    beforehand = task.space.known((1, 1, 1, 1))
+    assert set(beforehand) == {"params", "macs", "swap"}
+    assert math.log(beforehand["swap"]) == pytest.approx(2.0)  # sums of four bits have a deviation of 1
+    assert task.space.known((1, 1, 0, 0))["swap"] == pytest.approx(1.0)
+    assert proxy_searches.regrets(task, seeds=1)[0, -1] == pytest.approx(0)
