@@ -1,13 +1,14 @@
 """Finalists: longer trainings of the leaders against repeats of short ones, at equal epochs.
 
     python tests/benchmarks/finalists.py FILE.jsonl [--search quick] [--pools 8] [--networks 12]
-        [--leaders 10] [--epochs 2] [--repeats 3] [--judge-epochs 18] [--judges 2] [--set key.path=value ...]
+        [--leaders 10] [--epochs 2] [--repeats 3] [--evaluation-epochs 18] [--evaluations 2]
+        [--set key.path=value ...]
 
 Of each pool of networks, drawn uniformly from the space, every one has a trial, and the leaders by its reward
 are the finalists. One of them is chosen in three ways: by the trial; by the mean of `repeats` trainings of
 `epochs` epochs each; by one training of `repeats` times `epochs` epochs. What was chosen is trained anew with
-other seeds for `judge-epochs`; its mean reward there is the pool's figure. Pairs are of one pool: the same
-networks, trials and judges.
+other seeds for `evaluation-epochs`; its mean reward there is the pool's figure. Pairs are of one pool: the
+same networks, trials and evaluations.
 
 S is not measured, which a busy machine cannot: multiply-adds stand for it. FILE has a line for each training,
 written as it ends; those that are there are not trained again, so that it goes on where it was stopped.
@@ -35,7 +36,7 @@ from trials.training.train import EpochEnd, train
 CPU = torch.device("cpu")
 TERMS = {"macs": -0.07, "params": -0.05}
 WAYS = ("trial", "repeats", "longer")
-FIRST_OF = {"trial": 0, "repeats": 100, "longer": 200, "judge": 300}  # seeds of each kind, all different
+FIRST_OF = {"trial": 0, "repeats": 100, "longer": 200, "evaluation": 300}  # seeds of each kind, all different
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,15 @@ class Bench:
 
 @dataclass(frozen=True)
 class PoolFigures:
-    """Judged rewards of what each way has chosen of one pool, and how each way ranks the finalists."""
+    """Rewards of what each way has chosen of one pool, trained anew, and how each way ranks the finalists."""
 
-    judged: dict[str, float]
+    evaluated: dict[str, float]
     chosen: dict[str, Choices]
     tau: float  # Kendall's, between the ranking by repeats and by longer trainings
 
 
 def pool_figures(bench: Bench, pool: int, arguments: argparse.Namespace) -> PoolFigures:
-    """Trials, finalists and judges of one pool."""
+    """Trials, finalists and evaluations of one pool."""
     rng = np.random.default_rng(pool)
     networks: list[Choices] = []
     while len(networks) < arguments.networks:
@@ -126,18 +127,20 @@ def pool_figures(bench: Bench, pool: int, arguments: argparse.Namespace) -> Pool
         "longer": [rewards(net, "longer", epochs=each * short, count=1)[0] for net in leaders],
     }
     chosen = {way: leaders[int(np.argmax(scores[way]))] for way in WAYS}
-    judges = {"epochs": arguments.judge_epochs, "count": arguments.judges}
-    judged = {way: float(np.mean(rewards(net, "judge", **judges))) for way, net in chosen.items()}
-    return PoolFigures(judged, chosen, kendall_tau(scores["repeats"], scores["longer"]))
+    evaluations = {"epochs": arguments.evaluation_epochs, "count": arguments.evaluations}
+    evaluated = {
+        way: float(np.mean(rewards(net, "evaluation", **evaluations))) for way, net in chosen.items()
+    }
+    return PoolFigures(evaluated, chosen, kendall_tau(scores["repeats"], scores["longer"]))
 
 
 def report(found: Sequence[PoolFigures]) -> None:
     """Prints means over pools and paired differences with 95 % intervals."""
-    judged = {way: np.array([each.judged[way] for each in found]) for way in WAYS}
+    evaluated = {way: np.array([each.evaluated[way] for each in found]) for way in WAYS}
     for way in WAYS:
-        print(f"chosen by {way:8s} judged reward {judged[way].mean():.4f}   n = {len(found)} pools")
+        print(f"chosen by {way:8s} evaluated reward {evaluated[way].mean():.4f}   n = {len(found)} pools")
     for first, second in (("longer", "repeats"), ("longer", "trial"), ("repeats", "trial")):
-        paired = mean(judged[first] - judged[second])
+        paired = mean(evaluated[first] - evaluated[second])
         same = sum(each.chosen[first] == each.chosen[second] for each in found)
         print(
             f"{first} - {second}: {paired.value:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}], "
@@ -156,8 +159,8 @@ def main() -> None:
     parser.add_argument("--leaders", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--judge-epochs", type=int, default=18)
-    parser.add_argument("--judges", type=int, default=2)
+    parser.add_argument("--evaluation-epochs", type=int, default=18)
+    parser.add_argument("--evaluations", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -167,7 +170,7 @@ def main() -> None:
     found = []
     for pool in range(arguments.pools):
         found.append(pool_figures(bench, pool, arguments))
-        print(f"pool {pool}: {found[-1].judged}", flush=True)
+        print(f"pool {pool}: {found[-1].evaluated}", flush=True)
     report(found)
 
 
