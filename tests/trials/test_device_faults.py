@@ -245,7 +245,7 @@ def test_a_local_ray_is_told_of_devices_and_not_of_workers(
     per_device: int, workers: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: dict[str, int] = {}
-    local = SimpleNamespace(start=lambda: None, end=lambda: None)
+    local = SimpleNamespace(begin=list, end=lambda: None)
 
     def make(**numbers: int) -> object:
         told.update(numbers)

@@ -2,11 +2,13 @@
 
 import json
 import shutil
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from timed_again import timed_again
 from typer.testing import CliRunner
 
@@ -14,7 +16,6 @@ from nas.cli import app
 from nas.measuring.figures import OUT_OF_MEMORY
 from nas.measuring.retarget import compared, retarget, retargeted, slug
 from nas.search.config import SearchConfig, read_search_config
-from nas.search.recorded_config import recorded_config
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 from trials.executors.in_process import in_process
@@ -110,12 +111,18 @@ def test_network_that_does_not_fit_on_another_device_ranks_last_without_reward(f
 def test_trial_that_has_no_room_on_a_cpu_is_recorded_as_one_that_does_not_fit(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = recorded_config(finished)
-    larger = replace(config, timing=replace(config.timing, batch_size=4096))
-    monkeypatch.setattr("nas.measuring.retarget.recorded_config", lambda run: larger)
-    monkeypatch.setattr("trials.devices.memory_bound.available_bytes", lambda: 0)
+    asked = []
+
+    @contextmanager
+    def no_room(device: torch.device) -> Iterator[None]:
+        asked.append(device.type)
+        yield
+        raise MemoryError
+
+    monkeypatch.setattr("nas.measuring.retarget.bounded_on", no_room)
     (trial,) = retarget(finished, top=1).trials
     assert (trial.step_time_ratio, trial.timing_flag) == (None, OUT_OF_MEMORY)
+    assert asked == ["cpu"]
 
 
 def test_export_ranks_by_a_device_that_was_measured(finished: Path) -> None:

@@ -151,7 +151,7 @@ def test_ray_gives_each_worker_one_of_the_names(
 ) -> None:
     """Ray itself is only asked for a count: it divides the variable's names among the actors."""
     told: dict[str, int] = {}
-    local = SimpleNamespace(start=lambda: None, end=lambda: None)
+    local = SimpleNamespace(begin=list, end=lambda: None)
     monkeypatch.setattr(ray_actors, "LocalRay", lambda **numbers: told.update(numbers) or local)
     seen(f"MIG-{SLICE},MIG-{SECOND}", count=1)
     with connected(None, None, per_device) as here:
