@@ -1,4 +1,4 @@
-"""The command nas search."""
+"""The command nas search, and its launch from the words of the command line."""
 
 import json
 from collections.abc import Sequence
@@ -211,7 +211,12 @@ def launch_search(
     with (
         named(),
         loggers,
-        LiveView(console, config.budget) as view,
+        LiveView(
+            console,
+            config.budget,
+            finalists=config.finalists.trainings if config.finalists else 0,
+            finalist_epochs=config.finalist_epochs,
+        ) as view,
         StopRequest(grace=grace, say=view.say) as stop,
     ):
 

@@ -190,7 +190,7 @@ def records(trials: pd.DataFrame) -> list[TrialRow]:
     rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
     for row in rows:
         row["continues"] = None if pd.isna(row["continues"]) else int(row["continues"])
-        for name in ("step_time_ratio", "step_seconds", "timing_flag"):
+        for name in ("reward", "accuracy", "step_time_ratio", "step_seconds", "timing_flag"):
             row[name] = None if pd.isna(row[name]) else row[name]
     return cast(list[TrialRow], rows)
 

@@ -6,7 +6,7 @@ import pandas as pd
 from analysis.finalists import Standing
 from analysis.frame import floats, searched
 from analysis.intervals import Estimate
-from analysis.numbers import percent, probability
+from analysis.numbers import counted, percent, probability
 from analysis.pictures import LABELS
 from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.reward_map import seed_deviation
@@ -55,7 +55,8 @@ def _verdict(facts: RunFacts) -> str:
     first = facts.standings[0]
     longer = f" for {first.finalist.epochs} epochs" if first.finalist.is_longer else ""
     text = (
-        f"{len(facts.standings)} finalists were trained again{longer} with other seeds; trial "
+        f"{counted(len(facts.standings), 'finalist')} "
+        f"{'was' if len(facts.standings) == 1 else 'were'} trained again{longer} with other seeds; trial "
         f"{first.finalist.trial_id} has the highest mean reward, {first.finalist.mean:.4f}"
     )
     if first.better_than_next is None:
@@ -68,8 +69,8 @@ def _selection_words(first: Standing) -> str:
     if not first.finalist.is_longer:
         return "Rings: the trial that selected it, whose reward is too high: left out."
     return (
-        f"The trials of {first.finalist.selected_epochs} epochs that selected them do not compare with "
-        f"trainings of {first.finalist.epochs}: left out."
+        f"The trials of {counted(first.finalist.selected_epochs, 'epoch')} that selected them do not "
+        f"compare with trainings of {first.finalist.epochs}: left out."
     )
 
 

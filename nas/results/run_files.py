@@ -12,7 +12,7 @@ from trials.log.file_names import (
     AUDIT_FOLDER,
     BEST_FILE,
     CHECKPOINTS_FOLDER,
-    ENVIRONMENT_FOLDER,
+    ENVIRONMENT_FILE,
     EPOCHS_FILE,
     FIXED_FILES,
     LOCK_FILE,
@@ -27,7 +27,7 @@ from trials.log.invariants import Fault
 KNOWN_FILES = frozenset({SEARCH_FILE, *FIXED_FILES, LOCK_FILE, MARKER, TRIALS_FILE, EPOCHS_FILE})
 KNOWN_FOLDERS = tuple(f"{name}/" for name in ("log", AUDIT_FOLDER, "train", CHECKPOINTS_FOLDER))
 SEALED_FILES = frozenset({BEST_FILE, REPORT_FILE})
-SEALED = re.compile(rf"{ENVIRONMENT_FOLDER}/\d{{4}}(-workers)?\.json|{RETARGET_FOLDER}/[^/]*\.parquet")
+SEALED = re.compile(rf"{ENVIRONMENT_FILE.pattern}|{RETARGET_FOLDER}/[^/]*\.parquet")
 
 
 @dataclass(frozen=True)

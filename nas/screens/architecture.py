@@ -80,10 +80,14 @@ def _origin(provenance: Mapping[str, object]) -> list[str]:
 
 def _trainings(provenance: Mapping[str, object], rewards: Sequence[float]) -> str:
     """Mean, number, length and interval of a finalist's trainings."""
-    count = counted(len(rewards), "more training")
-    text = f"mean reward {statistics.mean(rewards):.4f} of {count} with other seeds"
+    if len(rewards) == 1:
+        text = f"reward {rewards[0]:.4f} of 1 more training with another seed"
+    else:
+        count = counted(len(rewards), "more training")
+        text = f"mean reward {statistics.mean(rewards):.4f} of {count} with other seeds"
     if isinstance(epochs := provenance.get("epochs"), int) and "selected_by" in provenance:
-        text += f", {counted(epochs, 'epoch')} each"
+        length = counted(epochs, "epoch")
+        text += f", of {length}" if len(rewards) == 1 else f", {length} each"
     interval = provenance.get("reward_interval")
     if isinstance(interval, list) and len(interval) == 2 and all(isinstance(end, float) for end in interval):
         text += f"; 95 %: {interval[0]:.4f} to {interval[1]:.4f}"

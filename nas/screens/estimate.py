@@ -66,10 +66,11 @@ def _totals(estimate: SearchEstimate) -> list[str]:
         f"{estimate.search_device_hours:,.3g} device-hours"
     ]
     if estimate.repeats:
-        what = f"{estimate.repeats} repeats of finalists"
+        what = f"{counted(estimate.repeats, 'repeat')} of finalists"
         if estimate.repeat_epochs > estimate.epochs_per_trial:
             what = (
-                f"{counted(estimate.repeats, 'training')} of finalists, {estimate.repeat_epochs} epochs each"
+                f"{counted(estimate.repeats, 'training')} of finalists, "
+                f"{counted(estimate.repeat_epochs, 'epoch')} each"
             )
         lines.append(f"{what}: {estimate.repeats_device_hours:,.3g} device-hours")
     half = estimate.device_hours_half_width

@@ -29,9 +29,12 @@ MOST_WORKERS = 16  # that have a line each
 class LiveView(AbstractContextManager["LiveView"]):
     """Shows the events of a search; use as a context manager and pass `show` as `on_event`."""
 
-    def __init__(self, console: Console, budget: Budget) -> None:
+    def __init__(
+        self, console: Console, budget: Budget, *, finalists: int = 0, finalist_epochs: int = 0
+    ) -> None:
         self._console = console
         self._budget = budget
+        self._finalists, self._finalist_epochs = finalists, finalist_epochs  # trainings, and epochs of each
         self._workers: dict[int, Progress] = {}
         self._accuracy: dict[int, float] = {}  # the last epoch's, by trial
         self._rows: dict[int, TrialRow] = {}
@@ -41,6 +44,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         self._bests: list[float] = []  # the best reward so far, after each counted trial
         self._use = DeviceUse()
         self._spent = 0.0
+        self._retrained = 0
         self._started = datetime.now(UTC)
         self._ended: deque[TrialRow] = deque(maxlen=PACED_TRIALS)  # the last trials of this driver
         self._live = Live(get_renderable=self._screen, console=console, refresh_per_second=4, transient=True)
@@ -94,6 +98,7 @@ class LiveView(AbstractContextManager["LiveView"]):
     def _count(self, row: TrialRow) -> None:
         self._rows[row["trial_id"]] = row
         if row["purpose"] in RETRAINED:
+            self._retrained += 1
             self._leader = next(iter(standings(finalists(self._rows.values()))), None)
         self._spent += spent([row], self._budget.unit, self._rows)
         if beats(row, self._best):
@@ -161,10 +166,15 @@ class LiveView(AbstractContextManager["LiveView"]):
         return Text(text)
 
     def _time_left(self, total: float) -> str | None:
-        if self._spent >= total:
+        to_do = Remaining(
+            budget=max(total - self._spent, 0.0),
+            repeats=max(self._finalists - self._retrained, 0),
+            repeat_epochs=self._finalist_epochs,
+        )
+        if not (to_do.budget or to_do.repeats):
             return None
         seconds = seconds_left(
-            self._budget, self._ended, Remaining(total - self._spent),
+            self._budget, self._ended, to_do,
             by_id=self._rows, started=self._started, at_once=len(self._workers), now=datetime.now(UTC),
         )  # fmt: skip
         return None if seconds is None else f"about {duration(seconds)}"

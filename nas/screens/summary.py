@@ -43,7 +43,9 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
             )
             if found.is_longer:
                 epochs = summary.finalists[0].selected_epochs
-                lines.append(Text(f"            after {epochs} epochs: not to be compared with the above"))
+                lines.append(
+                    Text(f"            after {counted(epochs, 'epoch')}: not to be compared with the above")
+                )
         if summary.finalists:
             lines += [Text(""), _finalist_table(summary.finalists), *_verdict(summary.finalists[0])]
         lines += [Text(""), stage_table(architecture_of(best)), Text("")]

@@ -18,7 +18,7 @@ def time_budget_lines(budget: TimeBudget) -> str:
     longer = ""
     if budget.repeats and budget.repeat_epochs is not None:
         repeats, longer = "", f"           and {counted(budget.repeats, 'training')} of finalists, "
-        longer += f"{budget.repeat_epochs} epochs each"
+        longer += f"{counted(budget.repeat_epochs, 'epoch')} each"
     lines = [
         f"budget     {budget.typed}: {counted(budget.fitted.trials, 'trial')}{repeats} of about "
         f"{duration(budget.fitted.trial_seconds)} each, on {counted(budget.devices, 'device')}"

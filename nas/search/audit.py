@@ -20,7 +20,7 @@ from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
 from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.recorded_config import recorded_config
-from nas.search.search import removed_if_never_begun
+from nas.search.search import removed_if_never_begun, views_at_the_end
 from nas.search.search_loop import RunRecord, SearchLoop
 from nas.search.seeds import DERIVE_AUDIT_SEED, seed_of
 from nas.search.stopping import StopRequest
@@ -178,12 +178,9 @@ def audit(
             stop=StopRequest(),
             trained="trainings",
         )
-        try:
+        with views_at_the_end(store):
             for event in execute(start, loop.trials()):
                 loop.handle(event)
-        finally:
-            if store.asks:
-                store.refresh_views(force=True)
     return proxy_audit(read_trials(plan.run), read_trials(plan.folder))
 
 
@@ -205,7 +202,7 @@ class AuditQueue:
         self._in_flight = InFlight()
         self._next_trial_id = store.next_trial_id
         for row in store.in_flight():
-            self._in_flight.add(ask_from_row(row), attempt=2)
+            self._in_flight.add(ask_from_row(row), attempt=store.next_attempt(row["trial_id"]))
 
     def instructions(self) -> Iterator[Instruction]:
         """See Queue."""

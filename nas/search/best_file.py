@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.finalists import Finalist, Standing
 from analysis.headline import Headline, headline
+from analysis.numbers import counted
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
@@ -29,7 +30,7 @@ def best_yaml(row: TrialRow, *, run: Path, file: Path | str, standing: Standing 
     header = (
         f"nas describe {file}\n"
         f"Trial {row['trial_id']} of the run {run.name}: accuracy {found.accuracy:.4f} on minival after "
-        f"{found.epochs} epochs,\n"
+        f"{counted(found.epochs, 'epoch')},\n"
         f"step time {found.step_time_ratio:.3f}x the reference{found.uncertain_words}, "
         f"{row['params']:,} parameters, reward {found.reward:.4f},\n"
         f"{found.basis}"

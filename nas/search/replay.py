@@ -64,7 +64,7 @@ def replay(queue: TrialQueue, store: RunStore, reward: SearchReward, best: BestS
             best.compare(rewarded)
     # Asks without a row were in flight when the last driver ended.
     for row in store.in_flight():
-        queue.resume(ask_from_row(row), attempt=1 + max(1, store.attempts_seen(row["trial_id"])))
+        queue.resume(ask_from_row(row), attempt=store.next_attempt(row["trial_id"]))
 
 
 def keep_continuable(

@@ -196,7 +196,7 @@ def search(
         replay(queue, store, record.reward, best)
         keep_continuable(config, store, queue, build, checkpoints)
         loop = SearchLoop(queue, record, build, checkpoints=checkpoints, on_event=on_event, stop=stop)
-        with _views_at_the_end(store), _stopped_by_request(store, stop):
+        with views_at_the_end(store), _stopped_by_request(store, stop):
             for event in execute(start, loop.trials()):
                 loop.handle(event)
             if stop.is_made:
@@ -227,7 +227,7 @@ def removed_if_never_begun(store: RunStore, *, new: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _views_at_the_end(store: RunStore) -> Iterator[None]:
+def views_at_the_end(store: RunStore) -> Iterator[None]:
     """Brings the views up to date however a search ends, unless the disk takes nothing."""
     try:
         yield

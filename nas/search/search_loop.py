@@ -92,23 +92,23 @@ class SearchLoop:
             if isinstance(event, EpochResult):
                 self.record.epoch(event)
                 self._attempts.epoch_ended(event.trial_id, event.epoch)
-            if isinstance(event, TrialResult):
-                self._finish(event)
-            else:
+            if not isinstance(event, TrialResult):
                 self._on_event(event)
+            elif self._attempts.may_run_again(event):
+                attempt = self.queue.run_again(event.trial_id)
+                self._on_event(Retried(replace(event.trial, attempt=attempt)))
+            else:
+                # It has ended: its row is written, and then told.
+                row = self.record.result(event)
+                self.queue.ended(event.trial_id, outcome_of(row), seconds=device_seconds(row))
+                self._after_end(event)
             self.record.refresh_views()
         if isinstance(event, TrialResult):  # its row is written
             self._running.discard((event.trial_id, event.attempt))
             self._stop.in_flight = len(self._running)
 
-    def _finish(self, result: TrialResult) -> None:
-        """A trial has ended: it runs again, or its row is written and then told."""
-        if self._attempts.may_run_again(result):
-            attempt = self.queue.run_again(result.trial_id)
-            self._on_event(Retried(replace(result.trial, attempt=attempt)))
-            return
-        row = self.record.result(result)
-        self.queue.ended(result.trial_id, outcome_of(row), seconds=device_seconds(row))
+    def _after_end(self, result: TrialResult) -> None:
+        """Writes down what a trial's end answers, and removes checkpoints that are of no use any more."""
         for answer in self.queue.due():
             self._write_down(answer)
         self.checkpoints.prune(lambda trial_id: self.queue.attempt_of(trial_id) is not None)

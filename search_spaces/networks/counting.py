@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from search_spaces.networks.architecture import Architecture, Block, Kind, Padding, Stage
 from search_spaces.networks.blocks import BLOCKS, BuildBlock
+from search_spaces.networks.counted_operations import CountedOperations
 from search_spaces.networks.network import build_head, build_stem
-from search_spaces.networks.operations import CountedOperations
 
 DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 

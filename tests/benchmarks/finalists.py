@@ -10,7 +10,7 @@ are the finalists. One of them is chosen in three ways: by the trial; by the mea
 other seeds for `evaluation-epochs`; its mean reward there is the pool's figure. Pairs are of one pool: the
 same networks, trials and evaluations.
 
-S is not measured, which a busy machine cannot: multiply-adds stand for it. FILE has a line for each training,
+S is not measured: multiply-adds stand for it. FILE has a line for each training,
 written as it ends; those that are there are not trained again, so that it goes on where it was stopped.
 """
 

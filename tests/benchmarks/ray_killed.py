@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trials.executors.ray_guard import MARK
+from trials.executors.ray_start import SERVERS
 from trials.log.store import RunStore
 
 NAS = [sys.executable, "-c", "from nas.cli import main; main()"]
-SERVERS = ("raylet", "gcs_server")
 WORKER = "ray::RayWorker"
 PATIENCE = 600.0
 

@@ -33,6 +33,11 @@ class Connection:
     local: LocalRay | None = None
     deaths: tuple[str, ...] = ()
 
+    def notices(self) -> Iterator[Notice]:
+        """A sentence about each of these deaths."""
+        for reason in self.deaths:
+            yield Notice(f"the local Ray has died: {reason}; it is started again")
+
 
 def ray_actors(
     *,
@@ -56,8 +61,7 @@ def ray_actors(
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         with connected(address, workers, per_device) as ray_here:
             slots = ray_here.slots
-            for reason in ray_here.deaths:
-                yield Notice(f"the local Ray has died: {reason}; it is started again")
+            yield from ray_here.notices()
             if workers is not None and len(slots) < workers:
                 yield Notice(f"{len(slots)} of {workers} workers can start now; the others do as nodes join")
             pool = Pool(

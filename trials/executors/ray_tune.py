@@ -66,6 +66,7 @@ def ray_tune(
     def execute(start_worker: StartWorker, trials: Iterable[Trial | None]) -> Iterator[Event]:
         with ExitStack() as held:
             ray_here = held.enter_context(connected(address, workers, 1))
+            yield from ray_here.notices()
             folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="tune-")))
             thread = _TuneThread(start_worker, ray_here, callbacks, folder.absolute())
             yield from _of_one_model(thread.events(trials), timing_device)

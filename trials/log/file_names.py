@@ -1,5 +1,7 @@
 """Names of what lies in a run beside its log."""
 
+import re
+
 SEARCH_FILE = "search.yaml"  # a copy for people: the log has recorded it
 LOCK_FILE = "lock"
 BEST_FILE = "best.yaml"
@@ -9,7 +11,8 @@ TABLE_FILE = "block_times.json"  # a copy of the search's step_time_table
 WARM_START_FILE = "warm_start.parquet"  # a copy, so that the earlier run is not needed again
 FIXED_FILES = (DATA_FILE, IMAGES_FILE, TABLE_FILE, WARM_START_FILE)  # on which a search depends
 
-ENVIRONMENT_FOLDER = "environment"  # a file for each start of a driver
+ENVIRONMENT_FOLDER = "environment"  # files for each start of a driver
+ENVIRONMENT_FILE = re.compile(rf"{ENVIRONMENT_FOLDER}/\d{{4}}(-workers)?\.json")
 AUDIT_FOLDER = "audit"  # a run directory of its own, whose rows no strategy is told
 RETARGET_FOLDER = "retarget"  # a Parquet file for each device model
 CHECKPOINTS_FOLDER = "checkpoints"  # of trials, where the search file names no other

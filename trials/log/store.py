@@ -1,6 +1,5 @@
 """The run directory, held by its driver: asks, trials with their epochs, and the views that people read."""
 
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -13,7 +12,16 @@ from trials.log.buckets import files_of, place_of
 from trials.log.disk_wait import Patience
 from trials.log.driver_lock import DriverLock
 from trials.log.durable_files import PRIVATE, SHARED, DurableFiles
-from trials.log.file_names import ENVIRONMENT_FOLDER, EPOCHS_FILE, FIXED_FILES, SEARCH_FILE, view_of
+from trials.log.file_names import (
+    BEST_FILE,
+    ENVIRONMENT_FILE,
+    ENVIRONMENT_FOLDER,
+    EPOCHS_FILE,
+    FIXED_FILES,
+    SEARCH_FILE,
+    TABLE_FILE,
+    view_of,
+)
 from trials.log.identity import identity_digest, identity_of, identity_row, refuse_changed_files
 from trials.log.log_end import LogEnd
 from trials.log.parts import Block, PartKind, Sealed
@@ -29,7 +37,7 @@ from trials.log.view_tables import VIEWS, ViewTables
 from trials.log.views import Reflected, view_bytes, view_rows
 from trials.trial import EpochResult
 
-TEXT_NAMES = re.compile(r"(search\.yaml|best\.yaml|block_times\.json|environment/\d{4}(-workers)?\.json)")
+TEXT_FILES = frozenset({SEARCH_FILE, BEST_FILE, TABLE_FILE})
 SEGMENT_SIZE = 100  # trials
 
 
@@ -54,8 +62,8 @@ class RunStore:
 
     A row is durable when the method that records it returns. One counter orders asks and tells. Each record
     is a file of its own (a part) at the next position of the log; once all trials of a block of
-    `segment_size` have ended, they are rewritten as one segment. All files are verified on reading; one that
-    does not verify is moved to log/quarantine, and its trial is in flight again.
+    `segment_size` have ended, they are rewritten as two segments, of asks and of rows. All files are verified
+    on reading; one that does not verify is moved to log/quarantine, and its trial is in flight again.
 
     With `accept_losses`, trials of which nothing is left are declared lost; otherwise they are refused. Only
     its owner may read a new run, unless it is `shared`.
@@ -212,9 +220,12 @@ class RunStore:
         """Asks without a trial's row, by number."""
         return [self.asks[trial_id] for trial_id in sorted(self.asks.keys() - self.trials.keys())]
 
-    def attempts_seen(self, trial_id: int) -> int:
-        """The last attempt of which an epoch was seen; 0 where there is none."""
-        return max((row["attempt"] for row in self._epochs.get(trial_id, [])), default=0)
+    def next_attempt(self, trial_id: int) -> int:
+        """The number of the next attempt at a trial that was in flight when a driver ended.
+
+        It follows the last attempt of which an epoch was seen; one at least has begun.
+        """
+        return 1 + max((row["attempt"] for row in self._epochs.get(trial_id, [])), default=1)
 
     def history(self) -> list[RecordedAsk | RecordedTrial]:
         """All recorded asks and rows in the order in which they were recorded."""
@@ -288,7 +299,7 @@ class RunStore:
 
     def write_text(self, name: str, text: str) -> None:
         """Replaces one of the run's text files as a whole."""
-        assert TEXT_NAMES.fullmatch(name), f"{name} is not a text file of a run"
+        assert name in TEXT_FILES or ENVIRONMENT_FILE.fullmatch(name), f"{name} is not a text file of a run"
         self._write(self.folder / name, text.encode())
 
     def write_bytes(self, name: str, data: bytes) -> None:

@@ -3,7 +3,6 @@
 Bytes are those that the kernels declare, so GB/s of torch's operators, which move more, are not comparable.
 """
 
-import gc
 import os
 import statistics
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.arithmetic import HALF
 from trials.devices.device_errors import CaptureFailedError, is_out_of_memory
+from trials.devices.own_memory import give_back
 from trials.kernels.costs import COSTS
 from trials.kernels.cuda_probe import FUSED_KERNELS, GATED_FROM, compared_layers, kernels_verdict
 from trials.training.cuda_graphs import recorder_of
@@ -50,7 +50,7 @@ def measure(conditions: Conditions) -> Iterator[Row]:
         if conditions.seconds_left < 5:
             return
         yield _layer(conditions, shape, copies)
-        _give_back(conditions.device)
+        give_back(conditions.device)
     for name, side, batch in conditions.sized(STEPS, (("tests/benchmarks/paper/toy.yaml", 32, 8),)):
         if conditions.seconds_left < 10:
             return
@@ -118,12 +118,12 @@ def _step(conditions: Conditions, name: str, side: int, batch: int) -> Row:
                 for used, seconds in taken.items():
                     with patch.dict(os.environ, {FUSED_KERNELS: used}):
                         seconds.append(_step_seconds(conditions, architecture, side, batch))
-                    _give_back(conditions.device)
+                    give_back(conditions.device)
             break
         except RuntimeError as error:
             if isinstance(error, CaptureFailedError) or not is_out_of_memory(error) or batch <= 16:
                 raise
-        _give_back(conditions.device)
+        give_back(conditions.device)
         batch //= 2
     ratios = several([b / a for a, b in zip(taken["1"], taken["0"], strict=True)])
     label = f"step of {name.rpartition('/')[2].removesuffix('.yaml')}, {side} px, batch {batch}"
@@ -146,9 +146,3 @@ def _step_seconds(conditions: Conditions, architecture: Architecture, side: int,
     calls = partial(step.graphed(step), given.images, given.labels)
     calls()
     return seconds_of(calls, conditions.device, at_least=conditions.sized(STEP_SECONDS, 0.0))
-
-
-def _give_back(device: torch.device) -> None:
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

@@ -4,7 +4,6 @@ The least traffic of a step is 22 bytes for each activation and image in 16-bit,
 is that traffic over the bandwidth of a large copy from device memory to device memory, in the same process.
 """
 
-import gc
 import statistics
 from collections.abc import Iterator
 from functools import partial
@@ -23,6 +22,7 @@ from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.arithmetic import HALF
 from trials.devices.device import clock_of
 from trials.devices.device_errors import CaptureFailedError, is_out_of_memory
+from trials.devices.own_memory import give_back
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 
@@ -49,16 +49,9 @@ def measure(conditions: Conditions) -> Iterator[Row]:
             except RuntimeError as error:
                 if isinstance(error, CaptureFailedError) or not is_out_of_memory(error) or batch <= 16:
                     raise
-            _give_back(conditions.device)
+            give_back(conditions.device)
             batch //= 2
-        _give_back(conditions.device)
-
-
-def _give_back(device: torch.device) -> None:
-    """Frees what a step and its graphs held, so that the next one finds the memory empty."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+        give_back(conditions.device)
 
 
 def _row(

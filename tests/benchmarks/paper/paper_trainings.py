@@ -14,12 +14,12 @@ from paper_tables import save_figure
 from pydantic import ValidationError
 
 import nas.training.estimate
+from analysis.plots import COLOURS
 from analysis.seed_curves import interval
 from nas.training.config import TrainingConfig
 from nas.training.train import train_fully
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
-from trials.devices.device import available_slots, device_info
 from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
@@ -27,7 +27,6 @@ from trials.recipe import Ramp, Recipe
 # The paper's schedule, whatever a short recipe does to the sizes and the rate.
 EQUAL_STAGES: dict[str, Any] = {"final_share": 0.0, "decay_share": 1.0}
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")  # the ramps that regularise
-COLOURS = ("#0068a8", "#c2500a", "#00785a", "#8a5a9e", "#8f7300", "#3f90b8")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -136,11 +135,6 @@ def difference(name: str, first: Sequence[float], second: Sequence[float], *, un
     mean, half = interval(values)
     more = f" ± {half:.2f} (95 %)" if half is not None else ""
     return f"{name}: {mean:+.2f}{more} {unit}, n = {len(values)}"
-
-
-def device_name() -> str:
-    """Of the device that trains."""
-    return device_info(available_slots()[0]).device_name
 
 
 def draw_curves(path: Path | None, curves: dict[str, list[Training]], *, title: str) -> None:

@@ -19,7 +19,6 @@ from paper_trainings import (
     at_its_end,
     base_recipe,
     config_of,
-    device_name,
     difference,
     draw_curves,
     network_of,
@@ -28,6 +27,7 @@ from paper_trainings import (
     trained,
 )
 
+from trials.devices.device import this_device
 from trials.recipe import Ramp
 
 WAYS = ("baseline", "progressive")
@@ -120,7 +120,7 @@ def report(found: dict[str, Trainings], arguments: Any) -> None:
             {
                 "network": name, "way": way, "seed": seed, "epoch": epoch + 1, "accuracy": accuracy,
                 "train_seconds": seconds, "resolution": arguments.resolution, "source": arguments.source,
-                "recipe": arguments.recipe, "device_name": device_name(),
+                "recipe": arguments.recipe, "device_name": this_device(),
             }
             for name, ways in found.items()
             for way, trainings in ways.items()

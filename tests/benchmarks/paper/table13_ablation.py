@@ -20,7 +20,6 @@ from paper_trainings import (
     add_training,
     base_recipe,
     config_of,
-    device_name,
     difference,
     draw_curves,
     network_of,
@@ -29,6 +28,7 @@ from paper_trainings import (
     trained,
 )
 
+from trials.devices.device import this_device
 from trials.recipe import Ramp, Recipe
 
 SCHEDULES = ("progressive", "random_batch", "random_epochs")
@@ -128,7 +128,7 @@ def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
             {
                 "schedule": schedule, "regularization": how, "seed": seed, "epoch": epoch + 1,
                 "accuracy": accuracy, "train_seconds": seconds, "network": arguments.network,
-                "source": arguments.source, "recipe": arguments.recipe, "device_name": device_name(),
+                "source": arguments.source, "recipe": arguments.recipe, "device_name": this_device(),
             }
             for (schedule, how), trainings in found.items()
             for seed, one in enumerate(trainings)

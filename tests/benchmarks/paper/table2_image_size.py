@@ -13,8 +13,9 @@ from candidates import ours
 from paper_bench import PaperBench, add_timing, images_per_second
 from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
 
+from analysis.plots import COLOURS
+
 QUICK = {"network": str(TOY), "sizes": [64, 48], "batches": [2, 4]}
-COLOURS = ("#0068a8", "#c2500a", "#00785a", "#8a5a9e")
 
 
 def main() -> None:

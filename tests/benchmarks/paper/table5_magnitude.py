@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 from paper_tables import TOY, paper_rows, parser_of, print_comparable, print_table, save_figure, write_csv
 from paper_trainings import (
-    COLOURS,
     Training,
     add_training,
     at_its_end,
     base_recipe,
     config_of,
-    device_name,
     difference,
     network_of,
     refused,
@@ -27,6 +25,8 @@ from paper_trainings import (
     trained,
 )
 
+from analysis.plots import COLOURS
+from trials.devices.device import this_device
 from trials.recipe import Ramp, Recipe
 
 QUICK = {"sizes": [16, 24], "magnitudes": [5.0, 15.0], "epochs": 1, "seeds": 2, "images": 300}
@@ -101,7 +101,7 @@ def report(found: dict[Cell, list[Training]], arguments: Any) -> None:
             {
                 "size": size, "magnitude": magnitude, "seed": seed, "accuracy": one.accuracy,
                 "train_seconds": one.seconds[-1], "network": arguments.network, "source": arguments.source,
-                "recipe": arguments.recipe, "epochs": len(one.accuracies), "device_name": device_name(),
+                "recipe": arguments.recipe, "epochs": len(one.accuracies), "device_name": this_device(),
             }
             for (size, magnitude), trainings in found.items()
             for seed, one in enumerate(trainings)

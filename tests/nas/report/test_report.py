@@ -164,6 +164,21 @@ def test_report_by_step_times_of_another_device_ranks_by_them(run: Path) -> None
         read_facts(run, device="Other")
 
 
+def test_a_finalists_training_without_room_counts_as_accuracy_0_in_the_report_too(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    rows = write_run(folder, 60)
+    place = next(i for i, row in enumerate(rows) if row["purpose"] == "repeat")
+    nothing = {"reward": 0.0, "accuracy": None, "step_time_ratio": None, "minival_accuracy": None}
+    rows[place] = rows[place] | nothing | {"status": "infeasible", "failure_kind": "out_of_memory"}
+    write_rows(folder / "trials.parquet", rows)
+    facts = read_facts(folder)
+    (struck,) = [each for each in facts.standings if 0.0 in each.finalist.rewards]
+    of_it = [row["accuracy"] or 0.0 for row in rows if row["purpose"] == "repeat"
+             and row["choices"] == rows[place]["choices"]]  # fmt: skip
+    assert struck.finalist.mean_accuracy == pytest.approx(np.mean(of_it))
+    assert "nan" not in page(facts).lower()
+
+
 def test_report_shows_an_audit(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "audited"
     rows = write_run(folder, 60)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from analysis.numbers import duration, short_count
 from nas.events import Begun, RowWritten
+from nas.results.time_left import Remaining
 from nas.screens.live import LiveView
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
@@ -118,6 +119,30 @@ def test_live_screen_shows_the_curve_of_rewards_in_80_columns() -> None:
     assert len(curve) <= 80
     assert "0.000 to 0.899" in curve
     assert {"▁", "█"} <= set(curve)
+
+
+def test_live_screen_counts_the_finalists_trainings_in_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Remaining] = []
+
+    def noted(budget: Budget, ended: Any, to_do: Remaining, **others: Any) -> float:
+        asked.append(to_do)
+        return 60.0
+
+    monkeypatch.setattr("nas.screens.live.seconds_left", noted)
+    left: list[Remaining] = []
+    view = LiveView(Console(file=io.StringIO(), width=80), Budget(trials=2), finalists=2, finalist_epochs=40)
+    for i, purpose in enumerate(["search", "search", "finalist", "finalist"]):
+        view.show(
+            RowWritten(row(i, purpose=purpose, choices=[i % 2], minival_accuracy=0.9, timing_flag=None))
+        )
+        asked.clear()
+        view._screen()
+        left.extend(asked)
+    assert [(to_do.budget, to_do.repeats, to_do.repeat_epochs) for to_do in left] == [
+        (1, 2, 40), (0, 2, 40), (0, 1, 40),
+    ]  # fmt: skip
 
 
 def test_live_screen_counts_many_workers_by_what_they_do() -> None:

@@ -20,7 +20,7 @@ from nas.search.audit import AuditTrained, audit, plan_audit, stratified
 from nas.search.search import search
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.in_process import in_process
-from trials.trial import Event, RunTrial, Slot, Trial, TrialResult
+from trials.trial import EpochResult, Event, RunTrial, Slot, Trial, TrialResult
 
 
 def searched(config: Any, folder: Path) -> Path:
@@ -99,6 +99,31 @@ def test_stopped_audit_goes_on_and_a_larger_one_only_adds_trainings(
     assert rows["architecture_id"].nunique() == len(rows) == 7
     assert sorted(rows["trial_id"]) == list(range(7))
     assert len(plan_audit(run, trials=7, epochs=8).sample) == 0
+
+
+def test_an_audit_that_is_killed_twice_goes_on_with_its_third_attempt(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    run = searched(make_config(), tmp_path / "run")
+
+    def killed(slot: Slot) -> RunTrial:
+        inner = formula_worker(slot)
+
+        def run_trial(trial: Trial) -> Iterator[Event]:
+            for event in inner(trial):
+                yield event
+                if trial.trial_id == 2 and isinstance(event, EpochResult):
+                    raise KeyboardInterrupt
+
+        return run_trial
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            audited(run, start=killed)
+    audited(run)
+    assert read_trials(run / "audit").set_index("trial_id")["attempts"].to_dict() == {
+        0: 1, 1: 1, 2: 3, 3: 1, 4: 1,
+    }  # fmt: skip
 
 
 def test_audit_repeats_the_training_of_a_lost_worker_and_records_a_crash(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -170,6 +171,38 @@ def test_every_kind_of_block_is_counted_as_torch_counts_it() -> None:
     for module, shape in modules:
         figures = count_module(module, *shape)
         assert (figures.macs, figures.activations) == by_flop_counter(module, *shape)
+
+
+class OwnOp(nn.Module):
+    """A convolution, and after it whatever somebody's own op does."""
+
+    def __init__(self, then: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.layer, self.then = nn.Conv2d(3, 4, 3), then
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.then(self.layer(features))
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda x: torch.add(x, x, alpha=2),
+        lambda x: x.mean((2, 3), dtype=torch.float32),
+        lambda x: x.mean((), keepdim=True),
+        lambda x: (x.mean((2, 3), keepdim=True).sigmoid() * x).view(len(x), -1),
+        lambda x: x.mean((1, -1)).reshape(-1),
+    ],
+    ids=["keyword", "dtype", "mean of all", "broadcast, then view", "mean of two"],
+)
+def test_what_own_ops_may_do_is_counted_as_torch_counts_it(
+    then: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    with torch.device("meta"):
+        module = OwnOp(then)
+    figures = count_module(module, 1, 3, 8, 8)
+    assert (figures.macs, figures.activations) == by_flop_counter(module, 1, 3, 8, 8)
+    assert figures.macs == 4 * 3 * 9 * 36
 
 
 def test_counting_does_not_load_torchs_compiler() -> None:

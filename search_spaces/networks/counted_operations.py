@@ -16,7 +16,7 @@ class CountedOperations(TorchDispatchMode):
 
     That one, and most operators on the meta device, load torch's compiler, a second of a process's start. The
     operators of `RESULTS` are therefore not run: their results have the shape that torch's would have. All
-    others run.
+    others run, and so do these where they are called with keywords.
 
     Attributes:
         total: operations, two for a multiply-add.
@@ -34,7 +34,7 @@ class CountedOperations(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        result = RESULTS.get(func, func)(*args, **kwargs)
+        result = func(*args, **kwargs) if kwargs else RESULTS.get(func, func)(*args)
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             self.total += formula(*args, **kwargs, out_val=result)
@@ -46,13 +46,17 @@ def _same(features: Tensor) -> Tensor:
 
 
 def _broadcast(first: Tensor, second: Tensor | float) -> Tensor:
-    return torch.broadcast_tensors(first, second)[0] if isinstance(second, Tensor) else first.detach()
+    if not isinstance(second, Tensor) or first.shape == second.shape:
+        return first.detach()
+    return first.new_empty(torch.broadcast_tensors(first, second)[0].shape)
 
 
 def _mean(features: Tensor, dims: Sequence[int], keepdim: bool = False) -> Tensor:
-    for dim in sorted((each % features.dim() for each in dims), reverse=True):
-        features = features.narrow(dim, 0, 1) if keepdim else features.select(dim, 0)
-    return features
+    if not dims:  # all of them
+        return aten.mean.dim(features, dims, keepdim)
+    gone = {each % features.dim() for each in dims}
+    sides = [1 if dim in gone else side for dim, side in enumerate(features.shape)]
+    return features.new_empty(sides if keepdim else [sides[d] for d in range(len(sides)) if d not in gone])
 
 
 def _batch_norm(features: Tensor, *settings: object) -> tuple[Tensor, Tensor, Tensor]:
