@@ -38,7 +38,7 @@ class Headline:
 
     @property
     def basis(self) -> str:
-        """What the figures are of, in words."""
+        """The trainings that the figures come from, in words."""
         if not self.is_repeated:
             return f"of one training{self._length}"
         if self.is_longer:

@@ -1,4 +1,4 @@
-"""What pictures of a run say and leave out, in notebooks (`analysis.plots`) and in the report alike."""
+"""Labels and cut-offs of a run's pictures, in notebooks (`analysis.plots`) and in the report alike."""
 
 import numpy as np
 

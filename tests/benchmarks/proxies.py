@@ -156,7 +156,7 @@ def correlations(table: Known, name: str) -> dict[str, Any]:
 
 
 def errors(table: Known, columns: Sequence[str], *, model: str, splits: int, size: int) -> np.ndarray:
-    """Of each split, the root mean square error and Kendall's tau on the networks left out, (splits, 2)."""
+    """Root mean square error and Kendall's tau on the networks left out by each split, (splits, 2)."""
     options = table.choices.max(axis=0) + 1 if model == "choices" else np.ones(1, dtype=int)
     choices = table.choices if model == "choices" else np.zeros((len(table.logit), 1), dtype=int)
     one_hot = OneHot(options.tolist())
@@ -176,7 +176,7 @@ def errors(table: Known, columns: Sequence[str], *, model: str, splits: int, siz
 
 
 def gains(table: Known, sets: dict[str, Sequence[str]], *, model: str, splits: int) -> dict[str, Any]:
-    """Of each set of proxies and each size: the change of the error (%) and of tau, with half intervals."""
+    """Changes of error (%) and tau, with half intervals, for each set of proxies and each size."""
     figures: dict[str, Any] = {}
     for size in SIZES:
         without = errors(table, (), model=model, splits=splits, size=size)

@@ -66,7 +66,7 @@ def test_estimate_sums_trials_repeats_and_devices(moments: None, quick: SearchCo
 
 
 def test_longer_trainings_of_finalists_are_estimated_by_their_epochs(moments: None) -> None:
-    """Of a trial's 100 s, 97 grow with its 8 epochs; ten trainings of 24 on two devices are five rounds."""
+    """A trial of 8 epochs takes 100 s, 97 of which grow with them; ten longer ones here are five rounds."""
     config = read_search_config(
         "quick",
         overrides=["recipe.resolution=16", "recipe.precision=fp32", "finalists={count: 10, epochs: 24}"],

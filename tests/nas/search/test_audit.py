@@ -33,6 +33,19 @@ def audited(run: Path, *, trials: int = 5, epochs: int = 8, start: Any = formula
     return audit(plan, execute=in_process(device="cpu"), start=start)
 
 
+def interrupted_in_the_third(slot: Slot) -> RunTrial:
+    """A worker that is interrupted once the third training has an epoch."""
+    inner = formula_worker(slot)
+
+    def run_trial(trial: Trial) -> Iterator[Event]:
+        for event in inner(trial):
+            yield event
+            if trial.trial_id == 2 and isinstance(event, EpochResult):
+                raise KeyboardInterrupt
+
+    return run_trial
+
+
 def test_audit_sample_spans_all_rewards_and_holds_the_best() -> None:
     rows = [{"reward": i / 100, "trial_id": i} for i in range(100)]
     sample = stratified(rows, 10, seed=0)
@@ -78,19 +91,8 @@ def test_stopped_audit_goes_on_and_a_larger_one_only_adds_trainings(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     run = searched(make_config(), tmp_path / "run")
-
-    def stopping(slot: Slot) -> RunTrial:
-        inner = formula_worker(slot)
-
-        def run_trial(trial: Trial) -> Iterator[Event]:
-            if trial.trial_id == 2:
-                raise KeyboardInterrupt
-            yield from inner(trial)
-
-        return run_trial
-
     with pytest.raises(KeyboardInterrupt):
-        audited(run, start=stopping)
+        audited(run, start=interrupted_in_the_third)
     plan = plan_audit(run, trials=5, epochs=8)
     assert (plan.recorded, plan.in_flight, len(plan.sample)) == (3, 1, 2)
     audited(run)
@@ -105,21 +107,9 @@ def test_an_audit_that_is_killed_twice_goes_on_with_its_third_attempt(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
     run = searched(make_config(), tmp_path / "run")
-
-    def killed(slot: Slot) -> RunTrial:
-        inner = formula_worker(slot)
-
-        def run_trial(trial: Trial) -> Iterator[Event]:
-            for event in inner(trial):
-                yield event
-                if trial.trial_id == 2 and isinstance(event, EpochResult):
-                    raise KeyboardInterrupt
-
-        return run_trial
-
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            audited(run, start=killed)
+            audited(run, start=interrupted_in_the_third)
     audited(run)
     assert read_trials(run / "audit").set_index("trial_id")["attempts"].to_dict() == {
         0: 1, 1: 1, 2: 3, 3: 1, 4: 1,

@@ -23,12 +23,12 @@ def figures() -> Figures:
 
 @pytest.fixture(scope="module")
 def all_figures() -> Figures:
-    """Those of more sizes, too."""
+    """Figures of more sizes, too."""
     return reported("all")
 
 
 def reported(*words: str) -> Figures:
-    """What the process prints."""
+    """Figures that the process prints."""
     try:
         library = build(KEPT)
     except NoCompilerError as error:
