@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pictures import PNG
 from places import GOLDEN, REPOSITORY
 from saved_figures import number_of_points, saved_figures
 
@@ -20,7 +21,6 @@ from trials.recipe import Ramp, Recipe
 PAPER = REPOSITORY / "tests" / "benchmarks" / "paper"
 TABLES: dict[str, Any] = yaml.safe_load((GOLDEN / "paper_tables.yaml").read_text())
 COMMANDS = sorted(path.stem for path in PAPER.glob("*_*.py") if "main()" in path.read_text())
-PNG = b"\x89PNG\r\n\x1a\n"
 TRAINING = ("table5_magnitude", "table12_networks", "table13_ablation")
 
 
@@ -43,11 +43,22 @@ def only_progressive(command: str) -> tuple[str, ...]:
     return ("--schedules", "progressive") if needs else ()
 
 
-def run_at_toy_size(
-    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def marked(command: str) -> Any:
+    """A command as a case of a test; such as train run at night."""
+    nightly = (pytest.mark.nightly, pytest.mark.timeout(900)) if command in TRAINING else ()
+    return pytest.param(command, marks=nightly)
+
+
+@pytest.mark.parametrize("command", map(marked, COMMANDS))
+def test_commands_of_the_papers_tables_run_at_toy_size(
+    command: str,
+    tmp_path: Path,
+    as_a_worker: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """In this process: loading torch takes longer than all else."""
-    rows, picture = folder / "rows.csv", folder / "picture.png"
+    rows, picture = tmp_path / "rows.csv", tmp_path / "picture.png"
     words = ("--quick", "--csv", rows, "--png", picture, *only_progressive(command))
     monkeypatch.setattr(sys, "argv", [command, *map(str, words)])
     with saved_figures() as figures:
@@ -62,30 +73,6 @@ def run_at_toy_size(
     assert picture.read_bytes().startswith(PNG)
     (figure,) = figures
     assert number_of_points(figure) >= len(read)
-
-
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in TRAINING])
-def test_commands_of_the_papers_tables_that_time_run_at_toy_size(
-    command: str,
-    tmp_path: Path,
-    as_a_worker: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run_at_toy_size(command, tmp_path, monkeypatch, capsys)
-
-
-@pytest.mark.nightly
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("command", TRAINING)
-def test_commands_of_the_papers_tables_that_train_run_at_toy_size(
-    command: str,
-    tmp_path: Path,
-    as_a_worker: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run_at_toy_size(command, tmp_path, monkeypatch, capsys)
 
 
 def test_the_cells_of_table_13_differ_in_regularization_alone(monkeypatch: pytest.MonkeyPatch) -> None:
