@@ -20,11 +20,10 @@ from documents import (
     typed,
     unknown,
 )
-from places import REPOSITORY
+from places import PACKAGES, REPOSITORY
 
 from nas.commands.options import Executor
 
-PACKAGES = ("search_spaces", "trials", "analysis", "nas")
 FOLDERS = (*PACKAGES, "tests", "docs")
 # Of docker, Slurm, timm, and every command.
 OTHERS_OPTIONS = {

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 from documents import DOCS, README
-from places import REPOSITORY
+from places import PACKAGES, REPOSITORY, SOURCES
 
 
 def module(name: str) -> ModuleType:
@@ -113,10 +113,8 @@ def test_each_module_has_a_page_and_each_package_lists_its_own(tmp_path: Path) -
 
 
 def test_every_module_of_the_project_has_a_page() -> None:
-    packages = ("search_spaces", "trials", "analysis", "nas")
-    pages = [name for package in packages for name in reference.pages_of(REPOSITORY, package)]
-    files = [path for package in packages for path in (REPOSITORY / package).rglob("*.py")]
-    assert len(pages) == len(set(pages)) == len(files)
+    pages = [name for package in PACKAGES for name in reference.pages_of(REPOSITORY, package)]
+    assert len(pages) == len(set(pages)) == len(SOURCES)
 
 
 @pytest.mark.nightly

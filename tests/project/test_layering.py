@@ -4,14 +4,12 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 
 import pytest
-from places import REPOSITORY
+from places import PACKAGES, REPOSITORY, SOURCES, by_file
 
-ORDER = ("search_spaces", "trials", "analysis", "nas")
 # Inside a package a folder is a room, and a file beside rooms counts as one; each imports those to its left.
 ROOMS = {
     "search_spaces": ("settings", "networks", "choices", "interchange"),
@@ -26,7 +24,6 @@ ROOMS = {
     ),
 }  # fmt: skip
 OF_OPTUNA = ("tpe.py", "nsga2.py", "optuna_strategy.py", "optuna_export.py")
-FILES = sorted(path for package in ORDER for path in (REPOSITORY / package).rglob("*.py"))
 
 
 @cache
@@ -38,12 +35,7 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
 
 
-MODULES = {module_of(path): path for path in FILES}
-
-
-def by_file(faults: Callable[[Path], Collection[str]]) -> dict[str, Collection[str]]:
-    """Each file with faults, and these: one test looks at all files, for a test of each takes longer."""
-    return {str(path.relative_to(REPOSITORY)): found for path in FILES if (found := faults(path))}
+MODULES = {module_of(path): path for path in SOURCES}
 
 
 @cache
@@ -69,7 +61,7 @@ def roots_of(path: Path) -> set[str]:
 def test_packages_import_only_those_to_their_left() -> None:
     def later(path: Path) -> set[str]:
         own = path.relative_to(REPOSITORY).parts[0]
-        return roots_of(path) & set(ORDER[ORDER.index(own) + 1 :])
+        return roots_of(path) & set(PACKAGES[PACKAGES.index(own) + 1 :])
 
     assert by_file(later) == {}
 
@@ -121,7 +113,7 @@ def test_private_names_stay_in_their_room() -> None:
         return [
             f"{node.module}.{alias.name}"
             for node in ast.walk(parsed(path))
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ORDER
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES
             for alias in node.names
             if alias.name.startswith("_") and (node.module or "").rpartition(".")[0] != room
         ]
@@ -202,7 +194,7 @@ PARQUET = ("pq.ParquetFile", "pq.read_table", "pq.read_metadata", "pq.read_schem
 def _calls() -> list[tuple[ast.Call, str]]:
     return [
         (node, str(path.relative_to(REPOSITORY)))
-        for path in FILES
+        for path in SOURCES
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call)
     ]

@@ -2,44 +2,33 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from places import REPOSITORY
+from places import PACKAGES, REPOSITORY, SOURCES, by_file
 
-PACKAGES = ("search_spaces", "trials", "analysis", "nas")
-FILES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # They gave way to the field's terms: events, evaluated, equal, in flight, guarded, Pareto front, uncertain.
 OLD_NAMES = r"news|judg(e|ed|es|ing)|twins?|flights|latched|no other beats|doubt(s|ed|ful)?"
 WORDED = (
-    *FILES,
+    *SOURCES,
     *(path for ending in ("*.md", "*.yaml") for path in (REPOSITORY / "docs").rglob(ending)),
     *(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.ipynb")),
     REPOSITORY / "README.md",
 )
 
 
-Names = list[str]
-
-
-def by_file(names: Callable[[str], Names], files: Iterable[Path] = FILES) -> dict[str, Names]:
-    """Files in whose text such names are, and these: one test for all, for a test of each takes longer."""
-    found = {str(path.relative_to(REPOSITORY)): names(path.read_text()) for path in files}
-    return {path: names for path, names in found.items() if names}
-
-
 def test_no_text_has_an_old_name() -> None:
-    def old(text: str) -> Names:
-        return [found[0] for found in re.finditer(rf"(?i)\b({OLD_NAMES})\b", text)]
+    def old(path: Path) -> list[str]:
+        return [found[0] for found in re.finditer(rf"(?i)\b({OLD_NAMES})\b", path.read_text())]
 
     assert by_file(old, WORDED) == {}
 
 
-def public(text: str) -> Iterator[tuple[str, Function | ast.ClassDef]]:
+def public(path: Path) -> Iterator[tuple[str, Function | ast.ClassDef]]:
     """Functions and classes of a module, and the public methods of the latter."""
-    for node in ast.parse(text).body:
+    for node in ast.parse(path.read_text()).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name[0] != "_":
             yield node.name, node
             for inner in node.body if isinstance(node, ast.ClassDef) else []:
@@ -48,15 +37,15 @@ def public(text: str) -> Iterator[tuple[str, Function | ast.ClassDef]]:
 
 
 def test_public_names_have_a_docstring() -> None:
-    def undocumented(text: str) -> Names:
-        return [name for name, node in public(text) if not ast.get_docstring(node)]
+    def undocumented(path: Path) -> list[str]:
+        return [name for name, node in public(path) if not ast.get_docstring(node)]
 
     assert by_file(undocumented) == {}
 
 
 def test_public_functions_are_annotated_in_full() -> None:
-    def incomplete(text: str) -> Names:
-        functions = [(name, node) for name, node in public(text) if not isinstance(node, ast.ClassDef)]
+    def incomplete(path: Path) -> list[str]:
+        functions = [(name, node) for name, node in public(path) if not isinstance(node, ast.ClassDef)]
         return [name for name, node in functions if node.returns is None or bare(node)]
 
     assert by_file(incomplete) == {}

@@ -14,6 +14,7 @@ import pytest
 from conftest import MakeConfig, Nas, tiny_search
 from formula import formula_worker, with_real_params
 from formula_searches import run_search
+from places import REPOSITORY
 from timed_again import write_timed_again
 
 from analysis.frame import read_trials, reranked, rewards
@@ -30,9 +31,8 @@ from trials.executors.simulated import simulated
 from trials.log.run_reader import recorded_trials
 from trials.reward import REWARDABLE, Reward
 
-ROOT = Path(__file__).parents[2]
 TERM = "macs_per_param"
-LINE = re.search(rf'^REWARDABLE\["{TERM}"\] = .*$', (ROOT / "docs" / "api.md").read_text(), flags=re.M)
+LINE = re.search(rf'^REWARDABLE\["{TERM}"\] = .*$', (REPOSITORY / "docs" / "api.md").read_text(), flags=re.M)
 REWARD = {"step_time_ratio": -0.07, TERM: -0.5}
 MISSING = rf"{TERM} is not measured.*put into trials\.reward\.REWARDABLE"
 
@@ -159,7 +159,7 @@ def test_a_strategy_is_told_the_own_rewards_of_a_warm_start(
 def test_status_in_a_process_without_the_own_term_shows_recorded_rewards(
     finished: Path, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = "from nas.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", command, "status", finished, "--json"],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from places import REPOSITORY
+from places import PACKAGES, REPOSITORY
 from torch import nn
 
 from search_spaces.interchange.files import FORMATS, read_foreign, to_text
@@ -24,7 +24,6 @@ from search_spaces.networks.network import build_network
 from search_spaces.networks.ops import OPS, op_facts
 from search_spaces.settings.yaml_files import ConfigError
 
-ROOT = REPOSITORY
 EDITED = (blocks_module, names_module)
 NETWORK = Architecture(
     stem_channels=16,
@@ -182,9 +181,11 @@ print(json.dumps({
 
 def test_an_op_of_a_new_name_is_built_counted_timed_searched_and_reported(tmp_path: Path) -> None:
     """In a copy of the packages, to which the two lines that the documentation asks for are added."""
-    for package in ("search_spaces", "trials", "analysis", "nas"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    blocks, described = (tmp_path / Path(str(module.__file__)).relative_to(ROOT) for module in EDITED)
+    for package in PACKAGES:
+        shutil.copytree(
+            REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    blocks, described = (tmp_path / Path(str(module.__file__)).relative_to(REPOSITORY) for module in EDITED)
     blocks.write_text(blocks.read_text() + GHOST)
     names = 'Op = Literal["mbconv", "fused_mbconv"]'
     assert names in described.read_text()

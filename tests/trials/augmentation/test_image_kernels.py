@@ -6,15 +6,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import torch
+from places import REPOSITORY
 
 from trials.augmentation import kernel_check
 from trials.augmentation.kernel_check import FUSED_KERNELS, kernels_run
 
-ROOT = Path(__file__).parents[3]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
 
 
@@ -32,7 +31,7 @@ def test_kernels_give_the_images_of_torchs_operators() -> None:
 
     Tolerance: none, but one grey level in one value of 1,000 for mixtures, and of 100 for antialiased crops.
     """
-    paths = [str(ROOT), str(ROOT / "tests" / "fixtures"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(REPOSITORY), str(REPOSITORY / "tests" / "fixtures"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "interpreted_images"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TRITON_INTERPRET": "1"},

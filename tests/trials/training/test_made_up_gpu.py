@@ -4,12 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from made_up_gpu.building import KEPT, NoCompilerError, build
+from places import REPOSITORY
 
-ROOT = Path(__file__).parents[3]
 FEW = 1.02  # versions of torch dispatch a little more or less
 
 Figures = dict[str, dict[str, float]]
@@ -33,7 +32,7 @@ def reported(*words: str) -> Figures:
         library = build(KEPT)
     except NoCompilerError as error:
         pytest.skip(f"the made-up GPU is not built: {error}")
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "fixtures")])
+    paths = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests" / "fixtures")])
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "made_up_gpu.report", str(library), *words],
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
