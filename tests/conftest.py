@@ -237,3 +237,26 @@ def interpreted() -> Iterator[None]:
 
     with interpreting():
         yield
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels of few programs: Triton's interpreter takes time for each, whatever its size."""
+    from trials.kernels import tiles
+
+    monkeypatch.setattr(tiles, "PROGRAMS", 4)
+
+
+@pytest.fixture
+def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate before a full training times steps for a moment only."""
+    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A server that answers as S3 does, with a bucket; the environment leads to it."""
+    from store_server import serving
+
+    with serving(tmp_path_factory.mktemp("cache")):
+        yield

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate
+from torch.nn.functional import interpolate
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 
 from keyed_draws import keyed_uniform
+from laplacian import energy
 
 from trials.augmentation.antialiased_crop import antialiased_resized_crop, crop_boxes
 from trials.augmentation.augment import AREA, ASPECT, random_resized_crop
@@ -36,12 +37,6 @@ from trials.recipe import Ramp, Recipe
 
 PICTURES = 600
 RATIOS = (1.0, 1.25, 1.5, 2.0, 2.5)
-
-
-def energy(images: Tensor) -> float:
-    """Mean square of the Laplacian of grey levels; images (B, H, W, 3)."""
-    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    return float(conv2d(images.float().mean(3)[:, None], kernel).square().mean())
 
 
 def proper(originals: Tensor, draws: Tensor, side: int) -> Tensor:

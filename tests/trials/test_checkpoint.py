@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from executor_trials import tiny_trials
+from executor_trials import losses, tiny_trial
 
 from nas.search.config import read_search_config
 from nas.search.search import search
@@ -21,8 +21,7 @@ EPOCHS = 3
 
 @pytest.fixture(scope="module")
 def trial() -> Trial:
-    (whole,) = tiny_trials(1)
-    return replace(whole, recipe=replace(whole.recipe, epochs=EPOCHS), epochs=EPOCHS)
+    return tiny_trial(EPOCHS)
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +46,6 @@ def lost_after(run_trial: RunTrial, trial: Trial, epochs: int) -> None:
     while epochs:
         epochs -= isinstance(next(events), EpochResult)
     events.close()  # type: ignore[attr-defined]
-
-
-def losses(events: list[object]) -> list[float]:
-    return [event.train_loss for event in events if isinstance(event, EpochResult)]
 
 
 def test_lost_trial_goes_on_after_its_last_epoch_with_the_same_losses(

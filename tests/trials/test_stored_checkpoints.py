@@ -1,15 +1,13 @@
 """Checkpoints of trials in an object store: another machine goes on; they go with the search."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import MakeConfig, Nas
-from executor_trials import tiny_trials
+from executor_trials import losses, tiny_trial
 from fault_store import Fault, FaultyStore
-from store_server import serving
 
 from nas.events import RowWritten
 from nas.search.kept_checkpoints import KeptCheckpoints, checkpoint_folder
@@ -33,8 +31,7 @@ EPOCHS = 2
 
 @pytest.fixture(scope="module")
 def trial() -> Trial:
-    (whole,) = tiny_trials(1)
-    return replace(whole, recipe=replace(whole.recipe, epochs=EPOCHS), epochs=EPOCHS)
+    return tiny_trial(EPOCHS)
 
 
 def worker(folder: Path, store: FaultyStore | None = None) -> RunTrial:
@@ -53,10 +50,6 @@ def worker(folder: Path, store: FaultyStore | None = None) -> RunTrial:
 def files_in(folder: Path, store: FaultyStore) -> BucketFiles:
     client: Any = store
     return BucketFiles(folder, URL, store=client, keeps_copies=False)
-
-
-def losses(events: list[object]) -> list[float]:
-    return [event.train_loss for event in events if isinstance(event, EpochResult)]
 
 
 @pytest.fixture(scope="module")
@@ -164,13 +157,6 @@ def test_a_run_in_a_store_has_its_checkpoints_there_unless_told_otherwise(
 
 
 # ---------------------------------------------------------------------- a real server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A server that answers as S3 does, with a bucket; the environment leads to it."""
-    with serving(tmp_path_factory.mktemp("cache")):
-        yield
 
 
 def test_a_search_goes_on_from_states_in_the_bucket_on_another_machine(

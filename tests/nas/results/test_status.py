@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import MakeConfig
+from folders import files_of
 from formula import formula_result
 from formula_searches import run_search, run_until
 from log_files import forget_identity, part_of
@@ -35,10 +36,6 @@ from trials.log.store import RunStore
 from trials.trial import Event, TrialResult
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_the_command_that_continues_a_run_can_be_typed_whatever_its_folder_is_called(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
@@ -55,9 +52,9 @@ def test_status_of_a_finished_run_counts_its_trials_and_writes_nothing(
 ) -> None:
     folder = tmp_path / "run"
     run_search(make_config(), folder)
-    before = contents(folder)
+    before = files_of(folder)
     figures = run_status(folder)
-    assert contents(folder) == before
+    assert files_of(folder) == before
     assert figures.state == "finished"
     assert figures.status["completed"] == 12
     assert figures.purpose["baseline"] == 3
@@ -184,7 +181,7 @@ def test_status_names_damaged_parts_and_leaves_them_alone(make_config: MakeConfi
     run_search(make_config(), folder)
     part = part_of(folder, "trial", 3)
     part.write_bytes(part.read_bytes()[:-40])
-    before = contents(folder)
+    before = files_of(folder)
     figures = run_status(folder)
     assert figures.unreadable == (f"log/parts/{part.name}",)
     assert (figures.in_flight, figures.state) == (0, "finished")  # the view holds its row
@@ -192,7 +189,7 @@ def test_status_names_damaged_parts_and_leaves_them_alone(make_config: MakeConfi
     figures = run_status(folder)
     assert (figures.in_flight, figures.state) == (1, "stopped")
     before.pop("trials.parquet")
-    assert contents(folder) == before
+    assert files_of(folder) == before
 
 
 def test_status_of_what_is_no_run_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:

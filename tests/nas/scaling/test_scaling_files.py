@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import Nas
+from folders import files_of
 from PIL import Image
 from saved_figures import points, saved_figures
 from scaled_networks import QUIET, base_of, scaled_quietly, screen_of
@@ -70,11 +71,11 @@ def test_files_of_two_families_lie_side_by_side_and_none_is_replaced_unasked(
     first = Request(source=str(winner), phis=(1, 2))
     scale_into(folder, first, force=False, console=QUIET)
     scale_into(folder, Request(source=str(winner), phis=(3,)), force=False, console=QUIET)
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = files_of(folder)
     assert len(before) == 5
     with pytest.raises(ConfigError, match=r"winner-phi1\.yaml: this file exists; .* --force"):
         scale_into(folder, replace(first, phis=(1, 4)), force=False, console=QUIET)
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert files_of(folder) == before
     scale_into(folder, first, force=True, console=QUIET)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Nas
+from folders import files_of
 from formula import formula_worker, with_real_params
 from formula_searches import identity, run_search, run_until
 from read_only import make_read_only
@@ -14,10 +15,6 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.log.run_reader import read_run
 
 START = with_real_params(formula_worker)
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_run_that_was_moved_goes_on_as_if_it_had_not_been(nas: Nas, tmp_path: Path) -> None:

@@ -33,12 +33,7 @@ from trials.recipe import Ramp
 from trials.training.train import Heartbeat
 from trials.training.weights_file import load_tensors, load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
-
-
-@pytest.fixture(autouse=True)
-def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
 
 
 @pytest.fixture(scope="module")

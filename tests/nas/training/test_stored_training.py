@@ -1,6 +1,6 @@
 """Full trainings in object stores: continued from another machine, fenced, refused, and with a store away."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +8,10 @@ import pytest
 import torch
 from conftest import Nas
 from fault_store import Fault, FaultyStore
+from folders import files_of
 from full_trainings import CONFIG, RECIPE, curve
 from small_networks import SMALL
-from store_server import SECRET, serving
+from store_server import SECRET
 
 from nas.events import EpochDone
 from nas.training.config import FILE
@@ -25,22 +26,10 @@ from trials.log.log_end import FencedError
 from trials.log.object_store import Objects, StoreError
 from trials.training.weights_file import load_tensors
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
 
 SHORT = replace(CONFIG, recipe=replace(RECIPE, epochs=2))
 URL = "s3://bucket/train/first"
-
-
-@pytest.fixture(autouse=True)
-def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A server that answers as S3 does, with a bucket; the environment leads to it."""
-    with serving(tmp_path_factory.mktemp("cache")):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +68,8 @@ def test_a_training_goes_on_on_another_machine_with_the_curve_it_would_have_had(
         found, _ = load_tensors(Path(f"{URL}/weights/{name}.safetensors"))
         assert all(torch.equal(found[key], expected[key]) for key in expected)
     there = Objects(URL)
-    names = {path.relative_to(whole.folder).as_posix() for path in whole.folder.rglob("*") if path.is_file()}
     numbers = {f"{DRIVERS}/000001.json", f"{DRIVERS}/000002.json"}
-    assert there.tags().keys() == (names - {"lock"}) | numbers
+    assert there.tags().keys() == (files_of(whole.folder).keys() - {"lock"}) | numbers
     assert not list((tmp_path / "second").rglob("epoch-*"))  # states are in the bucket alone
     assert not [key for key in there.tags() if SECRET.encode() in (there.get(key) or b"")]
 

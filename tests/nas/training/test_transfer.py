@@ -21,17 +21,12 @@ from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
 
 PLAIN = Recipe(
     epochs=5, batch_size=64, resolution=Ramp(16, 16), learning_rate=0.03, warmup_epochs=0.5, crop_padding=0.0,
     averaging_decay=0.9, flip=False, precision="fp32",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
 
 
 def test_pre_training_on_imagenet_21k_is_full_training_with_fewer_epochs_and_a_cosine() -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from keyed_draws import keyed_uniform
+from laplacian import energy
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate
+from torch.nn.functional import interpolate
 
 from trials.augmentation.antialiased_crop import (
     antialiased_resized_crop,
@@ -43,12 +44,6 @@ def torchs(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> 
         resized = interpolate(part, (resolution, resolution), mode="bilinear", antialias=True)[0]
         out.append((resized.flip(2) if flip else resized).permute(1, 2, 0))
     return torch.stack(out)
-
-
-def energy(images: Tensor) -> float:
-    """Mean square of the Laplacian of grey levels."""
-    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    return float(conv2d(images.float().mean(3)[:, None], kernel).square().mean())
 
 
 @pytest.mark.parametrize("resolution", [1, 20, 48, 130], ids=str)

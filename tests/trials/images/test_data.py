@@ -8,16 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import encoded, write_parquet
+from pictures import encoded, open_from, write_parquet
 
 from trials.images.chosen_images import find_images
 from trials.images.config import DataConfig
 from trials.images.packed import open_images
 from trials.images.splits import minival_size, split_indices
-
-
-def open_from(source: Path, **changes: Any) -> Any:
-    return open_images(DataConfig(source=str(source), minival=0.2, **changes), resolution=12)
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import encoded, saved, write_folder, write_parquet
+from pictures import encoded, open_from, saved, write_folder, write_parquet
 from PIL import Image
 
 from trials.images import pack_writer
@@ -18,10 +18,6 @@ from trials.images.config import DataConfig
 from trials.images.packed import default_cache, open_images
 
 PIXELS = [encoded(i) for i in range(30)]
-
-
-def open_from(source: Path, **changes: Any) -> Any:
-    return open_images(DataConfig(source=str(source), minival=0.2, **changes), resolution=12)
 
 
 def test_changed_source_is_packed_again_and_a_changed_minival_is_not(tmp_path: Path) -> None:

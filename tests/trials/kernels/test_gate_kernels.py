@@ -9,18 +9,11 @@ from torch.nn import functional
 from triton_kernels import needs_triton
 
 from search_spaces.networks.blocks import SqueezeExcite
-from trials.kernels import tiles
 from trials.kernels.cuda_norm import KernelBatchNorm2d
 
-pytestmark = [needs_triton, pytest.mark.usefixtures("interpreted")]
+pytestmark = [needs_triton, pytest.mark.usefixtures("interpreted", "small_tiles")]
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}  # of the largest value, or of 1
 Shape = tuple[int, int, int, int]
-
-
-@pytest.fixture(autouse=True)
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter takes time for each program, whatever its size."""
-    monkeypatch.setattr(tiles, "PROGRAMS", 4)
 
 
 def layers(channels: int) -> tuple[nn.BatchNorm2d, SqueezeExcite]:

@@ -10,21 +10,14 @@ from torch.nn import functional
 from triton_kernels import needs_triton
 
 from search_spaces.networks.dropping import StochasticDepth
-from trials.kernels import tiles
 from trials.kernels.cuda_norm import KernelBatchNorm2d
 
-pytestmark = [needs_triton, pytest.mark.usefixtures("interpreted")]
+pytestmark = [needs_triton, pytest.mark.usefixtures("interpreted", "small_tiles")]
 FEW_ROWS = ((2, 16, 1, 1), (3, 5, 4, 4), (1, 33, 31, 33))  # one kernel computes them
 MANY_ROWS = ((2, 24, 23, 23), (1, 300, 25, 41), (5, 3, 15, 16))  # two stages; tiles end within samples
 # Of the largest value, or of 1: rounding of results, and for sums the order of additions.
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 5e-3, torch.float16: 6e-4}
 Shape = tuple[int, int, int, int]
-
-
-@pytest.fixture(autouse=True)
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter takes time for each program, whatever its size."""
-    monkeypatch.setattr(tiles, "PROGRAMS", 4)
 
 
 def norm_of(channels: int) -> nn.BatchNorm2d:

@@ -3,7 +3,6 @@
 import random
 import shutil
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import pytest
 from fault_searches import OTHERS, SAMPLE, Record, config_of, record_of
 from fault_store import Fault, FaultyStore, Request, Vanished
+from folders import files_of
 from formula import formula_worker
-from store_server import SECRET, serving
+from store_server import SECRET
 
 from nas.events import RowWritten, SearchEvent
 from nas.results.status import run_status
@@ -261,13 +261,6 @@ def test_a_url_is_known_however_its_slashes_were_kept() -> None:
 # ---------------------------------------------------------------------- a real server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A server that answers as S3 does, with a bucket; the environment leads to it."""
-    with serving(tmp_path_factory.mktemp("cache")):
-        yield
-
-
 def test_a_search_in_a_bucket_is_read_and_continued_from_another_machine(
     server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,7 +276,7 @@ def test_a_search_in_a_bucket_is_read_and_continued_from_another_machine(
     assert verify_run(there).is_whole
     config = config_of("evolution", budget={"trials": 14})
     assert len(search(config, there, execute=simulated(), start=formula_worker).rows) == 14
-    assert all(SECRET.encode() not in path.read_bytes() for path in there.rglob("*") if path.is_file())
+    assert not [name for name, held in files_of(there).items() if SECRET.encode() in held]
 
 
 def test_an_error_tells_no_secret_of_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

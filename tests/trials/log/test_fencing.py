@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import files_of
 from recorded_rows import asked, fill, finished
 
 from trials.log.driver_lock import DriverLock, RunLockedError
@@ -22,7 +23,7 @@ def test_the_older_of_two_drivers_stops_before_it_writes_anything(tmp_path: Path
             assert newer.driver == older.driver + 1
             row = newer.record_trial(finished(newer.asks[3]))
             newer.refresh_views(force=True)
-            before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            before = files_of(folder)
             for write in (
                 lambda: older.record_trial(finished(older.asks[3], reward=0.9)),
                 lambda: older.record_ask(asked(5)),
@@ -31,7 +32,7 @@ def test_the_older_of_two_drivers_stops_before_it_writes_anything(tmp_path: Path
                 with pytest.raises(FencedError, match=f"driver {newer.driver}:"):
                     write()
             older.refresh_views(force=True)
-            assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+            assert files_of(folder) == before
             newer.record_ask(asked(5))
     with RunStore(folder) as store:
         assert store.trials[3] == row
