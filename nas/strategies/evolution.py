@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from nas.strategies.strategy import SETTINGS
+from nas.strategies.strategy import SETTINGS, AvoidsAsked
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import MAX_TRIALS, Ask, Outcome
 
@@ -39,7 +39,7 @@ class EvolutionSettings:
             )
 
 
-class Evolution:
+class Evolution(AvoidsAsked):
     """The best of a random tournament is mutated in one decision; the oldest dies.
 
     Differs from the paper: it is asynchronous (ageing goes by the order of tells), a mutation is a uniform
@@ -79,15 +79,7 @@ class Evolution:
             return Ask(trial_id=trial_id, choices=self._space.sample(rng), epochs=self._epochs)
         return Ask(trial_id=trial_id, choices=child, epochs=self._epochs, aux={"parent": parent})
 
-    def asked(self, ask: Ask) -> None:
-        """Remembers the choices, which are avoided from now on."""
-        self._seen.add(ask.choices)
-
     def told(self, ask: Ask, outcome: Outcome) -> None:
         """Adds the trial to the population; the oldest member of a full one dies."""
         if outcome.status != "cached":  # its equal is a member already, or has died of age
             self._living.append((outcome.reward, ask.trial_id, ask.choices))
-
-    def withdrawn(self, ask: Ask) -> None:
-        """Forgets the choices, which may be proposed again."""
-        self._seen.discard(ask.choices)

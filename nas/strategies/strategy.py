@@ -41,6 +41,20 @@ class Strategy(Protocol):
         ...
 
 
+class AvoidsAsked(Strategy, Protocol):
+    """A strategy that avoids the choices of recorded asks, but for those of trials that crashed for good."""
+
+    _seen: set[Choices]
+
+    def asked(self, ask: Ask) -> None:
+        """Remembers the choices, which are avoided from now on."""
+        self._seen.add(ask.choices)
+
+    def withdrawn(self, ask: Ask) -> None:
+        """Forgets the choices, which may be proposed again."""
+        self._seen.discard(ask.choices)
+
+
 class StrategyKind(Strategy, Protocol):
     """A strategy as the table of strategies holds it: how it is built, and from which settings.
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nas.strategies.policy_gradient.advantages import RewardScale
 from nas.strategies.policy_gradient.controller import Controller, IndependentController, LstmController
-from nas.strategies.strategy import SETTINGS
+from nas.strategies.strategy import SETTINGS, AvoidsAsked
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.devices.threads import using_threads
 from trials.trial import Ask, Outcome
@@ -84,7 +84,7 @@ class _Told:
     reward: float | None  # None: infeasible
 
 
-class PolicyGradient:
+class PolicyGradient(AvoidsAsked):
     """An autoregressive policy over the decisions, trained on the rewards of what it proposed.
 
     Differs from the paper: updates are asynchronous. Each ask keeps the log-probabilities that it was drawn
@@ -122,10 +122,6 @@ class PolicyGradient:
             aux["drawn"] = tokens
         return Ask(trial_id=trial_id, choices=choices, epochs=self._epochs, aux=aux)
 
-    def asked(self, ask: Ask) -> None:
-        """Remembers the choices, which are avoided from now on."""
-        self._seen.add(ask.choices)
-
     def told(self, ask: Ask, outcome: Outcome) -> None:
         """Adds the trial to the batch; the policy learns from a full one."""
         if not self._open:
@@ -137,10 +133,6 @@ class PolicyGradient:
             with using_threads(THREADS), torch.enable_grad():
                 self._update(self._waiting)
             self._waiting = []
-
-    def withdrawn(self, ask: Ask) -> None:
-        """Forgets the choices, which may be proposed again."""
-        self._seen.discard(ask.choices)
 
     # ------------------------------------------------------------------ proposing
 

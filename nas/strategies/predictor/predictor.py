@@ -18,7 +18,7 @@ from nas.strategies.predictor.reward_model import (
     Told,
     fit_reward,
 )
-from nas.strategies.strategy import SETTINGS
+from nas.strategies.strategy import SETTINGS, AvoidsAsked
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from trials.trial import MAX_TRIALS, Ask, Outcome
 
@@ -59,7 +59,7 @@ class PredictorSettings:
             )
 
 
-class Predictor:
+class Predictor(AvoidsAsked):
     """Fits a model of the reward to all trials told, and asks for the best of one posterior sample.
 
     Accuracy is a Gaussian process over options and pairs of them; the cost factor is learned apart, almost
@@ -240,8 +240,8 @@ class Predictor:
 
     def asked(self, ask: Ask) -> None:
         """Remembers the ask as in flight, and its choices, which are not proposed again."""
+        super().asked(ask)
         self._pending[ask.trial_id] = ask.choices
-        self._seen.add(ask.choices)
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
         """Adds the trial to those that the model is fitted to."""
@@ -255,8 +255,8 @@ class Predictor:
 
     def withdrawn(self, ask: Ask) -> None:
         """Forgets the choices, which may be proposed again."""
+        super().withdrawn(ask)
         self._pending.pop(ask.trial_id, None)
-        self._seen.discard(ask.choices)
 
 
 def _last_block(count: int) -> int:
