@@ -249,7 +249,7 @@ class Recipe:
 
     def _notes_on_evaluation(self) -> Iterator[str]:
         """A sentence where a size of evaluation was kept while the sizes of training were changed."""
-        final, evaluated = self._sizes()[-1], self.evaluation_resolution
+        final, evaluated = self.last_resolution, self.evaluation_resolution
         if evaluated is not None and not 1 <= evaluated / final <= FARTHEST_EVALUATION:
             yield (
                 f"images are evaluated at {evaluated} px, {evaluated / final:.2g} times the {final} px of "
@@ -324,7 +324,7 @@ class Recipe:
 
     def evaluation_size(self, stage: TrainingStage) -> int:
         """The resolution that a stage's network is evaluated at: in the last one's proportion to training."""
-        final = self._sizes()[-1]
+        final = self.last_resolution
         default = default_evaluation_size(final, cut_from_larger=self.cuts_from_larger)
         evaluated = self.evaluation_resolution or default
         if stage.resolution == final or evaluated == final:
@@ -359,13 +359,16 @@ class Recipe:
         """Sizes of the images that trainings with this recipe need, in pixels, ascending."""
         return tuple(sorted({stage.resolution for stage in self.training_stages()}))
 
+    @property
+    def last_resolution(self) -> int:
+        """Resolution of the last training stage, in pixels."""
+        return self._sizes()[-1]
+
     def training_stages(self, epochs: int | None = None) -> tuple[TrainingStage, ...]:
         """The training stages of progressive learning (EfficientNetV2, Algorithm 1).
 
-        Stages are as equal as whole epochs allow, but for the last one where there is a `final_share`
-        (`stage_bounds`); resolutions are truncated to whole pixels. Where
-        resolutions are drawn at random (`trials.training.resolution_schedule`), these are the settings to
-        draw from: one for each resolution, from the smallest, with the epochs that it gets on average.
+        They are as equal as whole epochs allow, but for the last one where there is a `final_share`. Of
+        resolutions drawn at random each has one, from the smallest, with the epochs that it gets on average.
         """
         sizes = self._sizes()
         count, total = len(sizes), epochs or self.epochs

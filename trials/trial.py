@@ -113,7 +113,7 @@ class Timing:
 
     def resolution_for(self, recipe: Recipe) -> int:
         """Pixels at which the trials of a recipe are timed: by default those of its last training stage."""
-        return self.resolution or recipe.training_stages()[-1].resolution
+        return self.resolution or recipe.last_resolution
 
     def batch_size_for(self, recipe: Recipe) -> int:
         """Images of a batch with which the trials of a recipe are timed: by default its own."""

@@ -195,7 +195,7 @@ def _space_of(source: str) -> SearchSpace:
 
 
 def _classes_of(config: SearchConfig) -> int:
-    resolution = config.recipe.training_stages()[-1].resolution
+    resolution = config.recipe.last_resolution
     try:
         return open_images(config.data, resolution=resolution).num_classes
     except ValueError as error:

@@ -88,7 +88,7 @@ def _training_command(facts: RunFacts) -> str:
     file = f"{facts.folder}/{BEST_FILE}"
     if facts.architecture is None:
         return f"nas train {file} --data IMAGES"
-    resolution = facts.config.recipe.training_stages()[-1].resolution
+    resolution = facts.config.recipe.last_resolution
     return training_command(file, facts.architecture, resolution=resolution)
 
 

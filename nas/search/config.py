@@ -273,6 +273,6 @@ def check_networks(config: SearchConfig, *, num_classes: int) -> None:
                 raise SettingError(
                     ("space",), f"the {name} does not work at {stage.resolution} px: {error}", SIZES
                 ) from error
-    resolution = config.recipe.training_stages()[-1].resolution
+    resolution = config.recipe.last_resolution
     with blaming(("space", "limits"), without="limits: "):
         space.choice_space(num_classes=num_classes, resolution=resolution).sample(np.random.default_rng(0))

@@ -171,7 +171,7 @@ def searched_space(config: SearchConfig, prediction: Prediction | None, *, num_c
     """The space as the search's strategy sees it, with all that is known before training."""
     return config.space.choice_space(
         num_classes=num_classes,
-        resolution=config.recipe.training_stages()[-1].resolution,
+        resolution=config.recipe.last_resolution,
         step_time=prediction.estimate if prediction is not None else None,
     )
 

@@ -76,7 +76,7 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
     rows = [completed[i] for i in spread_out(len(completed))]
     models = _models(rows, timed=all(row[INFERENCE] is not None for row in rows))
     # 3. Parameters and MACs are counted; together they give the expected reward of any choices.
-    resolution = config.recipe.training_stages()[-1].resolution
+    resolution = config.recipe.last_resolution
     num_classes = classes_of(rows[0], run=run)
     modelled = ModelledReward(
         reward, count(config.space.reference, num_classes=num_classes, resolution=resolution)

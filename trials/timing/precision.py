@@ -64,7 +64,7 @@ def precision_of_trials(
     if precision == "auto" and decided is not None and decided.device_type in (None, device.type):
         check_precision(decided.precision, device)
         return decided
-    resolution = recipe.training_stages()[-1].resolution
+    resolution = recipe.last_resolution
     return choose_precision(precision, device, reference=reference, resolution=resolution)
 
 
