@@ -1,4 +1,4 @@
-"""Proposals, trials, events and results: the plain data that goes to workers and comes back.
+"""Proposals, trials, events and results, plain data between driver and workers; the executors' contract.
 
 Imports neither torch nor ray, so that a notebook can use these types on a laptop.
 """
@@ -273,16 +273,6 @@ class TimingPart:
     step_time: StepTime
     inference_time: InferenceTime | None
     times: TrialTimes
-
-    @property
-    def trial_id(self) -> int:
-        """The id of the timed trial."""
-        return self.trial.trial_id
-
-    @property
-    def attempt(self) -> int:
-        """The attempt of the timed trial, from 1."""
-        return self.trial.attempt
 
     @property
     def rest(self) -> Trial:
