@@ -14,7 +14,7 @@ from analysis.trial_rules import longest
 from nas.events import SearchEvent
 from nas.search.config import Budget, SearchConfig
 from nas.search.decided_kernels import decided_kernels
-from nas.search.decided_precision import asked_precisions, decided_precision
+from nas.search.decided_precision import decided_precision
 from nas.search.environment import Environment, describe_environment, record_environment, workers_file
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
@@ -23,11 +23,11 @@ from nas.search.recorded_config import recorded_config
 from nas.search.search import removed_if_never_begun, views_at_the_end
 from nas.search.search_loop import RunRecord, SearchLoop
 from nas.search.seeds import DERIVE_AUDIT_SEED, seed_of
+from nas.search.shared_setup import driver_images, shared_setup
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import check_same_data, record_of
-from trials.images.recipe_images import trained_images
 from trials.log.file_names import AUDIT_FOLDER
 from trials.log.row_types import AskRow, TrialRow, measured
 from trials.log.rows import ask_from_row, step_time_from_row
@@ -37,7 +37,6 @@ from trials.log.store import RunStore
 from trials.reward import recorded_reward
 from trials.run_trial import start_worker
 from trials.trial import Ask, Execute, Outcome, StartWorker, Trial
-from trials.worker_setup import WorkerSetup
 
 
 @dataclass(frozen=True)
@@ -142,16 +141,11 @@ def audit(
     config = plan.config
     short = short_rows(recorded_trials(plan.run))
     if start is None:
-        recipe = config.recipe
-        images = trained_images(config.data, recipe, recipe.training_stages()[-1].resolution)
+        images = driver_images(config)
         check_same_data(record_of(config.data.source, images), plan.run, begun="search")
-        setup = WorkerSetup(
-            data=config.data,
-            reference=config.space.reference,
-            data_digest=images.digest,
-            recipe=recipe,
-            resolutions=recipe.image_sizes,
-            precisions=asked_precisions(config),
+        setup = shared_setup(
+            config,
+            images,
             decided=decided_precision(config, short.values()),
             kernels=decided_kernels(short.values()),
         )

@@ -11,7 +11,7 @@ from nas.events import Begun, RowWritten, SearchEvent
 from nas.search.best_so_far import BestSoFar
 from nas.search.config import SearchConfig, check_networks
 from nas.search.decided_kernels import decided_kernels, kernels_here
-from nas.search.decided_precision import asked_precisions, decided_precision
+from nas.search.decided_precision import decided_precision
 from nas.search.environment import describe_environment, record_environment, workers_file
 from nas.search.kept_checkpoints import check_checkpoint_dir, checkpoint_folder
 from nas.search.predicted_step_time import (
@@ -24,13 +24,13 @@ from nas.search.replay import keep_continuable, queue_of, replay
 from nas.search.same_search import as_begun, check_same_search
 from nas.search.search_loop import RunRecord, SearchLoop
 from nas.search.seeds import seed_of
+from nas.search.shared_setup import driver_images, shared_setup
 from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
 from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
-from trials.images.recipe_images import trained_images
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
 from trials.log.file_names import SEARCH_FILE
@@ -122,21 +122,12 @@ def search(
     data: DataRecord | None = None  # made-up workers see no images
     setup: WorkerSetup | None = None
     if start is None:
-        recipe = config.recipe
-        images = trained_images(config.data, recipe, recipe.training_stages()[-1].resolution)
+        images = driver_images(config)
         data = record_of(config.data.source, images)
         data_is_recorded = continued and check_same_data(data, folder, begun="search")
         num_classes = images.num_classes
         check_networks(config, num_classes=num_classes)
-        setup = WorkerSetup(
-            data=config.data,
-            reference=config.space.reference,
-            data_digest=images.digest,
-            checkpoints=checkpoint_folder(config, folder),
-            recipe=recipe,
-            resolutions=recipe.image_sizes,
-            precisions=asked_precisions(config),
-        )
+        setup = shared_setup(config, images, checkpoints=checkpoint_folder(config, folder))
     predicted = open_prediction(
         config, folder if continued else None, num_classes=num_classes, on_this_device=own_workers
     )
