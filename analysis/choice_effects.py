@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats, searched
+from analysis.frame import floats
 from analysis.intervals import NORMAL, Estimate, difference, share
+from analysis.ranking import searched
 from analysis.stages import OF_ONE_STAGE, ends_of, stages_of
 
 Decision = tuple[int, str]

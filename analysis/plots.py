@@ -7,12 +7,13 @@ import pandas as pd
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
 from analysis.finalists import Standing
-from analysis.frame import floats, ranked, searched
+from analysis.frame import floats
 from analysis.ledger import ALL_KINDS, ledger
 from analysis.pareto import non_dominated
 from analysis.pictures import LABELS, STRONGEST, SURE, lowest_reward_shown
 from analysis.progress import front_points, progress, random_band
 from analysis.proxy_audit import ProxyAudit
+from analysis.ranking import ranked, searched
 from analysis.reward_map import RewardMap
 from search_spaces.networks.ops import FUSED
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats, is_searched, searched
+from analysis.frame import floats
 from analysis.pareto import OBJECTIVES, hypervolume
+from analysis.ranking import is_searched, searched
 from analysis.trial_rules import COUNTED, SEARCHED
 from trials.log.schema import WORK_SECONDS
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats, searched
+from analysis.frame import floats
 from analysis.intervals import Estimate, resampled
 from analysis.rank_correlation import kendall_tau
+from analysis.ranking import searched
 from analysis.reward_map import seed_deviation
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats, ratio, searched
+from analysis.frame import floats
 from analysis.pictures import FEWEST_CELLS
+from analysis.ranking import ratio, searched
 from analysis.standard_error import standard_error
 from trials.trial import Purpose
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.frame import searched
+from analysis.ranking import searched
 from nas.report.facts import RunFacts, formula_markup
 from nas.report.markup import Markup, details, join, table, tag
 from nas.training.suited_recipe import training_command

@@ -8,8 +8,9 @@ from typing import Any, cast
 import pandas as pd
 
 from analysis.finalists import Standing, finalists, standings
-from analysis.frame import ranked, read_trials, reranked
+from analysis.frame import read_trials
 from analysis.headline import Headline, headline
+from analysis.ranking import ranked, reranked
 from nas.report.environments import Environment, read_environments
 from nas.report.markup import Markup, join, tag
 from nas.report.shown_rows import ShownTrial, shown_rows

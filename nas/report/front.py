@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats, searched
+from analysis.frame import floats
 from analysis.headline import Headline
 from analysis.numbers import percent, short_count
 from analysis.pareto import non_dominated
 from analysis.pictures import LABELS
 from analysis.progress import front_points
+from analysis.ranking import searched
 from analysis.standard_error import standard_error
 from nas.report.axes import HEIGHT, key, label_at, picture, x_axis, x_scale, y_axis, y_scale
 from nas.report.diagram import stage_diagram

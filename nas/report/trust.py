@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.finalists import Standing
-from analysis.frame import floats, searched
+from analysis.frame import floats
 from analysis.intervals import Estimate
 from analysis.numbers import counted, percent, probability
 from analysis.pictures import LABELS
 from analysis.proxy_audit import ProxyAudit, proxy_audit
+from analysis.ranking import searched
 from analysis.reward_map import seed_deviation
 from analysis.rungs import rung_sentences
 from analysis.standard_error import standard_error

@@ -12,13 +12,14 @@ from places import REPOSITORY
 from synthetic_run import synthetic_config, synthetic_rows, write_rows, write_run
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
-from analysis.frame import is_searched, ranked, read_trials, searched
+from analysis.frame import read_trials
 from analysis.intervals import difference, mean, resampled, share
 from analysis.ledger import ALL_KINDS, by_purpose, ledger, pauses, utilisation, work
 from analysis.pareto import hypervolume, non_dominated
 from analysis.progress import device_seconds as seconds_of_frame
 from analysis.progress import front_volume, progress, random_band
 from analysis.proxy_audit import proxy_audit
+from analysis.ranking import is_searched, ranked, searched
 from analysis.reward_map import candidates, reward_map, winner_range
 from analysis.run_comparison import compare_groups, compare_runs
 from analysis.trial_rules import is_counted, may_win, own_epochs_of, spent

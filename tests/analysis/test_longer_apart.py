@@ -14,11 +14,12 @@ from long_trainings import LONG_FLOOR, TWICE, turned_round
 from matplotlib.figure import Figure
 
 from analysis.finalists import finalists, standings
-from analysis.frame import ranked, read_trials, searched
+from analysis.frame import read_trials
 from analysis.ledger import by_purpose
 from analysis.pareto import pareto_front
 from analysis.plots import draw_finalists, draw_front, draw_progress
 from analysis.progress import progress, random_band
+from analysis.ranking import ranked, searched
 from analysis.reward_map import candidates, seed_deviation
 from analysis.rungs import rung_sentences
 from analysis.trial_rules import spent

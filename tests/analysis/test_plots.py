@@ -13,11 +13,12 @@ from synthetic_run import write_rows, write_run
 from analysis import plots
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
 from analysis.finalists import finalists, standings
-from analysis.frame import ranked, read_trials, searched
+from analysis.frame import read_trials
 from analysis.ledger import ALL_KINDS, ledger
 from analysis.pareto import non_dominated
 from analysis.progress import front_points, progress, random_band
 from analysis.proxy_audit import proxy_audit
+from analysis.ranking import ranked, searched
 from analysis.reward_map import candidates, reward_map
 
 TERMS = {"step_time_ratio": -0.07, "params": -0.05}

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 
 from synthetic_run import write_run
 
-from analysis.frame import ranked, read_trials, reranked
+from analysis.frame import read_trials
+from analysis.ranking import ranked, reranked
 from trials.log.views import view_bytes
 
 TERMS = {"step_time_ratio": -0.2, "params": -0.05}

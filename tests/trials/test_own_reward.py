@@ -17,7 +17,8 @@ from formula_searches import run_search
 from places import REPOSITORY
 from timed_again import write_timed_again
 
-from analysis.frame import read_trials, reranked, rewards
+from analysis.frame import read_trials
+from analysis.ranking import reranked, rewards
 from nas.measuring.retarget import retargeted
 from nas.report.facts import changed_terms, read_facts
 from nas.report.page import write_report

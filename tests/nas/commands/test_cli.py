@@ -15,7 +15,7 @@ from log_files import parts_of_rows
 from timing_rounds import few_rounds
 from typed_commands import typed
 
-from analysis.frame import ranked
+from analysis.ranking import ranked
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
 

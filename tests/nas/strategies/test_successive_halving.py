@@ -9,7 +9,8 @@ import pytest
 from conftest import MakeConfig
 from halving_searches import essential_columns, halving_config, learning_curve, learning_worker
 
-from analysis.frame import ranked, read_trials
+from analysis.frame import read_trials
+from analysis.ranking import ranked
 from analysis.rungs import rung_agreement, savings
 from analysis.trial_rules import own_epochs_of
 from nas.results.status import run_status

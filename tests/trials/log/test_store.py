@@ -12,7 +12,8 @@ from conftest import MakeConfig
 from log_files import earlier_file, part_of
 from recorded_rows import NOW, asked, epochs, fill, finished
 
-from analysis.frame import ranked, read_trials
+from analysis.frame import read_trials
+from analysis.ranking import ranked
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.driver_lock import RunLockedError
 from trials.log.durable_files import DurableFiles
