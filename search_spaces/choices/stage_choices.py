@@ -1,9 +1,10 @@
 """The options that a stage of a search space offers for each of its fields."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, NEVER_ABSENT, STRICT, Stage
@@ -47,6 +48,18 @@ def _official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
     return {op: op_facts(op).se_ratio for op in get_args(Op)}
 
 
+def _faults(options: Any, *, name: str | None, above: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes in the options of a field; `above` has the fields above it, without those that are wrong."""
+    if isinstance(options, tuple) and len(set(options)) < len(options):
+        yield f"an option stands twice in {list(options)}; give each once"
+    if isinstance(options, dict) and (missing := set(above.get("op", ())) - set(options)):
+        yield f"no value for {', '.join(sorted(missing))}; give one for each op"
+    if name == "layers" and options == (0,):
+        yield "0 alone is a stage that is never there; leave the stage out"
+    elif name == "layers" and above.get("stride") == 2 and 0 in options:
+        yield NEVER_ABSENT
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class StageChoices:
     """The fields of a Stage, each with a tuple of options; a single value in YAML is one option.
@@ -61,22 +74,14 @@ class StageChoices:
     expansion_ratio: Expansions
     channels: Widths
     layers: Depths
-    se_ratio: SqueezeRatios = Field(default_factory=_official_squeeze_ratios)
+    se_ratio: SqueezeRatios = field(default_factory=_official_squeeze_ratios)
 
-    def __post_init__(self) -> None:
-        refuse(self._faults())
-
-    def _faults(self) -> Iterator[str]:
-        for name in DECIDED:
-            options = getattr(self, name)
-            if isinstance(options, tuple) and len(set(options)) < len(options):
-                yield f"{name}: an option stands twice in {list(options)}; give each once"
-        if isinstance(self.se_ratio, dict) and (missing := set(self.op) - set(self.se_ratio)):
-            yield f"se_ratio: no value for {', '.join(sorted(missing))}; give one for each op"
-        if self.layers == (0,):
-            yield "layers: 0 alone is a stage that is never there; leave the stage out"
-        elif self.stride == 2 and 0 in self.layers:
-            yield f"layers: {NEVER_ABSENT}"
+    @field_validator(*DECIDED)
+    @classmethod
+    def _check(cls, options: Any, info: ValidationInfo) -> Any:
+        """Checks a field by itself and against those above it, so that faults of several are told at once."""
+        refuse(_faults(options, name=info.field_name, above=info.data))
+        return options
 
     def options(self, field: str) -> tuple[Any, ...]:
         """The options of a field of DECIDED; (None,) for a se_ratio that follows from the op."""

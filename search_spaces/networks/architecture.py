@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.ops import AnyOp
+from search_spaces.settings.faults import refuse
 
 Padding = Literal["symmetric", "same"]
 Kind = Literal["resnet"] | None  # None: an EfficientNet
@@ -41,7 +42,9 @@ class Block:
         return self.stride == 1 and self.in_channels == self.out_channels
 
 
-NEVER_ABSENT = "a stage of stride 2 cannot have 0 layers: the stages after it would not fit"
+NEVER_ABSENT = (
+    "a stage of stride 2 cannot have 0 layers: the stages after it would not fit; give 1 or more, or stride 1"
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -61,12 +64,19 @@ class Stage:
     se_ratio: float = Field(default=0.0, ge=0, le=1)
 
     def __post_init__(self) -> None:
+        if self.stride == 2 or self.op == "bottleneck":  # most have neither, and searches make many
+            refuse(self._faults())
+
+    def _faults(self) -> Iterator[str]:
         if self.layers == 0 and self.stride == 2:
-            raise ValueError(NEVER_ABSENT)
-        if self.op == "bottleneck" and (self.channels % self.expansion_ratio or self.se_ratio):
-            raise ValueError(
-                "the channels of a bottleneck stage are a multiple of its expansion_ratio; it has no se_ratio"
+            yield f"layers: {NEVER_ABSENT}"
+        if self.op == "bottleneck" and self.channels % self.expansion_ratio:
+            yield (
+                f"channels: {self.channels} of a bottleneck stage is no multiple of its expansion_ratio "
+                f"{self.expansion_ratio}; give one"
             )
+        if self.op == "bottleneck" and self.se_ratio:
+            yield "se_ratio: a bottleneck stage has none; leave it out"
 
     def block(self, in_channels: int, *, first: bool = True) -> Block:
         """The stage's first block, or the block that is repeated after it.

@@ -289,6 +289,16 @@ SPACES = (
     in_space(
         "squeeze ratios for another op", "channels: 16,", "channels: 16, se_ratio: {fused_mbconv: 0.25},"
     ),
+    in_space(
+        "three mistakes in one stage",
+        "kernel_size: 3, stride: 2, expansion_ratio: 4, channels: 16, layers: [1, 2]",
+        "kernel_size: 7, stride: 2, expansion_ratio: 4, channels: 8, layers: 0, se_ratio: {fused_mbconv: 0}",
+    ),
+    in_architecture(
+        "two mistakes in a bottleneck stage",
+        "{op: mbconv, kernel_size: 3, stride: 1, expansion_ratio: 4, channels: 8,",
+        "{op: bottleneck, kernel_size: 3, stride: 1, expansion_ratio: 3, channels: 8,",
+    ),
     in_architecture("an architecture whose op is misspelt", "op: mbconv", "op: mbcnov"),
     in_architecture("an expansion of 0", "expansion_ratio: 4", "expansion_ratio: 0"),
     in_architecture("an architecture without layers", "layers: 1", "layers: 0"),
