@@ -41,7 +41,6 @@ def audit_on_console(
     more = len(plan.sample) + plan.in_flight
     console.print(
         f"auditing  {more} more architectures of {plan.run}, {plan.epochs} epochs each, {where}",
-        highlight=False,
         soft_wrap=True,
     )
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -51,7 +50,7 @@ def audit_on_console(
             if isinstance(event, EpochResult):
                 bars.advance(bar)
             elif isinstance(event, AuditTrained):
-                console.print(audit_line(event), highlight=False, soft_wrap=True)
+                console.print(audit_line(event), soft_wrap=True)
 
         found = audit(plan, execute=execute, on_event=show)
     report_after_search(plan.run, console)

@@ -47,4 +47,4 @@ def predict(
     told = f"{output}: {counted(int((~others).sum()), 'picture')}{more}"
     if frame.error.str.contains(TOO_LARGE, regex=False).any():
         told += "; some are too large: --max-pixels raises the limit"
-    console.print(told, highlight=False, soft_wrap=True)
+    console.print(told, soft_wrap=True)

@@ -120,7 +120,7 @@ def search(
             per_device=per_device,
             console=console,
         )
-        console.print(time_budget_lines(fitted), highlight=False, soft_wrap=True)
+        console.print(time_budget_lines(fitted), soft_wrap=True)
         overrides = [*overrides, *fitted.overrides]
     result = launch_search(
         file,

@@ -71,7 +71,7 @@ def train(
             )  # fmt: skip
     except KeyboardInterrupt as error:
         again = how_it_goes_on(folder, repeats=repeats, devices=devices, ray_address=ray_address)
-        console.print(f"stopped; this goes on:  {again}", markup=False, soft_wrap=True)
+        console.print(f"stopped; this goes on:  {again}", soft_wrap=True)
         if isinstance(error, TerminatedError):
             raise typer.Exit(error.exit_code) from None
         raise

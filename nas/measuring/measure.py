@@ -62,7 +62,7 @@ def measure_on_console(
     )
     if not console.is_terminal:
         for network in networks:
-            console.print(f"measuring {network.name}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"measuring {network.name}", soft_wrap=True)
         return measure_networks(networks, conditions)
     with console.status("measuring") as status:
         return measure_networks(networks, conditions, on_status=status.update)

@@ -65,9 +65,7 @@ def report_after_search(run: Path, console: Console) -> None:
     try:
         write_report(run)
     except Exception as error:  # a fault of ours must not look like the search's
-        console.print(
-            f"no report was written ({error}); try:  nas report {run}", markup=False, soft_wrap=True
-        )
+        console.print(f"no report was written ({error}); try:  nas report {run}", soft_wrap=True)
 
 
 def other_name(terms: Mapping[str, float] | None, device: str | None) -> str:

@@ -21,4 +21,4 @@ class BestLines:
         self._print(line + MARK * is_best)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, highlight=False)
+        self._console.print(line, soft_wrap=True)

@@ -84,7 +84,7 @@ class LiveView(AbstractContextManager["LiveView"]):
                 f"trial {trial.trial_id}: its worker was lost; it runs again (attempt {trial.attempt})"
             )
         elif isinstance(event, Notice):
-            self._console.print(event.text, soft_wrap=True, highlight=False)
+            self._console.print(event.text, soft_wrap=True)
         elif isinstance(event, RowWritten):
             self._use.ended(event.row["trial_id"])
             self._count(event.row)
@@ -93,7 +93,7 @@ class LiveView(AbstractContextManager["LiveView"]):
 
     def say(self, message: str) -> None:
         """Shows a sentence above what moves."""
-        self._console.print(message, soft_wrap=True, highlight=False)
+        self._console.print(message, soft_wrap=True)
 
     def _count(self, row: TrialRow) -> None:
         self._rows[row["trial_id"]] = row

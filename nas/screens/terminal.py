@@ -52,12 +52,12 @@ def copyable(line: str) -> Text:
 def print_notes(console: Console, about: str, notes: Iterable[str]) -> None:
     """A line for each note on something that a command was given: its data, its recipe."""
     for note in notes:
-        console.print(one_line(f"{about}: {note}"), highlight=False, markup=False, soft_wrap=True)
+        console.print(one_line(f"{about}: {note}"), soft_wrap=True)
 
 
 def say_start(console: Console, what: str) -> None:
     """The first line of a command that takes seconds to load what it needs: what it is about, and where."""
-    console.print(f"reading    {one_line(what)}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"reading    {one_line(what)}", soft_wrap=True)
 
 
 def say(message: str) -> None:

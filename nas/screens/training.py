@@ -59,7 +59,7 @@ class TrainingView:
         """Shows an event."""
         if isinstance(event, GroupLost):
             text = f"{event.reason}; all begin again after the last epoch that was saved"
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(text, soft_wrap=True)
         if isinstance(event, Estimating):
             self._estimate(event)
         elif isinstance(event, TrainingBegun):
@@ -91,7 +91,7 @@ class TrainingView:
             stage = estimate.stage
             for epoch in range(stage.first_epoch + 1, stage.first_epoch + stage.epochs + 1):
                 self._planned[epoch] = estimate.seconds / stage.epochs
-        self._console.print(_beginning(begun), highlight=False, soft_wrap=True)
+        self._console.print(_beginning(begun), soft_wrap=True)
         if self._task is not None:  # begun again
             self._bars.remove_task(self._task)
         self._task = self._bars.add_task("", total=1.0, left="")

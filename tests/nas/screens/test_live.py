@@ -40,7 +40,7 @@ def test_line_per_trial_fits_80_columns_and_marks_the_best_so_far() -> None:
 
 def test_longer_training_of_a_finalist_is_shown_with_its_epochs_and_is_no_best() -> None:
     out = io.StringIO()
-    console = Console(file=out, width=80, force_terminal=True)
+    console = Console(file=out, width=80, force_terminal=True, highlight=False)
     view = LiveView(console, Budget(trials=1))
     view.show(RowWritten(row(0, choices=[1], step_seconds=0.1)))
     long = row(1234, choices=[1], purpose="finalist", epochs=40, reward=0.9, timing_flag=None)
