@@ -23,7 +23,6 @@ from trials.log.tables import (
     Kind,
     in_columns,
     read_parquet,
-    rows_of,
 )
 
 KINDS: tuple[Kind, ...] = (TRIALS, ASKS, EPOCHS)
@@ -50,7 +49,7 @@ def file_rows(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
     """
     table = _intact(data)
     with naming_newer(path):
-        rows = rows_of(in_columns(table, kind.schema), kind)
+        rows = kind.rows(in_columns(table, kind.schema))
     trial_id = trial_of(path)
     if not rows or any(row["trial_id"] != trial_id for row in rows):
         raise DamagedPartError("its rows are not those of its name")

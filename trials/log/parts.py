@@ -37,7 +37,6 @@ from trials.log.tables import (
     newer_log,
     parquet_bytes,
     read_sealed,
-    rows_of,
 )
 
 PARTS, SEGMENTS = "log/parts", "log/segments"  # in the run
@@ -163,7 +162,7 @@ def read_part(path: Path, data: bytes) -> Part:
             table = record_table(table, _SCHEMAS[kind])
         if kind == "trial":
             split = _split(table)
-            rows, epochs = split.trials, rows_of(split.epochs, EPOCHS)
+            rows, epochs = split.trials, EPOCHS.rows(split.epochs)
         else:
             rows = in_columns(table, _SCHEMAS[kind])
     position, driver = _number(facts, "position"), _number(facts, "driver")
@@ -216,7 +215,7 @@ def read_asks(path: Path, data: bytes) -> list[AskRow]:
     """
     table = read_sealed(verified_segment(path, data))[0]
     with naming_newer(path):
-        return rows_of(in_columns(table, ASK_SCHEMA), ASKS)
+        return ASKS.rows(in_columns(table, ASK_SCHEMA))
 
 
 def read_segment(path: Path, data: bytes) -> Sealed:

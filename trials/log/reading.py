@@ -30,7 +30,7 @@ from trials.log.parts import (
 from trials.log.row_types import AskRow, DriverRow, EpochRow, IdentityRow, R, RepairRow, Row, TrialRow
 from trials.log.rows import ask_columns
 from trials.log.run_folder import QUARANTINE
-from trials.log.tables import ASKS, EPOCHS, TRIALS, DamagedPartError, Kind, rows_of
+from trials.log.tables import ASKS, EPOCHS, TRIALS, DamagedPartError, Kind
 
 T = TypeVar("T")
 NO_PLAIN_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
@@ -143,7 +143,7 @@ def trials_of(blocks: Iterable[Block]) -> set[int]:
 def by_trial(table: pa.Table, kind: Kind[R]) -> dict[int, list[R]]:
     """Rows of a table by their trial."""
     rows: dict[int, list[R]] = {}
-    for row in rows_of(table, kind):
+    for row in kind.rows(table):
         rows.setdefault(row["trial_id"], []).append(row)
     return rows
 
@@ -256,7 +256,7 @@ def _take_segments(reader: _Reader) -> None:
         else:
             contents.files[path] = block
             contents.epochs |= by_trial(segment.epochs, EPOCHS)
-        contents.trials |= {row["trial_id"]: row for row in rows_of(segment.trials, TRIALS)}
+        contents.trials |= {row["trial_id"]: row for row in TRIALS.rows(segment.trials)}
     for block, (path, asked) in asks.items():
         if block not in rows:
             contents.files[path] = block
@@ -342,8 +342,8 @@ def _take_earlier_segments(earlier: list[EarlierFiles], contents: LogContents) -
         ((_, told),), ((_, asked),) = trials.tables.pop(block), asks.tables.pop(block)
         ((_, of_epochs),) = epochs.tables.pop(block)
         contents.sealed[block] = Sealed(told, of_epochs)
-        contents.trials |= {row["trial_id"]: row for row in rows_of(told, TRIALS)}
-        contents.asks |= {row["trial_id"]: row for row in rows_of(asked, ASKS)}
+        contents.trials |= {row["trial_id"]: row for row in TRIALS.rows(told)}
+        contents.asks |= {row["trial_id"]: row for row in ASKS.rows(asked)}
     for files in earlier:
         for block, tables in files.tables.items():
             for path, table in tables:

@@ -27,7 +27,7 @@ from trials.log.parts import (
 )
 from trials.log.row_types import AskRow, IdentityRow, R, TrialRow
 from trials.log.run_folder import STARTS, no_trial_yet, refuse_other_than_run
-from trials.log.tables import ASKS, TRIALS, DamagedPartError, Kind, NewerLogError, rows_of
+from trials.log.tables import ASKS, TRIALS, DamagedPartError, Kind, NewerLogError
 from trials.log.views import (
     NOTHING,
     Reflected,
@@ -156,7 +156,7 @@ def _found(folder: Path) -> _Found:
             found.asks = {row["trial_id"]: row for row in asked} | found.asks
         else:
             segment = _verified(folder, path, read_segment, found)
-            rows = rows_of(segment.trials, TRIALS) if segment else []
+            rows = TRIALS.rows(segment.trials) if segment else []
             found.trials = {row["trial_id"]: row for row in rows} | found.trials
     # 3. Files of earlier versions.
     found.trials = _earlier(folder, TRIALS, found.trials, found) | found.trials
@@ -224,7 +224,7 @@ def _earlier(folder: Path, kind: Kind[A], known: Container[int], found: _Found) 
 
 
 def _read_segment(path: Path, data: bytes, kind: Kind[R]) -> list[R]:
-    return rows_of(segment_table(path, data, kind), kind)
+    return kind.rows(segment_table(path, data, kind))
 
 
 def _is_earlier(name: str) -> bool:

@@ -25,6 +25,11 @@ class Kind(Generic[R]):
     name: str
     schema: pa.Schema = field(repr=False, compare=False)
 
+    def rows(self, table: pa.Table) -> list[R]:
+        """A table in these columns as rows."""
+        rows: list[R] = table.to_pylist()
+        return rows
+
 
 ASKS: Kind[AskRow] = Kind("asks", ASK_SCHEMA)
 TRIALS: Kind[TrialRow] = Kind("trials", TRIAL_SCHEMA)
@@ -165,12 +170,6 @@ def _as_damage() -> Iterator[None]:
             yield
     except UnreadableParquetError as error:
         raise DamagedPartError(str(error)) from None
-
-
-def rows_of(table: pa.Table, kind: Kind[R]) -> list[R]:
-    """A table in the columns of its kind as rows."""
-    rows: list[R] = table.to_pylist()
-    return rows
 
 
 def in_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

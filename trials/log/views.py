@@ -15,7 +15,6 @@ from trials.log.tables import (
     in_columns,
     parquet_bytes,
     read_view,
-    rows_of,
     view_facts,
 )
 
@@ -56,7 +55,7 @@ def view_rows(data: bytes, kind: Kind[R]) -> list[R]:
         DamagedPartError: it is not as it was written.
         NewerLogError: a later version of this program wrote it.
     """
-    return rows_of(in_columns(read_view(data)[0], kind.schema), kind)
+    return kind.rows(in_columns(read_view(data)[0], kind.schema))
 
 
 def view_with_log(data: bytes, kind: Kind[R]) -> tuple[list[R], Reflected]:
@@ -66,7 +65,7 @@ def view_with_log(data: bytes, kind: Kind[R]) -> tuple[list[R], Reflected]:
         DamagedPartError, NewerLogError: as `view_rows`.
     """
     table, facts = read_view(data)
-    return rows_of(in_columns(table, kind.schema), kind), _reflected(facts)
+    return kind.rows(in_columns(table, kind.schema)), _reflected(facts)
 
 
 def log_reflected(data: bytes) -> Reflected:
