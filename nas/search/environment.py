@@ -46,7 +46,6 @@ class Environment:
     cudnn: int | None
     driver: str | None
     cudnn_benchmark: bool
-    memory_format: str
     gpus: tuple[str, ...]
     cpu: str
     cores: int
@@ -66,7 +65,6 @@ def describe_environment() -> Environment:
         cudnn=torch.backends.cudnn.version() if torch.cuda.is_available() else None,
         driver=driver_version(),
         cudnn_benchmark=torch.backends.cudnn.benchmark,
-        memory_format="channels_last",
         gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
         cpu=cpu_name(),
         cores=len(available_cores()),
