@@ -34,6 +34,11 @@ def probability(value: float) -> str:
     return "more than 99 %" if value > 0.99 else percent(value)
 
 
+def truly_better(chance: float) -> str:
+    """The words of screens and reports on the first of several finalists."""
+    return f"truly better than the second with a probability of {probability(chance)}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 45 s, 12 min, 3 h 20 min."""
     if seconds < 90:

@@ -6,7 +6,7 @@ import pandas as pd
 from analysis.finalists import Standing
 from analysis.frame import floats
 from analysis.intervals import Estimate
-from analysis.numbers import counted, percent, probability
+from analysis.numbers import counted, percent, truly_better
 from analysis.pictures import LABELS
 from analysis.proxy_audit import ProxyAudit, proxy_audit
 from analysis.ranking import searched
@@ -62,8 +62,7 @@ def _verdict(facts: RunFacts) -> str:
     )
     if first.better_than_next is None:
         return f"{text}."
-    sure = probability(first.better_than_next)
-    return f"{text}. It is truly better than the second with a probability of {sure}."
+    return f"{text}. It is {truly_better(first.better_than_next)}."
 
 
 def _selection_words(first: Standing) -> str:

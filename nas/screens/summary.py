@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.headline import Headline
-from analysis.numbers import counted, percent, probability
+from analysis.numbers import counted, percent, truly_better
 from analysis.rungs import rung_sentences
 from nas.results.summary import FinalistSummary, SearchSummary, result_headline
 from nas.screens.architecture import stage_table
@@ -90,7 +90,7 @@ def _verdict(first: FinalistSummary) -> list[Text]:
     better = first.better_than_next
     if better is None:
         return []
-    return [Text(f"the first is truly better than the second with a probability of {probability(better)}")]
+    return [Text(f"the first is {truly_better(better)}")]
 
 
 def _best_lines(found: Headline, best: TrialRow, trials: int) -> list[Text]:
