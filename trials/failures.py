@@ -23,6 +23,12 @@ class TrialTimeoutError(RuntimeError):
     """The trial has taken longer than the search allows."""
 
 
+def check_limit(name: str, measured: float | None, limit: float) -> None:
+    """Raises OverLimitError if a quantity is above its limit; None: it could not be measured."""
+    if measured is not None and measured > limit:
+        raise OverLimitError(f"{name} is {measured:.4g}; the limit is {limit:.4g}")
+
+
 KINDS: dict[type[Exception], FailureKind] = {
     NonFiniteLossError: "non_finite_loss",
     InvalidNetworkError: "invalid_network",

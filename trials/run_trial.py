@@ -16,9 +16,10 @@ from trials.devices.device_errors import DeviceFault
 from trials.devices.device_lock import Role
 from trials.devices.own_memory import OwnMemory, held_bytes
 from trials.devices.sharing import training
-from trials.failures import Failure, InvalidNetworkError, OverLimitError, TrialTimeoutError, failure_of
+from trials.failures import Failure, InvalidNetworkError, TrialTimeoutError, check_limit, failure_of
 from trials.images.device_images import ResidentImages
 from trials.images.recipe_images import DeviceImages
+from trials.measured_times import MeasuredTimes
 from trials.recipe import Precision, Recipe, steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import ChosenPrecision, precision_of_trials
@@ -31,7 +32,6 @@ from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
 from trials.trial import (
     DeviceInfo,
     Event,
-    InferenceTime,
     Kernels,
     Measurement,
     Mode,
@@ -40,7 +40,6 @@ from trials.trial import (
     RunTrial,
     Slot,
     Status,
-    StepTime,
     TimingPart,
     Trial,
     TrialResult,
@@ -136,8 +135,7 @@ class _TrialRun:
         self.step: TrainingStep | None = None
         self.counts: Counts | None = None  # of the network, and of the reference
         self.reference: Counts | None = None
-        self.step_time: StepTime | None = trial.step_time
-        self.inference_time: InferenceTime | None = trial.inference_time
+        self.times = MeasuredTimes(trial, worker.lock)
         self.ends: list[EpochEnd] = []
         self.inherited = 0  # number of these epochs that the continued trial has trained
         chosen = worker.precision(trial.recipe.precision, trial.recipe)
@@ -146,7 +144,7 @@ class _TrialRun:
         self.training_mode: Mode | None = None
         self.kernels: Kernels | None = None
         self.memory = OwnMemory(worker.device)
-        self.build_seconds = self.timing_seconds = 0.0
+        self.build_seconds = 0.0
         self.waited_before = worker.lock.waited_seconds
 
     def events(self) -> Iterator[Event | TimingPart]:
@@ -155,29 +153,34 @@ class _TrialRun:
         yield from self._wait_for("training")  # building uses the device, too
         yield self._progress("building")
         images, step = self._build()
-        yield from self._measure_times(step, images)
+        steps = trial.epochs * steps_of_epoch(len(images.train), trial.recipe.batch_size)
+        for phase in self.times.measure(step, self._timing(images), steps=steps):
+            yield self._progress(phase)
         self._check_limits(len(images.classes))
         before_training = self._measured_before_training(images)
         if trial.stop_below is not None and (best := too_low_at_best(trial.stop_below, before_training)):
             yield self._result("stopped", measurement=best)
             return
         if trial.is_timing_part:
-            assert self.step_time is not None, "a timing part has been timed"
             yield TimingPart(
                 trial=trial,
-                step_time=self.step_time,
-                inference_time=self.inference_time,
+                step_time=before_training.step_time,
+                inference_time=before_training.inference_time,
                 times=self._times(),
             )
             return
         yield from self._train(step)
-        last = self.ends[-1]
+        last, peak = self.ends[-1], self.memory.peak(besides=step.snapshot_bytes)
+        for phase in self.times.measure_again(step, lambda: self._timing(images), steps=steps):
+            yield self._progress(phase)
+        self._check_times()
         measurement = replace(
             before_training,
+            step_time=self.times.step_time,
             accuracy=last.minival_accuracy,
             accuracy_raw=last.minival_accuracy_raw,
             accuracy_top5=last.minival_accuracy_top5,
-            peak_memory_bytes=self.memory.peak(besides=step.snapshot_bytes),
+            peak_memory_bytes=peak,
         )
         yield self._result("completed", measurement=measurement)
 
@@ -219,41 +222,18 @@ class _TrialRun:
         self.build_seconds = time.perf_counter() - before
         return images, self.step
 
-    def _measure_times(self, step: TrainingStep, images: ResidentImages) -> Iterator[Event]:
-        """Measures step time and inference time, where needed, with exclusive use of the device."""
-        trial, lock = self.trial, self.worker.lock
-        if not trial.needs_timing:
-            return
-        # Step 1: record both, while others may still train on the device.
-        timing, before = self._timing(images), time.perf_counter()
-        timed_step = timing.prepared_step(step) if trial.step_time is None else None
-        forward = timing.prepared_forward(step) if trial.measures_inference_time else None
-        self.timing_seconds = time.perf_counter() - before
-        yield from self._wait_for("timing")  # Step 2: time them, with the device to themselves.
-        yield self._progress("timing")
-        before = time.perf_counter()
-        if timed_step is not None:
-            steps = trial.epochs * steps_of_epoch(len(images.train), trial.recipe.batch_size)
-            measured = timing.step_time(timed_step, steps=steps)
-            timed_step.close()
-            self.step_time = replace(measured, is_exclusive=lock.is_exclusive)
-        if forward is not None:
-            self.inference_time = timing.inference_time(forward)
-            forward.close()
-        self.timing_seconds += time.perf_counter() - before
-
     def _measured_before_training(self, images: ResidentImages) -> Measurement:
         """The measurement of a trial that has not trained yet, with an accuracy of 0."""
         assert self.counts is not None, "the network has been counted"
         assert self.reference is not None, "the reference network has been counted"
-        assert self.step_time is not None, "the network has been timed"
+        assert self.times.step_time is not None, "the network has been timed"
         return Measurement(
             accuracy=0.0,
             accuracy_raw=0.0,
             accuracy_top5=0.0,
             minival_images=len(images.minival),
-            step_time=self.step_time,
-            inference_time=self.inference_time,
+            step_time=self.times.step_time,
+            inference_time=self.times.inference_time,
             params=self.counts.params,
             macs=self.counts.macs,
             reference_params=self.reference.params,
@@ -334,13 +314,15 @@ class _TrialRun:
 
     def _check_limits(self, num_classes: int) -> None:
         """Raises OverLimitError if a quantity that is measured before training is above its limit."""
+        self._check_times()
+        if (limit := self.trial.limits.get(STEP_MEMORY)) is not None:
+            check_limit(STEP_MEMORY, self._measure_step_memory(num_classes), limit)
+
+    def _check_times(self) -> None:
+        """Raises OverLimitError if the step time or the inference time is above its limit."""
         for name, limit in self.trial.limits.items():
-            measured = getattr(self.step_time, name, None) or getattr(self.inference_time, name, None)
-            if name == STEP_MEMORY:
-                measured = self._measure_step_memory(num_classes)
-            assert measured is not None or name == STEP_MEMORY, f"a limit on {name} needs its measurement"
-            if measured is not None and measured > limit:
-                raise OverLimitError(f"{name} is {measured:.4g}; the limit is {limit:.4g}")
+            if name != STEP_MEMORY:
+                check_limit(name, self.times.ratio(name), limit)
 
     def may_begin_smaller(self, failure: Failure) -> bool:
         """True if the trial may fit into memory in smaller micro-batches than it has tried."""
@@ -367,8 +349,8 @@ class _TrialRun:
             measurement=measurement,
             params=self.counts.params if self.counts else None,
             macs=self.counts.macs if self.counts else None,
-            step_time=self.step_time,
-            inference_time=self.inference_time,
+            step_time=self.times.step_time,
+            inference_time=self.times.inference_time,
             epochs=tuple(end.result(trial_id=trial.trial_id, attempt=trial.attempt) for end in self.ends),
             device=self.worker.info,
             precision=self.precision,
@@ -384,7 +366,7 @@ class _TrialRun:
         ends = self.ends[self.inherited :]
         own = TrialTimes(
             started_at=self.started_at.isoformat(), finished_at=datetime.now(UTC).isoformat(),
-            build_seconds=self.build_seconds, timing_seconds=self.timing_seconds,
+            build_seconds=self.build_seconds, timing_seconds=self.times.seconds,
             train_seconds=sum(end.train_seconds for end in ends),
             evaluate_seconds=sum(end.evaluate_seconds for end in ends),
             waiting_seconds=self.worker.lock.waited_seconds - self.waited_before,

@@ -15,8 +15,8 @@ ROOMS = {
     "search_spaces": ("settings", "networks", "choices", "interchange"),
     "trials": (
         "recipe_stages", "recipe_optimizer", "pictures", "recipe", "trial", "devices", "log", "reward",
-        "images", "kernels", "augmentation", "training", "timing", "checkpoint", "failures", "worker_setup",
-        "run_trial", "executors",
+        "images", "kernels", "augmentation", "training", "timing", "checkpoint", "failures", "measured_times",
+        "worker_setup", "run_trial", "executors",
     ),
     "nas": (
         "events", "strategies", "search", "training", "results", "simulation", "measuring", "interchange",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trials.devices.device import clock_of
-from trials.timing.alternating import FEWEST_ROUNDS, alternate, chunk_seconds_on
+from trials.timing.alternating import FEWEST_ROUNDS, UNCERTAIN_ERROR, alternate, chunk_seconds_on
 from trials.timing.timed_work import TimedWork, alike, flags
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
@@ -111,6 +112,17 @@ def measure_step_time(
         mode=pair.mode,
         flag=flags(timed.flag, pair.flag),
     )
+
+
+def is_uncertain(time: StepTime) -> bool:
+    """True if the ratio's own error is what its flag says; other flags stay whenever it is timed."""
+    return time.step_time_ratio_error is not None and time.step_time_ratio_error > UNCERTAIN_ERROR
+
+
+def surer(first: StepTime, second: StepTime) -> StepTime:
+    """The one of two times of a step whose ratio has the smaller error; what both cost is added up."""
+    chosen = min(first, second, key=lambda time: time.step_time_ratio_error or 0.0)
+    return replace(chosen, timing_seconds=first.timing_seconds + second.timing_seconds)
 
 
 @contextmanager
