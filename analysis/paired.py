@@ -8,7 +8,7 @@ import scipy  # its parts load at their first use
 
 from analysis.intervals import Estimate, mean
 
-ALIKE = 1e-6  # differences of shares that are closer than this are of equal counts of images
+ALIKE = 1e-6  # shares that are closer than this are of equal counts of images
 SURE = 0.05  # probability of one false "sure" or more among all comparisons, where nothing differs
 
 
@@ -41,24 +41,30 @@ def paired_differences(
     p_values = [_p_value(each) for each in values]
     sure = _holm(p_values)
     return [
-        PairedDifference(_estimate(each, p_value), len(each), p_value, is_sure)
+        PairedDifference(mean_of_seeds(each), len(each), p_value, is_sure)
         for each, p_value, is_sure in zip(values, p_values, sure, strict=True)
     ]
 
 
-def _estimate(differences: np.ndarray, p_value: float | None) -> Estimate:
-    found = mean(differences)
-    return found if p_value is not None else Estimate(found.value, np.nan, np.nan)
+def mean_of_seeds(values: np.ndarray) -> Estimate:
+    """Mean of shares, such as accuracies of one network, or of their differences, with Student's interval.
+
+    The interval is NaN where nothing tells how seeds vary: of fewer than two values, and of values that are
+    all alike. Accuracies are counts of images, and equal counts say that images are few, not that seeds do
+    not matter.
+    """
+    found = mean(values)
+    return found if _vary(values) else Estimate(found.value, np.nan, np.nan)
+
+
+def _vary(values: np.ndarray) -> bool:
+    return len(values) > 1 and bool(np.ptp(values) >= ALIKE)
 
 
 def _p_value(differences: np.ndarray) -> float | None:
-    """Probability of a mean so far from 0, or farther, where there is no difference.
-
-    None of fewer than two pairs, and of differences that are all alike: accuracies are counts of images, and
-    equal counts say that images are few, not that seeds do not matter.
-    """
+    """Probability of a mean so far from 0, or farther, where there is no difference; None: no interval."""
     count = len(differences)
-    if count < 2 or np.ptp(differences) < ALIKE:
+    if not _vary(differences):
         return None
     error = float(differences.std(ddof=1)) / np.sqrt(count)
     return float(2 * scipy.special.stdtr(count - 1, -abs(float(differences.mean())) / error))

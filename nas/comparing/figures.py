@@ -8,8 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.intervals import Estimate, mean
-from analysis.paired import SURE, PairedDifference, paired_differences
+from analysis.intervals import Estimate
+from analysis.paired import SURE, PairedDifference, mean_of_seeds, paired_differences
 from analysis.standard_error import standard_error
 from nas.comparing.config import ComparisonPlan, Conditions, Equal
 from nas.comparing.trainings import Ended, ended_trainings, seconds_left, training_folder
@@ -160,7 +160,7 @@ def _network(
         step_time_ratio_spread=costs.step_time_ratio_spread,
         timing_flag=costs.timing_flag,
         epochs=costs.epochs,
-        accuracy=_interval(_share(mean(accuracies))) if len(accuracies) else None,
+        accuracy=_interval(_share(mean_of_seeds(accuracies))) if len(accuracies) else None,
         against_first=_difference(difference) if difference is not None else None,
         seconds=fmean(each.seconds for each in ended.values()) if ended else None,
         trainings=tuple(

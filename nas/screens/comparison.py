@@ -284,4 +284,5 @@ def _notes_on_time(figures: ComparisonFigures) -> list[str]:
     if not shares:
         return []
     low, high = three_figures(min(shares)), three_figures(max(shares))
-    return [f"Equal time: trainings took {low} to {high} of the first network's seconds (whole epochs)."]
+    times = low if low == high else f"{low} to {high}"
+    return [f"Equal time: trainings took {times} times the first network's seconds (whole epochs)."]

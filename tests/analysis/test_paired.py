@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.paired import paired_differences
+from analysis.paired import mean_of_seeds, paired_differences
 
 
 def with_t(t: float) -> dict[int, float]:
@@ -46,6 +46,17 @@ def test_nothing_is_sure_where_nothing_tells_how_pairs_vary(own: dict[int, float
     assert (found.p_value, found.is_sure) == (None, False)
     assert np.isnan(found.difference.low)
     assert np.isnan(found.difference.high)
+
+
+def test_a_mean_of_seeds_has_student_s_interval_unless_all_are_alike() -> None:
+    half = 12.706205 * 0.01  # the table's quantile of one degree of freedom, and the standard error
+    found = mean_of_seeds(np.array([0.90, 0.92]))
+    assert found == pytest.approx((0.91, 0.91 - half, 0.91 + half), abs=1e-6)
+    for values in ([0.9], [0.9, 0.9, 0.9], [0.9, 0.9 + 1e-9]):
+        value, low, high = mean_of_seeds(np.array(values))
+        assert value == pytest.approx(0.9)
+        assert np.isnan(low)
+        assert np.isnan(high)
 
 
 def test_holm_s_correction_tests_each_p_against_those_that_are_left() -> None:

@@ -95,7 +95,9 @@ def test_trainings_that_were_not_alike_are_named(changes: dict[str, object], not
 def test_equal_time_shows_which_seconds_were_really_taken() -> None:
     text = shown(FIRST, replace(OPEN, seconds=11.0), replace(BETTER, seconds=9.0), equal="time")
     assert "the time of base" in text
-    assert "trainings took 0.9 to 1.1 of the first network's seconds" in text
+    assert "trainings took 0.9 to 1.1 times the first network's seconds" in text
+    alone = shown(FIRST, replace(OPEN, seconds=11.0), equal="time")
+    assert "trainings took 1.1 times the first network's seconds" in alone
 
 
 def test_an_uncertain_step_time_is_marked() -> None:
