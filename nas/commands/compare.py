@@ -14,7 +14,7 @@ from nas.training.suited_recipe import DEFAULT_RECIPE
 
 
 class Equal(StrEnum):
-    """What all networks of a comparison have as much of."""
+    """Quantity that all networks of a comparison have as much of."""
 
     EPOCHS = "epochs"
     TIME = "time"

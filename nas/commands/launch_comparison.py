@@ -20,6 +20,7 @@ from nas.training.config import TrainingConfig
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from trials.log.disk_wait import FULL, LogNotWrittenError
 
 
 def comparison_config(
@@ -116,6 +117,12 @@ def launch_comparison(config: ComparisonConfig, folder: Path, *, console: Consol
 
     try:
         return compare(config, folder, train=train, on_event=view.show)
+    except OSError as error:  # of its own files: those of trainings are explained there
+        if error.errno not in FULL:
+            raise
+        raise LogNotWrittenError(
+            f"{folder}: {error.strerror}. Make room, and this goes on:  {what_goes_on(folder)}"
+        ) from error
     finally:
         view.stop()
 

@@ -1,5 +1,6 @@
 """A comparison: networks timed side by side, then trained in full in turn, resumable."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,7 +129,7 @@ def check_comparison_folder(folder: Path) -> None:
     """Checks that a comparison can begin, or go on, in this folder.
 
     Raises:
-        ConfigError: it is a file, a URL, or holds something else.
+        ConfigError: it is a file, a URL, cannot be written, or holds something else.
     """
     if is_in_store(str(folder)):
         raise ConfigError(
@@ -136,6 +137,11 @@ def check_comparison_folder(folder: Path) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: this is a file; choose another --run")
+    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not above.is_dir():
+        raise ConfigError(f"{folder}: {above.name} is a file; choose another --run")
+    if not os.access(above, os.W_OK):
+        raise ConfigError(f"{folder}: cannot be written here: Permission denied; choose another --run")
     if is_comparison(folder) or not folder.is_dir():
         return
     if any(path.name != LOCK_FILE for path in folder.iterdir()):

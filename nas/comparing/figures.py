@@ -131,7 +131,7 @@ def _left(plan: ComparisonPlan, ended: Ended) -> float | None:
 
 
 def _differences(by_network: Mapping[str, Mapping[int, FinishedTraining]]) -> dict[str, PairedDifference]:
-    """Those of networks that have a seed in common with the first one."""
+    """Differences of the networks that have a seed in common with the first one, by name."""
     accuracies = [
         (name, {seed: each.final_accuracy for seed, each in own.items()}) for name, own in by_network.items()
     ]

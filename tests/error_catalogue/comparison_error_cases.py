@@ -66,6 +66,7 @@ COMPARISONS = (
         "--patience", "3"),
     _of("a comparison in a precision of GPUs", *WORDS[1:], *SIZE, "--set", "recipe.precision=fp16"),
     _of("a comparison's folder that is a file", *WORDS[1:5], "--run", "small.yaml", *SIZE),
+    _of("a comparison's folder below a file", *WORDS[1:5], "--run", "small.yaml/run", *SIZE),
     _of("a comparison's folder that holds something else", *WORDS[1:5], "--run", "other", *SIZE),
     _of("a comparison in an object store", *WORDS[1:5], "--run", "s3://bucket/compare", *SIZE),
     _of("a comparison to go on with that is not there", "--run", "run"),

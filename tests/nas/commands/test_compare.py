@@ -1,5 +1,6 @@
 """`nas compare` as it is typed: what it prints, how it is stopped, shown, continued and extended."""
 
+import errno
 import json
 import os
 from dataclasses import replace
@@ -96,3 +97,21 @@ def test_test_images_are_read_once_by_each_training_and_are_what_is_compared(
     shown = json.loads((tmp_path / "run" / "comparison.json").read_text())["networks"][0]
     (training,) = shown["trainings"]
     assert shown["accuracy"] == {"value": training["test_accuracy"], "low": None, "high": None}
+
+
+def test_a_full_disk_between_trainings_says_what_goes_on(
+    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(figures: object) -> object:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nas.comparing.compare.write_results", full)
+        code, _, said = nas(*WORDS, "--repeats", "1")
+    assert code == 74
+    assert said == "run: No space left on device. Make room, and this goes on:  nas compare --run run\n"
+    monkeypatch.setattr("nas.comparing.results.picture_of", lambda figures: b"")
+    code, out, said = nas("compare", "--run", "run")
+    assert code == 0, said
+    assert "training 2 of 2: other, seed 0" in out
+    assert "training 1 of 2" not in out
