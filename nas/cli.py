@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from nas.commands.audit import audit
+from nas.commands.compare import compare
 from nas.commands.describe import describe
 from nas.commands.doctor import doctor
 from nas.commands.evaluate import evaluate
@@ -55,8 +56,8 @@ def _commands(
 
 
 COMMANDS = (
-    search, describe, measure, status, simulate, export, scale, train, evaluate, predict, verify, report,
-    audit, doctor,
+    search, describe, measure, status, simulate, export, scale, train, compare, evaluate, predict, verify,
+    report, audit, doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

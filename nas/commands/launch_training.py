@@ -123,15 +123,38 @@ def launch_training(
     if shared:
         files_of(folder).make_folder(folder, SHARED)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
-    results = []
-    for i, own in enumerate(folders):
-        seeded = replace(config, seed=config.seed + i)
-        with failures_explained(config.recipe, own, how_it_goes_on=goes_on):
-            result = _shown(seeded, own, devices=devices, address=ray_address, log=log, console=console)
-            title = f"{own.name}: {result.accuracy:.4f} on minival after {result.metrics[-1].epoch} epochs"
-            draw_training(result.metrics, own / PICTURE, title=title)
-        results.append(result)
-    return results
+    return [
+        train_on_console(
+            replace(config, seed=config.seed + i), own,
+            devices=devices, ray_address=ray_address, log=log, how_it_goes_on=goes_on, console=console,
+        )
+        for i, own in enumerate(folders)
+    ]  # fmt: skip
+
+
+def train_on_console(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    devices: int = 1,
+    ray_address: str | None = None,
+    log: Sequence[str] = (),
+    how_it_goes_on: Callable[[], str],
+    console: Console,
+) -> TrainingResult:
+    """Trains one network, or goes on with it, shown on the console, and draws its picture.
+
+    Args:
+        how_it_goes_on: gives the command that goes on with it, for messages.
+
+    Raises:
+        ConfigError, TrainingFailedError, LogNotWrittenError: as `launch_training`.
+    """
+    with failures_explained(config.recipe, folder, how_it_goes_on=how_it_goes_on):
+        result = _shown(config, folder, devices=devices, address=ray_address, log=log, console=console)
+        title = f"{folder.name}: {result.accuracy:.4f} on minival after {result.metrics[-1].epoch} epochs"
+        draw_training(result.metrics, folder / PICTURE, title=title)
+    return result
 
 
 def how_it_goes_on(folder: Path, *, repeats: int, devices: int, ray_address: str | None) -> str:

@@ -15,7 +15,7 @@ from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, device_info
 from trials.devices.threads import threads_of_trials, using_threads
-from trials.recipe import Precision
+from trials.recipe import Precision, Recipe
 from trials.timing.precision import choose_precision
 from trials.timing.step_conditions import StepConditions
 from trials.timing.step_memory import step_recipe
@@ -35,12 +35,13 @@ class Conditions:
     num_classes: int
     resolution: int
     batch_size: int
+    recipe: Recipe | None = None  # of the steps, its optimizer and averages; None: that of measurements
 
     @property
     def steps(self) -> StepConditions:
-        """Conditions of training steps by the recipe of measurements."""
+        """Conditions of training steps by the recipe."""
         return StepConditions(
-            recipe=step_recipe(batch_size=self.batch_size, resolution=self.resolution),
+            recipe=self.recipe or step_recipe(batch_size=self.batch_size, resolution=self.resolution),
             precision=self.precision,
             num_classes=self.num_classes,
             resolution=self.resolution,

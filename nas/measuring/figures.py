@@ -52,8 +52,8 @@ class MeasuredNetwork:
     macs: int
     activations: int
     step: MeasuredTime
-    peak_memory_bytes: int | None  # of a training step, weights included; None where the system does not tell
-    inference: tuple[MeasuredInference, ...]
+    peak_memory_bytes: int | None  # of a training step, weights included; None: not told, or not measured
+    inference: tuple[MeasuredInference, ...]  # (): not measured
 
     @property
     def times(self) -> tuple[MeasuredTime, ...]:
@@ -97,7 +97,8 @@ def measured_time(measured: StepTime | InferenceTime) -> MeasuredTime:
 
 def measured_json(figures: MeasuredNetworks) -> dict[str, object]:
     """The figures under the names of a trial's columns, for --json."""
-    conditions = {name: value for name, value in vars(figures.conditions).items() if name != "device"}
+    left_out = ("device", "recipe")
+    conditions = {name: value for name, value in vars(figures.conditions).items() if name not in left_out}
     return {**conditions, "networks": [_network_json(network) for network in figures.networks]}
 
 

@@ -69,9 +69,13 @@ def measure_on_console(
 
 
 def measure_networks(
-    networks: Sequence[NamedNetwork], conditions: Conditions, *, on_status: OnStatus = lambda text: None
+    networks: Sequence[NamedNetwork],
+    conditions: Conditions,
+    *,
+    steps_only: bool = False,
+    on_status: OnStatus = lambda text: None,
 ) -> MeasuredNetworks:
-    """Measures the networks one after the other.
+    """Measures the networks one after the other; `steps_only` leaves out memory and inference.
 
     Ratios are to the first network, measured in turn with it; it is timed alone itself. Weights are random,
     from a fixed seed. On a CPU one thread computes, as in trials, but on any core.
@@ -89,7 +93,8 @@ def measure_networks(
     with using_threads(conditions.threads), training(lock, say_waiting):
         for network in networks:
             subject = _Subject(network, conditions, on_status, alone=partial(timing, lock, say_waiting))
-            measured.append(subject.measured(first, measured[0] if measured else None))
+            of_first = measured[0] if measured else None
+            measured.append(subject.measured(first, of_first, steps_only=steps_only))
             first = first or subject
     return MeasuredNetworks(conditions, tuple(measured))
 
@@ -118,13 +123,15 @@ class _Subject:
                 raise
             raise ConfigError(f"{network.name}: its weights do not fit into the memory here") from error
 
-    def measured(self, first: "_Subject | None", first_measured: MeasuredNetwork | None) -> MeasuredNetwork:
+    def measured(
+        self, first: "_Subject | None", first_measured: MeasuredNetwork | None, *, steps_only: bool
+    ) -> MeasuredNetwork:
         """Counts and measures this network; `first_measured` tells what failed with the first one."""
         # Size, counted.
         architecture, conditions = self.network.architecture, self.conditions
         counts = count(architecture, num_classes=conditions.num_classes, resolution=conditions.resolution)
         # Memory before time: a step that does not fit is not timed.
-        memory, step_fits = self._memory()
+        memory, step_fits = (None, True) if steps_only else self._memory()
         step = NOT_FITTING
         if step_fits:
             self.on_status(f"{self.network.name}: training step")
@@ -133,7 +140,7 @@ class _Subject:
             step = compared(fitting(measure, conditions.device), of_first)
         # Inference, of each batch against the same batch of the first network.
         inference = []
-        for i, batch_size in enumerate(INFERENCE_BATCHES):
+        for i, batch_size in enumerate(() if steps_only else INFERENCE_BATCHES):
             of_first = first_measured.inference[i].time if first_measured else None
             time = self._pass(batch_size, first, of_first)
             inference.append(MeasuredInference(batch_size=batch_size, time=time))

@@ -41,12 +41,21 @@ class TrainingConfig:
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     def __post_init__(self) -> None:
-        for stage in self.recipe.training_stages():
-            for size in (stage.resolution, self.recipe.evaluation_size(stage)):
-                try:
-                    check_resolution(self.architecture, size)
-                except ValueError as error:
-                    raise ValueError(f"recipe.resolution: {error}; or a recipe of larger images") from None
+        check_sizes(self.architecture, self.recipe)
+
+
+def check_sizes(architecture: Architecture, recipe: Recipe) -> None:
+    """Checks that the network can be trained, and evaluated, on the images of each stage of the recipe.
+
+    Raises:
+        ValueError: they are too small for it.
+    """
+    for stage in recipe.training_stages():
+        for size in (stage.resolution, recipe.evaluation_size(stage)):
+            try:
+                check_resolution(architecture, size)
+            except ValueError as error:
+                raise ValueError(f"recipe.resolution: {error}; or a recipe of larger images") from None
 
 
 def read_training(folder: Path, *, overrides: Sequence[str] = ()) -> TrainingConfig:

@@ -20,6 +20,7 @@ from nas.training.epoch_metrics import metrics_of
 from nas.training.estimate import StageEstimate, estimate
 from nas.training.evaluated_epochs import is_evaluated
 from nas.training.evaluation import Evaluation, evaluate_images
+from nas.training.finished import RESULT
 from nas.training.images import device_images
 from nas.training.initial_weights import Fitted, begin_with
 from nas.training.result import TrainingResult
@@ -52,8 +53,6 @@ from trials.training.step import TrainingStep
 from trials.training.train import WEIGHTS, EpochEnd, Heartbeat, derived_seed, train
 from trials.training.weights_file import copied_weights, evaluation_facts, load_weights
 from trials.trial import Slot
-
-RESULT = "result.json"
 
 
 def train_fully(
@@ -378,6 +377,7 @@ class _Training:
         if not self.group.is_first:
             return result
         facts = {
+            "epochs": result.metrics[-1].epoch,
             "best_epoch": result.best_epoch,
             "accuracy": result.accuracy,
             "seconds": result.seconds,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer.main
 import yaml
+from comparison_error_cases import COMPARISONS
 from data_error_cases import DATA
 from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
 from identity_error_cases import IDENTITIES
@@ -29,7 +30,7 @@ from nas.cli import app, main
 CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
     *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
-    *TRAININGS, *IDENTITIES,
+    *TRAININGS, *COMPARISONS, *IDENTITIES,
 )  # fmt: skip
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),

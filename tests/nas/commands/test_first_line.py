@@ -29,6 +29,10 @@ main()
         (("train", "winner.yaml", "--data", "digits", "--run", "a/b"),
          "reading    winner.yaml by recipe cifar10, in a/b"),
         (("train", "--run", "a/b"), "reading    what was begun in a/b"),
+        (("compare", "a.yaml", "b.yaml", "--data", "digits", "--run", "a/b"),
+         "reading    2 networks by recipe cifar10, in a/b"),
+        (("compare", "--run", "a/b"), "reading    what was begun in a/b"),
+        (("compare", "a/b"), "reading    a/b"),
         (("search", "quick", "--run", "a/b"), "reading    quick, in a/b"),
     ],
 )  # fmt: skip

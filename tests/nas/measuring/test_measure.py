@@ -13,12 +13,13 @@ import pytest
 import torch
 from clocks import number_of_weights, passes_that_take
 from companion import Companion, Told
+from full_trainings import RECIPE
 from rich.console import Console
 from screens import screen_text
 from small_networks import SMALL, WIDE
 from timing_rounds import few_rounds
 
-from nas.measuring.conditions import conditions_for, read_networks
+from nas.measuring.conditions import NamedNetwork, conditions_for, read_networks
 from nas.measuring.figures import NOT_FITTING, OUT_OF_MEMORY, MeasuredNetworks, MeasuredTime, measured_json
 from nas.measuring.measure import compared, fitting, measure_networks, measure_on_console
 from nas.screens.measure import MAX_NAME, measure_screen, shortened
@@ -76,6 +77,19 @@ def test_measured_figures_are_those_of_each_network(figures: MeasuredNetworks) -
     assert wide.step.ratio_spread > 0
     assert (small.step.ratio, small.step.ratio_spread) == (1, None)  # timed alone
     assert figures.conditions.threads == 1
+
+
+def test_steps_alone_are_measured_by_a_recipe_without_memory_and_inference() -> None:
+    networks = [NamedNetwork("small", SMALL), NamedNetwork("wide", WIDE)]
+    recipe = replace(RECIPE, averaging_decay=0.5)
+    conditions = replace(conditions_for(networks, **CONDITIONS), recipe=recipe)
+    assert conditions.steps.step(SMALL).average is not None
+    with passes_that_take(lambda network, n: SECONDS_PER_WEIGHT_AND_IMAGE * number_of_weights(network) * n):
+        found = measure_networks(networks, conditions, steps_only=True)
+    small, wide = found.networks
+    assert wide.step.ratio == pytest.approx(wide.params / small.params)
+    assert (wide.inference, wide.peak_memory_bytes) == ((), None)
+    assert "recipe" not in measured_json(found)
 
 
 def test_json_names_the_figures_as_a_trial_s_columns(figures: MeasuredNetworks) -> None:

@@ -22,6 +22,7 @@ from nas.training import saving
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
+from nas.training.finished import finished_training
 from nas.training.initial_weights import load_by_name
 from nas.training.result import TrainingResult, training_figures
 from nas.training.train import train_fully
@@ -46,6 +47,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, lis
 
 
 Whole = tuple[TrainingResult, list[TrainingEvent]]
+
+
+def test_a_training_that_has_ended_leaves_its_figures_for_others(whole: Whole, tmp_path: Path) -> None:
+    result, events = whole
+    ended = finished_training(result.folder)
+    assert ended is not None
+    figures = training_figures(result)
+    for name in ("epochs", "best_epoch", "accuracy", "seconds", "stopped_early"):
+        assert getattr(ended, name) == getattr(figures, name)
+    assert (ended.test_accuracy, ended.final_accuracy) == (None, result.accuracy)
+    assert ended.device_name == begun_of(events).device_name
+    assert finished_training(tmp_path) is None
+    (tmp_path / "result.json").write_text('{"test": null}')
+    with pytest.raises(ConfigError, match="damaged: remove it"):
+        finished_training(tmp_path)
 
 
 def test_training_stages_grow_as_algorithm_1_says_and_are_recorded(whole: Whole) -> None:

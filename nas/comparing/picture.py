@@ -1,0 +1,117 @@
+"""The picture of a comparison: accuracy with its interval against step time, parameters and seconds."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analysis.numbers import short_count
+from analysis.plain_text import drawable, plain_text
+from analysis.plots import COLOURS
+from nas.comparing.figures import ComparisonFigures, Interval, NetworkFigures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKERS = "osD^vP*X"
+WIDE = 4.0  # largest over smallest, from which on an axis is logarithmic
+LEGEND_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A network with a colour and a marker, which tell it apart also in grey."""
+
+    network: NetworkFigures
+    accuracy: Interval
+    colour: str
+    marker: str
+
+
+Value = Callable[[NetworkFigures], float | None]
+
+
+@plain_text
+def picture_of(figures: ComparisonFigures) -> bytes:
+    """A PNG: each network is a mark with the 95 % interval of its accuracy; a dotted line is the first one's.
+
+    Networks of which no training has ended are left out, and a panel for what was not measured of any.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = [
+        _Drawn(each, each.accuracy, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+        for i, each in enumerate(figures.networks)
+        if each.accuracy is not None
+    ]
+    first = drawable(figures.networks[0].name)
+    panels: list[tuple[str, Value]] = [
+        (f"training step time (× {first})", lambda each: each.step_time_ratio),
+        (f"parameters ({figures.conditions.num_classes:,} classes)", lambda each: float(each.params)),
+        ("seconds of a training", lambda each: each.seconds),
+    ]
+    panels = [
+        (label, value) for label, value in panels if any(value(each.network) is not None for each in drawn)
+    ]
+    rows = -(-len(drawn) // LEGEND_COLUMNS)
+    figure = Figure(figsize=(4.2 * len(panels), 4.0 + 0.25 * rows), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (label, value) in zip(every, panels, strict=True):
+        _panel(axes, drawn, value, label)
+    every[0].set_ylabel(f"accuracy on {figures.evaluated_on} (0-1)")
+    handles, names = every[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize=9)
+    figure.suptitle(_title(figures), x=0.01, ha="left", fontsize=11)
+    data = io.BytesIO()
+    figure.savefig(data, format="png", metadata={"Software": None})
+    return data.getvalue()
+
+
+def _panel(axes: "Axes", drawn: Sequence[_Drawn], value: Value, label: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    shown = [(each, x) for each in drawn if (x := value(each.network)) is not None]
+    for each, x in shown:
+        accuracy = each.accuracy
+        low, high = accuracy.low, accuracy.high
+        spread = (
+            [[accuracy.value - low], [high - accuracy.value]]
+            if low is not None and high is not None
+            else None
+        )
+        axes.errorbar(
+            [x], [accuracy.value], yerr=spread, color=each.colour, fmt=each.marker, markersize=7, capsize=4,
+            linewidth=1.4, label=drawable(each.network.name),
+        )  # fmt: skip
+    axes.axhline(drawn[0].accuracy.value, color="0.55", linestyle=":", linewidth=1, zorder=0)
+    xs = [x for _, x in shown]
+    if max(xs) > WIDE * min(xs):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlim(min(xs) / 1.3, max(xs) * 1.3)
+    else:
+        room = 0.15 * ((max(xs) - min(xs)) or max(xs))
+        axes.set_xlim(min(xs) - room, max(xs) + room)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: _tick(tick)))
+    axes.set_xlabel(label)
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _tick(value: float) -> str:
+    if value < 1000:
+        return f"{value:.3g}"
+    number, _, unit = short_count(round(value)).partition(" ")
+    return f"{float(number):g} {unit}"
+
+
+def _title(figures: ComparisonFigures) -> str:
+    counts = sorted({len(each.trainings) for each in figures.networks})
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    equal = "as many epochs" if figures.equal == "epochs" else "as much training time"
+    plural = "" if counts == [1] else "s"
+    return f"{equal} for each, {seeds} seed{plural}, 95 % intervals of the mean"

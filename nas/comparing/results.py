@@ -1,0 +1,21 @@
+"""Files of a comparison's figures: JSON and a picture, written anew after each training."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from nas.comparing.figures import ComparisonFigures
+from nas.comparing.picture import picture_of
+from trials.log.buckets import files_of
+
+JSON_FILE, PICTURE_FILE = "comparison.json", "comparison.png"
+
+
+def write_results(figures: ComparisonFigures) -> ComparisonFigures:
+    """Writes both files, as soon as a training has ended, and returns the figures."""
+    if figures.ended:
+        folder = Path(figures.run)
+        text = json.dumps(asdict(figures), indent=1) + "\n"
+        files_of(folder).write(folder / JSON_FILE, text.encode(), durable=False)
+        files_of(folder).write(folder / PICTURE_FILE, picture_of(figures), durable=False)
+    return figures

@@ -1,0 +1,62 @@
+"""Figures of full trainings that have ended, from the file that each writes last."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from search_spaces.settings.json_text import json_value
+from search_spaces.settings.yaml_files import ConfigError
+
+RESULT = "result.json"  # in the training's folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedTraining:
+    """A training that has ended. Accuracies are 0-1, of the weights that were best on minival."""
+
+    epochs: int  # that were trained
+    best_epoch: int  # from 1
+    accuracy: float  # on minival
+    test_accuracy: float | None  # None where there are no test images
+    test_images: int | None
+    seconds: float  # training and evaluating, over all its processes
+    stopped_early: bool
+    device_name: str
+    precision: str
+    threads: int  # of the CPU
+
+    @property
+    def final_accuracy(self) -> float:
+        """Accuracy on the test images, where there are some; else on minival."""
+        return self.accuracy if self.test_accuracy is None else self.test_accuracy
+
+
+def finished_training(folder: Path) -> FinishedTraining | None:
+    """The figures of the training in this folder; None if it has not ended.
+
+    Raises:
+        ConfigError: they do not read.
+    """
+    path = folder / RESULT
+    try:
+        facts = json_value(path.read_bytes())
+        test = facts["test"] or {}
+        return FinishedTraining(
+            epochs=facts["epochs"],
+            best_epoch=facts["best_epoch"],
+            accuracy=float(facts["accuracy"]),
+            test_accuracy=test.get("accuracy"),
+            test_images=test.get("images"),
+            seconds=float(facts["seconds"]),
+            stopped_early=facts["stopped_early"],
+            device_name=facts["device_name"],
+            precision=facts["precision"],
+            threads=facts["threads"],
+        )
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ConfigError(
+            f"{path}: damaged: remove it; the same command then evaluates the training's weights again"
+        ) from None

@@ -1,0 +1,115 @@
+"""The screen and the picture of comparisons."""
+
+from dataclasses import replace
+
+import pytest
+from comparisons import against, comparison_of, network_figures, seed_figures
+from screens import screen_text
+
+from nas.comparing.figures import Interval
+from nas.comparing.picture import picture_of
+from nas.screens.comparison import comparison_screen
+from search_spaces.settings.output_files import PNG
+
+FIRST = network_figures("base", step_time_ratio_spread=None)
+BETTER = network_figures("winner", step_time_ratio=0.54, against_first=against(0.0312, sure=True))
+OPEN = network_figures("other", step_time_ratio=1.2, against_first=against(-0.004, half=0.02))
+WORSE = network_figures("worst", step_time_ratio=2.0, against_first=against(-0.1, sure=True))
+
+
+def shown(*networks: object, **changes: object) -> str:
+    return screen_text(comparison_screen(comparison_of(*networks, **changes)))  # type: ignore[arg-type]
+
+
+def test_differences_have_intervals_and_the_sure_ones_are_named() -> None:
+    text = shown(FIRST, BETTER, OPEN, WORSE)
+    assert "accuracy on minival (36 images), 3 seeds, equal epochs" in text
+    assert "+0.0312  +0.0212 to +0.0412\n" in text
+    assert "surely more accurate than base: winner\n" in text
+    assert "surely less accurate than base: worst\n" in text
+    assert "no sure difference from base: other\n" in text
+    assert "Holm's correction over 3 comparisons" in text
+    assert "0.54x" in text
+    assert "5.0 %" in text
+
+
+def test_long_names_and_large_figures_fit_80_columns() -> None:
+    long = {"params": 207_600_000, "macs": 16_123_456_789, "seconds": 3600.0 * 30, "epochs": 10_000}
+    names = [replace(each, name=each.name * 9, **long) for each in (FIRST, BETTER, OPEN)]
+    text = shown(*names)
+    rows = [line.rstrip() for line in text.splitlines() if line.startswith(("basebase…", "winner", "other"))]
+    accuracies, costs = rows[:3], rows[3:6]
+    assert all("0.8800 to 0.9200" in line for line in accuracies)
+    assert accuracies[1].endswith("+0.0312  +0.0212 to +0.0412")
+    assert all(line.endswith("208 M  16.1 G  10,000  30 h 0 min") for line in costs)
+
+
+def test_one_seed_has_no_interval_and_the_screen_says_so() -> None:
+    alone = Interval(value=0.9, low=None, high=None)
+    networks = [
+        replace(each, accuracy=alone, trainings=(seed_figures(0),), against_first=difference)
+        for each, difference in ((FIRST, None), (OPEN, against(0.02, half=None, pairs=1)))
+    ]
+    text = shown(*networks, seeds=(0,), ended=2, total=2)
+    assert "One seed does not tell how trainings vary, so there are no intervals." in text
+    assert "Holm" not in text
+    assert "no sure difference from base: other" in text
+
+
+def test_an_unfinished_comparison_says_how_far_it_is_and_what_goes_on_with_it() -> None:
+    text = shown(FIRST, OPEN, ended=4, total=6, seconds_left=240.0)
+    assert "4 of 6 trainings, about 4 min left: accuracy on minival" in text
+    assert "this goes on:  nas compare --run run" in text
+    assert "Seeds so far" not in text
+    fewer = shown(FIRST, replace(OPEN, trainings=OPEN.trainings[:2]), ended=5, total=6)
+    assert "Seeds so far: base 3, other 2." in fewer
+    worked = screen_text(
+        comparison_screen(comparison_of(FIRST, OPEN, ended=4, total=6), driver="process 7 on host")
+    )
+    assert "process 7 on host works on it" in worked
+    assert "this goes on" not in worked
+
+
+def test_nothing_trained_yet_is_shown_with_costs_alone() -> None:
+    none = {"accuracy": None, "trainings": (), "seconds": None, "against_first": None}
+    text = shown(*(replace(each, **none) for each in (FIRST, OPEN)), ended=0, total=6, image_error=None)
+    assert "17.2 k" in text
+    assert "difference" not in text
+    assert "comparison.png" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"device_name": "another CPU"}, "Trained on different devices"),
+        ({"threads": 2}, "Trained with 1 and 2 threads"),
+        ({"stopped_early": True, "epochs": 2}, "Ended early, by --patience: 2 to 4 epochs."),
+    ],
+)
+def test_trainings_that_were_not_alike_are_named(changes: dict[str, object], note: str) -> None:
+    trainings = (*OPEN.trainings[:2], seed_figures(2, **changes))
+    assert note in shown(FIRST, replace(OPEN, trainings=trainings))
+    assert note not in shown(FIRST, OPEN)
+
+
+def test_equal_time_shows_which_seconds_were_really_taken() -> None:
+    text = shown(FIRST, replace(OPEN, seconds=11.0), replace(BETTER, seconds=9.0), equal="time")
+    assert "the time of base" in text
+    assert "trainings took 0.9 to 1.1 times the first network's seconds" in text
+    alone = shown(FIRST, replace(OPEN, seconds=11.0), equal="time")
+    assert "trainings took 1.1 times the first network's seconds" in alone
+
+
+def test_an_uncertain_step_time_is_marked() -> None:
+    text = shown(FIRST, replace(OPEN, timing_flag="uncertain by 4 %"))
+    assert "1.2x ?" in text
+    assert "? uncertain" in text
+
+
+def test_picture_is_a_png_also_without_intervals_or_step_times() -> None:
+    names = [replace(FIRST, name="$x_1^2$\n"), *(replace(OPEN, name=f"n{i}") for i in range(9))]
+    assert picture_of(comparison_of(*names)).startswith(PNG)
+    bare = replace(OPEN, accuracy=Interval(value=0.5, low=None, high=None), step_time_ratio=None)
+    untimed = comparison_of(replace(FIRST, step_time_ratio=None), bare)
+    assert picture_of(untimed).startswith(PNG)
+    assert len(picture_of(untimed)) != len(picture_of(comparison_of(FIRST, OPEN)))
