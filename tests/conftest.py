@@ -81,17 +81,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Packed images of tests go to one temporary folder of the session, never to the user's cache.
+    """Packed images of tests go to one temporary folder of the session, never to the user's cache."""
+    from caches import new_cache
 
-    Compiled kernels are kept between sessions: their name says all that they depend on.
-    """
-    cache = tmp_path_factory.getbasetemp() / "cache"
-    kept = Path(tempfile.gettempdir()) / f"nas-tests-{os.getuid()}" / "kernels"
-    kept.mkdir(parents=True, exist_ok=True)
-    (cache / "training-aware-nas").mkdir(parents=True)
-    (cache / "training-aware-nas" / "kernels").symlink_to(kept)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("XDG_CACHE_HOME", new_cache(tmp_path_factory.getbasetemp() / "cache"))
         yield
 
 
@@ -247,10 +241,12 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "PROGRAMS", 4)
 
 
-@pytest.fixture
-def short_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The estimate before a full training times steps for a moment only."""
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+@pytest.fixture(scope="module")
+def short_estimates() -> Iterator[None]:
+    """The estimate before a full training, in this process, takes moments in the place of seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.training.estimate.SECONDS", 0.02)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from saved_figures import centres_and_ends, labelled_lines, labelled_points, points
-from synthetic_run import write_rows, write_run
+from synthetic_run import write_audited_run
 
 from analysis import plots
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
@@ -26,12 +26,7 @@ TERMS = {"step_time_ratio": -0.07, "params": -0.05}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "flowers"
-    rows = write_run(folder, 80)
-    longer = [{**row, "purpose": "audit", "epochs": 40} for row in rows if row["status"] == "completed"]
-    (folder / "audit").mkdir()
-    write_rows(folder / "audit" / "trials.parquet", longer[::5])
-    return folder
+    return write_audited_run(tmp_path_factory.mktemp("runs") / "flowers")
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def test_api_document_shows_every_extension_point_in_at_most_12_lines() -> None:
 
 def test_examples_of_the_api_document_run_one_after_the_other(tmp_path: Path) -> None:
     """One after the other in a process of their own: they change what it knows."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (REPOSITORY, Path(timing_rounds.__file__).parent)))
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from places import REPOSITORY
-from synthetic_run import write_rows, write_run
+from synthetic_run import write_audited_run
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
@@ -17,12 +17,7 @@ TERMS = {"step_time_ratio": -0.07, "params": -0.05}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "flowers"
-    rows = write_run(folder, 80)
-    longer = [{**row, "purpose": "audit", "epochs": 40} for row in rows if row["status"] == "completed"]
-    (folder / "audit").mkdir()
-    write_rows(folder / "audit" / "trials.parquet", longer[::5])
-    return folder
+    return write_audited_run(tmp_path_factory.mktemp("runs") / "flowers")
 
 
 def test_notebook_runs_on_a_small_run_and_exports_the_chosen_architecture(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from caches import new_cache
 from conftest import MakeConfig, Nas
 from executor_trials import losses, tiny_trial
 from fault_store import Fault, FaultyStore
@@ -182,7 +183,7 @@ def test_a_search_goes_on_from_states_in_the_bucket_on_another_machine(
         search(config, folder, execute=in_process(device="cpu"), on_event=stop_after_two)
     assert objects.tags(CHECKPOINTS_FOLDER)
     assert not (folder / CHECKPOINTS_FOLDER).exists()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("XDG_CACHE_HOME", new_cache(tmp_path / "elsewhere"))
     there = run_folder(URL)
     rows = search(config, there, execute=in_process(device="cpu")).rows
     (promoted,) = [row for row in rows if row["continues"] is not None]

@@ -29,7 +29,7 @@ from trials.images.config import DataConfig
 from trials.log.durable_files import SystemDisk
 from trials.training.weights_file import load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
 
 WORDS = (
     "train", "small.yaml", "--data", "digits", "--recipe", "recipe.yaml", "--run", "run",
@@ -39,7 +39,6 @@ WORDS = (
 
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
     monkeypatch.setattr("nas.training.saving.SECONDS_BETWEEN_STATES", 0.0)
     (tmp_path / "small.yaml").write_text(yaml_text(SMALL, header=""))
     (tmp_path / "recipe.yaml").write_text(yaml_text(RECIPE, header=""))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from caches import new_cache
 from timed_again import timed_again
 from typer.testing import CliRunner
 
@@ -68,7 +69,7 @@ def test_precision_is_that_of_the_trials_whatever_the_resolution_of_the_timing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`auto` is decided at the resolution that trials train at; at that of the timing it may be another."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", new_cache(tmp_path / "cache"))
     monkeypatch.setattr(
         "trials.timing.precision.step_time_of_bf16", lambda reference, resolution: 16 / resolution
     )

@@ -26,7 +26,7 @@ from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_weights
 from trials.trial import Notice
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
 SHORT = ["baseline=1", "finalists=null", "recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.resolution=16",
          "recipe.batch_size=8", "data.minival=0.25"]  # fmt: skip
 
@@ -67,9 +67,8 @@ def notes_of(config: TrainingConfig, run: Path) -> tuple[str, ...]:
     ],
 )
 def test_a_training_is_tested_on_the_images_with_which_it_began(
-    change: Callable[[Path], object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[Path], object], words: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
     config, run = training_of(tmp_path), tmp_path / "run"
     assert notes_of(config, run) == ()
     change(tmp_path / "test")
@@ -77,10 +76,7 @@ def test_a_training_is_tested_on_the_images_with_which_it_began(
         train_fully(config, run)
 
 
-def test_the_images_of_a_training_may_lie_elsewhere_when_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+def test_the_images_of_a_training_may_lie_elsewhere_when_it_goes_on(tmp_path: Path) -> None:
     config, run = training_of(tmp_path), tmp_path / "run"
     train_fully(config, run)
     source, test = ((tmp_path / name).rename(tmp_path / f"new {name}") for name in ("animals", "test"))
@@ -91,8 +87,7 @@ def test_the_images_of_a_training_may_lie_elsewhere_when_it_goes_on(
         train_fully(replace(moved, data=replace(moved.data, split_seed=1)), run)
 
 
-def test_test_images_that_are_trained_on_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
+def test_test_images_that_are_trained_on_are_said(tmp_path: Path) -> None:
     config = training_of(tmp_path)
     shutil.copy(tmp_path / "animals" / "cow" / "3.png", tmp_path / "test" / "cow")
     assert notes_of(config, tmp_path / "run") == (
@@ -167,7 +162,6 @@ def test_pixels_by_another_decoder_are_said_when_a_search_goes_on(
 def test_a_training_is_resumed_on_the_images_with_which_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
     source = write_folder(tmp_path / "animals")
     space = read_search_config("quick").space
     config = TrainingConfig(

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from nas.cli import app
 from nas.events import EpochDone
-from nas.training import saving
+from nas.training import estimate, saving
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
@@ -135,10 +135,9 @@ def test_a_training_that_is_evaluated_seldom_has_the_same_weights_and_resumes(
 
 @pytest.mark.parametrize("stopped_after", [1, 2])
 def test_a_stopped_training_with_a_longer_last_stage_goes_on_as_if_it_had_not(
-    tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stopped_after: int
 ) -> None:
     """Stopped where the last stage begins, and after it."""
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
     longer = replace(CONFIG.recipe, final_share=0.75, decay_share=0.6, batch_norm_batches=2)
     config = replace(CONFIG, recipe=longer)
     expected = curve(train_fully(config, tmp_path / "whole"))
@@ -355,6 +354,7 @@ def train_and_wait_in_the_third_epoch(told: Told, folder: Path, between: float) 
 
     torch.set_num_threads(1)
     saving.SECONDS_BETWEEN_STATES = between
+    estimate.SECONDS = 0.02
     train_fully(CONFIG, folder, on_event=wait)
 
 

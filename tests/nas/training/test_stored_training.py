@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from caches import new_cache
 from conftest import Nas
 from fault_store import Fault, FaultyStore
 from folders import files_of
@@ -43,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
     """Goes to a machine of that name, with a cache of its own."""
-    return lambda name: monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+    return lambda name: monkeypatch.setenv("XDG_CACHE_HOME", new_cache(tmp_path / name))
 
 
 def stop_after_one(event: TrainingEvent) -> None:

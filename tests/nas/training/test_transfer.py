@@ -82,9 +82,7 @@ def pre_trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResul
     folder = tmp_path_factory.mktemp("21k")
     source = parity_digits(folder / "parity.parquet")
     config = replace(CONFIG, data=DataConfig(source=str(source), minival=0.2), recipe=PLAIN)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nas.training.estimate.SECONDS", 0.02)
-        return train_fully(config, folder / "run"), source
+    return train_fully(config, folder / "run"), source
 
 
 def test_evaluation_counts_any_label_of_an_image_as_correct(

@@ -125,9 +125,8 @@ def test_describe_and_scale_commands_know_resnets(nas: Nas) -> None:
 
 
 def test_a_resnet_trains_progressively_and_is_measured(
-    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nas: Nas, tmp_path: Path, short_estimates: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.0)
     monkeypatch.setattr("nas.measuring.measure.MAX_SECONDS", 0.1)
     monkeypatch.setattr("nas.measuring.measure.INFERENCE_BATCHES", (1,))
     (tmp_path / "small.yaml").write_text(yaml_text(SMALL))

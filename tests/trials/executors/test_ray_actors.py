@@ -183,8 +183,9 @@ def test_a_worker_that_stops_loses_its_trial_to_another(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_keeps_device_memory_is_replaced(tmp_path: Path) -> None:
-    events = run("leaks", tmp_path, number=12)
-    assert [result.status for result in results(events)] == ["completed"] * 12
+    # Either of two workers is replaced after its third trial, so that at the latest the seventh is a third's.
+    events = run("leaks", tmp_path, number=7)
+    assert [result.status for result in results(events)] == ["completed"] * 7
     notices = [event.text for event in events if isinstance(event, Notice)]
     assert any("3.2 GB of device memory are held between trials" in text for text in notices)
     assert len(list(tmp_path.glob("pid-*"))) >= 3

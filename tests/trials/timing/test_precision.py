@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from caches import new_cache
 from clocks import passes_that_take
 from small_networks import SMALL
 from small_trials import CPU, DIGITS, RECIPE, make_trial, run_digits_trial
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 @pytest.fixture(autouse=True)
 def no_earlier_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", new_cache(tmp_path / "cache"))
 
 
 class Probe:

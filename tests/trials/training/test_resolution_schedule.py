@@ -21,7 +21,7 @@ from trials.recipe import Ramp, Recipe
 from trials.training.resolution_schedule import PERIOD, evaluation_stage, stages_of_epoch
 from trials.training.train import EpochEnd, train
 
-pytestmark = pytest.mark.usefixtures("as_a_worker")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
 
 TABLE_6_S = Recipe(
     epochs=40, batch_size=64, resolution=Ramp(128, 300), num_training_stages=4, dropout=Ramp(0.1, 0.3),
@@ -159,7 +159,6 @@ def test_batches_are_trained_at_the_sizes_and_dropped_at_the_rates_that_were_dra
 def test_stopped_training_goes_on_with_the_image_sizes_it_would_have_had(
     schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.training.estimate.SECONDS", 0.02)
     monkeypatch.setattr("trials.training.resolution_schedule.PERIOD", 2)
     drawing = replace(FULL, resolution_schedule=schedule, resolutions=(8, 12, 16))
     config = replace(CONFIG, recipe=drawing)
