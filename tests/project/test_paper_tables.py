@@ -49,7 +49,7 @@ def marked(command: str) -> Any:
     return pytest.param(command, marks=nightly)
 
 
-@pytest.mark.parametrize("command", map(marked, COMMANDS))
+@pytest.mark.parametrize("command", [marked(command) for command in COMMANDS])
 def test_commands_of_the_papers_tables_run_at_toy_size(
     command: str,
     tmp_path: Path,
