@@ -174,6 +174,7 @@ class _TrialRun:
         for phase in self.times.measure_again(step, lambda: self._timing(images), steps=steps):
             yield self._progress(phase)
         self._check_times()
+        assert self.times.step_time is not None, "the network has been timed"
         measurement = replace(
             before_training,
             step_time=self.times.step_time,
