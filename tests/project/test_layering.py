@@ -14,7 +14,7 @@ from places import REPOSITORY
 ORDER = ("search_spaces", "trials", "analysis", "nas")
 # Inside a package a folder is a room, and a file beside rooms counts as one; each imports those to its left.
 ROOMS = {
-    "search_spaces": ("settings", "networks", "choices", "interchange"),
+    "search_spaces": ("settings", "networks", "inheritance", "choices", "interchange"),
     "trials": (
         "recipe_stages", "recipe_optimizer", "pictures", "recipe", "trial", "devices", "log", "reward",
         "images", "kernels", "augmentation", "training", "timing", "checkpoint", "failures", "worker_setup",
