@@ -57,7 +57,9 @@ def have_equal_blocks(parent: Architecture, child: Architecture) -> bool:
         return parent.stem_channels == child.stem_channels
     if not (_may_continue(parent.stages) or _may_continue(child.stages)):
         return False  # almost always, and much cheaper to know
-    return tuple(parent.blocks()) == tuple(child.blocks())
+    if sum(stage.layers for stage in parent.stages) != sum(stage.layers for stage in child.stages):
+        return False
+    return all(old == new for old, new in zip(parent.blocks(), child.blocks(), strict=True))
 
 
 def _may_continue(stages: Sequence[Stage]) -> bool:

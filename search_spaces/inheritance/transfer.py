@@ -58,6 +58,11 @@ class WeightTransfer:
                 found |= _whole(placed, parent, fresh)
             else:
                 found |= self._block(placed, parent, fresh)
+        if unknown := fresh.keys() - found.keys():
+            raise ValueError(
+                f"the child has {min(unknown)}, of which the map does not know; if its op is one of the "
+                "user's own, name it in own_ops"
+            )
         return {name: found[name].to(tensor.dtype) for name, tensor in fresh.items()}
 
     @torch.no_grad()
@@ -81,7 +86,8 @@ class WeightTransfer:
                 found |= _whole(placed, parent, found)
                 continue
             for own, tensor in self._carried(placed, parent).items():
-                found[own] = laid(tensor, found[own])
+                if own in found:  # an optimizer may keep nothing of it
+                    found[own] = laid(tensor, found[own])
         return found
 
     def _check(self, tensors: Mapping[str, Tensor], network: Architecture, classes: int, whose: str) -> None:

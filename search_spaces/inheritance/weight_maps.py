@@ -20,6 +20,7 @@ from itertools import groupby
 from typing import Literal
 
 from search_spaces.inheritance.block_maps import (
+    FRESH,
     NARROWER,
     STRIDE,
     BlockMap,
@@ -192,7 +193,7 @@ def _end_changes(parent: Architecture, child: Architecture, old_classes: int, cl
     if parent.padding != child.padding:
         found.append(Change(f"padding {parent.padding} → {child.padding}", STRIDE))
     if old_classes != classes:
-        found.append(Change("new classifier", 1.0))
+        found.append(Change("new classifier", FRESH))
     return found
 
 

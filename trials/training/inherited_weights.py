@@ -24,9 +24,9 @@ AVERAGE, SCALER = "average.", "scaler."  # begin the names of their parts of a s
 def inherit(step: TrainingStep, weight_map: WeightMap, state: Mapping[str, Tensor], recipe: Recipe) -> None:
     """Replaces the state of a new network's step by the parent's, as far as the map carries it.
 
-    - Weights and statistics, and their averages, follow the map. After exact changes the average goes on as if
-      it were the parent's; after others its ramp begins anew, so that it forgets its first weights within
-      some steps.
+    - Weights and statistics, and their averages, follow the map. After exact changes the average goes on as
+      the parent's would; after others its ramp begins anew, so that it forgets its first weights within some
+      steps.
     - Momentum and second moments go where their weights go. Those of weights that are new or computed begin
       as in a new training, except that Adam's second moments begin at the mean of the parent's: Adam corrects
       the bias of all entries by the steps so far, so that zeros would make new ones' first steps too long.

@@ -1,6 +1,7 @@
 """The distance of two architectures: zero for the same network, more where more would have to change."""
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -77,8 +78,8 @@ def test_distance_is_that_of_the_map(seed: int, name: str) -> None:
     maps = [placed.map for placed in weights.blocks]
     new = sum(each.new_params for each in maps) + ends.new_params
     params = sum(each.params for each in maps) + ends.params
-    disturbed = sum(each.disturbance for each in maps) + ends.disturbance + DROPPED * len(weights.dropped)
-    expected = (new / params + min(1, disturbed / (len(maps) + 2))) / 2
+    kept = prod(each.kept for each in maps) * ends.kept * (1 - DROPPED) ** len(weights.dropped)
+    expected = (new / params + 1 - kept) / 2
     assert weights.distance == distance(parent, child) == pytest.approx(expected)
     assert 0 <= expected <= 1
-    assert (disturbed == 0) == weights.is_exact
+    assert (kept == 1) == weights.is_exact

@@ -267,6 +267,19 @@ def test_whatever_is_said_to_be_exact_is(seed: int) -> None:
     assert torch.isfinite(outputs(network, training=True)).all()
 
 
+@pytest.mark.parametrize(("old", "new"), [("tiny", "small"), ("small", "tiny"), ("tiny", "cifar")])
+def test_networks_of_two_spaces_have_what_they_share(old: str, new: str) -> None:
+    parent, child = (read_yaml(SearchSpace, name).reference for name in (old, new))
+    source, network, weights = begun(parent, child)
+    assert not weights.is_exact
+    assert any(tensor.how != "new" for tensor in weights.tensors)
+    assert torch.isfinite(outputs(network, training=True)).all()
+    found, known = floating_tensors(network), floating_tensors(source)
+    for tensor in weights.tensors:
+        if tensor.how == "copied":
+            assert torch.equal(found[tensor.name], known[tensor.sources[0]])
+
+
 # ---------------------------------------------------------------------- what does not fit
 
 
@@ -318,6 +331,9 @@ def test_tensors_of_another_network_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             WeightTransfer(weights).weights(floating_tensors(settled(other)), own)
+    replaced = own | {"stages.1.0.second.weight": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"the child has stages\.1\.0\.second\.weight.*name it in own_ops"):
+        WeightTransfer(weights).weights(floating_tensors(settled(around("fused"))), replaced)
     with pytest.raises(ValueError, match=r"the child's tensors lack stages\.1\.2\."):
         WeightTransfer(weights).weights(
             floating_tensors(settled(around("fused"))), floating_tensors(settled(around("fused")))
