@@ -6,11 +6,13 @@ New values are those of the new network as it was built, so that its seed gives 
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from search_spaces.inheritance.transfer import WeightTransfer
 from search_spaces.inheritance.weight_maps import WeightMap
 from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.counting import on_meta
+from search_spaces.networks.network import Network
 from trials.recipe import Recipe
 from trials.training.build_optimizer import build_optimizer
 from trials.training.flat_parameters import FlatParameters, Layout
@@ -95,11 +97,9 @@ class _FlatNetwork:
     """A network of a recipe without values: the places of its tensors in the vectors of a state."""
 
     def __init__(self, architecture: Architecture, recipe: Recipe, num_classes: int, precision: str) -> None:
-        with torch.device("meta"):
-            described = network_for(architecture, recipe, num_classes=num_classes)
-        network: nn.Module = described.to_empty(device="cpu")
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = build_optimizer(network, recipe, precision=precision, fused=False)  # type: ignore[arg-type]
+        described = on_meta(lambda: network_for(architecture, recipe, num_classes=num_classes))
+        network: Network = described.to_empty(device="cpu").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = build_optimizer(network, recipe, precision=precision, fused=False)
         self.flat: FlatParameters = self.optimizer.parameters
         names = {id(tensor): name for name, tensor in network.named_parameters()}
         self._parameters = [names[id(parameter)] for parameter in self.flat.parameters]
