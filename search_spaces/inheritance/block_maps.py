@@ -31,22 +31,22 @@ Conversion = tuple[Layout, Layout]
 # Disturbance of the network's function by a change of one block: 0 none, 1 all is lost. Where
 # docs/inheriting.md has a measurement, it is about the share of the way from the parent's loss to that of an
 # untrained network, divided among the 1.6 blocks of a stage that changed at once.
-CROPPED, NARROWER, SHORTCUT, STRIDE = 0.16, 0.2, 0.3, 0.5
+CROPPED, NARROWER, SHORTCUT, STRIDE = 0.2, 0.1, 0.3, 0.5
 GATE_REMOVED, SQUEEZE_NARROWER = 0.01, 0.01
-DROPPED, FRESH = 0.2, 0.8
+DROPPED, FRESH = 0.15, 0.8
 CONVERTED: dict[Conversion, float] = {
     ("depthwise", "fused"): 0.0,
     ("convolution", "fused"): 0.0,
-    ("depthwise", "inverted"): 0.04,
-    ("inverted", "fused"): 0.06,
-    ("fused", "inverted"): 0.11,
-    ("depthwise", "convolution"): 0.2,
-    ("inverted", "convolution"): 0.2,
-    ("fused", "convolution"): 0.2,
+    ("depthwise", "inverted"): 0.03,
+    ("inverted", "fused"): 0.05,
+    ("depthwise", "convolution"): 0.1,
+    ("fused", "convolution"): 0.13,
+    ("fused", "inverted"): 0.14,
+    ("inverted", "convolution"): 0.16,
     ("fused", "depthwise"): 0.3,
-    ("convolution", "inverted"): 0.35,
-    ("inverted", "depthwise"): 0.5,
-    ("convolution", "depthwise"): 0.5,
+    ("convolution", "inverted"): 0.34,
+    ("convolution", "depthwise"): 0.37,
+    ("inverted", "depthwise"): 0.47,
 }
 
 

@@ -17,9 +17,11 @@ Where a hidden layer becomes narrower, its most important channels stay.
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
+from math import prod
 from typing import Literal
 
 from search_spaces.inheritance.block_maps import (
+    DROPPED,
     FRESH,
     NARROWER,
     STRIDE,
@@ -89,8 +91,14 @@ class WeightMap:
         In training they are, too, where nothing is dropped at random, unless Fused-MBConv of expansion 1
         becomes another: its new projection's batch norm has been set for evaluation.
         """
-        maps = (change for placed in self.blocks for change in placed.map.changes)
-        return not self.dropped and all(change.is_exact for change in (*self.ends, *maps))
+        return self.kept == 1
+
+    @cached_property
+    def kept(self) -> float:
+        """Share of the function that is kept, 0-1, the classifier's included: what no change disturbs."""
+        blocks = prod(placed.map.kept for placed in self.blocks)
+        ends = prod(1 - change.disturbance for change in self.ends)
+        return blocks * ends * (1 - DROPPED) ** len(self.dropped)
 
     @cached_property
     def distance(self) -> float:

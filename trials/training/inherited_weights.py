@@ -20,15 +20,16 @@ from trials.training.recipe_network import network_for
 from trials.training.step import OPTIMIZER, TrainingStep
 from trials.training.weights_file import floating_tensors
 
+KEEPS_AVERAGE = 0.9  # share of the function that is kept, from which on the average of the past is of use
 AVERAGE, SCALER = "average.", "scaler."  # begin the names of their parts of a state
 
 
 def inherit(step: TrainingStep, weight_map: WeightMap, state: Mapping[str, Tensor], recipe: Recipe) -> None:
     """Replaces the state of a new network's step by the parent's, as far as the map carries it.
 
-    - Weights and statistics, and their averages, follow the map. After exact changes the average goes on as
-      the parent's would; after others its ramp begins anew, so that it forgets its first weights within some
-      steps.
+    - Weights and statistics, and their averages, follow the map. Where nearly all of the function is kept,
+      the average goes on as the parent's would; elsewhere its ramp begins anew, so that it forgets its first
+      weights within some steps.
     - Momentum and second moments go where their weights go. Those of weights that are new or computed begin
       as in a new training, except that Adam's second moments begin at the mean of the parent's: Adam corrects
       the bias of all entries by the steps so far, so that zeros would make new ones' first steps too long.
@@ -66,7 +67,7 @@ def inherit(step: TrainingStep, weight_map: WeightMap, state: Mapping[str, Tenso
         fill = float(state[key].mean()) if _corrects_bias(name, child.optimizer.state()) else None
         named = transfer.state(parent.moments(name, state[key]), child.moments(name, own[key]), fill=fill)
         new[key] = child.packed_moments(name, named)
-    if averaged and weight_map.is_exact:
+    if averaged and weight_map.kept >= KEEPS_AVERAGE:
         new[f"{AVERAGE}updates"] = state[f"{AVERAGE}updates"]
     new |= {name: state[name] for name in own if name.startswith(SCALER) and name in state}
     step.load({name: tensor.to(step.device) for name, tensor in new.items()})

@@ -183,6 +183,17 @@ def test_average_chooses_as_the_present_weights_do(child: Architecture) -> None:
     assert difference(step.parameters.values, step.average.values) < 0.02
 
 
+@pytest.mark.parametrize(
+    ("child", "goes_on"),
+    [(DEEPER, True), (around("inverted", se_ratio=0), True), (around("depthwise"), False)],
+)
+def test_average_goes_on_where_nearly_all_is_kept(child: Architecture, goes_on: bool) -> None:
+    step, weights = child_of(child, recipe())
+    assert step.average is not None
+    assert (weights.kept > 0.9) == goes_on
+    assert step.average.updates == (trained(recipe())["average.updates"] if goes_on else 0)
+
+
 def test_weights_alone_begin_a_new_training() -> None:
     settings = recipe()
     parent, step = restored(settings), new_step(DEEPER, settings, seed=1)
