@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 from search_spaces.interchange.block_tokens import refuse_other_kind
 from search_spaces.networks.architecture import Architecture, Block
+from search_spaces.networks.parts import NORM, block_parts, expands, numbered_blocks
 
-NORM = ("weight", "bias", "running_mean", "running_var")
 Pair = tuple[str, str]  # two names that belong together: ours and theirs, or a convolution and its batch norm
 
 TIMM_LAYERS = {  # (block type, part of the block): timm's names of the convolution and its batch norm
@@ -41,25 +41,10 @@ def foreign_names(architecture: Architecture, library: str) -> dict[str, str]:
 
 def _numbered(architecture: Architecture) -> Iterator[tuple[Block, str, int, int]]:
     """(block, our name of it, number of its stage among those with layers, number in the stage), from 0."""
-    channels, there = architecture.stem_channels, 0
-    for i, stage in enumerate(architecture.stages):
-        for j, block in enumerate(stage.blocks(channels)):
-            yield block, f"stages.{i}.{j}", there, j
-        if stage.layers:
-            channels, there = stage.channels, there + 1
-
-
-def _parts(block: Block) -> list[Pair]:
-    """(kind, our name) of each part of a block, in the order of computation."""
-    expands = block.expanded_channels != block.in_channels
-    if block.op == "mbconv":
-        named = [("expand", "expand")] if expands else []
-        named += [("depthwise", "depthwise"), ("squeeze", "squeeze_excite"), ("project", "project")]
-    elif expands:
-        named = [("fused", "branch.0"), ("squeeze", "branch.1"), ("project", "branch.2")]
-    else:
-        named = [("squeeze", "branch.0"), ("fused", "branch.1")]
-    return [part for part in named if part[0] != "squeeze" or block.squeeze_channels]
+    there = -1
+    for i, j, block in numbered_blocks(architecture):
+        there += j == 0
+        yield block, f"stages.{i}.{j}", there, j
 
 
 def _normalised(ours: str, convolution: str, norm: str) -> Iterator[Pair]:
@@ -79,11 +64,11 @@ def _timm_ends(stages: int) -> tuple[Pair, Pair, str]:
 
 
 def _timm_block(block: Block, ours: str, stage: int, index: int) -> dict[str, str]:
-    expands = block.expanded_channels != block.in_channels
-    kind = ("ir" if expands else "ds") if block.op == "mbconv" else ("er" if expands else "cn")
+    kinds = ("ir", "ds") if block.op == "mbconv" else ("er", "cn")
+    kind = kinds[0] if expands(block) else kinds[1]
     there = f"blocks.{stage}.{index}"
     names: dict[str, str] = {}
-    for part, own in _parts(block):
+    for part, own in block_parts(block):
         if part == "squeeze":
             names |= _squeeze(f"{ours}.{own}", f"{there}.se.conv_reduce", f"{there}.se.conv_expand")
         else:
@@ -99,7 +84,7 @@ def _torchvision_ends(stages: int) -> tuple[Pair, Pair, str]:
 
 def _torchvision_block(block: Block, ours: str, stage: int, index: int) -> dict[str, str]:
     names: dict[str, str] = {}
-    for i, (part, own) in enumerate(_parts(block)):
+    for i, (part, own) in enumerate(block_parts(block)):
         there = f"features.{stage + 1}.{index}.block.{i}"
         if part == "squeeze":
             names |= _squeeze(f"{ours}.{own}", f"{there}.fc1", f"{there}.fc2")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from search_spaces.networks.architecture import Architecture, Block, Kind, Paddi
 from search_spaces.networks.blocks import BLOCKS, BuildBlock
 from search_spaces.networks.counted_operations import CountedOperations
 from search_spaces.networks.network import build_head, build_stem
+
+Module = TypeVar("Module", bound=nn.Module)
 
 DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 
@@ -148,20 +150,21 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+def on_meta(build: Callable[[], Module]) -> Module:
+    """A module on the meta device, where it has shapes and no values."""
     with torch.device("meta"), _Undrawn():
         return build()
 
 
 @lru_cache(maxsize=100_000)
 def _block(block: Block, side: int, padding: Padding, build: BuildBlock) -> Figures:
-    module = _on_meta(lambda: build(block, padding=padding, momentum=0.1, epsilon=1e-3, droppable=False))
+    module = on_meta(lambda: build(block, padding=padding, momentum=0.1, epsilon=1e-3, droppable=False))
     return count_module(module, 1, block.in_channels, side, side)
 
 
 @lru_cache(maxsize=10_000)
 def _stem(channels: int, stride: int, padding: Padding, kind: Kind, resolution: int) -> Figures:
-    stem = _on_meta(
+    stem = on_meta(
         lambda: build_stem(channels, stride=stride, padding=padding, kind=kind, momentum=0.1, epsilon=1e-3)
     )
     return count_module(stem, 1, 3, resolution, resolution)
@@ -169,10 +172,10 @@ def _stem(channels: int, stride: int, padding: Padding, kind: Kind, resolution: 
 
 @lru_cache(maxsize=10_000)
 def _head(in_channels: int, channels: int, kind: Kind, side: int) -> Figures:
-    head = _on_meta(lambda: build_head(in_channels, channels, kind=kind, momentum=0.1, epsilon=1e-3))
+    head = on_meta(lambda: build_head(in_channels, channels, kind=kind, momentum=0.1, epsilon=1e-3))
     return count_module(head, 1, in_channels, side, side)
 
 
 @lru_cache(maxsize=10_000)
 def _classifier(in_channels: int, num_classes: int) -> Figures:
-    return count_module(_on_meta(lambda: nn.Linear(in_channels, num_classes)), 1, in_channels)
+    return count_module(on_meta(lambda: nn.Linear(in_channels, num_classes)), 1, in_channels)

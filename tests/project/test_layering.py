@@ -12,7 +12,7 @@ from places import PACKAGES, REPOSITORY, SOURCES, by_file
 
 # Inside a package a folder is a room, and a file beside rooms counts as one; each imports those to its left.
 ROOMS = {
-    "search_spaces": ("settings", "networks", "choices", "interchange"),
+    "search_spaces": ("settings", "networks", "inheritance", "choices", "interchange"),
     "trials": (
         "recipe_stages", "recipe_optimizer", "pictures", "recipe", "trial", "devices", "log", "reward",
         "images", "kernels", "augmentation", "training", "timing", "checkpoint", "failures", "measured_times",
@@ -149,6 +149,7 @@ def test_source_files_name_their_subject_and_stay_below_400_lines() -> None:
         ("analysis.frame", ("torch", "ray", "optuna", "matplotlib", "scipy", "sklearn")),
         ("analysis.ranking", ("torch", "ray", "optuna", "matplotlib", "scipy", "sklearn")),
         ("analysis.run_comparison", ("torch", "ray", "optuna", "matplotlib")),
+        ("search_spaces.inheritance.weight_maps", ("torch", "ray", "optuna")),
         ("trials.trial", ("torch", "ray", "optuna")),
         ("trials.log.schema", ("torch", "ray", "optuna")),
         ("trials.run_trial", ("ray", "optuna")),  # and with it networks, images, timing and training

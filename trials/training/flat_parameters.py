@@ -52,6 +52,14 @@ class Layout:
             return vector.detach().clone()
         return torch.cat(self._views(vector.detach()))
 
+    def shaped(self, vector: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Views of a vector of this layout, each with size and strides of its tensor."""
+        at = vector.storage_offset()
+        return [
+            vector.as_strided(tensor.size(), tensor.stride(), at + begin)
+            for tensor, (begin, _) in zip(tensors, self.ranges, strict=True)
+        ]
+
     @torch.no_grad()
     def unpack(self, packed: Tensor, vector: Tensor) -> None:
         """Copies a vector without gaps into one of this layout."""
@@ -82,8 +90,8 @@ class FlatParameters:
         values, grads: (n,) float32.
         decayed: the number of entries, from the first, that weight decay applies to: those of all parameters
             with more than one dimension, that is, without biases and the affine part of norms.
-        statistics: (m,) float32, the floating-point buffers that a state dict holds: batch-norm means and
-            variances.
+        buffers: the floating-point buffers that a state dict holds: batch-norm means and variances.
+        statistics: (m,) float32, all of them.
         grads_and_statistics: (n + m,), both in one vector, so that devices exchange them in one reduction.
         values_layout, statistics_layout: where each tensor lies. There are gaps on CUDA only.
 
@@ -108,7 +116,8 @@ class FlatParameters:
         self.values = _flattened(ordered, layout)
         # Step 2: one vector for gradients and statistics; buffers outside the state dict (drop rates) stay.
         kept = set(network.state_dict())
-        buffers = [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
+        named = network.named_buffers()
+        buffers = self.buffers = [b for name, b in named if name in kept and b.is_floating_point()]
         others = self.statistics_layout = Layout.of(buffers, alignment=alignment)
         self.grads_and_statistics = torch.zeros(layout.size + others.size, device=self.values.device)
         self.grads = self.grads_and_statistics[: layout.size]

@@ -1,0 +1,1 @@
+"""From one architecture's weights to another's: where each tensor comes from, and how far they are."""

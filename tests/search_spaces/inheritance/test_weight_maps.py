@@ -1,0 +1,340 @@
+"""Weights of one architecture for another: exact changes keep the function, others most of it."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inheriting import (
+    CLASSES,
+    around,
+    begun,
+    correlation,
+    difference,
+    fresh,
+    outputs,
+    settled,
+    transferred,
+)
+
+from search_spaces.choices.space import SearchSpace
+from search_spaces.inheritance.transfer import WeightTransfer
+from search_spaces.inheritance.weight_maps import described_shapes, weight_map
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.network import Network, build_network
+from search_spaces.settings.yaml_files import read_yaml
+from trials.training.weights_file import floating_tensors
+
+SPACES = ("tiny", "cifar", "small", "photos", "paper", "wide")
+SAME = {"padding": "same"}
+
+EXACT: dict[str, tuple[Architecture, Architecture]] = {
+    "layers": (around("inverted"), around("inverted", layers=4)),
+    "layers of convolutions": (around("convolution"), around("convolution", layers=3)),
+    "layers of fused": (around("fused"), around("fused", layers=3)),
+    "layers of depthwise": (around("depthwise"), around("depthwise", layers=3)),
+    "kernel": (around("inverted"), around("inverted", kernel_size=5)),
+    "kernel of fused": (around("fused"), around("fused", kernel_size=5)),
+    "kernel of depthwise, padding same": (
+        around("depthwise", ends=SAME),
+        around("depthwise", kernel_size=5, ends=SAME),
+    ),
+    "expansion": (around("inverted"), around("inverted", expansion_ratio=6)),
+    "expansion of fused": (around("fused"), around("fused", expansion_ratio=6)),
+    "expansion from 1": (around("convolution"), around("fused")),
+    "full convolution": (around("depthwise", se_ratio=0), around("fused")),
+    "full convolution with squeeze-excite": (around("depthwise"), around("fused", se_ratio=0.5)),
+    "channels": (around("inverted"), around("inverted", channels=24)),
+    "channels of fused": (around("fused"), around("fused", channels=20)),
+    "channels of convolutions": (around("convolution"), around("convolution", channels=20)),
+    "squeeze-excite": (around("inverted", se_ratio=0), around("inverted")),
+    "squeeze-excite of fused": (around("fused"), around("fused", se_ratio=0.25)),
+    "squeeze-excite of convolutions": (around("convolution"), around("convolution", se_ratio=0.25)),
+    "squeeze-excite of expansion from 1": (around("convolution"), around("fused", se_ratio=0.25)),
+    "wider squeeze-excite": (around("inverted"), around("inverted", se_ratio=0.5)),
+    "head": (around("inverted"), around("inverted", ends={"head_channels": 40})),
+    "stem and what follows": (
+        around("inverted", ends={"stem_channels": 8}),
+        replace(
+            (wide := around("inverted", ends={"stem_channels": 12})),
+            stages=(replace(wide.stages[0], channels=12), *wide.stages[1:]),
+        ),
+    ),
+    "all at once": (
+        around("inverted", ends=SAME),
+        around(
+            "inverted", kernel_size=5, expansion_ratio=6, channels=20, layers=3, se_ratio=0.5,
+            ends={"head_channels": 40, **SAME},
+        ),
+    ),
+}  # fmt: skip
+NEARLY: dict[str, tuple[Architecture, Architecture]] = {
+    "fewer layers": (around("inverted", layers=3), around("inverted")),
+    "smaller kernel": (around("inverted", kernel_size=5), around("inverted")),
+    "smaller expansion": (around("inverted", expansion_ratio=6), around("inverted")),
+    "fewer channels": (around("fused"), around("fused", channels=8)),
+    "no squeeze-excite": (around("inverted"), around("inverted", se_ratio=0)),
+    "narrower head": (around("inverted"), around("inverted", ends={"head_channels": 24})),
+    "MBConv to fused": (around("inverted"), around("fused")),
+    "depthwise to fused, gates gone": (around("depthwise"), around("fused")),
+}
+each_exact = pytest.mark.parametrize(("parent", "child"), EXACT.values(), ids=EXACT)
+each_near = pytest.mark.parametrize(("parent", "child"), NEARLY.values(), ids=NEARLY)
+
+
+@each_exact
+def test_exact_changes_keep_the_outputs(parent: Architecture, child: Architecture) -> None:
+    source, network, weights = begun(parent, child)
+    assert weights.is_exact
+    assert weights.changes
+    assert difference(outputs(source), outputs(network)) < 1e-5
+    # In training as well, but for the batch norm that has been set for evaluation.
+    identity = "expansion 1" in " ".join(weights.changes) and parent.stages[1].op == "fused_mbconv"
+    moved = difference(outputs(source, training=True), outputs(network, training=True))
+    assert (1e-5 < moved < 0.2) if identity else moved < 1e-5
+
+
+@each_near
+def test_other_changes_keep_most_of_the_function(parent: Architecture, child: Architecture) -> None:
+    source, network, weights = begun(parent, child)
+    assert not weights.is_exact
+    # In training mode, because statistics are not those of the changed features.
+    expected, found, chance = (
+        outputs(each, training=True) for each in (source, network, fresh(child, seed=2))
+    )
+    assert correlation(expected, found) > correlation(expected, chance) + 0.15
+
+
+LAYOUT_PAIRS = [
+    (old, new)
+    for old in ("depthwise", "inverted", "convolution", "fused")
+    for new in ("depthwise", "inverted", "convolution", "fused")
+    if old != new
+]
+
+
+@pytest.mark.parametrize(("old", "new"), LAYOUT_PAIRS)
+def test_each_layout_becomes_each_other_one(old: str, new: str) -> None:
+    # Filters of little rank and little curvature, as conversions assume them.
+    parent, child = (around(layout, layers=1, se_ratio=0) for layout in (old, new))
+    source = _smooth(parent)
+    network, _ = transferred(source, weight_map(parent, child, num_classes=CLASSES))
+    expected, found, chance = (
+        outputs(each, training=True) for each in (source, network, fresh(child, seed=2))
+    )
+    assert correlation(expected, found) > correlation(expected, chance) + 0.15
+
+
+def _smooth(architecture: Architecture) -> Network:
+    """A network whose second stage has filters near to constant ones."""
+    network = fresh(architecture, seed=1)
+    network.load_state_dict(settled(architecture).state_dict())
+    state = network.state_dict()
+    for name, tensor in state.items():
+        if name.startswith("stages.1") and tensor.dim() == 4 and tensor.shape[2] > 1:
+            mean = tensor.mean((2, 3), keepdim=True)
+            tensor.copy_(mean * 3 + 0.2 * (tensor - mean))
+    network.train()
+    with torch.no_grad():
+        for _ in range(50):
+            network(torch.randn(16, 3, 17, 17))
+    return network.eval()
+
+
+@pytest.mark.parametrize("layout", ["depthwise", "inverted", "convolution", "fused"])
+def test_map_to_the_same_network_copies_to_the_bit(layout: str) -> None:
+    source, network, weights = begun(around(layout), around(layout))
+    assert weights.is_exact
+    assert weights.distance == 0
+    assert weights.changes == ()
+    assert {tensor.how for tensor in weights.tensors} == {"copied"}
+    for name, tensor in floating_tensors(source).items():
+        assert torch.equal(tensor, floating_tensors(network)[name]), name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"layers": 3}, {"kernel_size": 5}, {"expansion_ratio": 6}, {"channels": 24}, {"se_ratio": 0.5}],
+    ids=str,
+)
+def test_way_there_and_back_returns_the_function(change: dict[str, Any]) -> None:
+    parent, child = around("inverted"), around("inverted", **change)
+    source, network, _ = begun(parent, child)
+    returned, _ = transferred(network, weight_map(child, parent, num_classes=CLASSES), seed=7)
+    assert difference(outputs(source), outputs(returned)) < 1e-5
+
+
+def test_narrower_hidden_layer_keeps_its_most_important_channels() -> None:
+    parent, child = (around("inverted", layers=1, se_ratio=0, expansion_ratio=e) for e in (4, 2))
+    source = fresh(parent, seed=1)
+    with torch.no_grad():  # only the last half of the hidden channels is read
+        source.state_dict()["stages.1.0.project.0.weight"][:, :16] = 0
+    network, _ = transferred(source, weight_map(parent, child, num_classes=CLASSES))
+    assert difference(outputs(source), outputs(network)) < 1e-5
+
+
+def test_new_channels_are_fresh_and_nothing_reads_them_yet() -> None:
+    parent, child = around("inverted"), around("inverted", expansion_ratio=6)
+    network, own = transferred(settled(parent), weight_map(parent, child, num_classes=CLASSES))
+    state, block = network.state_dict(), "stages.1.0"
+    for layer in ("expand", "depthwise"):
+        assert torch.equal(state[f"{block}.{layer}.0.weight"][32:], own[f"{block}.{layer}.0.weight"][32:])
+        known = state[f"{block}.{layer}.1.running_var"]
+        assert torch.allclose(known[32:], known[:32].mean())
+    assert not state[f"{block}.project.0.weight"][:, 32:].any()
+
+
+def test_other_classes_have_a_new_classifier() -> None:
+    weights = weight_map(around("fused"), around("fused"), num_classes=4, parent_classes=CLASSES)
+    network, own = transferred(settled(around("fused")), weights)
+    assert "new classifier, not exact" in weights.changes
+    assert torch.equal(network.state_dict()["classifier.weight"], own["classifier.weight"])
+    assert torch.equal(
+        network.state_dict()["stem.0.weight"], settled(around("fused")).state_dict()["stem.0.weight"]
+    )
+
+
+def test_changes_are_told_by_stage() -> None:
+    child = around("fused", kernel_size=5, layers=3, ends={"head_channels": 40})
+    assert weight_map(around("inverted"), child, num_classes=CLASSES).changes == (
+        "head 32 → 40",
+        "stage 2: MBConv → Fused, not exact (2 blocks)",
+        "stage 2: kernel 3 → 5 (2 blocks)",
+        "stage 2: squeeze-excite removed, not exact (2 blocks)",
+        "stage 2: new, as identity",
+    )
+    assert weight_map(around("inverted"), around("inverted", layers=1), num_classes=CLASSES).changes == (
+        "stage 2: dropped, not exact",
+    )
+
+
+# ---------------------------------------------------------------------- any two members of a space
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Architecture, Architecture]:
+    """Two random members of a shipped space, or of two."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    space = read_yaml(SearchSpace, draw(st.sampled_from(SPACES)))
+    other = read_yaml(SearchSpace, draw(st.sampled_from(SPACES))) if draw(st.booleans()) else space
+    return tuple(
+        each.decode([int(rng.integers(options)) for options in each.num_options]) for each in (space, other)
+    )  # type: ignore[return-value]
+
+
+@given(pairs())
+@settings(max_examples=15, deadline=None)
+def test_map_covers_every_tensor_once_in_its_shape(pair: tuple[Architecture, Architecture]) -> None:
+    parent, child = pair
+    weights = weight_map(parent, child, num_classes=CLASSES)
+    names = [tensor.name for tensor in weights.tensors]
+    assert len(names) == len(set(names))
+    with torch.device("meta"):
+        networks = [build_network(each, num_classes=CLASSES) for each in pair]
+    theirs, own = (
+        {name: tuple(tensor.shape) for name, tensor in floating_tensors(network).items()}
+        for network in networks
+    )
+    assert (
+        {tensor.name: tensor.shape for tensor in weights.tensors} == own == described_shapes(child, CLASSES)
+    )
+    assert {source for tensor in weights.tensors for source in tensor.sources} <= theirs.keys()
+    for tensor in weights.tensors:
+        assert (tensor.how == "new") == (not tensor.sources)
+        if tensor.how == "copied":
+            assert theirs[tensor.sources[0]] == tensor.shape
+
+
+TINY = read_yaml(SearchSpace, "tiny")
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=12, deadline=None)
+def test_whatever_is_said_to_be_exact_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    choices = TINY.choice_space().sample(rng)
+    parent = TINY.decode(choices)
+    # Two random decisions take another option.
+    other = list(choices)
+    for i in rng.choice(len(choices), 2, replace=False):
+        other[i] = int(rng.integers(TINY.num_options[i]))
+    source, network, weights = begun(parent, TINY.decode(other))
+    moved = difference(outputs(source), outputs(network))
+    assert weights.is_exact == (moved < 1e-5), weights.changes
+    assert torch.isfinite(outputs(network, training=True)).all()
+
+
+@pytest.mark.parametrize(("old", "new"), [("tiny", "small"), ("small", "tiny"), ("tiny", "cifar")])
+def test_networks_of_two_spaces_have_what_they_share(old: str, new: str) -> None:
+    parent, child = (read_yaml(SearchSpace, name).reference for name in (old, new))
+    source, network, weights = begun(parent, child)
+    assert not weights.is_exact
+    assert any(tensor.how != "new" for tensor in weights.tensors)
+    assert torch.isfinite(outputs(network, training=True)).all()
+    found, known = floating_tensors(network), floating_tensors(source)
+    for tensor in weights.tensors:
+        if tensor.how == "copied":
+            assert torch.equal(found[tensor.name], known[tensor.sources[0]])
+
+
+# ---------------------------------------------------------------------- what does not fit
+
+
+def test_resnets_equal_blocks_are_copied_and_others_new() -> None:
+    small = replace(
+        (large := read_yaml(Architecture, "resnet50")),
+        stem_channels=8,
+        stages=tuple(replace(stage, channels=16, layers=2) for stage in large.stages),
+        head_channels=16,
+    )
+    deeper = replace(small, stages=(*small.stages[:-1], replace(small.stages[-1], layers=3)))
+    source, network, weights = begun(small, deeper)
+    assert not weights.is_exact
+    found, own = floating_tensors(network), fresh(deeper, seed=2).state_dict()
+    for name, tensor in floating_tensors(source).items():
+        assert torch.equal(found[name], tensor), name
+    new = [name for name in found if name.startswith("stages.3.2.")]
+    assert new
+    assert all(torch.equal(found[name], own[name]) for name in new)
+
+
+def test_own_ops_are_copied_whole_or_new() -> None:
+    own_ops = frozenset({"mbconv"})
+    weights = weight_map(
+        around("inverted"), around("inverted", kernel_size=5), num_classes=CLASSES, own_ops=own_ops
+    )
+    assert not weights.is_exact
+    assert weights.changes == ("stage 2: new MBConv, not exact (2 blocks)",)
+    network, own = transferred(settled(around("inverted")), weights)
+    found, source = network.state_dict(), settled(around("inverted")).state_dict()
+    assert torch.equal(found["stages.1.1.expand.0.weight"], own["stages.1.1.expand.0.weight"])
+    assert torch.equal(found["stages.2.1.expand.0.weight"], source["stages.2.1.expand.0.weight"])
+
+
+def test_networks_of_two_kinds_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"resnet cannot begin from an EfficientNet: they have no block"):
+        weight_map(around("fused"), read_yaml(Architecture, "resnet50"), num_classes=CLASSES)
+
+
+def test_tensors_of_another_network_are_refused() -> None:
+    weights = weight_map(around("fused"), around("fused", layers=3), num_classes=CLASSES)
+    own = floating_tensors(fresh(weights.child, seed=2))
+    for other, message in (
+        (
+            around("fused", channels=8),
+            r"the parent's stages\.1\.0\S+ has the shape \(8, .*is expected of its",
+        ),
+        (around("inverted"), r"the parent's tensors lack stages\.1\.0\.branch\.0\.0\.weight"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            WeightTransfer(weights).weights(floating_tensors(settled(other)), own)
+    replaced = own | {"stages.1.0.second.weight": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"the child has stages\.1\.0\.second\.weight.*name it in own_ops"):
+        WeightTransfer(weights).weights(floating_tensors(settled(around("fused"))), replaced)
+    with pytest.raises(ValueError, match=r"the child's tensors lack stages\.1\.2\."):
+        WeightTransfer(weights).weights(
+            floating_tensors(settled(around("fused"))), floating_tensors(settled(around("fused")))
+        )
