@@ -85,7 +85,7 @@ def read_source(source: str, *, trial: int | None, output: Path | None = None) -
     if _is_description(source):
         described = read_described(source)
         if isinstance(described, SearchSpace):
-            raise ConfigError(f"{source}: this is a space; nas export takes an architecture, or a run")
+            raise ConfigError(f"{source}: this is a space; an architecture, or a run, is expected")
         return _of_architecture(source, described, output)
     row, standing = exported_row(path, trial=trial)  # says what is wrong with what is no run
     return Source(

@@ -43,7 +43,8 @@ SqueezeRatios = Annotated[
 ]
 
 
-def _official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
+def official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
+    """The se_ratio of each op where a space does not say."""
     return {op: op_facts(op).se_ratio for op in get_args(Op)}
 
 
@@ -61,7 +62,7 @@ class StageChoices:
     expansion_ratio: Expansions
     channels: Widths
     layers: Depths
-    se_ratio: SqueezeRatios = Field(default_factory=_official_squeeze_ratios)
+    se_ratio: SqueezeRatios = Field(default_factory=official_squeeze_ratios)
 
     def __post_init__(self) -> None:
         refuse(self._faults())

@@ -18,6 +18,7 @@ from data_error_cases import DATA
 from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
 from identity_error_cases import IDENTITIES
 from interchange_error_cases import EXPORTS, IMPORTS
+from network_error_cases import AROUND
 from places import GOLDEN
 from report_error_cases import AUDITS, REPORTS
 from scaling_error_cases import SCALES
@@ -29,7 +30,7 @@ from nas.cli import app, main
 CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
     *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
-    *TRAININGS, *IDENTITIES,
+    *TRAININGS, *IDENTITIES, *AROUND,
 )  # fmt: skip
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),
