@@ -12,11 +12,8 @@ import torch
 
 from trials.devices.arithmetic import HALF, use_tf32
 from trials.devices.device import clock_of
+from trials.timing import durations
 
-PASSES = 5  # measurements of each ceiling; their median counts
-SECONDS = 0.2  # of each
-SIDE = {"cpu": 1536, "cuda": 8192}  # of the matrices
-COPIED_BYTES = {"cpu": 2**28, "cuda": 2**31}  # more than any cache holds
 PASSES_OF_A_STEP = 3  # forward, and twice as much backward
 # The least traffic of a step for each activation, forward and backward, in 16-bit: batch norm and SiLU in one
 # pass each way. Twice as much in float32.
@@ -50,7 +47,7 @@ def measure_ceilings(
     """Medians of both rates, measured in turn."""
     measures = ceilings(device, precision, clock=clock)
     found: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(PASSES):
+    for _ in range(durations.CEILING_PASSES):
         for name, measure in measures.items():
             found[name].append(measure())
     return Ceilings(statistics.median(found["macs"]), statistics.median(found["bytes"]))
@@ -63,7 +60,7 @@ def ceilings(
     now = clock or clock_of(device)
     if device.type == "cuda":
         use_tf32(precision == "tf32")
-    side, size = SIDE[device.type], COPIED_BYTES[device.type]
+    side, size = durations.MATRIX_SIDE[device.type], durations.COPIED_BYTES[device.type]
     kind = HALF.get(precision, torch.float32)
     generator = torch.Generator(device).manual_seed(0)
     left, right = (torch.randn(side, side, device=device, generator=generator).to(kind) for _ in range(2))
@@ -74,7 +71,7 @@ def ceilings(
     def rate(work: Callable[[], object], amount: float) -> float:
         work()
         calls, before = 0, now()
-        while now() - before < SECONDS or not calls:
+        while now() - before < durations.CEILING_SECONDS or not calls:
             work()
             calls += 1
         return calls * amount / max(now() - before, 1e-9)

@@ -128,7 +128,7 @@ def marked(
         call's marks. If the function is captured as a graph, the last one reads the marks of the latest
         replay.
     """
-    times = _Times(step.device, clock)
+    times = Times(step.device, clock)
     calls: list[Callable[[], Marks]] = []
 
     def mark_output(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -158,7 +158,7 @@ def marked(
             handle.remove()
 
 
-class _Times:
+class Times:
     """Marks of one call: readings of the clock, or on CUDA events in the stream, which do not wait."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float] | None) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from clocks import Clock
 
-from trials.timing import roofline
+from trials.timing import durations, roofline
 from trials.timing.roofline import Ceilings, ceilings, measure_ceilings, roofline_share
 
 CPU = torch.device("cpu")
@@ -21,9 +21,9 @@ def test_shares_are_the_least_times_over_the_steps() -> None:
 
 
 def test_ceilings_are_rates_of_products_and_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofline, "SIDE", {"cpu": 16})
-    monkeypatch.setattr(roofline, "COPIED_BYTES", {"cpu": 64})
-    monkeypatch.setattr(roofline, "SECONDS", 1.0)
+    monkeypatch.setattr(durations, "MATRIX_SIDE", {"cpu": 16})
+    monkeypatch.setattr(durations, "COPIED_BYTES", {"cpu": 64})
+    monkeypatch.setattr(durations, "CEILING_SECONDS", 1.0)
     clock = Clock()
     multiply, types = torch.mm, []
 
@@ -41,6 +41,6 @@ def test_ceilings_are_rates_of_products_and_copies(monkeypatch: pytest.MonkeyPat
 def test_ceilings_are_medians_of_measurements_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"macs": iter([3.0, 9.0, 5.0, 4.0, 6.0]), "bytes": iter([1.0, 2.0, 8.0, 2.0, 2.0])}
     measures = {name: lambda values=values: next(values) for name, values in given.items()}
-    monkeypatch.setattr(roofline, "PASSES", 5)
+    monkeypatch.setattr(durations, "CEILING_PASSES", 5)
     monkeypatch.setattr(roofline, "ceilings", lambda *_, **__: measures)
     assert measure_ceilings(CPU, "fp32") == Ceilings(5.0, 2.0)
