@@ -21,6 +21,7 @@ from nas.measuring.figures import (
     measured_time,
 )
 from nas.measuring.prepared import Prepared, prepare
+from search_spaces.networks.architecture import Architecture
 from trials.devices.device import keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on
@@ -33,7 +34,7 @@ from trials.timing.inference_time import TimedForward, measure_inference_time
 from trials.timing.module_parts import PartTime, measure_parts
 from trials.timing.module_source import ModuleSource
 from trials.timing.roofline import Ceilings, RooflineShare, measure_ceilings, roofline_share
-from trials.timing.step_memory import cpu_step_memory, cuda_step_memory
+from trials.timing.step_memory import StepsFailedError, cpu_step_memory, cuda_step_memory
 from trials.timing.step_time import TimedStep, measure_step_time
 from trials.trial import InferenceTime, StepTime
 
@@ -132,11 +133,13 @@ def measure_networks(
     # As trials do: built and recorded while others may train here, timed alone.
     with using_threads(conditions.threads), training(lock, say_waiting):
         prepared = prepare(networks, conditions)
-        on_status("rates of this device")
-        with alone():
-            ceilings = _ceilings(conditions)
+        ceilings: Ceilings | None = None
         for network in prepared:
             on_network(network.name)
+            if first is None:
+                on_status("rates of this device")
+                with alone():
+                    ceilings = _ceilings(conditions)
             subject = _Subject(network, conditions, ceilings, on_status, alone=alone)
             measured.append(subject.measured(first, measured[0] if measured else None))
             first = first or subject
@@ -258,6 +261,10 @@ class _Subject:
                     resolution=conditions.resolution,
                     precision=conditions.precision,
                 )
+        except StepsFailedError:
+            if isinstance(self.network.network, Architecture):
+                raise
+            return None, True  # a module may not work twice; here it did
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

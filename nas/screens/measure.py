@@ -58,11 +58,11 @@ def _rows(networks: Sequence[MeasuredNetwork], batch_size: int) -> Rows:
         ("MACs", [_counted(network.macs, network) for network in networks]),
         ("activations", [_counted(network.activations, network) for network in networks]),
         (
-            "norms by own kernels",
+            "own-kernel norms",
             [f"{network.norms_by_own_kernels} of {network.norms}" for network in networks],
         ),
         *_time_rows(f"step, batch {batch_size}", [network.step for network in networks]),
-        ("  share of roofline", [_roofline(network) for network in networks]),
+        ("  of roofline", [_roofline(network) for network in networks]),
         ("  peak memory", [_memory(network) for network in networks]),
     ]
     for each in zip(*(network.inference for network in networks), strict=True):
@@ -138,9 +138,7 @@ def _notes(networks: Sequence[MeasuredNetwork], *, on_cpu: bool) -> list[str]:
     if any(time.failure for time in times):
         notes.append("Out of memory: try a smaller --batch-size or --resolution.")
     if any(network.roofline for network in networks):
-        notes.append(
-            "Share of roofline: the least time of a step's arithmetic or traffic here, over its time."
-        )
+        notes.append("Of roofline: the least time of a step's arithmetic or traffic here, over its time.")
     return notes + [note for network in networks for note in _notes_of(network)]
 
 
@@ -151,6 +149,8 @@ def _notes_of(network: MeasuredNetwork) -> list[str]:
         notes.append(f"{name}: not in its MACs: {some(network.uncounted)}.")
     if network.frozen_params:
         notes.append(f"{name}: {network.frozen_params:,} more parameters are frozen.")
+    if network.architecture_id is None and network.peak_memory_bytes is None and network.step.seconds:
+        notes.append(f"{name}: no memory, for a process of its own cannot make it.")
     if network.layout_reason:
         notes.append(f"{name}: computes in contiguous memory, others in channels_last.")
     return notes

@@ -198,7 +198,8 @@ def _kind(found: Any) -> str:
 
 def _of_timm(source: str, name: str) -> ModuleSource:
     timm = _library("timm", source)
-    _check_known(source, "timm", name, timm.list_models())
+    # A tag behind the name says how weights were trained, which are not loaded.
+    _check_known(source, "timm", name.partition(".")[0], timm.list_models())
 
     def make(num_classes: int | None = None) -> Any:
         return timm.create_model(name, **({} if num_classes is None else {CLASSES: num_classes}))

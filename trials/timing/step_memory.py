@@ -36,6 +36,10 @@ from trials.training.synthetic_batch import SyntheticBatch
 STEPS = 2  # the second needs up to 12 % more memory than the first, a third only 3 % more than that
 
 
+class StepsFailedError(RuntimeError):
+    """The process that measures a step's memory has failed, not for lack of memory."""
+
+
 def step_recipe(*, batch_size: int, resolution: int) -> Recipe:
     """A recipe for single steps, with the default optimizer and averaging."""
     return Recipe(epochs=1, batch_size=batch_size, resolution=Ramp(resolution, resolution))
@@ -56,7 +60,7 @@ def step_memory(
 
     Raises:
         torch.OutOfMemoryError, MemoryError: the steps do not fit in memory.
-        RuntimeError: as `cpu_step_memory`.
+        StepsFailedError: as `cpu_step_memory`.
     """
     if device.type == "cpu":
         return cpu_step_memory(
@@ -90,7 +94,7 @@ def cpu_step_memory(
 
     Raises:
         MemoryError: this machine has less memory left.
-        RuntimeError: the process failed in another way; the message ends with its error output.
+        StepsFailedError: the process failed in another way; the message ends with its error output.
     """
     described = _described(network)
     if sys.platform != "linux" or described is None:
@@ -116,7 +120,7 @@ def cpu_step_memory(
     if done.returncode == -signal.SIGKILL:
         raise MemoryError("the kernel ended the process")
     if done.returncode:
-        raise RuntimeError(f"two training steps ended with code {done.returncode}: {done.stderr[-1000:]}")
+        raise StepsFailedError(f"two training steps ended with code {done.returncode}: {done.stderr[-1000:]}")
     answer = json_value(done.stdout.splitlines()[-1])  # a module may print, too
     if answer["out_of_memory"]:
         raise MemoryError(answer["out_of_memory"])

@@ -168,11 +168,13 @@ class Times:
         self.stream: torch.cuda.Stream | None = None  # in which the step runs
 
     def begin(self) -> None:
+        """Forgets earlier marks and makes the first one of a call."""
         self.marks = []
         self.stream = torch.cuda.current_stream() if self.on_cuda else None
         self.mark()
 
     def mark(self, *_: Any) -> None:
+        """Makes a mark now; takes whatever a hook is given."""
         if not self.on_cuda:
             self.marks.append(self.clock())
             return

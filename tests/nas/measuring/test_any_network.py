@@ -28,7 +28,7 @@ from trials.timing.module_check import CheckedModule, checked_module
 from trials.timing.module_parts import PartTime
 from trials.timing.module_source import source_of
 from trials.timing.roofline import Ceilings
-from trials.timing.step_memory import cpu_step_memory
+from trials.timing.step_memory import StepsFailedError, cpu_step_memory
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 SIZE: dict[str, Any] = {"resolution": 16, "batch_size": 8, "precision": "fp32"}
@@ -99,6 +99,20 @@ def test_memory_of_a_step_is_measured_in_a_process_that_finds_the_network_again(
     assert cpu_step_memory(checked(lambda: Tiny()), **size) is None
 
 
+def test_a_network_that_works_only_once_has_no_memory_but_all_else(
+    given_times: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise StepsFailedError("two training steps ended with code 1")
+
+    monkeypatch.setattr(measuring, "cpu_step_memory", fail)
+    (found,) = measure([Tiny], **SIZE).networks
+    assert found.peak_memory_bytes is None
+    assert found.step.seconds is not None
+    with pytest.raises(StepsFailedError):
+        measure(["efficientnetv2-b0"], **{**SIZE, "resolution": 32})
+
+
 def test_share_of_the_roofline_is_that_of_the_counts_and_the_step(figures: MeasuredNetworks) -> None:
     for network in figures.networks:
         assert network.roofline is not None
@@ -133,12 +147,12 @@ def test_the_screen_says_which_kernels_compute_which_norms_and_where_the_time_go
     figures: MeasuredNetworks,
 ) -> None:
     text = screen_text(measure_screen(figures))
-    rows = [line.split() for line in text.splitlines() if line.startswith("norms by own kernels")]
-    assert rows[0][4:] == ["0", "of", "4", "0", "of", "0", "11", "of", "11"]
+    rows = [line.split() for line in text.splitlines() if line.startswith("own-kernel norms")]
+    assert rows[0][2:] == ["0", "of", "4", "0", "of", "0", "11", "of", "11"]
     assert "any_modu…s:Viewing: computes in contiguous memory, others in channels_last." in text
     for name in ("Attending", "any_modules:Viewing", "any_modules:ours_as_any", "small"):
         assert f"a training step of {name}" in text
-    assert "share of roofline" in text
+    assert "  of roofline" in text
     assert max(map(len, text.splitlines())) <= 80
 
 

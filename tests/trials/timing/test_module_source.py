@@ -205,6 +205,9 @@ def test_networks_of_libraries_are_made_without_weights(
     assert source.build(9).head.out_features == 9  # type: ignore[union-attr]
     source.build(None)
     assert calls == [("tiny_net", {**always, "num_classes": 9}), ("tiny_net", always)]
+    if library == "timm":
+        module_source("timm:tiny_net.in1k").build(None)
+        assert calls[-1] == ("tiny_net.in1k", {})
     with pytest.raises(ConfigError, match=rf"{library} has no network of that name; .* mean 'tiny_net'"):
         module_source(f"{library}:tiny_nat")
 
