@@ -78,7 +78,7 @@ def module_source(source: str) -> ModuleSource:
     is_file = where.endswith(".py") and os.path.isfile(where)
     if is_file or not all(part.isidentifier() for part in (*where.split("."), *name.split("."))):
         module = os.path.normpath(where.removesuffix(".py")).replace(os.sep, ".")
-        hint = f"; name a file as python -m does, {module}:{name or 'Net'}" if where.endswith(".py") else ""
+        hint = f"; name a file as a module, {module}:{name or 'Net'}" if where.endswith(".py") else ""
         raise ConfigError(f"{source}: expected {FORMS}{hint}")
     made = _imported(where, source)
     for part in name.split("."):

@@ -107,7 +107,7 @@ def test_what_a_function_gives_must_be_a_network() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("net.py:Net", r"name a file as python -m does, net:Net"),
+        ("net.py:Net", r"name a file as a module, net:Net"),
         ("net:", "expected package.module:Net, timm:NAME or torchvision:NAME"),
         ("a b:Net", "expected package.module:Net"),
         ("nowhere:Net", "there is no module nowhere in "),
