@@ -1,8 +1,8 @@
 """Networks measured side by side on this machine: size, training step, inference, memory, parts of a step."""
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -22,8 +22,9 @@ from nas.measuring.figures import (
 )
 from nas.measuring.prepared import Prepared, prepare
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import keep_freed_memory, lock_of
-from trials.devices.device_errors import is_out_of_memory
+from trials.devices.device_errors import WITHOUT_GRAPHS, CaptureFailedError, is_out_of_memory
 from trials.devices.memory_bound import bounded_on
 from trials.devices.own_memory import OwnMemory
 from trials.devices.sharing import timing, training
@@ -31,6 +32,7 @@ from trials.devices.threads import using_threads
 from trials.kernels.choice import coverage
 from trials.recipe import Precision
 from trials.timing.inference_time import TimedForward, measure_inference_time
+from trials.timing.module_errors import users_errors
 from trials.timing.module_parts import PartTime, measure_parts
 from trials.timing.module_source import ModuleSource
 from trials.timing.roofline import Ceilings, RooflineShare, measure_ceilings, roofline_share
@@ -140,10 +142,24 @@ def measure_networks(
                 on_status("rates of this device")
                 with alone():
                     ceilings = _ceilings(conditions)
-            subject = _Subject(network, conditions, ceilings, on_status, alone=alone)
-            measured.append(subject.measured(first, measured[0] if measured else None))
+            with _in_words(network):
+                subject = _Subject(network, conditions, ceilings, on_status, alone=alone)
+                measured.append(subject.measured(first, measured[0] if measured else None))
             first = first or subject
     return MeasuredNetworks(conditions, tuple(measured), ceilings)
+
+
+@contextmanager
+def _in_words(network: Prepared) -> Iterator[None]:
+    """Says in a sentence what fails in a module, and that a network cannot be a CUDA graph."""
+    is_ours = isinstance(network.network, Architecture)
+    try:
+        with nullcontext() if is_ours else users_errors(network.name, "measuring it", must_be_users=True):
+            yield
+    except CaptureFailedError as error:
+        raise ConfigError(
+            f"{network.name}: {error}; with {WITHOUT_GRAPHS} in the environment all are measured without"
+        ) from error
 
 
 def _ceilings(conditions: Conditions) -> Ceilings | None:

@@ -13,7 +13,7 @@ import search_spaces
 import trials
 from search_spaces.settings.sentences import one_line
 from search_spaces.settings.yaml_files import ConfigError
-from trials.devices.device_errors import is_out_of_memory
+from trials.devices.device_errors import CaptureFailedError, is_out_of_memory
 
 MOST_SAID = 300  # characters of what an error says
 OURS = tuple(str(Path(package.__path__[0]).resolve()) for package in (search_spaces, trials, torch)) + tuple(
@@ -23,14 +23,15 @@ LIBRARY = str(Path(sysconfig.get_paths()["stdlib"]).resolve())
 
 
 @contextmanager
-def users_errors(name: str, doing: str) -> Iterator[None]:
+def users_errors(name: str, doing: str, *, must_be_users: bool = False) -> Iterator[None]:
     """Turns what a user's module raises within the block into one sentence.
 
-    Memory that ran out is raised as it is.
+    Memory that ran out, and work that cannot be a CUDA graph, are raised as they are.
 
     Args:
         name: of the network.
         doing: what it was asked for, as in "its forward pass".
+        must_be_users: an error without a line of the user's on its way is raised as it is, too.
 
     Raises:
         ConfigError: with the place in the user's file, where one is on the way.
@@ -40,9 +41,13 @@ def users_errors(name: str, doing: str) -> Iterator[None]:
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:
-        if isinstance(error, Exception) and is_out_of_memory(error):
+        if isinstance(error, Exception) and (
+            isinstance(error, CaptureFailedError) or is_out_of_memory(error)
+        ):
             raise
         place = _place_of(error)
+        if must_be_users and place is None:
+            raise
         raise ConfigError(
             f"{name}: {doing} failed{f' at {place}' if place else ''}: {_said(error)}"
         ) from error

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from search_spaces.networks.network import Network
@@ -86,15 +87,17 @@ def parts_of(network: nn.Module) -> dict[str, nn.Module]:
 
     A network of ours has its stem, stages, head and classifier. Any other has its children; a list, which is
     not called itself, and a part with more than DOMINANT of all parameters is replaced by its own children
-    where they are not too many.
+    where they are not too many. What torch has compiled is not looked into, and is no part by itself.
     """
     if isinstance(network, Network):
         stages = {f"stage {i}": stage for i, stage in enumerate(network.stages.children(), start=1)}
         named = {"stem": network.stem, **stages, "head": network.head, "classifier": network.classifier}
         return {name: part for name, part in named.items() if _size(part)}
     network = network.module if isinstance(network, ContiguousInput) else network
+    if _is_compiled(network):
+        return {}
     total = _size(network) or 1
-    parts = dict(network.named_children())
+    parts = {name: part for name, part in network.named_children() if not _is_compiled(part)}
     while True:
         opened = next((name for name, part in parts.items() if _opens(part, total, len(parts))), None)
         if opened is None:
@@ -107,6 +110,7 @@ def parts_of(network: nn.Module) -> dict[str, nn.Module]:
                 if name == opened
                 else ((name, part),)
             )
+            if not _is_compiled(child)
         }
 
 
@@ -117,6 +121,11 @@ def _opens(part: nn.Module, total: int, parts: int) -> bool:
     if type(part) in PLAIN:  # own kernels compute its layers as one
         return False
     return children > 0 and _size(part) > DOMINANT * total and parts - 1 + children <= MOST_PARTS
+
+
+def _is_compiled(part: nn.Module) -> bool:
+    """True of a script, which takes no hooks, and of torch.compile's, which hooks would compile anew."""
+    return isinstance(part, torch.jit.ScriptModule) or "_orig_mod" in part._modules
 
 
 def _size(part: nn.Module) -> int:

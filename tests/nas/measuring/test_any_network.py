@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nas.screens.measured_parts import shown_parts
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import Network
 from search_spaces.settings.yaml_files import ConfigError, write_yaml
+from trials.devices.device_errors import CaptureFailedError
 from trials.kernels.cpu_library import why_not
 from trials.timing.module_check import CheckedModule, checked_module
 from trials.timing.module_parts import PartTime
@@ -111,6 +113,39 @@ def test_a_network_that_works_only_once_has_no_memory_but_all_else(
     assert found.step.seconds is not None
     with pytest.raises(StepsFailedError):
         measure(["efficientnetv2-b0"], **{**SIZE, "resolution": 32})
+
+
+def test_a_network_that_fails_while_it_is_measured_is_told_by_its_own_line(
+    given_times: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tired(Tiny):
+        passes = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            Tired.passes += 1
+            if Tired.passes > 8:
+                raise RuntimeError("no more")
+            return super().forward(images)
+
+    with pytest.raises(
+        ConfigError, match=r"Tired: measuring it failed at .*test_any_network\.py, line \d+, in"
+    ):
+        measure([Tired], **SIZE)
+
+    monkeypatch.setattr(measuring, "cpu_step_memory", partial(int, "none"))
+    with pytest.raises(TypeError):  # a mistake of ours is none of the user's
+        measure([Tiny], **SIZE)
+
+
+def test_a_network_that_cannot_be_a_graph_is_told_how_it_can_be_measured(
+    given_times: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise CaptureFailedError("no CUDA graph of its work: it reads a number back")
+
+    monkeypatch.setattr(measuring, "measure_step_time", fail)
+    with pytest.raises(ConfigError, match=r"Tiny: no CUDA graph .* back; with NAS_CUDA_GRAPHS=0"):
+        measure([Tiny], **SIZE)
 
 
 def test_share_of_the_roofline_is_that_of_the_counts_and_the_step(figures: MeasuredNetworks) -> None:

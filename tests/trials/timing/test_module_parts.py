@@ -123,6 +123,18 @@ def test_layers_that_own_kernels_compute_as_one_are_one_part() -> None:
     assert list(parts_of(step_of(any_modules.Tiny).network)) == ["layer", "head"]
 
 
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+def test_what_torch_has_compiled_is_one_piece_that_is_no_part() -> None:
+    class Compiled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self._orig_mod = nn.Linear(3, 4)
+
+    script = torch.jit.script(nn.Linear(3, 3))
+    assert parts_of(Compiled()) == parts_of(script) == {}
+    assert list(parts_of(nn.Sequential(nn.Linear(3, 3), script, Compiled()))) == ["0"]
+
+
 def test_parts_whose_outputs_are_no_tensors_are_timed_forward() -> None:
     class Pair(nn.Module):
         def __init__(self) -> None:
