@@ -1,6 +1,6 @@
 """How long the measurements of a device's rates and of a step's parts take."""
 
-CEILING_PASSES = 5  # measurements of each ceiling; their median counts
+CEILING_PASSES = 7  # measurements of each ceiling, of which the highest counts
 CEILING_SECONDS = 0.2  # of each
 MATRIX_SIDE = {"cpu": 1536, "cuda": 8192}
 COPIED_BYTES = {"cpu": 2**28, "cuda": 2**31}  # more than any cache holds
