@@ -23,6 +23,7 @@ from nas.commands.report import report
 from nas.commands.scale import scale
 from nas.commands.search import search
 from nas.commands.simulate import simulate
+from nas.commands.space import space
 from nas.commands.status import status
 from nas.commands.train import train
 from nas.commands.verify import verify
@@ -56,7 +57,8 @@ def _commands(
 
 
 COMMANDS = (
-    search, describe, measure, status, simulate, export, scale, train, compare, evaluate, predict, verify,
+    search, describe, space, measure, status, simulate, export, scale, train, compare, evaluate, predict,
+    verify,
     report, audit, doctor,
 )  # fmt: skip
 for command in COMMANDS:

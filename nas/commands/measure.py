@@ -1,5 +1,6 @@
 """The command nas measure."""
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +27,11 @@ class Precision(StrEnum):
 
 def measure(
     sources: Annotated[
-        list[str] | None, typer.Argument(help="Architectures: files, or published names.")
+        list[str] | None,
+        typer.Argument(
+            help="Files, published names; any network as timm:NAME, torchvision:NAME, or package.module:Net, "
+            "a class or function, imported from the current directory first, as by python -m."
+        ),
     ] = None,
     table: Annotated[
         str | None, typer.Option(help="A space, or a search file: measure all of its blocks instead.")
@@ -35,6 +40,10 @@ def measure(
     classes: Annotated[int | None, typer.Option(min=2, help="Classes of the networks.")] = None,
     resolution: Annotated[
         int | None, typer.Option(min=SMALLEST_RESOLUTION, max=LARGEST_RESOLUTION, help="Pixels.")
+    ] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option("--input", help="Shape of an image, as 3x224x224: another way of --resolution."),
     ] = None,
     batch_size: BatchSize = None,
     precision: Annotated[Precision | None, typer.Option(help="Default: the fastest here.")] = None,
@@ -56,7 +65,7 @@ def measure(
         from nas.screens.retarget import retarget_screen
         from trials.log.buckets import run_folder
 
-        if sources or classes or resolution or batch_size or precision or table or out:
+        if sources or classes or resolution or input_ or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")
         compile_kernels(console)
         with bars_of(console) as bars:
@@ -67,6 +76,7 @@ def measure(
     if top is not None:
         raise typer.BadParameter("--top goes with --run RUN: how many of its best trials to measure again")
     _check_request(sources or [], table=table, out=out)
+    resolution = _side(input_, resolution)
     if table is not None:
         from nas.measuring.measure_table import measure_table_on_console
         from nas.measuring.table_figures import table_json
@@ -100,6 +110,26 @@ def _check_request(sources: Sequence[str], *, table: str | None, out: Path | Non
         raise ConfigError("nothing to measure: name architectures, or a space by --table SPACE")
     if table is not None and sources:
         raise ConfigError(
-            f"--table {table} measures a space's blocks, and {sources[0]} is an architecture; measure them "
+            f"--table {table} measures a space's blocks, and {sources[0]} is a network; measure them "
             "one after the other"
         )
+
+
+def _side(shape: str | None, resolution: int | None) -> int | None:
+    """The pixels of --input, or those of --resolution."""
+    from search_spaces.settings.yaml_files import ConfigError
+
+    if shape is None:
+        return resolution
+    sizes = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})x([0-9]{1,6})", shape)
+    if sizes is None:
+        raise ConfigError(f"--input {shape}: expected channels x height x width, as 3x224x224")
+    channels, height, width = map(int, sizes.groups())
+    if channels != 3 or height != width or not SMALLEST_RESOLUTION <= height <= LARGEST_RESOLUTION:
+        raise ConfigError(
+            f"--input {shape}: images are square and have 3 channels here, as a recipe's; expected 3xNxN "
+            f"with N from {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION:,}"
+        )
+    if resolution not in (None, height):
+        raise ConfigError(f"--input {shape} and --resolution {resolution}: give one of both")
+    return height

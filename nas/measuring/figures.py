@@ -1,9 +1,12 @@
 """Figures of measured networks: size, times of a training step and of inference, memory."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from nas.measuring.conditions import Conditions
-from trials.trial import InferenceTime, StepTime
+from trials.timing.module_check import MemoryLayout
+from trials.timing.module_parts import PartTime
+from trials.timing.roofline import Ceilings, RooflineShare
+from trials.trial import InferenceTime, Kernels, StepTime
 
 OUT_OF_MEMORY = "out of memory"
 
@@ -44,16 +47,37 @@ class MeasuredInference:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredNetwork:
-    """Size, training step, memory and inference of one network."""
+    """Size, training step, memory and inference of one network.
+
+    Attributes:
+        architecture_id: None of a network that is no architecture of ours.
+        macs, activations: None where they could not be counted.
+        uncounted: operations that are not in them; see `ModuleCounts`.
+        peak_memory_bytes: of a training step, weights included; None where the system does not tell.
+        layout: of weights and features in memory.
+        kernels: those that training steps compute with.
+        norms, norms_by_own_kernels: norms of all kinds, and those of them that own kernels compute.
+        roofline: shares of the device's ceilings that the step reaches; None where something is unknown.
+        parts: where the time of a step goes; empty where it does not fit into memory.
+    """
 
     name: str
-    architecture_id: str
+    architecture_id: str | None
     params: int
-    macs: int
-    activations: int
+    macs: int | None
+    activations: int | None
     step: MeasuredTime
-    peak_memory_bytes: int | None  # of a training step, weights included; None: not told, or not measured
-    inference: tuple[MeasuredInference, ...]  # (): not measured
+    peak_memory_bytes: int | None
+    inference: tuple[MeasuredInference, ...]
+    frozen_params: int = 0
+    uncounted: tuple[str, ...] = ()
+    layout: MemoryLayout = "channels_last"
+    layout_reason: str | None = None
+    kernels: Kernels = "torch"
+    norms: int = 0
+    norms_by_own_kernels: int = 0
+    roofline: RooflineShare | None = None
+    parts: tuple[PartTime, ...] = ()
 
     @property
     def times(self) -> tuple[MeasuredTime, ...]:
@@ -67,6 +91,7 @@ class MeasuredNetworks:
 
     conditions: Conditions
     networks: tuple[MeasuredNetwork, ...]
+    ceilings: Ceilings | None = None  # of the device; None where measuring them does not fit into memory
 
 
 def measured_time(measured: StepTime | InferenceTime) -> MeasuredTime:
@@ -99,6 +124,11 @@ def measured_json(figures: MeasuredNetworks) -> dict[str, object]:
     """The figures under the names of a trial's columns, for --json."""
     left_out = ("device", "recipe")
     conditions = {name: value for name, value in vars(figures.conditions).items() if name not in left_out}
+    ceilings = figures.ceilings
+    conditions |= {
+        "macs_per_second": ceilings.macs_per_second if ceilings else None,
+        "bytes_per_second": ceilings.bytes_per_second if ceilings else None,
+    }
     return {**conditions, "networks": [_network_json(network) for network in figures.networks]}
 
 
@@ -109,8 +139,19 @@ def _network_json(network: MeasuredNetwork) -> dict[str, object]:
         "params": network.params,
         "macs": network.macs,
         "activations": network.activations,
+        "frozen_params": network.frozen_params,
+        "uncounted": list(network.uncounted),
+        "memory_layout": network.layout,
+        "memory_layout_reason": network.layout_reason,
+        "kernels": network.kernels,
+        "norms": network.norms,
+        "norms_by_own_kernels": network.norms_by_own_kernels,
         **_time_json("step", network.step),
         "peak_memory_bytes": network.peak_memory_bytes,
+        "roofline_share": network.roofline.share if network.roofline else None,
+        "arithmetic_share": network.roofline.arithmetic if network.roofline else None,
+        "traffic_share": network.roofline.traffic if network.roofline else None,
+        "parts": [asdict(part) for part in network.parts],
         "inference": [
             {
                 "inference_batch_size": inference.batch_size,

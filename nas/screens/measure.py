@@ -8,11 +8,14 @@ from rich.text import Text
 
 from analysis.numbers import percent, short_count, three_figures
 from nas.measuring.figures import MeasuredInference, MeasuredNetwork, MeasuredNetworks, MeasuredTime
-from search_spaces.settings.sentences import one_line
+from nas.screens.measured_parts import parts_screen
+from search_spaces.settings.sentences import one_line, some
 from trials.timing.precision import AS_ASKED
 
 NETWORKS_BESIDE = 3  # and their quantities fit 80 columns; more go below
 MAX_NAME = 18  # characters
+UNKNOWN = "-"
+PARTLY = "+"  # behind a count that does not hold everything
 UNCERTAIN = "?"
 UNCERTAIN_NOTE = f"{UNCERTAIN} uncertain: it scatters too much; measure again on a quieter machine."
 
@@ -35,6 +38,7 @@ def measure_screen(figures: MeasuredNetworks) -> RenderableType:
     if conditions.precision_reason != AS_ASKED:
         lines.append(Text(f"In {conditions.precision}: {conditions.precision_reason}.", style="dim"))
     lines += [Text(note, style="dim") for note in _notes(networks, on_cpu=bool(conditions.threads))]
+    lines += parts_screen(networks)
     return Group(*lines)
 
 
@@ -51,9 +55,14 @@ def _table(networks: Sequence[MeasuredNetwork], batch_size: int) -> Table:
 def _rows(networks: Sequence[MeasuredNetwork], batch_size: int) -> Rows:
     rows = [
         ("parameters", [f"{network.params:,}" for network in networks]),
-        ("MACs", [f"{network.macs:,}" for network in networks]),
-        ("activations", [f"{network.activations:,}" for network in networks]),
+        ("MACs", [_counted(network.macs, network) for network in networks]),
+        ("activations", [_counted(network.activations, network) for network in networks]),
+        (
+            "own-kernel norms",
+            [f"{network.norms_by_own_kernels} of {network.norms}" for network in networks],
+        ),
         *_time_rows(f"step, batch {batch_size}", [network.step for network in networks]),
+        ("  of roofline", [_roofline(network) for network in networks]),
         ("  peak memory", [_memory(network) for network in networks]),
     ]
     for each in zip(*(network.inference for network in networks), strict=True):
@@ -93,6 +102,17 @@ def _ratio(time: MeasuredTime) -> str:
     return ", ".join([*parts, f"n {time.rounds}"])
 
 
+def _counted(count: int | None, network: MeasuredNetwork) -> str:
+    """A count; marked where it does not hold all of the network's operations."""
+    if count is None:
+        return UNKNOWN
+    return f"{count:,}{f' {PARTLY}' if network.uncounted else ''}"
+
+
+def _roofline(network: MeasuredNetwork) -> str:
+    return UNKNOWN if network.roofline is None else percent(network.roofline.share)
+
+
 def _throughput(inference: MeasuredInference) -> str:
     per_second = inference.images_per_second
     return "" if per_second is None else f"{per_second:,.0f}"
@@ -100,7 +120,7 @@ def _throughput(inference: MeasuredInference) -> str:
 
 def _memory(network: MeasuredNetwork) -> str:
     size = network.peak_memory_bytes
-    return "-" if size is None else f"{short_count(size)}B"
+    return UNKNOWN if size is None else f"{short_count(size)}B"
 
 
 def _scale(seconds: float) -> tuple[float, str]:
@@ -117,6 +137,22 @@ def _notes(networks: Sequence[MeasuredNetwork], *, on_cpu: bool) -> list[str]:
         notes.append(UNCERTAIN_NOTE)
     if any(time.failure for time in times):
         notes.append("Out of memory: try a smaller --batch-size or --resolution.")
+    if any(network.roofline for network in networks):
+        notes.append("Of roofline: the least time of a step's arithmetic or traffic here, over its time.")
+    return notes + [note for network in networks for note in _notes_of(network)]
+
+
+def _notes_of(network: MeasuredNetwork) -> list[str]:
+    """Peculiarities of one network: what was not counted, and how it computes where others do otherwise."""
+    name, notes = shortened(network.name), []
+    if network.uncounted:
+        notes.append(f"{name}: not in its MACs: {some(network.uncounted)}.")
+    if network.frozen_params:
+        notes.append(f"{name}: {network.frozen_params:,} more parameters are frozen.")
+    if network.architecture_id is None and network.peak_memory_bytes is None and network.step.seconds:
+        notes.append(f"{name}: no memory, for a process of its own cannot make it.")
+    if network.layout_reason:
+        notes.append(f"{name}: computes in contiguous memory, others in channels_last.")
     return notes
 
 

@@ -44,7 +44,8 @@ SqueezeRatios = Annotated[
 ]
 
 
-def _official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
+def official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
+    """The se_ratio of each op where a space does not say."""
     return {op: op_facts(op).se_ratio for op in get_args(Op)}
 
 
@@ -74,7 +75,7 @@ class StageChoices:
     expansion_ratio: Expansions
     channels: Widths
     layers: Depths
-    se_ratio: SqueezeRatios = field(default_factory=_official_squeeze_ratios)
+    se_ratio: SqueezeRatios = field(default_factory=official_squeeze_ratios)
 
     @field_validator(*DECIDED)
     @classmethod

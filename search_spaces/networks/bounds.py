@@ -5,3 +5,4 @@ LARGEST_RESOLUTION = 4096  # of networks that are counted, measured and used; re
 LARGEST_BATCH = 65_536  # images
 # Pixels of a picture that is read, whatever the limit that is set.
 SMALLEST_MAX_PIXELS, LARGEST_MAX_PIXELS = 64 * 64, 170_000_000
+LARGEST_RADIUS = 8  # of a space around a network: steps of its options, and layers

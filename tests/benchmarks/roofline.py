@@ -26,36 +26,12 @@ from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml
 from trials.devices.device import clock_of, cpu_name, keep_freed_memory
 from trials.recipe import Ramp, Recipe
+from trials.timing.roofline import Ceilings, ceilings, roofline_share
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 
-BYTES_PER_ACTIVATION = 22  # forward and backward, in 16-bit; 44 in float32
 TOP = 10
 CLASSES = 10
-
-
-def ceilings(device: torch.device, precision: str) -> dict[str, Callable[[], float]]:
-    """Measurements of multiply-adds and of bytes per second."""
-    clock = clock_of(device)
-    side = 8192 if device.type == "cuda" else 1536
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = (torch.randn(side, side, device=device).to(kind) for _ in range(2))
-    out = torch.empty_like(left)
-    source = torch.zeros(2**31 if device.type == "cuda" else 2**28, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-
-    def rate(work: Callable[[], object], amount: float) -> float:
-        work()
-        calls, before = 0, clock()
-        while clock() - before < 0.3:
-            work()
-            calls += 1
-        return calls * amount / (clock() - before)
-
-    return {
-        "macs": lambda: rate(lambda: torch.mm(left, right, out=out), side**3),
-        "bytes": lambda: rate(lambda: target.copy_(source), 2 * source.numel()),
-    }
 
 
 def new_step(architecture: Architecture, device: torch.device, precision: str, batch: int) -> TrainingStep:
@@ -122,9 +98,11 @@ def main() -> None:
                 for limit, measure in limits.items():
                     samples[limit].append(measure())
             seconds, macs, moved = (statistics.median(samples[key]) for key in ("seconds", "macs", "bytes"))
-            per_activation = BYTES_PER_ACTIVATION * (1 if precision == "bf16" else 2)
-            flop_share = 3 * counts.macs * arguments.batch_size / seconds / macs
-            byte_share = counts.activations * per_activation * arguments.batch_size / seconds / moved
+            shares = roofline_share(
+                Ceilings(macs, moved), macs=counts.macs, activations=counts.activations,
+                images=arguments.batch_size, seconds=seconds, precision=precision,
+            )  # fmt: skip
+            flop_share, byte_share = shares.arithmetic, shares.traffic
             print(
                 f"\n{name}, {arguments.resolution} px, batch {arguments.batch_size}, {precision}, "
                 f"n = {arguments.passes}: {1000 * seconds:,.1f} ms a step "

@@ -19,6 +19,7 @@ from data_error_cases import DATA
 from error_cases import FILES, RUNS, SEARCHES, SPACES, Case
 from identity_error_cases import IDENTITIES
 from interchange_error_cases import EXPORTS, IMPORTS
+from network_error_cases import AROUND, MODULES
 from places import GOLDEN
 from report_error_cases import AUDITS, REPORTS
 from scaling_error_cases import SCALES
@@ -30,7 +31,7 @@ from nas.cli import app, main
 CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
     *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
-    *TRAININGS, *COMPARISONS, *IDENTITIES,
+    *TRAININGS, *COMPARISONS, *IDENTITIES, *AROUND, *MODULES,
 )  # fmt: skip
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),
@@ -40,6 +41,7 @@ VARYING = (
     (r"--workers \d+ or fewer", "--workers … or fewer"),
     (r"there (are|is) only \d+ (core|GPU)s?, (.*) --devices \d+", r"there are only … \2s, \3 --devices …"),
     (r"[\d.]+ [GM]B (are )?free", r"… GB \1free"),
+    (r"timm (is not installed here; pip install timm|does not load beside torch .*)", "timm …"),
 )
 
 

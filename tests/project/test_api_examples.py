@@ -44,6 +44,8 @@ def test_examples_of_the_api_document_run_one_after_the_other(tmp_path: Path) ->
     assert len(printed) == len(EXAMPLES)
     simulated = printed["Several workers in simulated time"].splitlines()
     assert sorted(line.split()[:2] for line in simulated) == [["0", "00:00:00"], ["1", "00:00:00"]]
+    measured = [line.split()[:2] for line in printed["Networks side by side"].splitlines()]
+    assert [measured[0][0], *measured[1]] == ["efficientnetv2-b0", "Net", str(32 * 27 + 32 + 64 + 330)]
     assert printed["An own op"].startswith("32 of 16 blocks")
     assert "(200, 16, 16, 3)" in printed["An own data source"]
     assert "trial 2: completed" in printed["An own executor"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from documents import DOCS, DOCUMENTS, called, code_spans, fenced, typed, words
 from places import REPOSITORY
 
+from nas.interchange.around import write_space_around
 from nas.search.config import SearchConfig, read_search_config
 from nas.strategies.table import STRATEGIES
 from search_spaces.choices.limits import Limits
@@ -32,7 +34,20 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for block in fenced(document.read_text(), "yaml"):
             if name := re.match(r"# (\S+\.yaml)\n", block):
                 (tmp_path / name[1]).write_text(block)
+    for name, text in spaces_around().items():
+        (tmp_path / name).write_text(text)
     return tmp_path
+
+
+@cache
+def spaces_around() -> dict[str, str]:
+    """Files of the commands nas space that documents show, by name."""
+    commands = [command for document in DOCUMENTS for command in map(words, typed(document.read_text()))]
+    return {
+        command[command.index("-o") + 1]: write_space_around(command[2]).text
+        for command in commands
+        if command[1] == "space" and "-o" in command
+    }
 
 
 SHOWN = [

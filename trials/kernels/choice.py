@@ -3,11 +3,13 @@
 import torch
 from torch import nn
 
-from trials.kernels.cpu_blocks import use_cpu_kernels
+from trials.kernels.cpu_blocks import QuickBatchNorm2d, use_cpu_kernels
 from trials.kernels.cpu_library import why_not
 from trials.kernels.cuda_blocks import use_cuda_kernels
+from trials.kernels.cuda_norm import KernelBatchNorm2d
 from trials.kernels.cuda_probe import Record, kernels_verdict
 from trials.kernels.launching import is_interpreted
+from trials.kernels.replaceable import NormCoverage, norm_coverage
 from trials.trial import Kernels
 
 _used = True
@@ -40,6 +42,11 @@ def fuse(network: nn.Module, device: torch.device, precision: str, *, record: Re
     elif kernels == "fused":
         use_cpu_kernels(network)
     return kernels
+
+
+def coverage(network: nn.Module, device: torch.device) -> NormCoverage:
+    """The norms of a network that `fuse` was given, and how many of them own kernels compute."""
+    return norm_coverage(network, KernelBatchNorm2d if uses_triton(device) else QuickBatchNorm2d)
 
 
 def uses_triton(device: torch.device) -> bool:

@@ -24,6 +24,8 @@ def use_cpu_kernels(network: nn.Module) -> None:
             module.__class__ = QuickMBConv
         elif type(module) is FusedMBConv and _has_kernels(module):
             module.__class__ = QuickFusedMBConv
+        elif can_replace(module):  # of other blocks; those above compute theirs themselves
+            module.__class__ = QuickBatchNorm2d
 
 
 @contextmanager
@@ -44,7 +46,10 @@ def _is_normalised(layers: nn.Sequential) -> bool:
     """True for a convolution with batch norm and, at most, SiLU."""
     kinds = [type(layer) for layer in layers]
     return (
-        kinds[:2] == [Convolution, nn.BatchNorm2d] and kinds[2:] in ([], [nn.SiLU]) and can_replace(layers[1])
+        kinds[:1] in ([Convolution], [nn.Conv2d])
+        and kinds[1:2] == [nn.BatchNorm2d]
+        and kinds[2:] in ([], [nn.SiLU])
+        and can_replace(layers[1])
     )
 
 
@@ -134,15 +139,28 @@ def _joined(
     return _normalised(z, norm, active=active, residual=features, factor=factor)
 
 
+class QuickBatchNorm2d(nn.BatchNorm2d):
+    """A batch norm by itself."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        if input.dim() != 4 or not _can_run(input, self):
+            return super().forward(input)
+        return _normalised(input, self, active=False)
+
+
 class QuickNormalised(nn.Sequential):
     """A convolution with batch norm and, if there is a third layer, SiLU."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H / s, W / s)."""
         convolution, norm, *activation = self
-        if not _can_run(input, self, stride=cast(Convolution, convolution).stride[0]):
-            return super().forward(input)
-        return _normalised(convolution(input), cast(nn.BatchNorm2d, norm), active=bool(activation))
+        z = convolution(input)
+        if z.dim() == 4 and _can_run(z, self):
+            return _normalised(z, cast(nn.BatchNorm2d, norm), active=bool(activation))
+        for layer in (norm, *activation):
+            z = layer(z)
+        return cast(Tensor, z)
 
 
 class QuickMBConv(MBConv):
@@ -202,6 +220,7 @@ def _norm(layers: nn.Sequential) -> nn.BatchNorm2d:
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    QuickBatchNorm2d: nn.BatchNorm2d,
     QuickNormalised: nn.Sequential,
     QuickMBConv: MBConv,
     QuickFusedMBConv: FusedMBConv,

@@ -17,7 +17,8 @@ def use_cuda_kernels(network: nn.Module) -> None:
     class, as those synchronised between devices, are left alone.
     """
     for parent in list(network.modules()):
-        if isinstance(parent, nn.Sequential):
+        # One with a forward pass of its own may use what stands between its layers.
+        if isinstance(parent, nn.Sequential) and type(parent).forward is nn.Sequential.forward:
             _replace_in_sequence(parent)
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):

@@ -6,6 +6,7 @@ import torch
 
 from search_spaces.networks.architecture import Architecture
 from trials.recipe import Recipe
+from trials.timing.module_check import CheckedModule
 from trials.training.step import TrainingStep, build_step
 from trials.training.synthetic_batch import SyntheticBatch
 
@@ -21,11 +22,13 @@ class StepConditions:
     batch_size: int
     device: torch.device
 
-    def step(self, architecture: Architecture) -> TrainingStep:
+    def step(self, network: Architecture | CheckedModule) -> TrainingStep:
         """The step of a fresh network, its weights random from a fixed seed."""
         torch.manual_seed(0)
+        if isinstance(network, CheckedModule):
+            return network.step(self.recipe, device=self.device, precision=self.precision)
         return build_step(
-            architecture,
+            network,
             self.recipe,
             num_classes=self.num_classes,
             device=self.device,

@@ -10,11 +10,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.module_counts import ModuleCounts
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
@@ -24,10 +27,17 @@ from trials.devices.environment import FUSED_KERNELS
 from trials.devices.memory_bound import bounded_memory, own_bytes
 from trials.devices.own_memory import OwnMemory
 from trials.recipe import Ramp, Recipe
+from trials.timing.module_check import CheckedModule
+from trials.timing.module_source import importing_here, module_source
+from trials.timing.step_conditions import StepConditions
 from trials.training.step import TrainingStep, build_step, kernels_of_steps
 from trials.training.synthetic_batch import SyntheticBatch
 
 STEPS = 2  # the second needs up to 12 % more memory than the first, a third only 3 % more than that
+
+
+class StepsFailedError(RuntimeError):
+    """The process that measures a step's memory has failed, not for lack of memory."""
 
 
 def step_recipe(*, batch_size: int, resolution: int) -> Recipe:
@@ -50,7 +60,7 @@ def step_memory(
 
     Raises:
         torch.OutOfMemoryError, MemoryError: the steps do not fit in memory.
-        RuntimeError: as `cpu_step_memory`.
+        StepsFailedError: as `cpu_step_memory`.
     """
     if device.type == "cpu":
         return cpu_step_memory(
@@ -71,18 +81,26 @@ def step_memory(
 
 
 def cpu_step_memory(
-    architecture: Architecture, *, num_classes: int, batch_size: int, resolution: int, precision: str
+    network: Architecture | CheckedModule,
+    *,
+    num_classes: int,
+    batch_size: int,
+    resolution: int,
+    precision: str,
 ) -> int | None:
     """Bytes by which a new process grows in two training steps; None where the system does not report it.
 
+    That process imports a module anew, so the answer is None for one that it cannot find.
+
     Raises:
         MemoryError: this machine has less memory left.
-        RuntimeError: the process failed in another way; the message ends with its error output.
+        StepsFailedError: the process failed in another way; the message ends with its error output.
     """
-    if sys.platform != "linux":
+    described = _described(network)
+    if sys.platform != "linux" or described is None:
         return None
     request = {
-        "architecture": to_mapping(architecture.without_provenance()),
+        **described,
         "num_classes": num_classes,
         "batch_size": batch_size,
         "resolution": resolution,
@@ -102,11 +120,29 @@ def cpu_step_memory(
     if done.returncode == -signal.SIGKILL:
         raise MemoryError("the kernel ended the process")
     if done.returncode:
-        raise RuntimeError(f"two training steps ended with code {done.returncode}: {done.stderr[-1000:]}")
-    answer = json_value(done.stdout)
+        raise StepsFailedError(f"two training steps ended with code {done.returncode}: {done.stderr[-1000:]}")
+    answer = json_value(done.stdout.splitlines()[-1])  # a module may print, too
     if answer["out_of_memory"]:
         raise MemoryError(answer["out_of_memory"])
     return answer["bytes"]
+
+
+def _described(network: Architecture | CheckedModule) -> dict[str, Any] | None:
+    """The network for another process; None where it cannot make it."""
+    if isinstance(network, Architecture):
+        return {"architecture": to_mapping(network.without_provenance())}
+    return (
+        None if network.source.typed is None else {"module": network.source.typed, "layout": network.layout}
+    )
+
+
+def _read(request: dict[str, Any]) -> Architecture | CheckedModule:
+    """The network of a request, which it is taken out of."""
+    if "architecture" in request:
+        return from_mapping(Architecture, request.pop("architecture"), name="standard input")
+    source = module_source(request.pop("module"))
+    counts = ModuleCounts(0, 0, None, None)  # nobody asks here
+    return CheckedModule(source, request["num_classes"], request.pop("layout"), None, counts)
 
 
 def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, memory: OwnMemory) -> int:
@@ -120,12 +156,12 @@ def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, memory: OwnMemor
 def main() -> None:
     """Takes the steps and prints how many bytes they took, or that they did not fit in memory."""
     request = json_value(sys.stdin.read())
-    architecture = from_mapping(Architecture, request.pop("architecture"), name="standard input")
+    network = _read(request)
     taken: int | None = None
     refused: str | None = None
     try:
         with bounded_memory():
-            taken = _bytes_of_steps(architecture, **request)
+            taken = _bytes_of_steps(network, **request)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -134,7 +170,7 @@ def main() -> None:
 
 
 def _bytes_of_steps(
-    architecture: Architecture,
+    network: Architecture | CheckedModule,
     *,
     num_classes: int,
     batch_size: int,
@@ -147,11 +183,12 @@ def _bytes_of_steps(
     keep_freed_memory()
     device = torch.device("cpu")
     before = _resident_bytes()
-    recipe = step_recipe(batch_size=batch_size, resolution=resolution)
-    step = build_step(architecture, recipe, num_classes=num_classes, device=device, precision=precision)
-    batch = SyntheticBatch.random(
-        batch_size=batch_size, resolution=resolution, num_classes=num_classes, device=device
-    )
+    conditions = StepConditions(
+        recipe=step_recipe(batch_size=batch_size, resolution=resolution), precision=precision,
+        num_classes=num_classes, resolution=resolution, batch_size=batch_size, device=device,
+    )  # fmt: skip
+    with importing_here() if isinstance(network, CheckedModule) else nullcontext():
+        step, batch = conditions.step(network), conditions.batch()
     for _ in range(STEPS):
         step(batch.images, batch.labels)
     peak = own_bytes("VmHWM")

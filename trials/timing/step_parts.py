@@ -128,7 +128,7 @@ def marked(
         call's marks. If the function is captured as a graph, the last one reads the marks of the latest
         replay.
     """
-    times = _Times(step.device, clock)
+    times = Times(step.device, clock)
     calls: list[Callable[[], Marks]] = []
 
     def mark_output(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -158,7 +158,7 @@ def marked(
             handle.remove()
 
 
-class _Times:
+class Times:
     """Marks of one call: readings of the clock, or on CUDA events in the stream, which do not wait."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float] | None) -> None:
@@ -168,11 +168,13 @@ class _Times:
         self.stream: torch.cuda.Stream | None = None  # in which the step runs
 
     def begin(self) -> None:
+        """Forgets earlier marks and makes the first one of a call."""
         self.marks = []
         self.stream = torch.cuda.current_stream() if self.on_cuda else None
         self.mark()
 
     def mark(self, *_: Any) -> None:
+        """Makes a mark now; takes whatever a hook is given."""
         if not self.on_cuda:
             self.marks.append(self.clock())
             return

@@ -40,6 +40,9 @@ class TrainingStep:
 
     With a group, each of its devices takes the step on its share of the batch. The gradient is that of the
     whole batch, and weights, averages and statistics stay equal on all devices.
+
+    Args:
+        memory_format: of the network's weights; images come in channels_last.
     """
 
     def __init__(
@@ -51,11 +54,12 @@ class TrainingStep:
         precision: str,
         cuda_graphs: bool = True,
         group: DeviceGroup = ALONE,
+        memory_format: torch.memory_format = torch.channels_last,
     ) -> None:
         self.group = group
         if group.size > 1 and recipe.sync_batch_norm:
             synchronise_batch_norm(network, group)
-        self.network: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Network = network.to(device).to(memory_format=memory_format)  # type: ignore[call-overload]
         self._record: Record | None = recorder_of(device) if cuda_graphs else None
         self.device = device
         self.kernels = fuse(self.network, device, precision, record=self._record)

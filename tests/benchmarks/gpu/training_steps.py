@@ -12,7 +12,7 @@ from itertools import product
 import torch
 from benchmarks.gpu.conditions import Conditions
 from benchmarks.gpu.figures import Row, several
-from benchmarks.roofline import BYTES_PER_ACTIVATION, new_step
+from benchmarks.roofline import new_step
 from torch.profiler import ProfilerActivity, profile
 
 from nas.doctor.gpu_probes import copy_bandwidth
@@ -23,6 +23,7 @@ from trials.devices.arithmetic import HALF
 from trials.devices.device import clock_of
 from trials.devices.device_errors import CaptureFailedError, is_out_of_memory
 from trials.devices.own_memory import give_back
+from trials.timing.roofline import BYTES_PER_ACTIVATION
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 

@@ -38,11 +38,15 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
         "--help"
     }  # fmt: skip
     assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--help"}
+    assert options_of("space") == {
+        "--from", "--radius", "--limit", "--classes", "--resolution", "-o", "--output", "--force", "--help"
+    }  # fmt: skip
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
     assert options_of("doctor") == {"--search", "--gpu", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
     assert options_of("measure") == {
-        "--table", "--out", "--classes", "--resolution", "--batch-size", "--precision", "--run", "--top",
+        "--table", "--out", "--classes", "--resolution", "--input", "--batch-size", "--precision", "--run",
+        "--top",
         "--json", "--help"
     }  # fmt: skip
     assert options_of("train") == {

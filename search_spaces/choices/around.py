@@ -1,0 +1,121 @@
+"""A search space around one network: the choices of every stage near its own, and limits from it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import cast, get_args
+
+from search_spaces.choices.limited_sampling import NothingWithinLimitsError
+from search_spaces.choices.limits import COUNTED, Limits
+from search_spaces.choices.own_limits import DEFAULT_LIMITS
+from search_spaces.choices.space import OUTSIDE_STAGES, SearchSpace
+from search_spaces.choices.stage_choices import StageChoices, official_squeeze_ratios
+from search_spaces.networks.architecture import MAX_LAYERS, Architecture, Stage
+from search_spaces.networks.counting import count
+from search_spaces.networks.ops import Op, op_facts
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, to_mapping
+from search_spaces.settings.yaml_layout import laid_out
+
+KERNELS, EXPANSIONS = (3, 5), (1, 4, 6)  # those of the paper's space (section 3.3)
+
+
+def space_around(
+    architecture: Architecture,
+    *,
+    radius: int = 1,
+    limits: Mapping[str, float] = DEFAULT_LIMITS,
+    num_classes: int,
+    resolution: int,
+) -> SearchSpace:
+    """The space of the networks whose stages are near those of an architecture, which it contains.
+
+    Every stage may have either op, kernel sizes and expansion ratios within `radius` steps of its own in
+    KERNELS and EXPANSIONS, and up to `radius` layers fewer (but at least one) or more. Channels, strides,
+    stem, head and padding stay. The architecture is the reference.
+
+    Args:
+        limits: by quantity of LIMITED, as multiples of the architecture's own.
+        num_classes, resolution: with which its parameters and MACs are counted for their limits.
+
+    Raises:
+        ConfigError: a space cannot express the architecture, or nothing is within the limits.
+    """
+    if architecture.kind is not None:
+        ops = " and ".join(op_facts(op).name for op in get_args(Op))
+        raise ConfigError(
+            f"its stages are {op_facts(architecture.stages[0].op).name} stages (kind: {architecture.kind}), "
+            f"and a space offers {ops} alone; name a network of those"
+        )
+    reference = architecture.without_provenance()
+    outside = {name: getattr(reference, name) for name in OUTSIDE_STAGES}
+    space = SearchSpace(
+        **outside,
+        stages=tuple(_around(stage, radius) for stage in reference.stages),
+        reference=reference,
+        limits=_limits_of(reference, limits, num_classes=num_classes, resolution=resolution),
+    )
+    space.encode(reference)  # it is one of them
+    if space.limits.counted():
+        try:
+            space.share_within_limits(num_classes=num_classes, resolution=resolution)
+        except NothingWithinLimitsError as error:
+            raise ConfigError(
+                f"no architecture around it is within its limits ({error.reason}); give larger factors"
+            ) from error
+    return space
+
+
+def space_text(space: SearchSpace, *, header: str) -> str:
+    """The space as a file; a field of one option is a single value, and `header` its comment.
+
+    It reads back as an equal space.
+    """
+    mapping = to_mapping(space)
+    official = to_mapping(official_squeeze_ratios())
+    rows = [{key: _single(value) for key, value in row.items()} for row in mapping["stages"]]
+    if all(row["se_ratio"] == official for row in rows):
+        rows = [{key: value for key, value in row.items() if key != "se_ratio"} for row in rows]
+    mapping["stages"] = rows
+    if not mapping["limits"]:
+        del mapping["limits"]
+    text = "".join(f"# {line}\n" for line in header.splitlines()) + laid_out(mapping)
+    back = from_mapping(SearchSpace, parse_yaml(text, name="space"), name="space")
+    assert back == space, "another space came back"
+    return text
+
+
+def _around(stage: Stage, radius: int) -> StageChoices:
+    """The options of a stage; its own op comes first."""
+    others = tuple(op for op in get_args(Op) if op != stage.op)
+    squeeze: dict[str, float] = {op: op_facts(op).se_ratio for op in others}
+    fewest = max(1, stage.layers - radius) if stage.layers else 0
+    return StageChoices(
+        op=cast(tuple[Op, ...], (stage.op, *others)),
+        kernel_size=_near(stage.kernel_size, KERNELS, radius),  # type: ignore[arg-type]
+        stride=stage.stride,
+        expansion_ratio=_near(stage.expansion_ratio, EXPANSIONS, radius),
+        channels=(stage.channels,),
+        layers=tuple(range(fewest, min(stage.layers + radius, MAX_LAYERS) + 1)),
+        se_ratio={stage.op: stage.se_ratio, **squeeze},  # type: ignore[dict-item]
+    )
+
+
+def _near(own: int, known: Sequence[int], radius: int) -> tuple[int, ...]:
+    """The values within so many steps of its own, which need not be known."""
+    values = sorted({*known, own})
+    at = values.index(own)
+    return tuple(values[max(0, at - radius) : at + radius + 1])
+
+
+def _limits_of(
+    reference: Architecture, factors: Mapping[str, float], *, num_classes: int, resolution: int
+) -> Limits:
+    counts = count(reference, num_classes=num_classes, resolution=resolution)
+    found: dict[str, float] = {}
+    for name, factor in factors.items():
+        found[name] = math.floor(factor * getattr(counts, name)) if name in COUNTED else factor
+    return Limits(**found)  # type: ignore[arg-type]
+
+
+def _single(value: object) -> object:
+    """The one option of a list of one."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
