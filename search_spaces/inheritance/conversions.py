@@ -20,6 +20,8 @@ Tensors = dict[str, Tensor]
 NODES = 40  # of the Gauss-Hermite quadrature
 SMALLEST_VARIANCE = 1e-6
 SMALLEST_SHARE = 0.05  # of a variance that may be left after another is taken from it
+RIDGE = 0.01  # of the mean square
+SHIFTS = (-0.5, 4.0)  # of batch norm before SiLU; where most of it is below -1, its line is flat and no help
 KERNELS = "kernels"  # of `Chosen`: spatial filters (width, k * k) that were found nearest
 
 # Choices that depend on tensors, made once, so that a network and its average are converted alike.
@@ -213,7 +215,7 @@ def _linear(kind: str, tensors: Tensors) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _linear_norm(mean: Tensor, variance: Tensor) -> tuple[Tensors, Tensor, tuple[Tensor, Tensor]]:
-    """A batch norm before SiLU for channels of these moments, (W,), that keeps zero at zero.
+    """A batch norm before SiLU for channels of these moments, (W,), that keeps zero at zero if it can.
 
     Returns:
         Its tensors; the factor of what follows, with which the line through SiLU has the slope 1; that line's
@@ -221,22 +223,25 @@ def _linear_norm(mean: Tensor, variance: Tensor) -> tuple[Tensors, Tensor, tuple
     """
     variance = variance.clamp(min=SMALLEST_VARIANCE)
     deviation = (variance + BATCH_NORM_EPSILON).sqrt()
-    weight, bias = torch.ones_like(mean), mean / deviation
+    weight, bias = torch.ones_like(mean), (mean / deviation).clamp(*SHIFTS)
     average, spread, slope = silu_moments(bias, weight)
     norm = dict(zip(NORM, (weight, bias, mean, variance), strict=True))
     noise = (1 - slope**2 / spread.clamp(min=SMALLEST_VARIANCE)).clamp(0, 1 - SMALLEST_SHARE)
-    return norm, deviation / slope, (average - slope * bias, noise)
+    return norm, deviation / slope, (average - slope * mean / deviation, noise)
 
 
 def _input_moments(tensors: Tensors) -> tuple[Tensor, Tensor]:
     """Means (C,) of a fused block's input, and one variance for all channels, (C,).
 
-    The running means are the sums of each filter times these (least squares); the running variances are about
-    the squares of the filters times that.
+    The running means are the sums of each filter times these (ridge regression, since sums may be near zero);
+    the running variances are about the squares of the filters times that.
     """
     filters = tensors["fused.0.weight"].flatten(2)  # (W, C, k * k)
     means = tensors["fused.1.running_mean"]
-    mean = torch.linalg.lstsq(filters.sum(2), means[:, None], driver="gelsd").solution[:, 0]
+    sums = filters.sum(2)  # (W, C)
+    gram = sums.mT @ sums
+    ridge = (RIDGE * gram.diagonal().mean()).clamp(min=SMALLEST_VARIANCE)
+    mean = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype), sums.mT @ means)
     squares = (filters**2).sum((1, 2)).clamp(min=SMALLEST_VARIANCE)
     variance = (tensors["fused.1.running_var"] / squares).median()
     return mean, variance.expand(filters.shape[1])
