@@ -99,6 +99,7 @@ def _recorded(timing: TimingConditions, images: TrialImages) -> Conditions:
 
 
 def _costs(network: MeasuredNetwork, *, epochs: int) -> NetworkCosts:
+    assert network.macs is not None, "all of an architecture is counted"
     return NetworkCosts(
         params=network.params,
         macs=network.macs,
