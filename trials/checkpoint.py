@@ -44,8 +44,9 @@ class TrialCheckpoint:
             data_digest: of the images, since a configuration names only where they lie.
             files: the folder's; by default those of a disk.
         """
+        self._architecture_id = trial.architecture.architecture_id
         identity = {
-            "architecture": trial.architecture.architecture_id,
+            "architecture": self._architecture_id,
             "recipe": trial.recipe.identity(),
             "data": to_mapping(data),
             "data_digest": data_digest,
@@ -66,7 +67,11 @@ class TrialCheckpoint:
         """
         if self._files.have_locks:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"precision": step.precision, "ends": [vars(end) for end in ends]}
+        facts = {
+            "precision": step.precision,
+            "architecture_id": self._architecture_id,
+            "ends": [vars(end) for end in ends],
+        }
         save_tensors(self.path, step.state(), facts, files=self._files)
 
     def restore(self, step: TrainingStep) -> list[EpochEnd]:
@@ -98,6 +103,8 @@ class TrialCheckpoint:
             ends = [EpochEnd(**end) for end in facts["ends"]]
         except (KeyError, TypeError) as error:
             raise ConfigError(f"{name}: not a trial's checkpoint; its epochs are expected in it") from error
+        if facts.get("architecture_id") != weight_map.parent.architecture_id:
+            raise ConfigError(f"{name}: the state of another architecture than the map's parent")
         try:
             inherit(step, weight_map, tensors, recipe)
         except ValueError as error:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from trials.devices.device_errors import is_out_of_memory
-from trials.devices.device_lock import DeviceLock
+from trials.devices.device_errors import DeviceFault, device_fault, is_out_of_memory
+from trials.devices.device_lock import DeviceLock, Role
 from trials.timing.step_time import TimedStep, is_uncertain, surer
 from trials.timing.trial_timing import TrialTiming
 from trials.training.step import TrainingStep
@@ -20,12 +20,14 @@ class MeasuredTimes:
     Attributes:
         step_time, inference_time: None until they are known.
         seconds: that measuring took.
+        fault: of the device while it measured again, after which this process must run no more trials.
     """
 
     def __init__(self, trial: Trial, lock: DeviceLock) -> None:
         self.step_time: StepTime | None = trial.step_time
         self.inference_time: InferenceTime | None = trial.inference_time
         self.seconds = 0.0
+        self.fault: DeviceFault | None = None
         self._trial, self._lock = trial, lock
 
     def measure(self, step: TrainingStep, timing: TrialTiming, *, steps: int) -> Iterator[Phase]:
@@ -39,7 +41,7 @@ class MeasuredTimes:
         forward = timing.prepared_forward(step) if trial.measures_inference_time else None
         self.seconds += time.perf_counter() - before
         # Step 2: time them, with the device to themselves.
-        yield from self._queue()
+        yield from self._queue("timing")
         before = time.perf_counter()
         if timed_step is not None:
             self.step_time = self._timed(timed_step, timing, steps)
@@ -53,22 +55,29 @@ class MeasuredTimes:
     ) -> Iterator[Phase]:
         """Times an uncertain step once more, when it may be quieter; the surer time stays.
 
-        The trial has trained: where memory does not suffice to time it now, the first time stays.
+        The trial has trained, and that is not lost: where the device fails now, or its memory does not
+        suffice, the first time stays.
         """
         first = self.step_time
         if self._trial.step_time is not None or first is None or not is_uncertain(first):
             return
         try:
+            # Step 1: record it, while others may train but nobody times.
+            yield from self._queue("training")
+            before = time.perf_counter()
             timed_step = timing().prepared_step(step)
-            yield from self._queue()
+            self.seconds += time.perf_counter() - before
+            # Step 2: time it, with the device to itself.
+            yield from self._queue("timing")
+            before = time.perf_counter()
             self.step_time = surer(first, self._timed(timed_step, timing(), steps))
+            self.seconds += time.perf_counter() - before
         except Exception as error:
-            if not is_out_of_memory(error):
+            self.fault = device_fault(error, step.device)
+            if self.fault is None and not is_out_of_memory(error):
                 raise
         finally:
             self._lock.release()
-        if self.step_time is not None:
-            self.seconds += self.step_time.timing_seconds - first.timing_seconds
 
     def ratio(self, name: str) -> float:
         """A measured time's ratio or seconds, by the name of a limit on it."""
@@ -77,8 +86,8 @@ class MeasuredTimes:
                 return float(value)
         raise AssertionError(f"a limit on {name} needs its measurement")
 
-    def _queue(self) -> Iterator[Phase]:
-        for _ in self._lock.queue("timing"):
+    def _queue(self, role: Role) -> Iterator[Phase]:
+        for _ in self._lock.queue(role):
             yield "waiting"
         yield "timing"
 

@@ -173,6 +173,7 @@ class _TrialRun:
         last, peak = self.ends[-1], self.memory.peak(besides=step.snapshot_bytes)
         for phase in self.times.measure_again(step, lambda: self._timing(images), steps=steps):
             yield self._progress(phase)
+        self.worker.device_fault = self.times.fault
         self._check_times()
         assert self.times.step_time is not None, "the network has been timed"
         measurement = replace(

@@ -142,8 +142,7 @@ def _beginning(begun: TrainingBegun) -> str:
     for path in begun.damaged:
         lines.append(f"           {path.name} is damaged; an earlier state is taken")
     if begun.fitted is not None:
-        fitted = begun.fitted
-        lines.append(f"           initial weights: {len(fitted.loaded)} tensors fit" + _unfitted(fitted))
+        lines += _initial_weights(begun.fitted)
     if begun.is_over:
         lines.append(
             f"           ended before, after epoch {begun.first_epoch} of {begun.epochs}: nothing is left to "
@@ -167,6 +166,14 @@ def _beginning(begun: TrainingBegun) -> str:
         total = sum(estimate.seconds for estimate in begun.stages)
         lines.append(f"  in all about {duration(total)} ({total * devices / 3600:.2f} device-hours)")
     return "\n".join(lines)
+
+
+def _initial_weights(fitted: Fitted) -> list[str]:
+    if not fitted.changes:
+        return [f"           initial weights: {len(fitted.loaded)} tensors fit" + _unfitted(fitted)]
+    kept = "whose function is kept" if fitted.keeps_function else "changed"
+    head = f"           initial weights: of another architecture, {kept}" + _unfitted(fitted)
+    return [head, *(f"             {change}" for change in fitted.changes)]
 
 
 def _unfitted(fitted: Fitted) -> str:

@@ -7,33 +7,88 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from search_spaces.inheritance.transfer import WeightTransfer
+from search_spaces.inheritance.weight_maps import weight_map
+from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.blocks import own_ops
 from search_spaces.settings.yaml_files import ConfigError
 from trials.training.weights_file import WeightsFile, floating_tensors, load_weights
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Names of the tensors that were, or were not, loaded into a network."""
+    """Names of the tensors that were, or were not, loaded into a network.
+
+    `changes`: of another architecture's weights, how they were carried over, in words (see `WeightMap`), and
+    whether the network computes what that one did.
+    """
 
     loaded: tuple[str, ...]
     other_shape: tuple[str, ...]  # in both, but with different shapes: a classifier of other classes, say
     missing: tuple[str, ...]  # only in the network
     unused: tuple[str, ...]  # only in the file
     other_classes: tuple[str, ...] = ()  # of the classifier, whose classes are others, or have no names
+    changes: tuple[str, ...] = ()
+    keeps_function: bool = True
 
 
-def begin_with(network: nn.Module, init: str, classes: Sequence[str]) -> Fitted:
-    """Copies the initial weights that fit; of the classifier those of the same classes, by their names.
+def begin_with(
+    network: nn.Module, init: str, classes: Sequence[str], *, architecture: Architecture
+) -> Fitted:
+    """Gives a network initial weights; of the classifier those of the same classes, by their names.
+
+    Weights of another architecture are carried over by a map that keeps its function where it can; where
+    there is no such map (a ResNet's for another network), those whose names and shapes fit are copied.
 
     Raises:
         ConfigError: there is no such file of weights, or none of them fits.
     """
     weights = load_weights(Path(init))
     tensors, left_out = with_classifier_of(weights, classes)
+    if weights.architecture.architecture_id != architecture.architecture_id:
+        carried = _carried_over(network, weights, tensors, architecture, num_classes=len(classes))
+        if carried is not None:
+            return replace(carried, other_classes=left_out)
     fitted = load_by_name(network, tensors)
     if not fitted.loaded:
         raise ConfigError(f"init: {init}: none of its weights fits this architecture")
     return replace(fitted, other_classes=left_out)
+
+
+def _carried_over(
+    network: nn.Module,
+    weights: WeightsFile,
+    tensors: Mapping[str, Tensor],
+    architecture: Architecture,
+    *,
+    num_classes: int,
+) -> Fitted | None:
+    """Gives the network another architecture's weights by a map; None where there is none."""
+    own_classifier = "classifier.weight" in tensors  # with the rows of these classes
+    fresh = floating_tensors(network)
+    stages = (*weights.architecture.stages, *architecture.stages)
+    try:
+        changes = weight_map(
+            weights.architecture,
+            architecture,
+            num_classes=num_classes,
+            parent_classes=num_classes if own_classifier else weights.num_classes,
+            own_ops=frozenset(own_ops(stage.op for stage in stages)),
+        )
+        found = WeightTransfer(changes).weights({**weights.tensors, **tensors}, fresh)
+    except ValueError:
+        return None
+    if not own_classifier:  # rows of other classes tell nothing of these
+        found |= {name: tensor for name, tensor in fresh.items() if name.startswith("classifier.")}
+    network.load_state_dict(found, strict=False)
+    return Fitted(
+        loaded=tuple(name for name, tensor in found.items() if not torch.equal(tensor, fresh[name])),
+        other_shape=(),
+        missing=(),
+        unused=(),
+        changes=changes.changes,
+        keeps_function=changes.is_exact and own_classifier,
+    )
 
 
 def load_by_name(network: nn.Module, tensors: Mapping[str, Tensor]) -> Fitted:

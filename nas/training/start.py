@@ -73,9 +73,8 @@ def check_start(config: TrainingConfig, folder: Path, *, devices: int) -> Traini
     if begun and config.test is not None and test is not None:
         check_same_data(record_of(config.test, test), folder, begun="training", prefix=OF_TEST)
     if config.init is not None and not begun:
-        begin_with(
-            build_network(config.architecture, num_classes=images.num_classes), config.init, images.classes
-        )
+        network = build_network(config.architecture, num_classes=images.num_classes)
+        begin_with(network, config.init, images.classes, architecture=config.architecture)
     return TrainingImages(images, test, tuple(of_pixels))
 
 

@@ -190,7 +190,8 @@ class _Training:
         network = network_for(self.config.architecture, self.recipe, num_classes=self.num_classes)
         if self.config.init is not None:
             classes = self.images_at(self._stages()[-1].resolution).classes
-            self.fitted = begin_with(network, self.config.init, classes)
+            architecture = self.config.architecture
+            self.fitted = begin_with(network, self.config.init, classes, architecture=architecture)
         return network
 
     def may_go_on_smaller(self, error: Exception) -> bool:

@@ -120,7 +120,8 @@ def block_map(parent: Block | None, child: Block, *, own_ops: frozenset[str] = f
         fresh = () if same else (Change(f"new {op_facts(child.op).name}", FRESH),)
         return BlockMap(child if same else None, child, True, fresh, int(not same), 1)
     if parent is not None and is_opaque(parent, own_ops):
-        parent = None
+        replaced = Change(f"{op_facts(parent.op).name} dropped", DROPPED)
+        return BlockMap(None, child, False, (replaced, *_new(child)), *_params(None, child))
     changes = _new(child) if parent is None else tuple(_changes(parent, child))
     return BlockMap(parent, child, False, changes, *_params(parent, child))
 

@@ -9,9 +9,11 @@ import torch
 from small_networks import SMALL
 from small_trials import DIGITS, make_trial, run_digits_trial
 
+from trials.devices.device_errors import CaptureFailedError
 from trials.run_trial import start_worker
 from trials.timing.step_time import TimedStep, surer
 from trials.timing.trial_timing import TrialTiming
+from trials.training.step import TrainingStep
 from trials.trial import Progress, Slot, StepTime, TimingPart, Trial, TrialResult
 from trials.worker_setup import WorkerSetup
 
@@ -106,11 +108,40 @@ def test_training_is_the_same_whether_it_is_timed_again_or_not(given: Given) -> 
     assert again.measurement.accuracy == once.measurement.accuracy
 
 
-def test_a_result_is_not_lost_to_timing_it_again(given: Given) -> None:
-    given(timed(1.5, UNSURE), torch.OutOfMemoryError("no memory left"))
-    _, result = run_digits_trial(make_trial())
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("no memory left"), CaptureFailedError("cannot be captured")]
+)
+def test_a_result_is_not_lost_to_timing_it_again(given: Given, error: Exception) -> None:
+    given(timed(1.5, UNSURE), error)
+    worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
+    *_, result = worker(make_trial())
+    assert isinstance(result, TrialResult)
     assert result.status == "completed"
     assert (of(result).step_time_ratio, of(result).flag) == (1.5, "uncertain by 6 %")
+    # After a fault of the device its process takes no more trials.
+    assert (worker.device_fault is not None) == isinstance(error, CaptureFailedError)  # type: ignore[attr-defined]
+
+
+def test_a_bug_while_timing_again_is_one(given: Given) -> None:
+    given(timed(1.5, UNSURE), KeyError("surprise"))
+    _, result = run_digits_trial(make_trial())
+    assert (result.status, result.failure_kind) == ("crashed", "bug")
+
+
+def test_the_step_is_recorded_again_while_nobody_times(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(timed(1.5, UNSURE), timed(1.2, SURE))
+    roles: list[str | None] = []
+    worker = start_worker(Slot(index=0), setup=WorkerSetup(data=DIGITS, reference=SMALL))
+    prepared = TrialTiming.prepared_step
+
+    def watched(timing: TrialTiming, step: TrainingStep) -> TimedStep:
+        roles.append(worker.lock.role)  # type: ignore[attr-defined]
+        return prepared(timing, step)
+
+    monkeypatch.setattr(TrialTiming, "prepared_step", watched)
+    assert list(worker(make_trial()))
+    assert roles == ["training", "training"]
+    assert worker.lock.role is None  # type: ignore[attr-defined]
 
 
 def test_a_surer_time_above_the_limit_makes_a_trial_infeasible(given: Given) -> None:

@@ -1,5 +1,6 @@
 """The training step time S of a network, measured in turn with the space's reference network."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -121,8 +122,12 @@ def is_uncertain(time: StepTime) -> bool:
 
 def surer(first: StepTime, second: StepTime) -> StepTime:
     """The one of two times of a step whose ratio has the smaller error; what both cost is added up."""
-    chosen = min(first, second, key=lambda time: time.step_time_ratio_error or 0.0)
+    chosen = min(first, second, key=lambda time: _error_of(time.step_time_ratio_error))
     return replace(chosen, timing_seconds=first.timing_seconds + second.timing_seconds)
+
+
+def _error_of(known: float | None) -> float:
+    return math.inf if known is None else known
 
 
 @contextmanager

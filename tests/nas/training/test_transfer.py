@@ -1,5 +1,6 @@
 """Training on images with several labels, then on others with one each, from those weights."""
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +9,16 @@ import pytest
 import torch
 from full_trainings import CONFIG, begun_of
 from pictures import parity_digits
+from rich.console import Console
 
+from nas.screens.training import TrainingView
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
 from nas.training.initial_weights import begin_with
 from nas.training.result import TrainingResult
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
-from search_spaces.networks.network import build_network
+from search_spaces.networks.network import Network, build_network
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
@@ -141,7 +144,7 @@ def test_classifier_goes_on_only_with_the_rows_of_its_own_classes(
     save_weights(tmp_path / "w.safetensors", before, CONFIG.architecture, **facts)
     network = build_network(CONFIG.architecture, num_classes=len(classes))
     fresh = network.classifier.weight.clone()
-    fitted = begin_with(network, str(tmp_path / "w.safetensors"), classes)
+    fitted = begin_with(network, str(tmp_path / "w.safetensors"), classes, architecture=CONFIG.architecture)
     assert torch.equal(network.stem[0].weight, before.stem[0].weight)
     if rows is None:
         assert sorted(fitted.other_classes) == ["classifier.bias", "classifier.weight"]
@@ -150,3 +153,69 @@ def test_classifier_goes_on_only_with_the_rows_of_its_own_classes(
         assert not fitted.other_classes
         assert torch.equal(network.classifier.weight, before.classifier.weight[rows])
         assert torch.equal(network.classifier.bias, before.classifier.bias[rows])
+
+
+# ---------------------------------------------------------------------- weights of another architecture
+
+CLASSES = tuple("0123456789")
+GROWN = replace(
+    CONFIG.architecture,
+    stages=(
+        *CONFIG.architecture.stages[:-1],
+        replace(CONFIG.architecture.stages[-1], layers=CONFIG.architecture.stages[-1].layers + 1),
+    ),
+)
+
+
+def small_weights(path: Path) -> Network:
+    """A file of the small network's weights, which are not those of a new one."""
+    torch.manual_seed(0)
+    network = build_network(CONFIG.architecture, num_classes=10)
+    torch.nn.init.normal_(network.classifier.bias)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+    save_weights(path, network, CONFIG.architecture, num_classes=10, classes=list(CLASSES))
+    return network.eval()
+
+
+def test_a_larger_network_begins_as_the_smaller_ones_function(tmp_path: Path) -> None:
+    small = small_weights(tmp_path / "w.safetensors")
+    torch.manual_seed(1)
+    grown = build_network(GROWN, num_classes=10)
+    fitted = begin_with(grown, str(tmp_path / "w.safetensors"), CLASSES, architecture=GROWN)
+    assert fitted.keeps_function
+    assert len(fitted.changes) == 1
+    assert "as identity" in fitted.changes[0]
+    images = torch.randn(4, 3, 32, 32)
+    assert torch.allclose(grown.eval()(images), small(images), rtol=1e-5, atol=1e-5)
+
+
+def test_weights_of_another_architecture_and_of_other_classes_begin_with_a_new_classifier(
+    tmp_path: Path,
+) -> None:
+    small_weights(tmp_path / "w.safetensors")
+    grown = build_network(GROWN, num_classes=10)
+    fresh = grown.classifier.weight.clone()
+    others = tuple("abcdefghij")
+    fitted = begin_with(grown, str(tmp_path / "w.safetensors"), others, architecture=GROWN)
+    assert not fitted.keeps_function
+    assert sorted(fitted.other_classes) == ["classifier.bias", "classifier.weight"]
+    assert torch.equal(grown.classifier.weight, fresh)
+
+
+def test_a_training_says_how_weights_of_another_architecture_are_carried_over(tmp_path: Path) -> None:
+    small_weights(tmp_path / "w.safetensors")
+    events: list[object] = []
+    short = replace(CONFIG.recipe, epochs=1, num_training_stages=1)
+    config = replace(
+        CONFIG, architecture=GROWN, recipe=short, init=str(tmp_path / "w.safetensors"), test=None
+    )
+    train_fully(config, tmp_path / "run", on_event=events.append)
+    console = Console(file=io.StringIO(), width=200)
+    with TrainingView(console) as view:
+        view.show(begun_of(events))
+    lines = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "initial weights: of another architecture, whose function is kept" in lines
+    assert "new, as identity" in lines

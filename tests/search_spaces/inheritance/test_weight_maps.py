@@ -336,6 +336,14 @@ def test_own_ops_are_copied_whole_or_new() -> None:
     assert torch.equal(found["stages.2.1.expand.0.weight"], source["stages.2.1.expand.0.weight"])
 
 
+def test_an_own_op_that_gives_way_to_a_shipped_one_is_not_kept() -> None:
+    parent, child = around("inverted"), around("fused")
+    weights = weight_map(parent, child, num_classes=CLASSES, own_ops=frozenset({"mbconv"}))
+    assert not weights.is_exact
+    assert any("dropped" in change for change in weights.changes)
+    assert all(block.map.kept < 1 for block in weights.blocks if block.name.startswith("stages.1"))
+
+
 def test_networks_of_two_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match=r"resnet cannot begin from an EfficientNet: they have no block"):
         weight_map(around("fused"), read_yaml(Architecture, "resnet50"), num_classes=CLASSES)
