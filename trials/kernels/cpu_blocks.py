@@ -12,15 +12,16 @@ from search_spaces.networks.convolution import Convolution, is_traced
 from search_spaces.networks.dropping import StochasticDepth
 from trials.kernels import cpu_ops as ops
 from trials.kernels.cpu_norm import NormActivation, NormDepthwise, NormSqueezeExcite
-from trials.kernels.replaceable import can_replace
+from trials.kernels.replaceable import can_replace, foldable_sequences, has_hooks
 
 
 def use_cpu_kernels(network: nn.Module) -> None:
-    """Makes a network's blocks compute with the kernels where they can; tensors and names stay."""
+    """Makes a network's blocks compute with the kernels where they can; tensors, names and hooks stay."""
+    for sequence in foldable_sequences(network):
+        if _is_normalised(sequence):
+            sequence.__class__ = QuickNormalised
     for module in network.modules():
-        if type(module) is nn.Sequential and _is_normalised(module):
-            module.__class__ = QuickNormalised
-        elif type(module) is MBConv and _has_kernels(module):
+        if type(module) is MBConv and _has_kernels(module):
             module.__class__ = QuickMBConv
         elif type(module) is FusedMBConv and _has_kernels(module):
             module.__class__ = QuickFusedMBConv
@@ -46,16 +47,13 @@ def _is_normalised(layers: nn.Sequential) -> bool:
     """True for a convolution with batch norm and, at most, SiLU."""
     kinds = [type(layer) for layer in layers]
     return (
-        kinds[:1] in ([Convolution], [nn.Conv2d])
-        and kinds[1:2] == [nn.BatchNorm2d]
-        and kinds[2:] in ([], [nn.SiLU])
-        and can_replace(layers[1])
+        kinds[:2] == [Convolution, nn.BatchNorm2d] and kinds[2:] in ([], [nn.SiLU]) and can_replace(layers[1])
     )
 
 
 def _has_kernels(block: MBConv | FusedMBConv) -> bool:
-    """True if all of a block's norms are plain, and its depthwise convolution is of the kernels' sizes."""
-    if not all(can_replace(m) for m in block.modules() if isinstance(m, nn.BatchNorm2d)):
+    """True if a block has plain norms, a depthwise convolution of the kernels' sizes, and no hooks."""
+    if has_hooks(block) or not all(can_replace(m) for m in block.modules() if isinstance(m, nn.BatchNorm2d)):
         return False
     if isinstance(block, FusedMBConv):
         return True

@@ -7,19 +7,17 @@ from torch import Tensor, nn
 from search_spaces.networks.blocks import FusedMBConv, MBConv, SqueezeExcite
 from search_spaces.networks.dropping import StochasticDepth
 from trials.kernels.cuda_norm import KernelBatchNorm2d
-from trials.kernels.replaceable import can_replace
+from trials.kernels.replaceable import can_replace, foldable_sequences
 
 
 def use_cuda_kernels(network: nn.Module) -> None:
-    """Replaces batch norms, and with them SiLU, stochastic depth, squeeze-excite and residuals in blocks.
+    """Replaces batch norms; with them SiLU, stochastic depth, squeeze-excite and residuals in blocks of ours.
 
     Parameters, buffers and the names of a state dict stay, and so do the random draws. Batch norms of another
-    class, as those synchronised between devices, are left alone.
+    class, as those synchronised between devices, and modules with hooks are left alone.
     """
-    for parent in list(network.modules()):
-        # One with a forward pass of its own may use what stands between its layers.
-        if isinstance(parent, nn.Sequential) and type(parent).forward is nn.Sequential.forward:
-            _replace_in_sequence(parent)
+    for sequence in list(foldable_sequences(network)):
+        _replace_in_sequence(sequence)
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             # A block of which a part was not replaced stays as it is: its own forward runs all parts.

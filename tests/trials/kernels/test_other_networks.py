@@ -1,17 +1,19 @@
 """Own kernels in networks that others wrote: standard norms are replaced, and compute what torch computes."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
-from any_modules import Attending, Tiny
+from any_modules import Attending
+from small_networks import SMALL
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import build_network
 from search_spaces.settings.yaml_files import read_yaml
 from trials.kernels.choice import coverage, fuse
-from trials.kernels.cpu_blocks import QuickBatchNorm2d, QuickNormalised, as_torch
+from trials.kernels.cpu_blocks import QuickBatchNorm2d, as_torch, use_cpu_kernels
 from trials.kernels.cpu_library import why_not
 from trials.kernels.cuda_blocks import use_cuda_kernels
 from trials.kernels.cuda_norm import KernelBatchNorm2d
@@ -44,7 +46,8 @@ class Mixed(nn.Module):
 def test_standard_norms_of_any_network_are_replaced_and_counted() -> None:
     network = Mixed()
     assert fuse(network, CPU, "fp32", record=None) == "fused"
-    assert type(network.first) is QuickNormalised
+    assert type(network.first) is nn.Sequential
+    assert type(network.first[1]) is QuickBatchNorm2d
     assert type(network.norm) is QuickBatchNorm2d
     assert type(network.unaffine) is nn.BatchNorm2d
     assert coverage(network, CPU) == NormCoverage(2, 4)
@@ -99,19 +102,87 @@ def test_a_residual_network_of_ours_has_all_its_norms_replaced() -> None:
     assert coverage(network, CPU) == NormCoverage(53, 53)
 
 
-def test_on_cuda_an_activation_is_folded_only_where_a_sequence_runs_one_layer_after_the_other() -> None:
-    class Forked(nn.Sequential):
-        def forward(self, input: Tensor) -> Tensor:
-            normed = self[1](self[0](input))
-            return normed + self[2](normed)
+class Forked(nn.Sequential):
+    """A sequence with a forward pass of its own."""
 
-    layers = Tiny().layer
-    plain, forked = nn.Sequential(*copy.deepcopy(layers)), Forked(*copy.deepcopy(layers))
-    network = nn.Sequential(plain, forked)
+    def forward(self, input: Tensor) -> Tensor:
+        normed = self[1](self[0](input))
+        return normed + self[2](normed)
+
+
+class Taken(nn.Module):
+    """Sequences whose layers are computed one by one and in slices, with something between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.SiLU())
+        self.sliced = nn.Sequential(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.SiLU())
+        self.forked = Forked(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.SiLU())
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.block[1](self.block[0](images))
+        features = self.block[2](features * features)
+        normed = self.sliced[:2](features)
+        features = normed + self.sliced[1:](self.sliced[:1](features)) + self.sliced[2:](normed)
+        return self.head(self.forked(features).mean((2, 3)))
+
+
+USED = [
+    pytest.param(use_cuda_kernels, id="cuda"),
+    pytest.param(use_cpu_kernels, id="cpu", marks=needs_kernels),
+]
+
+
+@pytest.mark.parametrize("use", USED)
+def test_a_network_that_takes_its_sequences_apart_computes_the_same(use: Callable[[nn.Module], None]) -> None:
+    torch.manual_seed(0)
+    plain = Taken().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    own = copy.deepcopy(plain)
+    use(own)
+    assert not any(type(module) is nn.BatchNorm2d for module in own.modules())
+    images = torch.randn(4, 3, 12, 12)
+    torch.testing.assert_close(own(images), plain(images), rtol=1e-3, atol=1e-4)
+    for value, wanted in zip(own.buffers(), plain.buffers(), strict=True):
+        if wanted.is_floating_point():
+            torch.testing.assert_close(value, wanted, rtol=1e-3, atol=1e-4)
+
+
+# One module of each kind and place in which own kernels compute.
+HOOKED = [
+    "0", "1.stem", "1.stem.0", "1.stem.1", "1.stem.2", "1.head.2",
+    "1.stages.1.0", *(f"1.stages.1.0.branch{part}" for part in ("", ".0", ".0.2", ".1", ".2.1")),
+    *(f"1.stages.2.1{part}" for part in ("", ".expand", ".expand.1", ".depthwise.0", ".depthwise.1")),
+    *(f"1.stages.2.1.{part}" for part in ("depthwise.2", "squeeze_excite", "project", "project.1", "drop")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("use", USED)
+@pytest.mark.parametrize("name", HOOKED)
+def test_hooks_of_a_module_are_called_as_in_a_plain_network(
+    name: str, use: Callable[[nn.Module], None]
+) -> None:
+    def called(used: Callable[[nn.Module], None]) -> list[str]:
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.BatchNorm2d(3), build_network(SMALL, num_classes=4, stochastic_depth=0.2)
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        calls: list[str] = []
+        hooked = network.get_submodule(name)
+        for kind in ("forward_pre", "forward", "full_backward_pre", "full_backward"):
+            getattr(hooked, f"register_{kind}_hook")(lambda *_, kind=kind: calls.append(kind))
+        used(network)
+        network(torch.randn(2, 3, 16, 16).requires_grad_()).square().sum().backward()
+        return calls
+
+    plain = called(lambda network: None)
+    assert plain == ["forward_pre", "forward", "full_backward_pre", "full_backward"]
+    assert called(use) == plain
+
+
+def test_a_forward_pass_that_stands_on_one_module_alone_stays() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3))
+    network[0].forward = lambda input: input + 1  # type: ignore[method-assign]
     use_cuda_kernels(network)
-    assert isinstance(plain[1], KernelBatchNorm2d)
-    assert isinstance(plain[2], nn.Identity)
-    assert plain[1].activation
-    assert isinstance(forked[1], KernelBatchNorm2d)
-    assert not forked[1].activation
-    assert isinstance(forked[2], nn.SiLU)
+    assert isinstance(network[1], KernelBatchNorm2d)
+    assert torch.equal(network[0](torch.ones(1)), torch.full((1,), 2.0))

@@ -120,7 +120,19 @@ def test_parts_of_any_network_are_its_children_and_large_ones_are_opened() -> No
 
 @pytest.mark.skipif(why_not() is not None, reason=f"no own kernels: {why_not()}")
 def test_layers_that_own_kernels_compute_as_one_are_one_part() -> None:
-    assert list(parts_of(step_of(any_modules.Tiny).network)) == ["layer", "head"]
+    class Holding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = build_network(SMALL, num_classes=4).stages[1][0]
+            self.head = nn.Linear(16, 4)
+
+        def forward(self, images: Tensor) -> Tensor:
+            features = images.repeat(1, 3, 1, 1)[:, :8]
+            return self.head(self.block(features).mean((2, 3)))
+
+    opened = [f"block.branch.{part}" for part in ("0.0", "0.1", "0.2", "1", "2")]
+    assert list(parts_of(Holding())) == [*opened, "block.drop", "head"]
+    assert list(parts_of(step_of(Holding).network)) == ["block", "head"]
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
