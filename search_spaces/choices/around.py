@@ -37,7 +37,8 @@ def space_around(
         num_classes, resolution: with which its parameters and MACs are counted for their limits.
 
     Raises:
-        ConfigError: a space cannot express the architecture, or nothing is within the limits.
+        ConfigError: a space cannot express the architecture, a limit would be below 1 or without bounds, or
+            nothing is within the limits.
     """
     if architecture.kind is not None:
         ops = " and ".join(op_facts(op).name for op in get_args(Op))
@@ -112,8 +113,19 @@ def _limits_of(
     counts = count(reference, num_classes=num_classes, resolution=resolution)
     found: dict[str, float] = {}
     for name, factor in factors.items():
-        found[name] = math.floor(factor * getattr(counts, name)) if name in COUNTED else factor
+        found[name] = _multiple(name, factor, getattr(counts, name)) if name in COUNTED else factor
     return Limits(**found)  # type: ignore[arg-type]
+
+
+def _multiple(name: str, factor: float, own: int) -> int:
+    """A limit that is a multiple of the architecture's own count."""
+    limit = factor * own
+    if not (1 <= limit < math.inf):
+        wrong, instead = ("less than 1", "larger") if limit < 1 else ("too large", "smaller")
+        raise ConfigError(
+            f"{name}={factor:g}: {factor:g} times its own {own:,} is {wrong}; give a {instead} factor"
+        )
+    return math.floor(limit)
 
 
 def _single(value: object) -> object:

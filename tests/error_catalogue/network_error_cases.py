@@ -19,6 +19,8 @@ AROUND = (
         "a space with a limit given twice",
         ("space", "efficientnet-b0", "--limit", "macs=2", "--limit", "macs=3"),
     ),
+    Case("a space with a limit below 1", ("space", "efficientnetv2-b0", "--limit", "params=1e-9")),
+    Case("a space with a limit without bounds", ("space", "efficientnetv2-b0", "--limit", "macs=1e308")),
     Case("a space with limits that nothing keeps", ("space", "efficientnet-b0", "--limit", "params=0.1")),
     Case(
         "a space over a file that exists",

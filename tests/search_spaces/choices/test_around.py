@@ -91,6 +91,21 @@ def test_limits_that_nothing_keeps_are_refused() -> None:
         space_around(SMALL, limits={"params": 0.1}, **SIZE)
 
 
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (1e-9, r"^params=1e-09: 1e-09 times its own [\d,]+ is less than 1; give a larger factor$"),
+        (
+            1e308,
+            r"^params=1e\+308: 1e\+308 times its own [\d,]+ is too large; give a smaller factor$",
+        ),
+    ],
+)
+def test_factors_that_make_no_limit_are_refused(factor: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        space_around(SMALL, limits={"params": factor}, **SIZE)
+
+
 def test_typed_limits_are_read_and_others_refused() -> None:
     assert read_limits([]) == DEFAULT_LIMITS
     assert read_limits(["none"]) == {}
