@@ -70,6 +70,11 @@ MODULES = (
         "case_lacking:Ned",
         text=NET.format(width=3, result=LOGITS, more=""),
     ),
+    measured(
+        "a network within a value of its module",
+        "case_within:CONFIG.Net",
+        text="CONFIG = {'a': 1}\n",
+    ),
     measured("a module of our own name to measure", "trials.net:Net"),
     measured("a module that is no Python", "case_syntax:Net", text="class Net(:\n"),
     measured(

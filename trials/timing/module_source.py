@@ -80,11 +80,12 @@ def module_source(source: str) -> ModuleSource:
         module = os.path.normpath(where.removesuffix(".py")).replace(os.sep, ".")
         hint = f"; name a file as a module, {module}:{name or 'Net'}" if where.endswith(".py") else ""
         raise ConfigError(f"{source}: expected {FORMS}{hint}")
-    made = _imported(where, source)
+    made: Any = _imported(where, source)
     for part in name.split("."):
-        if not hasattr(made, part):
-            raise ConfigError(f"{source}: {_lacking(made, where, part)}")
-        made = getattr(made, part)
+        with importing_here(), users_errors(source, f"looking up {part}"):  # code of the module's may answer
+            if not hasattr(made, part):
+                raise ConfigError(f"{source}: {_lacking(made, where, part)}")
+            made = getattr(made, part)
     return source_of(made, name=source, typed=source)
 
 
@@ -179,10 +180,10 @@ def _is_missing(where: str) -> bool:
 
 
 def _lacking(made: Any, where: str, part: str) -> str:
-    owner = f"the module {where}" if isinstance(made, ModuleType) else made.__name__
+    owner = f"the module {where}" if isinstance(made, ModuleType) else getattr(made, "__name__", _kind(made))
     found = [
         name
-        for name, value in vars(made).items()
+        for name, value in getattr(made, "__dict__", {}).items()
         if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == where
     ]
     known = f"; in it are {', '.join(found[:20])}" if found else ""

@@ -112,12 +112,22 @@ def test_what_a_function_gives_must_be_a_network() -> None:
         ("a b:Net", "expected package.module:Net"),
         ("nowhere:Net", "there is no module nowhere in "),
         ("net.inner:Net", "there is no module net.inner in "),
+        ("net:CONFIG.Net", "net:CONFIG.Net: an object of the class dict has no Net"),
+        ("net:other.Net", "net:other.Net: other has no Net"),
+        (
+            "net:given.Net",
+            r"net:given\.Net: looking up Net failed at net\.py, line \d+, in Net: KeyError: 'a'",
+        ),
         ("net:Ned", r"the module net has no Ned; in it are Net, other \(did you mean 'Net'\?\)"),
         ("trials.mine:Net", "trials is a package of this project, which hides yours"),
     ],
 )
 def test_names_that_lead_nowhere_are_refused(name: str, message: str, here: Path) -> None:
-    (here / "net.py").write_text(NET.format(arguments="", width="5") + "\ndef other():\n    return Net()\n")
+    more = (
+        "\ndef other():\n    return Net()\n\nCONFIG = {'a': 1}\n"
+        "class _Given:\n    @property\n    def Net(self):\n        return {}['a']\ngiven = _Given()\n"
+    )
+    (here / "net.py").write_text(NET.format(arguments="", width="5") + more)
     with pytest.raises(ConfigError, match=message):
         module_source(name)
 
