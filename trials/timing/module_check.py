@@ -13,7 +13,7 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.recipe import Recipe
 from trials.timing.inference_time import TimedForward
 from trials.timing.module_errors import users_errors
-from trials.timing.module_source import CLASSES, ModuleSource, importing_here
+from trials.timing.module_source import CLASSES, ModuleSource
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 
@@ -117,13 +117,13 @@ def try_step(module: CheckedModule, *, resolution: int, step: Callable[[], Train
     Raises:
         ConfigError: one of both fails.
     """
-    with importing_here(), users_errors(module.name, "a training step"):
+    with module.source.importing(), users_errors(module.name, "a training step"):
         made = step()
         batch = SyntheticBatch.random(
             batch_size=TRIED_IMAGES, resolution=resolution, num_classes=module.num_classes, device=made.device
         )
         made(batch.images, batch.labels)
-    with users_errors(module.name, f"inference in {made.precision}"):
+    with module.source.importing(), users_errors(module.name, f"inference in {made.precision}"):
         forward = TimedForward(
             made.network, batch_size=1, resolution=resolution, device=made.device, precision=made.precision,
             graphs=False,
@@ -181,7 +181,7 @@ def _tried(
     """The layout in which the network computes images while it trains, why not the other one, its logits."""
     network.train()
     reason: str | None = None
-    with importing_here():
+    with source.importing():
         try:
             with users_errors(source.name, "its forward pass"):
                 found = network.to(memory_format=torch.channels_last)(  # type: ignore[call-overload]

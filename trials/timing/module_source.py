@@ -9,8 +9,8 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -37,12 +37,18 @@ class ModuleSource:
         make: gives it; called without arguments, or with num_classes.
         takes_classes: it may be called with num_classes.
         typed: the name by which another process finds it; None: none can.
+        is_from_here: its module was searched in the current directory first, and so is what it imports later.
     """
 
     name: str
     make: Callable[..., Any]
     takes_classes: bool
     typed: str | None
+    is_from_here: bool = False
+
+    def importing(self) -> AbstractContextManager[None]:
+        """A block in which code of the network runs, which may import more."""
+        return importing_here() if self.is_from_here else nullcontext()
 
     def build(self, num_classes: int | None) -> nn.Module:
         """A network with weights from torch's current seed, on the CPU.
@@ -54,7 +60,7 @@ class ModuleSource:
             ConfigError: making it fails, or gives something else.
         """
         arguments = {CLASSES: num_classes} if self.takes_classes and num_classes is not None else {}
-        with users_errors(self.name, "making it"), importing_here():
+        with users_errors(self.name, "making it"), self.importing():
             made = self.make(**arguments)
         if not isinstance(made, nn.Module):
             raise ConfigError(f"{self.name}: gives {_kind(made)}; a network, a torch.nn.Module, is expected")
@@ -86,7 +92,7 @@ def module_source(source: str) -> ModuleSource:
             if not hasattr(made, part):
                 raise ConfigError(f"{source}: {_lacking(made, where, part)}")
             made = getattr(made, part)
-    return source_of(made, name=source, typed=source)
+    return replace(source_of(made, name=source, typed=source), is_from_here=True)
 
 
 def source_of(made: Any, *, name: str | None = None, typed: str | None = None) -> ModuleSource:

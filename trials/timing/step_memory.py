@@ -28,7 +28,7 @@ from trials.devices.memory_bound import bounded_memory, own_bytes
 from trials.devices.own_memory import OwnMemory
 from trials.recipe import Ramp, Recipe
 from trials.timing.module_check import CheckedModule
-from trials.timing.module_source import importing_here, module_source
+from trials.timing.module_source import module_source
 from trials.timing.step_conditions import StepConditions
 from trials.training.step import TrainingStep, build_step, kernels_of_steps
 from trials.training.synthetic_batch import SyntheticBatch
@@ -187,10 +187,10 @@ def _bytes_of_steps(
         recipe=step_recipe(batch_size=batch_size, resolution=resolution), precision=precision,
         num_classes=num_classes, resolution=resolution, batch_size=batch_size, device=device,
     )  # fmt: skip
-    with importing_here() if isinstance(network, CheckedModule) else nullcontext():
+    with network.source.importing() if isinstance(network, CheckedModule) else nullcontext():
         step, batch = conditions.step(network), conditions.batch()
-    for _ in range(STEPS):
-        step(batch.images, batch.labels)
+        for _ in range(STEPS):
+            step(batch.images, batch.labels)
     peak = own_bytes("VmHWM")
     return None if before is None or peak is None else peak - before
 

@@ -222,6 +222,29 @@ def test_networks_of_libraries_are_made_without_weights(
         module_source(f"{library}:tiny_nat")
 
 
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_libraries_do_not_find_modules_of_the_current_directory(
+    library: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "einops_of_mine.py").write_text("")
+    stand_in(monkeypatch, library)
+    source = module_source(f"{library}:tiny_net")
+
+    class Importing(any_modules.Tiny):
+        def __init__(self) -> None:
+            import einops_of_mine  # noqa: F401
+
+    monkeypatch.setattr(any_modules, "Tiny", Importing)
+    with pytest.raises(ConfigError, match=r"making it failed .* No module named 'einops_of_mine'"):
+        source.build(None)
+    with source.importing():
+        assert str(here) not in sys.path
+    (here / "mine.py").write_text("from any_modules import Tiny\n")
+    module_source("mine:Tiny")  # imports it
+    with module_source("mine:Tiny").importing():
+        assert sys.path[0] == str(here)
+
+
 def raising(error: Exception) -> Callable[[str], Any]:
     def fail(name: str) -> Any:
         raise error
