@@ -53,6 +53,7 @@ class Net(nn.Module):
         return {result}
 """
 LOGITS = "self.head(features)"
+EVALUATED = f"{LOGITS} if self.training else ({LOGITS}, features)"
 SMALL_IMAGE = ("--input", "3x16x16")
 
 
@@ -100,6 +101,7 @@ MODULES = (
     net("a network whose layers do not fit together", "case_width", width=4),
     net("a network of several outputs", "case_several", f"({LOGITS}, features)"),
     net("a network of named outputs", "case_named", f"{{'logits': {LOGITS}}}"),
+    net("a network of several outputs in evaluation", "case_evaluated", EVALUATED),
     net("a network of outputs for each pixel", "case_pixels", f"{LOGITS}[:, :, None]"),
     net("a network that nothing can be learnt from", "case_constant", f"{LOGITS}.detach()"),
     net("a network that needs more than images", "case_masked", more=", mask"),

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class TimedForward:
         generator = torch.Generator().manual_seed(0)
         images = torch.randn((batch_size, 3, resolution, resolution), generator=generator)
         inputs = (images.to(device).to(memory_format=torch.channels_last),)
-        self._network = with_cast_weights(network, precision, device)
+        self._network, self._inputs = with_cast_weights(network, precision, device), inputs
         record = recorder_of(device) if graphs else None
         take = partial(_forward, self._network, precision, device)
         self.work = TimedWork(take, GraphedCalls(take, changes=[], record=record), inputs, copies=False)
@@ -57,6 +57,11 @@ class TimedForward:
         with self.evaluating():
             self.work.prepare()
         return self
+
+    def output(self) -> Any:
+        """What the network gives for the batch in evaluation mode; it is not recorded."""
+        with self.evaluating():
+            return _output(self._network, self.precision, self.device, *self._inputs)
 
     def evaluating(self) -> AbstractContextManager[None]:
         """A block in which the network is in evaluation mode."""
@@ -121,10 +126,14 @@ def measure_inference_time(
     )
 
 
-@torch.inference_mode()
 def _forward(network: nn.Module, precision: str, device: torch.device, images: Tensor) -> None:
+    _output(network, precision, device, images)
+
+
+@torch.inference_mode()
+def _output(network: nn.Module, precision: str, device: torch.device, images: Tensor) -> Any:
     with autocast(precision, device):
-        network(images)
+        return network(images)
 
 
 def with_cast_weights(network: nn.Module, precision: str, device: torch.device) -> nn.Module:

@@ -115,7 +115,7 @@ def try_step(module: CheckedModule, *, resolution: int, step: Callable[[], Train
     """Takes a training step and computes an image in the precision that is measured.
 
     Raises:
-        ConfigError: one of both fails.
+        ConfigError: one of both fails; it gives anything but logits (N, num_classes) in evaluation mode.
     """
     with module.source.importing(), users_errors(module.name, "a training step"):
         made = step()
@@ -128,8 +128,12 @@ def try_step(module: CheckedModule, *, resolution: int, step: Callable[[], Train
             made.network, batch_size=1, resolution=resolution, device=made.device, precision=made.precision,
             graphs=False,
         )  # fmt: skip
-        with forward.evaluating():
-            forward.work.called("eager")()
+        logits = _logits(module.name, forward.output(), images=1, when="in evaluation mode ")
+    if logits.shape[1] != module.num_classes:
+        raise ConfigError(
+            f"{module.name}: in evaluation mode gives {logits.shape[1]:,} logits, in training "
+            f"{module.num_classes:,}; the same are expected"
+        )
 
 
 def _images(resolution: int, device: torch.device) -> Tensor:
@@ -197,22 +201,22 @@ def _tried(
     return layout, reason, _logits(source.name, found)
 
 
-def _logits(name: str, found: Any) -> Tensor:
-    """The output, if it is logits of the images."""
+def _logits(name: str, found: Any, *, images: int = TRIED_IMAGES, when: str = "") -> Tensor:
+    """The output, if it is logits of the images; `when` says in which mode it was computed."""
     expected = f"one tensor of logits (N, {CLASSES}) is expected"
     if isinstance(found, (tuple, list)):
-        raise ConfigError(f"{name}: gives {len(found)} outputs ({type(found).__name__}); {expected}")
+        raise ConfigError(f"{name}: {when}gives {len(found)} outputs ({type(found).__name__}); {expected}")
     if isinstance(found, dict):
-        raise ConfigError(f"{name}: gives outputs by name ({', '.join(map(str, found))}); {expected}")
+        raise ConfigError(f"{name}: {when}gives outputs by name ({', '.join(map(str, found))}); {expected}")
     if not isinstance(found, Tensor):
-        raise ConfigError(f"{name}: gives an object of the class {type(found).__name__}; {expected}")
-    if found.dim() != 2 or found.shape[0] != TRIED_IMAGES or not found.is_floating_point():
-        shape = tuple(found.shape)
+        raise ConfigError(f"{name}: {when}gives an object of the class {type(found).__name__}; {expected}")
+    if found.dim() != 2 or found.shape[0] != images or not found.is_floating_point():
         raise ConfigError(
-            f"{name}: gives {_named(found.dtype)} of shape {shape} for {TRIED_IMAGES} images; {expected}"
+            f"{name}: {when}gives {_named(found.dtype)} of shape {tuple(found.shape)} for {images} "
+            f"image{'s' if images > 1 else ''}; {expected}"
         )
     if found.shape[1] < 2:
-        raise ConfigError(f"{name}: gives 1 logit for an image; at least 2 classes are expected")
+        raise ConfigError(f"{name}: {when}gives 1 logit for an image; at least 2 classes are expected")
     return found
 
 

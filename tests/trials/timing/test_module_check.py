@@ -1,6 +1,7 @@
 """Any network is tried before it is measured: its output, its layout in memory, its tensors, its step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import any_modules
 import pytest
@@ -139,6 +140,33 @@ def test_a_module_that_fails_in_its_backward_pass_or_in_a_precision_is_refused()
     module = checked(lambda: any_modules.Giving(only_float))
     try_step(module, resolution=16, step=lambda: conditions("fp32").step(module))
     with pytest.raises(ConfigError, match=r"a training step failed at .*: TypeError: float32, please"):
+        try_step(module, resolution=16, step=lambda: conditions("bf16").step(module))
+
+
+class OtherEvaluated(any_modules.Tiny):
+    """Gives something else in evaluation mode."""
+
+    def __init__(self, give: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.give = give
+
+    def forward(self, images: Tensor) -> Any:
+        logits = super().forward(images)
+        return logits if self.training else self.give(logits)
+
+
+@pytest.mark.parametrize(
+    ("give", "message"),
+    [
+        (lambda logits: (logits, logits), r"in evaluation mode gives 2 outputs \(tuple\); one tensor of"),
+        (lambda logits: {"logits": logits}, r"in evaluation mode gives outputs by name \(logits\)"),
+        (lambda logits: logits[0], r"in evaluation mode gives bfloat16 of shape \(4,\) for 1 image; one"),
+        (lambda logits: logits[:, :3], r"in evaluation mode gives 3 logits, in training 4; the same are"),
+    ],
+)
+def test_the_output_in_evaluation_mode_is_checked_too(give: Callable[[Tensor], object], message: str) -> None:
+    module = checked(lambda: OtherEvaluated(give))
+    with pytest.raises(ConfigError, match=message):
         try_step(module, resolution=16, step=lambda: conditions("bf16").step(module))
 
 
