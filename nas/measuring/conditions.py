@@ -14,9 +14,10 @@ from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
-from trials.devices.device import available_slots, device_info
+from trials.devices.device import available_slots, device_info, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on
+from trials.devices.sharing import training
 from trials.devices.threads import threads_of_trials, using_threads
 from trials.recipe import Precision, Recipe
 from trials.timing.module_check import classes_of
@@ -95,10 +96,12 @@ def conditions_for(
     resolution: int | None,
     batch_size: int | None,
     precision: Precision | None,
+    on_wait: Callable[[float], object] = lambda seconds: None,
 ) -> Conditions:
     """The given conditions; others come from the first network's provenance, else from the first device.
 
-    A first network that is no architecture has the classes that it gives.
+    A first network that is no architecture has the classes that it gives, which it computes while no other
+    process times something on the device; `on_wait` is told the seconds for which it has waited.
 
     Raises:
         ConfigError: the resolution is too small for one of the networks, or the first one gives no logits.
@@ -113,7 +116,7 @@ def conditions_for(
     threads = threads_of_trials(device)
     with using_threads(threads):
         if num_classes is None and isinstance(first := networks[0], ModuleSource):
-            with fitting_weights(first.name, device):
+            with training(lock_of(device), on_wait), fitting_weights(first.name, device):
                 num_classes = classes_of(first, resolution=resolution, device=device)
         chosen = choose_precision(
             precision or "auto",

@@ -79,6 +79,7 @@ def measure(
             resolution=resolution,
             batch_size=batch_size,
             precision=precision,
+            on_wait=partial(_say_waiting, on_status),
         )
         return measure_networks(networks, conditions, on_status=on_status, on_network=on_network)
 
@@ -128,10 +129,7 @@ def measure_networks(
     first: _Subject | None = None
     measured: list[MeasuredNetwork] = []
     lock = lock_of(conditions.device)
-
-    def say_waiting(seconds: float) -> None:
-        on_status(f"waiting for the device, {seconds:.0f} s")
-
+    say_waiting = partial(_say_waiting, on_status)
     alone = partial(timing, lock, say_waiting)
     # As trials do: built and recorded while others may train here, timed alone.
     with using_threads(conditions.threads), training(lock, say_waiting):
@@ -149,6 +147,10 @@ def measure_networks(
                 measured.append(subject.measured(first, of_first, steps_only=steps_only))
             first = first or subject
     return MeasuredNetworks(conditions, tuple(measured), ceilings)
+
+
+def _say_waiting(on_status: OnStatus, seconds: float) -> None:
+    on_status(f"waiting for the device, {seconds:.0f} s")
 
 
 @contextmanager

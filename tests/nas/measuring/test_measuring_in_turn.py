@@ -8,15 +8,18 @@ from typing import Any, cast
 
 import pytest
 import torch
+from any_modules import Tiny
 from device_turns import turns_in
 from rich.console import Console
 from small_networks import SMALL, WIDE
 from timing_rounds import few_rounds
+from torch import Tensor
 
-from nas.measuring import measure, measure_table
+from nas.measuring import conditions, measure, measure_table
 from nas.measuring.conditions import Conditions, NamedNetwork
 from trials.timing.block_table import BlockTable
 from trials.timing.block_times import BlockMeasurement
+from trials.timing.module_source import source_of
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -35,6 +38,24 @@ def test_networks_are_timed_with_the_device_alone(tmp_path: Path, monkeypatch: p
         measure.measure_networks(networks, CONDITIONS)
         assert turns.is_free()
     assert set(turns.roles) == {"timing"}
+    assert len(turns.made) == 1
+
+
+def test_a_network_that_is_asked_for_its_classes_computes_as_a_trainer(tmp_path: Path) -> None:
+    roles: list[str | None] = []
+
+    class Noting(Tiny):
+        def forward(self, images: Tensor) -> Tensor:
+            roles.append(turns.role)
+            return super().forward(images)
+
+    given: dict[str, Any] = {"resolution": 16, "batch_size": 2, "precision": "fp32"}
+    with turns_in(tmp_path / "locks", conditions) as turns:
+        found = conditions.conditions_for([source_of(Noting)], num_classes=None, **given)
+        assert turns.is_free()
+        conditions.conditions_for([source_of(Noting)], num_classes=7, **given)
+    assert found.num_classes == 4
+    assert roles == ["training"]
     assert len(turns.made) == 1
 
 
