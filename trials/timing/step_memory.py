@@ -121,7 +121,12 @@ def cpu_step_memory(
         raise MemoryError("the kernel ended the process")
     if done.returncode:
         raise StepsFailedError(f"two training steps ended with code {done.returncode}: {done.stderr[-1000:]}")
-    answer = json_value(done.stdout.splitlines()[-1])  # a module may print, too
+    try:
+        answer = json_value(done.stdout)
+    except ValueError as error:  # the module ended the process
+        raise StepsFailedError(
+            f"two training steps ended without an answer: {done.stderr[-1000:]}"
+        ) from error
     if answer["out_of_memory"]:
         raise MemoryError(answer["out_of_memory"])
     return answer["bytes"]
@@ -154,7 +159,12 @@ def cuda_step_memory(step: TrainingStep, batch: SyntheticBatch, memory: OwnMemor
 
 
 def main() -> None:
-    """Takes the steps and prints how many bytes they took, or that they did not fit in memory."""
+    """Takes the steps and prints how many bytes they took, or that they did not fit in memory.
+
+    Standard output has the answer alone; what else is printed, also at exit, goes to standard error.
+    """
+    answers = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     request = json_value(sys.stdin.read())
     network = _read(request)
     taken: int | None = None
@@ -166,7 +176,8 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         refused = first_line(error)
-    print(json.dumps({"bytes": taken, "out_of_memory": refused}))
+    with open(answers, "w") as file:
+        file.write(json.dumps({"bytes": taken, "out_of_memory": refused}))
 
 
 def _bytes_of_steps(

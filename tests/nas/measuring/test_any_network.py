@@ -28,7 +28,7 @@ from trials.devices.device_errors import CaptureFailedError
 from trials.kernels.cpu_library import why_not
 from trials.timing.module_check import CheckedModule, checked_module
 from trials.timing.module_parts import PartTime
-from trials.timing.module_source import source_of
+from trials.timing.module_source import module_source, source_of
 from trials.timing.roofline import Ceilings
 from trials.timing.step_memory import StepsFailedError, cpu_step_memory
 
@@ -99,6 +99,50 @@ def test_memory_of_a_step_is_measured_in_a_process_that_finds_the_network_again(
     assert found is not None
     assert found > 512 * 3 * 16 * 16 * 4  # the images alone
     assert cpu_step_memory(checked(lambda: Tiny()), **size) is None
+
+
+TALKING = """
+import atexit
+import os
+import sys
+from any_modules import Tiny
+IS_MEASURED = "step_memory" in sys.argv[0]
+print("imported")
+if IS_MEASURED:
+    atexit.register(print, "at exit")
+
+
+class Net(Tiny):
+    def forward(self, images):
+        os.write(1, b"computed")
+        return super().forward(images)
+
+
+class Ending(Tiny):
+    def forward(self, images):
+        if IS_MEASURED:
+            os._exit(0)
+        return super().forward(images)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
+def test_memory_is_read_beside_all_that_a_module_prints_and_missed_where_it_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talking.py").write_text(TALKING)
+
+    def taken(name: str) -> int | None:
+        source = module_source(f"talking:{name}")
+        checked = checked_module(source, num_classes=4, resolution=16, device=torch.device("cpu"))
+        return cpu_step_memory(checked, num_classes=4, batch_size=64, resolution=16, precision="fp32")
+
+    found = taken("Net")
+    assert found is not None
+    assert found > 64 * 3 * 16 * 16 * 4  # the images alone
+    with pytest.raises(StepsFailedError, match="two training steps ended without an answer"):
+        taken("Ending")
 
 
 def test_a_network_that_works_only_once_has_no_memory_but_all_else(
