@@ -1,5 +1,7 @@
 """Where a step's time goes, by the parts of any network; times are given, not measured."""
 
+import itertools
+
 import any_modules
 import pytest
 import torch
@@ -98,12 +100,16 @@ def test_hooks_and_marks_are_taken_away_again() -> None:
 
 
 def test_parts_of_a_network_of_ours_are_its_stages() -> None:
-    parts = measure_parts(CONDITIONS.step(SMALL), CONDITIONS.batch())
-    names = [part.part for part in parts]
-    assert names == [
-        "between parts", "stem", "stage 1", "stage 2", "stage 3", "head", "classifier", "update"
+    looks = itertools.count()  # each look at the clock takes a second
+    parts = measure_parts(CONDITIONS.step(SMALL), CONDITIONS.batch(), clock=lambda: float(next(looks)))
+    between, *inner, update = parts
+    assert (between.part, update.part) == ("between parts", "update")
+    assert [part.part for part in inner] == [
+        "stem", "stage 1", "stage 2", "stage 3", "head", "classifier"
     ]  # fmt: skip
-    assert all(part.forward_seconds >= 0 for part in parts)
+    assert {(part.forward_seconds, part.backward_seconds) for part in inner} == {(1, 1)}
+    assert (update.forward_seconds, update.backward_seconds) == (1, 0)
+    assert (between.forward_seconds, between.backward_seconds) == (len(inner) + 1, 0)
 
 
 def test_parts_of_any_network_are_its_children_and_large_ones_are_opened() -> None:
