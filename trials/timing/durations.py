@@ -1,4 +1,4 @@
-"""How long the measurements of a device's rates and of a step's parts take."""
+"""Durations of the measurements of a device's rates and of a step's parts."""
 
 CEILING_PASSES = 7  # measurements of each ceiling, of which the highest counts
 CEILING_SECONDS = 0.2  # of each
