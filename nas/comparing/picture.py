@@ -12,6 +12,7 @@ from nas.comparing.figures import ComparisonFigures, Interval, NetworkFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MARKERS = "osD^vP*X"
 WIDE = 4.0  # largest over smallest, from which on an axis is logarithmic
@@ -58,11 +59,13 @@ def picture_of(figures: ComparisonFigures) -> bytes:
     figure = Figure(figsize=(4.2 * len(panels), 4.0 + 0.25 * rows), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    of_first = figures.networks[0].accuracy
     for axes, (label, value) in zip(every, panels, strict=True):
         _panel(axes, drawn, value, label)
+        if of_first is not None:
+            axes.axhline(of_first.value, color="0.55", linestyle=":", linewidth=1, zorder=0)
     every[0].set_ylabel(f"accuracy on {figures.evaluated_on} (0-1)")
-    handles, names = every[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize=9)
+    _legend(figure, drawn)
     figure.suptitle(_title(figures), x=0.01, ha="left", fontsize=11)
     data = io.BytesIO()
     figure.savefig(data, format="png", metadata={"Software": None})
@@ -83,9 +86,8 @@ def _panel(axes: "Axes", drawn: Sequence[_Drawn], value: Value, label: str) -> N
         )
         axes.errorbar(
             [x], [accuracy.value], yerr=spread, color=each.colour, fmt=each.marker, markersize=7, capsize=4,
-            linewidth=1.4, label=drawable(each.network.name),
+            linewidth=1.4,
         )  # fmt: skip
-    axes.axhline(drawn[0].accuracy.value, color="0.55", linestyle=":", linewidth=1, zorder=0)
     xs = [x for _, x in shown]
     if max(xs) > WIDE * min(xs):
         axes.set_xscale("log")
@@ -100,6 +102,23 @@ def _panel(axes: "Axes", drawn: Sequence[_Drawn], value: Value, label: str) -> N
     axes.set_xlabel(label)
     axes.grid(color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: "Figure", drawn: Sequence[_Drawn]) -> None:
+    """Every network that is drawn, also one that is not in all panels."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=each.colour, marker=each.marker, markersize=7, linestyle="none")
+        for each in drawn
+    ]
+    legend = figure.legend(
+        handles, [str(i) for i in range(len(handles))],
+        loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize=9,
+    )  # fmt: skip
+    # matplotlib leaves out labels that begin with an underscore, but not such texts.
+    for text, each in zip(legend.get_texts(), drawn, strict=True):
+        text.set_text(drawable(each.network.name))
 
 
 def _tick(value: float) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from comparisons import against, comparison_of, network_figures, seed_figures
+from matplotlib.figure import Figure
 from screens import screen_text
 
 from nas.comparing.figures import Interval
@@ -113,3 +114,27 @@ def test_picture_is_a_png_also_without_intervals_or_step_times() -> None:
     untimed = comparison_of(replace(FIRST, step_time_ratio=None), bare)
     assert picture_of(untimed).startswith(PNG)
     assert len(picture_of(untimed)) != len(picture_of(comparison_of(FIRST, OPEN)))
+
+
+def test_legend_names_every_network_that_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def kept(figure: Figure, *arguments: object, **named: object) -> None:
+        drawn.append(figure)
+        save(figure, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    too_large = replace(OPEN, name="too large", step_time_ratio=None)
+    untrained = replace(WORSE, accuracy=None, trainings=())
+    picture_of(comparison_of(FIRST, too_large, replace(BETTER, name="_mine"), untrained))
+    (figure,) = drawn
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["base", "too large", "_mine"]
+    colours = [handle.get_color() for handle in legend.get_lines()]
+    assert len(set(colours)) == 3
+    panels = [
+        {line.get_color() for line in axes.get_lines() if line.get_marker() != "None"} for axes in figure.axes
+    ]
+    assert panels[0] == {colours[0], colours[2]}
+    assert panels[1] == set(colours)
