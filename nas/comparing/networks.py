@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from nas.comparing.config import ComparedNetwork
 from nas.interchange.export_formats import read_source
@@ -31,8 +32,8 @@ def read_networks(sources: Sequence[str]) -> dict[str, ComparedNetwork]:
         name, architecture = _read(source)
         if name in networks:
             raise ConfigError(
-                f"{source}: {networks[name].source} is called {name}, too; name each network once, or copy "
-                "one of the files to another name"
+                f"{source}: {networks[name].source} is called {name}, too; name each network once, or give "
+                f"one another name:  {_export(source, name)}"
             )
         networks[name] = ComparedNetwork(
             source=source, architecture_id=architecture.architecture_id, architecture=architecture
@@ -41,9 +42,7 @@ def read_networks(sources: Sequence[str]) -> dict[str, ComparedNetwork]:
 
 
 def _read(source: str) -> tuple[str, Architecture]:
-    place, trial = source, None
-    if (match := OF_TRIAL.fullmatch(source)) is not None and is_run(Path(local_file(match[1]))):
-        place, trial = match[1], int(match[2])
+    place, trial = _place_and_trial(source)
     local = local_file(place)
     is_name = not Path(local).exists() and not is_in_store(local)
     if is_name and not isinstance(read_described(local), SearchSpace):
@@ -51,6 +50,20 @@ def _read(source: str) -> tuple[str, Architecture]:
     found = read_source(local, trial=trial)  # refuses spaces
     architecture = from_mapping(Architecture, parse_yaml(found.yaml, name=source), name=source)
     return _name(place, trial), architecture
+
+
+def _place_and_trial(source: str) -> tuple[str, int | None]:
+    """The run and the trial of RUN:TRIAL; of anything else the word as it is, and None."""
+    if (match := OF_TRIAL.fullmatch(source)) is not None and is_run(Path(local_file(match[1]))):
+        return match[1], int(match[2])
+    return source, None
+
+
+def _export(source: str, name: str) -> str:
+    """Command that writes the network to a file of another name."""
+    place, trial = _place_and_trial(source)
+    of_trial = "" if trial is None else f" --trial {trial}"
+    return f"nas export {quote(place)}{of_trial} -o {quote(f'{name}-2.yaml')}"
 
 
 def _name(place: str, trial: int | None) -> str:

@@ -1,8 +1,11 @@
 """Networks of a comparison by words: files, published names, runs, trials, trainings."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
+from conftest import Nas
 from old_runs import copy_old_run
 from small_networks import SMALL, WIDE
 
@@ -40,3 +43,20 @@ def test_two_networks_of_one_name_are_refused(tmp_path: Path) -> None:
         write_yaml(architecture, tmp_path / folder / "best.yaml")
     with pytest.raises(ConfigError, match=r"b/best\.yaml: .*a/best\.yaml is called best, too"):
         read_networks([str(tmp_path / folder / "best.yaml") for folder in ("a", "b")])
+
+
+def test_a_run_s_network_of_a_name_that_is_taken_is_exported_under_another(
+    tmp_path: Path, nas: Nas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [copy_old_run(tmp_path / folder / "photos", "run_v2") for folder in ("a", "b")]
+    for last, name in ((str(runs[1]), "photos"), (f"{runs[1]}:4", "photos-4")):
+        first = last.replace(str(runs[1]), str(runs[0]))
+        with pytest.raises(ConfigError, match=f"is called {name}, too; name each network once") as refused:
+            read_networks([first, last])
+        (command,) = re.findall(r"another name:  nas (.+)$", str(refused.value))
+        code, _, said = nas(*shlex.split(command))
+        assert code == 0, said
+        found = read_networks([first, f"{name}-2.yaml"])
+        assert list(found) == [name, f"{name}-2"]
+        assert found[name].architecture_id == found[f"{name}-2"].architecture_id
