@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import STRICT
-from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
+from search_spaces.networks.bounds import LARGEST_BATCH, LARGEST_EPOCHS, SMALLEST_RESOLUTION
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.messages import RECORDED
 from search_spaces.settings.yaml_files import to_mapping
@@ -102,7 +102,7 @@ class Recipe:
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent / "recipes"
 
-    epochs: int = Field(ge=1, le=100_000)
+    epochs: int = Field(ge=1, le=LARGEST_EPOCHS)
     batch_size: int = Field(ge=2, le=LARGEST_BATCH)
     resolution: RampOrNumber
     min_steps: int = Field(default=0, ge=0)  # full training has as many epochs as these steps need, if more

@@ -8,6 +8,7 @@ from statistics import fmean
 from nas.comparing.config import ComparisonConfig, ComparisonPlan, Conditions, NetworkCosts
 from nas.training.config import TrainingConfig
 from nas.training.finished import FinishedTraining, finished_training
+from search_spaces.networks.bounds import LARGEST_EPOCHS
 from search_spaces.settings.yaml_files import ConfigError
 from trials.recipe import Recipe, steps_of_epoch
 
@@ -90,7 +91,7 @@ def epochs_of(config: ComparisonConfig, name: str, *, ratio: float | None, epoch
         epochs: of the first network, by the recipe.
 
     Raises:
-        ConfigError: they are too few for the recipe, or nobody knows how many fit.
+        ConfigError: they are too few or too many for the recipe, or nobody knows how many fit.
     """
     if config.equal == "epochs" or name == config.reference:
         return epochs
@@ -106,6 +107,12 @@ def epochs_of(config: ComparisonConfig, name: str, *, ratio: float | None, epoch
 
 def _check_epochs(config: ComparisonConfig, name: str, *, ratio: float, epochs: int) -> None:
     recipe = config.recipe
+    if epochs > LARGEST_EPOCHS:
+        raise ConfigError(
+            f"--equal time: a step of {name} takes {ratio:.3g} times as long as one of {config.reference}, "
+            f"so that {epochs:,} epochs fit, and there may be {LARGEST_EPOCHS:,}; lower recipe.epochs "
+            f"({recipe.epochs:,} now), or take --equal epochs"
+        )
     needed = {"num_training_stages": recipe.num_training_stages, "warmup_epochs": recipe.warmup_epochs}
     for key, number in needed.items():
         if number > epochs:

@@ -70,7 +70,7 @@ def test_epochs_of_equal_time_are_whole_and_at_least_one(ratio: float, epochs: i
     assert epochs_of(replace(config, equal="epochs"), "wide", ratio=ratio, epochs=9) == 9
 
 
-def test_too_few_epochs_for_the_recipe_are_refused_with_what_to_change() -> None:
+def test_too_few_or_too_many_epochs_for_the_recipe_are_refused_with_what_to_change() -> None:
     staged = replace(SHORT, epochs=9, num_training_stages=4, resolution=Ramp(8, 16))
     with pytest.raises(
         ConfigError, match=r"wide takes 3 times as long as one of small, so that 3 of the rec"
@@ -79,6 +79,8 @@ def test_too_few_epochs_for_the_recipe_are_refused_with_what_to_change() -> None
     warm = replace(SHORT, epochs=9, warmup_epochs=5)
     with pytest.raises(ConfigError, match=r"recipe\.warmup_epochs is 5: lower it, raise recipe\.epochs"):
         epochs_of(replace(TIMED, recipe=warm), "wide", ratio=3.0, epochs=9)
+    with pytest.raises(ConfigError, match=r"so that 200,000 epochs fit, and there may be 100,000"):
+        epochs_of(replace(TIMED, recipe=replace(SHORT, epochs=50_000)), "wide", ratio=0.25, epochs=50_000)
     with pytest.raises(ConfigError, match="does not fit into memory"):
         epochs_of(TIMED, "wide", ratio=None, epochs=9)
 
