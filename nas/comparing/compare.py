@@ -28,6 +28,7 @@ from nas.comparing.trainings import (
 from nas.training.config import TrainingConfig
 from nas.training.start import TrainingImages, check_folder, check_start
 from nas.training.train import train_fully
+from search_spaces.settings.unfinished_files import is_unfinished, sweep
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.arithmetic import check_precision
 from trials.devices.device import available_slots
@@ -110,6 +111,7 @@ def compare(
                 f"{folder}: another driver has begun, or has added to, this comparison meanwhile; the same "
                 "command goes on"
             )
+        sweep(folder)
         if plan != before:
             record_plan(plan, folder)
         ended = ended_trainings(plan, folder)
@@ -144,7 +146,8 @@ def check_comparison_folder(folder: Path) -> None:
         raise ConfigError(f"{folder}: cannot be written here: Permission denied; choose another --run")
     if is_comparison(folder) or not folder.is_dir():
         return
-    if any(path.name != LOCK_FILE for path in folder.iterdir()):
+    # A process that was killed while it wrote the plan leaves an unfinished file.
+    if any(path.name != LOCK_FILE and not is_unfinished(path) for path in folder.iterdir()):
         raise ConfigError(f"{folder}: this folder holds something else; choose another --run")
 
 

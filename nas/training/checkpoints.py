@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nas.events import EpochMetrics
 from nas.training.fence import DRIVERS, Fence
-from search_spaces.settings.unfinished_files import is_unfinished
+from search_spaces.settings.unfinished_files import sweep
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import RECORD_FILES
 from trials.log.bucket_files import MARKER
@@ -75,9 +75,7 @@ class TrainingFolder:
     def sweep(self) -> None:
         """Removes what a killed process left half-written; for whoever holds the folder's lock."""
         for folder in (self.folder, self.folder / STATES, self.folder / WEIGHTS):
-            for path in folder.iterdir():
-                if is_unfinished(path):
-                    path.unlink(missing_ok=True)
+            sweep(folder)
 
     @staticmethod
     def is_own(paths: Iterable[Path]) -> bool:

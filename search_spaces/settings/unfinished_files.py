@@ -13,3 +13,10 @@ def unfinished_name(path: Path) -> Path:
 def is_unfinished(path: Path) -> bool:
     """True of such a name, whichever process gave it."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes left half-written in a folder; for whoever holds its lock."""
+    for path in folder.iterdir():
+        if is_unfinished(path):
+            path.unlink(missing_ok=True)

@@ -22,10 +22,12 @@ from nas.events import EpochDone
 from nas.training.finished import finished_training
 from nas.training.train import train_fully
 from search_spaces.networks.network import Network
+from search_spaces.settings.unfinished_files import is_unfinished
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.config import DataConfig
 from trials.images.data_record import read_facts
 from trials.log.driver_lock import DriverLock, RunLockedError
+from trials.log.durable_files import SystemDisk
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -209,6 +211,25 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
         compare(TWO, tmp_path / "run", train=interrupting(0))
     with DriverLock(tmp_path / "run"), pytest.raises(RunLockedError):
         compare(TWO, tmp_path / "run")
+
+
+def test_a_file_that_was_left_while_the_plan_was_written_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        for step in ("rename", "remove"):
+            patch.setattr(SystemDisk, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            compare(TWO, tmp_path / "run")
+    (left,) = [path for path in (tmp_path / "run").iterdir() if path.name != "lock"]
+    assert is_unfinished(left)
+    with pytest.raises(KeyboardInterrupt):
+        compare(TWO, tmp_path / "run", train=interrupting(0))
+    assert (tmp_path / "run" / "comparison.yaml").is_file()
+    assert not left.exists()
 
 
 # ---------------------------------------------------------------------- more, and otherwise
