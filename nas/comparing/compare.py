@@ -99,7 +99,9 @@ def compare(
     # Step 1: the images, which are to be those of before; nothing has been written yet.
     opened = _opened(config, before, folder)
     # Step 2: step times of the networks that are new, and how long each trains.
-    plan = plan_of(config, before, opened.images, on_timing=lambda what: on_event(Timing(what)))
+    plan = plan_of(
+        config, before, opened.images, test=opened.test, on_timing=lambda what: on_event(Timing(what))
+    )
     trainings = trainings_of(plan, folder)
     for each in trainings:
         check_folder(each.config, each.folder)
@@ -183,5 +185,11 @@ def _opened(config: ComparisonConfig, before: ComparisonPlan | None, folder: Pat
         raise ConfigError(
             f"{folder}: the images are not those that this comparison began with; put them back as they were "
             f"({before.config.data.source} then), or begin anew with another --run"
+        )
+    tested = before.conditions.test_digest
+    if tested is not None and opened.test is not None and opened.test.digest != tested:
+        raise ConfigError(
+            f"{folder}: the test images are not those that this comparison began with; put them back as they "
+            f"were ({before.config.test} then), or begin anew with another --run"
         )
     return opened

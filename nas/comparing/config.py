@@ -105,6 +105,7 @@ class Conditions:
     train_images: int
     minival_images: int
     data_digest: str  # of pictures, labels and class names
+    test_digest: str | None = None  # likewise; None without test images
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -24,9 +24,13 @@ def plan_of(
     before: ComparisonPlan | None,
     images: TrialImages,
     *,
+    test: TrialImages | None = None,
     on_timing: OnTiming = lambda what: None,
 ) -> ComparisonPlan:
     """The plan of a comparison; the networks that are in `before` keep what was decided for them.
+
+    Args:
+        test: the images on which networks are compared in the end.
 
     Raises:
         ConfigError: a device cannot compute in the recipe's precision, or is another one than before; or too
@@ -41,7 +45,7 @@ def plan_of(
     names = [config.reference, *(name for name in new if name != config.reference)]
     networks = [NamedNetwork(name, config.networks[name].architecture) for name in names]
     timing = _timing_conditions(networks, recipe, images, before, on_timing)
-    conditions = before.conditions if before is not None else _recorded(timing, images)
+    conditions = before.conditions if before is not None else _recorded(timing, images, test)
     if conditions.device_name != timing.device_name:
         raise ConfigError(
             f"{some(new)}: the step times of this comparison were measured on {conditions.device_name}, and "
@@ -83,7 +87,7 @@ def _timing_conditions(
     return replace(timing, recipe=recipe)
 
 
-def _recorded(timing: TimingConditions, images: TrialImages) -> Conditions:
+def _recorded(timing: TimingConditions, images: TrialImages, test: TrialImages | None) -> Conditions:
     return Conditions(
         device_name=timing.device_name,
         threads=timing.threads,
@@ -95,6 +99,7 @@ def _recorded(timing: TimingConditions, images: TrialImages) -> Conditions:
         train_images=len(images.train),
         minival_images=len(images.minival),
         data_digest=images.digest,
+        test_digest=test.digest if test is not None else None,
     )
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from nas.comparing.compare import ComparisonBegun, ComparisonEvent, TrainingDue, compare
-from nas.comparing.config import ComparisonConfig, read_plan
+from nas.comparing.config import ComparisonConfig, read_plan, record_plan
 from nas.comparing.figures import ComparisonFigures
 from nas.comparing.trainings import ComparedTraining, trainings_of
 from nas.events import EpochDone
@@ -320,3 +320,34 @@ def test_other_images_than_those_it_began_with_are_refused(
     (tmp_path / "here" / "cat" / "0.png").unlink()
     with pytest.raises(ConfigError, match="images are not those that this"):
         compare(pictured, tmp_path / "run")
+
+
+def test_other_test_images_than_those_it_began_with_are_refused(
+    pictured: ComparisonConfig, tmp_path: Path
+) -> None:
+    for name, images in (("tested", 3), ("others", 4)):
+        write_folder(tmp_path / name, per_class=images)
+    config = replace(pictured, test=str(tmp_path / "tested"))
+    with pytest.raises(KeyboardInterrupt):
+        compare(config, tmp_path / "with", train=interrupting(1))
+    # Without the first training nothing but the plan knows which ones they were.
+    shutil.rmtree(tmp_path / "with" / "trainings" / "small")
+    with pytest.raises(ConfigError, match="the test images are not those that this comparison began with"):
+        compare(replace(config, test=str(tmp_path / "others")), tmp_path / "with")
+    (tmp_path / "tested").rename(tmp_path / "moved")
+    with pytest.raises(KeyboardInterrupt):
+        compare(replace(config, test=str(tmp_path / "moved")), tmp_path / "with", train=interrupting(0))
+
+
+def test_a_plan_of_before_test_images_were_recorded_goes_on(
+    pictured: ComparisonConfig, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "tested", per_class=3)
+    config = replace(pictured, test=str(tmp_path / "tested"))
+    with pytest.raises(KeyboardInterrupt):
+        compare(config, tmp_path / "with", train=interrupting(0))
+    plan = read_plan(tmp_path / "with")
+    assert plan.conditions.test_digest is not None
+    record_plan(replace(plan, conditions=replace(plan.conditions, test_digest=None)), tmp_path / "with")
+    with pytest.raises(KeyboardInterrupt):
+        compare(config, tmp_path / "with", train=interrupting(0))
