@@ -1,8 +1,10 @@
 """The command nas compare."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -28,15 +30,19 @@ def compare(
         ),
     ] = None,
     data: Annotated[str | None, typer.Option(help="Images: a folder, Parquet files, a URL, digits.")] = None,
-    recipe: Annotated[str, typer.Option(help="A recipe: a file, or a shipped one's name.")] = DEFAULT_RECIPE,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help=f"A recipe: a file, or a shipped one's name (default: {DEFAULT_RECIPE})."),
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="The folder; a comparison that is there goes on.")] = None,
     test: Annotated[str | None, typer.Option(help="Test images, read once by each training.")] = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Seeds for each network (default: 3).")
     ] = None,
     equal: Annotated[
-        Equal, typer.Option(help="Each has the recipe's epochs, or the first one's training time.")
-    ] = Equal.EPOCHS,
+        Equal | None,
+        typer.Option(help="Each has the recipe's epochs (default), or the first one's training time."),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(min=1, help="End after so many evaluations at the last size without a better accuracy."),
@@ -51,13 +57,17 @@ def compare(
     if not named and run is None:
         raise typer.BadParameter("name networks to compare, or a comparison to go on with by --run")
     console = terminal(stderr=as_json)
+    given = {"--data": data, "--recipe": recipe, "--test": test, "--equal": equal, "--patience": patience}
+    typed = [option for option, value in {**given, "--set": set_ or None}.items() if value is not None]
     if len(named) == 1 and run is None:
         say_start(console, named[0])
-        _show(Path(named[0]), as_json=as_json)
+        _show(Path(named[0]), typed=typed, repeats=repeats, as_json=as_json)
         return
     place = run or Path("compare") / f"{Path(named[0]).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     begun = f"what was begun in {place}"
-    say_start(console, f"{len(named)} networks by recipe {recipe}, in {place}" if named else begun)
+    say_start(
+        console, f"{len(named)} networks by recipe {recipe or DEFAULT_RECIPE}, in {place}" if named else begun
+    )
     from nas.commands.launch_comparison import (
         begun_comparison,
         comparison_config,
@@ -69,14 +79,11 @@ def compare(
 
     if named:
         config = comparison_config(
-            named, folder=place, data=data, recipe=recipe, test=test, patience=patience, equal=equal.value,
-            repeats=repeats, overrides=set_ or [], say=lambda note: print_notes(console, "recipe", [note]),
+            named, folder=place, data=data, recipe=recipe or DEFAULT_RECIPE, test=test, patience=patience,
+            equal=equal.value if equal is not None else None, repeats=repeats, overrides=set_ or [],
+            say=lambda note: print_notes(console, "recipe", [note]),
         )  # fmt: skip
     else:
-        given = {"--data": data, "--test": test, "--patience": patience, "--set": set_ or None}
-        given["--recipe"] = recipe if recipe != DEFAULT_RECIPE else None
-        given["--equal"] = equal if equal is not Equal.EPOCHS else None
-        typed = [option for option, value in given.items() if value is not None]
         config = begun_comparison(place, repeats=repeats, typed=typed)
     try:
         with signals_interrupt():
@@ -91,8 +98,12 @@ def compare(
     show(as_json, lambda: figures, lambda: comparison_screen(figures))
 
 
-def _show(folder: Path, *, as_json: bool) -> None:
-    """Shows a comparison that is there, also while another process works on it."""
+def _show(folder: Path, *, typed: Sequence[str], repeats: int | None, as_json: bool) -> None:
+    """Shows a comparison that is there, also while another process works on it.
+
+    Args:
+        typed: options that were given, and `repeats`, which showing does not take.
+    """
     from nas.commands.launch_comparison import comparison_so_far
     from nas.comparing.config import is_comparison
     from nas.screens.comparison import comparison_screen
@@ -103,6 +114,13 @@ def _show(folder: Path, *, as_json: bool) -> None:
         raise ConfigError(
             f"{folder}: there is only one network, and no comparison of that name to show; name two networks "
             "or more"
+        )
+    if typed or repeats is not None:
+        names = " and ".join([*typed, *([] if repeats is None else ["--repeats"])])
+        more = "" if repeats is None else f" --repeats {repeats}"
+        raise ConfigError(
+            f"{names}: a comparison that is named without --run is only shown; go on "
+            f"with it, or add to it, by  nas compare --run {quote(str(folder))}{more}"
         )
     figures = comparison_so_far(folder)
     show(as_json, lambda: figures, lambda: comparison_screen(figures, driver=driver_of(folder)))

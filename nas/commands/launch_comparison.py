@@ -31,7 +31,7 @@ def comparison_config(
     recipe: str,
     test: str | None,
     patience: int | None,
-    equal: str,
+    equal: str | None,
     repeats: int | None,
     overrides: Sequence[str],
     say: Callable[[str], object] = lambda note: None,

@@ -5,7 +5,14 @@ from pathlib import Path
 from error_cases import Case
 from small_networks import SMALL, WIDE
 
-from nas.comparing.config import ComparisonConfig, ComparisonPlan, Conditions, NetworkCosts, record_plan
+from nas.comparing.config import (
+    ComparisonConfig,
+    ComparisonPlan,
+    Conditions,
+    Equal,
+    NetworkCosts,
+    record_plan,
+)
 from nas.comparing.networks import read_networks
 from search_spaces.settings.yaml_files import write_yaml
 from trials.images.config import DataConfig
@@ -25,13 +32,13 @@ def _networks(folder: Path) -> None:
     write_yaml(WIDE, folder / "other" / "small.yaml")
 
 
-def _begun(folder: Path) -> None:
+def _begun(folder: Path, *, equal: Equal = "epochs") -> None:
     """A comparison of which no training has begun."""
     _networks(folder)
     write_yaml(RECIPE, folder / "recipe.yaml")
     (folder / "run").mkdir()
     networks = read_networks([str(folder / "small.yaml"), str(folder / "wide.yaml")])
-    config = ComparisonConfig(networks=networks, data=DataConfig(source="digits"), recipe=RECIPE)
+    config = ComparisonConfig(networks=networks, data=DataConfig(source="digits"), recipe=RECIPE, equal=equal)
     conditions = Conditions(
         device_name="some CPU", precision="fp32", precision_reason="as asked for", num_classes=10,
         resolution=16, batch_size=64, train_images=1294, minival_images=144, data_digest="0",
@@ -46,6 +53,10 @@ def _of(name: str, *arguments: str) -> Case:
 
 def _of_begun(name: str, *arguments: str) -> Case:
     return Case(name, ("compare", *arguments), prepare=_begun)
+
+
+def _begun_of_equal_time(folder: Path) -> None:
+    _begun(folder, equal="time")
 
 
 COMPARISONS = (
@@ -77,4 +88,10 @@ COMPARISONS = (
     _of_begun("a comparison that goes on with fewer repeats", "--run", "run", "--repeats", "2"),
     _of_begun("images of a comparison that goes on, without its networks", "--run", "run", "--data", "digits",
               "--equal", "time"),
+    Case("equal epochs of a comparison of equal time that goes on",
+         ("compare", "--run", "run", "--equal", "epochs"), prepare=_begun_of_equal_time),
+    _of_begun("the default recipe of a comparison that goes on", "--run", "run", "--recipe", "cifar10"),
+    _of_begun("more repeats of a comparison that is only shown", "run", "--repeats", "8"),
+    _of_begun("other settings of a comparison that is only shown", "run", "--data", "digits",
+              "--test", "digits", "--equal", "epochs", "--set", "seed=3"),
 )  # fmt: skip
