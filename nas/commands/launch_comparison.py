@@ -10,7 +10,7 @@ from rich.console import Console
 
 from nas.commands.launch import compile_kernels, packed
 from nas.commands.launch_training import train_on_console
-from nas.comparing.compare import check_comparison_folder, compare
+from nas.comparing.compare import check_comparison_folder, compare, is_complete
 from nas.comparing.config import ComparisonConfig, continued, is_comparison, read_plan
 from nas.comparing.figures import ComparisonFigures, comparison_figures
 from nas.comparing.networks import read_networks
@@ -106,10 +106,11 @@ def launch_comparison(config: ComparisonConfig, folder: Path, *, console: Consol
         RunLockedError: another process works on this comparison.
         TrainingFailedError, LogNotWrittenError: a training diverged, the memory is full, the disk is full.
     """
-    print_notes(console, "recipe", config.recipe.notes())
-    compile_kernels(console)
-    with refused_as("--data"):
-        packed(config.data, config.recipe, console)
+    if not is_complete(config, folder):
+        print_notes(console, "recipe", config.recipe.notes())
+        compile_kernels(console)
+        with refused_as("--data"):
+            packed(config.data, config.recipe, console)
     view = ComparisonView(console)
 
     def train(training: TrainingConfig, own: Path) -> None:

@@ -89,13 +89,13 @@ def compare(
         RunLockedError: another process works on this comparison.
         TrainingFailedError, NonFiniteLossError and others: a training cannot be done, as `train` raises them.
     """
-    check_precision(config.recipe.precision, _device(), name="recipe.precision")
     check_comparison_folder(folder)
+    if is_complete(config, folder):
+        return write_results(comparison_figures(read_plan(folder), folder))
+    check_precision(config.recipe.precision, _device(), name="recipe.precision")
     before = read_plan(folder) if is_comparison(folder) else None
     if before is not None:
         config = continued(config, before, folder)
-        if config == before.config and not _to_do(before, folder):
-            return write_results(comparison_figures(before, folder))
     # Step 1: the images, which are to be those of before; nothing has been written yet.
     opened = _opened(config, before, folder)
     # Step 2: step times of the networks that are new, and how long each trains.
@@ -127,6 +127,19 @@ def compare(
             ended = ended_trainings(plan, folder)
             figures = write_results(comparison_figures(plan, folder))
         return figures or write_results(comparison_figures(plan, folder))
+
+
+def is_complete(config: ComparisonConfig, folder: Path) -> bool:
+    """True of a comparison of which no training is left, so that it needs neither images nor a device.
+
+    Raises:
+        ConfigError: it was begun otherwise, or does not read.
+    """
+    if not is_comparison(folder):
+        return False
+    before = read_plan(folder)
+    same = continued(config, before, folder) == before.config
+    return same and not _to_do(before, folder)
 
 
 def check_comparison_folder(folder: Path) -> None:

@@ -114,3 +114,20 @@ def test_a_full_disk_between_trainings_says_what_goes_on(
     assert code == 0, said
     assert "training 2 of 2: other, seed 0" in out
     assert "training 1 of 2" not in out
+
+
+def test_a_complete_comparison_is_shown_by_its_run_without_its_images(
+    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.comparing.results.picture_of", lambda figures: b"")
+    parity_digits(tmp_path / "parity.parquet")
+    code, _, said = nas(*WORDS[:4], "parity.parquet", *WORDS[5:], "--repeats", "1")
+    assert code == 0, said
+    (tmp_path / "parity.parquet").unlink()
+    code, out, said = nas("compare", "--run", "run")
+    assert code == 0, said
+    assert "1 seed, equal epochs" in out
+    assert "training 1" not in out
+    code, _, said = nas("compare", "--run", "run", "--repeats", "2")
+    assert code == 2
+    assert "parity.parquet" in said
