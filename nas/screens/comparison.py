@@ -79,10 +79,9 @@ def plan_screen(begun: ComparisonBegun) -> RenderableType:
     if conditions.precision_reason != AS_ASKED:
         lines.append(Text(f"           all in {conditions.precision}: {conditions.precision_reason}"))
     table = _table("network", "step time", "parameters", "epochs")
-    for name, costs in plan.costs.items():
-        ratio = "-" if costs.step_time_ratio is None else f"{costs.step_time_ratio:.3g}x"
-        uncertain = f" {UNCERTAIN}" if costs.timing_flag else ""
-        table.add_row(shortened(name), f"{ratio}{uncertain}", short_count(costs.params), f"{costs.epochs:,}")
+    for i, (name, costs) in enumerate(plan.costs.items()):
+        ratio = _ratio(costs.step_time_ratio, costs.timing_flag if i else None)
+        table.add_row(shortened(name), ratio, short_count(costs.params), f"{costs.epochs:,}")
     lines.append(table)
     if begun.ended:
         lines.append(Text(f"{begun.ended} of {counted(total, 'training')} have ended"))
@@ -254,10 +253,16 @@ def _notes(figures: ComparisonFigures) -> list[str]:
             f"{figures.image_error:.2g}."
         )
     if figures.evaluated_on == "minival" and figures.ended:
-        found.append("Minival has chosen the epochs, too: accuracies are a little high (see --test).")
+        found.append(_note_on_minival(figures))
     if any(each.timing_flag for each in figures.networks[1:]):
         found.append(UNCERTAIN_NOTE)
     return found + _notes_on_trainings(figures)
+
+
+def _note_on_minival(figures: ComparisonFigures) -> str:
+    epochs = {each.epochs for network in figures.networks for each in network.trainings}
+    more = ", more so after more epochs" if len(epochs) > 1 else ""
+    return f"Minival has chosen the epochs, too: accuracies are a little high{more} (see --test)."
 
 
 def _notes_on_trainings(figures: ComparisonFigures) -> list[str]:
