@@ -104,7 +104,7 @@ def launch_comparison(config: ComparisonConfig, folder: Path, *, console: Consol
     Raises:
         ConfigError: something is not right with the images, the folder or the networks.
         RunLockedError: another process works on this comparison.
-        TrainingFailedError, LogNotWrittenError: a training diverged, the memory is full, the disk is full.
+        TrainingFailedError, LogNotWrittenError: the memory is full, the disk is full.
     """
     if not is_complete(config, folder):
         print_notes(console, "recipe", config.recipe.notes())

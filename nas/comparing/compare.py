@@ -15,17 +15,20 @@ from nas.comparing.config import (
     read_plan,
     record_plan,
 )
+from nas.comparing.diverged import record_divergence
 from nas.comparing.figures import ComparisonFigures, comparison_figures
 from nas.comparing.planning import plan_of
 from nas.comparing.results import write_results
 from nas.comparing.trainings import (
     ComparedTraining,
-    ended_trainings,
+    left_to_train,
+    outcomes_of,
     seconds_left,
     training_folder,
     trainings_of,
 )
 from nas.training.config import TrainingConfig
+from nas.training.failure import divergence_of
 from nas.training.start import TrainingImages, check_folder, check_start
 from nas.training.train import train_fully
 from search_spaces.settings.unfinished_files import is_unfinished, sweep
@@ -51,6 +54,7 @@ class ComparisonBegun:
 
     plan: ComparisonPlan
     ended: int  # trainings
+    diverged: int
     seconds_left: float | None
     notes: tuple[str, ...]  # about the images
 
@@ -65,7 +69,15 @@ class TrainingDue:
     seconds_left: float | None  # of this and all later ones
 
 
-ComparisonEvent = Timing | ComparisonBegun | TrainingDue
+@dataclass(frozen=True)
+class TrainingDiverged:
+    """A training has diverged; the comparison goes on without it."""
+
+    training: ComparedTraining
+    reason: str
+
+
+ComparisonEvent = Timing | ComparisonBegun | TrainingDue | TrainingDiverged
 
 
 def compare(
@@ -78,7 +90,8 @@ def compare(
     """Trains each network with each seed, or goes on with that, and returns how they compare.
 
     The step times of all networks are measured before the first training; then each training has a folder of
-    its own, in which it is resumed exactly. After each one the figures and their picture are written.
+    its own, in which it is resumed exactly. After each one the figures and their picture are written. A
+    training that diverges is recorded and left out; it is tried again only when its folder has been removed.
 
     Args:
         train: trains, or goes on with, one network in a folder; as `train_fully`.
@@ -87,7 +100,7 @@ def compare(
         ConfigError: something is not right with the images, the folder or the networks; or the comparison was
             begun otherwise.
         RunLockedError: another process works on this comparison.
-        TrainingFailedError, NonFiniteLossError and others: a training cannot be done, as `train` raises them.
+        TrainingFailedError and others: a training cannot be done, as `train` raises them, but for divergence.
     """
     check_comparison_folder(folder)
     if is_complete(config, folder):
@@ -116,15 +129,26 @@ def compare(
         sweep(folder)
         if plan != before:
             record_plan(plan, folder)
-        ended = ended_trainings(plan, folder)
-        on_event(ComparisonBegun(plan, len(ended), seconds_left(plan, ended), opened.notes))
+        outcomes = outcomes_of(plan, folder)
+        on_event(
+            ComparisonBegun(
+                plan, len(outcomes.ended), len(outcomes.diverged), seconds_left(plan, outcomes), opened.notes
+            )
+        )
         figures: ComparisonFigures | None = None
         for number, each in enumerate(trainings, 1):
-            if (each.network, each.seed) in ended:
+            if (each.network, each.seed) in outcomes:
                 continue
-            on_event(TrainingDue(each, number, len(trainings), seconds_left(plan, ended)))
-            train(each.config, each.folder)
-            ended = ended_trainings(plan, folder)
+            on_event(TrainingDue(each, number, len(trainings), seconds_left(plan, outcomes)))
+            try:
+                train(each.config, each.folder)
+            except Exception as error:
+                # It would diverge again: it is left out, and the others are trained.
+                if (reason := divergence_of(error)) is None:
+                    raise
+                record_divergence(each.folder, reason)
+                on_event(TrainingDiverged(each, reason))
+            outcomes = outcomes_of(plan, folder)
             figures = write_results(comparison_figures(plan, folder))
         return figures or write_results(comparison_figures(plan, folder))
 
@@ -139,7 +163,7 @@ def is_complete(config: ComparisonConfig, folder: Path) -> bool:
         return False
     before = read_plan(folder)
     same = continued(config, before, folder) == before.config
-    return same and not _to_do(before, folder)
+    return same and not left_to_train(before, outcomes_of(before, folder))
 
 
 def check_comparison_folder(folder: Path) -> None:
@@ -168,10 +192,6 @@ def check_comparison_folder(folder: Path) -> None:
 
 def _device() -> torch.device:
     return torch.device(available_slots()[0].device)
-
-
-def _to_do(plan: ComparisonPlan, folder: Path) -> bool:
-    return len(ended_trainings(plan, folder)) < plan.config.repeats * len(plan.config.networks)
 
 
 # ---------------------------------------------------------------------- images

@@ -12,7 +12,7 @@ from analysis.intervals import Estimate
 from analysis.paired import SURE, PairedDifference, mean_of_seeds, paired_differences
 from analysis.standard_error import standard_error
 from nas.comparing.config import ComparisonPlan, Conditions, Equal
-from nas.comparing.trainings import Ended, ended_trainings, seconds_left, training_folder
+from nas.comparing.trainings import Outcomes, outcomes_of, seconds_left, training_folder
 from nas.training.finished import FinishedTraining
 
 
@@ -52,6 +52,15 @@ class SeedFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DivergedSeed:
+    """One training that diverged, and is left out, with its pair."""
+
+    seed: int
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkFigures:
     """One network of a comparison. Its accuracy is that on the test images, where there are some."""
 
@@ -69,6 +78,7 @@ class NetworkFigures:
     against_first: Difference | None  # None of the first; and where no seed is common yet
     seconds: float | None  # mean of its trainings
     trainings: tuple[SeedFigures, ...]
+    diverged: tuple[DivergedSeed, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +89,7 @@ class ComparisonFigures:
     equal: Equal
     seeds: tuple[int, ...]
     ended: int  # trainings
+    diverged: int
     total: int
     seconds_left: float | None
     evaluated_on: str  # test or minival
@@ -89,6 +100,11 @@ class ComparisonFigures:
     conditions: Conditions
     networks: tuple[NetworkFigures, ...]  # the first is the one that others are compared with
 
+    @property
+    def is_complete(self) -> bool:
+        """True if no training is left: each has ended, or diverged."""
+        return self.ended + self.diverged == self.total
+
 
 def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
     """The figures of what has ended.
@@ -96,7 +112,8 @@ def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
     Raises:
         ConfigError: the result of a training does not read.
     """
-    ended = ended_trainings(plan, folder)
+    outcomes = outcomes_of(plan, folder)
+    ended = outcomes.ended
     config, conditions = plan.config, plan.conditions
     by_network = {
         name: {seed: each for (network, seed), each in ended.items() if network == name}
@@ -112,8 +129,9 @@ def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
         equal=config.equal,
         seeds=tuple(config.seeds),
         ended=len(ended),
+        diverged=len(outcomes.diverged),
         total=config.repeats * len(config.networks),
-        seconds_left=_left(plan, ended),
+        seconds_left=seconds_left(plan, outcomes),
         evaluated_on="test" if config.test is not None else "minival",
         images=images,
         image_error=standard_error(first_mean, float(images)) if first_mean is not None else None,
@@ -121,13 +139,9 @@ def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
         data=config.data.source,
         conditions=conditions,
         networks=tuple(
-            _network(plan, name, own, differences.get(name), folder) for name, own in by_network.items()
+            _network(plan, name, outcomes, differences.get(name), folder) for name in config.networks
         ),
     )
-
-
-def _left(plan: ComparisonPlan, ended: Ended) -> float | None:
-    return seconds_left(plan, ended) if len(ended) < plan.config.repeats * len(plan.config.networks) else 0.0
 
 
 def _differences(by_network: Mapping[str, Mapping[int, FinishedTraining]]) -> dict[str, PairedDifference]:
@@ -143,11 +157,13 @@ def _differences(by_network: Mapping[str, Mapping[int, FinishedTraining]]) -> di
 def _network(
     plan: ComparisonPlan,
     name: str,
-    ended: Mapping[int, FinishedTraining],
+    outcomes: Outcomes,
     difference: PairedDifference | None,
     folder: Path,
 ) -> NetworkFigures:
     network, costs = plan.config.networks[name], plan.costs[name]
+    ended = {seed: each for (of, seed), each in outcomes.ended.items() if of == name}
+    diverged = {seed: reason for (of, seed), reason in outcomes.diverged.items() if of == name}
     accuracies = np.array([each.final_accuracy for each in ended.values()])
     return NetworkFigures(
         name=name,
@@ -165,6 +181,10 @@ def _network(
         seconds=fmean(each.seconds for each in ended.values()) if ended else None,
         trainings=tuple(
             _seed(seed, each, training_folder(folder, name, seed)) for seed, each in ended.items()
+        ),
+        diverged=tuple(
+            DivergedSeed(seed=seed, run=str(training_folder(folder, name, seed)), reason=reason)
+            for seed, reason in diverged.items()
         ),
     )
 

@@ -1,11 +1,12 @@
 """The full trainings of a comparison: their order, their configurations, and how long they take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
 from nas.comparing.config import ComparisonConfig, ComparisonPlan, Conditions, NetworkCosts
+from nas.comparing.diverged import recorded_divergence
 from nas.training.config import TrainingConfig
 from nas.training.finished import FinishedTraining, finished_training
 from search_spaces.networks.bounds import LARGEST_EPOCHS
@@ -25,7 +26,18 @@ class ComparedTraining:
     config: TrainingConfig
 
 
-Ended = Mapping[tuple[str, int], FinishedTraining]  # by name of the network, and seed
+Key = tuple[str, int]  # name of the network, and seed
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Trainings that are over, in their order."""
+
+    ended: Mapping[Key, FinishedTraining]
+    diverged: Mapping[Key, str] = field(default_factory=dict)  # with the reason
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self.ended or key in self.diverged
 
 
 def trainings_of(plan: ComparisonPlan, folder: Path) -> list[ComparedTraining]:
@@ -66,18 +78,27 @@ def training_config(plan: ComparisonPlan, name: str, seed: int) -> TrainingConfi
     )
 
 
-def ended_trainings(plan: ComparisonPlan, folder: Path) -> dict[tuple[str, int], FinishedTraining]:
-    """The trainings that have ended, in their order.
+def outcomes_of(plan: ComparisonPlan, folder: Path) -> Outcomes:
+    """The trainings that have ended, and those that diverged.
 
     Raises:
         ConfigError: the figures of one do not read.
     """
-    found = {}
+    ended, diverged = {}, {}
     for seed in plan.config.seeds:
         for name in plan.config.networks:
-            if (ended := finished_training(training_folder(folder, name, seed))) is not None:
-                found[name, seed] = ended
-    return found
+            own = training_folder(folder, name, seed)
+            if (figures := finished_training(own)) is not None:
+                ended[name, seed] = figures
+            elif (reason := recorded_divergence(own)) is not None:
+                diverged[name, seed] = reason
+    return Outcomes(ended, diverged)
+
+
+def left_to_train(plan: ComparisonPlan, outcomes: Outcomes) -> int:
+    """Number of the trainings that are not over."""
+    total = plan.config.repeats * len(plan.config.networks)
+    return total - len(outcomes.ended) - len(outcomes.diverged)
 
 
 # ---------------------------------------------------------------------- epochs
@@ -142,8 +163,8 @@ def estimated_seconds(recipe: Recipe, costs: NetworkCosts, conditions: Condition
     return costs.step_seconds * steps * sum(pixels)
 
 
-def seconds_left(plan: ComparisonPlan, ended: Ended) -> float | None:
-    """Seconds that the trainings that have not ended take; None where nothing tells.
+def seconds_left(plan: ComparisonPlan, outcomes: Outcomes) -> float | None:
+    """Seconds that the trainings that are not over take; None where nothing tells.
 
     By the trainings of the same network that have ended; of a network without one, by its timed step and by
     how the others' seconds were to theirs.
@@ -152,13 +173,17 @@ def seconds_left(plan: ComparisonPlan, ended: Ended) -> float | None:
         name: estimated_seconds(training_config(plan, name, plan.config.seed).recipe, costs, plan.conditions)
         for name, costs in plan.costs.items()
     }
+    ended = outcomes.ended
     known = [(each.seconds, estimate) for (name, _), each in ended.items() if (estimate := estimates[name])]
     pace = sum(seconds for seconds, _ in known) / sum(estimate for _, estimate in known) if known else 1.0
     left = 0.0
     for name, estimate in estimates.items():
         own = [each.seconds for (network, _), each in ended.items() if network == name]
+        over = len(own) + sum(network == name for network, _ in outcomes.diverged)
+        if over == plan.config.repeats:
+            continue
         if not own and estimate is None:
             return None
         each = fmean(own) if own else pace * (estimate or 0.0)
-        left += (plan.config.repeats - len(own)) * each
+        left += (plan.config.repeats - over) * each
     return left

@@ -9,7 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import counted, duration, percent, precise_duration, short_count, three_figures
-from nas.comparing.compare import ComparisonBegun, ComparisonEvent, Timing, TrainingDue
+from nas.comparing.compare import (
+    ComparisonBegun,
+    ComparisonEvent,
+    Timing,
+    TrainingDiverged,
+    TrainingDue,
+)
 from nas.comparing.config import ComparisonPlan
 from nas.comparing.figures import ComparisonFigures, Interval, NetworkFigures
 from nas.comparing.results import JSON_FILE, PICTURE_FILE
@@ -45,6 +51,10 @@ class ComparisonView:
                 ),
                 soft_wrap=True,
             )
+
+        elif isinstance(event, TrainingDiverged):
+            text = f"diverged: {one_line(event.reason)}; left out, and the others are trained"
+            self._console.print(Text(text), soft_wrap=True)
 
     def stop(self) -> None:
         """Takes what moves from the screen."""
@@ -83,9 +93,10 @@ def plan_screen(begun: ComparisonBegun) -> RenderableType:
         ratio = _ratio(costs.step_time_ratio, costs.timing_flag if i else None)
         table.add_row(shortened(name), ratio, short_count(costs.params), f"{costs.epochs:,}")
     lines.append(table)
-    if begun.ended:
-        lines.append(Text(f"{begun.ended} of {counted(total, 'training')} have ended"))
-    if begun.seconds_left is not None and begun.ended < total:
+    if begun.ended or begun.diverged:
+        diverged = f", {begun.diverged} diverged" if begun.diverged else ""
+        lines.append(Text(f"{begun.ended} of {counted(total, 'training')} have ended{diverged}"))
+    if begun.seconds_left is not None and begun.ended + begun.diverged < total:
         of = "" if begun.ended else " of training steps"
         lines.append(Text(f"about {duration(begun.seconds_left)}{of} to come"))
     return Group(*lines)
@@ -117,9 +128,10 @@ def comparison_screen(figures: ComparisonFigures, *, driver: str | None = None) 
     lines.append(_costs(figures))
     lines += [Text(line) for line in _conclusion(figures)]
     lines += [Text(note, style="dim") for note in _notes(figures)]
-    if figures.ended:
-        lines.append(copyable(f"{figures.run}/   {JSON_FILE}   {PICTURE_FILE}"))
-    if figures.ended < figures.total:
+    if figures.ended or figures.diverged:
+        picture = f"   {PICTURE_FILE}" if figures.ended else ""
+        lines.append(copyable(f"{figures.run}/   {JSON_FILE}{picture}"))
+    if not figures.is_complete:
         if driver is not None:
             lines.append(Text(f"{driver} works on it"))
         else:
@@ -134,7 +146,7 @@ def how_comparison_goes_on(run: str) -> str:
 
 def _basis(figures: ComparisonFigures) -> str:
     left = ""
-    if figures.ended < figures.total:
+    if not figures.is_complete:
         left = f"{figures.ended} of {counted(figures.total, 'training')}"
         left += (
             f", about {duration(figures.seconds_left)} left: " if figures.seconds_left is not None else ": "
@@ -242,11 +254,13 @@ def _notes(figures: ComparisonFigures) -> list[str]:
         found.append("One seed does not tell how trainings vary, so there are no intervals.")
     elif compared:
         found.append("Differences are the same for all seeds, so there are no intervals: images are few.")
+    found += _notes_on_diverged(figures)
     counts = [len(each.trainings) for each in figures.networks]
     if len(set(counts)) > 1:
         names = [shortened(each.name) for each in figures.networks]
         each = [f"{name} {number}" for name, number in zip(names, counts, strict=True)]
-        found.append(f"Seeds so far: {', '.join(each)}.")
+        so_far = "" if figures.is_complete else " so far"
+        found.append(f"Seeds{so_far}: {', '.join(each)}.")
     if figures.image_error:
         found.append(
             f"Intervals are over seeds; by {figures.images:,} images an accuracy has a standard error of "
@@ -257,6 +271,20 @@ def _notes(figures: ComparisonFigures) -> list[str]:
     if any(each.timing_flag for each in figures.networks[1:]):
         found.append(UNCERTAIN_NOTE)
     return found + _notes_on_trainings(figures)
+
+
+def _notes_on_diverged(figures: ComparisonFigures) -> list[str]:
+    named = [
+        f"{shortened(network.name)} seed {each.seed} ({one_line(each.reason)})"
+        for network in figures.networks
+        for each in network.diverged
+    ]
+    if not named:
+        return []
+    return [
+        f"Diverged, and left out with their pairs: {some(named, most=8)}. A training is tried again when its "
+        "folder has been removed."
+    ]
 
 
 def _note_on_minival(figures: ComparisonFigures) -> str:

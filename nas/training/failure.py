@@ -21,6 +21,14 @@ class TrainingFailedError(RuntimeError):
     """A training cannot be done as it is configured: it diverged, or does not fit into memory."""
 
 
+def divergence_of(error: Exception) -> str | None:
+    """Sentence that says how the training diverged that this error ended; None where it ended otherwise."""
+    from trials.training.train import NonFiniteLossError  # as below
+
+    cause = error.__cause__ if isinstance(error, TrainingFailedError) else error
+    return first_line(cause) if isinstance(cause, NonFiniteLossError) else None
+
+
 @contextmanager
 def failures_explained(recipe: Recipe, folder: Path, *, how_it_goes_on: Callable[[], str]) -> Iterator[None]:
     """Turns failures of the training in this block into errors that say what to do; others pass as they are.

@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comparisons import SHORT
@@ -17,6 +19,8 @@ from nas.training import train
 from search_spaces.settings.output_files import PNG
 from search_spaces.settings.yaml_files import yaml_text
 from trials.log.durable_files import SystemDisk
+from trials.training.step import TrainingStep
+from trials.training.train import NonFiniteLossError
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
@@ -131,3 +135,31 @@ def test_a_complete_comparison_is_shown_by_its_run_without_its_images(
     code, _, said = nas("compare", "--run", "run", "--repeats", "2")
     assert code == 2
     assert "parity.parquet" in said
+
+
+def test_trainings_that_diverge_are_named_and_the_others_are_trained(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.comparing.results.picture_of", lambda figures: b"")
+    trained = train.train
+
+    def of_other(step: TrainingStep, *arguments: Any, **named: Any) -> Iterator[Any]:
+        if step.network.classifier.in_features == 48:
+            raise NonFiniteLossError("the training loss of epoch 1 is nan")
+        yield from trained(step, *arguments, **named)
+
+    monkeypatch.setattr(train, "train", of_other)
+    code, out, said = nas(*WORDS, "--repeats", "1", "--json")
+    assert code == 0, said
+    assert "training 2 of 2: other, seed 0" in said
+    assert "diverged: the training loss of epoch 1 is nan; left out, and the others are trained" in said
+    figures = json.loads(out)
+    assert (figures["ended"], figures["diverged"], figures["total"]) == (1, 1, 2)
+    (diverged,) = figures["networks"][1]["diverged"]
+    assert diverged == {
+        "seed": 0, "run": "run/trainings/other/seed-0", "reason": "the training loss of epoch 1 is nan",
+    }  # fmt: skip
+    code, out, said = nas("compare", "--run", "run")
+    assert code == 0, said
+    assert "training 2 of 2" not in out
+    assert "other seed 0 (the training loss of epoch 1 is nan)" in " ".join(out.split())

@@ -10,7 +10,7 @@ from small_networks import SMALL, WIDE
 
 from nas.comparing.config import ComparisonConfig, ComparisonPlan, NetworkCosts
 from nas.comparing.planning import plan_of
-from nas.comparing.trainings import epochs_of, estimated_seconds, seconds_left, training_config
+from nas.comparing.trainings import Outcomes, epochs_of, estimated_seconds, seconds_left, training_config
 from nas.training.finished import FinishedTraining
 from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
@@ -129,17 +129,26 @@ def test_estimate_of_a_training_is_its_steps_at_each_stage_s_pixels() -> None:
 def test_time_left_follows_from_ended_trainings_and_of_others_from_steps_at_their_pace() -> None:
     of_small = estimated_seconds(PLAN.config.recipe, COSTS["small"], CONDITIONS)
     assert of_small is not None
-    assert seconds_left(PLAN, {}) == pytest.approx(2 * of_small + 2 * 3 * of_small)
-    half_pace = {("small", 0): ended(2 * of_small)}
+    assert seconds_left(PLAN, Outcomes({})) == pytest.approx(2 * of_small + 2 * 3 * of_small)
+    half_pace = Outcomes({("small", 0): ended(2 * of_small)})
     assert seconds_left(PLAN, half_pace) == pytest.approx(2 * of_small + 2 * 3 * of_small * 2)
     every = {(name, seed): ended(1.0) for name in COSTS for seed in (0, 1)}
-    assert seconds_left(PLAN, every) == 0
+    assert seconds_left(PLAN, Outcomes(every)) == 0
+
+
+def test_trainings_that_diverged_take_no_time_any_more() -> None:
+    of_small = estimated_seconds(PLAN.config.recipe, COSTS["small"], CONDITIONS)
+    assert of_small is not None
+    wide = {("wide", seed): "the training loss of epoch 1 is nan" for seed in (0, 1)}
+    assert seconds_left(PLAN, Outcomes({}, wide)) == pytest.approx(2 * of_small)
+    one = {("wide", 1): "the training loss of epoch 1 is nan"}
+    assert seconds_left(PLAN, Outcomes({}, one)) == pytest.approx(2 * of_small + 3 * of_small)
 
 
 def test_time_left_is_unknown_where_a_network_was_neither_timed_nor_trained() -> None:
     untimed = replace(PLAN, costs={**COSTS, "wide": replace(COSTS["wide"], step_seconds=None)})
-    assert seconds_left(untimed, {}) is None
-    assert seconds_left(untimed, {("wide", 0): ended(7.0)}) is not None
+    assert seconds_left(untimed, Outcomes({})) is None
+    assert seconds_left(untimed, Outcomes({("wide", 0): ended(7.0)})) is not None
 
 
 def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:

@@ -3,13 +3,25 @@
 from dataclasses import replace
 
 import pytest
-from comparisons import against, comparison_of, network_figures, seed_figures
+from comparisons import (
+    CONDITIONS,
+    DATA,
+    SHORT,
+    against,
+    comparison_of,
+    network_figures,
+    networks_of,
+    seed_figures,
+)
 from matplotlib.figure import Figure
 from screens import screen_text
+from small_networks import SMALL, WIDE
 
-from nas.comparing.figures import Interval
+from nas.comparing.compare import ComparisonBegun
+from nas.comparing.config import ComparisonConfig, ComparisonPlan, NetworkCosts
+from nas.comparing.figures import DivergedSeed, Interval
 from nas.comparing.picture import picture_of
-from nas.screens.comparison import comparison_screen
+from nas.screens.comparison import comparison_screen, plan_screen
 from search_spaces.settings.output_files import PNG
 
 FIRST = network_figures("base", step_time_ratio_spread=None)
@@ -58,8 +70,8 @@ def test_one_seed_has_no_interval_and_the_screen_says_so() -> None:
 
 
 def test_an_unfinished_comparison_says_how_far_it_is_and_what_goes_on_with_it() -> None:
-    text = shown(FIRST, OPEN, ended=4, total=6, seconds_left=240.0)
-    assert "4 of 6 trainings, about 4 min left: accuracy on minival" in text
+    text = shown(FIRST, OPEN, BETTER, ended=8, total=9, seconds_left=240.0)
+    assert "8 of 9 trainings, about 4 min left: accuracy on minival" in text
     assert "this goes on:  nas compare --run run" in text
     assert "Seeds so far" not in text
     fewer = shown(FIRST, replace(OPEN, trainings=OPEN.trainings[:2]), ended=5, total=6)
@@ -99,6 +111,62 @@ def test_equal_time_shows_which_seconds_were_really_taken() -> None:
     assert "trainings took 0.9 to 1.1 times the first network's seconds" in text
     alone = shown(FIRST, replace(OPEN, seconds=11.0), equal="time")
     assert "trainings took 1.1 times the first network's seconds" in alone
+
+
+DIVERGED = DivergedSeed(
+    seed=1, run="run/trainings/winner/seed-1", reason="the training loss of epoch 3 is nan"
+)
+
+
+def test_trainings_that_diverged_are_named_and_leave_no_training_to_wait_for() -> None:
+    rest = (BETTER.trainings[0], BETTER.trainings[2])
+    fewer = replace(
+        BETTER, trainings=rest, diverged=(DIVERGED,), against_first=against(0.03, sure=True, pairs=2)
+    )
+    text = shown(FIRST, fewer, ended=5, diverged=1, total=6)
+    assert text.startswith("accuracy on minival")
+    named = "winner seed 1 (the training loss of epoch 3 is nan)"
+    assert f"Diverged, and left out with their pairs: {named}." in " ".join(text.split())
+    assert "surely more accurate than base: winner" in text
+    assert "Seeds: base 3, winner 2." in text
+    assert "this goes on" not in text
+    assert "Diverged" not in shown(FIRST, BETTER)
+
+
+def test_a_comparison_of_which_every_training_diverged_has_costs_and_no_picture() -> None:
+    none = {
+        "accuracy": None,
+        "trainings": (),
+        "seconds": None,
+        "diverged": (DIVERGED,),
+        "against_first": None,
+    }
+    networks = [replace(each, **none) for each in (FIRST, OPEN)]
+    text = shown(*networks, seeds=(1,), ended=0, diverged=2, total=2, image_error=None)
+    assert "other seed 1 (the training loss" in text
+    assert "run/   comparison.json" in text
+    assert "comparison.png" not in text
+
+
+def test_accuracies_on_minival_are_higher_after_more_epochs() -> None:
+    assert "accuracies are a little high (see --test)." in shown(FIRST, OPEN)
+    longer = replace(OPEN, trainings=tuple(seed_figures(seed, epochs=8) for seed in range(3)))
+    text = shown(FIRST, longer, equal="time")
+    note = "accuracies are a little high, more so after more epochs (see --test)."
+    assert note in " ".join(text.split())
+
+
+@pytest.mark.parametrize("flag", [None, "uncertain by 4 %"])
+def test_the_plan_shows_step_times_by_the_rule_of_the_comparison(flag: str | None) -> None:
+    networks = networks_of(small=SMALL, wide=WIDE)
+    config = ComparisonConfig(networks=networks, data=DATA, recipe=SHORT)
+    timed = NetworkCosts(params=1, macs=1, epochs=2, step_seconds=0.1, step_time_ratio=1.0, timing_flag=flag)
+    costs = {"small": timed, "wide": replace(timed, step_time_ratio=3.0)}
+    begun = ComparisonBegun(ComparisonPlan(config=config, conditions=CONDITIONS, costs=costs), 3, 1, 60.0, ())
+    lines = [line.split() for line in screen_text(plan_screen(begun)).splitlines()]
+    assert ["small", "1x", "1", "2"] in lines
+    assert ["wide", "3x", *(["?"] if flag else []), "1", "2"] in lines
+    assert ["3", "of", "6", "trainings", "have", "ended,", "1", "diverged"] in lines
 
 
 def test_an_uncertain_step_time_is_marked() -> None:
