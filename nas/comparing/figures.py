@@ -12,7 +12,7 @@ from analysis.intervals import Estimate
 from analysis.paired import SURE, PairedDifference, mean_of_seeds, paired_differences
 from analysis.standard_error import standard_error
 from nas.comparing.config import ComparisonPlan, Conditions, Equal
-from nas.comparing.trainings import Outcomes, outcomes_of, seconds_left, training_folder
+from nas.comparing.trainings import Outcomes, left_to_train, outcomes_of, seconds_left, training_folder
 from nas.training.finished import FinishedTraining
 
 
@@ -32,7 +32,7 @@ class Difference:
     difference: Interval  # mean over pairs
     pairs: int
     p_value: float | None  # of this pair of networks alone
-    is_sure: bool  # by Holm's correction over all networks
+    is_sure: bool  # by Holm's correction over all networks; False until no training is left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +114,7 @@ def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
     """
     outcomes = outcomes_of(plan, folder)
     ended = outcomes.ended
+    is_complete = not left_to_train(plan, outcomes)
     config, conditions = plan.config, plan.conditions
     by_network = {
         name: {seed: each for (network, seed), each in ended.items() if network == name}
@@ -139,7 +140,8 @@ def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
         data=config.data.source,
         conditions=conditions,
         networks=tuple(
-            _network(plan, name, outcomes, differences.get(name), folder) for name in config.networks
+            _network(plan, name, outcomes, differences.get(name), folder, is_complete=is_complete)
+            for name in config.networks
         ),
     )
 
@@ -160,6 +162,8 @@ def _network(
     outcomes: Outcomes,
     difference: PairedDifference | None,
     folder: Path,
+    *,
+    is_complete: bool,
 ) -> NetworkFigures:
     network, costs = plan.config.networks[name], plan.costs[name]
     ended = {seed: each for (of, seed), each in outcomes.ended.items() if of == name}
@@ -177,7 +181,7 @@ def _network(
         timing_flag=costs.timing_flag,
         epochs=costs.epochs,
         accuracy=_interval(_share(mean_of_seeds(accuracies))) if len(accuracies) else None,
-        against_first=_difference(difference) if difference is not None else None,
+        against_first=_difference(difference, is_complete=is_complete) if difference is not None else None,
         seconds=fmean(each.seconds for each in ended.values()) if ended else None,
         trainings=tuple(
             _seed(seed, each, training_folder(folder, name, seed)) for seed, each in ended.items()
@@ -204,12 +208,12 @@ def _seed(seed: int, ended: FinishedTraining, folder: Path) -> SeedFigures:
     )
 
 
-def _difference(found: PairedDifference) -> Difference:
+def _difference(found: PairedDifference, *, is_complete: bool) -> Difference:
     return Difference(
         difference=_interval(found.difference),
         pairs=found.pairs,
         p_value=found.p_value,
-        is_sure=found.is_sure,
+        is_sure=found.is_sure and is_complete,  # whoever looks before would stop at what chance makes sure
     )
 
 

@@ -207,10 +207,15 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _conclusion(figures: ComparisonFigures) -> list[str]:
-    """Sentences that say which networks surely differ from the first one, and of which that is open."""
+    """Sentences that say which networks surely differ from the first one, and of which that is open.
+
+    None while trainings are left: whoever may stop at any time would stop at what chance makes sure.
+    """
     others = [each for each in figures.networks if each.against_first is not None]
     if not others:
         return []
+    if not figures.is_complete:
+        return ["which differences are sure is said when no training is left"]
     first = shortened(_first(figures))
     better = [each for each in others if _is_sure(each) and _value(each) > 0]
     worse = [each for each in others if _is_sure(each) and _value(each) < 0]
@@ -247,9 +252,12 @@ def _notes(figures: ComparisonFigures) -> list[str]:
     if any(each.p_value is not None for each in compared):
         found += [
             "Differences are means over pairs of equal seeds; each interval is Student's.",
-            f"Surely: by Holm's correction over {counted(len(compared), 'comparison')}, wrong in "
-            f"{percent(figures.significance)} of cases at most.",
         ]
+        if figures.is_complete:
+            found.append(
+                f"Surely: by Holm's correction over {counted(len(compared), 'comparison')}, wrong in "
+                f"{percent(figures.significance)} of cases at most."
+            )
     elif compared and all(each.pairs == 1 for each in compared):
         found.append("One seed does not tell how trainings vary, so there are no intervals.")
     elif compared:

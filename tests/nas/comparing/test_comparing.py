@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 import torch
-from comparisons import DATA, SHORT, networks_of
+from comparisons import CONDITIONS, DATA, SHORT, networks_of
 from pictures import write_folder
 from small_networks import SMALL
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from nas.comparing.compare import ComparisonBegun, ComparisonEvent, TrainingDiverged, TrainingDue, compare
-from nas.comparing.config import ComparisonConfig, read_plan, record_plan
+from nas.comparing.config import ComparisonConfig, ComparisonPlan, NetworkCosts, read_plan, record_plan
 from nas.comparing.diverged import record_divergence, recorded_divergence
-from nas.comparing.figures import ComparisonFigures
-from nas.comparing.trainings import ComparedTraining, trainings_of
+from nas.comparing.figures import ComparisonFigures, comparison_figures
+from nas.comparing.trainings import ComparedTraining, Outcomes, trainings_of
 from nas.events import EpochDone
 from nas.training.failure import TrainingFailedError, failures_explained
-from nas.training.finished import finished_training
+from nas.training.finished import FinishedTraining, finished_training
 from nas.training.train import train_fully
 from search_spaces.networks.network import Network
 from search_spaces.settings.unfinished_files import is_unfinished
@@ -309,6 +309,31 @@ def test_a_damaged_record_of_a_divergence_is_refused(tmp_path: Path) -> None:
     (tmp_path / "seed-5" / "diverged.json").write_text("{}")
     with pytest.raises(ConfigError, match="damaged: remove its folder, and the same command tries"):
         recorded_divergence(tmp_path / "seed-5")
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["none is left", "one is left"])
+def test_nothing_is_sure_while_a_training_is_left(
+    left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = {"small": (0.8, 0.801, 0.802), "other": (0.5, 0.502, 0.504)}
+    ended = {
+        (name, 5 + i): FinishedTraining(
+            epochs=2, best_epoch=2, accuracy=accuracies[name][i], test_accuracy=None, test_images=None,
+            seconds=1.0, stopped_early=False, device_name="some CPU", precision="fp32", threads=1,
+        )
+        for i in range(3)
+        for name in accuracies
+    }  # fmt: skip
+    costs = dict.fromkeys(accuracies, NetworkCosts(params=1, macs=1, epochs=2))
+    plan = ComparisonPlan(config=replace(TWO, repeats=3), conditions=CONDITIONS, costs=costs)
+    so_far = Outcomes(dict(list(ended.items())[: len(ended) - left]))
+    monkeypatch.setattr("nas.comparing.figures.outcomes_of", lambda plan, folder: so_far)
+    difference = comparison_figures(plan, tmp_path).networks[1].against_first
+    assert difference is not None
+    assert difference.pairs == 3 - left
+    assert difference.p_value is not None
+    assert difference.p_value < 0.05
+    assert difference.is_sure is (left == 0)
 
 
 # ---------------------------------------------------------------------- more, and otherwise

@@ -72,6 +72,9 @@ def test_one_seed_has_no_interval_and_the_screen_says_so() -> None:
 def test_an_unfinished_comparison_says_how_far_it_is_and_what_goes_on_with_it() -> None:
     text = shown(FIRST, OPEN, BETTER, ended=8, total=9, seconds_left=240.0)
     assert "8 of 9 trainings, about 4 min left: accuracy on minival" in text
+    assert "which differences are sure is said when no training is left" in text
+    assert "urely" not in text
+    assert "no sure difference" not in text
     assert "this goes on:  nas compare --run run" in text
     assert "Seeds so far" not in text
     fewer = shown(FIRST, replace(OPEN, trainings=OPEN.trainings[:2]), ended=5, total=6)
