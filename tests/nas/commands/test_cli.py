@@ -175,7 +175,7 @@ def test_a_killed_search_continues_with_the_same_command(
     [
         (("search", "nowhere.yaml"), "nowhere"),
         (("search", "quick", "--set", "strategy.name=evolutoin"), "evolution"),
-        (("search", "quick", "--set", "strategy.popluation=3"), "population"),
+        (("search", "quick", "--set", "strategy.temprature=3"), "temperature"),
         (("search", "quick", "--set", "reward.latency=-1"), "latency"),
         (("search", "quick", "--set", "space.stages[1].op=fusd_mbconv"), "did you mean 'fused_mbconv'"),
         (("search", "quick", "--set", "budget.trials=0"), "budget"),
@@ -184,8 +184,8 @@ def test_a_killed_search_continues_with_the_same_command(
         (("search", "quick", "--set", "recipe=proxy_digit"), "proxy_digits"),
         (("search", "quick", "--set", "seed"), "key.path=value"),
         (
-            ("search", "quick", "--set", "baseline=13"),
-            "budget.trials: 12, fewer than the random ones of baseline (13)",
+            ("search", "quick", "--set", "baseline=25"),
+            "budget.trials: 24, fewer than the random ones of baseline (25)",
         ),
         (("search", "quick", "--set", "timing.resolution=4"), "--set timing.resolution=4: 4 is out of range"),
         (

@@ -37,7 +37,8 @@ def moments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick() -> SearchConfig:
-    return read_search_config("quick", overrides=["recipe.resolution=16", "recipe.precision=fp32"])
+    shorter = ["recipe.resolution=16", "recipe.precision=fp32", "budget.trials=12", "baseline=4"]
+    return read_search_config("quick", overrides=shorter)
 
 
 def costs_of(*seconds: float) -> list[TrialCost]:
@@ -174,7 +175,7 @@ def test_search_with_estimate_prints_a_table_and_writes_nothing(
     words = ("search", "quick", "--set", "recipe.resolution=16", "--set", "recipe.precision=fp32")
     code, out, err = nas(*words, "--estimate", "--assume", "devices=64", "--workers", "1")
     assert (code, err) == (0, "")
-    for expected in ("12 trials of 8 epochs", "4 repeats of finalists", "device-hours", "1 (here)", "64"):
+    for expected in ("24 trials of 8 epochs", "4 repeats of finalists", "device-hours", "1 (here)", "64"):
         assert expected in out
     assert (
         max(len(line) for line in out.splitlines() if "   " in line) <= 80

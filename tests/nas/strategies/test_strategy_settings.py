@@ -212,8 +212,8 @@ def test_all_wrong_settings_of_a_strategy_are_named_at_once() -> None:
     ("option", "message"),
     [
         (
-            "strategy.population=many",
-            "--set strategy.population=many: 'many' given; expected a whole number",
+            "strategy.temperature=many",
+            "--set strategy.temperature=many: 'many' given; expected a number",
         ),
         (
             "strategy={name: policy_gradient, learning_rate: abc}",
@@ -263,9 +263,9 @@ def test_a_strategy_given_by_its_name_has_its_defaults_and_is_written_with_its_n
 
 
 def test_one_setting_is_replaced_on_the_command_line() -> None:
-    config = read_search_config("quick", overrides=["strategy.population=5"])
-    assert isinstance(config.strategy.settings, EvolutionSettings)
-    assert config.strategy.settings.population == 5
+    config = read_search_config("quick", overrides=["strategy.temperature=0.5"])
+    assert isinstance(config.strategy.settings, PredictorSettings)
+    assert config.strategy.settings.temperature == 0.5
 
 
 @pytest.mark.parametrize(("name", "setting"), sorted(NOTHING_IS_A_VALUE))

@@ -169,7 +169,7 @@ def test_a_circle_of_two_files_is_refused_with_both() -> None:
         ("seed=", "nothing given; expected a whole number"),
         ("data=&a {source: *a}", "the value is not valid YAML: aliases (&, *) are not used here"),
         ("recipe.momentum=.nan", "nan is not a number that can be used here"),
-        ("strategy.popluation=3", "evolution has no such setting; its settings are population"),
+        ("strategy.temprature=3", "predictor has no such setting; its settings are"),
         ("strategy=evolutoin", "'evolutoin' is not a strategy; strategies are"),
         ("budget={}", "give one of trials, epochs and device_seconds; found none"),
         ("recipe=proxy_digit", "'proxy_digit': there is no such file"),
