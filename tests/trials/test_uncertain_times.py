@@ -11,7 +11,7 @@ from small_trials import DIGITS, make_trial, run_digits_trial
 
 from trials.devices.device_errors import CaptureFailedError
 from trials.run_trial import start_worker
-from trials.timing.step_time import TimedStep, surer
+from trials.timing.step_time import TimedStep, is_uncertain, surer
 from trials.timing.trial_timing import TrialTiming
 from trials.training.step import TrainingStep
 from trials.trial import Progress, Slot, StepTime, TimingPart, Trial, TrialResult
@@ -47,6 +47,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
             return found
 
         monkeypatch.setattr(TrialTiming, "step_time", step_time)
+        monkeypatch.setattr("trials.measured_times.is_uncertain", is_uncertain)
         return asked
 
     return give

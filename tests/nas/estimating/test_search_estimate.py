@@ -70,7 +70,12 @@ def test_longer_trainings_of_finalists_are_estimated_by_their_epochs(moments: No
     """A trial of 8 epochs takes 100 s, 97 of which grow with them; ten longer ones here are five rounds."""
     config = read_search_config(
         "quick",
-        overrides=["recipe.resolution=16", "recipe.precision=fp32", "finalists={count: 10, epochs: 24}"],
+        overrides=[
+            "recipe.resolution=16",
+            "recipe.precision=fp32",
+            "finalists={count: 10, epochs: 24}",
+            "budget.trials=12",
+        ],
     )
     with trial_bench(config, IMAGES) as bench:
         figures = estimate(config, bench, costs_of(90.0, 110.0))
