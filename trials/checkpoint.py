@@ -103,8 +103,10 @@ class TrialCheckpoint:
             ends = [EpochEnd(**end) for end in facts["ends"]]
         except (KeyError, TypeError) as error:
             raise ConfigError(f"{name}: not a trial's checkpoint; its epochs are expected in it") from error
-        if facts.get("architecture_id") != weight_map.parent.architecture_id:
-            raise ConfigError(f"{name}: the state of another architecture than the map's parent")
+        found, expected = facts.get("architecture_id"), weight_map.parent.architecture_id
+        if found != expected:
+            known = "does not say of which architecture it is" if found is None else f"is of {found}"
+            raise ConfigError(f"{name}: {known}; {expected}, the map's parent, is expected")
         try:
             inherit(step, weight_map, tensors, recipe)
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from trials.devices.device_errors import DeviceFault, device_fault, is_out_of_memory
@@ -36,19 +37,17 @@ class MeasuredTimes:
         if not trial.needs_timing:
             return
         # Step 1: record both, while others may still train on the device.
-        before = time.perf_counter()
-        timed_step = timing.prepared_step(step) if trial.step_time is None else None
-        forward = timing.prepared_forward(step) if trial.measures_inference_time else None
-        self.seconds += time.perf_counter() - before
+        with self._counted():
+            timed_step = timing.prepared_step(step) if trial.step_time is None else None
+            forward = timing.prepared_forward(step) if trial.measures_inference_time else None
         # Step 2: time them, with the device to themselves.
         yield from self._queue("timing")
-        before = time.perf_counter()
-        if timed_step is not None:
-            self.step_time = self._timed(timed_step, timing, steps)
-        if forward is not None:
-            self.inference_time = timing.inference_time(forward)
-            forward.close()
-        self.seconds += time.perf_counter() - before
+        with self._counted():
+            if timed_step is not None:
+                self.step_time = self._timed(timed_step, timing, steps)
+            if forward is not None:
+                self.inference_time = timing.inference_time(forward)
+                forward.close()
 
     def measure_again(
         self, step: TrainingStep, timing: Callable[[], TrialTiming], *, steps: int
@@ -64,14 +63,12 @@ class MeasuredTimes:
         try:
             # Step 1: record it, while others may train but nobody times.
             yield from self._queue("training")
-            before = time.perf_counter()
-            timed_step = timing().prepared_step(step)
-            self.seconds += time.perf_counter() - before
+            with self._counted():
+                timed_step = timing().prepared_step(step)
             # Step 2: time it, with the device to itself.
             yield from self._queue("timing")
-            before = time.perf_counter()
-            self.step_time = surer(first, self._timed(timed_step, timing(), steps))
-            self.seconds += time.perf_counter() - before
+            with self._counted():
+                self.step_time = surer(first, self._timed(timed_step, timing(), steps))
         except Exception as error:
             self.fault = device_fault(error, step.device)
             if self.fault is None and not is_out_of_memory(error):
@@ -91,7 +88,16 @@ class MeasuredTimes:
             yield "waiting"
         yield "timing"
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Counts what the block takes, however it ends."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - before
+
     def _timed(self, step: TimedStep, timing: TrialTiming, steps: int) -> StepTime:
-        measured = timing.step_time(step, steps=steps)
-        step.close()
+        with closing(step):
+            measured = timing.step_time(step, steps=steps)
         return replace(measured, is_exclusive=self._lock.is_exclusive)

@@ -20,7 +20,7 @@ def train(
     recipe: Annotated[str, typer.Option(help="A recipe: a file, or a shipped one's name.")] = DEFAULT_RECIPE,
     run: Annotated[Path | None, typer.Option(help="The folder; a training that is there is resumed.")] = None,
     test: Annotated[str | None, typer.Option(help="Test images, read once, at the end.")] = None,
-    init: Annotated[str | None, typer.Option(help="Weights to begin with; what fits is taken.")] = None,
+    init: Annotated[str | None, typer.Option(help="Weights to begin with, also another network's.")] = None,
     patience: Annotated[
         int | None,
         typer.Option(min=1, help="End after so many evaluations at the last size without a better accuracy."),

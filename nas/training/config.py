@@ -33,7 +33,7 @@ class TrainingConfig:
     data: DataConfig
     recipe: Recipe
     test: str | None = None
-    init: str | None = None  # a weights file: what fits by name and shape is taken over
+    init: str | None = None  # a weights file, also another network's
     patience: int | None = Field(default=None, ge=1)  # evaluations without a better minival accuracy
     evaluate_every: int | None = Field(
         default=None, ge=1

@@ -14,6 +14,8 @@ from search_spaces.networks.blocks import own_ops
 from search_spaces.settings.yaml_files import ConfigError
 from trials.training.weights_file import WeightsFile, floating_tensors, load_weights
 
+CLASSIFIER = "classifier."
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -37,22 +39,37 @@ def begin_with(
 ) -> Fitted:
     """Gives a network initial weights; of the classifier those of the same classes, by their names.
 
-    Weights of another architecture are carried over by a map that keeps its function where it can; where
-    there is no such map (a ResNet's for another network), those whose names and shapes fit are copied.
+    An EfficientNet's weights are carried over to another one by a map that keeps its function where it can.
+    For a ResNet, and where ops are the user's own, those whose names and shapes fit are copied.
 
     Raises:
-        ConfigError: there is no such file of weights, or none of them fits.
+        ConfigError: there is no such file of weights, some are not finite, or none of them fits.
     """
     weights = load_weights(Path(init))
+    for name, tensor in weights.tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ConfigError(
+                f"init: {init}: {name} has entries that are not finite, as after a training that diverged; "
+                "name other weights"
+            )
     tensors, left_out = with_classifier_of(weights, classes)
-    if weights.architecture.architecture_id != architecture.architecture_id:
-        carried = _carried_over(network, weights, tensors, architecture, num_classes=len(classes))
-        if carried is not None:
-            return replace(carried, other_classes=left_out)
+    source = weights.architecture.without_provenance()
+    if source != architecture.without_provenance() and _has_map(source, architecture):
+        try:
+            carried = _carried_over(network, weights, tensors, architecture, num_classes=len(classes))
+        except ValueError as error:
+            raise ConfigError(f"init: {init}: {error}") from error
+        return replace(carried, other_classes=left_out)
     fitted = load_by_name(network, tensors)
-    if not fitted.loaded:
+    if all(name.startswith(CLASSIFIER) for name in fitted.loaded):
         raise ConfigError(f"init: {init}: none of its weights fits this architecture")
     return replace(fitted, other_classes=left_out)
+
+
+def _has_map(source: Architecture, architecture: Architecture) -> bool:
+    """True if all blocks of both networks are described; others are copied where they are equal."""
+    stages = (*source.stages, *architecture.stages)
+    return source.kind is architecture.kind is None and not own_ops(stage.op for stage in stages)
 
 
 def _carried_over(
@@ -62,24 +79,23 @@ def _carried_over(
     architecture: Architecture,
     *,
     num_classes: int,
-) -> Fitted | None:
-    """Gives the network another architecture's weights by a map; None where there is none."""
-    own_classifier = "classifier.weight" in tensors  # with the rows of these classes
-    fresh = floating_tensors(network)
-    stages = (*weights.architecture.stages, *architecture.stages)
-    try:
-        changes = weight_map(
-            weights.architecture,
-            architecture,
-            num_classes=num_classes,
-            parent_classes=num_classes if own_classifier else weights.num_classes,
-            own_ops=frozenset(own_ops(stage.op for stage in stages)),
-        )
-        found = WeightTransfer(changes).weights({**weights.tensors, **tensors}, fresh)
-    except ValueError:
-        return None
-    if not own_classifier:  # rows of other classes tell nothing of these
-        found |= {name: tensor for name, tensor in fresh.items() if name.startswith("classifier.")}
+) -> Fitted:
+    """Gives the network another architecture's weights by a map.
+
+    Raises:
+        ValueError: the tensors are not those of the file's architecture.
+    """
+    has_rows = f"{CLASSIFIER}weight" in tensors  # of these classes
+    fresh = {name: tensor.clone() for name, tensor in floating_tensors(network).items()}
+    changes = weight_map(
+        weights.architecture,
+        architecture,
+        num_classes=num_classes,
+        parent_classes=num_classes if has_rows else weights.num_classes,
+    )
+    found = WeightTransfer(changes).weights({**weights.tensors, **tensors}, fresh)
+    if not has_rows:  # rows of other classes tell nothing of these
+        found |= {name: tensor for name, tensor in fresh.items() if name.startswith(CLASSIFIER)}
     network.load_state_dict(found, strict=False)
     return Fitted(
         loaded=tuple(name for name, tensor in found.items() if not torch.equal(tensor, fresh[name])),
@@ -87,7 +103,7 @@ def _carried_over(
         missing=(),
         unused=(),
         changes=changes.changes,
-        keeps_function=changes.is_exact and own_classifier,
+        keeps_function=changes.is_exact and has_rows,
     )
 
 
@@ -115,7 +131,7 @@ def with_classifier_of(
         all of these classes, so that its rows are of others.
     """
     known = list(weights.facts.get("classes") or ())
-    of_classifier = tuple(name for name in weights.tensors if name.startswith("classifier."))
+    of_classifier = tuple(name for name in weights.tensors if name.startswith(CLASSIFIER))
     if known == list(classes):
         return weights.tensors, ()
     if not set(classes) <= set(known):

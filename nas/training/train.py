@@ -188,7 +188,7 @@ class _Training:
 
     def _network(self) -> Network:
         network = network_for(self.config.architecture, self.recipe, num_classes=self.num_classes)
-        if self.config.init is not None:
+        if self.config.init is not None and self.resumed is None:  # else its state has them
             classes = self.images_at(self._stages()[-1].resolution).classes
             architecture = self.config.architecture
             self.fitted = begin_with(network, self.config.init, classes, architecture=architecture)

@@ -59,7 +59,7 @@ class TimedForward:
         return self
 
     def output(self) -> Any:
-        """What the network gives for the batch in evaluation mode; it is not recorded."""
+        """The network's output for the batch in evaluation mode; it is not recorded."""
         with self.evaluating():
             return _output(self._network, self.precision, self.device, *self._inputs)
 

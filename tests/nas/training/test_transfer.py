@@ -11,6 +11,7 @@ from full_trainings import CONFIG, begun_of
 from pictures import parity_digits
 from rich.console import Console
 
+from nas.events import EpochDone
 from nas.screens.training import TrainingView
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
@@ -18,8 +19,9 @@ from nas.training.initial_weights import begin_with
 from nas.training.result import TrainingResult
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
+from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.network import Network, build_network
-from search_spaces.settings.yaml_files import read_yaml
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_weights, save_weights
@@ -186,6 +188,8 @@ def test_a_larger_network_begins_as_the_smaller_ones_function(tmp_path: Path) ->
     grown = build_network(GROWN, num_classes=10)
     fitted = begin_with(grown, str(tmp_path / "w.safetensors"), CLASSES, architecture=GROWN)
     assert fitted.keeps_function
+    assert "classifier.bias" in fitted.loaded
+    assert not any(name.startswith("stages.2.2") for name in fitted.loaded if "running" in name)
     assert len(fitted.changes) == 1
     assert "as identity" in fitted.changes[0]
     images = torch.randn(4, 3, 32, 32)
@@ -203,6 +207,63 @@ def test_weights_of_another_architecture_and_of_other_classes_begin_with_a_new_c
     assert not fitted.keeps_function
     assert sorted(fitted.other_classes) == ["classifier.bias", "classifier.weight"]
     assert torch.equal(grown.classifier.weight, fresh)
+
+
+def test_weights_of_the_same_blocks_in_other_stages_are_carried_over(tmp_path: Path) -> None:
+    small = small_weights(tmp_path / "w.safetensors")
+    first, *others = CONFIG.architecture.stages
+    absent = replace(first, stride=1, layers=0)
+    divided = replace(CONFIG.architecture, stages=(first, absent, *others))
+    assert divided.architecture_id == CONFIG.architecture.architecture_id
+    network = build_network(divided, num_classes=10)
+    fitted = begin_with(network, str(tmp_path / "w.safetensors"), CLASSES, architecture=divided)
+    assert fitted.loaded
+    assert fitted.keeps_function
+    images = torch.randn(4, 3, 32, 32)
+    assert torch.allclose(network.eval()(images), small(images), rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    network = small_weights(tmp_path / "w.safetensors")
+    with torch.no_grad():
+        network.classifier.bias[3] = torch.nan
+    save_weights(
+        tmp_path / "w.safetensors", network, CONFIG.architecture, num_classes=10, classes=list(CLASSES)
+    )
+    grown = build_network(GROWN, num_classes=10)
+    with pytest.raises(ConfigError, match=r"classifier\.bias has entries that are not finite"):
+        begin_with(grown, str(tmp_path / "w.safetensors"), CLASSES, architecture=GROWN)
+
+
+def test_a_resnet_does_not_begin_from_the_classifier_of_another_network(tmp_path: Path) -> None:
+    small_weights(tmp_path / "w.safetensors")
+    resnet = read_yaml(Architecture, "resnet50")
+    with torch.device("meta"):
+        network = build_network(resnet, num_classes=10).to_empty(device="cpu")
+    with pytest.raises(ConfigError, match="none of its weights fits"):
+        begin_with(network, str(tmp_path / "w.safetensors"), CLASSES, architecture=resnet)
+
+
+def test_a_resumed_training_needs_its_initial_weights_no_more(tmp_path: Path) -> None:
+    small_weights(tmp_path / "w.safetensors")
+    short = replace(CONFIG.recipe, epochs=2, num_training_stages=1)
+    config = replace(
+        CONFIG, architecture=GROWN, recipe=short, init=str(tmp_path / "w.safetensors"), test=None
+    )
+
+    ended: list[object] = []
+
+    def stop(event: object) -> None:
+        if ended and not isinstance(event, EpochDone):
+            raise KeyboardInterrupt
+        ended.extend([event] if isinstance(event, EpochDone) else [])
+
+    with pytest.raises(KeyboardInterrupt):
+        train_fully(config, tmp_path / "run", on_event=stop)
+    (tmp_path / "w.safetensors").unlink()
+    events: list[object] = []
+    train_fully(config, tmp_path / "run", on_event=events.append)
+    assert begun_of(events).fitted is None
 
 
 def test_a_training_says_how_weights_of_another_architecture_are_carried_over(tmp_path: Path) -> None:

@@ -242,9 +242,9 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path) -> Non
 
     refused("cannot be read")
     saved.save(restored(settings), [END])
-    refused("the state of another architecture", weight_map(WIDER, DEEPER, num_classes=CLASSES))
+    refused(r"is of \w+; \w+, the map's parent, is expected", weight_map(WIDER, DEEPER, num_classes=CLASSES))
     other = around("inverted", kernel_size=5)
-    refused("the state of another architecture", weight_map(other, DEEPER, num_classes=CLASSES))
+    refused(r"is of \w+; \w+, the map's parent, is expected", weight_map(other, DEEPER, num_classes=CLASSES))
     refused(r"the child's state has [\d,]+ numbers in values", weight_map(PARENT, WIDER, num_classes=CLASSES))
     refused(
         r"the parent's state lacks optimizer\.mean; was it trained by another recipe", given=recipe("adamw")
