@@ -71,11 +71,14 @@ def _scalar(value: str | int | None) -> str:
 
 
 def _needs_quotes(value: Any, text: str) -> bool:
-    """Text must not hold the punctuation of [] and {}, and text that looks like a number must stay text."""
+    """Text must not hold the punctuation of [] and {}, and text that looks like a number must stay text.
+
+    Within {} a question mark ends text, and begins a key.
+    """
     if not isinstance(value, str):
         return False
     if not value.isprintable():
         return True
     if text[:1] in "'\"":
         return False
-    return bool(re.search(r"[\[\]{},:#]", value)) or not is_plain_text(text)
+    return bool(re.search(r"[\[\]{},:#?]", value)) or not is_plain_text(text)
