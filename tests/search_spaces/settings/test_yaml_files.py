@@ -57,14 +57,6 @@ def test_architectures_survive_yaml(architecture: Architecture) -> None:
     assert back.provenance == architecture.provenance
 
 
-@pytest.mark.parametrize("key", ["?", "??", "?;", "?>", "? a", "-", "- a", "a?"])
-def test_keys_that_begin_with_an_indicator_survive_yaml(key: str) -> None:
-    architecture = replace(read_yaml(Architecture, "efficientnetv2-s"), provenance={key: "", "list": [key]})
-    text = yaml_text(architecture)
-    back = from_mapping(Architecture, parse_yaml(text, name="x.yaml"), name="x.yaml")
-    assert back.provenance == architecture.provenance
-
-
 @pytest.mark.parametrize("name", sorted(path.stem for path in SearchConfig.SHIPPED.glob("*.yaml")))
 def test_shipped_searches_are_valid_and_survive_yaml(name: str) -> None:
     config = read_search_config(name)
