@@ -1,4 +1,4 @@
-"""Weights with which a full training begins: of a file those that fit the network and its classes."""
+"""Weights with which a full training begins: those of a file, carried over to another network if need be."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

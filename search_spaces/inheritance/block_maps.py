@@ -16,6 +16,7 @@ whose full convolution can express the others' spatial convolutions:
 | | depthwise: composed, and the nearest depthwise and 1x1 convolution | nearly |
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -137,6 +138,13 @@ def _new(child: Block) -> tuple[Change, ...]:
     return (Change(f"new {op_facts(child.op).name}", FRESH),)
 
 
+def width_changes(*widths: tuple[str, int, int]) -> Iterator[Change]:
+    """The changes among widths, each given by its name and as the parent and the child have it."""
+    for name, before, after in widths:
+        if before != after:
+            yield Change(f"{name} {before} → {after}", NARROWER if after < before else 0.0)
+
+
 def _changes(parent: Block, child: Block) -> list[Change]:
     """All differences of two blocks whose tensors are known."""
     found = []
@@ -155,12 +163,10 @@ def _changes(parent: Block, child: Block) -> list[Change]:
         found.append(Change(f"kernel {parent.kernel_size} → {child.kernel_size}", cropped))
     if found_gate := _gate_change(parent, child):
         found.append(found_gate)
-    for name, before, after in (
+    found += width_changes(
         ("input channels", parent.in_channels, child.in_channels),
         ("channels", parent.out_channels, child.out_channels),
-    ):
-        if before != after:
-            found.append(Change(f"{name} {before} → {after}", NARROWER if after < before else 0.0))
+    )
     if parent.stride != child.stride:
         found.append(Change(f"stride {parent.stride} → {child.stride}", STRIDE))
     if parent.has_residual != child.has_residual:

@@ -23,7 +23,6 @@ from typing import Literal
 from search_spaces.inheritance.block_maps import (
     DROPPED,
     FRESH,
-    NARROWER,
     STRIDE,
     BlockMap,
     Change,
@@ -33,6 +32,7 @@ from search_spaces.inheritance.block_maps import (
     is_opaque,
     layout_of,
     source_shapes,
+    width_changes,
 )
 from search_spaces.inheritance.distance import NO_OPS, distance
 from search_spaces.inheritance.matching import channels_before, matched_blocks
@@ -186,16 +186,15 @@ def weight_map(
 
 def _end_changes(parent: Architecture, child: Architecture, old_classes: int, classes: int) -> list[Change]:
     """Changes before the first stage and behind the last."""
-    found = []
     *_, old_last = channels_before(parent)
     *_, last = channels_before(child)
-    for name, before, after in (
-        ("stem", parent.stem_channels, child.stem_channels),
-        ("head's input", old_last, last),
-        ("head", parent.head_channels, child.head_channels),
-    ):
-        if before != after:
-            found.append(Change(f"{name} {before} → {after}", NARROWER if after < before else 0.0))
+    found = list(
+        width_changes(
+            ("stem", parent.stem_channels, child.stem_channels),
+            ("head's input", old_last, last),
+            ("head", parent.head_channels, child.head_channels),
+        )
+    )
     if parent.stem_stride != child.stem_stride:
         found.append(Change(f"stem's stride {parent.stem_stride} → {child.stem_stride}", STRIDE))
     if parent.padding != child.padding:
