@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from search_spaces.settings.json_text import json_value
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.json_records import read_record
 from trials.log.buckets import files_of
 from trials.log.durable_files import PRIVATE
 
@@ -24,14 +23,8 @@ def recorded_divergence(folder: Path) -> str | None:
     Raises:
         ConfigError: the record does not read.
     """
-    path = folder / FILE
-    try:
-        return str(json_value(path.read_bytes())["reason"])
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError):
-        raise ConfigError(
-            f"{path}: damaged: remove its folder, and the same command tries the training again"
-        ) from None
+    return read_record(
+        folder / FILE,
+        lambda record: str(record["reason"]),
+        if_damaged="remove its folder, and the same command tries the training again",
+    )

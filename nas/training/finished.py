@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from search_spaces.settings.json_text import json_value
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.json_records import read_record
 
 RESULT = "result.json"  # in the training's folder
 
@@ -36,27 +36,24 @@ def finished_training(folder: Path) -> FinishedTraining | None:
     Raises:
         ConfigError: they do not read.
     """
-    path = folder / RESULT
-    try:
-        facts = json_value(path.read_bytes())
-        test = facts["test"] or {}
-        return FinishedTraining(
-            epochs=facts["epochs"],
-            best_epoch=facts["best_epoch"],
-            accuracy=float(facts["accuracy"]),
-            test_accuracy=test.get("accuracy"),
-            test_images=test.get("images"),
-            seconds=float(facts["seconds"]),
-            stopped_early=facts["stopped_early"],
-            device_name=facts["device_name"],
-            precision=facts["precision"],
-            threads=facts["threads"],
-        )
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise ConfigError(
-            f"{path}: damaged: remove it; the same command then evaluates the training's weights again"
-        ) from None
+    return read_record(
+        folder / RESULT,
+        _training_of,
+        if_damaged="remove it; the same command then evaluates the training's weights again",
+    )
+
+
+def _training_of(record: dict[str, Any]) -> FinishedTraining:
+    test = record["test"] or {}
+    return FinishedTraining(
+        epochs=record["epochs"],
+        best_epoch=record["best_epoch"],
+        accuracy=float(record["accuracy"]),
+        test_accuracy=test.get("accuracy"),
+        test_images=test.get("images"),
+        seconds=float(record["seconds"]),
+        stopped_early=record["stopped_early"],
+        device_name=record["device_name"],
+        precision=record["precision"],
+        threads=record["threads"],
+    )

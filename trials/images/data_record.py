@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from search_spaces.settings.json_text import json_value
+from search_spaces.settings.json_records import read_record
 from search_spaces.settings.sentences import plain_name, some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.labels import PADDING, images_of_classes
@@ -157,19 +158,16 @@ def read_facts(folder: Path, *, prefix: str = "") -> DataFacts | None:
     Raises:
         ConfigError: they do not read.
     """
-    path = folder / f"{prefix}{DATA_FILE}"
-    try:
-        content = json_value(path.read_bytes())
-        lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-        return DataFacts(**{**content, **lists})
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError):
-        raise ConfigError(
-            f"{path}: damaged: what the images were is not known any more; take it from a copy"
-        ) from None
+    return read_record(
+        folder / f"{prefix}{DATA_FILE}",
+        _facts_of,
+        if_damaged="what the images were is not known any more; take it from a copy",
+    )
+
+
+def _facts_of(record: dict[str, Any]) -> DataFacts:
+    lists = {name: tuple(value) for name, value in record.items() if isinstance(value, list)}
+    return DataFacts(**{**record, **lists})
 
 
 def record_faults(folder: Path) -> Iterator[str]:
