@@ -148,6 +148,20 @@ def retargeted(run: Path, device: str) -> tuple[RetargetedTrial, ...]:
     return _compared_in(run, rows, measured, recorded_reward(config.reward, where=run))
 
 
+def ratios_by_device(run: Path) -> dict[str, dict[str, float]]:
+    """Step times over the reference's that were measured in a run later, by device and architecture_id.
+
+    Raises:
+        ConfigError: a file of them is damaged.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for file in sorted((run / RETARGET_FOLDER).glob("*.parquet")):
+        for row in _read(file):
+            if row.step_time_ratio is not None:
+                found.setdefault(row.timing_device, {})[row.architecture_id] = row.step_time_ratio
+    return found
+
+
 def compared(
     rows: Sequence[TrialRow], measured: Mapping[int, TimedAgain], reward: Reward
 ) -> tuple[RetargetedTrial, ...]:

@@ -38,6 +38,7 @@ class RunFacts:
         trials: all rows; rewards and step times are those under which the report is written.
         audits: rows of longer trainings.
         changed: how the trade-off differs from the search's own, in words; None if it does not.
+        device: whose step times these are; None for those of the search.
         winner: its trial; None before the first completed one.
     """
 
@@ -50,6 +51,7 @@ class RunFacts:
     standings: tuple[Standing, ...]
     terms: Mapping[str, float]
     changed: str | None
+    device: str | None
     winner: ShownTrial | None
     headline: Headline | None  # the figures by which the winner is named
 
@@ -110,6 +112,7 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         starts=max(len(list((run / ENVIRONMENT_FOLDER).glob(STARTS))), 1),
         terms=used,
         changed=", ".join(changed) or None,
+        device=device,
         winner=winner,
         headline=None if winner is None else _headline(winner.trial_id, rows, ranked_finalists),
     )

@@ -139,7 +139,7 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
     shown = rows.nlargest(MOST_POINTS, "reward") if len(rows) > MOST_POINTS else rows
     # Scales, axes, and a line where the reference is.
     x = x_scale(floats(rows, name) * factor, logarithmic=True)
-    y = y_scale(_focused(floats(rows, "accuracy")))
+    y = y_scale(focused(floats(rows, "accuracy")))
     parts = [x_axis(x, AXES[name]), y_axis(y, LABELS["accuracy"])]
     if name == "step_time_ratio" and x.low < 1 < x.high:
         parts.append(tag("line", class_="thin", x1=x(1.0), x2=x(1.0), y1=y.start, y2=y.end))
@@ -165,7 +165,7 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
     return picture(*parts, label=f"accuracy against {AXES[name]}, a point for each trial", height=HEIGHT)
 
 
-def _focused(accuracies: np.ndarray) -> np.ndarray:
+def focused(accuracies: np.ndarray) -> np.ndarray:
     """Accuracies but those of the far lower tail, which would press all others into a line at the top."""
     low, middle, high = np.quantile(accuracies, [0.0, 0.25, 1.0])
     floor = max(low, middle - 2.5 * (high - middle))

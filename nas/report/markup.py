@@ -22,7 +22,7 @@ def tag(name: str, *content: Any, **attributes: Any) -> Markup:
         if value is not None
     )
     inner = join(content)
-    if not inner and name in ("rect", "circle", "line", "path", "polyline", "br"):
+    if not inner and name in ("rect", "circle", "line", "path", "polyline", "br", "input"):
         return Markup(f"<{name}{words}/>")
     return Markup(f"<{name}{words}>{inner}</{name}>")
 

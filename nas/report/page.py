@@ -15,6 +15,7 @@ from nas.report.front import front_section, winner_section
 from nas.report.learned import learned_section, trade_off_section
 from nas.report.markup import Markup, join, tag
 from nas.report.progress_picture import progress_section
+from nas.report.sliders import script, sliders_section
 from nas.report.trust import audit_section, trust_section
 from search_spaces.settings.output_files import refuse_other_kind, writing
 from search_spaces.settings.seal import OPEN_SEAL, sealed
@@ -27,6 +28,7 @@ SECTIONS: Mapping[str, Callable[[RunFacts], Markup]] = {
     "The winner": winner_section,
     "What was searched": searched_section,
     "What there is to choose from": front_section,
+    "A trade-off of your own": sliders_section,
     "Progress": progress_section,
     "What was learned": learned_section,
     "Other trade-offs": trade_off_section,
@@ -83,7 +85,7 @@ def page(facts: RunFacts) -> str:
     sections = [tag("section", tag("h2", title), section(facts)) for title, section in SECTIONS.items()]
     body = join([_head(facts), *sections])
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(title=escape(f"{facts.name}: architecture search"), body=body)
+    return template.substitute(title=escape(f"{facts.name}: architecture search"), body=body, script=script())
 
 
 def _head(facts: RunFacts) -> Markup:

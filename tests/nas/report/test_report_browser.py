@@ -2,18 +2,16 @@
 
 import json
 import re
-import shutil
-import subprocess
 from html import unescape
 from pathlib import Path
 
 import pytest
+from browser import browse, needs_browser
 from PIL import Image
 from synthetic_run import write_rows, write_run
 
 from nas.report.page import write_report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # Boxes of words in a picture that cover each other, and what is wider than the page.
 LOOK = """
 <script>
@@ -40,7 +38,7 @@ addEventListener("load", function () {
 </script></body>
 """
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +49,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "audit").mkdir()
     write_rows(folder / "audit" / "trials.parquet", longer[::7])
     return write_report(folder)
-
-
-def browse(page: Path, width: int, folder: Path, *words: str) -> str:
-    assert CHROMIUM is not None
-    command = [
-        CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        f"--user-data-dir={folder / 'profile'}", f"--window-size={width},6000", *words, page.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=True)
-    return done.stdout
 
 
 @pytest.mark.parametrize("width", [390, 1440])

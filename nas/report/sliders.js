@@ -1,0 +1,329 @@
+/* The reader's own trade-off: rewards, limits, winner and Pareto front of the trials in the page. */
+(function () {
+  "use strict";
+  var section = document.querySelector(".sliders");
+  var live = section && section.querySelector(".live");
+  if (!live) return;
+  var data = JSON.parse(section.querySelector('script[type="application/json"]').textContent);
+  var count = data.trial.length;
+  var SVG = "http://www.w3.org/2000/svg", WIDTH = 440;
+  function all(selector) { return Array.from(live.querySelectorAll(selector)); }
+  function one(selector) { return live.querySelector(selector); }
+  function element(name, text, kind) {
+    var made = document.createElement(name);
+    if (text !== undefined) made.textContent = text;
+    if (kind) made.className = kind;
+    return made;
+  }
+
+  /* State: exponents by term, limits by quantity (null: none), steps of the chosen device, chosen trial. */
+  var exponents = data.terms.map(function (term) { return term.exponent; });
+  var limits = {step_time_ratio: null, params: null, accuracy: null};
+  var device = null, chosen = null;
+  var steps = data.step_time_ratio;  // null where the device has not measured the trial
+  var logs = data.ratios.map(function (ratios) { return ratios.map(Math.log); });
+  var logAccuracy = data.accuracy.map(Math.log);
+  var stepTerm = data.terms.findIndex(function (term) { return term.name === "step_time_ratio"; });
+
+  function number(value, digits) { return value.toFixed(digits); }
+  function size(value) {
+    if (value >= 1e6) return (value / 1e6).toPrecision(3) + " M";
+    return value >= 1e3 ? (value / 1e3).toPrecision(3) + " k" : String(value);
+  }
+
+  /* ---- what is computed at each move */
+
+  function eligible() {
+    var found = [];
+    for (var i = 0; i < count; i++) {
+      if (steps[i] === null) continue;
+      if (limits.step_time_ratio !== null && steps[i] > limits.step_time_ratio) continue;
+      if (limits.params !== null && data.params[i] > limits.params) continue;
+      if (limits.accuracy !== null && data.accuracy[i] < limits.accuracy) continue;
+      found.push(i);
+    }
+    return found;
+  }
+
+  function logReward(i) {
+    var total = logAccuracy[i];
+    for (var t = 0; t < exponents.length; t++) {
+      if (exponents[t] === 0) continue;
+      total += exponents[t] * (t === stepTerm ? Math.log(steps[i]) : logs[t][i]);
+    }
+    return total;
+  }
+
+  function front(within) {
+    /* The most accurate first: each is on the front unless one before it is as fast and as small. */
+    var order = within.slice().sort(function (a, b) {
+      return data.accuracy[b] - data.accuracy[a] || steps[a] - steps[b] || data.params[a] - data.params[b];
+    });
+    var kept = [];
+    order.forEach(function (i) {
+      var beaten = kept.some(function (k) { return steps[k] <= steps[i] && data.params[k] <= data.params[i]; });
+      if (!beaten) kept.push(i);
+    });
+    return kept;
+  }
+
+  /* ---- pictures */
+
+  function place(scale, value) {
+    var low = scale.logarithmic ? Math.log(scale.low) : scale.low;
+    var high = scale.logarithmic ? Math.log(scale.high) : scale.high;
+    var inner = scale.logarithmic ? Math.log(value) : value;
+    return scale.start + (inner - low) / (high - low) * (scale.end - scale.start);
+  }
+  var canvases = all("canvas").map(function (canvas, p) {
+    return {canvas: canvas, plot: data.plots[p], x: [], y: []};
+  });
+  function positions() {
+    canvases.forEach(function (drawn) {
+      var plot = drawn.plot, values = plot.name === "params" ? data.params : steps;
+      drawn.x = values.map(function (v) { return v === null ? NaN : place(plot.x, v * plot.unit); });
+      drawn.y = data.accuracy.map(function (v) { return v < plot.y.low ? NaN : place(plot.y, v); });
+    });
+  }
+  function draw(within, rings, best) {
+    var style = getComputedStyle(document.documentElement);
+    var colour = function (name) { return style.getPropertyValue("--" + name).trim(); };
+    var inside = new Uint8Array(count);
+    within.forEach(function (i) { inside[i] = 1; });
+    canvases.forEach(function (drawn) {
+      var context = drawn.canvas.getContext("2d"), factor = drawn.canvas.width / WIDTH;
+      context.setTransform(factor, 0, 0, factor, 0, 0);
+      context.clearRect(0, 0, WIDTH, drawn.canvas.height / factor);
+      function dot(i, radius) {
+        context.beginPath();
+        context.arc(drawn.x[i], drawn.y[i], radius, 0, 2 * Math.PI);
+      }
+      [0, 1].forEach(function (layer) {
+        context.fillStyle = colour(layer ? "c1" : "none");
+        context.globalAlpha = layer ? 0.55 : 0.3;
+        for (var i = 0; i < count; i++) {
+          if (inside[i] === layer) context.fillRect(drawn.x[i] - 2.2, drawn.y[i] - 2.2, 4.4, 4.4);
+        }
+      });
+      context.globalAlpha = 1;
+      context.lineWidth = 1.8;
+      context.strokeStyle = colour("c3");
+      context.fillStyle = colour("paper");
+      rings.forEach(function (i) { dot(i, 4.2); context.fill(); context.stroke(); });
+      if (best === undefined) return;
+      context.fillStyle = colour("c2");
+      dot(best, 6.5);
+      context.fill();
+      if (chosen !== null) {
+        context.strokeStyle = colour("ink");
+        context.lineWidth = 2.5;
+        dot(chosen, 8);
+        context.stroke();
+      }
+      var words = "trial " + data.trial[best], left = drawn.x[best] + 70 > WIDTH - 14;
+      context.font = "600 13px system-ui, sans-serif";
+      context.textAlign = left ? "right" : "left";
+      context.lineWidth = 4;
+      context.strokeStyle = colour("paper");
+      var x = drawn.x[best] + (left ? -10 : 10), y = Math.max(drawn.y[best] - 9, 36);
+      context.strokeText(words, x, y);
+      context.fillText(words, x, y);
+    });
+  }
+
+  /* ---- words */
+
+  function command(best) {
+    var words = exponents.map(function (value, t) { return data.terms[t].name + "=" + Number(value.toFixed(4)); });
+    var at = device === null ? data.options : " --device " + data.devices[device].option;
+    var lines = ["nas report " + data.run + " --reward " + words.join(",") + at];
+    if (best !== undefined) {
+      var trial = data.trial[best];
+      lines.push("nas export " + data.run + " --trial " + trial + " -o trial" + trial + ".yaml");
+    }
+    return lines.join("\n");
+  }
+  function cells(row, values, kinds) {
+    values.forEach(function (value, c) { row.appendChild(element("td", value, kinds && kinds[c])); });
+    return row;
+  }
+  function stagesOf(i) {
+    var rows = document.createDocumentFragment();
+    data.architecture[i].forEach(function (index, s) {
+      var stage = data.stages[index], other = data.stages[data.reference[s]] || [];
+      var row = cells(element("tr"), [s + 1]);
+      if (!stage[6]) {
+        rows.appendChild(cells(row, ["absent", "", "", "", "", "", ""]));
+        return;
+      }
+      for (var c = 0; c < 6; c++) {
+        row.appendChild(element("td", stage[c], stage[c] === other[c] ? "" : "changed"));
+      }
+      var blocks = element("td", undefined, stage[6] === other[6] ? "blocks" : "blocks changed");
+      blocks.appendChild(element("span", "■".repeat(Math.min(stage[6], 8)), stage[7] ? "full" : "depthwise"));
+      blocks.appendChild(document.createTextNode(" ×" + stage[6]));
+      row.appendChild(blocks);
+      rows.appendChild(row);
+    });
+    return rows;
+  }
+  function curveOf(i) {
+    var curve = data.curves[i] || [];
+    if (curve.length < 2) return document.createTextNode("");
+    var low = Math.min.apply(null, curve), high = Math.max.apply(null, curve), span = high - low || 1;
+    var svg = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline");
+    svg.setAttribute("viewBox", "0 0 440 70");
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", "accuracy on minival by epoch");
+    line.setAttribute("class", "curve c1");
+    line.setAttribute("points", curve.map(function (value, e) {
+      return (4 + 300 * e / (curve.length - 1)).toFixed(1) + "," + (60 - 50 * (value - low) / span).toFixed(1);
+    }).join(" "));
+    var words = document.createElementNS(SVG, "text");
+    words.setAttribute("x", 312);
+    words.setAttribute("y", 20);
+    words.textContent = "epoch " + curve.length + ": " + number(curve[curve.length - 1], 4);
+    svg.append(line, words);
+    return svg;
+  }
+  function figures(i) {
+    return [number(data.accuracy[i], 4), number(steps[i], 2) + "×", size(data.params[i]),
+            number(Math.exp(logReward(i)), 4)];
+  }
+  function choose(i) { chosen = i; update(); }
+
+  /* ---- everything, at each move */
+
+  var lastRings = null;
+  function update() {
+    var within = eligible(), rewards = new Float64Array(count);
+    within.forEach(function (i) { rewards[i] = logReward(i); });
+    var order = within.slice().sort(function (a, b) { return rewards[b] - rewards[a] || a - b; });
+    var rings = lastRings || (lastRings = front(within));
+    var best = order[0], shown = chosen === null ? best : chosen;
+    one(".count").textContent = within.length + " of " + count + " trials are within the limits";
+    draw(within, rings, best);
+    var who = one(".who"), table = one(".stages tbody"), curve = one(".curve-place");
+    one(".commands").textContent = command(shown);
+    if (shown === undefined) {
+      who.textContent = "No trial is within these limits";
+      table.replaceChildren();
+      curve.replaceChildren();
+    } else {
+      var f = figures(shown);
+      who.textContent = (shown === best ? "The best: trial " : "Trial ") + data.trial[shown] + ", accuracy " + f[0] +
+        ", step time " + f[1] + ", " + f[2] + " parameters, reward " + f[3];
+      table.replaceChildren(stagesOf(shown));
+      curve.replaceChildren(curveOf(shown));
+    }
+    var rows = order.slice(0, 10).map(function (i) {
+      var row = element("tr"), name = element("td"), button = element("button", "trial " + data.trial[i], "link");
+      button.type = "button";
+      button.addEventListener("click", function () { choose(i); });
+      name.appendChild(button);
+      row.appendChild(name);
+      return cells(row, figures(i), ["n", "n", "n", "n"]);
+    });
+    one(".best tbody").replaceChildren.apply(one(".best tbody"), rows);
+  }
+  var asked = false;
+  function soon() {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(function () { asked = false; update(); });
+  }
+
+  /* ---- controls */
+
+  function extent(name) {
+    var values = data[name].filter(function (value) { return value !== null; });
+    return [Math.min.apply(null, values), Math.max.apply(null, values)];
+  }
+  function limitOf(input) {
+    /* A slider's end is no limit; between, costs are spaced as logarithms, accuracies evenly. */
+    var name = input.dataset.name, share = Number(input.value) / Number(input.max), ends = extent(name);
+    if (name === "accuracy") return share === 0 ? null : ends[0] + share * (ends[1] - ends[0]);
+    return share === 1 ? null : ends[0] * Math.pow(ends[1] / ends[0], share);
+  }
+  function limitWords(name, value) {
+    if (value === null) return "any";
+    return name === "params" ? size(value) : name === "accuracy" ? number(value, 3) : number(value, 2) + "×";
+  }
+  function read(input) {
+    var name = input.dataset.name, output = input.parentElement.querySelector("output");
+    if (input.dataset.kind === "exponent") {
+      var t = data.terms.findIndex(function (term) { return term.name === name; });
+      exponents[t] = Number(input.value);
+      output.textContent = String(exponents[t]).replace("-", "\u2212");
+    } else {
+      limits[name] = limitOf(input);
+      output.textContent = limitWords(name, limits[name]);
+      lastRings = null;
+    }
+  }
+  function show(input) {
+    /* The search's own exponents may lie between two steps of the slider. */
+    read(input);
+    if (input.dataset.kind !== "exponent") return;
+    var t = data.terms.findIndex(function (term) { return term.name === input.dataset.name; });
+    exponents[t] = data.terms[t].exponent;
+    input.parentElement.querySelector("output").textContent = String(exponents[t]).replace("-", "\u2212");
+  }
+  var inputs = all("input[type=range]");
+  inputs.forEach(function (input) {
+    input.addEventListener("input", function () { chosen = null; read(input); soon(); });
+  });
+  var select = one(".device");
+  function changeDevice() {
+    device = !select || select.value === "" ? null : Number(select.value);
+    steps = data.step_time_ratio;
+    if (device !== null) {
+      steps = new Array(count).fill(null);
+      data.devices[device].trials.forEach(function (i, k) { steps[i] = data.devices[device].ratios[k]; });
+    }
+    chosen = null;
+    lastRings = null;
+    positions();
+  }
+  if (select) select.addEventListener("change", function () { changeDevice(); soon(); });
+  one(".reset").addEventListener("click", function () {
+    one("form").reset();
+    changeDevice();
+    inputs.forEach(show);
+    soon();
+  });
+  one("form").addEventListener("submit", function (event) { event.preventDefault(); });
+  one(".copy").addEventListener("click", function (event) {
+    var button = event.target, text = one(".commands").textContent;
+    function said(words) { button.textContent = words; }
+    if (navigator.clipboard) {
+      navigator.clipboard.writeText(text).then(function () { said("copied"); }, select_);
+    } else {
+      select_();
+    }
+    function select_() {
+      getSelection().selectAllChildren(one(".commands"));
+      said("selected: copy with Ctrl+C");
+    }
+    setTimeout(function () { said("copy the commands"); }, 3000);
+  });
+  canvases.forEach(function (drawn) {
+    drawn.canvas.addEventListener("click", function (event) {
+      var box = drawn.canvas.getBoundingClientRect(), factor = WIDTH / box.width;
+      var x = (event.clientX - box.left) * factor, y = (event.clientY - box.top) * factor;
+      var nearest = null, least = 20 * 20;
+      eligible().forEach(function (i) {
+        var away = Math.pow(drawn.x[i] - x, 2) + Math.pow(drawn.y[i] - y, 2);
+        if (away < least) { least = away; nearest = i; }
+      });
+      choose(nearest);
+    });
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", soon);
+
+  section.querySelector(".without").hidden = true;
+  live.hidden = false;
+  changeDevice();
+  inputs.forEach(show);
+  update();
+})();

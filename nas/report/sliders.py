@@ -1,0 +1,280 @@
+"""A trade-off of the reader's own: sliders for exponents and limits, which the page itself computes.
+
+The page holds every trial that may win as numbers. `sliders.js` computes rewards, limits, winner and Pareto
+front from them; here the numbers, the controls and the axes are written. Without JavaScript the controls are
+hidden, and the sections around them say what they always did.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frame import floats
+from analysis.pictures import LABELS
+from analysis.ranking import ratio, searched
+from analysis.stages import stages_of
+from nas.measuring.retarget import ratios_by_device
+from nas.report.axes import HEIGHT, WIDTH, Scale, picture, x_axis, x_scale, y_axis, y_scale
+from nas.report.facts import TERM_NAMES, RunFacts
+from nas.report.front import AXES, focused
+from nas.report.markup import Markup, tag
+from search_spaces.networks.architecture import Stage
+from search_spaces.networks.ops import op_facts
+from trials.reward import WEIGHTED_PRODUCT, Reward
+
+SCRIPT = Path(__file__).parent / "sliders.js"
+OFFERED = ("step_time_ratio", "params", "macs")  # exponents to choose, besides the search's own
+LIMITS = {
+    "step_time_ratio": "step time at most",
+    "params": "parameters at most",
+    "accuracy": "accuracy at least",
+}
+STEEPEST = -0.5  # exponent of a slider's end, unless the search's own is beyond
+DIGITS = 5  # significant ones of what is measured
+MOST_CURVES = 3_000  # trials whose accuracies by epoch the page holds
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Term:
+    """A factor of the reward: its exponent in the search, and the range of its slider."""
+
+    name: str
+    words: str
+    exponent: float
+    lowest: float
+    highest: float
+
+
+def sliders_section(facts: RunFacts) -> Markup:
+    """Sliders, and what they choose; a sentence where there is nothing to choose or to compute."""
+    trials = searched(facts.trials).dropna(subset=["accuracy", "step_time_ratio", "params"])
+    trials = trials[floats(trials, "accuracy") > 0]
+    if len(trials) < 2:
+        return tag("p", "Too few trials have completed to choose from.")
+    if Reward.of is not WEIGHTED_PRODUCT:
+        return tag("p", "This run has a reward of its own form, which the page cannot compute.")
+    terms = [term for term in _terms(facts) if np.isfinite(ratio(trials, term.name)).all()]
+    scales = {name: x_scale(floats(trials, name) * _unit(name), logarithmic=True) for name in AXES}
+    accuracies = y_scale(focused(floats(trials, "accuracy")))
+    numbers = _numbers(facts, trials, terms)
+    numbers["plots"] = [
+        {"name": name, "unit": _unit(name), "x": asdict(scale), "y": asdict(accuracies)}
+        for name, scale in scales.items()
+    ]
+    plots = [_plot(name, scale, accuracies) for name, scale in scales.items()]
+    return tag(
+        "div",
+        tag("p", "The sliders need JavaScript, which is off.", class_="soft without"),
+        tag(
+            "div",
+            _controls(terms, numbers["devices"]),
+            tag("p", tag("span", class_="count", aria_live="polite"), _decided(facts), class_="soft"),
+            tag("div", *plots, class_="figures"),
+            tag("div", _chosen(), _best(), class_="figures"),
+            class_="live",
+            hidden="hidden",
+        ),
+        _embedded(numbers),
+        class_="sliders",
+    )
+
+
+def _unit(name: str) -> float:
+    return 1e-6 if name == "params" else 1.0
+
+
+def _terms(facts: RunFacts) -> Iterable[_Term]:
+    """The reward's terms and those that are offered besides."""
+    for name in dict.fromkeys([*facts.terms, *OFFERED]):
+        own = facts.terms.get(name, 0.0)
+        yield _Term(
+            name=name,
+            words=TERM_NAMES.get(name, name),
+            exponent=own,
+            lowest=min(STEEPEST, 2 * own),
+            highest=max(0.0, 2 * own),
+        )
+
+
+# ---------------------------------------------------------------------- what the script computes with
+
+
+def _numbers(facts: RunFacts, trials: pd.DataFrame, terms: list[_Term]) -> dict[str, Any]:
+    """The trials column by column, their stages once each, and the words of commands."""
+    stages, rows = _numbered_stages(trials)
+    reference = [stages.setdefault(stage, len(stages)) for stage in facts.config.space.reference.stages]
+    devices = {} if facts.device else ratios_by_device(facts.folder)
+    curves = trials["minival_accuracy"].tolist() if len(trials) <= MOST_CURVES else []
+    return {
+        "terms": [asdict(term) for term in terms],
+        "ratios": [_short(ratio(trials, term.name)) for term in terms],
+        "trial": trials["trial_id"].astype(int).tolist(),
+        "accuracy": _short(floats(trials, "accuracy")),
+        "step_time_ratio": _short(floats(trials, "step_time_ratio")),
+        "params": trials["params"].astype(int).tolist(),
+        "stages": [_cells(stage) for stage in stages],
+        "architecture": rows,
+        "reference": reference,
+        "curves": [_short(np.asarray(curve, dtype=float)) if _is_curve(curve) else [] for curve in curves],
+        "devices": [_device(name, trials["architecture_id"].map(ratios)) for name, ratios in devices.items()],
+        "run": quote(str(facts.folder)),
+        "options": f" --device {quote(facts.device)}" if facts.device else "",
+    }
+
+
+def _numbered_stages(trials: pd.DataFrame) -> tuple[dict[Stage, int], list[list[int]]]:
+    """Every stage that occurs, with its number, and the numbers of each trial's stages."""
+    frame = stages_of(trials)
+    fields = list(frame.columns.drop(["run", "trial_id", "stage"]))
+    numbers = frame.groupby(fields, sort=False).ngroup().to_numpy()
+    different = frame[fields].drop_duplicates().astype(object)  # in the order of their numbers
+    rows = different.itertuples(index=False, name=None)
+    stages = {Stage(**dict(zip(fields, row, strict=True))): i for i, row in enumerate(rows)}
+    begins = np.flatnonzero(frame["stage"] == 1)[1:]
+    return stages, [part.tolist() for part in np.split(numbers, begins)]
+
+
+def _device(name: str, ratios: pd.Series) -> dict[str, Any]:
+    """The trials whose networks were timed on a device, as indices, and their ratios."""
+    known = np.flatnonzero(ratios.notna())
+    return {
+        "name": name,
+        "option": quote(name),
+        "trials": known.tolist(),
+        "ratios": _short(ratios.to_numpy(dtype=float)[known]),
+    }
+
+
+def _is_curve(value: Any) -> bool:
+    return value is not None and not np.isscalar(value) and len(value) > 0
+
+
+def _short(values: np.ndarray) -> list[float]:
+    """The values with as many digits as a measurement has, so that ten thousand trials stay a small page."""
+    return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
+
+
+def _cells(stage: Stage) -> list[str | int | bool]:
+    """A stage as the page shows it: op, kernel, stride, expansion, channels, squeeze, layers, colour."""
+    facts = op_facts(stage.op)
+    return [
+        facts.name,
+        f"{stage.kernel_size}×{stage.kernel_size}",
+        stage.stride,
+        f"{stage.expansion_ratio:g}",
+        stage.channels,
+        f"{stage.se_ratio:g}" if stage.se_ratio else "–",
+        stage.layers,
+        facts.has_full_convolution,
+    ]
+
+
+def _embedded(numbers: dict[str, Any]) -> Markup:
+    """The numbers as JSON in which nothing can end the element or begin another."""
+    text = json.dumps(numbers, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return tag("script", Markup(text), type="application/json")
+
+
+# ---------------------------------------------------------------------- controls and places
+
+
+def _controls(terms: list[_Term], devices: list[dict[str, Any]]) -> Markup:
+    exponents = [
+        _slider(
+            f"exponent of {term.words}",
+            kind="exponent",
+            name=term.name,
+            low=term.lowest,
+            high=term.highest,
+            step=0.005,
+            value=term.exponent,
+        )
+        for term in terms
+    ]
+    limits = [
+        _slider(
+            words, kind="limit", name=name, low=0, high=200, step=1, value=0 if name == "accuracy" else 200
+        )
+        for name, words in LIMITS.items()
+    ]
+    chosen: list[Markup] = []
+    if devices:
+        options = [tag("option", "as in the search", value="")]
+        options += [tag("option", device["name"], value=str(i)) for i, device in enumerate(devices)]
+        chosen = [tag("label", tag("span", "step times of"), tag("select", *options, class_="device"))]
+    reset = tag("button", "as in the search", type="button", class_="reset")
+    return tag("form", *exponents, *limits, *chosen, reset, class_="controls", autocomplete="off")
+
+
+def _slider(
+    words: str, *, kind: str, name: str, low: float, high: float, step: float, value: float
+) -> Markup:
+    """A slider with its name and, filled in by the script, its value."""
+    return tag(
+        "label",
+        tag("span", words, " ", tag("output")),
+        tag(
+            "input", type="range", data_kind=kind, data_name=name,
+            min=f"{low:g}", max=f"{high:g}", step=f"{step:g}", value=f"{value:g}",
+        ),
+    )  # fmt: skip
+
+
+def _plot(name: str, x: Scale, y: Scale) -> Markup:
+    """The axes; the script draws the trials on the canvas above them."""
+    axes = picture(x_axis(x, AXES[name]), y_axis(y, LABELS["accuracy"]), label=f"axes: {AXES[name]}")
+    canvas = tag(
+        "canvas", width=int(2 * WIDTH), height=int(2 * HEIGHT), role="img",
+        aria_label=f"accuracy against {AXES[name]}, a point for each trial; the table below has the best",
+    )  # fmt: skip
+    caption = "Rings: Pareto front within the limits. Choose a point to see its network."
+    return tag("figure", tag("div", axes, canvas, class_="plot"), tag("figcaption", caption))
+
+
+def _chosen() -> Markup:
+    """Places of one network: figures, stages, curve, commands."""
+    heads = ("", "op", "kernel", "stride", "exp.", "chan.", "SE", "layers")
+    stages = tag("table", tag("thead", tag("tr", *(tag("th", head) for head in heads))), tag("tbody"))
+    return tag(
+        "div",
+        tag("h3", class_="who", aria_live="polite"),
+        tag("div", stages, class_="scroll stages"),
+        tag("div", class_="curve-place"),
+        tag("pre", class_="commands"),
+        tag("button", "copy the commands", type="button", class_="copy"),
+    )
+
+
+def _decided(facts: RunFacts) -> str:
+    """How the search's own winner is not the one with the best reward of one training."""
+    if facts.headline is None or not facts.standings or facts.changed:
+        return ""
+    return f". The search has decided by its finalists' own trainings for trial {facts.headline.trial_id}."
+
+
+def _best() -> Markup:
+    heads = ("", "accuracy", "step time", "parameters", "reward")
+    rows = tag("table", tag("thead", tag("tr", *(tag("th", head) for head in heads))), tag("tbody"))
+    note = (
+        "Of one training each, in which the luckiest is first: train the best again before you decide, as "
+        "nas compare does."
+    )
+    return tag(
+        "div",
+        tag("h3", "The ten best"),
+        tag("div", rows, class_="scroll best"),
+        tag("p", note, class_="soft"),
+    )
+
+
+def script() -> Markup:
+    """The script of the sliders."""
+    return Markup(SCRIPT.read_text(encoding="utf-8"))
