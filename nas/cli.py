@@ -27,6 +27,7 @@ from nas.commands.space import space
 from nas.commands.status import status
 from nas.commands.train import train
 from nas.commands.verify import verify
+from nas.commands.watch import watch
 
 app = typer.Typer(
     add_completion=False,
@@ -57,8 +58,8 @@ def _commands(
 
 
 COMMANDS = (
-    search, describe, space, measure, status, simulate, export, scale, train, compare, evaluate, predict,
-    verify,
+    search, describe, space, measure, status, watch, simulate, export, scale, train, compare, evaluate,
+    predict, verify,
     report, audit, doctor,
 )  # fmt: skip
 for command in COMMANDS:

@@ -16,7 +16,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how a search is going: trials, the best so far, time left; or list the runs of a folder."""
-    from nas.commands.watch import watch as watch_run
+    from nas.commands.follow import follow
     from nas.results.run_list import folder_status, holds_runs
     from nas.results.status import run_status
     from nas.screens.run_list import folder_screen
@@ -31,7 +31,7 @@ def status(
         show(as_json, lambda: listed, lambda: folder_screen(listed))
         return
     if watch:
-        watch_run(run, terminal(), as_json=as_json)
+        follow(run, terminal(), as_json=as_json)
         return
     figures = run_status(run)
     show(as_json, lambda: figures, lambda: status_screen(figures))

@@ -22,6 +22,7 @@ from search_spaces.settings.seal import OPEN_SEAL, sealed
 from trials.log.buckets import files_of
 from trials.log.file_names import REPORT_FILE
 
+NOTHING = Markup("")
 TEMPLATE = Path(__file__).parent / "page.html"
 BEGINNING = b"<!DOCTYPE html>"
 SECTIONS: Mapping[str, Callable[[RunFacts], Markup]] = {
@@ -82,10 +83,30 @@ def other_name(terms: Mapping[str, float] | None, device: str | None) -> str:
 
 def page(facts: RunFacts) -> str:
     """The whole page."""
+    return document(facts.name, body(facts))
+
+
+def body(facts: RunFacts) -> Markup:
+    """All sections of the page."""
     sections = [tag("section", tag("h2", title), section(facts)) for title, section in SECTIONS.items()]
-    body = join([_head(facts), *sections])
+    return join([_head(facts), *sections])
+
+
+def document(name: str, content: Markup, *, above: Markup = NOTHING, live_script: str | None = None) -> str:
+    """A page of its own around the sections of the run of this name.
+
+    Args:
+        above: stands over the sections, always in sight.
+        live_script: keeps the page up to date; only with one may the page ask its server for anything.
+    """
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(title=escape(f"{facts.name}: architecture search"), body=body, script=script())
+    return template.substitute(
+        title=escape(f"{name}: architecture search"),
+        connect="'self'" if live_script else "'none'",
+        above=above,
+        body=content,
+        script=f"{script()}{live_script or ''}",
+    )
 
 
 def _head(facts: RunFacts) -> Markup:

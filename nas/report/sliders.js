@@ -1,5 +1,5 @@
 /* The reader's own trade-off: rewards, limits, winner and Pareto front of the trials in the page. */
-(function () {
+function startSliders() {
   "use strict";
   var section = document.querySelector(".sliders");
   var live = section && section.querySelector(".live");
@@ -326,4 +326,5 @@
   changeDevice();
   inputs.forEach(show);
   update();
-})();
+}
+startSliders();

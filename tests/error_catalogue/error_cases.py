@@ -352,6 +352,8 @@ RUNS = (
     Case("a trial that is no number", ("export", "run", "--trial", "best")),
     Case("the state of a run that is not there", ("status", "nowhere")),
     Case("the state of a folder that is no run", ("status", "run"), prepare=_empty_folder),
+    Case("a page of a run that is not there", ("watch", "nowhere", "--web")),
+    Case("a port for no page", ("watch", "nowhere", "--port", "8000")),
     Case("a run to verify that is not there", ("verify", "nowhere")),
     Case("a folder to verify that is no run", ("verify", "run"), prepare=_empty_folder),
     Case(

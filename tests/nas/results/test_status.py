@@ -23,7 +23,7 @@ from rich.console import Console
 from screens import screen_text
 from typed_commands import COMMAND
 
-from nas.commands.watch import watch
+from nas.commands.follow import follow
 from nas.results.status import Spent, run_status
 from nas.results.time_left import Remaining, seconds_left
 from nas.screens.status import status_screen
@@ -266,7 +266,7 @@ def test_watching_a_run_shows_each_look_and_ends_with_the_driver(
     handle = os.open(folder / "lock", os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
     letting_go_at_sleep(2, handle, monkeypatch)
-    watch(folder, Console(), as_json=True)
+    follow(folder, Console(), as_json=True)
     states = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
     assert states == ["running", "running", "stopped"]
 
