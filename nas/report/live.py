@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from analysis.frame import read_epochs
 from nas.report.facts import read_facts
 from nas.report.markup import Markup, tag
@@ -19,6 +21,7 @@ from trials.log.run_reader import read_run
 SCRIPT = Path(__file__).parent / "live.js"
 LOG_FOLDERS = ("log", "log/parts", "log/segments")
 FOLDERS = (".", *LOG_FOLDERS, *(f"{AUDIT_FOLDER}/{name}" for name in LOG_FOLDERS), RETARGET_FOLDER)
+CURVE_COLUMNS = ["trial_id", "attempt", "epoch", "minival_accuracy"]
 MOST_IN_FLIGHT = 8  # trials that are listed
 MOST_EPOCHS = 10  # of each, the last ones
 SECONDS_BETWEEN_LISTS = 10.0  # of an object store, where each look is a request
@@ -103,11 +106,11 @@ def _lines_in_flight(folder: Path) -> Iterator[str]:
     """The trials that are being trained, each with its accuracies so far."""
     in_flight = read_run(folder).in_flight
     try:
-        epochs = read_epochs(folder, columns=["trial_id", "attempt", "epoch", "minival_accuracy"])
+        epochs = read_epochs(folder, columns=CURVE_COLUMNS)
     except (FileNotFoundError, ValueError):
-        epochs = None
+        epochs = pd.DataFrame(columns=CURVE_COLUMNS)
     for trial_id, ask in list(in_flight.items())[:MOST_IN_FLIGHT]:
-        seen = [] if epochs is None else epochs[epochs["trial_id"] == trial_id]
+        seen = epochs[epochs["trial_id"] == trial_id]
         if len(seen):
             last = seen[seen["attempt"] == seen["attempt"].max()].sort_values("epoch")["minival_accuracy"]
             curve = " ".join(f"{value:.3f}" for value in last.tail(MOST_EPOCHS))
