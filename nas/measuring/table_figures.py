@@ -24,7 +24,7 @@ class OptionFigures:
 
     op: str
     kernel_size: int
-    expansion_ratio: int
+    expansion_ratio: float  # an int where it is whole
     se_ratio: float
     in_channels: int
     channels: int

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from search_spaces.choices.limited_sampling import NothingWithinLimitsError
 from search_spaces.choices.limits import COUNTED, Limits
@@ -91,7 +91,7 @@ def _around(stage: Stage, radius: int) -> StageChoices:
     fewest = max(1, stage.layers - radius) if stage.layers else 0
     return StageChoices(
         op=cast(tuple[Op, ...], (stage.op, *others)),
-        kernel_size=_near(stage.kernel_size, KERNELS, radius),  # type: ignore[arg-type]
+        kernel_size=_near(stage.kernel_size, KERNELS, radius),
         stride=stage.stride,
         expansion_ratio=_near(stage.expansion_ratio, EXPANSIONS, radius),
         channels=(stage.channels,),
@@ -100,7 +100,7 @@ def _around(stage: Stage, radius: int) -> StageChoices:
     )
 
 
-def _near(own: int, known: Sequence[int], radius: int) -> tuple[int, ...]:
+def _near(own: float, known: Sequence[float], radius: int) -> tuple[Any, ...]:
     """The values within so many steps of its own, which need not be known."""
     values = sorted({*known, own})
     at = values.index(own)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from search_spaces.networks.architecture import Architecture, Block, Stage
 from search_spaces.networks.blocks import own_ops
 from search_spaces.networks.rounding import Rule, round_channels
+from search_spaces.networks.stage_fields import SILU
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 
 NUMBER = re.compile(r"([a-z]+)(\d+(?:\.\d+)?(?:e-?\d+)?)")
@@ -111,7 +112,8 @@ def refuse_other_kind(architecture: Architecture, *, who: str) -> None:
     """Checks that an architecture is an EfficientNet with the stem stride of all other projects.
 
     Raises:
-        ConfigError: it has other ops than MBConv and Fused-MBConv, or a stem of stride 1.
+        ConfigError: it has other ops than MBConv and Fused-MBConv, another activation than SiLU, or a stem of
+            stride 1.
     """
     ops = {stage.op for stage in architecture.stages}
     if own := own_ops(ops):
@@ -120,5 +122,8 @@ def refuse_other_kind(architecture: Architecture, *, who: str) -> None:
     if architecture.kind is not None or others:
         found = architecture.kind or ", ".join(others)
         raise ConfigError(f"{found}: of {who}'s networks only EfficientNets can be written and read")
+    activations = {architecture.activation, *(block.activation for block in architecture.blocks())}
+    if other := sorted(activations - {SILU}):
+        raise ConfigError(f"activation: {', '.join(other)}: {who}'s EfficientNets have {SILU} everywhere")
     if architecture.stem_stride != 2:
         raise ConfigError(f"stem_stride: 1: the stem of {who} has stride 2")

@@ -18,6 +18,7 @@ from search_spaces.interchange.block_tokens import (
 )
 from search_spaces.interchange.timm_strings import Pixels
 from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, STRICT, Architecture, Block, Stage
+from search_spaces.networks.stage_fields import ExpansionRatio
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 
 Kind = Literal["MBConvConfig", "FusedMBConvConfig"]
@@ -30,7 +31,7 @@ class Setting:
     """One stage: the name of torchvision's configuration class, and that class's arguments."""
 
     config: Kind
-    expand_ratio: int = Field(ge=1, le=64)
+    expand_ratio: ExpansionRatio
     kernel: int
     stride: int
     input_channels: int = Field(ge=1, le=MAX_CHANNELS)

@@ -17,7 +17,7 @@ class StageFigures:
     op: str
     kernel_size: int
     stride: int
-    expansion_ratio: int
+    expansion_ratio: float  # an int where it is whole
     channels: int
     layers: int
     se_ratio: float

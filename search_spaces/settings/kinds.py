@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+LEFT_OUT = "left_out"  # in a field's metadata: the value with which a file need not hold it
 MOST_KEYS = 20  # of a mapping that are all named
 MAX_WRITTEN = 2  # keys of a mapping that is written out beside other alternatives
 

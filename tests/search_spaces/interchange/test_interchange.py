@@ -224,7 +224,7 @@ AUTOML = '{"feature_size": 64, "blocks_args": ["STRING"]}'
         ("cn_r1_k3_s1_e1_c24_se0.25_skip", "timm ignores se in cn"),
         ("cn_r1_k3_s1_e4_c24_skip", "e4: timm does not expand in cn"),
         ("ir_r1_k3.5_s1_e4_c24", "k3.5: a whole number"),
-        ("ir_r1_k7_s1_e4_c24", "7 is not one of 3, 5"),
+        ("ir_r1_k8_s1_e4_c24", "8 is not one of 1, 3, 5, 7, 9, 11"),
         ("ir_r1_k3_s1_e4_c24_noskip", "'noskip' cannot be read"),
         ("ir_r1_k3_s1_e4_c24_nre", "'nre' cannot be read"),
         ("ir_r1_k3_s1_e4_c24_cc4", "'cc4' cannot be read"),
