@@ -12,6 +12,7 @@ from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.uniform import TRIED
 from search_spaces.interchange.exportable import Exportable, exportable_words
+from search_spaces.networks.stage_fields import SILU
 from search_spaces.settings.sentences import one_line
 
 
@@ -22,6 +23,7 @@ def space_screen(space: SearchSpace, figures: SpaceFigures, exports: Sequence[Ex
         Text(
             f"{len(space.decisions)} decisions; stem {space.stem_channels} channels, stride "
             f"{space.stem_stride}; head {space.head_channels}; {space.padding} padding"
+            f"{f'; {space.activation}' if space.activation != SILU else ''}"
         ),
         _stages(space),
         Text(_squeeze_excite(space)),
@@ -63,11 +65,16 @@ def _size(figures: SpaceFigures) -> str:
 def _stages(space: SearchSpace) -> Table:
     """The options of every stage."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("stage", "op", "kernel", "stride", "expansion", "channels", "layers"):
+    # One activation in all of the space is told above the table.
+    tells = any((stage.activation or (SILU,)) != (space.activation,) for stage in space.stages)
+    headers = ("stage", "op", "kernel", "stride", "expansion", "channels", "layers")
+    for header in (*headers, *(["activation"] if tells else [])):
         table.add_column(header)
     for i, stage in enumerate(space.stages, start=1):
-        fields = (stage.op, stage.kernel_size, (stage.stride,), stage.expansion_ratio, stage.channels)
-        table.add_row(str(i), *("|".join(map(str, options)) for options in (*fields, stage.layers)))
+        fields: list[Sequence[object]] = [stage.op, stage.kernel_size, (stage.stride,)]
+        fields += [stage.expansion_ratio, stage.channels, stage.layers]
+        fields += [stage.activation or (SILU,)] if tells else []
+        table.add_row(str(i), *("|".join(map(str, options)) for options in fields))
     return table
 
 

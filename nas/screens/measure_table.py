@@ -9,6 +9,7 @@ from rich.text import Text
 from analysis.numbers import milliseconds, percent
 from nas.measuring.table_figures import BlockFigures, OptionFigures, TableFigures
 from search_spaces.networks.ops import op_facts
+from search_spaces.networks.stage_fields import SILU
 
 
 def table_screen(figures: TableFigures) -> RenderableType:
@@ -31,7 +32,9 @@ def table_screen(figures: TableFigures) -> RenderableType:
 def _stage_table(options: Sequence[OptionFigures]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("op", no_wrap=True)
-    for header in ("k", "e", "SE", "channels", "first: forward", "backward", "repeated: forward", "backward"):
+    tells = any(option.activation != SILU for option in options)
+    headers = ("k", "e", "SE", *(["activation"] if tells else []), "channels")
+    for header in (*headers, "first: forward", "backward", "repeated: forward", "backward"):
         table.add_column(header, justify="right")
     for option in options:
         table.add_row(
@@ -39,6 +42,7 @@ def _stage_table(options: Sequence[OptionFigures]) -> Table:
             str(option.kernel_size),
             str(option.expansion_ratio),
             f"{option.se_ratio:g}" if option.se_ratio else "-",
+            *([option.activation] if tells else []),
             f"{option.in_channels}→{option.channels}",
             *_times(option.first),
             *_times(option.repeated),

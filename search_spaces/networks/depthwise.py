@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-# Largest sides of the output, in pixels, at which the weights' gradient is computed here and not by oneDNN, by
-# kernel size, at strides 1 and 2
+# Largest sides of the output, in pixels, at which the weights' gradient is computed here and not by oneDNN:
+# by kernel size, at strides 1 and 2
 MAX_SIDES: Mapping[int, tuple[int, int]] = {1: (1, 1), 3: (2, 2), 5: (8, 8)}
 MAX_SIDES_OF_OTHERS = (16, 12)
 
