@@ -38,6 +38,17 @@ def tokens_of(text: str, known: Mapping[str, str], *, where: str) -> dict[str, s
     return found
 
 
+def expansion(found: Mapping[str, str], *, where: str) -> float:
+    """The expansion ratio, which need not be whole.
+
+    Raises:
+        ConfigError: the token is missing.
+    """
+    if "e" not in found:
+        return number(found, "e", where=where)
+    return float(found["e"])
+
+
 def number(found: Mapping[str, str], letters: str, *, where: str) -> int:
     """The whole number of one token.
 
@@ -67,7 +78,7 @@ def stage_of(op: str, found: Mapping[str, str], *, channels: str, expands: bool,
         "op": op,
         "kernel_size": number(found, "k", where=where),
         "stride": number(found, "s", where=where),
-        "expansion_ratio": number(found, "e", where=where) if expands else 1,
+        "expansion_ratio": expansion(found, where=where) if expands else 1,
         "channels": number(found, channels, where=where),
         "layers": number(found, "r", where=where),
         "se_ratio": float(found.get("se", 0)),
@@ -98,6 +109,17 @@ def distinct_blocks(stage: Stage, in_channels: int) -> Sequence[Block]:
     return [first, stage.block(stage.channels, first=False)] if stage.layers > 1 else [first]
 
 
+def refuse_other_activation(architecture: Architecture, *, who: str) -> None:
+    """Checks that an architecture has no other activation than EfficientNets.
+
+    Raises:
+        ConfigError: it has another one somewhere.
+    """
+    activations = {architecture.activation, *(block.activation for block in architecture.blocks())}
+    if others := sorted(activations - {SILU}):
+        raise ConfigError(f"activation: {', '.join(others)}: {who}'s EfficientNets have {SILU} everywhere")
+
+
 def refuse_rounded(channels: int, rule: Rule, *, where: str, who: str) -> None:
     """Checks that the other project's builder leaves the channels as they are.
 
@@ -112,8 +134,7 @@ def refuse_other_kind(architecture: Architecture, *, who: str) -> None:
     """Checks that an architecture is an EfficientNet with the stem stride of all other projects.
 
     Raises:
-        ConfigError: it has other ops than MBConv and Fused-MBConv, another activation than SiLU, or a stem of
-            stride 1.
+        ConfigError: it has other ops than MBConv and Fused-MBConv, or a stem of stride 1.
     """
     ops = {stage.op for stage in architecture.stages}
     if own := own_ops(ops):
@@ -122,8 +143,5 @@ def refuse_other_kind(architecture: Architecture, *, who: str) -> None:
     if architecture.kind is not None or others:
         found = architecture.kind or ", ".join(others)
         raise ConfigError(f"{found}: of {who}'s networks only EfficientNets can be written and read")
-    activations = {architecture.activation, *(block.activation for block in architecture.blocks())}
-    if other := sorted(activations - {SILU}):
-        raise ConfigError(f"activation: {', '.join(other)}: {who}'s EfficientNets have {SILU} everywhere")
     if architecture.stem_stride != 2:
         raise ConfigError(f"stem_stride: 1: the stem of {who} has stride 2")

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from search_spaces.interchange.block_tokens import (
     distinct_blocks,
+    refuse_other_activation,
     refuse_other_kind,
     refuse_rounded,
     stages_there,
@@ -56,6 +57,7 @@ def to_torchvision(architecture: Architecture, *, epsilon: float) -> Torchvision
         ConfigError: torchvision cannot express it; the message names the stage and the reason.
     """
     refuse_other_kind(architecture, who="torchvision")
+    refuse_other_activation(architecture, who="torchvision")
     if architecture.padding != "symmetric":
         raise ConfigError(
             f"padding: {architecture.padding}: torchvision pads symmetrically, where the same parameters "

@@ -93,7 +93,7 @@ IMPORTS = (
     timm("an import of two strings in a stage", arch_def=[["ir_r1_k3_s1_e4_c8", "ir_r1_k5_s1_e4_c8"]]),
     timm("an import of no stage", arch_def=[]),
     timm("an import of strings that are no lists", arch_def=["ir_r1_k3_s1_e4_c8"]),
-    timm("an import of another activation", act_layer="relu"),
+    timm("an import of another activation", act_layer="mish"),
     weights("weights that are junk", _junk),
     weights("weights that are not there", lambda folder: None),
     weights("weights of another network", _other),
