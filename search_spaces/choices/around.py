@@ -30,7 +30,7 @@ def space_around(
 
     Every stage may have either op, kernel sizes and expansion ratios within `radius` steps of its own in
     KERNELS and EXPANSIONS, and up to `radius` layers fewer (but at least one) or more. Channels, strides,
-    stem, head and padding stay. The architecture is the reference.
+    activations, stem, head and padding stay. The architecture is the reference.
 
     Args:
         limits: by quantity of LIMITED, as multiples of the architecture's own.
@@ -97,6 +97,7 @@ def _around(stage: Stage, radius: int) -> StageChoices:
         channels=(stage.channels,),
         layers=tuple(range(fewest, min(stage.layers + radius, MAX_LAYERS) + 1)),
         se_ratio={stage.op: stage.se_ratio, **squeeze},  # type: ignore[dict-item]
+        activation=(stage.activation,) if stage.activation else None,
     )
 
 

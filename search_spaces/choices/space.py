@@ -223,6 +223,8 @@ class SearchSpace:
 
     def _extreme(self, pick: Callable[[Iterable[Any]], Any], *, full_convolution: bool) -> Choices:
         def chosen(decision: Decision) -> Any:
+            if decision.field == "activation":
+                return decision.options[0]  # they have no order of size
             if decision.field != "op":
                 return pick(decision.options)
             fitting = [op for op in decision.options if op_facts(op).has_full_convolution == full_convolution]

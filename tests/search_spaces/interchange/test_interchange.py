@@ -99,6 +99,15 @@ def test_any_network_survives_export_and_import_or_is_refused_with_a_reason(
     assert from_text(format_name, text, name="x").architecture.architecture_id == architecture.architecture_id
 
 
+@pytest.mark.parametrize("name", ["mobilenetv2", "mnasnet-a1"])
+def test_published_networks_of_other_activations_go_to_timm_alone(name: str) -> None:
+    written = read_yaml(Architecture, name)
+    back = from_text("timm", to_text("timm", written), name="x").architecture
+    assert back == replace(written, provenance=None)
+    assert "activation: relu" in written_or_refused("torchvision", written)[1]
+    assert "activation: relu" in written_or_refused("automl", replace(written, padding="same"))[1]
+
+
 def test_exported_block_strings_are_those_that_the_projects_publish() -> None:
     network = read_yaml(Architecture, "efficientnetv2-s")
     assert json.loads(to_text("timm", network))["arch_def"] == [
