@@ -65,7 +65,9 @@ def _faults(options: Any, *, name: str | None, above: Mapping[str, Any]) -> Iter
     if isinstance(options, dict) and (missing := set(above.get("op", ())) - set(options)):
         yield f"no value for {', '.join(sorted(missing))}; give one for each op"
     if name == "kernel_size" and ABSENT in options:
-        yield from (absent_kernel(op) for op in above.get("op", ()) if not op_facts(op).kernel_may_be_absent)
+        unable = [op for op in above.get("op", ()) if not op_facts(op).kernel_may_be_absent]
+        if unable:
+            yield absent_kernel(", ".join(unable))
     if name == "layers" and options == (0,):
         yield "0 alone is a stage that is never there; leave the stage out"
     elif name == "layers" and above.get("stride") == 2 and 0 in options:

@@ -55,7 +55,7 @@ class TimmNetwork:
     stem_size: int = Field(ge=1, le=MAX_CHANNELS)
     num_features: int = Field(ge=1, le=MAX_CHANNELS)
     pad_type: Literal["", "same"] = ""
-    act_layer: Activation | Literal["swish"] = SILU  # of stem, head, and of blocks without one of WORDS
+    act_layer: Literal[Activation, "swish"] = SILU  # of stem, head, and of blocks without one of WORDS
     bn_eps: float = Field(default=1e-5, ge=1e-8, le=1)
     pixels: Pixels | None = None  # normalisation that the weights expect; not one of timm's arguments
 

@@ -217,10 +217,10 @@ class Architecture:
         )
 
 
-def absent_kernel(op: str) -> str:
-    """A sentence for an op that has to have its k x k convolution."""
+def absent_kernel(ops: str) -> str:
+    """A sentence for ops that have to have their k x k convolution."""
     able = [name for name, facts in OPS.items() if facts.kernel_may_be_absent]
-    only = f", which {op} needs; {' and '.join(able)} may have none" if able else ""
+    only = f", which {ops} cannot be without; {' and '.join(able)} may have none" if able else ""
     return f"{ABSENT} is not one of {named(KERNEL_SIZES)}{only}"
 
 
