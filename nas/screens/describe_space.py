@@ -27,6 +27,7 @@ def space_screen(space: SearchSpace, figures: SpaceFigures, exports: Sequence[Ex
         ),
         _stages(space),
         Text(_squeeze_excite(space)),
+        *_activations(space),
         Text(""),
         _networks(figures),
     ]
@@ -65,16 +66,11 @@ def _size(figures: SpaceFigures) -> str:
 def _stages(space: SearchSpace) -> Table:
     """The options of every stage."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    # One activation in all of the space is told above the table.
-    tells = any((stage.activation or (SILU,)) != (space.activation,) for stage in space.stages)
-    headers = ("stage", "op", "kernel", "stride", "expansion", "channels", "layers")
-    for header in (*headers, *(["activation"] if tells else [])):
+    for header in ("stage", "op", "kernel", "stride", "expansion", "channels", "layers"):
         table.add_column(header)
     for i, stage in enumerate(space.stages, start=1):
-        fields: list[Sequence[object]] = [stage.op, stage.kernel_size, (stage.stride,)]
-        fields += [stage.expansion_ratio, stage.channels, stage.layers]
-        fields += [stage.activation or (SILU,)] if tells else []
-        table.add_row(str(i), *("|".join(map(str, options)) for options in fields))
+        fields = (stage.op, stage.kernel_size, (stage.stride,), stage.expansion_ratio, stage.channels)
+        table.add_row(str(i), *("|".join(map(str, options)) for options in (*fields, stage.layers)))
     return table
 
 
@@ -87,9 +83,22 @@ def _squeeze_excite(space: SearchSpace) -> str:
             texts.append(", ".join(parts) or "none")
         else:
             texts.append("|".join(f"{ratio:g}" if ratio else "none" for ratio in stage.se_ratio))
+    return f"squeeze-excite: {_by_stage(texts)}"
+
+
+def _activations(space: SearchSpace) -> list[Text]:
+    """As `_squeeze_excite`; nothing where all have the activation that is told above the table."""
+    options = [stage.activation or (SILU,) for stage in space.stages]
+    if set(options) == {(space.activation,)}:
+        return []
+    return [Text(f"activation: {_by_stage(['|'.join(names) for names in options])}")]
+
+
+def _by_stage(texts: Sequence[str]) -> str:
+    """The one text of stages that agree; else one for each stage."""
     if len(set(texts)) == 1:
-        return f"squeeze-excite: {texts[0]}"
-    return "squeeze-excite: " + "; ".join(f"stage {i} {text}" for i, text in enumerate(texts, start=1))
+        return texts[0]
+    return "; ".join(f"stage {i} {text}" for i, text in enumerate(texts, start=1))
 
 
 def _networks(figures: SpaceFigures) -> Table:

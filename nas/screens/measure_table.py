@@ -30,12 +30,12 @@ def table_screen(figures: TableFigures) -> RenderableType:
 
 
 def _stage_table(options: Sequence[OptionFigures]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("op", no_wrap=True)
     tells = any(option.activation != SILU for option in options)
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if tells else 2, 0, 0))
+    table.add_column("op", no_wrap=True)
     headers = ("k", "e", "SE", *(["activation"] if tells else []), "channels")
     for header in (*headers, "first: forward", "backward", "repeated: forward", "backward"):
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", no_wrap=header == "activation")
     for option in options:
         table.add_row(
             op_facts(option.op).name,
