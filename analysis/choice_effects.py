@@ -11,7 +11,6 @@ from analysis.ranking import searched
 from analysis.stages import OF_ONE_STAGE, ends_of, stages_of
 
 Decision = tuple[int, str]
-FIELDS = tuple(column.name for column in OF_ONE_STAGE)
 FREQUENCY_COLUMNS = (
     "stage", "field", "option", "count", "share", "top_count", "top_share", "top_low", "top_high",
 )  # fmt: skip
@@ -58,11 +57,12 @@ def _values(rows: pd.DataFrame) -> dict[Decision, pd.Series]:
     ends = ends_of(numbered)
     found = {(0, str(name)): ends[name].astype(object) for name in ends}
     stages = stages_of(numbered)
+    fields = [column.name for column in OF_ONE_STAGE if column.name in stages]
     for stage in sorted(stages["stage"].unique().tolist()):
         group = stages[stages["stage"] == stage].set_index("trial_id").reindex(range(len(rows)))
         # Of a stage that is absent nothing but that is a choice.
         absent = (group["layers"] == 0).to_numpy()
-        for name in FIELDS:
+        for name in fields:
             column = group[name].astype(object)
             column[absent & (name != "layers")] = None
             found[(stage, name)] = column

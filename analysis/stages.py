@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from analysis.frame import read_trials
+from search_spaces.networks.stage_fields import ABSENT, SILU
 from trials.log.schema import Column
 
 _INT, _FLOAT, _TEXT = pa.int64(), pa.float64(), pa.string()
@@ -20,12 +21,17 @@ STAGE_COLUMNS = (
     Column("op", _TEXT, "as in the YAML: mbconv, fused_mbconv, or an op of the user's own"),
     Column("kernel_size", _INT, "of the depthwise, or of the fused convolution", "px"),
     Column("stride", _INT, "of the first layer"),
-    Column("expansion_ratio", _INT, "expanded over input channels"),
+    Column("expansion_ratio", _INT, "expanded over input channels; of float where some are not whole"),
     Column("channels", _INT, "of the output"),
     Column("layers", _INT, "blocks; 0 is a stage that is absent"),
     Column("se_ratio", _FLOAT, "squeezed over input channels; 0 is no squeeze-excite"),
 )
-OF_ONE_STAGE = STAGE_COLUMNS[3:]
+# Columns that are there if any stage says the field; those of the others are then the value beside it.
+YOUNGER_COLUMNS = {
+    Column("activation", _TEXT, "of all blocks: silu, relu, relu6, hard_swish or gelu"): SILU,
+    Column("start_kernel_size", _INT, "of a convolution before the expansion; 0 is none", "px"): ABSENT,
+}
+OF_ONE_STAGE = (*STAGE_COLUMNS[3:], *YOUNGER_COLUMNS)
 BLOCK_BYTES = 1 << 24  # of JSON at once; one architecture has about a thousand
 
 
@@ -40,6 +46,8 @@ def read_stages(run: str | Path) -> pd.DataFrame:
 
 def stages_of(trials: pd.DataFrame) -> pd.DataFrame:
     """The stages of these trials, in their order; a trial without an architecture has none.
+
+    Columns are STAGE_COLUMNS, and those of YOUNGER_COLUMNS that a stage says.
 
     Raises:
         ValueError: an architecture is not the JSON that a log holds.
@@ -57,7 +65,17 @@ def stages_of(trials: pd.DataFrame) -> pd.DataFrame:
     frame.insert(0, "stage", within + 1)
     frame.insert(0, "trial_id", np.repeat(known["trial_id"].to_numpy(dtype=np.int64), per_trial))
     frame.insert(0, "run", np.repeat(known["run"].to_numpy(), per_trial))
-    return frame[[column.name for column in STAGE_COLUMNS]]
+    names = [column.name for column in STAGE_COLUMNS]
+    for column, plain in YOUNGER_COLUMNS.items():
+        said = frame[column.name]
+        if said.notna().any():
+            frame[column.name] = said.where(said.notna(), plain).astype(type(plain))
+            names.append(column.name)
+    # Read as float, because some may not be whole.
+    ratios = frame["expansion_ratio"]
+    if (ratios % 1 == 0).all():
+        frame["expansion_ratio"] = ratios.astype(np.int64)
+    return frame[names]
 
 
 def ends_of(trials: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +86,8 @@ def ends_of(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parsed(texts: Sequence[str]) -> pa.Table:
-    stage = pa.struct([pa.field(column.name, column.type) for column in OF_ONE_STAGE])
+    types = {column.name: column.type for column in OF_ONE_STAGE} | {"expansion_ratio": _FLOAT}
+    stage = pa.struct(list(types.items()))
     schema = pa.schema([("stem_channels", _INT), ("stages", pa.list_(stage)), ("head_channels", _INT)])
     if not texts:
         return schema.empty_table()

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 
 from rich.console import RenderableType
 
 from nas.screens.terminal import terminal
+from search_spaces.settings.kinds import said_fields
 
 
 def show(
@@ -27,11 +28,11 @@ def show(
 
 
 def json_text(figures: object) -> str:
-    """Figures as JSON: a dataclass is an object whose keys are its fields, in their order."""
+    """Figures as JSON: a dataclass is an object whose keys are the fields that it says, in their order."""
     return json.dumps(figures, default=_plain)
 
 
 def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return said_fields(value)
     return str(value)

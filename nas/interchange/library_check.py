@@ -105,6 +105,7 @@ def with_random_norms(network: N, *, side: int = 64) -> N:
 
 
 def _timm(architecture: Architecture, num_classes: int, epsilon: float) -> nn.Module:
+    from timm.layers import get_act_layer
     from timm.models._efficientnet_builder import decode_arch_def
     from timm.models.efficientnet import EfficientNet
 
@@ -116,7 +117,7 @@ def _timm(architecture: Architecture, num_classes: int, epsilon: float) -> nn.Mo
         stem_size=network.stem_size,
         fix_stem=True,
         pad_type=network.pad_type,
-        act_layer=nn.SiLU,
+        act_layer=get_act_layer(network.act_layer),
         norm_layer=partial(nn.BatchNorm2d, eps=network.bn_eps),
     )
 

@@ -1,10 +1,12 @@
 """Figures of a table of block times: blocks of each stage, stem and head, error of predictions."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from search_spaces.choices.block_cover import StageOption, stage_options
+from search_spaces.networks.stage_fields import ABSENT, SILU, Activation
+from search_spaces.settings.kinds import LEFT_OUT, said_fields
 from trials.timing.block_fit import Fit
 from trials.timing.block_table import TableConditions
 
@@ -24,13 +26,15 @@ class OptionFigures:
 
     op: str
     kernel_size: int
-    expansion_ratio: int
+    expansion_ratio: float  # an int where it is whole
     se_ratio: float
     in_channels: int
     channels: int
     side: int  # of the feature map before it, pixels
     first: BlockFigures
     repeated: BlockFigures | None  # None: the stage has one block at most
+    activation: Activation = field(default=SILU, metadata={LEFT_OUT: SILU})
+    start_kernel_size: int = field(default=ABSENT, metadata={LEFT_OUT: ABSENT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,8 @@ def _option_figures(option: StageOption, fit: Fit) -> OptionFigures:
         side=option.blocks[0].side,
         first=blocks[0],
         repeated=blocks[1] if len(blocks) > 1 else None,
+        activation=option.blocks[0].block.activation,
+        start_kernel_size=option.stage.start_kernel_size,
     )
 
 
@@ -116,8 +122,8 @@ def table_json(figures: TableFigures) -> Mapping[str, object]:
 
 
 def _option_json(option: OptionFigures) -> Mapping[str, object]:
-    found = asdict(option)
+    found = said_fields(option)
     for place in ("first", "repeated"):
-        block = found.pop(place) or {}
-        found |= {f"{place}_{name}": value for name, value in block.items()}
+        block = found.pop(place)
+        found |= {f"{place}_{name}": value for name, value in vars(block).items()} if block else {}
     return found

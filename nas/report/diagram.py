@@ -4,6 +4,7 @@ from nas.report.axes import WIDTH, picture
 from nas.report.markup import Markup, join, tag
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import op_facts
+from search_spaces.networks.stage_fields import SILU
 
 ROW = 34.0
 COLUMNS = {"op": 28.0, "kernel": 114.0, "expansion": 156.0, "channels": 202.0, "layers": 262.0}
@@ -41,6 +42,7 @@ def _cells(stage: Stage) -> Cells:
         "layers": f"×{stage.layers}",
         "stride": f"/{stage.stride}",
         "squeeze": f"se {stage.se_ratio:g}" if stage.se_ratio else "",
+        "activation": stage.activation or SILU,
     }
 
 
@@ -48,6 +50,7 @@ def _row(number: int, stage: Stage, same: Cells) -> Markup:
     """One stage; a cell is marked that is not in `same`."""
     y = 22 + ROW * number
     cells = _cells(stage)
+    tells = bool(stage.layers) and {SILU} != {cells["activation"], same.get("activation", SILU)}
     marks = [
         tag("line", class_="grid", x1=0.0, x2=WIDTH, y1=y, y2=y),
         tag("text", number, class_="label", x=8.0, y=y + 22),
@@ -56,9 +59,13 @@ def _row(number: int, stage: Stage, same: Cells) -> Markup:
         if name in cells:
             class_ = "changed" if same.get(name) != cells[name] else "label"
             anchor = "start" if name == "op" else "middle"
+            up = 7 if name == "op" and tells else 0
             marks.append(
-                tag("text", cells[name], class_=class_, x=COLUMNS[name], y=y + 22, text_anchor=anchor)
+                tag("text", cells[name], class_=class_, x=COLUMNS[name], y=y + 22 - up, text_anchor=anchor)
             )
+    if tells:  # below the op
+        class_ = "changed" if same.get("activation") != cells["activation"] else "label"
+        marks.append(tag("text", cells["activation"], class_=class_, x=COLUMNS["op"], y=y + 29))
     if stage.layers:
         marks.append(_blocks(stage, y, changed=same.get("layers") != cells["layers"]))
     return join(marks)

@@ -223,9 +223,10 @@ def stage_words(stage: Stage) -> str:
     if not stage.layers:
         return "absent"
     op, squeeze = op_facts(stage.op).name, " se" if stage.se_ratio else ""
+    activation = f" {stage.activation}" if stage.activation else ""
     return (
         f"{op} k{stage.kernel_size} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
-        f"{squeeze} ×{stage.layers}"
+        f"{squeeze}{activation} ×{stage.layers}"
     )
 
 

@@ -40,6 +40,8 @@ FIELD_NAMES = {
     "channels": "channels",
     "layers": "layers",
     "se_ratio": "squeeze",
+    "activation": "activation",
+    "start_kernel_size": "start kernel",
     "stem_channels": "stem channels",
     "head_channels": "head channels",
 }

@@ -10,7 +10,10 @@ from rich.text import Text
 from analysis.numbers import counted
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import ArchitectureFigures
+from search_spaces.networks.stage_fields import SILU
 from search_spaces.settings.sentences import one_line
+
+TEXT_COLUMNS = ("stage", "op", "activation")
 
 
 def architecture_screen(architecture: Architecture, figures: ArchitectureFigures) -> RenderableType:
@@ -35,14 +38,18 @@ def _ends(architecture: Architecture) -> str:
     return (
         f"stem {architecture.stem_channels} channels, stride {architecture.stem_stride}; "
         f"head {architecture.head_channels}; {architecture.padding} padding"
+        f"{f'; {architecture.activation}' if architecture.activation != SILU else ''}"
     )
 
 
 def _costs_by_stage(architecture: Architecture, figures: ArchitectureFigures) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for header in ("stage", "op", "k", "s", "e", "channels", "layers", "SE", "side", "params", "MACs"):
-        table.add_column(header, justify="left" if header in ("stage", "op") else "right", no_wrap=True)
-    for cells, stage in zip(stage_cells(architecture), figures.stages, strict=True):
+    # One activation in all of the network is told above the table.
+    tells = any((stage.activation or SILU) != architecture.activation for stage in architecture.stages)
+    headers = ("stage", "op", "k", "s", "e", "channels", "layers", "SE", *(["activation"] if tells else []))
+    for header in (*headers, "side", "params", "MACs"):
+        table.add_column(header, justify="left" if header in TEXT_COLUMNS else "right", no_wrap=True)
+    for cells, stage in zip(stage_cells(architecture, activation=tells), figures.stages, strict=True):
         table.add_row(*cells, str(stage.out_side), f"{stage.params:,}", f"{stage.macs:,}")
     return table
 
@@ -95,17 +102,19 @@ def _trainings(provenance: Mapping[str, object], rewards: Sequence[float]) -> st
 
 
 def stage_table(architecture: Architecture) -> Table:
-    """The stages as a table, in the paper's column order."""
+    """The stages as a table, in the paper's column order; activations if one is not SiLU."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("stage", "op", "kernel", "stride", "expansion", "channels", "layers", "SE"):
-        table.add_column(header, justify="left" if header in ("stage", "op") else "right")
-    for cells in stage_cells(architecture):
+    tells = any(stage.activation for stage in architecture.stages)
+    headers = ("stage", "op", "kernel", "stride", "expansion", "channels", "layers", "SE")
+    for header in (*headers, *(["activation"] if tells else [])):
+        table.add_column(header, justify="left" if header in TEXT_COLUMNS else "right")
+    for cells in stage_cells(architecture, activation=tells):
         table.add_row(*cells)
     return table
 
 
-def stage_cells(architecture: Architecture) -> list[tuple[str, ...]]:
-    """The cells of `stage_table`, a tuple per stage."""
+def stage_cells(architecture: Architecture, *, activation: bool) -> list[tuple[str, ...]]:
+    """The cells of `stage_table`, a tuple per stage, with or without its activation."""
     return [
         (
             str(i),
@@ -116,6 +125,7 @@ def stage_cells(architecture: Architecture) -> list[tuple[str, ...]]:
             str(stage.channels),
             str(stage.layers),
             f"{stage.se_ratio:g}" if stage.se_ratio else "-",
+            *([stage.activation or SILU] if activation else []),
         )
         for i, stage in enumerate(architecture.stages, start=1)
     ]

@@ -12,6 +12,7 @@ from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.uniform import TRIED
 from search_spaces.interchange.exportable import Exportable, exportable_words
+from search_spaces.networks.stage_fields import SILU
 from search_spaces.settings.sentences import one_line
 
 
@@ -22,9 +23,11 @@ def space_screen(space: SearchSpace, figures: SpaceFigures, exports: Sequence[Ex
         Text(
             f"{len(space.decisions)} decisions; stem {space.stem_channels} channels, stride "
             f"{space.stem_stride}; head {space.head_channels}; {space.padding} padding"
+            f"{f'; {space.activation}' if space.activation != SILU else ''}"
         ),
         _stages(space),
         Text(_squeeze_excite(space)),
+        *_activations(space),
         Text(""),
         _networks(figures),
     ]
@@ -80,9 +83,22 @@ def _squeeze_excite(space: SearchSpace) -> str:
             texts.append(", ".join(parts) or "none")
         else:
             texts.append("|".join(f"{ratio:g}" if ratio else "none" for ratio in stage.se_ratio))
+    return f"squeeze-excite: {_by_stage(texts)}"
+
+
+def _activations(space: SearchSpace) -> list[Text]:
+    """As `_squeeze_excite`; nothing where all have the activation that is told above the table."""
+    options = [stage.activation or (SILU,) for stage in space.stages]
+    if set(options) == {(space.activation,)}:
+        return []
+    return [Text(f"activation: {_by_stage(['|'.join(names) for names in options])}")]
+
+
+def _by_stage(texts: Sequence[str]) -> str:
+    """The one text of stages that agree; else one for each stage."""
     if len(set(texts)) == 1:
-        return f"squeeze-excite: {texts[0]}"
-    return "squeeze-excite: " + "; ".join(f"stage {i} {text}" for i, text in enumerate(texts, start=1))
+        return texts[0]
+    return "; ".join(f"stage {i} {text}" for i, text in enumerate(texts, start=1))
 
 
 def _networks(figures: SpaceFigures) -> Table:

@@ -9,6 +9,7 @@ from rich.text import Text
 from analysis.numbers import milliseconds, percent
 from nas.measuring.table_figures import BlockFigures, OptionFigures, TableFigures
 from search_spaces.networks.ops import op_facts
+from search_spaces.networks.stage_fields import SILU
 
 
 def table_screen(figures: TableFigures) -> RenderableType:
@@ -29,16 +30,19 @@ def table_screen(figures: TableFigures) -> RenderableType:
 
 
 def _stage_table(options: Sequence[OptionFigures]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    tells = any(option.activation != SILU for option in options)
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if tells else 2, 0, 0))
     table.add_column("op", no_wrap=True)
-    for header in ("k", "e", "SE", "channels", "first: forward", "backward", "repeated: forward", "backward"):
-        table.add_column(header, justify="right")
+    headers = ("k", "e", "SE", *(["activation"] if tells else []), "channels")
+    for header in (*headers, "first: forward", "backward", "repeated: forward", "backward"):
+        table.add_column(header, justify="right", no_wrap=header == "activation")
     for option in options:
         table.add_row(
             op_facts(option.op).name,
             str(option.kernel_size),
             str(option.expansion_ratio),
             f"{option.se_ratio:g}" if option.se_ratio else "-",
+            *([option.activation] if tells else []),
             f"{option.in_channels}→{option.channels}",
             *_times(option.first),
             *_times(option.repeated),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from search_spaces.choices.limited_sampling import NothingWithinLimitsError
 from search_spaces.choices.limits import COUNTED, Limits
@@ -30,7 +30,7 @@ def space_around(
 
     Every stage may have either op, kernel sizes and expansion ratios within `radius` steps of its own in
     KERNELS and EXPANSIONS, and up to `radius` layers fewer (but at least one) or more. Channels, strides,
-    stem, head and padding stay. The architecture is the reference.
+    activations, stem, head and padding stay. The architecture is the reference.
 
     Args:
         limits: by quantity of LIMITED, as multiples of the architecture's own.
@@ -91,16 +91,17 @@ def _around(stage: Stage, radius: int) -> StageChoices:
     fewest = max(1, stage.layers - radius) if stage.layers else 0
     return StageChoices(
         op=cast(tuple[Op, ...], (stage.op, *others)),
-        kernel_size=_near(stage.kernel_size, KERNELS, radius),  # type: ignore[arg-type]
+        kernel_size=_near(stage.kernel_size, KERNELS, radius),
         stride=stage.stride,
         expansion_ratio=_near(stage.expansion_ratio, EXPANSIONS, radius),
         channels=(stage.channels,),
         layers=tuple(range(fewest, min(stage.layers + radius, MAX_LAYERS) + 1)),
         se_ratio={stage.op: stage.se_ratio, **squeeze},  # type: ignore[dict-item]
+        activation=(stage.activation,) if stage.activation else None,
     )
 
 
-def _near(own: int, known: Sequence[int], radius: int) -> tuple[int, ...]:
+def _near(own: float, known: Sequence[float], radius: int) -> tuple[Any, ...]:
     """The values within so many steps of its own, which need not be known."""
     values = sorted({*known, own})
     at = values.index(own)

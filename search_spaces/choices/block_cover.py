@@ -73,6 +73,7 @@ def covering_networks(space: SearchSpace, *, resolution: int, rng: np.random.Gen
                 stages=tuple(option.stage for option in way),
                 head_channels=space.head_channels,
                 padding=space.padding,
+                activation=space.activation,
             )
         )
         missing -= {block for option in way for block in option.blocks}

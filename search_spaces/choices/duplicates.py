@@ -1,24 +1,27 @@
 """Choices of a space that build the same network: counting distinct networks, and canonical choices.
 
 Different choices build the same network where a stage continues the blocks of the one before it (2 + 3 layers
-of equal blocks are 3 + 2), or where squeeze ratios round to the same width.
+of equal blocks are 3 + 2), or where squeeze or expansion ratios round to the same width.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 
 from search_spaces.choices.choice_space import Choices
-from search_spaces.choices.stage_choices import StageChoices
+from search_spaces.choices.stage_choices import DECIDED, StageChoices
 from search_spaces.choices.stage_rows import StageRows
 from search_spaces.networks.architecture import Block, Stage
+from search_spaces.networks.stage_fields import SILU, expanded_width
 
 MAX_ROWS = 20_000  # of all stages together, not counting layers; above, counting would take minutes
 
 
-def stages_can_merge(stages: Sequence[StageChoices]) -> bool:
+def stages_can_merge(stages: Sequence[StageChoices], stem_channels: int) -> bool:
     """True if different rows can build the same blocks, not counting absent stages.
 
     A quick check of necessary conditions: true does not mean that such rows exist.
@@ -26,19 +29,35 @@ def stages_can_merge(stages: Sequence[StageChoices]) -> bool:
     # Different ratios may round to one squeeze width.
     if any(len(stage.options("se_ratio")) > 1 for stage in stages):
         return True
+    # So may different expansion ratios, for one of the numbers of channels that a stage may be given.
+    channels = {stem_channels}
+    for stage in stages:
+        channels |= set(stage.channels)
+        if any(len(_widths(stage, before)) < len(stage.expansion_ratio) for before in channels):
+            return True
     # A later stage may continue an earlier one if both share options of all fields, the later one has no
     # stride, and every stage between them can be absent.
     for j, later in enumerate(stages):
         for i in reversed(range(j)):
-            shared = all(
-                set(getattr(stages[i], name)) & set(getattr(later, name))
-                for name in ("op", "kernel_size", "expansion_ratio", "channels")
-            )
-            if later.stride == 1 and shared:
+            if later.stride == 1 and _share_blocks(stages[i], later):
                 return True
             if 0 not in stages[i].layers:
                 break
     return False
+
+
+def _share_blocks(earlier: StageChoices, later: StageChoices) -> bool:
+    """True if blocks within one stage, but for their squeeze widths, can also be within the other."""
+    same = all(
+        set(earlier.options(name)) & set(later.options(name)) for name in ("op", "kernel_size", "activation")
+    )
+    channels = set(earlier.channels) & set(later.channels)
+    return same and any(_widths(earlier, width) & _widths(later, width) for width in channels)
+
+
+def _widths(stage: StageChoices, in_channels: int) -> set[int]:
+    """The inner widths that a stage's expansion ratios give."""
+    return {expanded_width(in_channels, ratio) for ratio in stage.expansion_ratio}
 
 
 def smallest_encoding(
@@ -73,22 +92,33 @@ def _rows_that_fit(
         yield rows.absent, 0
     if position == len(blocks) or blocks[position].stride != rows.offered.stride:
         return
-    block = blocks[position]
+    # Step 1: the options of each field that fit the first block. Several ratios may round to its widths.
+    fitting: dict[str, list[int]] = {}
+    for name in DECIDED:
+        options = rows.offered.options(name)
+        fitting[name] = [i for i, value in enumerate(options) if _fits(name, value, blocks[position])]
+        if not fitting[name]:
+            return
+    # Step 2: of their combinations, those that build all of the blocks.
+    for row in product(*(fitting[name] for name in rows.fields)):
+        stage = rows.stage(row)
+        layers = stage.layers
+        if layers and tuple(stage.blocks(channels)) == tuple(blocks[position : position + layers]):
+            yield row, layers
+
+
+def _fits(field: str, value: Any, block: Block) -> bool:
+    """False if no block of this value is that block; `block` is the first of its stage."""
+    if field == "expansion_ratio":
+        return expanded_width(block.in_channels, value) == block.expanded_channels
     wanted = {
         "op": block.op,
         "kernel_size": block.kernel_size,
-        "expansion_ratio": block.expanded_channels / channels,
         "channels": block.out_channels,
     }
-    if any(value not in rows.offered.options(name) for name, value in wanted.items()):
-        return
-    for ratio in rows.offered.options("se_ratio"):
-        for layers in rows.offered.layers:
-            chosen = {**wanted, "se_ratio": ratio, "layers": layers}
-            row = tuple(rows.offered.options(name).index(chosen[name]) for name in rows.fields)
-            stage = rows.stage(row)
-            if layers and tuple(stage.blocks(channels)) == tuple(blocks[position : position + layers]):
-                yield row, layers
+    if field == "activation":
+        return (value or SILU) == block.activation
+    return field not in wanted or value == wanted[field]
 
 
 # ---------------------------------------------------------------------- counting

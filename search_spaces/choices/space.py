@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +24,11 @@ from search_spaces.choices.uniform import UniformDraw
 from search_spaces.networks.architecture import MAX_CHANNELS, STRICT, Architecture, Padding, Stage
 from search_spaces.networks.ops import op_facts
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.networks.stage_fields import SILU, Activation
+from search_spaces.settings.kinds import LEFT_OUT
 
 # Fields in which all architectures of a space are alike
-OUTSIDE_STAGES = ("stem_channels", "stem_stride", "head_channels", "padding")
+OUTSIDE_STAGES = ("stem_channels", "stem_stride", "head_channels", "padding", "activation")
 
 
 @plain_dataclass(frozen=True)
@@ -43,6 +46,7 @@ class SearchSpace:
 
     `choices` are option indices, one for each decision, in the order of `decisions`. Step time, parameters
     and MACs are compared with those of the `reference` network. `limits` bound an architecture's cost.
+    `activation` is that of stem and head, and of stages that do not say: these get it here.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent.parent / "spaces"
@@ -52,12 +56,16 @@ class SearchSpace:
     stages: tuple[StageChoices, ...] = Field(min_length=1, max_length=64)
     head_channels: int = Field(ge=1, le=MAX_CHANNELS)
     padding: Padding = "symmetric"
+    activation: Activation = field(default=SILU, metadata={LEFT_OUT: SILU})
     reference: Architecture
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         if all(0 in stage.layers for stage in self.stages):
             raise ValueError("stages: all of them may have 0 layers; one at least must always be there")
+        if self.activation != SILU or any(stage.activation for stage in self.stages):
+            stages = tuple(_with_activation(stage, self.activation) for stage in self.stages)
+            object.__setattr__(self, "stages", stages)
 
     @cached_property
     def rows(self) -> tuple[StageRows, ...]:
@@ -120,6 +128,7 @@ class SearchSpace:
             stages=tuple(stages),
             head_channels=self.head_channels,
             padding=self.padding,
+            activation=self.activation,
         )
 
     def split(self, choices: Sequence[int]) -> list[Choices]:
@@ -214,6 +223,8 @@ class SearchSpace:
 
     def _extreme(self, pick: Callable[[Iterable[Any]], Any], *, full_convolution: bool) -> Choices:
         def chosen(decision: Decision) -> Any:
+            if decision.field == "activation":
+                return decision.options[0]  # they have no order of size
             if decision.field != "op":
                 return pick(decision.options)
             fitting = [op for op in decision.options if op_facts(op).has_full_convolution == full_convolution]
@@ -230,4 +241,11 @@ class SearchSpace:
     @cached_property
     def _is_ambiguous(self) -> bool:
         """True if different rows may build the same network, not counting absent stages."""
-        return stages_can_merge(self.stages)
+        return stages_can_merge(self.stages, self.stem_channels)
+
+
+def _with_activation(stage: StageChoices, activation: Activation) -> StageChoices:
+    """The stage as it stands in a space of this activation: one of SiLU alone does not say it."""
+    found = stage.activation or (activation,)
+    own = None if found == (activation,) == (SILU,) else found
+    return stage if own == stage.activation else replace(stage, activation=own)

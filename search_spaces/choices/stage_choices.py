@@ -7,11 +7,19 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, NEVER_ABSENT, STRICT, Stage
+from search_spaces.networks.architecture import (
+    MAX_CHANNELS,
+    MAX_LAYERS,
+    NEVER_ABSENT,
+    STRICT,
+    Stage,
+    absent_kernel,
+)
 from search_spaces.networks.ops import Op, op_facts
+from search_spaces.networks.stage_fields import ABSENT, Activation, ExpansionRatio, KernelSize
 from search_spaces.settings.faults import refuse
 
-DECIDED = ("op", "kernel_size", "expansion_ratio", "channels", "layers", "se_ratio")
+DECIDED = ("op", "kernel_size", "expansion_ratio", "channels", "layers", "se_ratio", "activation")
 MAX_OPTIONS = 64
 
 
@@ -21,9 +29,9 @@ def _as_options(value: Any) -> Any:
 
 
 Ops = Annotated[tuple[Op, ...], BeforeValidator(_as_options), Field(min_length=1)]
-Kernels = Annotated[tuple[Literal[3, 5], ...], BeforeValidator(_as_options), Field(min_length=1)]
+Kernels = Annotated[tuple[KernelSize, ...], BeforeValidator(_as_options), Field(min_length=1)]
 Expansions = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=64)], ...],
+    tuple[ExpansionRatio, ...],
     BeforeValidator(_as_options),
     Field(min_length=1, max_length=MAX_OPTIONS),
 ]
@@ -42,6 +50,7 @@ SqueezeRatios = Annotated[
     Annotated[tuple[Ratio, ...], Field(min_length=1, max_length=MAX_OPTIONS)] | dict[Op, Ratio],
     BeforeValidator(_as_options),
 ]
+Activations = Annotated[tuple[Activation, ...], BeforeValidator(_as_options), Field(min_length=1)]
 
 
 def official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
@@ -55,6 +64,10 @@ def _faults(options: Any, *, name: str | None, above: Mapping[str, Any]) -> Iter
         yield f"an option stands twice in {list(options)}; give each once"
     if isinstance(options, dict) and (missing := set(above.get("op", ())) - set(options)):
         yield f"no value for {', '.join(sorted(missing))}; give one for each op"
+    if name == "kernel_size" and ABSENT in options:
+        unable = [op for op in above.get("op", ()) if not op_facts(op).kernel_may_be_absent]
+        if unable:
+            yield absent_kernel(", ".join(unable))
     if name == "layers" and options == (0,):
         yield "0 alone is a stage that is never there; leave the stage out"
     elif name == "layers" and above.get("stride") == 2 and 0 in options:
@@ -66,7 +79,8 @@ class StageChoices:
     """The fields of a Stage, each with a tuple of options; a single value in YAML is one option.
 
     `se_ratio` has options like the others, or is a mapping with one value for each op, which leaves nothing
-    to decide (default, as in the official code: 0.25 for MBConv, 0 for Fused-MBConv).
+    to decide (default, as in the official code: 0.25 for MBConv, 0 for Fused-MBConv). Without an `activation`
+    it is the space's.
     """
 
     op: Ops
@@ -76,6 +90,7 @@ class StageChoices:
     channels: Widths
     layers: Depths
     se_ratio: SqueezeRatios = field(default_factory=official_squeeze_ratios)
+    activation: Activations | None = None
 
     @field_validator(*DECIDED)
     @classmethod
@@ -85,7 +100,10 @@ class StageChoices:
         return options
 
     def options(self, field: str) -> tuple[Any, ...]:
-        """The options of a field of DECIDED; (None,) for a se_ratio that follows from the op."""
+        """The options of a field of DECIDED; (None,) for a se_ratio that follows from the op.
+
+        Also (None,) for an activation that a stage does not say.
+        """
         value = getattr(self, field)
         return value if isinstance(value, tuple) else (None,)
 
@@ -93,11 +111,12 @@ class StageChoices:
         self,
         *,
         op: Op,
-        kernel_size: Literal[3, 5],
-        expansion_ratio: int,
+        kernel_size: int,
+        expansion_ratio: float,
         channels: int,
         layers: int,
         se_ratio: float | None,
+        activation: Activation | None = None,
     ) -> Stage:
         """The stage with these values; `se_ratio` is ignored where it follows from the op."""
         squeeze = self.se_ratio[op] if isinstance(self.se_ratio, dict) else se_ratio
@@ -110,4 +129,5 @@ class StageChoices:
             channels=channels,
             layers=layers,
             se_ratio=squeeze,
+            activation=activation,
         )

@@ -7,7 +7,7 @@ whose full convolution can express the others' spatial convolutions:
 |---|---|---|
 | depthwise (MBConv, expansion 1) | its filters on the diagonal of a full convolution | exact |
 | convolution (Fused-MBConv, expansion 1) | behind it a projection that is the identity | exact |
-| inverted (MBConv) | both convolutions composed, SiLU between them replaced by its regression line | nearly |
+| inverted (MBConv) | both convolutions composed, the activation between them a straight line | nearly |
 
 | from fused | to | |
 |---|---|---|
@@ -25,6 +25,7 @@ from typing import Literal
 from search_spaces.networks.architecture import Block
 from search_spaces.networks.ops import op_facts
 from search_spaces.networks.parts import DESCRIBED, Shape, expands, part_shapes
+from search_spaces.networks.stage_fields import Activation
 
 Layout = Literal["depthwise", "inverted", "convolution", "fused"]
 Conversion = tuple[Layout, Layout]
@@ -33,6 +34,7 @@ Conversion = tuple[Layout, Layout]
 # docs/inheriting.md has a measurement, it is about the share of the way from the parent's loss to that of an
 # untrained network, divided among the 1.6 blocks of a stage that changed at once.
 CROPPED, NARROWER, SHORTCUT, STRIDE = 0.2, 0.1, 0.3, 0.5
+ACTIVATION = 0.2
 GATE_REMOVED, SQUEEZE_NARROWER = 0.01, 0.01
 DROPPED, FRESH = 0.15, 0.8
 CONVERTED: dict[Conversion, float] = {
@@ -145,6 +147,12 @@ def width_changes(*widths: tuple[str, int, int]) -> Iterator[Change]:
             yield Change(f"{name} {before} → {after}", NARROWER if after < before else 0.0)
 
 
+def activation_changes(name: str, before: Activation, after: Activation) -> Iterator[Change]:
+    """The change of an activation, if it is one; weights stay, and the function does not."""
+    if before != after:
+        yield Change(f"{name} {before} → {after}", ACTIVATION)
+
+
 def _changes(parent: Block, child: Block) -> list[Change]:
     """All differences of two blocks whose tensors are known."""
     found = []
@@ -161,6 +169,7 @@ def _changes(parent: Block, child: Block) -> list[Change]:
     if parent.kernel_size != child.kernel_size:
         cropped = CROPPED if child.kernel_size < parent.kernel_size else 0.0
         found.append(Change(f"kernel {parent.kernel_size} → {child.kernel_size}", cropped))
+    found += activation_changes("activation", parent.activation, child.activation)
     if found_gate := _gate_change(parent, child):
         found.append(found_gate)
     found += width_changes(

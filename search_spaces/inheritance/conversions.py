@@ -1,8 +1,8 @@
 """Conversions of a block's tensors from one layout to another, and of its squeeze-excite to constant gates.
 
-Tensors are named by `kind.tensor`, as in `networks/parts.py`, and are of float64. Where a SiLU has to give
-way, it is replaced by its regression line: behind batch norm, channel j is taken for normally distributed
-with the mean `bias[j]` and the standard deviation `weight[j]`.
+Tensors are named by `kind.tensor`, as in `networks/parts.py`, of float64; `activation` is the block's.
+Where an activation has to give way, it is replaced by its regression line: behind batch norm, channel j is
+taken for normally distributed with the mean `bias[j]` and the standard deviation `weight[j]`.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from search_spaces.inheritance.block_maps import Conversion
+from search_spaces.networks.activations import ACTIVATIONS
 from search_spaces.networks.network import BATCH_NORM_EPSILON
 from search_spaces.networks.parts import NORM
+from search_spaces.networks.stage_fields import Activation
 
 Tensors = dict[str, Tensor]
 NODES = 40  # of the Gauss-Hermite quadrature
@@ -35,21 +37,24 @@ def _quadrature() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
 
 
-def silu_moments(mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance of SiLU(z), z normal with these (C,) moments, and the slope of its regression on z.
+def moments(mean: Tensor, deviation: Tensor, activation: Activation) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance of f(z), z normal with these (C,) moments, and the slope of its regression on z.
 
-    The slope is the mean of SiLU's derivative (Stein's lemma).
+    f is the activation. The slope is the mean of its derivative (Stein's lemma).
     """
     nodes, weights = _quadrature()
     z = mean[:, None] + deviation.abs()[:, None] * nodes  # (C, n)
-    gate = torch.sigmoid(z)
-    value = z * gate
+    with torch.enable_grad():
+        z.requires_grad_()
+        value = ACTIVATIONS[activation]()(z.clone())  # some compute in place
+        (derivative,) = torch.autograd.grad(value.sum(), z)
+    value = value.detach()
     average = value @ weights
     variance = ((value - average[:, None]) ** 2) @ weights
-    return average, variance, (gate * (1 + z * (1 - gate))) @ weights
+    return average, variance, derivative @ weights
 
 
-def depthwise_to_fused(tensors: Tensors, chosen: Chosen) -> Tensors:
+def depthwise_to_fused(tensors: Tensors, chosen: Chosen, activation: Activation) -> Tensors:
     """Its filters on the diagonal of a full convolution. Exact."""
     filters = tensors["depthwise.0.weight"]  # (C, 1, k, k)
     width, kernel = len(filters), filters.shape[2]
@@ -59,22 +64,22 @@ def depthwise_to_fused(tensors: Tensors, chosen: Chosen) -> Tensors:
     return found | {"fused.0.weight": full}
 
 
-def convolution_to_fused(tensors: Tensors, chosen: Chosen) -> Tensors:
+def convolution_to_fused(tensors: Tensors, chosen: Chosen, activation: Activation) -> Tensors:
     """The same convolution before a projection that is the identity. Exact in evaluation.
 
-    The statistics of the new batch norm are those expected of SiLU's output, and its scale and shift undo
-    them, so that in training as well it does little.
+    The statistics of the new batch norm are those expected of the activation's output, and its scale and
+    shift undo them, so that in training as well it does little.
     """
-    mean, variance, _ = silu_moments(tensors["fused.1.bias"], tensors["fused.1.weight"])
+    mean, variance, _ = moments(tensors["fused.1.bias"], tensors["fused.1.weight"], activation)
     identity = torch.eye(len(mean), dtype=mean.dtype)[:, :, None, None]
     scale = (variance + BATCH_NORM_EPSILON).sqrt()
     norm = _named("project", scale, mean, mean, variance)
     return _kept(tensors, "fused") | norm | {"project.0.weight": identity}
 
 
-def inverted_to_fused(tensors: Tensors, chosen: Chosen) -> Tensors:
-    """Expansion and depthwise convolution composed, without the SiLU between them. Nearly."""
-    scale, shift, noise = _linear("expand", tensors)
+def inverted_to_fused(tensors: Tensors, chosen: Chosen, activation: Activation) -> Tensors:
+    """Expansion and depthwise convolution composed, without the activation between them. Nearly."""
+    scale, shift, noise = _linear("expand", tensors, activation)
     filters = tensors["depthwise.0.weight"]  # (W, 1, k, k)
     full = filters * (scale[:, None] * tensors["expand.0.weight"][:, :, 0, 0])[:, :, None, None]
     found = _kept(tensors, "squeeze", "project") | _norm("fused", tensors, "depthwise")
@@ -83,15 +88,15 @@ def inverted_to_fused(tensors: Tensors, chosen: Chosen) -> Tensors:
     return found | {"fused.0.weight": full}
 
 
-def fused_to_inverted(tensors: Tensors, chosen: Chosen) -> Tensors:
+def fused_to_inverted(tensors: Tensors, chosen: Chosen, activation: Activation) -> Tensors:
     """Each filter (C, k, k) as its nearest product of weights (C) and a kernel (k, k). Nearly.
 
-    The SiLU between them gets channels of variance 1, and no shift, so that padding stays zero.
+    The activation between them gets channels of variance 1, and no shift, so that padding stays zero.
     """
     full = tensors["fused.0.weight"]  # (W, C, k, k)
     expand, kernels, share = _nearest_products(full.flatten(2), chosen)  # (W, C), (W, k * k), (W,)
     mean, variance = _input_moments(tensors)
-    norm, gain, rest = _linear_norm(expand @ mean, (expand**2) @ variance)
+    norm, gain, rest = _linear_norm(expand @ mean, (expand**2) @ variance, activation)
     found = _kept(tensors, "squeeze", "project") | _norm("depthwise", tensors, "fused")
     found |= {f"expand.1.{name}": tensor for name, tensor in norm.items()}
     found["expand.0.weight"] = expand[:, :, None, None]
@@ -103,19 +108,19 @@ def fused_to_inverted(tensors: Tensors, chosen: Chosen) -> Tensors:
     return found
 
 
-def fused_to_convolution(tensors: Tensors, chosen: Chosen) -> Tensors:
-    """Convolution and projection composed; the SiLU between them comes to stand behind them. Nearly."""
-    full, norm = _composed(tensors)
+def fused_to_convolution(tensors: Tensors, chosen: Chosen, activation: Activation) -> Tensors:
+    """Convolution and projection composed; the activation between them comes to stand behind them. Nearly."""
+    full, norm = _composed(tensors, activation)
     return {"fused.0.weight": full, **{f"fused.1.{name}": tensor for name, tensor in norm.items()}}
 
 
-def fused_to_depthwise(tensors: Tensors, chosen: Chosen) -> Tensors:
+def fused_to_depthwise(tensors: Tensors, chosen: Chosen, activation: Activation) -> Tensors:
     """Convolution and projection composed, then each input's filters as the nearest product. Nearly."""
-    full, norm = _composed(tensors)  # (O, C, k, k)
+    full, norm = _composed(tensors, activation)  # (O, C, k, k)
     by_input = full.flatten(2).transpose(0, 1)  # (C, O, k * k)
     project, kernels, _ = _nearest_products(by_input, chosen)  # (C, O), (C, k * k)
     mean, variance = _input_moments(tensors)
-    own, gain, (shift, _) = _linear_norm(kernels.sum(1) * mean, (kernels**2).sum(1) * variance)
+    own, gain, (shift, _) = _linear_norm(kernels.sum(1) * mean, (kernels**2).sum(1) * variance, activation)
     found = {f"depthwise.1.{name}": tensor for name, tensor in own.items()}
     found["depthwise.0.weight"] = kernels.view(-1, 1, *full.shape[2:])
     found["project.0.weight"] = (project * gain[:, None]).t()[:, :, None, None]
@@ -123,7 +128,7 @@ def fused_to_depthwise(tensors: Tensors, chosen: Chosen) -> Tensors:
     return found | {f"project.1.{name}": tensor for name, tensor in norm.items()}
 
 
-CONVERSIONS: Mapping[Conversion, Callable[[Tensors, Chosen], Tensors]] = {
+CONVERSIONS: Mapping[Conversion, Callable[[Tensors, Chosen, Activation], Tensors]] = {
     ("depthwise", "fused"): depthwise_to_fused,
     ("convolution", "fused"): convolution_to_fused,
     ("inverted", "fused"): inverted_to_fused,
@@ -135,16 +140,16 @@ CONVERSIONS: Mapping[Conversion, Callable[[Tensors, Chosen], Tensors]] = {
 # ---------------------------------------------------------------------- squeeze-excite
 
 
-def without_gate(tensors: Tensors, next_kind: str) -> Tensors:
+def without_gate(tensors: Tensors, next_kind: str, activation: Activation) -> Tensors:
     """Squeeze-excite replaced by its gates at the channels' expected means, multiplied into `next_kind`."""
     reduce, expand = tensors["squeeze.reduce.weight"], tensors["squeeze.expand.weight"]
     means = reduce.new_zeros(reduce.shape[1])  # of a convolution's input nothing is known
     for kind in ("depthwise", "fused"):
         if kind != next_kind and f"{kind}.1.bias" in tensors:
-            means = silu_moments(tensors[f"{kind}.1.bias"], tensors[f"{kind}.1.weight"])[0]
+            means = moments(tensors[f"{kind}.1.bias"], tensors[f"{kind}.1.weight"], activation)[0]
     squeezed = reduce[:, :, 0, 0] @ means + tensors["squeeze.reduce.bias"]
     gates = torch.sigmoid(
-        expand[:, :, 0, 0] @ (squeezed * torch.sigmoid(squeezed)) + tensors["squeeze.expand.bias"]
+        expand[:, :, 0, 0] @ ACTIVATIONS[activation]()(squeezed) + tensors["squeeze.expand.bias"]
     )
     name = f"{next_kind}.0.weight"
     kept = {key: tensor for key, tensor in tensors.items() if not key.startswith("squeeze.")}
@@ -160,13 +165,13 @@ def with_half_gate(tensors: Tensors, next_kind: str) -> Tensors:
 # ---------------------------------------------------------------------- channels
 
 
-def by_importance(tensors: Tensors, *, outputs: int) -> Tensor:
+def by_importance(tensors: Tensors, activation: Activation, *, outputs: int) -> Tensor:
     """Hidden channels (W,), those first that add most to the first `outputs` channels of the output.
 
     The measure is a channel's expected size times the norm of its outgoing weights.
     """
     kind = "depthwise" if "depthwise.1.weight" in tensors else "fused"
-    mean, variance, _ = silu_moments(tensors[f"{kind}.1.bias"], tensors[f"{kind}.1.weight"])
+    mean, variance, _ = moments(tensors[f"{kind}.1.bias"], tensors[f"{kind}.1.weight"], activation)
     outgoing = tensors["project.0.weight"][:outputs, :, 0, 0].norm(dim=0)
     return (outgoing * (mean**2 + variance).sqrt()).argsort(descending=True, stable=True)
 
@@ -201,30 +206,32 @@ def _named(kind: str, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tens
     return {f"{kind}.1.{name}": tensor for name, tensor in values}
 
 
-def _linear(kind: str, tensors: Tensors) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch norm and SiLU behind a convolution's output y as `scale * y + shift`, each (W,).
+def _linear(kind: str, tensors: Tensors, activation: Activation) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch norm and activation behind a convolution's output y as `scale * y + shift`, each (W,).
 
-    The third: the share of the variance of SiLU's output that this line leaves out.
+    The third: the share of the variance of the activation's output that this line leaves out.
     """
     weight, bias, mean, variance = (tensors[f"{kind}.1.{name}"] for name in NORM)
-    average, spread, slope = silu_moments(bias, weight)
+    average, spread, slope = moments(bias, weight, activation)
     factor = weight / (variance + BATCH_NORM_EPSILON).sqrt()
     scale = slope * factor
     noise = 1 - slope**2 * weight**2 / spread.clamp(min=SMALLEST_VARIANCE)
     return scale, average - scale * mean, noise.clamp(0, 1 - SMALLEST_SHARE)
 
 
-def _linear_norm(mean: Tensor, variance: Tensor) -> tuple[Tensors, Tensor, tuple[Tensor, Tensor]]:
-    """A batch norm before SiLU for channels of these moments, (W,), that keeps zero at zero if it can.
+def _linear_norm(
+    mean: Tensor, variance: Tensor, activation: Activation
+) -> tuple[Tensors, Tensor, tuple[Tensor, Tensor]]:
+    """A batch norm before an activation, of channels of these moments, (W,); it keeps zero at zero if it can.
 
     Returns:
-        Its tensors; the factor of what follows, with which the line through SiLU has the slope 1; that line's
-        value at 0, and the share of SiLU's variance that it leaves out.
+        Its tensors; the factor of what follows, with which the line through the activation has the slope 1;
+        that line's value at 0, and the share of the activation's variance that it leaves out.
     """
     variance = variance.clamp(min=SMALLEST_VARIANCE)
     deviation = (variance + BATCH_NORM_EPSILON).sqrt()
     weight, bias = torch.ones_like(mean), (mean / deviation).clamp(*SHIFTS)
-    average, spread, slope = silu_moments(bias, weight)
+    average, spread, slope = moments(bias, weight, activation)
     norm = dict(zip(NORM, (weight, bias, mean, variance), strict=True))
     noise = (1 - slope**2 / spread.clamp(min=SMALLEST_VARIANCE)).clamp(0, 1 - SMALLEST_SHARE)
     return norm, deviation / slope, (average - slope * mean / deviation, noise)
@@ -264,14 +271,14 @@ def _nearest_products(filters: Tensor, chosen: Chosen) -> tuple[Tensor, Tensor, 
     return outer, kernels, ((outer**2).sum(1) / squares).clamp(SMALLEST_SHARE, 1)
 
 
-def _composed(tensors: Tensors) -> tuple[Tensor, Tensors]:
+def _composed(tensors: Tensors, activation: Activation) -> tuple[Tensor, Tensors]:
     """Convolution and projection as one convolution (O, C, k, k), and the batch norm behind it."""
-    scale, shift, noise = _linear("fused", tensors)
+    scale, shift, noise = _linear("fused", tensors, activation)
     project = tensors["project.0.weight"][:, :, 0, 0]  # (O, W)
     full = torch.einsum("ow,wckl->ockl", project * scale, tensors["fused.0.weight"])
     norm = {name: tensors[f"project.1.{name}"] for name in NORM}
     norm["running_mean"] = norm["running_mean"] - project @ shift
-    spread = silu_moments(tensors["fused.1.bias"], tensors["fused.1.weight"])[1]
+    spread = moments(tensors["fused.1.bias"], tensors["fused.1.weight"], activation)[1]
     variance = norm["running_var"]
     left = variance - (project**2) @ (spread * noise)
     norm["running_var"] = torch.maximum(left, SMALLEST_SHARE * variance)

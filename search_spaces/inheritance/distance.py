@@ -3,16 +3,28 @@
 from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from search_spaces.inheritance.block_maps import DROPPED, NARROWER, STRIDE, block_map, overlap
+from search_spaces.inheritance.block_maps import ACTIVATION, DROPPED, NARROWER, STRIDE, block_map, overlap
 from search_spaces.inheritance.matching import channels_before, have_equal_blocks, matched_stages
 from search_spaces.networks.architecture import Architecture, Block, Stage
 from search_spaces.networks.parts import end_shapes
 
 FAR = 1.0  # the distance of networks that share nothing
 NO_OPS: frozenset[str] = frozenset()
-FIELDS = ("op", "kernel_size", "stride", "expansion_ratio", "channels", "se_ratio")  # of a stage's blocks
+# Of a stage's blocks
+FIELDS = (
+    "op",
+    "kernel_size",
+    "stride",
+    "expansion_ratio",
+    "channels",
+    "se_ratio",
+    "activation",
+    "start_kernel_size",
+)
+_fields = attrgetter(*FIELDS)
 Fields = tuple[Any, ...]  # their values
 
 
@@ -50,6 +62,7 @@ def _parts(parent: Architecture, child: Architecture, own_ops: frozenset[str]) -
         (parent.stem_channels, parent.head_channels, old[-1]),
         (child.stem_channels, child.head_channels, new[-1]),
         other_grid=(parent.stem_stride, parent.padding) != (child.stem_stride, child.padding),
+        other_activation=parent.activation != child.activation,
     )
     same = have_equal_blocks(parent, child)
     numbers = range(len(child.stages))
@@ -65,7 +78,11 @@ def _parts(parent: Architecture, child: Architecture, own_ops: frozenset[str]) -
 
 @lru_cache(maxsize=1 << 10)
 def end_difference(
-    parent: tuple[int, int, int], child: tuple[int, int, int], *, other_grid: bool
+    parent: tuple[int, int, int],
+    child: tuple[int, int, int],
+    *,
+    other_grid: bool,
+    other_activation: bool = False,
 ) -> Difference:
     """The difference of stem and head, each given as channels of (stem, head, the head's input)."""
     own, known = (end_shapes(*channels) for channels in (child, parent))
@@ -73,7 +90,8 @@ def end_difference(
     total = sum(prod(own[key]) for key in trained)
     carried = sum(overlap(own[key], known[key]) for key in trained)
     kept = (1 - NARROWER) ** sum(after < before for before, after in zip(parent, child, strict=True))
-    return Difference(total - carried, total, kept * (1 - STRIDE * other_grid))
+    kept *= (1 - STRIDE * other_grid) * (1 - ACTIVATION * other_activation)
+    return Difference(total - carried, total, kept)
 
 
 def _stage_difference(
@@ -93,10 +111,6 @@ def _stage_difference(
             new, params = new + times * more.new_params, params + times * more.params
             kept *= more.kept**times
     return Difference(new, params, kept * (1 - DROPPED) ** (old - both))
-
-
-def _fields(stage: Stage) -> Fields:
-    return (stage.op, stage.kernel_size, stage.stride, stage.expansion_ratio, stage.channels, stage.se_ratio)
 
 
 @lru_cache(maxsize=1 << 16)

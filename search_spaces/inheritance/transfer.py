@@ -122,17 +122,19 @@ class WeightTransfer:
         # Step 1: the parent's block in the child's layout, without a gate that has no place there.
         sources = tensor_names(mapped.parent, placed.source)
         tensors = {key: parent[name].to("cpu", torch.float64) for key, name in sources.items()}
+        # It is converted as a block of the parent's activation; the child's takes its place unchanged.
+        activation = mapped.parent.activation
         replaced = gate_is_replaced(mapped.parent, mapped.child)
         gated, wants_gate = bool(mapped.parent.squeeze_channels), bool(mapped.child.squeeze_channels)
         if gated and (replaced or not wants_gate):
-            tensors = without_gate(tensors, gated_kind(mapped.parent))
+            tensors = without_gate(tensors, gated_kind(mapped.parent), activation)
         for conversion in mapped.conversions:
-            tensors = CONVERSIONS[conversion](tensors, chosen)
+            tensors = CONVERSIONS[conversion](tensors, chosen, activation)
         # Step 2: the most important hidden channels first, if not all of them have room.
         if layout_of(mapped.child) in ("inverted", "fused"):
             hidden = tensors["project.0.weight"].shape[1]
             if hidden > mapped.child.expanded_channels:
-                order = by_importance(tensors, outputs=mapped.child.out_channels)
+                order = by_importance(tensors, activation, outputs=mapped.child.out_channels)
                 tensors = reordered(tensors, chosen.setdefault(ORDER, order))
         # Step 3: a new gate, which is constant at first.
         if wants_gate and (replaced or not gated):

@@ -26,6 +26,7 @@ from search_spaces.inheritance.block_maps import (
     STRIDE,
     BlockMap,
     Change,
+    activation_changes,
     block_map,
     gate_is_replaced,
     gated_kind,
@@ -199,6 +200,7 @@ def _end_changes(parent: Architecture, child: Architecture, old_classes: int, cl
         found.append(Change(f"stem's stride {parent.stem_stride} → {child.stem_stride}", STRIDE))
     if parent.padding != child.padding:
         found.append(Change(f"padding {parent.padding} → {child.padding}", STRIDE))
+    found += activation_changes("activation of stem and head", parent.activation, child.activation)
     if old_classes != classes:
         found.append(Change("new classifier", FRESH))
     return found

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from search_spaces.interchange.block_tokens import (
     number,
     ratio_text,
+    refuse_other_activation,
     refuse_other_kind,
     refuse_rounded,
     stage_of,
@@ -48,6 +49,7 @@ def to_automl(architecture: Architecture) -> AutomlNetwork:
         ConfigError: google/automl cannot express it; the message names the stage and the reason.
     """
     refuse_other_kind(architecture, who="google/automl")
+    refuse_other_activation(architecture, who="google/automl")
     if architecture.padding != "same":
         raise ConfigError(
             "padding: symmetric: google/automl pads as TensorFlow does, where the same parameters give other "
@@ -58,6 +60,10 @@ def to_automl(architecture: Architecture) -> AutomlNetwork:
     strings = []
     for i, stage, in_channels in stages_there(architecture):
         refuse_rounded(stage.channels, "v2", where=f"stage {i}", who="google/automl")
+        if stage.expansion_ratio != int(stage.expansion_ratio):
+            raise ConfigError(
+                f"stage {i}: expansion_ratio: {stage.expansion_ratio}: google/automl reads whole ones alone"
+            )
         strings.append(_string(stage, in_channels))
     return AutomlNetwork(blocks_args=tuple(strings), feature_size=architecture.head_channels)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from search_spaces.networks.architecture import Architecture, Block, Stage
 from search_spaces.networks.blocks import own_ops
 from search_spaces.networks.rounding import Rule, round_channels
+from search_spaces.networks.stage_fields import SILU
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 
 NUMBER = re.compile(r"([a-z]+)(\d+(?:\.\d+)?(?:e-?\d+)?)")
@@ -37,6 +38,17 @@ def tokens_of(text: str, known: Mapping[str, str], *, where: str) -> dict[str, s
     return found
 
 
+def expansion(found: Mapping[str, str], *, where: str) -> float:
+    """The expansion ratio, which need not be whole.
+
+    Raises:
+        ConfigError: the token is missing.
+    """
+    if "e" not in found:
+        return number(found, "e", where=where)
+    return float(found["e"])
+
+
 def number(found: Mapping[str, str], letters: str, *, where: str) -> int:
     """The whole number of one token.
 
@@ -66,7 +78,7 @@ def stage_of(op: str, found: Mapping[str, str], *, channels: str, expands: bool,
         "op": op,
         "kernel_size": number(found, "k", where=where),
         "stride": number(found, "s", where=where),
-        "expansion_ratio": number(found, "e", where=where) if expands else 1,
+        "expansion_ratio": expansion(found, where=where) if expands else 1,
         "channels": number(found, channels, where=where),
         "layers": number(found, "r", where=where),
         "se_ratio": float(found.get("se", 0)),
@@ -95,6 +107,17 @@ def distinct_blocks(stage: Stage, in_channels: int) -> Sequence[Block]:
     """The first block of a stage and, if it has more layers, the block that is repeated after it."""
     first = stage.block(in_channels)
     return [first, stage.block(stage.channels, first=False)] if stage.layers > 1 else [first]
+
+
+def refuse_other_activation(architecture: Architecture, *, who: str) -> None:
+    """Checks that an architecture has no other activation than EfficientNets.
+
+    Raises:
+        ConfigError: it has another one somewhere.
+    """
+    activations = {architecture.activation, *(block.activation for block in architecture.blocks())}
+    if others := sorted(activations - {SILU}):
+        raise ConfigError(f"activation: {', '.join(others)}: {who}'s EfficientNets have {SILU} everywhere")
 
 
 def refuse_rounded(channels: int, rule: Rule, *, where: str, who: str) -> None:

@@ -109,7 +109,9 @@ def published_names(format_name: str) -> list[str]:
 def _spellings(stem: str) -> list[str]:
     """The names that any of the projects may give the network of a shipped file."""
     low = stem.replace("-", "_")
-    return list(dict.fromkeys((stem, low, f"tf_{low}", low.replace("efficientnetv2", "efficientnet_v2"))))
+    found = [stem, low, f"tf_{low}", low.replace("efficientnetv2", "efficientnet_v2")]
+    found += [name for name, ours in OTHERS_OF_TIMM.items() if ours == stem]
+    return list(dict.fromkeys(found))
 
 
 def _text_of(path: Path) -> str:
@@ -140,6 +142,10 @@ def _json_text(mapping: dict[str, Any]) -> str:
 # ---------------------------------------------------------------------- published names
 
 
+# Networks that timm calls otherwise; all their weights expect ImageNet's mean and deviation.
+OTHERS_OF_TIMM = {"mobilenetv2_100": "mobilenetv2", "semnasnet_100": "mnasnet-a1"}
+
+
 def _ours(stem: str, *, padding: Padding) -> Architecture | None:
     if not (Architecture.SHIPPED / f"{stem}.yaml").is_file():
         return None
@@ -153,6 +159,9 @@ def _published_by_timm(name: str) -> Imported | None:
     weights were trained, which decides the normalisation of pixels.
     """
     model, _, tag = name.partition(".")
+    if model in OTHERS_OF_TIMM:
+        other = _ours(OTHERS_OF_TIMM[model], padding="symmetric")
+        return Imported(other, TORCH_EPSILON, "imagenet") if other else None
     match = re.fullmatch(r"(tf_)?(efficientnet|efficientnetv2)_(b\d|l2|s|m|l|xl)", model)
     if match is None:
         return None

@@ -12,12 +12,14 @@ from pydantic.dataclasses import dataclass
 
 from search_spaces.interchange.block_tokens import (
     distinct_blocks,
+    refuse_other_activation,
     refuse_other_kind,
     refuse_rounded,
     stages_there,
 )
 from search_spaces.interchange.timm_strings import Pixels
 from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, STRICT, Architecture, Block, Stage
+from search_spaces.networks.stage_fields import ExpansionRatio
 from search_spaces.settings.yaml_files import ConfigError, from_mapping
 
 Kind = Literal["MBConvConfig", "FusedMBConvConfig"]
@@ -30,7 +32,7 @@ class Setting:
     """One stage: the name of torchvision's configuration class, and that class's arguments."""
 
     config: Kind
-    expand_ratio: int = Field(ge=1, le=64)
+    expand_ratio: ExpansionRatio
     kernel: int
     stride: int
     input_channels: int = Field(ge=1, le=MAX_CHANNELS)
@@ -55,6 +57,7 @@ def to_torchvision(architecture: Architecture, *, epsilon: float) -> Torchvision
         ConfigError: torchvision cannot express it; the message names the stage and the reason.
     """
     refuse_other_kind(architecture, who="torchvision")
+    refuse_other_activation(architecture, who="torchvision")
     if architecture.padding != "symmetric":
         raise ConfigError(
             f"padding: {architecture.padding}: torchvision pads symmetrically, where the same parameters "

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -11,8 +11,20 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.networks.ops import AnyOp
+from search_spaces.networks.ops import OPS, AnyOp, op_facts
+from search_spaces.networks.stage_fields import (
+    ABSENT,
+    KERNEL_SIZES,
+    SILU,
+    Activation,
+    ExpansionRatio,
+    KernelSize,
+    StartKernelSize,
+    expanded_width,
+    named,
+)
 from search_spaces.settings.faults import refuse
+from search_spaces.settings.kinds import LEFT_OUT
 
 Padding = Literal["symmetric", "same"]
 Kind = Literal["resnet"] | None  # None: an EfficientNet
@@ -29,12 +41,14 @@ class Block:
     """One block as it is built: the fields that determine its tensors and its output, and no others."""
 
     op: AnyOp
-    kernel_size: int
+    kernel_size: int  # ABSENT: there is no such convolution
     stride: int
     in_channels: int
     expanded_channels: int  # width between the first and the last convolution; a bottleneck's is the smaller
     squeeze_channels: int  # 0: no squeeze-excite
     out_channels: int
+    activation: Activation = SILU
+    start_kernel_size: int = ABSENT
 
     @property
     def has_residual(self) -> bool:
@@ -52,31 +66,40 @@ class Stage:
     """A row of EfficientNetV2's Table 4: `layers` equal blocks, of which only the first has the stride.
 
     `se_ratio` is relative to a block's input channels; 0 means no squeeze-excite. A stage of 0 layers is
-    absent from the network. The inner width of a bottleneck is `channels` / `expansion_ratio`.
+    absent from the network. The inner width is the input channels times `expansion_ratio`, rounded; of a
+    bottleneck it is `channels` / `expansion_ratio`. Without an `activation` it is the architecture's.
     """
 
     op: AnyOp
-    kernel_size: Literal[3, 5] = 3
+    kernel_size: KernelSize = 3
     stride: Literal[1, 2] = 1
-    expansion_ratio: int = Field(ge=1, le=64)
+    expansion_ratio: ExpansionRatio
     channels: int = Field(ge=1, le=MAX_CHANNELS)
     layers: int = Field(ge=0, le=MAX_LAYERS)
     se_ratio: float = Field(default=0.0, ge=0, le=1)
+    activation: Activation | None = None
+    start_kernel_size: StartKernelSize = field(default=ABSENT, metadata={LEFT_OUT: ABSENT})
 
     def __post_init__(self) -> None:
-        if self.stride == 2 or self.op == "bottleneck":  # most have neither, and searches make many
-            refuse(self._faults())
+        refuse(self._faults())
 
     def _faults(self) -> Iterator[str]:
         if self.layers == 0 and self.stride == 2:
             yield f"layers: {NEVER_ABSENT}"
-        if self.op == "bottleneck" and self.channels % self.expansion_ratio:
+        facts = op_facts(self.op)
+        if facts.narrows and self.channels % self.expansion_ratio:
             yield (
-                f"channels: {self.channels} of a bottleneck stage is no multiple of its expansion_ratio "
+                f"channels: {self.channels} of a {self.op} stage is no multiple of its expansion_ratio "
                 f"{self.expansion_ratio}; give one"
             )
-        if self.op == "bottleneck" and self.se_ratio:
-            yield "se_ratio: a bottleneck stage has none; leave it out"
+        if self.se_ratio and not facts.takes_squeeze:
+            yield f"se_ratio: {self.op} stages have none; leave it out"
+        if self.activation is not None and not facts.takes_activation:
+            yield f"activation: {self.op} stages have their own; leave it out"
+        if self.kernel_size == ABSENT and not facts.kernel_may_be_absent:
+            yield f"kernel_size: {absent_kernel(self.op)}"
+        if self.start_kernel_size and not facts.takes_start_kernel:
+            yield f"start_kernel_size: {self.op} stages have none; leave it out"
 
     def block(self, in_channels: int, *, first: bool = True) -> Block:
         """The stage's first block, or the block that is repeated after it.
@@ -89,12 +112,14 @@ class Stage:
             stride=self.stride if first else 1,
             in_channels=in_channels,
             expanded_channels=(
-                self.channels // self.expansion_ratio
-                if self.op == "bottleneck"
-                else in_channels * self.expansion_ratio
+                int(self.channels / self.expansion_ratio)
+                if op_facts(self.op).narrows
+                else expanded_width(in_channels, self.expansion_ratio)
             ),
             squeeze_channels=max(1, int(in_channels * self.se_ratio)) if self.se_ratio else 0,
             out_channels=self.channels,
+            activation=self.activation or SILU,
+            start_kernel_size=self.start_kernel_size,
         )
 
     def blocks(self, in_channels: int) -> Iterator[Block]:
@@ -113,6 +138,9 @@ class Architecture:
     where the description comes from; comparisons and `architecture_id` ignore it. `kind: resnet` has a 7x7
     stem followed by max pooling (together a stride of 4), bottleneck stages, and no head convolution:
     its `head_channels` are the last stage's channels.
+
+    `activation` is that of stem and head, and of stages that do not say: these get it here. SiLU is what a
+    stage has that does not say, so that in a network of SiLU no stage says it.
     """
 
     SHIPPED: ClassVar[Path] = Path(__file__).parent.parent / "published"
@@ -123,13 +151,19 @@ class Architecture:
     head_channels: int = Field(ge=1, le=MAX_CHANNELS)
     padding: Padding = "symmetric"
     kind: Kind = None
+    activation: Activation = field(default=SILU, metadata={LEFT_OUT: SILU})
     provenance: dict[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if self.activation != SILU or any(stage.activation for stage in self.stages):
+            stages = tuple(_with_activation(stage, self.activation) for stage in self.stages)
+            object.__setattr__(self, "stages", stages)
         if not any(stage.layers for stage in self.stages):
             raise ValueError("an architecture needs at least one stage with a layer")
         if any((stage.op == "bottleneck") != (self.kind == "resnet") for stage in self.stages):
             raise ValueError("stages are bottlenecks if and only if the architecture says kind: resnet")
+        if self.kind == "resnet" and self.activation != SILU:
+            raise ValueError("activation: a network of kind: resnet has its own; leave it out")
         if self.kind == "resnet" and (
             self.head_channels != self.stages[-1].channels
             or not self.stages[-1].layers
@@ -157,7 +191,8 @@ class Architecture:
                 channels = stage.channels
         description = (
             f"[{self.stem_channels}, {self.stem_stride}, [{', '.join(texts)}], {self.head_channels}, "
-            f'"{self.padding}"{", resnet" if self.kind else ""}]'
+            f'"{self.padding}"{", resnet" if self.kind else ""}'
+            f"{f', {self.activation}' if self.activation != SILU else ''}]"
         )
         return hashlib.sha256(description.encode()).hexdigest()[:16]
 
@@ -178,7 +213,25 @@ class Architecture:
             head_channels=self.head_channels,
             padding=self.padding,
             kind=self.kind,
+            activation=self.activation,
         )
+
+
+def absent_kernel(ops: str) -> str:
+    """A sentence for ops that have to have their k x k convolution."""
+    able = [name for name, facts in OPS.items() if facts.kernel_may_be_absent]
+    only = f", which {ops} cannot be without; {' and '.join(able)} may have none" if able else ""
+    return f"{ABSENT} is not one of {named(KERNEL_SIZES)}{only}"
+
+
+@lru_cache(maxsize=1 << 14)
+def _with_activation(stage: Stage, activation: Activation) -> Stage:
+    """The stage as it stands in an architecture of this activation."""
+    if not op_facts(stage.op).takes_activation:
+        return stage
+    found = stage.activation or activation
+    own = None if found == activation == SILU else found
+    return stage if own == stage.activation else replace(stage, activation=own)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -196,6 +249,9 @@ def _blocks_text(stage: Stage, in_channels: int) -> str:
             b.expanded_channels,
             b.squeeze_channels,
             b.out_channels,
+            # Younger fields only where they say something, so that all other networks keep their ids
+            *([b.start_kernel_size] if b.start_kernel_size else []),
+            *([b.activation] if b.activation != SILU else []),
         ]
         for b in stage.blocks(in_channels)
     ]

@@ -9,23 +9,26 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from search_spaces.networks.activations import ACTIVATIONS
 from search_spaces.networks.architecture import Block, Padding
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import StochasticDepth
 from search_spaces.networks.resnet import Bottleneck
+from search_spaces.networks.stage_fields import SILU, Activation
 
 
 class SqueezeExcite(nn.Module):
     """Squeeze-and-excitation (Hu et al. 2018): scales each channel by a gate between 0 and 1.
 
-    Two 1x1 convolutions compute the gates from the channels' means over all pixels.
+    Two 1x1 convolutions compute the gates from the channels' means over all pixels, with the block's
+    activation between them.
     """
 
-    def __init__(self, channels: int, *, squeeze_channels: int) -> None:
+    def __init__(self, channels: int, *, squeeze_channels: int, activation: Activation = SILU) -> None:
         super().__init__()
         self.reduce = Convolution(channels, squeeze_channels, kernel_size=1, bias=True)
+        self.activation = ACTIVATIONS[activation]()
         self.expand = Convolution(squeeze_channels, channels, kernel_size=1, bias=True)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -34,16 +37,28 @@ class SqueezeExcite(nn.Module):
 
     def gates(self, means: Tensor) -> Tensor:
         """The factors of all channels, from their means: (N, C, 1, 1) to the same shape."""
-        return torch.sigmoid(self.expand(functional.silu(self.reduce(means))))
+        return torch.sigmoid(self.expand(self.activation(self.reduce(means))))
+
+
+def squeeze_excite(block: Block) -> SqueezeExcite:
+    """The squeeze-excite of a block that has one."""
+    return SqueezeExcite(
+        block.expanded_channels, squeeze_channels=block.squeeze_channels, activation=block.activation
+    )
 
 
 def normalised(
-    convolution: nn.Module, channels: int, *, momentum: float, epsilon: float, activation: bool
+    convolution: nn.Module,
+    channels: int,
+    *,
+    momentum: float,
+    epsilon: float,
+    activation: Activation | bool,
 ) -> nn.Sequential:
-    """A convolution followed by batch norm and, with `activation`, SiLU."""
+    """A convolution followed by batch norm and, with `activation`, that one; True is SiLU."""
     layers: list[nn.Module] = [convolution, nn.BatchNorm2d(channels, eps=epsilon, momentum=momentum)]
     if activation:
-        layers.append(nn.SiLU())  # in place, autograd would copy its input first
+        layers.append(ACTIVATIONS[SILU if activation is True else activation]())
     return nn.Sequential(*layers)
 
 
@@ -63,14 +78,14 @@ class MBConv(nn.Module):
         self.expand: nn.Module = nn.Identity()
         if width != block.in_channels:
             expand = Convolution(block.in_channels, width, kernel_size=1)
-            self.expand = normalised(expand, width, activation=True, **norm)
+            self.expand = normalised(expand, width, activation=block.activation, **norm)
         depthwise = Convolution(
             width, width, kernel_size=block.kernel_size, stride=block.stride, groups=width, padding=padding
         )
-        self.depthwise = normalised(depthwise, width, activation=True, **norm)
+        self.depthwise = normalised(depthwise, width, activation=block.activation, **norm)
         self.squeeze_excite: nn.Module = nn.Identity()
         if block.squeeze_channels:
-            self.squeeze_excite = SqueezeExcite(width, squeeze_channels=block.squeeze_channels)
+            self.squeeze_excite = squeeze_excite(block)
         project = Convolution(width, block.out_channels, kernel_size=1)
         self.project = normalised(project, block.out_channels, activation=False, **norm)
         self.has_residual = block.has_residual
@@ -99,13 +114,13 @@ class FusedMBConv(nn.Module):
         norm = {"momentum": momentum, "epsilon": epsilon}
         squeeze: nn.Module = nn.Identity()
         if block.squeeze_channels:
-            squeeze = SqueezeExcite(width, squeeze_channels=block.squeeze_channels)
+            squeeze = squeeze_excite(block)
         one_convolution = width == block.in_channels
         first_out = block.out_channels if one_convolution else width
         first = Convolution(
             block.in_channels, first_out, kernel_size=block.kernel_size, stride=block.stride, padding=padding
         )
-        fused = normalised(first, first_out, activation=True, **norm)
+        fused = normalised(first, first_out, activation=block.activation, **norm)
         if one_convolution:
             self.branch = nn.Sequential(squeeze, fused)
         else:

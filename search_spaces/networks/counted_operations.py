@@ -41,8 +41,12 @@ class CountedOperations(TorchDispatchMode):
         return result
 
 
-def _same(features: Tensor) -> Tensor:
+def _same(features: Tensor, *settings: object) -> Tensor:
     return features.detach()
+
+
+def _in_place(features: Tensor, *bounds: float) -> Tensor:
+    return features
 
 
 def _broadcast(first: Tensor, second: Tensor | float) -> Tensor:
@@ -95,6 +99,10 @@ RESULTS: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: _convolution,
     aten.native_batch_norm.default: _batch_norm,
     aten.silu.default: _same,
+    aten.relu_.default: _in_place,
+    aten.hardtanh_.default: _in_place,
+    aten.hardswish.default: _same,
+    aten.gelu.default: _same,
     aten.sigmoid.default: _same,
     aten.add.Tensor: _broadcast,
     aten.mul.Tensor: _broadcast,

@@ -14,6 +14,7 @@ from search_spaces.networks.architecture import Architecture, Block, Kind, Paddi
 from search_spaces.networks.blocks import BLOCKS, BuildBlock
 from search_spaces.networks.counted_operations import CountedOperations
 from search_spaces.networks.network import build_head, build_stem
+from search_spaces.networks.stage_fields import Activation
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -112,9 +113,10 @@ def count_ends(
             architecture.stem_stride,
             architecture.padding,
             architecture.kind,
+            architecture.activation,
             resolution,
         )
-        + _head(last_channels, architecture.head_channels, architecture.kind, side)
+        + _head(last_channels, architecture.head_channels, architecture.kind, architecture.activation, side)
         + _classifier(architecture.head_channels, num_classes)
     )
 
@@ -163,16 +165,30 @@ def _block(block: Block, side: int, padding: Padding, build: BuildBlock) -> Figu
 
 
 @lru_cache(maxsize=10_000)
-def _stem(channels: int, stride: int, padding: Padding, kind: Kind, resolution: int) -> Figures:
+def _stem(
+    channels: int, stride: int, padding: Padding, kind: Kind, activation: Activation, resolution: int
+) -> Figures:
     stem = on_meta(
-        lambda: build_stem(channels, stride=stride, padding=padding, kind=kind, momentum=0.1, epsilon=1e-3)
+        lambda: build_stem(
+            channels,
+            stride=stride,
+            padding=padding,
+            kind=kind,
+            activation=activation,
+            momentum=0.1,
+            epsilon=1e-3,
+        )
     )
     return count_module(stem, 1, 3, resolution, resolution)
 
 
 @lru_cache(maxsize=10_000)
-def _head(in_channels: int, channels: int, kind: Kind, side: int) -> Figures:
-    head = on_meta(lambda: build_head(in_channels, channels, kind=kind, momentum=0.1, epsilon=1e-3))
+def _head(in_channels: int, channels: int, kind: Kind, activation: Activation, side: int) -> Figures:
+    head = on_meta(
+        lambda: build_head(
+            in_channels, channels, kind=kind, activation=activation, momentum=0.1, epsilon=1e-3
+        )
+    )
     return count_module(head, 1, in_channels, side, side)
 
 

@@ -2,17 +2,20 @@
 
 oneDNN (in torch 2.13) has fast kernels for the gradients of 3x3 weights at larger sides. For 5x5 weights, and
 at sides of 1 and 2, it takes 2 to 26 times as long as the matrix products below: a third of a whole training
-step of EfficientNetV2-B0 at 32 pixels.
+step of EfficientNetV2-B0 at 32 pixels. For 7x7 weights and larger ones it is slower up to larger sides.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-# Largest sides of the output, in pixels, at which the weights' gradient is computed here and not by oneDNN.
-MAX_SIDE_OF_5X5, MAX_SIDE_OF_3X3 = 8, 2
+# Largest sides of the output, in pixels, at which the weights' gradient is computed here and not by oneDNN:
+# by kernel size, at strides 1 and 2
+MAX_SIDES: Mapping[int, tuple[int, int]] = {1: (1, 1), 3: (2, 2), 5: (8, 8)}
+MAX_SIDES_OF_OTHERS = (16, 12)
 
 
 def depthwise_convolution(images: Tensor, weight: Tensor, *, stride: int, padding: int) -> Tensor:
@@ -33,7 +36,7 @@ class _Depthwise(torch.autograd.Function):
         images, weight = ctx.saved_tensors
         stride, padding = ctx.stride, ctx.padding
         # torch computes whichever gradients it is fast at; the rest is computed here.
-        own = is_slow(grad.shape[2], weight.shape[2]) and ctx.needs_input_grad[1]
+        own = ctx.needs_input_grad[1] and is_slow(grad.shape[2], weight.shape[2], stride=stride)
         wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not own, False]
         image_grad = weight_grad = None
         if any(wanted):
@@ -57,9 +60,9 @@ class _Depthwise(torch.autograd.Function):
         return image_grad, weight_grad, None, None
 
 
-def is_slow(side: int, kernel_size: int) -> bool:
+def is_slow(side: int, kernel_size: int, *, stride: int) -> bool:
     """True where oneDNN's weight gradient is slower than `weight_gradient`; `side` is the output's, in px."""
-    return side <= (MAX_SIDE_OF_5X5 if kernel_size > 3 else MAX_SIDE_OF_3X3)
+    return side <= MAX_SIDES.get(kernel_size, MAX_SIDES_OF_OTHERS)[stride > 1]
 
 
 def weight_gradient(images: Tensor, grad: Tensor, *, kernel_size: int, stride: int, padding: int) -> Tensor:

@@ -1,12 +1,14 @@
 """Figures of one architecture: totals, and the share of each stage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.networks.stage_fields import ABSENT, SILU, Activation
+from search_spaces.settings.kinds import LEFT_OUT
 from search_spaces.settings.yaml_files import ConfigError
 
 
@@ -17,13 +19,15 @@ class StageFigures:
     op: str
     kernel_size: int
     stride: int
-    expansion_ratio: int
+    expansion_ratio: float  # an int where it is whole
     channels: int
     layers: int
     se_ratio: float
     params: int
     macs: int
     out_side: int  # of its feature map, pixels
+    activation: Activation = field(default=SILU, metadata={LEFT_OUT: SILU})
+    start_kernel_size: int = field(default=ABSENT, metadata={LEFT_OUT: ABSENT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,7 @@ class ArchitectureFigures:
     total_stride: int
     stages: tuple[StageFigures, ...]
     provenance: dict[str, Any] | None  # as in the architecture's file
+    activation: Activation = field(default=SILU, metadata={LEFT_OUT: SILU})  # of stem and head
 
 
 def architecture_figures(
@@ -72,6 +77,8 @@ def architecture_figures(
             params=share.params,
             macs=share.macs,
             out_side=share.out_side,
+            activation=stage.activation or SILU,
+            start_kernel_size=stage.start_kernel_size,
         )
         for stage, share in zip(architecture.stages, counts.stages, strict=True)
     )
@@ -87,4 +94,5 @@ def architecture_figures(
         total_stride=architecture.total_stride,
         stages=stages,
         provenance=architecture.provenance,
+        activation=architecture.activation,
     )

@@ -11,6 +11,7 @@ from search_spaces.networks.blocks import BLOCKS, normalised
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import Dropout, StochasticDepth
 from search_spaces.networks.resnet import resnet_stem
+from search_spaces.networks.stage_fields import Activation
 
 BATCH_NORM_EPSILON = 1e-3
 
@@ -35,6 +36,7 @@ class Network(nn.Module):
             stride=architecture.stem_stride,
             padding=architecture.padding,
             kind=architecture.kind,
+            activation=architecture.activation,
             momentum=momentum,
             epsilon=epsilon,
         )
@@ -56,6 +58,7 @@ class Network(nn.Module):
             blocks[-1].out_channels,
             architecture.head_channels,
             kind=architecture.kind,
+            activation=architecture.activation,
             momentum=momentum,
             epsilon=epsilon,
         )
@@ -98,21 +101,30 @@ class Network(nn.Module):
 
 
 def build_stem(
-    channels: int, *, stride: int, padding: Padding, kind: Kind, momentum: float, epsilon: float
+    channels: int,
+    *,
+    stride: int,
+    padding: Padding,
+    kind: Kind,
+    activation: Activation,
+    momentum: float,
+    epsilon: float,
 ) -> nn.Sequential:
     """The layers before the first stage: images (N, 3, H, W) to (N, channels, H / stride, W / stride)."""
     if kind == "resnet":
         return resnet_stem(channels, momentum=momentum, epsilon=epsilon)
     convolution = Convolution(3, channels, kernel_size=3, stride=stride, padding=padding)
-    return normalised(convolution, channels, momentum=momentum, epsilon=epsilon, activation=True)
+    return normalised(convolution, channels, momentum=momentum, epsilon=epsilon, activation=activation)
 
 
-def build_head(in_channels: int, channels: int, *, kind: Kind, momentum: float, epsilon: float) -> nn.Module:
+def build_head(
+    in_channels: int, channels: int, *, kind: Kind, activation: Activation, momentum: float, epsilon: float
+) -> nn.Module:
     """The layers between the last stage and the mean over all pixels; ResNets have none."""
     if kind == "resnet":
         return nn.Identity()
     convolution = Convolution(in_channels, channels, kernel_size=1)
-    return normalised(convolution, channels, momentum=momentum, epsilon=epsilon, activation=True)
+    return normalised(convolution, channels, momentum=momentum, epsilon=epsilon, activation=activation)
 
 
 def build_network(

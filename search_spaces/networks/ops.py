@@ -17,12 +17,18 @@ class OpFacts:
     name: str  # in tables and pictures
     se_ratio: float = 0.0  # of the official code, where a space or a stage does not say
     has_full_convolution: bool = True  # its k x k convolution mixes channels; False: it is depthwise
+    narrows: bool = False  # its inner width is output channels / expansion_ratio, not input channels times it
+    # The fields of a stage that it takes
+    takes_squeeze: bool = True
+    takes_activation: bool = True
+    takes_start_kernel: bool = False  # start_kernel_size, of a convolution before the expansion
+    kernel_may_be_absent: bool = False  # kernel_size 0: no convolution there
 
 
 OPS: Mapping[str, OpFacts] = {
     "mbconv": OpFacts(name="MBConv", se_ratio=0.25, has_full_convolution=False),
     FUSED: OpFacts(name="Fused"),
-    "bottleneck": OpFacts(name="Bottleneck"),
+    "bottleneck": OpFacts(name="Bottleneck", narrows=True, takes_squeeze=False, takes_activation=False),
 }
 
 

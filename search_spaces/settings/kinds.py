@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+LEFT_OUT = "left_out"  # in a field's metadata: the value with which files and JSON do not hold it
 MOST_KEYS = 20  # of a mapping that are all named
 MAX_WRITTEN = 2  # keys of a mapping that is written out beside other alternatives
 
@@ -27,6 +28,16 @@ def fields_of(kind: Any) -> Mapping[str, Any]:
 def _fields_of(kind: Any) -> Mapping[str, Any]:
     hints = typing.get_type_hints(kind)
     return {field.name: plain(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
+
+
+def said_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass with their values, without those that their metadata leave out."""
+    items = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {
+        field.name: item
+        for field, item in items
+        if LEFT_OUT not in field.metadata or item != field.metadata[LEFT_OUT]
+    }
 
 
 def value_kind(kind: Any, key: Any) -> Any:

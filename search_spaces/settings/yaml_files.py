@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from search_spaces.settings.kinds import fields_of, item_kind, kind_at, value_kind, words_for
+from search_spaces.settings.kinds import fields_of, item_kind, kind_at, said_fields, value_kind, words_for
 from search_spaces.settings.messages import CLOSE_FILES, Complaint, checked, shown, suggestion
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
@@ -331,14 +331,16 @@ def _overridden(written: _Written, given: Sequence[Override]) -> tuple[Any, Orig
 
 
 def to_mapping(value: Any) -> Any:
-    """Plain values (mappings, lists, numbers, text) of a dataclass; fields that are None are left out."""
+    """Plain values (mappings, lists, numbers, text) of a dataclass.
+
+    Fields that are None are left out, and those that say nothing (`said_fields`).
+    """
     if type(value) in PLAIN:  # most are, and asking what else they could be takes longest
         return value
     if hasattr(value, "WRITTEN_AS"):
         return to_mapping(value.written)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        items = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {name: to_mapping(item) for name, item in items if item is not None}
+        return {name: to_mapping(item) for name, item in said_fields(value).items() if item is not None}
     if isinstance(value, dict):
         return {key: to_mapping(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

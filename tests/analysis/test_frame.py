@@ -121,3 +121,15 @@ def test_trials_without_an_architecture_have_no_stages(run: Path) -> None:
     broken = trials.assign(architecture=pd.array(['{"stages": 3}'] * 3, dtype="string"))
     with pytest.raises(ValueError, match="architecture column"):
         stages_of(broken)
+
+
+def test_frame_of_stages_has_younger_fields_where_a_stage_says_them(run: Path) -> None:
+    trials = read_trials(run)[:2]
+    texts = [json.loads(text) for text in trials["architecture"]]
+    texts[0]["stages"][1] |= {"activation": "relu", "expansion_ratio": 3.5, "start_kernel_size": 5}
+    stages = stages_of(trials.assign(architecture=[json.dumps(text) for text in texts]))
+    own = stages[stages.trial_id == 0]
+    assert own["activation"].tolist()[:2] == ["silu", "relu"]
+    assert own["start_kernel_size"].tolist()[:2] == [0, 5]
+    assert own["expansion_ratio"].tolist()[1] == 3.5
+    assert set(stages[stages.trial_id == 1]["activation"]) == {"silu"}

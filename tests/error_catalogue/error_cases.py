@@ -82,7 +82,7 @@ FILES = (
     Case(
         "a broken space file, named by a search file",
         ("search", "mine.yaml"),
-        {"mine.yaml": SEARCH.replace("tiny", "space"), "space.yaml": SPACE.replace("[3, 5]", "[3, 7]")},
+        {"mine.yaml": SEARCH.replace("tiny", "space"), "space.yaml": SPACE.replace("[3, 5]", "[3, 4]")},
     ),
     Case(
         "a broken reference of a space file, named by a search file",
@@ -96,7 +96,7 @@ FILES = (
     Case(
         "a broken space file, named by an option",
         ("search", "quick", "--set", "space=space.yaml"),
-        {"space.yaml": SPACE.replace("[3, 5]", "[3, 7]")},
+        {"space.yaml": SPACE.replace("[3, 5]", "[3, 4]")},
     ),
     Case(
         "two files that name each other",
@@ -277,7 +277,7 @@ SEARCHES = (
 
 SPACES = (
     in_space("an op misspelt", "[mbconv, fused_mbconv]", "[mbconv, fusd_mbconv]"),
-    in_space("a kernel of 7", "[3, 5]", "[3, 7]"),
+    in_space("a kernel of 4", "[3, 5]", "[3, 4]"),
     in_space("an option twice", "layers: [1, 2]}\n- {op: mbconv", "layers: [1, 1]}\n- {op: mbconv"),
     in_space("no options", "expansion_ratio: [1, 4]", "expansion_ratio: []"),
     in_space("zero channels", "channels: 16", "channels: 0"),
@@ -295,7 +295,7 @@ SPACES = (
     in_space(
         "three mistakes in one stage",
         "kernel_size: 3, stride: 2, expansion_ratio: 4, channels: 16, layers: [1, 2]",
-        "kernel_size: 7, stride: 2, expansion_ratio: 4, channels: 8, layers: 0, se_ratio: {fused_mbconv: 0}",
+        "kernel_size: 4, stride: 2, expansion_ratio: 4, channels: 8, layers: 0, se_ratio: {fused_mbconv: 0}",
     ),
     in_architecture(
         "two mistakes in a bottleneck stage",

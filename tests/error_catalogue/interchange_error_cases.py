@@ -8,6 +8,8 @@ from error_cases import Case
 from small_files import ARCHITECTURE, SPACE
 
 FUSED_SQUEEZE = ARCHITECTURE.replace("op: mbconv", "op: fused_mbconv")
+GELU = ARCHITECTURE.replace("op: mbconv", "op: mbconv, activation: gelu")
+FRACTIONAL = ARCHITECTURE.replace("expansion_ratio: 4", "expansion_ratio: 3.5")
 UNEVEN = ARCHITECTURE.replace("channels: 8, layers", "channels: 9, layers")
 TIMM: dict[str, Any] = {
     "arch_def": [["ir_r1_k3_s1_e4_c8_se0.25"]], "stem_size": 8, "num_features": 32, "bn_eps": 0.001
@@ -56,6 +58,9 @@ EXPORTS = (
     ),
     export("an export of squeeze-excite in a fused block to torchvision", "torchvision", FUSED_SQUEEZE),
     export("an export of nine channels to timm", "timm", UNEVEN),
+    export("an export of ReLU to torchvision", "torchvision", ARCHITECTURE + "activation: relu\n"),
+    export("an export of GELU in one stage to timm", "timm", GELU),
+    export("an export of an expansion of 3.5 to google/automl", "automl", FRACTIONAL, "--padding", "same"),
     export("an export of a stem without a stride", "timm", ARCHITECTURE + "stem_stride: 1\n"),
     export("an export to ONNX without a file for it", "onnx", ARCHITECTURE),
     export("an export of a trial of an architecture", "timm", ARCHITECTURE, "--trial", "3"),
@@ -93,7 +98,8 @@ IMPORTS = (
     timm("an import of two strings in a stage", arch_def=[["ir_r1_k3_s1_e4_c8", "ir_r1_k5_s1_e4_c8"]]),
     timm("an import of no stage", arch_def=[]),
     timm("an import of strings that are no lists", arch_def=["ir_r1_k3_s1_e4_c8"]),
-    timm("an import of another activation", act_layer="relu"),
+    timm("an import of another activation", act_layer="mish"),
+    timm("an import of two activations in a stage", arch_def=[["ir_r1_k3_s1_e4_c8_nre_nhs"]]),
     weights("weights that are junk", _junk),
     weights("weights that are not there", lambda folder: None),
     weights("weights of another network", _other),

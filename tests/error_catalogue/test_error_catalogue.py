@@ -24,6 +24,7 @@ from places import GOLDEN
 from report_error_cases import AUDITS, REPORTS
 from scaling_error_cases import SCALES
 from simulated_error_cases import SIMULATED
+from stage_error_cases import STAGES
 from training_error_cases import TRAININGS
 
 from nas.cli import app, main
@@ -31,7 +32,7 @@ from nas.cli import app, main
 CATALOGUE = GOLDEN / "errors.yaml"
 CASES = (
     *FILES, *SEARCHES, *SPACES, *DATA, *RUNS, *SIMULATED, *SCALES, *REPORTS, *AUDITS, *EXPORTS, *IMPORTS,
-    *TRAININGS, *COMPARISONS, *IDENTITIES, *AROUND, *MODULES,
+    *TRAININGS, *COMPARISONS, *IDENTITIES, *AROUND, *MODULES, *STAGES,
 )  # fmt: skip
 VARYING = (
     (r"damaged \(.*\);", "damaged (…);"),

@@ -17,6 +17,7 @@ from nas.search.config import SearchConfig, read_search_config
 from nas.strategies.table import STRATEGIES
 from search_spaces.choices.limits import Limits
 from search_spaces.choices.space import SearchSpace
+from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.settings.yaml_files import read_yaml, to_mapping
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
@@ -151,6 +152,8 @@ def test_examples_in_the_tables_of_keys_are_read(spans: list[str], files: Path) 
     [
         ("search_file.md", SearchConfig),
         ("search_file.md", Recipe),
+        ("search_file.md", SearchSpace),
+        ("search_file.md", StageChoices),
         ("search_file.md", Limits),
         ("search_file.md", Timing),
         ("data.md", DataConfig),

@@ -14,6 +14,9 @@ from trials.kernels import cpu_ops as ops
 from trials.kernels.cpu_norm import NormActivation, NormDepthwise, NormSqueezeExcite
 from trials.kernels.replaceable import can_replace, foldable_sequences, has_hooks
 
+# The parts of a block that the kernels compute
+COMPUTED = (Convolution, nn.BatchNorm2d, nn.SiLU, StochasticDepth, nn.Identity)
+
 
 def use_cpu_kernels(network: nn.Module) -> None:
     """Makes a network's blocks compute with the kernels where they can; tensors, names and hooks stay."""
@@ -52,9 +55,11 @@ def _is_normalised(layers: nn.Sequential) -> bool:
 
 
 def _has_kernels(block: MBConv | FusedMBConv) -> bool:
-    """True if a block has plain norms, a depthwise convolution of the kernels' sizes, and no hooks."""
+    """True if a block has plain norms, SiLU, a depthwise convolution of the kernels' sizes, and no hooks."""
     if has_hooks(block) or not all(can_replace(m) for m in block.modules() if isinstance(m, nn.BatchNorm2d)):
         return False
+    if not all(type(part) in COMPUTED for part in block.modules() if not any(part.children())):
+        return False  # of another activation, also between the convolutions of its squeeze-excite
     if isinstance(block, FusedMBConv):
         return True
     layer = cast(Convolution, block.depthwise[0])

@@ -23,7 +23,11 @@ def use_cuda_kernels(network: nn.Module) -> None:
             # A block of which a part was not replaced stays as it is: its own forward runs all parts.
             if type(child) is MBConv and _ends_in_kernels(child.depthwise, child.project):
                 setattr(parent, name, KernelMBConv(child))
-            elif type(child) is FusedMBConv and _ends_in_kernels(*_sequences(child.branch)):
+            elif (
+                type(child) is FusedMBConv
+                and _ends_in_kernels(*_sequences(child.branch))
+                and _adds_last(child)
+            ):
                 setattr(parent, name, KernelFusedMBConv(child))
             elif can_replace(child):
                 setattr(parent, name, KernelBatchNorm2d(child, activation=False))  # type: ignore[arg-type]
@@ -49,6 +53,14 @@ def _ends_in_kernels(*parts: nn.Module) -> bool:
         isinstance(part, nn.Sequential) and len(part) > 1 and isinstance(part[1], KernelBatchNorm2d)
         for part in parts
     )
+
+
+def _adds_last(block: FusedMBConv) -> bool:
+    """True if nothing but the kernels stands between the last convolution and the residual.
+
+    At expansion 1 an activation does, and one that is not SiLU stays torch's.
+    """
+    return all(type(layer) is nn.Identity for layer in _sequences(block.branch)[-1][2:])  # type: ignore[index]
 
 
 class _KernelBlock(nn.Module):
@@ -101,8 +113,8 @@ class KernelFusedMBConv(_KernelBlock):
 
 
 def _excited(layer: nn.Module, squeeze_excite: nn.Module, features: Tensor) -> Tensor:
-    """Convolution, batch norm, SiLU and squeeze-excite, or a module that does nothing for the last."""
-    if not isinstance(squeeze_excite, SqueezeExcite):
-        return squeeze_excite(layer(features))
+    """Convolution, batch norm, activation and squeeze-excite, or a module that does nothing for the last."""
     convolution, norm = layer[0], layer[1]  # type: ignore[index]
+    if not isinstance(squeeze_excite, SqueezeExcite) or not norm.activation:  # another one than SiLU
+        return squeeze_excite(layer(features))
     return norm.gated(convolution(features), squeeze_excite)

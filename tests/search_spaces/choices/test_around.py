@@ -36,8 +36,24 @@ def test_the_space_around_a_published_network_reads_back_and_holds_it(name: str)
         replace(SMALL, stem_stride=1, padding="same"),
         replace(SMALL, stages=tuple(replace(stage, se_ratio=0.125) for stage in SMALL.stages)),
         replace(SMALL, stages=tuple(replace(stage, expansion_ratio=3) for stage in SMALL.stages)),
+        replace(
+            SMALL, stages=tuple(replace(stage, expansion_ratio=3.5, kernel_size=7) for stage in SMALL.stages)
+        ),
+        replace(
+            SMALL, activation="relu", stages=(replace(SMALL.stages[0], activation="silu"), *SMALL.stages[1:])
+        ),
+        replace(SMALL, stages=(replace(SMALL.stages[0], activation="gelu"), *SMALL.stages[1:])),
     ],
-    ids=["an absent stage", "odd channels", "stem and padding", "squeeze ratios", "expansion of 3"],
+    ids=[
+        "an absent stage",
+        "odd channels",
+        "stem and padding",
+        "squeeze ratios",
+        "expansion of 3",
+        "kernels of 7",
+        "another activation",
+        "another activation in a stage",
+    ],
 )
 @pytest.mark.parametrize("radius", [1, 3])
 def test_every_network_of_our_ops_is_in_the_space_around_it(network: Architecture, radius: int) -> None:

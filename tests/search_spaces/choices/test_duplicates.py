@@ -17,19 +17,19 @@ def options(values: list[Any]) -> st.SearchStrategy[list[Any]]:
     return st.lists(st.sampled_from(values), min_size=1, max_size=2, unique=True)
 
 
-# Small spaces in which stages vanish, go on with each other's blocks, and squeeze ratios round alike.
+# Small spaces in which stages vanish, go on with each other's blocks, and ratios round alike.
 STAGES = st.fixed_dictionaries(
     {
         "op": options(["mbconv", "fused_mbconv"]),
-        "kernel_size": st.just([3]),
-        "expansion_ratio": options([1, 4]),
+        "kernel_size": options([3, 7]),
+        "expansion_ratio": options([1, 1.05, 3.95, 4]),
         "channels": options([8, 16]),
         "layers": st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True).filter(
             lambda layers: layers != [0]
         ),
         "se_ratio": st.sampled_from([[0.25], [0.25, 0.26], {"mbconv": 0.25, "fused_mbconv": 0.0}]),
     },
-    optional={"stride": st.sampled_from([1, 2])},
+    optional={"stride": st.sampled_from([1, 2]), "activation": options(["silu", "relu"])},
 )
 
 
@@ -42,6 +42,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
     if all(0 in stage["layers"] for stage in stages):
         stages[0]["layers"] = [1, 2]
     mapping = {"stem_channels": 8, "head_channels": 16, "stages": stages, "reference": REFERENCE}
+    mapping["activation"] = draw(st.sampled_from(["silu", "relu"]))
     return from_mapping(SearchSpace, mapping, name="space.yaml")
 
 

@@ -144,7 +144,7 @@ def test_samples_keep_the_limits_and_a_space_without_members_is_refused() -> Non
         ({"layers": []}, "layers: an empty list given; expected at least 1 item, each a whole number"),
         ({"layers": [1, 1]}, "an option stands twice"),
         ({"stride": 2, "layers": [0, 1]}, "stride 2 cannot have 0 layers"),
-        ({"kernel_size": 4}, "4 is not one of 3, 5"),
+        ({"kernel_size": 4}, "4 is not one of 1, 3, 5, 7, 9, 11"),
         ({"op": ["mbconv", "fusd_mbconv"]}, "did you mean 'fused_mbconv'"),
         ({"channels": 0}, "at least 1"),
         ({"se_ratio": {"mbconv": 0.25}, "op": ["mbconv", "fused_mbconv"]}, "no value for fused_mbconv"),

@@ -29,7 +29,7 @@ from search_spaces.settings.yaml_files import read_yaml
 from trials.training.weights_file import floating_tensors
 
 SPACES = ("tiny", "cifar", "small", "photos", "paper", "wide")
-SAME = {"padding": "same"}
+SAME, RELU = {"padding": "same"}, {"activation": "relu"}
 
 EXACT: dict[str, tuple[Architecture, Architecture]] = {
     "layers": (around("inverted"), around("inverted", layers=4)),
@@ -41,6 +41,24 @@ EXACT: dict[str, tuple[Architecture, Architecture]] = {
     "kernel of depthwise, padding same": (
         around("depthwise", ends=SAME),
         around("depthwise", kernel_size=5, ends=SAME),
+    ),
+    "kernel of 7": (around("inverted"), around("inverted", kernel_size=7)),
+    "kernel from 1 to 11": (around("inverted", kernel_size=1), around("inverted", kernel_size=11)),
+    "kernel of fused from 1 to 7, relu": (
+        around("fused", kernel_size=1, ends=RELU),
+        around("fused", kernel_size=7, ends=RELU),
+    ),
+    "fractional expansion": (
+        around("inverted", expansion_ratio=1.3),
+        around("inverted", expansion_ratio=3.55),
+    ),
+    "full convolution, relu6": (
+        around("depthwise", se_ratio=0, activation="relu6"),
+        around("fused", activation="relu6"),
+    ),
+    "expansion from 1, gelu": (
+        around("convolution", activation="gelu"),
+        around("fused", activation="gelu"),
     ),
     "expansion": (around("inverted"), around("inverted", expansion_ratio=6)),
     "expansion of fused": (around("fused"), around("fused", expansion_ratio=6)),
@@ -74,6 +92,16 @@ EXACT: dict[str, tuple[Architecture, Architecture]] = {
 NEARLY: dict[str, tuple[Architecture, Architecture]] = {
     "fewer layers": (around("inverted", layers=3), around("inverted")),
     "smaller kernel": (around("inverted", kernel_size=5), around("inverted")),
+    "a kernel of 3 from 7": (around("inverted", kernel_size=7), around("inverted", kernel_size=3)),
+    "smaller fractional expansion": (
+        around("inverted", expansion_ratio=3.5),
+        around("inverted", expansion_ratio=2.25),
+    ),
+    "another activation": (around("inverted"), around("inverted", activation="hard_swish")),
+    "another activation of all but one stage": (
+        around("inverted", activation="silu", ends=RELU),
+        around("inverted"),
+    ),
     "smaller expansion": (around("inverted", expansion_ratio=6), around("inverted")),
     "fewer channels": (around("fused"), around("fused", channels=8)),
     "no squeeze-excite": (around("inverted"), around("inverted", se_ratio=0)),
@@ -116,10 +144,11 @@ LAYOUT_PAIRS = [
 ]
 
 
+@pytest.mark.parametrize("activation", ["silu", "relu"])
 @pytest.mark.parametrize(("old", "new"), LAYOUT_PAIRS)
-def test_each_layout_becomes_each_other_one(old: str, new: str) -> None:
+def test_each_layout_becomes_each_other_one(old: str, new: str, activation: str) -> None:
     # Filters of little rank and little curvature, as conversions assume them.
-    parent, child = (around(layout, layers=1, se_ratio=0) for layout in (old, new))
+    parent, child = (around(layout, layers=1, se_ratio=0, activation=activation) for layout in (old, new))
     source = _smooth(parent)
     network, _ = transferred(source, weight_map(parent, child, num_classes=CLASSES))
     expected, found, chance = (

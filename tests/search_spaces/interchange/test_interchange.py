@@ -24,12 +24,13 @@ PADS: dict[str, tuple[Padding, ...]] = {
 stages = st.builds(
     Stage,
     op=st.sampled_from(["mbconv", "fused_mbconv"]),
-    kernel_size=st.sampled_from([3, 5]),
+    kernel_size=st.sampled_from([1, 3, 5, 7]),
     stride=st.sampled_from([1, 2]),
-    expansion_ratio=st.integers(1, 6),
+    expansion_ratio=st.integers(1, 6) | st.sampled_from([0.5, 1.04, 2.5, 3.75]),
     channels=st.integers(1, 200) | st.integers(1, 25).map(lambda eighth: 8 * eighth),
     layers=st.integers(1, 4),
     se_ratio=st.sampled_from([0.0, 0.25]) | st.floats(0, 1),
+    activation=st.sampled_from([None, None, None, "silu", "relu", "hard_swish", "gelu"]),
 )
 architectures = st.builds(
     Architecture,
@@ -38,6 +39,7 @@ architectures = st.builds(
     stages=st.lists(stages, min_size=1, max_size=4).map(tuple),
     head_channels=st.integers(1, 200) | st.just(64),
     padding=st.sampled_from(["symmetric", "same"]),
+    activation=st.sampled_from(["silu", "silu", "relu6", "gelu"]),
 )
 
 
@@ -97,6 +99,15 @@ def test_any_network_survives_export_and_import_or_is_refused_with_a_reason(
     assert from_text(format_name, text, name="x").architecture.architecture_id == architecture.architecture_id
 
 
+@pytest.mark.parametrize("name", ["mobilenetv2", "mnasnet-a1"])
+def test_published_networks_of_other_activations_go_to_timm_alone(name: str) -> None:
+    written = read_yaml(Architecture, name)
+    back = from_text("timm", to_text("timm", written), name="x").architecture
+    assert back == replace(written, provenance=None)
+    assert "activation: relu" in written_or_refused("torchvision", written)[1]
+    assert "activation: relu" in written_or_refused("automl", replace(written, padding="same"))[1]
+
+
 def test_exported_block_strings_are_those_that_the_projects_publish() -> None:
     network = read_yaml(Architecture, "efficientnetv2-s")
     assert json.loads(to_text("timm", network))["arch_def"] == [
@@ -113,6 +124,36 @@ def test_exported_block_strings_are_those_that_the_projects_publish() -> None:
         "out_channels": 24, "num_layers": 2,
     }  # fmt: skip
     assert json.loads(to_text("timm", EXCHANGEABLE))["arch_def"][2] == ["ds_r1_k3_s1_e1_c32_se0.25"]
+
+
+def test_other_activations_and_fractional_expansions_are_timms_words() -> None:
+    stages = (
+        Stage(op="mbconv", kernel_size=7, expansion_ratio=3.5, channels=24, layers=1),
+        Stage(op="mbconv", expansion_ratio=4, channels=24, layers=1, activation="relu6"),
+        Stage(op="fused_mbconv", expansion_ratio=4, channels=32, layers=1, activation="silu"),
+    )
+    network = Architecture(stem_channels=16, stages=stages, head_channels=64, activation="hard_swish")
+    text = to_text("timm", network)
+    assert json.loads(text)["arch_def"] == [
+        ["ir_r1_k7_s1_e3.5_c24"], ["ir_r1_k3_s1_e4_c24_nr6"], ["er_r1_k3_s1_e4_c32_nsw"],
+    ]  # fmt: skip
+    assert json.loads(text)["act_layer"] == "hard_swish"
+    assert from_text("timm", text, name="x").architecture == network
+    for name in ("automl", "torchvision"):
+        reason = written_or_refused(name, replace(network, padding=PADS[name][0]))[1]
+        assert "activation: hard_swish, relu6: " in reason
+    gelu = replace(network, stages=(replace(stages[0], activation="gelu"),))
+    assert "timm has no word for it" in written_or_refused("timm", gelu)[1]
+    whole = replace(network, stages=(stages[0],), activation="silu")
+    fractional = replace(whole, padding="same", stages=(replace(stages[0], activation=None),))
+    assert "expansion_ratio: 3.5: " in written_or_refused("automl", fractional)[1]
+    nothing = replace(fractional, stages=(replace(stages[0], expansion_ratio=1.01),))
+    assert "a convolution in timm" in written_or_refused("timm", nothing)[1]
+    with pytest.raises(ConfigError, match="several activations in 'ds_r1_k3_s1_c24_nsw_nre'"):
+        from_text("timm", f"{HAND}arch_def: [[ds_r1_k3_s1_c24_nsw_nre]]\n", name="x")
+
+
+HAND = "stem_size: 16\nnum_features: 64\n"
 
 
 def test_block_strings_written_by_hand_are_read() -> None:
@@ -224,9 +265,9 @@ AUTOML = '{"feature_size": 64, "blocks_args": ["STRING"]}'
         ("cn_r1_k3_s1_e1_c24_se0.25_skip", "timm ignores se in cn"),
         ("cn_r1_k3_s1_e4_c24_skip", "e4: timm does not expand in cn"),
         ("ir_r1_k3.5_s1_e4_c24", "k3.5: a whole number"),
-        ("ir_r1_k7_s1_e4_c24", "7 is not one of 3, 5"),
+        ("ir_r1_k8_s1_e4_c24", "8 is not one of 1, 3, 5, 7, 9, 11"),
         ("ir_r1_k3_s1_e4_c24_noskip", "'noskip' cannot be read"),
-        ("ir_r1_k3_s1_e4_c24_nre", "'nre' cannot be read"),
+        ("ir_r1_k3_s1_e4_c24_nmi", "'nmi' cannot be read"),
         ("ir_r1_k3_s1_e4_c24_cc4", "'cc4' cannot be read"),
         ("ir_r1_r2_k3_s1_e4_c24", "'r' stands twice"),
         ("ir_k3_s1_e4_c24", "the token 'r' is missing"),

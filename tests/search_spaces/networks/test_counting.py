@@ -151,9 +151,9 @@ def every_kind_of_module() -> list[tuple[nn.Module, tuple[int, ...]]]:
     modules: list[tuple[nn.Module, tuple[int, ...]]] = [(nn.Linear(6, 5), (1, 6))]
     norm = {"momentum": 0.1, "epsilon": 1e-3}
     for kind in (None, "resnet"):
-        stem = build_stem(8, stride=2, padding="symmetric", kind=kind, **norm)  # type: ignore[arg-type]
+        stem = build_stem(8, stride=2, padding="symmetric", kind=kind, activation="silu", **norm)  # type: ignore[arg-type]
         modules += [(stem, (1, 3, 33, 33))]
-        modules += [(build_head(8, 8, kind=kind, **norm), (1, 8, 5, 5))]  # type: ignore[arg-type]
+        modules += [(build_head(8, 8, kind=kind, activation="silu", **norm), (1, 8, 5, 5))]  # type: ignore[arg-type]
     cases = product(BLOCKS, ("same", "symmetric"), (0, 0.25), (1, 4), (1, 2), (8, 16))
     for op, padding, se_ratio, expansion, stride, inputs in cases:
         if op != "bottleneck" or not se_ratio:

@@ -25,8 +25,8 @@ def test_all_kinds_of_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_pat
     said = [line.removeprefix("space.yaml: ") for line in str(refused.value).splitlines()]
     assert said[:-1] == [
         "stem_channels: inf is not a number that can be used here; give a finite one (line 1)",
-        "stages[0].expansion_ratio: 'yes' given; expected a whole number, or a list of several (line 3)",
-        "stages[0].kernel_size: 4 is not one of 3, 5 (line 3)",
+        "stages[0].expansion_ratio: 'yes' given; expected a number, or a list of several (line 3)",
+        "stages[0].kernel_size: 4 is not one of 1, 3, 5, 7, 9, 11 (line 3)",
         "stages[0].channels: 24.5 given; expected a whole number, or a list of several (line 3)",
         "stages[1].layers: 0 alone is a stage that is never there; leave the stage out (line 4)",
         "head_channels: '128' given; expected a whole number; write 128, without quotes (line 5)",

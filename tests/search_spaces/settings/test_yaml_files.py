@@ -204,7 +204,7 @@ GOOD = {"stem_channels": 8, "head_channels": 16, "stages": [GOOD_STAGE]}
             "stages: 65 items given; expected at most 64 items, each a mapping with the keys op, ",
         ),
         ({"stages": 5}, "stages: 5 given; expected a list"),
-        ({"stages": [{"op": "mbconv"}]}, "stages[0].expansion_ratio: missing; expected a whole number"),
+        ({"stages": [{"op": "mbconv"}]}, "stages[0].expansion_ratio: missing; expected a number"),
         ({"padding": "sam"}, "padding: 'sam' is not one of same, symmetric (did you mean 'same'?)"),
         ({"heads": 1}, "heads: 'heads' is not a key here; keys are"),
         (

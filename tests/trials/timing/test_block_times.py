@@ -214,6 +214,26 @@ def test_predicted_step_time_is_the_sum_of_the_parts(tiny: SearchSpace) -> None:
     assert error == pytest.approx(0, abs=1e-9 * ratio)
 
 
+def test_every_kernel_ratio_and_activation_has_its_time_in_a_table(tmp_path: Path) -> None:
+    stage = {
+        "op": ["mbconv", "fused_mbconv"], "kernel_size": [1, 7], "expansion_ratio": [1, 1.05, 3.5],
+        "channels": [8, 12], "layers": [0, 2], "activation": ["silu", "relu6"],
+    }  # fmt: skip
+    ends = {"stem_channels": 8, "head_channels": 16, "activation": "gelu", "reference": "efficientnet-b0"}
+    mapping = {**ends, "stages": [stage, {**stage, "layers": 1, "activation": "gelu"}]}
+    space = from_mapping(SearchSpace, mapping, name="space.yaml")
+    table = made_up_table(space)
+    write_table(table, tmp_path / "table.json")
+    assert read_table(tmp_path / "table.json") == table
+    predict, rng = fit_table(table).predict, np.random.default_rng(0)
+    for _ in range(20):
+        architecture = space.decode([int(rng.integers(options)) for options in space.num_options])
+        assert predict(architecture)[0] == pytest.approx(made_up_parts(architecture).ratio, rel=1e-9)
+    other = replace(architecture, stages=(replace(architecture.stages[1], activation="relu"),))
+    with pytest.raises(ValueError, match="activation='relu'"):
+        predict(other)
+
+
 def test_prediction_corrects_what_whole_steps_have_in_common(tiny: SearchSpace) -> None:
     fit = fit_table(made_up_table(tiny, whole=20, factor=1.1))
     architecture = tiny.decode(tiny.smallest())

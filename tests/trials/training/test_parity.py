@@ -34,6 +34,8 @@ NAMED = {
     ("efficientnetv2-b0", "same"): "tf_efficientnetv2_b0",
     ("efficientnet-b0", "symmetric"): "efficientnet_b0",
     ("efficientnet-b0", "same"): "tf_efficientnet_b0",
+    ("mobilenetv2", "symmetric"): "mobilenetv2_100",
+    ("mnasnet-a1", "symmetric"): "semnasnet_100",
 }
 
 
@@ -107,7 +109,9 @@ def test_random_architectures_have_timms_outputs(
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("name", ["efficientnetv2-s", "efficientnetv2-b0", "efficientnet-b0"])
+@pytest.mark.parametrize(
+    "name", ["efficientnetv2-s", "efficientnetv2-b0", "efficientnet-b0", "mobilenetv2", "mnasnet-a1"]
+)
 def test_published_networks_have_timms_outputs(others: SimpleNamespace, name: str, padding: Padding) -> None:
     architecture = replace(read_yaml(Architecture, name), padding=padding)
     timm_name = NAMED.get((name, padding))

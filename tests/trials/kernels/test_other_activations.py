@@ -1,0 +1,105 @@
+"""Own kernels in networks of other activations and kernel sizes than theirs: they leave these to torch."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+from triton_kernels import needs_triton
+
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.network import Network, build_network
+from search_spaces.networks.stage_fields import Activation
+from trials.kernels.cpu_blocks import QuickFusedMBConv, QuickMBConv, use_cpu_kernels
+from trials.kernels.cpu_library import why_not
+from trials.kernels.cuda_blocks import KernelFusedMBConv, KernelMBConv, use_cuda_kernels
+
+# Each way in which activations and squeeze-excite stand in a block, with residuals.
+STAGES = (
+    Stage(op="fused_mbconv", kernel_size=1, expansion_ratio=1, channels=8, layers=1, se_ratio=0.5),
+    Stage(op="fused_mbconv", stride=2, expansion_ratio=2.25, channels=12, layers=2, se_ratio=0.5),
+    Stage(op="fused_mbconv", expansion_ratio=1, channels=12, layers=1),
+    Stage(op="mbconv", kernel_size=1, expansion_ratio=1, channels=16, layers=1),
+    Stage(op="mbconv", kernel_size=7, expansion_ratio=1.5, channels=16, layers=2, se_ratio=0.25),
+    Stage(op="mbconv", expansion_ratio=1.5, channels=16, layers=1, se_ratio=0.25),
+)
+NETWORK = Architecture(stem_channels=8, stages=STAGES, head_channels=16)
+ACTIVATIONS = get_args(Activation)
+needs_kernels = pytest.mark.skipif(why_not() is not None, reason=f"no fused kernels: {why_not()}")
+
+
+def built(architecture: Architecture, use: Callable[[nn.Module], None]) -> tuple[Network, Network]:
+    """A network with kernels, and the same with torch's operators."""
+    torch.manual_seed(0)
+    plain = build_network(architecture, num_classes=5, stochastic_depth=0.3)
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.3)
+    plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = copy.deepcopy(plain)
+    use(network)
+    return network, plain
+
+
+def assert_equal(network: Network, plain: Network) -> None:
+    """Outputs in training and in evaluation, gradients and statistics are the same."""
+    images = torch.randn(4, 3, 16, 16).to(memory_format=torch.channels_last)
+    outputs: list[Tensor] = []
+    for each in (network, plain):
+        torch.manual_seed(2)  # of dropped branches
+        outputs.append(each(images))
+        outputs[-1].square().sum().backward()
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4)
+    for (name, own), other in zip(network.named_parameters(), plain.parameters(), strict=True):
+        assert own.grad is not None
+        assert other.grad is not None
+        difference = (own.grad - other.grad).abs().max() / other.grad.abs().max().clamp(min=1e-2)
+        assert difference < 1e-3, name
+    with torch.no_grad():
+        outputs = [each.eval()(images) for each in (network, plain)]
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4)
+
+
+@needs_kernels
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_networks_of_any_activation_compute_with_cpu_kernels_what_torch_computes(activation: str) -> None:
+    network, plain = built(replace(NETWORK, activation=activation), use_cpu_kernels)  # type: ignore[arg-type]
+    fused = [type(block) in (QuickMBConv, QuickFusedMBConv) for block in network.blocks()]
+    # Of SiLU all, but for the depthwise convolutions of 1 and 7, and those of 18 and 27 channels.
+    assert sum(fused) == (5 if activation == "silu" else 0)
+    assert_equal(network, plain)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_networks_of_any_activation_compute_the_same_where_cuda_kernels_do_not_run(activation: str) -> None:
+    network, plain = built(replace(NETWORK, activation=activation), use_cuda_kernels)  # type: ignore[arg-type]
+    fused = [type(block) in (KernelMBConv, KernelFusedMBConv) for block in network.blocks()]
+    # Where a convolution's activation is torch's, it stands between the convolution and the residual.
+    alone = [
+        block.op == "fused_mbconv" and block.expanded_channels == block.in_channels
+        for block in NETWORK.blocks()
+    ]
+    assert fused == [activation == "silu" or not each for each in alone]
+    assert_equal(network, plain)
+
+
+@needs_triton
+@pytest.mark.parametrize("activation", ["relu6", "gelu"])
+def test_networks_of_any_activation_agree_with_torchs_with_cuda_kernels(
+    activation: str, interpreted: None
+) -> None:
+    assert_equal(*built(replace(NETWORK, activation=activation), use_cuda_kernels))  # type: ignore[arg-type]
+
+
+@needs_kernels
+def test_one_stage_of_another_activation_leaves_the_others_their_kernels() -> None:
+    stages = tuple(replace(stage, channels=16, expansion_ratio=2) for stage in STAGES[1:3])
+    other = replace(stages[1], activation="relu")
+    architecture = Architecture(stem_channels=16, stages=(stages[0], other), head_channels=16)
+    network, plain = built(architecture, use_cpu_kernels)
+    assert [type(block) is QuickFusedMBConv for block in network.blocks()] == [True, True, False]
+    assert_equal(network, plain)
