@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from search_spaces.settings.faults import refuse
-from search_spaces.settings.messages import suggestion
+from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.setting_errors import refused_as
 from trials.log.recorded import Recorded
 from trials.log.row_types import TrialRow

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from search_spaces.choices.limits import COUNTED
-from search_spaces.settings.messages import suggestion
+from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.yaml_files import ConfigError
 
 LIMITED = (*COUNTED, "step_time_ratio", "inference_time_ratio")

@@ -17,7 +17,7 @@ from search_spaces.interchange.torchvision_settings import (
 from search_spaces.networks.architecture import Architecture, Padding
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import BATCH_NORM_EPSILON
-from search_spaces.settings.messages import suggestion
+from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.parsing import text_of_file
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml, to_mapping

@@ -1,6 +1,5 @@
 """Complaints about a mapping that is not right: one sentence per place, in the words of the file."""
 
-import difflib
 import math
 import re
 import typing
@@ -23,6 +22,7 @@ from search_spaces.settings.kinds import (
     value_kind,
     words_for,
 )
+from search_spaces.settings.near_names import close_names, suggestion
 from search_spaces.settings.number_hint import number_hint
 from search_spaces.settings.parsing import Location
 
@@ -30,10 +30,10 @@ T = TypeVar("T")
 
 MAX_SHOWN = 80
 MAX_KEYS = 20
-MAX_SUGGESTED = 3  # names; of more that are equally near, none is named
-CLOSE = 0.5  # share of characters in common, from which a name may be the one that was meant
-CLOSE_FILES = 0.75  # the same for names of files, which are anybody's choice
-ALIKE = str.maketrans("oli_", "011-")
+MISSING = "missing;"
+NUMBERS = (int, float)
+# Words that mean the same to YAML 1.1, where they are no text, and to whoever writes them.
+TRUE_OR_FALSE = ("yes", "no", "on", "off", "true", "false")
 SEARCHED_DEPTH = 3  # of keys, where one is looked for that stands in another place
 PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+|\[\d+\])*): ")  # with which a message may begin
 
@@ -56,8 +56,9 @@ def checked(cls: type[T], mapping: Any, *, recorded: bool = False) -> tuple[T | 
     `recorded`: see RECORDED.
     """
     # Step 1: what pydantic would take. Infinite numbers, with which no field can do anything; text, true or
-    # false in the place of a number, which it would silently convert.
-    mistakes = dict([*_not_numbers(cls, cls, mapping), *_not_finite(mapping)])
+    # false in the place of a number, and text or a number in that of true or false, which it would silently
+    # convert.
+    mistakes = dict([*_converted(cls, cls, mapping), *_not_finite(mapping)])
     # Step 2: everything else, as pydantic and the checks of the dataclasses find it.
     try:
         valid = TypeAdapter(cls).validate_python(mapping, context={RECORDED: recorded})
@@ -78,7 +79,7 @@ def complaints(cls: type, mapping: Any, error: ValidationError) -> dict[Location
     """One sentence for each place of which pydantic complains."""
     sentences = _one_for_each_place(cls, mapping, error)
     sentences = _mappings_of_another_kind(cls, mapping, sentences)
-    return _about_parts(sentences)
+    return _about_parts(_without_meant(sentences))
 
 
 def _one_for_each_place(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
@@ -104,6 +105,20 @@ def _mappings_of_another_kind(cls: type, mapping: Any, sentences: dict[Location,
     return sentences
 
 
+def _without_meant(sentences: dict[Location, str]) -> dict[Location, str]:
+    """Without complaints about a missing key that a misspelt one beside it is said to be meant as."""
+
+    def is_meant(place: Location) -> bool:
+        beside = (said for other, said in sentences.items() if other[:-1] == place[:-1] and other != place)
+        return any(f"(did you mean '{place[-1]}'" in said for said in beside)
+
+    return {
+        place: said
+        for place, said in sentences.items()
+        if not (said.startswith(MISSING) and place and is_meant(place))
+    }
+
+
 def _about_parts(sentences: dict[Location, str]) -> dict[Location, str]:
     """Without complaints about a value of which a part is complained of: the whole is wrong by its part."""
     wholes = {place[:length] for place in sentences for length in range(1, len(place))}
@@ -121,22 +136,28 @@ def _not_finite(value: Any, location: Location = ()) -> Iterator[Complaint]:
         yield Complaint(location, f"{value} is not a number that can be used here; give a finite one")
 
 
-def _not_numbers(cls: type, kind: Any, value: Any, location: Location = ()) -> Iterator[Complaint]:
-    """Each true, false or text where only a number belongs; pydantic would make it one."""
-    if isinstance(value, (bool, str)):
+def _converted(cls: type, kind: Any, value: Any, location: Location = ()) -> Iterator[Complaint]:
+    """Each true, false or text where only a number belongs, and each text or number where only true or false.
+
+    pydantic would make one of the other.
+    """
+    if isinstance(value, (bool, str, int, float)):
         kinds = {plain(part) for part in typing.get_args(kind)} if is_union(kind) else {kind}
         kinds.add(item_kind(kind))  # a list of one option may be given by that option
-        if kinds & {int, float} and type(value) not in kinds and value not in names_in(kind):
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        taken = {type(value), *(NUMBERS if is_number else ())}
+        taken |= {bool} if isinstance(value, str) and value.lower() in TRUE_OR_FALSE else set()
+        if kinds & {*NUMBERS, bool} and not kinds & taken and value not in names_in(kind):
             is_alone = item_kind(kind) in (int, float)
             yield Complaint(
                 location, _another_given(value, kind, unit=unit_at(cls, location), is_alone=is_alone)
             )
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _not_numbers(cls, value_kind(kind, key), item, (*location, key))
+            yield from _converted(cls, value_kind(kind, key), item, (*location, key))
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            yield from _not_numbers(cls, item_kind(kind), item, (*location, i))
+            yield from _converted(cls, item_kind(kind), item, (*location, i))
 
 
 def _complaints(cls: type, mapping: Any, detail: ErrorDetails) -> Iterator[Complaint]:
@@ -194,7 +215,7 @@ def _other_kind(cls: type, mapping: Any, location: Location) -> str | None:
     fields = fields_of(kind)
     if not fields or not isinstance(value, dict) or len(value) < 2 or value.keys() & fields.keys():
         return None
-    if sum(bool(_close_names(str(key), fields)) for key in value) > len(value) / 2:
+    if sum(bool(close_names(str(key), fields)) for key in value) > len(value) / 2:
         return None
     keys = ", ".join(place_of((str(key),)) or "''" for key in list(value)[:MAX_KEYS])
     return f"a mapping with the keys {keys} given; expected {words_for(kind)}"
@@ -236,7 +257,7 @@ def place_of(location: Iterable[Any]) -> str:
 def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails, *, is_alone: bool) -> str:
     kind, context, found = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind in ("missing", "missing_argument"):
-        return f"missing; expected {words_for(kind_at(cls, location))}"
+        return f"{MISSING} expected {words_for(kind_at(cls, location))}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return _unknown_key(cls, mapping, location)
     is_name = isinstance(found, (str, int, float)) and not isinstance(found, bool)
@@ -247,19 +268,25 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails,
             return f"{shown(found)} is not an op; ops are {', '.join(names)}{suggestion(str(found), names)}"
         return f"{shown(found)} is not one of {', '.join(names)}{suggestion(str(found), names)}"
     bounds = {
-        "greater_than": "above {gt:g}",
+        "greater_than": "above {gt}",
         "greater_than_equal": "at least {ge}",
-        "less_than": "below {lt:g}",
+        "less_than": "below {lt}",
         "less_than_equal": "at most {le}",
         "finite_number": "finite",
     }
     if kind in bounds:
         unit = unit_at(cls, location)
-        bound = f"{bounds[kind].format(**context)} {unit}".rstrip()
+        shortly = {name: _shortly(value) for name, value in context.items()}
+        bound = f"{bounds[kind].format(**shortly)} {unit}".rstrip()
         return f"{shown(found)} is out of range; it must be {bound}"
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
         return _another_length(kind_at(cls, location), found, context)
     return _another_given(found, kind_at(cls, location), unit=unit_at(cls, location), is_alone=is_alone)
+
+
+def _shortly(bound: Any) -> Any:
+    """A bound without a fraction that is none: 1, not 1.0."""
+    return f"{bound:.12g}" if isinstance(bound, float) and abs(bound) < 1e12 else bound
 
 
 def _another_length(kind: Any, found: Any, context: Mapping[str, Any]) -> str:
@@ -347,32 +374,3 @@ def _in_yaml(value: Any) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def suggestion(found: str, known: Iterable[str], *, close: float = CLOSE) -> str:
-    """End of a message about an unknown name: " (did you mean 'x'?)"; empty if none or too many are near."""
-    near = [f"'{name}'" for name in _close_names(found, known, close)]
-    if not 0 < len(near) <= MAX_SUGGESTED:
-        return ""
-    first, last = ", ".join(near[:-1]), near[-1]
-    return f" (did you mean {f'{first} or {last}' if first else last}?)"
-
-
-def _close_names(found: str, known: Iterable[str], close: float = CLOSE) -> list[str]:
-    """The known names that are nearest to a word, all that are equally near; none if none is close."""
-    word, names = found.lower(), {name.lower(): name for name in known}
-    # First those that differ in characters that look alike
-    alike = [name for name in names if name.translate(ALIKE) == word.translate(ALIKE)]
-    if alike:
-        return [names[name] for name in alike]
-    # Then those with the most characters in common, in their order
-    matcher = difflib.SequenceMatcher(b=word)
-    ratios = {}
-    for name in names:
-        matcher.set_seq1(name)
-        ratios[name] = matcher.ratio()
-    nearest = max(ratios.values(), default=0.0)
-    if nearest >= close:
-        return [names[name] for name, ratio in ratios.items() if ratio == nearest]
-    # Then longer ones: "step" is far from "step_time_ratio"
-    return [names[name] for name in names if len(word) > 2 and name.startswith(word)]

@@ -12,6 +12,14 @@ def number_hint(text: str, *, is_whole: bool) -> str:
     return "" if is_whole and "." in hint else hint
 
 
+def _of_sixty(word: str) -> str:
+    """The number that colons make of digits in YAML 1.1, to the base of 60: 1:30 is 90."""
+    total = 0.0
+    for part in word.split(":"):
+        total = 60 * total + float(part)
+    return f"{total:.12g}"
+
+
 def _hint(text: str) -> str:
     word = text.strip("'\"“”‘’ ")
     if re.fullmatch(r"\d+( \d+)+", word):
@@ -19,7 +27,7 @@ def _hint(text: str) -> str:
     if re.fullmatch(r"\d{1,3}(,\d{3})+", word):
         return f"; write {word.replace(',', '')}"
     if re.fullmatch(r"\d+(:\d+)+(\.\d+)?", word):  # in YAML 1.1 a number to the base of 60
-        return "; colons are not read as one number: write it out"
+        return f"; colons are not read as one number: write {_of_sixty(word)}, if that is meant"
     plain = re.sub(r"(?<=\d),(?=\d)", ".", word)
     found = NUMBER.fullmatch(plain)
     if not found:

@@ -36,8 +36,9 @@ class PlainYaml:
 def plain_values(text: str) -> PlainYaml:
     """The values of one YAML document.
 
-    Words stand for what YAML 1.2 says: `no` and `on` are text, as are dates and 1:30, and 1e-5 is a number. A
-    number with leading zeros, octal in YAML 1.1 and decimal in 1.2, is refused.
+    Words stand for what YAML 1.2 says: `no` and `on` are text (which stands for false and true where only
+    these may stand), as are dates and 1:30, and 1e-5 is a number. A number with leading zeros, octal in YAML
+    1.1 and decimal in 1.2, is refused.
 
     Raises:
         ValueError: the text is not such a document; the message begins with the line.
@@ -184,6 +185,8 @@ def _key(node: yaml.Node) -> str:
     key = _scalar(node)
     if not isinstance(key, str):
         word = f"'{node.value}'" if node.value else "nothing"
+        if number := _decimal_comma(node):
+            raise ValueError(f"{_place(node)}: a comma within a number ends it; write {number}")
         raise ValueError(
             f"{_place(node)}: {word} stands where a key is expected; a list is written in [], and a key that "
             "is a number in quotes"
@@ -191,6 +194,14 @@ def _key(node: yaml.Node) -> str:
     if node.style is None and (bracket := re.search(r"[\[\]{}]", key)):
         raise ValueError(f"{_place(node)}: a ':' is missing before the '{bracket[0]}' in '{key}'")
     return key
+
+
+def _decimal_comma(key: yaml.ScalarNode) -> str | None:
+    """The number that `0,25` within braces is meant as, read at its digits behind the comma; else None."""
+    mark: Any = key.start_mark
+    before = mark.buffer[: mark.pointer] if mark.buffer is not None else ""
+    found = re.search(r"([-+]?\d+),$", before)
+    return f"{found[1]}.{key.value}" if found and key.value.isdigit() else None
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

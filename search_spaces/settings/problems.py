@@ -22,9 +22,12 @@ def explained(error: yaml.YAMLError, text: str) -> str:
     end: Any = error.problem_mark
     start: Any = error.context_mark or end
     problem, context = error.problem or "", error.context or ""
+    if re.search(r"'\\t' that cannot start", problem):
+        is_indent = not lines[end.line][: end.column].strip()
+        mend = "indent with spaces" if is_indent else "put a space in its place"
+        return _at(end.line + 1, end.column + 1, f"a tab where a space is expected; {mend}")
     # The first that fits: special cases stand before general ones.
     for words, mark, meaning in (
-        (r"'\\t' that cannot start", end, "a tab where spaces are expected; indent with spaces"),
         (
             "could not find expected ':'",
             start,

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from search_spaces.settings.messages import suggestion
+from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import ConfigError
 from trials.timing.module_errors import users_errors

@@ -66,3 +66,27 @@ def test_a_file_that_is_not_there_hides_no_other_mistake(tmp_path: Path) -> None
     with pytest.raises(ConfigError) as refused:
         read_yaml(SearchConfig, file, overrides=["space=tiny", "recipe=tiny-recipe", "seed=1"])
     assert "photoz" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, "y", "t", "1"])
+def test_what_is_neither_true_nor_false_is_not_taken_for_it(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"recipe.flip: .* given; expected true or false"):
+        tiny_search(recipe={"epochs": 1, "flip": value})
+
+
+def test_a_misspelt_key_is_one_mistake_and_not_a_missing_one_too() -> None:
+    with pytest.raises(ConfigError) as refused:
+        tiny_search(finalists={"cuont": 3, "repeats": 2})
+    assert "(did you mean 'count'?)" in str(refused.value)
+    assert "missing" not in str(refused.value)
+
+
+def test_a_letter_that_only_looks_like_the_right_one_is_named() -> None:
+    name = "\N{CYRILLIC SMALL LETTER DZE}eed"
+    with pytest.raises(ConfigError, match=r"did you mean 'seed'\? The '.' given is U\+0455\)"):
+        tiny_search(**{name: 1})
+
+
+def test_bounds_are_written_as_plain_numbers() -> None:
+    with pytest.raises(ConfigError, match="it must be below 9223372036854775808"):
+        tiny_search(seed=10**20)

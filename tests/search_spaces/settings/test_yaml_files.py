@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.settings.messages import suggestion
+from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.yaml_files import (
     ConfigError,
     from_mapping,

@@ -26,7 +26,7 @@ from search_spaces.settings.yaml_files import ConfigError
         ("budget: {trials: yes}", "budget.trials: 'yes' given; expected a whole number"),
         (
             "budget: {trials: 20}\nstall_timeout: 1:30",
-            "stall_timeout: '1:30' given; expected a number of seconds; colo",
+            "expected a number of seconds; colons are not read as one number: write 90, if that is meant",
         ),
         ("budget: {trials: 20}\nstall_timeout: 0100", "0100 has leading zeros"),
         ("budget: {trials: 20}\nseed: .inf", "seed: inf is not a number that can be used"),
