@@ -71,7 +71,7 @@ def _p_value(differences: np.ndarray) -> float | None:
 
 
 def _holm(p_values: Sequence[float | None]) -> list[bool]:
-    """Rejected hypotheses: from the smallest p on, each at SURE over those left, until one is not."""
+    """Rejected hypotheses: ascending p-values, each at SURE over the number left, until one is kept."""
     known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     rejected = [False] * len(p_values)
     for rank, (p, i) in enumerate(known):

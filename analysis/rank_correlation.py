@@ -1,4 +1,4 @@
-"""Agreement of two rankings."""
+"""Kendall's tau-b of two rankings."""
 
 from collections.abc import Sequence
 

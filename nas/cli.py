@@ -85,7 +85,7 @@ def main() -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ignores Ctrl-C in the block: typed twice, it would end what says how a stopped command goes on."""
+    """Ignores Ctrl-C in the block: a second one must not cut off the message on how to continue."""
     if threading.current_thread() is not threading.main_thread():  # others are not told of signals
         yield
         return
@@ -138,7 +138,7 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _fail(message: str, code: int, *, at_once: bool = False) -> NoReturn:
-    """Says it and ends; `at_once`: without what libraries do at the end, which takes seconds or may hang."""
+    """Prints the message and exits; `at_once`: without exit handlers, which take seconds or may hang."""
     from nas.screens.terminal import say
 
     say(message)

@@ -38,11 +38,6 @@ FARTHEST_EVALUATION = 1.5  # times the size of training; the published networks 
 LARGEST_ALPHA = 4  # of mixup and CutMix, up to which the table of their draws is exact enough
 
 
-def steps_of_epoch(images: int, batch_size: int) -> int:
-    """Steps of an epoch: its whole batches. What is left over is left out; a set below a batch is one."""
-    return images // min(batch_size, images)
-
-
 @dataclass(frozen=True, config=STRICT)
 class Ramp:
     """A value that changes linearly from `start` in the first training stage to `end` in the last one.
@@ -286,6 +281,10 @@ class Recipe:
         """
         kinds = sum(max(ramp.start, ramp.end) > 0 for ramp in (self.mixup, self.cutmix))
         return 2 * kinds or 1
+
+    def batch_of(self, images: int) -> int:
+        """Images of a step of a training on so many."""
+        return min(self.batch_size, images)
 
     def epochs_for(self, steps_per_epoch: int) -> int:
         """The epochs of a full training: `epochs`, or as many as `min_steps` steps need, if that is more."""

@@ -1,4 +1,4 @@
-"""The lengths of a training's stages, and sentences about shares that nothing goes by."""
+"""The lengths of a training's epochs and stages, and notes on shares that have no effect."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -17,6 +17,11 @@ def stage_bounds(epochs: int, count: int, *, final_share: float) -> list[int]:
     return [-(-before * i // (count - 1)) for i in range(count)] + [epochs]
 
 
+def steps_of_epoch(images: int, batch_size: int) -> int:
+    """Steps of an epoch: its whole batches. What is left over is left out; a set below a batch is one."""
+    return images // min(batch_size, images)
+
+
 class _Settings(Protocol):
     """The keys of a recipe that are read here by their names."""
 
@@ -33,9 +38,9 @@ class _Settings(Protocol):
 
 
 def stage_notes(recipe: _Settings) -> Iterator[str]:
-    """Sentences about shares that nothing goes by."""
+    """Sentences about shares that have no effect."""
     if recipe.final_share and (recipe.num_training_stages == 1 or recipe.draws_sizes):
         why = "sizes are drawn" if recipe.draws_sizes else "there is 1 training stage"
-        yield f"final_share is {recipe.final_share:g}, and nothing goes by it: {why}"
+        yield f"final_share is {recipe.final_share:g}, and has no effect: {why}"
     if recipe.decay_share < 1 and recipe.schedule != "cosine":
-        yield f"decay_share is {recipe.decay_share:g}, and nothing goes by it: schedule is {recipe.schedule}"
+        yield f"decay_share is {recipe.decay_share:g}, and has no effect: schedule is {recipe.schedule}"

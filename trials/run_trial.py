@@ -20,7 +20,8 @@ from trials.failures import Failure, InvalidNetworkError, TrialTimeoutError, che
 from trials.images.device_images import ResidentImages
 from trials.images.recipe_images import DeviceImages
 from trials.measured_times import MeasuredTimes
-from trials.recipe import Precision, Recipe, steps_of_epoch
+from trials.recipe import Precision, Recipe
+from trials.recipe_stages import steps_of_epoch
 from trials.reward import too_low_at_best
 from trials.timing.precision import ChosenPrecision, precision_of_trials
 from trials.timing.reference_steps import ReferenceSteps

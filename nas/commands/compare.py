@@ -16,7 +16,7 @@ from nas.training.suited_recipe import DEFAULT_RECIPE
 
 
 class Equal(StrEnum):
-    """Quantity that all networks of a comparison have as much of."""
+    """Quantity that is held equal across the networks of a comparison."""
 
     EPOCHS = "epochs"
     TIME = "time"

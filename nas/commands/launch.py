@@ -101,7 +101,7 @@ def executor_of(
 
 @contextmanager
 def continuable(run: Path) -> Iterator[None]:
-    """Says of a search that ends because its Ray or device is lost how it goes on, if it has begun."""
+    """Adds the command that continues to the error of a begun search that loses Ray or its device."""
     try:
         yield
     except (RayLostError, DeviceLostError) as error:
@@ -120,7 +120,7 @@ def shared_gpu_words(per_device: int, *, gpus: int) -> str:
 
 
 def compile_kernels(console: Console) -> None:
-    """Compiles this processor's kernels before workers wait for them, and says so where somebody looks on."""
+    """Compiles this processor's kernels before workers wait for them, and shows that on a terminal."""
     if any(slot.device == "cpu" for slot in available_slots()) and needs_compiling():
         with console.status("compiling kernels for this processor, once"):
             why_not()

@@ -213,7 +213,7 @@ def _difference(found: PairedDifference, *, is_complete: bool) -> Difference:
         difference=_interval(found.difference),
         pairs=found.pairs,
         p_value=found.p_value,
-        is_sure=found.is_sure and is_complete,  # whoever looks before would stop at what chance makes sure
+        is_sure=found.is_sure and is_complete,  # early looks inflate false positives
     )
 
 

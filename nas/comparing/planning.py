@@ -14,7 +14,8 @@ from nas.training.suited_batch import suited_batch
 from search_spaces.settings.sentences import some
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.packed import TrialImages
-from trials.recipe import Precision, Recipe, steps_of_epoch
+from trials.recipe import Precision, Recipe
+from trials.recipe_stages import steps_of_epoch
 
 OnTiming = Callable[[str], object]
 
@@ -81,7 +82,7 @@ def _timing_conditions(
         networks,
         num_classes=images.num_classes,
         resolution=recipe.training_stages()[-1].resolution,
-        batch_size=min(recipe.batch_size, len(images.train)),
+        batch_size=recipe.batch_of(len(images.train)),
         precision=before.conditions.precision if before is not None else recipe.precision,
     )
     return replace(timing, recipe=recipe)

@@ -11,7 +11,8 @@ from nas.training.config import TrainingConfig
 from nas.training.finished import FinishedTraining, finished_training
 from search_spaces.networks.bounds import LARGEST_EPOCHS
 from search_spaces.settings.yaml_files import ConfigError
-from trials.recipe import Recipe, steps_of_epoch
+from trials.recipe import Recipe
+from trials.recipe_stages import steps_of_epoch
 
 FOLDER = "trainings"
 

@@ -124,7 +124,7 @@ def _tried(device: str, deadline: float, run: Probe) -> Iterator[Finding]:
             yield finding(device, run(name, device, seconds=min(left, PROBE_SECONDS), graphs=graphs))
         except ProbeFailedError as error:
             yield failed(device, str(error))
-            graphs = graphs and name != "graph"  # step time can be taken without
+            graphs = graphs and name != "graph"  # step time can be measured without graphs
             if name == "copies":
                 return
 

@@ -27,7 +27,8 @@ from trials.images.batches import batches
 from trials.images.device_images import ResidentImages
 from trials.images.packed import TrialImages
 from trials.pictures import STORED_RATIO
-from trials.recipe import TrainingStage, steps_of_epoch
+from trials.recipe import TrainingStage
+from trials.recipe_stages import steps_of_epoch
 from trials.timing.alternating import chunk_seconds_on
 from trials.timing.block_fit import Fit
 from trials.timing.precision import precision_of_trials
@@ -84,7 +85,7 @@ class TrialBench:
         slot = available_slots()[0]
         self.device, self.device_name = torch.device(slot.device), device_info(slot).device_name
         self.stages = self.recipe.training_stages()
-        self.batch_size = min(self.recipe.batch_size, images.train)
+        self.batch_size = self.recipe.batch_of(images.train)
         self.largest = max(stage.resolution for stage in self.stages)
         if self.device.type == "cpu":
             keep_freed_memory()

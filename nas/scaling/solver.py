@@ -8,7 +8,7 @@ from nas.scaling.compound import Member, Rules, by_formula
 from nas.scaling.factors import Formula
 from nas.scaling.steps import Step, StepTable
 from search_spaces.settings.yaml_files import ConfigError
-from trials.recipe import steps_of_epoch
+from trials.recipe_stages import steps_of_epoch
 
 LOWEST_PHI, HIGHEST_PHI = -20.0, 20.0
 PRECISION = 1e-4  # of phi: 0.003 % of the MACs

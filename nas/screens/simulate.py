@@ -110,5 +110,5 @@ def _difference(value: float) -> str:
 
 
 def _time(seconds: float) -> str:
-    """A table may count its durations in anything."""
+    """A duration; a table's may be in another unit than seconds, of which huge ones are no durations."""
     return duration(seconds) if seconds < 1e7 else f"{seconds:.3g} s"

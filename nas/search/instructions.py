@@ -32,7 +32,7 @@ class AnswerFrom:
 
 @dataclass(frozen=True)
 class AnswerByCrash:
-    """Write the row of an ask that waited for an equal trial, which crashed for good: so did the ask's."""
+    """Write the row of an ask that waited for an equal trial, which crashed for good, as crashed."""
 
     ask: Ask
     crashed: int  # that trial's number

@@ -23,7 +23,7 @@ SEARCH_FILE_NOT_RECORDED = (
 
 
 def as_begun(config: SearchConfig, folder: Path) -> SearchConfig:
-    """The configuration of a run that goes on: one that an earlier version began, as that one meant it."""
+    """The configuration of a run that goes on: of one that an earlier version began, with its defaults."""
     identity = recorded_identity(folder)
     try:
         text = identity.search if identity is not None else (folder / SEARCH_FILE).read_text()

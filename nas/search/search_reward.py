@@ -11,7 +11,7 @@ from trials.trial import TrialResult
 
 
 class SearchReward:
-    """The reward of a search, also of terms that may fail: they divide, and may be the user's own.
+    """The reward of a search, also with terms that may fail: they may divide by zero, or be the user's own.
 
     Raises:
         ConfigError: this process does not know one of the terms.

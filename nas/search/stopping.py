@@ -87,7 +87,7 @@ class StopRequest:
         if self.in_flight == 0:
             raise KeyboardInterrupt
         signal.setitimer(signal.ITIMER_REAL, max(self._grace, 0.001))
-        self._say(f"stopping: trials in flight have {self._grace:g} s to end; the same again stops at once")
+        self._say(f"stopping: trials in flight have {self._grace:g} s to end; a second signal stops at once")
 
     def _grace_is_over(self, number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""A floor under what strategies learn from: how bad a failure was is of no interest, and misleads."""
+"""A floor under the rewards that strategies learn from, which clips outliers from below."""
 
 import numpy as np
 

@@ -8,7 +8,8 @@ from nas.training.checkpoints import TrainingProgress
 from nas.training.config import TrainingConfig
 from nas.training.evaluated_epochs import epochs_per_evaluation
 from nas.training.suited_batch import batch_words, suited_batch
-from trials.recipe import Recipe, steps_of_epoch
+from trials.recipe import Recipe
+from trials.recipe_stages import steps_of_epoch
 from trials.timing.precision import ChosenPrecision, precision_of_trials
 from trials.training.final_stage import final_stage_notes
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from statistics import mean
 
 from nas.events import EpochMetrics
-from trials.recipe import Recipe, TrainingStage, steps_of_epoch
+from trials.recipe import Recipe, TrainingStage
+from trials.recipe_stages import steps_of_epoch
 from trials.training.resolution_schedule import stages_of_epoch
 from trials.training.train import EpochEnd
 
@@ -15,7 +16,7 @@ def metrics_of(
     end: EpochEnd, recipe: Recipe, stages: Sequence[TrainingStage], *, images: int, seed: int, best: bool
 ) -> EpochMetrics:
     """The row of an epoch that was evaluated, and of those before it that were not, on so many images."""
-    batch_size = min(recipe.batch_size, images)
+    batch_size = recipe.batch_of(images)
     steps = steps_of_epoch(images, batch_size)
     plan = [
         stage

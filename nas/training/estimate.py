@@ -9,7 +9,8 @@ import torch
 from nas.training.evaluated_epochs import is_evaluated
 from trials.images.batches import Batch, batches
 from trials.images.device_images import ResidentImages
-from trials.recipe import Recipe, TrainingStage, steps_of_epoch
+from trials.recipe import Recipe, TrainingStage
+from trials.recipe_stages import steps_of_epoch
 from trials.training.device_group import share_of_batch
 from trials.training.stage_calls import StageCalls
 from trials.training.step import TrainingStep
@@ -70,7 +71,7 @@ def estimate(
     """
     stages = recipe.training_stages(epochs)
     images = images_at(stages[-1].resolution)
-    steps = steps_of_epoch(len(images.train), min(recipe.batch_size, len(images.train)))
+    steps = steps_of_epoch(len(images.train), recipe.batch_size)
     if costs_more_than_it_tells(stages, steps=steps):
         return []
     # Step 1: keep the state of the step and of torch's generators.
@@ -138,7 +139,7 @@ def _stage(
     step.network.set_strengths(dropout=stage.dropout, stochastic_depth=recipe.stochastic_depth)
     calls.augment.start_epoch(seed=seed, epoch=0)
     step.learning_rate.zero_()
-    batch_size = min(recipe.batch_size, len(images.train))
+    batch_size = recipe.batch_of(len(images.train))
     group = step.group
     share = share_of_batch(batch_size, rank=group.rank, size=group.size, pairing=recipe.pairing())
     sample = next(iter(batches(images, images.train[share], batch_size=len(share))))

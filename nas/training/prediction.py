@@ -1,4 +1,4 @@
-"""Trained weights on a folder of pictures: what each of them is."""
+"""Trained weights on a folder of pictures: their predicted classes."""
 
 import csv
 import warnings

@@ -130,7 +130,7 @@ def check_shares(recipe: Recipe, train_images: int, devices: int) -> None:
     Raises:
         ConfigError: it does not.
     """
-    batch_size = min(recipe.batch_size, train_images)
+    batch_size = recipe.batch_of(train_images)
     try:
         share_of_batch(batch_size, size=devices, pairing=recipe.pairing())
     except ValueError as error:

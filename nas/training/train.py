@@ -150,7 +150,7 @@ class _Training:
         self.precision, self.precision_reason = map(group.text_of_first, (chosen.precision, chosen.why))
         self.recipe, self.epochs = self.decided.recipe, self.decided.epochs
         check_shares(self.recipe, len(images.train), group.size)
-        stages, batch_size = self.recipe.training_stages(), min(self.recipe.batch_size, len(images.train))
+        stages, batch_size = self.recipe.training_stages(), self.recipe.batch_of(len(images.train))
         self.num_classes, self.data_digest = images.num_classes, images.digest
         self.notes = opened.notes
         # The network; batches are divided until the largest stage's fits into memory.

@@ -127,7 +127,7 @@ def _made(
     made, found = checked(cls, whole, recorded=recorded)
     still = [at for at in written.faults if origin_of(owners, at) is origin_of(written.origins, at)]
     faults = {at: written.faults[at] for at in still}  # where no override stands in their place
-    if faults:  # what would be in these files is not missed
+    if faults:  # keys that may stand in unreadable files are not missing
         found = [each for each in found if not any(each.location[: len(at)] == at for at in faults)]
     if made is None or faults:
         raise ConfigError("\n".join([*faults.values(), *_lines(found, owners, written, given)]))

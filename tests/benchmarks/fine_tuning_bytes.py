@@ -25,7 +25,8 @@ from nas.training.suited_batch import suited_batch
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import read_yaml
 from trials.log.durable_files import DurableFiles
-from trials.recipe import Recipe, steps_of_epoch
+from trials.recipe import Recipe
+from trials.recipe_stages import steps_of_epoch
 from trials.training.step import build_step
 from trials.training.weights_file import copied_weights
 

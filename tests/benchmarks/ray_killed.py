@@ -1,4 +1,4 @@
-"""Real searches on a local Ray of their own, whose raylet or gcs_server is killed: who goes on by themselves?
+"""Real searches on a local Ray of their own, whose raylet or gcs_server is killed: how many go on.
 
     python tests/benchmarks/ray_killed.py [--searches 20] [--trials 6] [--moments 15] [--seed 0] [--starting]
 

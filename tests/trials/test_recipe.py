@@ -165,9 +165,9 @@ def test_all_faults_of_a_recipe_are_said_at_once() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["schedule=constant", "decay_share=0.3"], "decay_share is 0.3, and nothing goes by it: "),
-        (["num_training_stages=1", "resolution=32"], "final_share is 0.4, and nothing goes by it"),
-        (["resolution_schedule=random_batch"], "final_share is 0.4, and nothing goes by it: sizes are drawn"),
+        (["schedule=constant", "decay_share=0.3"], "decay_share is 0.3, and has no effect: "),
+        (["num_training_stages=1", "resolution=32"], "final_share is 0.4, and has no effect"),
+        (["resolution_schedule=random_batch"], "final_share is 0.4, and has no effect: sizes are drawn"),
         (["optimizer=sgd"], "learning_rate is 0.016 for 256 images; about 0.1 is usual for sgd"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

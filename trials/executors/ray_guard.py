@@ -27,7 +27,7 @@ def start_guard(folder: Path) -> "subprocess.Popen[bytes]":
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a terminal's Control-C is not for it
+        start_new_session=True,  # must not receive the terminal's Ctrl-C
     )
 
 

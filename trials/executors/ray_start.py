@@ -52,7 +52,7 @@ class StartWatch:
                 command = self.known.pop(pid)
                 name = Path(command[0]).name
                 self.ended = self.ended or f"its {name} ended while it started"
-                # What Ray's client says of what follows is for nobody; its next start sets the level again.
+                # Silence the log of Ray's client from here on; its next start sets the level again.
                 logging.getLogger("ray").setLevel(logging.CRITICAL)
                 if name == "gcs_server":
                     _stand_in(command)

@@ -16,7 +16,7 @@ from trials.images.sources import Encoded, Source, open_source
 from trials.images.splits import share
 from trials.pictures import SQUASHED, PictureView
 
-LARGE = 100_000  # images, from which on a source that was listed a moment ago is not listed again
+LARGE = 100_000  # images; a source with as many, or more, is not listed again within a MOMENT
 MOMENT = 60.0  # seconds
 
 

@@ -1,4 +1,4 @@
-"""The batch norms that own kernels compute, and where with what follows them; all else stays torch's."""
+"""The batch norms that own kernels compute, with what may be fused into them; all else stays torch's."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

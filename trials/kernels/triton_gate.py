@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from trials.kernels.launching import SIZES
-from trials.kernels.triton_norm import sigmoid
+from trials.kernels.triton_norm import norm_tensors, sigmoid
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -22,10 +22,8 @@ def pixel_means(
     sample = tl.program_id(0) // blocks
     c = (tl.program_id(0) % blocks) * CHANNELS + tl.arange(0, CHANNELS)
     known = c < channels
-    centre = tl.load(mean + c, mask=known, other=0.0)[None, :]
-    scale = tl.rsqrt(tl.load(variance + c, mask=known, other=1.0) + epsilon)
-    scale = (scale * tl.load(weight + c, mask=known, other=0.0))[None, :]
-    shift = tl.load(bias + c, mask=known, other=0.0)[None, :]
+    centre, scale, slope, shift = norm_tensors(mean, variance, weight, bias, epsilon, c, known)
+    scale = scale * slope
     row = tl.arange(0, ROWS)
     start = x + sample.to(tl.int64) * pixels * channels
     sums = tl.zeros((ROWS, CHANNELS), tl.float32)
@@ -55,10 +53,7 @@ def gate_sums(
     sample = tl.program_id(0) // blocks
     c = (tl.program_id(0) % blocks) * CHANNELS + tl.arange(0, CHANNELS)
     known = c < channels
-    centre = tl.load(mean + c, mask=known, other=0.0)[None, :]
-    scale = tl.rsqrt(tl.load(variance + c, mask=known, other=1.0) + epsilon)[None, :]
-    slope = tl.load(weight + c, mask=known, other=0.0)[None, :]
-    shift = tl.load(bias + c, mask=known, other=0.0)[None, :]
+    centre, scale, slope, shift = norm_tensors(mean, variance, weight, bias, epsilon, c, known)
     row = tl.arange(0, ROWS)
     start = sample.to(tl.int64) * pixels * channels
     gates = tl.zeros((ROWS, CHANNELS), tl.float32)

@@ -117,6 +117,19 @@ def kept_share(
     return tl.where(tl.load(draws + sample, mask=mask, other=0.0) >= rate, 1 / (1 - rate), 0.0)
 
 
+@triton.jit
+def norm_tensors(
+    mean: tl.tensor, variance: tl.tensor, weight: tl.tensor, bias: tl.tensor, epsilon: tl.tensor,
+    c: tl.tensor, known: tl.tensor,
+) -> tl.tensor:  # fmt: skip
+    """Of the channels c: mean, 1 / sqrt(variance + eps), weight and bias, each (1, C)."""
+    centre = tl.load(mean + c, mask=known, other=0.0)[None, :]
+    scale = tl.rsqrt(tl.load(variance + c, mask=known, other=1.0) + epsilon)[None, :]
+    slope = tl.load(weight + c, mask=known, other=0.0)[None, :]
+    shift = tl.load(bias + c, mask=known, other=0.0)[None, :]
+    return centre, scale, slope, shift
+
+
 @triton.jit(do_not_specialize=SIZES)
 def apply(
     x: tl.tensor, mean: tl.tensor, variance: tl.tensor, weight: tl.tensor, bias: tl.tensor,
@@ -129,10 +142,8 @@ def apply(
     channels = channels_by * FACTOR
     c = (tl.program_id(0) % blocks) * CHANNELS + tl.arange(0, CHANNELS)
     known = c < channels
-    centre = tl.load(mean + c, mask=known, other=0.0)[None, :]
-    scale = tl.rsqrt(tl.load(variance + c, mask=known, other=1.0) + epsilon)
-    scale = (scale * tl.load(weight + c, mask=known, other=0.0))[None, :]
-    shift = tl.load(bias + c, mask=known, other=0.0)[None, :]
+    centre, scale, slope, shift = norm_tensors(mean, variance, weight, bias, epsilon, c, known)
+    scale = scale * slope
     row = tl.arange(0, ROWS)
     begin = (tl.program_id(0) // blocks) * rows_per_program
     for first in range(begin, tl.minimum(begin + rows_per_program, rows), ROWS):

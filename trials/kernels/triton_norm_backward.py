@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from trials.kernels.launching import SIZES
-from trials.kernels.triton_norm import kept_share, sigmoid
+from trials.kernels.triton_norm import kept_share, norm_tensors, sigmoid
 
 
 @triton.jit
@@ -35,10 +35,7 @@ def partial_sums(
     split = tl.program_id(0) // blocks
     c = (tl.program_id(0) % blocks) * CHANNELS + tl.arange(0, CHANNELS)
     known = c < channels
-    centre = tl.load(mean + c, mask=known, other=0.0)[None, :]
-    scale = tl.rsqrt(tl.load(variance + c, mask=known, other=1.0) + epsilon)[None, :]
-    slope = tl.load(weight + c, mask=known, other=0.0)[None, :]
-    shift = tl.load(bias + c, mask=known, other=0.0)[None, :]
+    centre, scale, slope, shift = norm_tensors(mean, variance, weight, bias, epsilon, c, known)
     row = tl.arange(0, ROWS)
     begin = split * rows_per_split
     end = tl.minimum(begin + rows_per_split, rows)
@@ -94,10 +91,7 @@ def input_gradient(
     channels = channels_by * FACTOR
     c = (tl.program_id(0) % blocks) * CHANNELS + tl.arange(0, CHANNELS)
     known = c < channels
-    centre = tl.load(mean + c, mask=known, other=0.0)[None, :]
-    scale = tl.rsqrt(tl.load(variance + c, mask=known, other=1.0) + epsilon)[None, :]
-    slope = tl.load(weight + c, mask=known, other=0.0)[None, :]
-    shift = tl.load(bias + c, mask=known, other=0.0)[None, :]
+    centre, scale, slope, shift = norm_tensors(mean, variance, weight, bias, epsilon, c, known)
     number = rows * 1.0
     mean_g = (tl.load(d_bias + c, mask=known, other=0.0) / number)[None, :]
     mean_product = (tl.load(d_weight + c, mask=known, other=0.0) / number)[None, :]
@@ -132,16 +126,14 @@ def whole_backward(
     """All three gradients in one kernel, whose tile holds all rows."""
     c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
     known = c < channels
-    scale = tl.rsqrt(tl.load(variance + c, mask=known, other=1.0) + epsilon)[None, :]
-    slope = tl.load(weight + c, mask=known, other=0.0)[None, :]
+    centre, scale, slope, shift = norm_tensors(mean, variance, weight, bias, epsilon, c, known)
     row = tl.arange(0, ROWS)
     here = (row < rows)[:, None] & known[None, :]
     at = row[:, None] * channels + c[None, :]
     g = tl.load(gradient + at, mask=here, other=0.0).to(tl.float32)
-    centre = tl.load(mean + c, mask=known, other=0.0)[None, :]
     normal = (tl.load(x + at, mask=here, other=0.0).to(tl.float32) - centre) * scale
     if ACTIVATION:
-        g = g * silu_slope(normal * slope + tl.load(bias + c, mask=known, other=0.0)[None, :])
+        g = g * silu_slope(normal * slope + shift)
     if DROP:
         g = g * kept_share(draws, drop_rate, row // pixels, row < rows)[:, None]
     sums, products = tl.sum(g, 0), tl.sum(g * normal, 0)

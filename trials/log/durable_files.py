@@ -221,7 +221,7 @@ class DurableFiles:
     def replace(
         self, path: Path, data: bytes, is_overtaken: Callable[[], bool], *, durable: bool = True
     ) -> bool:
-        """Replaces `path` as `write` does, unless another driver has begun; True if it has.
+        """Replaces `path` as `write` does, unless another driver has begun. Returns whether it was replaced.
 
         A driver that begins after the question waits with this file until it is replaced, where the kernel
         has locks.

@@ -15,7 +15,8 @@ from torch import Tensor
 from trials.devices.device_lock import SECONDS_BETWEEN_HEARTBEATS
 from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
-from trials.recipe import Recipe, TrainingStage, steps_of_epoch
+from trials.recipe import Recipe, TrainingStage
+from trials.recipe_stages import steps_of_epoch
 from trials.training.batch_norm_statistics import statistics_batches, take_mean_statistics
 from trials.training.device_group import share_of_batch
 from trials.training.learning_rate import learning_rate_at
@@ -192,7 +193,7 @@ class _Training:
         """
         order = torch.Generator().manual_seed(derived_seed(self.seed, ORDER, epoch=epoch))
         shuffled = images.train[torch.randperm(len(images.train), generator=order)]
-        batch_size = min(self.recipe.batch_size, len(shuffled))
+        batch_size = self.recipe.batch_of(len(shuffled))
         steps = steps_of_epoch(len(shuffled), batch_size)
         group = self.step.group
         share = share_of_batch(batch_size, rank=group.rank, size=group.size, pairing=self.recipe.pairing())

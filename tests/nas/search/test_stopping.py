@@ -41,7 +41,7 @@ from trials.log.durable_files import DurableFiles
 from trials.log.store import RunStore
 from trials.trial import Ask, Event, Outcome, RunTrial, Slot, Trial, TrialResult
 
-STOPPING = "stopping: trials in flight have {:g} s to end; the same again stops at once"
+STOPPING = "stopping: trials in flight have {:g} s to end; a second signal stops at once"
 
 
 def run(config: Any, folder: Path, start: Any = formula_worker, **options: Any) -> SearchResult:

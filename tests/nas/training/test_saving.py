@@ -18,7 +18,8 @@ from nas.training.saving import SECONDS_BETWEEN_STATES, StateSaver
 from nas.training.suited_batch import suited_batch
 from search_spaces.settings.yaml_files import read_yaml
 from trials.log.log_end import FencedError
-from trials.recipe import Recipe, steps_of_epoch
+from trials.recipe import Recipe
+from trials.recipe_stages import steps_of_epoch
 from trials.training.weights_file import load_tensors
 
 
