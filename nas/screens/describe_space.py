@@ -12,7 +12,7 @@ from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.uniform import TRIED
 from search_spaces.interchange.exportable import Exportable, exportable_words
-from search_spaces.networks.stage_fields import SILU
+from search_spaces.networks.stage_fields import ABSENT, SILU
 from search_spaces.settings.sentences import one_line
 
 
@@ -67,11 +67,13 @@ def _stages(space: SearchSpace) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     # One activation in all of the space is told above the table.
     tells = any((stage.activation or (SILU,)) != (space.activation,) for stage in space.stages)
-    headers = ("stage", "op", "kernel", "stride", "expansion", "channels", "layers")
-    for header in (*headers, *(["activation"] if tells else [])):
+    starts = any(stage.start_kernel_size != (ABSENT,) for stage in space.stages)
+    headers = ("stage", "op", *(["start"] if starts else []), "kernel", "stride", "expansion", "channels")
+    for header in (*headers, "layers", *(["activation"] if tells else [])):
         table.add_column(header)
     for i, stage in enumerate(space.stages, start=1):
-        fields: list[Sequence[object]] = [stage.op, stage.kernel_size, (stage.stride,)]
+        fields: list[Sequence[object]] = [stage.op, *([stage.start_kernel_size] if starts else [])]
+        fields += [stage.kernel_size, (stage.stride,)]
         fields += [stage.expansion_ratio, stage.channels, stage.layers]
         fields += [stage.activation or (SILU,)] if tells else []
         table.add_row(str(i), *("|".join(map(str, options)) for options in fields))
@@ -83,7 +85,8 @@ def _squeeze_excite(space: SearchSpace) -> str:
     texts = []
     for stage in space.stages:
         if isinstance(stage.se_ratio, dict):
-            parts = [f"{stage.se_ratio[op]:g} in {op}" for op in stage.op if stage.se_ratio[op]]
+            ratios = {op: stage.se_ratio.get(op, 0.0) for op in stage.op}
+            parts = [f"{ratio:g} in {op}" for op, ratio in ratios.items() if ratio]
             texts.append(", ".join(parts) or "none")
         else:
             texts.append("|".join(f"{ratio:g}" if ratio else "none" for ratio in stage.se_ratio))
