@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +36,7 @@ MAX_CHANNELS = 16_384
 MAX_LAYERS = 256
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)  # searches make many
 class Block:
     """One block as it is built: the fields that determine its tensors and its output, and no others."""
 

@@ -15,7 +15,7 @@ from saved_figures import number_of_points, saved_figures
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import read_yaml
+from search_spaces.settings.yaml_files import read_yaml, to_mapping
 from trials.recipe import Ramp, Recipe
 
 PAPER = REPOSITORY / "tests" / "benchmarks" / "paper"
@@ -196,7 +196,7 @@ def test_table_4_is_the_shipped_network() -> None:
     assert (first["channels"], first["stride"]) == (network.stem_channels, network.stem_stride)
     assert last["channels"] == network.head_channels
     for row, stage in zip(rows, network.stages, strict=True):
-        assert vars(stage) == {"se_ratio": 0.0, **row}
+        assert to_mapping(stage) == {"se_ratio": 0.0, **row}
 
 
 @pytest.mark.parametrize("size", ["s", "m", "l"])
