@@ -19,7 +19,7 @@ from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.flat_parameters import SINGLE, Layout
 from trials.training.half_weights import HalfWeights
 from trials.training.kernel_update import KernelUpdate
-from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
+from trials.training.loss import are_correct, balanced_weights, cross_entropy, mixed_cross_entropy
 from trials.training.loss_scaler import LossScaler
 from trials.training.recipe_network import network_for
 from trials.training.rmsprop import RMSProp
@@ -65,6 +65,12 @@ class TrainingStep:
         self.kernels = fuse(self.network, device, precision, record=self._record)
         self.precision = precision
         self.label_smoothing = recipe.label_smoothing
+        # 1 until `balance` sets them: a timed step gathers weights like one that trains.
+        self.class_weights = (
+            torch.ones(network.classifier.out_features, device=device)
+            if recipe.class_weights == "balanced"
+            else None
+        )
         self.optimizer = build_optimizer(
             self.network,
             recipe,
@@ -210,9 +216,17 @@ class TrainingStep:
     def _loss(
         self, logits: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None
     ) -> Tensor:
+        smoothing, classes = self.label_smoothing, self.class_weights
         if partners is None or weights is None:
-            return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        return mixed_cross_entropy(logits, labels, partners, weights, label_smoothing=self.label_smoothing)
+            return cross_entropy(logits, labels, label_smoothing=smoothing, class_weights=classes)
+        return mixed_cross_entropy(
+            logits, labels, partners, weights, label_smoothing=smoothing, class_weights=classes
+        )
+
+    def balance(self, labels: Tensor) -> None:
+        """Weighs classes by their frequency among the labels (N,) or (N, L), where the recipe wants that."""
+        if self.class_weights is not None:
+            self.class_weights.copy_(balanced_weights(labels, len(self.class_weights)))
 
     def read_totals(self) -> tuple[float, float]:
         """Mean loss and accuracy (0-1) of the group's images since the last call. Waits for the device."""

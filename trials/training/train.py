@@ -127,6 +127,7 @@ class _Training:
         self._calls: dict[int, StageCalls] = {}  # by the stage's index
         self._strengths_of: TrainingStage | None = None
         self._unevaluated: list[_Trained] = []  # epochs since the last evaluation
+        self._is_balanced = False  # whether the step knows the frequencies of classes
         self._last_heartbeat = time.perf_counter()
 
     def close(self) -> None:
@@ -143,6 +144,9 @@ class _Training:
         evaluation = evaluation_stage(self.recipe, self.stages, epoch=epoch)
         images = self.images_at(evaluation.resolution)
         indices = self._order(images, epoch)  # (steps, this device's images of each)
+        if step.class_weights is not None and not self._is_balanced:  # the same labels at every resolution
+            step.balance(images.labels[images.train.to(images.labels.device)])
+            self._is_balanced = True
         # Step 2: train.
         trained = yield from self._steps(epoch, evaluation, indices, started)
         if not math.isfinite(trained.loss):
