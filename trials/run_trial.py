@@ -182,6 +182,7 @@ class _TrialRun:
             accuracy=last.minival_accuracy,
             accuracy_raw=last.minival_accuracy_raw,
             accuracy_top5=last.minival_accuracy_top5,
+            balanced_accuracy=last.minival_balanced_accuracy,
             peak_memory_bytes=peak,
         )
         yield self._result("completed", measurement=measurement)
@@ -233,6 +234,7 @@ class _TrialRun:
             accuracy=0.0,
             accuracy_raw=0.0,
             accuracy_top5=0.0,
+            balanced_accuracy=0.0,
             minival_images=len(images.minival),
             step_time=self.times.step_time,
             inference_time=self.times.inference_time,

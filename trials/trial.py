@@ -194,6 +194,9 @@ class EpochFigures:
     minival_loss: float
     minival_accuracy: float
     minival_accuracy_raw: float
+    minival_balanced_accuracy: float | None = (
+        None  # mean of the classes' recalls; None: by an earlier version
+    )
     learning_rate: float  # at the epoch's last step
     resolution: int
     train_seconds: float
@@ -215,6 +218,7 @@ class Measurement:
     accuracy: float  # on minival, 0-1, of the averaged weights if the recipe has them
     accuracy_raw: float
     accuracy_top5: float | None
+    balanced_accuracy: float | None = None  # mean of the classes' recalls, of the same weights as `accuracy`
     minival_images: int
     step_time: StepTime
     inference_time: InferenceTime | None = None  # None unless the trial needs it

@@ -83,6 +83,8 @@ class TrialRow(AskRow):
     precision_reason: str | None
     training_mode: Mode | None
     kernels: Kernels | None
+    balanced_accuracy: float | None
+    minival_balanced_accuracy: list[float] | None
 
 
 class EpochRow(TypedDict):
@@ -101,6 +103,7 @@ class EpochRow(TypedDict):
     train_seconds: float | None
     evaluate_seconds: float | None
     schema_version: int | None
+    minival_balanced_accuracy: float | None
 
 
 class DriverRow(TypedDict):

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any, cast
 
 from search_spaces.networks.architecture import Architecture
@@ -39,7 +40,7 @@ REPEATED = (
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
     "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
-    "precision_reason", "kernels",
+    "precision_reason", "kernels", "balanced_accuracy", "minival_balanced_accuracy",
 )  # fmt: skip
 
 
@@ -84,12 +85,14 @@ def epoch_row(result: EpochResult) -> EpochRow:
         "train_seconds": result.train_seconds,
         "evaluate_seconds": result.evaluate_seconds,
         "schema_version": SCHEMA_VERSION,
+        "minival_balanced_accuracy": result.minival_balanced_accuracy,
     }
 
 
 def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, environment_id: str) -> TrialRow:
     """The row of a trial that has ended, UNRECORDED: the columns of its ask, and everything measured."""
     recipe = result.trial.recipe
+    balanced = [epoch.minival_balanced_accuracy for epoch in result.epochs]
     row: dict[str, object] = {
         **asked,
         "status": result.status,
@@ -99,6 +102,7 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
         "macs": result.macs,
         "train_loss": [epoch.train_loss for epoch in result.epochs],
         "minival_accuracy": [epoch.minival_accuracy for epoch in result.epochs],
+        "minival_balanced_accuracy": None if None in balanced else balanced,  # an older checkpoint's epochs
         "resolution": recipe.training_stages(result.trial.epochs)[-1].resolution,
         "batch_size": recipe.batch_size,
         "micro_batches": result.micro_batches,
@@ -247,7 +251,8 @@ def epochs_from_curves(row: TrialRow) -> list[EpochRow]:
     """The epochs of a completed trial, as far as its row's curves tell them; none of others."""
     if row["status"] != "completed":
         return []
-    curves = zip(row["train_loss"] or (), row["minival_accuracy"] or (), strict=False)
+    balanced = chain(row.get("minival_balanced_accuracy") or (), repeat(None))  # older rows lack it
+    curves = zip(row["train_loss"] or (), row["minival_accuracy"] or (), balanced, strict=False)
     return [
         {
             "trial_id": row["trial_id"],
@@ -263,6 +268,7 @@ def epochs_from_curves(row: TrialRow) -> list[EpochRow]:
             "train_seconds": None,
             "evaluate_seconds": None,
             "schema_version": row["schema_version"],
+            "minival_balanced_accuracy": recall,
         }
-        for epoch, (loss, accuracy) in enumerate(curves, start=1)
+        for epoch, (loss, accuracy, recall) in enumerate(curves, start=1)
     ]

@@ -109,6 +109,8 @@ TRIAL_COLUMNS = (
     Column("precision_reason", _TEXT, "why it trained in that precision"),
     Column("training_mode", _TEXT, "graph: each step one CUDA graph; eager: launched one by one"),
     Column("kernels", _TEXT, "fused: our own between convolutions; torch: only torch's"),
+    Column("balanced_accuracy", _FLOAT, "on minival, mean of the classes' recalls, else as accuracy", "0-1"),
+    Column("minival_balanced_accuracy", _CURVE, "by epoch", "0-1"),
 )
 
 ASK_NAMES = frozenset(AskRow.__annotations__)  # row_types says which of the columns an ask has
@@ -128,6 +130,7 @@ EPOCH_COLUMNS = (
     Column("train_seconds", _FLOAT, "", "s"),
     Column("evaluate_seconds", _FLOAT, "", "s"),
     Column("schema_version", pa.int16(), "of this row's columns"),
+    Column("minival_balanced_accuracy", _FLOAT, "mean of the classes' recalls", "0-1"),
 )
 
 

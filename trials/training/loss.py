@@ -99,6 +99,14 @@ def shared_target(labels: Tensor, num_classes: int) -> Tensor:
     return target.scatter_add_(1, labels.clamp(min=0), given / given.sum(dim=1, keepdim=True))
 
 
+def counted_labels(labels: Tensor, predicted: Tensor, is_correct: Tensor) -> Tensor:
+    """The class (B,) under which an image counts in figures of each class.
+
+    Of an image with several labels it is the predicted one or, where that is none of them, the first.
+    """
+    return labels if labels.dim() == 1 else torch.where(is_correct, predicted, labels[:, 0])
+
+
 def are_correct(predictions: Tensor, labels: Tensor) -> Tensor:
     """A mask (B, P) of the predicted classes (B, P) that are among their image's labels."""
     if labels.dim() == 1:

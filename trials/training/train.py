@@ -15,6 +15,7 @@ from torch import Tensor
 from trials.devices.device_lock import SECONDS_BETWEEN_HEARTBEATS
 from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
+from trials.objective import mean_recall
 from trials.recipe import Recipe, TrainingStage, steps_of_epoch
 from trials.training.batch_norm_statistics import statistics_batches, take_mean_statistics
 from trials.training.device_group import share_of_batch
@@ -107,6 +108,15 @@ class _Trained(NamedTuple):
     waited: float  # the part of `seconds` in which the device waited for images
 
 
+class _Evaluated(NamedTuple):
+    """Figures of weights on minival."""
+
+    loss: float  # mean
+    accuracy: float  # 0-1, as are the following
+    top5: float
+    balanced: float  # mean of the classes' recalls
+
+
 class _Training:
     """The state that the epochs of one training share."""
 
@@ -164,22 +174,20 @@ class _Training:
         parts = self._statistics_parts(calls, indices, batch_size=batch_size)
         if step.average is None:
             self._estimate_statistics(calls, parts)
-        raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, minival, batch_size=batch_size)
-        minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
+        raw = found = _evaluate_minival(calls, minival, batch_size=batch_size)
         if step.average is not None:
             with step.average.swapped():
                 self._estimate_statistics(calls, parts)
-                minival_loss, minival_accuracy, top5 = _evaluate_minival(
-                    calls, minival, batch_size=batch_size
-                )
+                found = _evaluate_minival(calls, minival, batch_size=batch_size)
         yield EpochEnd(
             epoch=epoch + 1,
             train_loss=fmean(each.loss for each in since),  # all epochs have as many images
             train_accuracy=fmean(each.accuracy for each in since),
-            minival_loss=minival_loss,
-            minival_accuracy=minival_accuracy,
-            minival_accuracy_raw=raw_accuracy,
-            minival_accuracy_top5=top5,
+            minival_loss=found.loss,
+            minival_accuracy=found.accuracy,
+            minival_accuracy_raw=raw.accuracy,
+            minival_accuracy_top5=found.top5,
+            minival_balanced_accuracy=found.balanced,
             learning_rate=trained.learning_rate,
             resolution=minival.resolution,
             train_seconds=sum(each.seconds for each in since),
@@ -300,10 +308,8 @@ class _Training:
             self._strengths_of = stage
 
 
-def _evaluate_minival(
-    calls: StageCalls, images: ResidentImages, *, batch_size: int
-) -> tuple[float, float, float]:
-    """Mean loss, accuracy and top-5 accuracy (0-1) of the network's present weights on minival.
+def _evaluate_minival(calls: StageCalls, images: ResidentImages, *, batch_size: int) -> _Evaluated:
+    """The figures of the network's present weights on minival.
 
     Each device evaluates a share of the images; their sums are added.
     """
@@ -313,5 +319,7 @@ def _evaluate_minival(
         calls.evaluate(batch.images, batch.labels)
         ahead.launched(is_resident=images.is_resident)
     group.sum(calls.sums)
-    loss, correct, top5 = (calls.sums / len(images.minival)).tolist()
-    return loss, correct, top5
+    sums = calls.sums.cpu()
+    loss, correct, top5 = (sums[:3] / len(images.minival)).tolist()
+    hits, counts = sums[3:].double().numpy().reshape(2, -1)
+    return _Evaluated(loss, correct, top5, mean_recall(hits, counts))
