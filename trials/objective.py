@@ -39,6 +39,12 @@ def in_words(objective: Objective) -> str:
     return objective.replace("_", " ")
 
 
+def figures_in_words(objective: Objective, value: float, accuracy: float) -> str:
+    """An objective with its value and, where it is another one, the accuracy beside it."""
+    text = f"{in_words(objective)} {value:.4f}"
+    return text if objective == ACCURACY else f"{text} (accuracy {accuracy:.4f})"
+
+
 def mean_recall(correct: np.ndarray, images: np.ndarray) -> float:
     """Balanced accuracy: the mean of the classes' recalls.
 

@@ -231,6 +231,7 @@ class _TrialRun:
         assert self.reference is not None, "the reference network has been counted"
         assert self.times.step_time is not None, "the network has been timed"
         return Measurement(
+            objective=self.trial.objective,
             accuracy=0.0,
             accuracy_raw=0.0,
             accuracy_top5=0.0,

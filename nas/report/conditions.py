@@ -45,7 +45,7 @@ def searched_section(facts: RunFacts) -> Markup:
         ("space", f"{size:,} architectures of {len(config.space.stages)} stages"),
         ("images", config.data.source),
         ("strategy", config.strategy.name + (f" ({settings})" if settings else "")),
-        ("reward", formula_markup(facts.terms)),
+        ("reward", formula_markup(facts.terms, facts.config.objective)),
         ("a trial", f"{config.recipe.epochs} epochs, batch size {config.recipe.batch_size}"),
         ("budget", budget),
         ("rows", f"{len(trials):,}: {ended}"),

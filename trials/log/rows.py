@@ -13,6 +13,7 @@ from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapp
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS, Recorded
 from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
 from trials.log.schema import ASK_NAMES, SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
+from trials.objective import curve_of, objective_of
 from trials.trial import (
     UNMEASURED_RATIO,
     Ask,
@@ -40,7 +41,7 @@ REPEATED = (
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
     "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
-    "precision_reason", "kernels", "balanced_accuracy", "minival_balanced_accuracy",
+    "precision_reason", "kernels", "balanced_accuracy", "minival_balanced_accuracy", "objective",
 )  # fmt: skip
 
 
@@ -96,6 +97,7 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
     row: dict[str, object] = {
         **asked,
         "status": result.status,
+        "objective": result.trial.objective,
         "failure_kind": result.failure_kind,
         "reward": reward,
         "params": result.params,
@@ -214,10 +216,10 @@ def outcome_of(row: TrialRow) -> Outcome | None:
     return Outcome(
         status=row["status"],
         reward=_finite(row["reward"], 0.0),
-        accuracy=_finite(row["accuracy"], 0.0),
+        accuracy=_finite(objective_of(row), 0.0),
         step_time_ratio=_finite(row["step_time_ratio"], UNMEASURED_RATIO),
         params=params,
-        curve=tuple(_finite(accuracy, 0.0) for accuracy in row.get("minival_accuracy") or ()),
+        curve=tuple(_finite(value, 0.0) for value in curve_of(row)),
     )
 
 

@@ -42,7 +42,7 @@ TRIAL_COLUMNS = (
     ),
     Column("status", _TEXT, "completed, stopped, infeasible, crashed or cached", required=True),
     Column("failure_kind", _TEXT, "why it did not complete"),
-    Column("reward", _FLOAT, "accuracy times the powers of the ratios; 0 if infeasible"),
+    Column("reward", _FLOAT, "the objective times the powers of the ratios; 0 if infeasible"),
     Column("accuracy", _FLOAT, "on minival, of the averaged weights where the recipe has them", "0-1"),
     Column("accuracy_raw", _FLOAT, "on minival, of the weights as trained", "0-1"),
     Column("accuracy_top5", _FLOAT, "on minival, label among the first five", "0-1"),
@@ -111,6 +111,7 @@ TRIAL_COLUMNS = (
     Column("kernels", _TEXT, "fused: our own between convolutions; torch: only torch's"),
     Column("balanced_accuracy", _FLOAT, "on minival, mean of the classes' recalls, else as accuracy", "0-1"),
     Column("minival_balanced_accuracy", _CURVE, "by epoch", "0-1"),
+    Column("objective", _TEXT, "the column that is the reward's first factor; missing: accuracy"),
 )
 
 ASK_NAMES = frozenset(AskRow.__annotations__)  # row_types says which of the columns an ask has
