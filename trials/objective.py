@@ -34,6 +34,13 @@ def curve_of(row: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(row.get(CURVES[name_of(row)]) or ())
 
 
+def value_of(figures: object, objective: Objective) -> float:
+    """The objective among figures that have each as an attribute of its name, 0-1."""
+    value: float | None = getattr(figures, objective)
+    assert value is not None, f"{objective} is the objective, and was not measured"
+    return value
+
+
 def in_words(objective: Objective) -> str:
     """An objective's name in a sentence."""
     return objective.replace("_", " ")

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
-from trials.objective import ACCURACY, Objective
+from trials.objective import ACCURACY, Objective, value_of
 from trials.recipe import LARGEST, Precision, Recipe
 
 # repeat, finalist: trainings of the best architectures, as long as a trial or longer.
@@ -237,9 +237,7 @@ class Measurement:
     @property
     def objective_value(self) -> float:
         """The value of the objective, 0-1."""
-        value: float | None = getattr(self, self.objective)
-        assert value is not None, f"{self.objective} is the objective, and was not measured"
-        return value
+        return value_of(self, self.objective)
 
 
 def size_ratio(measured: Measurement) -> float:

@@ -89,7 +89,13 @@ def _training_command(facts: RunFacts) -> str:
     if facts.architecture is None:
         return f"nas train {file} --data IMAGES"
     resolution = facts.config.recipe.last_resolution
-    return training_command(file, facts.architecture, resolution=resolution)
+    return training_command(
+        file,
+        facts.architecture,
+        resolution=resolution,
+        objective=facts.config.objective,
+        class_weights=facts.config.recipe.class_weights,
+    )
 
 
 def reproduce_section(facts: RunFacts) -> Markup:

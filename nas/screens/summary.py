@@ -20,7 +20,7 @@ from nas.search.search import SearchResult
 from nas.training.suited_recipe import training_command
 from trials.log.file_names import BEST_FILE, REPORT_FILE, SEARCH_FILE, TRIALS_FILE
 from trials.log.row_types import TrialRow, measured
-from trials.objective import ACCURACY, Objective, in_words
+from trials.objective import ACCURACY, Objective, in_words, name_of
 
 
 def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableType:
@@ -63,7 +63,13 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
     if best is not None:
         file = f"{folder}/{BEST_FILE}"
         resolution = int(measured(best, "resolution"))
-        train = training_command(file, architecture_of(best), resolution=resolution)
+        train = training_command(
+            file,
+            architecture_of(best),
+            resolution=resolution,
+            objective=name_of(best),
+            class_weights=result.class_weights,
+        )
         lines.append(copyable(f"next:  nas describe {quote(file)}"))
         lines.append(copyable(f"       nas export {quote(str(folder))} -o winner.yaml"))
         lines.append(copyable(f"       {train}"))

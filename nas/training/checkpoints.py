@@ -34,9 +34,9 @@ class TrainingProgress:
 
     epoch: int  # how many are done
     precision: str
-    best_accuracy: float
+    best_accuracy: float  # or of the training's other objective
     best_epoch: int
-    best_resolution: int  # at which the best accuracy was evaluated
+    best_resolution: int  # at which that was evaluated
     seconds: float  # training and evaluating, over all processes so far
     estimated_seconds: float
     devices: int

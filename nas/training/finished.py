@@ -5,6 +5,7 @@ from pathlib import Path
 
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.yaml_files import ConfigError
+from trials.objective import ACCURACY, Objective
 
 RESULT = "result.json"  # in the training's folder
 
@@ -23,11 +24,18 @@ class FinishedTraining:
     device_name: str
     precision: str
     threads: int  # of the CPU
+    objective: Objective = ACCURACY  # by which the weights were best
+    value: float | None = None  # of another objective than accuracy, on minival
+    test_value: float | None = None  # likewise, on the test images
 
     @property
-    def final_accuracy(self) -> float:
-        """Accuracy on the test images, where there are some; else on minival."""
-        return self.accuracy if self.test_accuracy is None else self.test_accuracy
+    def final_value(self) -> float:
+        """The objective on the test images, where there are some; else on minival."""
+        if self.objective == ACCURACY:
+            return self.accuracy if self.test_accuracy is None else self.test_accuracy
+        value = self.value if self.test_value is None else self.test_value
+        assert value is not None, "it was measured where it was the objective"
+        return value
 
 
 def finished_training(folder: Path) -> FinishedTraining | None:
@@ -40,6 +48,8 @@ def finished_training(folder: Path) -> FinishedTraining | None:
     try:
         facts = json_value(path.read_bytes())
         test = facts["test"] or {}
+        objective = facts.get("objective", ACCURACY)  # earlier versions had no other
+        is_other = objective != ACCURACY
         return FinishedTraining(
             epochs=facts["epochs"],
             best_epoch=facts["best_epoch"],
@@ -51,6 +61,9 @@ def finished_training(folder: Path) -> FinishedTraining | None:
             device_name=facts["device_name"],
             precision=facts["precision"],
             threads=facts["threads"],
+            objective=objective,
+            value=facts[objective] if is_other else None,
+            test_value=test.get(objective) if is_other else None,
         )
     except FileNotFoundError:
         return None
