@@ -46,6 +46,11 @@ def in_words(objective: Objective) -> str:
     return objective.replace("_", " ")
 
 
+def in_a_word(objective: Objective) -> str:
+    """An objective's name where there is little room."""
+    return objective.removesuffix("_accuracy")
+
+
 def figures_in_words(objective: Objective, value: float, accuracy: float) -> str:
     """An objective with its value and, where it is another one, the accuracy beside it."""
     text = f"{in_words(objective)} {value:.4f}"

@@ -22,7 +22,7 @@ from nas.comparing.results import JSON_FILE, PICTURE_FILE
 from nas.screens.measure import UNCERTAIN, UNCERTAIN_NOTE, shortened
 from nas.screens.terminal import copyable, print_notes
 from search_spaces.settings.sentences import one_line, some
-from trials.objective import ACCURACY, in_words
+from trials.objective import ACCURACY, in_a_word, in_words
 from trials.timing.precision import AS_ASKED
 
 
@@ -164,8 +164,7 @@ def _first(figures: ComparisonFigures) -> str:
 
 
 def _accuracies(figures: ComparisonFigures) -> Table:
-    heading = "accuracy" if figures.objective == ACCURACY else "balanced"
-    table = _table("network", heading, "95 %", "difference", "95 %")
+    table = _table("network", in_a_word(figures.objective), "95 %", "difference", "95 %")
     for network in figures.networks:
         accuracy, against = network.accuracy, network.against_first
         table.add_row(

@@ -20,7 +20,7 @@ from nas.screens.best_mark import BestLines
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
 from trials.log.row_types import TrialRow, measured, measured_objective
-from trials.objective import ACCURACY, CURVES, Objective, in_words, name_of
+from trials.objective import ACCURACY, CURVES, Objective, in_a_word, name_of
 from trials.trial import EpochResult, Notice, Progress
 
 CURVE_WIDTH = 32  # of 80 columns
@@ -123,7 +123,7 @@ class LiveView(AbstractContextManager["LiveView"]):
             if row["purpose"] == "finalist":  # longer than all others: its figures do not compare
                 size = f"{row['epochs']:>7,} epochs"
             return (
-                f"{head} {in_words(name_of(row))} {measured_objective(row):.4f}  "
+                f"{head} {in_a_word(name_of(row))} {measured_objective(row):.4f}  "
                 f"step {row['step_time_ratio']:.2f}x "
                 f"{size}  reward {row['reward']:.4f}"
             )
@@ -169,7 +169,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         if progress.phase in ("training", "evaluating") and progress.epoch:
             text += f"epoch {progress.epoch}/{progress.epochs}"
             if progress.trial_id in self._reached:
-                text += f"  {in_words(self._objective)} {self._reached[progress.trial_id]:.3f}"
+                text += f"  {in_a_word(self._objective)} {self._reached[progress.trial_id]:.3f}"
         else:
             text += progress.phase
         return Text(text)

@@ -24,7 +24,15 @@ from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.sentences import one_line
 from trials.images.sources import source_words
 from trials.log.buckets import place_of
-from trials.objective import ACCURACY, Objective, figures_in_words, in_words, value_of
+from trials.objective import (
+    ACCURACY,
+    CURVES,
+    Objective,
+    figures_in_words,
+    in_a_word,
+    in_words,
+    value_of,
+)
 from trials.recipe import RANDOM
 from trials.timing.precision import AS_ASKED
 from trials.training.resolution_schedule import PERIOD
@@ -196,11 +204,12 @@ def _unfitted(fitted: Fitted) -> str:
 
 
 def _epoch_line(metrics: EpochMetrics, epochs: int, objective: Objective) -> str:
-    balanced = "" if objective == ACCURACY else f"  balanced {metrics.minival_balanced_accuracy:.4f}"
+    value = getattr(metrics, CURVES[objective])
+    other = "" if objective == ACCURACY else f"  {in_a_word(objective)} {value:.4f}"
     return (
         f"epoch {metrics.epoch:>3}/{epochs}  {metrics.train_resolution:>3.0f} px  "
         f"loss {metrics.train_loss:.4f}  "
-        f"minival {metrics.minival_accuracy:.4f}{balanced}  {metrics.images_per_second:>6,.0f} images/s"
+        f"minival {metrics.minival_accuracy:.4f}{other}  {metrics.images_per_second:>6,.0f} images/s"
     )
 
 

@@ -12,7 +12,7 @@ from small_trials import RECIPE, digits, first_images, make_trial, new_step
 
 from trials.images.config import DataConfig
 from trials.log.rows import epochs_from_curves
-from trials.objective import curve_of, in_words, mean_recall, name_of, objective_of
+from trials.objective import curve_of, in_a_word, in_words, mean_recall, name_of, objective_of
 from trials.run_trial import start_worker
 from trials.training.loss import counted_labels
 from trials.training.step import evaluate
@@ -42,6 +42,7 @@ def test_objective_of_a_row_is_the_one_that_it_names() -> None:
     assert (name_of(row), objective_of(row), curve_of(row)) == ("balanced_accuracy", 0.6, (0.5, 0.6))
     assert objective_of({"objective": "balanced_accuracy"}) is None
     assert in_words(name_of(row)) == "balanced accuracy"
+    assert (in_a_word(name_of(row)), in_a_word("accuracy")) == ("balanced", "accuracy")
 
 
 def test_evaluation_counts_each_class_s_images_and_hits() -> None:

@@ -272,7 +272,7 @@ def test_search_command_shows_the_objective(nas: Nas, digits_search_file: Path, 
         "--in-process", "--run", run,
     )  # fmt: skip
     assert code == 0, err
-    assert "balanced accuracy 0." in out
+    assert "baseline balanced 0." in out.replace("  ", " ")
     figures = json.loads(nas("status", run, "--json")[1])
     assert figures["best"]["objective"] == BALANCED
     assert figures["best"]["objective_value"] != figures["best"]["accuracy"]
