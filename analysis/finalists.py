@@ -15,6 +15,7 @@ import scipy  # its parts load at their first use
 from analysis.intervals import student_t
 from analysis.trial_rules import COUNTED, RETRAINED, BestArchitectures, may_win, standing
 from trials.log.row_types import TrialRow
+from trials.objective import ACCURACY, Objective, name_of, objective_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Finalist:
     step_time_ratios: tuple[float, ...] = ()  # of the trainings that know one
     step_seconds: tuple[float, ...] = ()
     timing_flags: tuple[str, ...] = ()  # why the step times of some of them are uncertain
+    objective: Objective = ACCURACY
+    objective_values: tuple[float, ...] = ()  # of the trainings; empty: they are the accuracies
 
     @property
     def mean(self) -> float:
@@ -40,6 +43,16 @@ class Finalist:
     def mean_accuracy(self) -> float:
         """Mean of the trainings' accuracies, 0-1."""
         return float(np.mean(self.accuracies))
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The trainings' objectives, 0-1."""
+        return self.objective_values or self.accuracies
+
+    @property
+    def mean_objective(self) -> float:
+        """Mean of the trainings' objectives, 0-1."""
+        return float(np.mean(self.values))
 
     @property
     def is_longer(self) -> bool:
@@ -56,8 +69,8 @@ class Standing:
     low: float | None  # the 95 % interval of the mean reward
     high: float | None
     better_than_next: float | None  # probability that its true mean is above that of the next one
-    accuracy_low: float | None = None  # the 95 % interval of the mean accuracy
-    accuracy_high: float | None = None
+    objective_low: float | None = None  # the 95 % interval of the mean objective
+    objective_high: float | None = None
 
 
 def finalists(rows: Iterable[TrialRow]) -> list[Finalist]:
@@ -83,6 +96,8 @@ def _finalist(selected: TrialRow, retrained: list[TrialRow]) -> Finalist:
         selected_reward=reward,
         rewards=tuple(float(row["reward"] or 0.0) for row in retrained),
         accuracies=tuple(float(row["accuracy"] or 0.0) for row in retrained),
+        objective=name_of(selected),
+        objective_values=tuple(float(objective_of(row) or 0.0) for row in retrained),
         selected_epochs=epochs,
         epochs=max(standing(row)[0] for row in retrained),
         step_time_ratios=tuple(ratio for row in retrained if (ratio := row.get("step_time_ratio"))),
@@ -137,14 +152,14 @@ def standings(ranked: list[Finalist]) -> list[Standing]:
         return [Standing(finalist, None, None, None, None) for finalist in ranked]
     # The pooled standard deviations of one training, over all finalists.
     deviation = _pooled([finalist.rewards for finalist in ranked])
-    of_accuracy = _pooled([finalist.accuracies for finalist in ranked])
+    of_objective = _pooled([finalist.values for finalist in ranked])
     found = []
     for i, finalist in enumerate(ranked):
         # Its intervals, and the probability that the difference to the next mean is positive.
         count = len(finalist.rewards)
         error = deviation / math.sqrt(count)
         half = student_t(freedom) * error
-        half_of_accuracy = student_t(freedom) * of_accuracy / math.sqrt(count)
+        half_of_objective = student_t(freedom) * of_objective / math.sqrt(count)
         better = None
         if i + 1 < len(ranked):
             following = ranked[i + 1]
@@ -158,8 +173,8 @@ def standings(ranked: list[Finalist]) -> list[Standing]:
                 finalist.mean - half,
                 finalist.mean + half,
                 better,
-                accuracy_low=max(finalist.mean_accuracy - half_of_accuracy, 0.0),
-                accuracy_high=min(finalist.mean_accuracy + half_of_accuracy, 1.0),
+                objective_low=max(finalist.mean_objective - half_of_objective, 0.0),
+                objective_high=min(finalist.mean_objective + half_of_objective, 1.0),
             )
         )
     return found

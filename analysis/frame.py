@@ -17,6 +17,7 @@ from trials.log.object_store import GLOB
 from trials.log.parquet_errors import parquet_refused
 from trials.log.schema import EPOCH_COLUMNS, TRIAL_COLUMNS, Column, schema_of
 from trials.log.views import damaged_view
+from trials.objective import ACCURACY, CURVES, Objective, in_words
 
 RUN = Column("run", pa.string(), "name of the run's folder")
 COLUMNS = {"trials": (RUN, *TRIAL_COLUMNS), "epochs": (RUN, *EPOCH_COLUMNS)}
@@ -53,6 +54,31 @@ def describe_columns(kind: Literal["trials", "epochs"] = "trials") -> pd.DataFra
 def floats(trials: pd.DataFrame, name: str) -> np.ndarray:
     """A column as floats, NaN where it is missing."""
     return trials[name].to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+
+
+def objective_values(trials: pd.DataFrame) -> np.ndarray:
+    """The value of each row's objective, NaN where it is missing.
+
+    `trials.objective.objective_of`, of whole columns at once.
+    """
+    values = floats(trials, ACCURACY)
+    for name in objectives_in(trials):
+        own = (trials["objective"] == name).to_numpy(dtype=bool, na_value=False)
+        values[own] = floats(trials, name)[own]
+    return values
+
+
+def objectives_in(trials: pd.DataFrame) -> list[Objective]:
+    """Names of the objectives other than accuracy that rows have."""
+    if "objective" not in trials:
+        return []
+    found = set(trials["objective"].dropna())
+    return [name for name in CURVES if name in found and name != ACCURACY]
+
+
+def objective_words(trials: pd.DataFrame) -> str:
+    """The name of the rows' objective in a sentence."""
+    return " or ".join(map(in_words, objectives_in(trials))) or in_words(ACCURACY)
 
 
 # ---------------------------------------------------------------------- reading

@@ -5,7 +5,8 @@ from statistics import fmean
 
 from analysis.finalists import Standing
 from analysis.numbers import counted
-from trials.log.row_types import TrialRow, measured
+from trials.log.row_types import TrialRow, measured, measured_objective
+from trials.objective import ACCURACY, Objective, figures_in_words, in_words, name_of
 
 Interval = tuple[float, float]  # 95 %
 
@@ -15,7 +16,9 @@ class Headline:
     """A winner's figures. The trial that selected a finalist is in none of them.
 
     Attributes:
-        trainings: number of trainings over which reward and accuracy are means.
+        accuracy: also where another objective is rewarded.
+        objective_value: of the quantity that the search rewards, which `objective` names.
+        trainings: number of trainings over which reward, accuracy and objective are means.
         epochs: of each of them.
         is_repeated: these are trainings of a finalist; else it is the one trial that wins.
         is_longer: they are longer than trials, so that no trial's figures compare with these.
@@ -26,6 +29,8 @@ class Headline:
     trial_id: int
     reward: float
     accuracy: float
+    objective: Objective
+    objective_value: float
     step_time_ratio: float
     step_seconds: float | None
     epochs: int
@@ -33,8 +38,18 @@ class Headline:
     is_repeated: bool = False
     is_longer: bool = False
     reward_interval: Interval | None = None
-    accuracy_interval: Interval | None = None
+    objective_interval: Interval | None = None
     uncertain: str | None = None
+
+    @property
+    def accuracy_interval(self) -> Interval | None:
+        """The 95 % interval of the accuracy; None where another objective is rewarded."""
+        return self.objective_interval if self.objective == ACCURACY else None
+
+    @property
+    def objective_words(self) -> str:
+        """The objective and, where it is another one, the accuracy beside it."""
+        return figures_in_words(self.objective, self.objective_value, self.accuracy)
 
     @property
     def basis(self) -> str:
@@ -55,12 +70,10 @@ class Headline:
     @property
     def intervals(self) -> str:
         """Both 95 % intervals in words; says so where there are none."""
-        if self.reward_interval is None or self.accuracy_interval is None:
+        if self.reward_interval is None or self.objective_interval is None:
             return "no interval"
-        texts = (
-            f"{name} {low:.4f} to {high:.4f}"
-            for name, (low, high) in (("reward", self.reward_interval), ("accuracy", self.accuracy_interval))
-        )
+        both = (("reward", self.reward_interval), (in_words(self.objective), self.objective_interval))
+        texts = (f"{name} {low:.4f} to {high:.4f}" for name, (low, high) in both)
         return f"95 %: {', '.join(texts)}"
 
     @property
@@ -91,6 +104,8 @@ def headline(row: TrialRow, standing: Standing | None) -> Headline:
         trial_id=int(row["trial_id"]),
         reward=float(row["reward"] or 0.0),
         accuracy=measured(row, "accuracy"),
+        objective=name_of(row),
+        objective_value=measured_objective(row),
         step_time_ratio=measured(row, "step_time_ratio"),
         step_seconds=row.get("step_seconds"),
         epochs=int(row.get("epochs") or 0),
@@ -103,6 +118,8 @@ def headline(row: TrialRow, standing: Standing | None) -> Headline:
         trial_id=trial.trial_id,
         reward=found.mean,
         accuracy=found.mean_accuracy,
+        objective=found.objective,
+        objective_value=found.mean_objective,
         step_time_ratio=fmean(found.step_time_ratios) if found.step_time_ratios else trial.step_time_ratio,
         step_seconds=fmean(found.step_seconds) if found.step_seconds else trial.step_seconds,
         epochs=found.epochs,
@@ -110,7 +127,7 @@ def headline(row: TrialRow, standing: Standing | None) -> Headline:
         is_repeated=True,
         is_longer=found.is_longer,
         reward_interval=_interval(standing.low, standing.high),
-        accuracy_interval=_interval(standing.accuracy_low, standing.accuracy_high),
+        objective_interval=_interval(standing.objective_low, standing.objective_high),
         uncertain=_uncertain(standing, trial),
     )
 

@@ -6,25 +6,24 @@ import numpy as np
 
 from analysis.trial_rules import longest
 from trials.log.row_types import TrialRow, number_of
+from trials.objective import objective_of
 
-# By column, and whether more of it is better.
-OBJECTIVES = {"accuracy": True, "step_time_ratio": False, "params": False}
+COSTS = ("step_time_ratio", "params")  # columns, of which less is better; more of the search's objective is
 
 
 def pareto_front(rows: Iterable[TrialRow]) -> list[TrialRow]:
-    """The Pareto front of completed search and baseline rows, the most accurate first.
+    """The Pareto front of completed search and baseline rows, the best by the search's objective first.
 
     Where trials differ in length, the longest alone: a short one's accuracy does not compare. Of rows that
-    are equal in all objectives the first is kept.
+    are equal in everything the first is kept.
     """
-    signs = [1.0 if more else -1.0 for more in OBJECTIVES.values()]
     eligible, values = [], []
     for row in longest(rows):
-        measured = [value for name in OBJECTIVES if (value := number_of(row, name)) is not None]
-        if len(measured) == len(OBJECTIVES):
+        value, costs = objective_of(row), [number_of(row, name) for name in COSTS]
+        if value is not None and None not in costs:
             eligible.append(row)
-            values.append(measured)
-    points = np.array(values, dtype=float).reshape(-1, len(signs)) * np.array(signs)
+            values.append([value, *(-cost for cost in costs if cost is not None)])
+    points = np.array(values, dtype=float).reshape(-1, 1 + len(COSTS))
     kept = sorted(non_dominated(points), key=lambda i: -points[i, 0])
     return [eligible[i] for i in kept]
 

@@ -6,7 +6,6 @@ STRONGEST = 12  # options that move the reward most
 SURE = 0.5  # share of redraws from which on a winner's cell is drawn in full colour
 FEWEST_CELLS = 8  # of a region in the map of exponents that bears its winner's number
 LABELS = {
-    "accuracy": "accuracy on minival (0-1)",
     "step_time_ratio": "training step time (× reference)",
     "params": "parameters (millions)",
     "reward": "reward",
@@ -19,6 +18,11 @@ LABELS = {
     "short": "reward of the short trial",
     "long": "reward after long training",
 }
+
+
+def on_minival(objective: str) -> str:
+    """The label of an axis of accuracies, or of another objective, in words."""
+    return f"{objective} on minival (0-1)"
 
 
 def lowest_reward_shown(rewards: np.ndarray) -> float | None:

@@ -7,10 +7,10 @@ import pandas as pd
 
 from analysis.choice_effects import choice_frequencies, decisions, marginal_effects
 from analysis.finalists import Standing
-from analysis.frame import floats
+from analysis.frame import floats, objective_values, objective_words
 from analysis.ledger import ALL_KINDS, ledger
 from analysis.pareto import non_dominated
-from analysis.pictures import LABELS, STRONGEST, SURE, lowest_reward_shown
+from analysis.pictures import LABELS, STRONGEST, SURE, lowest_reward_shown, on_minival
 from analysis.progress import front_points, progress, random_band
 from analysis.proxy_audit import ProxyAudit
 from analysis.ranking import ranked, searched
@@ -27,21 +27,21 @@ WIDE = 8  # largest over smallest, beyond which an axis is logarithmic
 
 
 def draw_front(axes: "Axes", trials: pd.DataFrame, *, against: str = "step_time_ratio") -> None:
-    """Accuracy against a cost, a point for each completed trial; rings around the Pareto front."""
+    """The objective against a cost, a point for each completed trial; rings around the Pareto front."""
     rows = searched(trials)
     factor = 1e-6 if against == "params" else 1.0
     for purpose, colour, name in (("baseline", GREY, "uniform"), ("search", BLUE, "proposed")):
         own = rows[rows.purpose == purpose]
-        axes.scatter(floats(own, against) * factor, floats(own, "accuracy"), s=9, color=colour, label=name)
+        axes.scatter(floats(own, against) * factor, objective_values(own), s=9, color=colour, label=name)
     front = rows.iloc[list(non_dominated(front_points(rows)))]
     axes.scatter(
         floats(front, against) * factor,
-        floats(front, "accuracy"),
+        objective_values(front),
         s=46, facecolors="none", edgecolors=GREEN, linewidths=1.6, label="front",
     )  # fmt: skip
     best = ranked(trials, 1)
-    axes.scatter(floats(best, against) * factor, floats(best, "accuracy"), s=60, color=ORANGE, label="best")
-    axes.set(xlabel=LABELS[against], ylabel=LABELS["accuracy"])
+    axes.scatter(floats(best, against) * factor, objective_values(best), s=60, color=ORANGE, label="best")
+    axes.set(xlabel=LABELS[against], ylabel=on_minival(objective_words(rows)))
     costs = floats(rows, against)
     if len(costs) and np.nanmax(costs) > WIDE * np.nanmin(costs):
         axes.set_xscale("log")

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats
-from analysis.pareto import OBJECTIVES, hypervolume
+from analysis.frame import floats, objective_values
+from analysis.pareto import COSTS, hypervolume
 from analysis.ranking import is_searched, searched
 from analysis.trial_rules import COUNTED, SEARCHED
 from trials.log.schema import WORK_SECONDS
@@ -70,10 +70,10 @@ def _is_counted(trials: pd.DataFrame) -> pd.Series:
 
 
 def front_volume(trials: pd.DataFrame) -> float:
-    """Hypervolume of the front in accuracy and in the logarithms of step time and parameters.
+    """Hypervolume of the front in the search's objective and in the logarithms of step time and parameters.
 
-    Above no accuracy, and below the slowest and the largest of the run's own completed trials: it compares
-    strategies within one space only where the corner is the same.
+    Above an objective of 0, and below the slowest and the largest of the run's own completed trials: it
+    compares strategies within one space only where the corner is the same.
     """
     rows = searched(trials)
     if rows.empty:
@@ -85,8 +85,5 @@ def front_volume(trials: pd.DataFrame) -> float:
 
 
 def front_points(rows: pd.DataFrame) -> np.ndarray:
-    """(rows, objectives), more being better: accuracy, and minus the logarithms of what it costs."""
-    columns = [
-        floats(rows, name) if more else -np.log(floats(rows, name)) for name, more in OBJECTIVES.items()
-    ]
-    return np.stack(columns, axis=1)
+    """(rows, 3), more being better: the search's objective, and minus the logarithms of what it costs."""
+    return np.stack([objective_values(rows), *(-np.log(floats(rows, name)) for name in COSTS)], axis=1)

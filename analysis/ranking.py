@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats
+from analysis.frame import floats, objective_values
 from analysis.trial_rules import SEARCHED
 from trials.log.recorded import ALL_COLUMNS, Recorded
 from trials.reward import REWARDABLE, SHIPPED, WEIGHTED_PRODUCT, Reward, check_names, recorded_ratio
@@ -52,15 +52,15 @@ def rewards(trials: pd.DataFrame, terms: Mapping[str, float]) -> pd.Series:
         ValueError: a term is not a measured quantity, or cannot be computed from what rows keep.
     """
     reward = Reward(terms)
-    accuracies, ratios = floats(trials, "accuracy"), {name: ratio(trials, name) for name in terms}
+    values, ratios = objective_values(trials), {name: ratio(trials, name) for name in terms}
     of: Callable[..., Any] = reward.of
     if Reward.of is WEIGHTED_PRODUCT:  # arithmetic, so it takes whole columns
-        value = np.asarray(of(accuracies, ratios.__getitem__))
+        value = np.asarray(of(values, ratios.__getitem__))
     else:
         value = np.full(len(trials), np.nan)
-        for i in np.flatnonzero(np.isfinite(accuracies)).tolist():
+        for i in np.flatnonzero(np.isfinite(values)).tolist():
             own = {name: float(column[i]) for name, column in ratios.items()}
-            value[i] = of(float(accuracies[i]), own.__getitem__)
+            value[i] = of(float(values[i]), own.__getitem__)
     value[(trials["status"] == "infeasible").to_numpy(dtype=bool, na_value=False)] = 0.0
     return pd.Series(value, index=trials.index, name="reward")
 

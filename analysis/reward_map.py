@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats
+from analysis.frame import floats, objective_values
 from analysis.pictures import FEWEST_CELLS
 from analysis.ranking import ratio, searched
 from analysis.standard_error import standard_error
@@ -20,7 +20,7 @@ class Candidates:
     """Completed trials that may win, their quantities as logarithms; (trials) each."""
 
     trial_id: np.ndarray
-    log_accuracy: np.ndarray
+    log_accuracy: np.ndarray  # or of the search's other objective
     log_costs: np.ndarray  # (trials, 2): ratios of step time and of parameters to the reference's
     deviation: np.ndarray  # standard deviation of log accuracy between trainings
 
@@ -56,13 +56,13 @@ class RewardMap:
 
 
 def candidates(trials: pd.DataFrame) -> Candidates:
-    """Completed search and baseline trials with an accuracy above 0.
+    """Completed search and baseline trials whose objective is above 0.
 
     The deviation of an accuracy is the larger one of two: the sampling error of minival's images, and the
     deviation between repeats of one architecture (finalists, as far as they train as long as trials).
     """
     rows = searched(trials)
-    accuracy = floats(rows, "accuracy")
+    accuracy = objective_values(rows)
     costs = np.log(np.stack([ratio(rows, name) for name in AXES], axis=1).clip(1e-12))
     images = floats(rows, "minival_images")
     error = standard_error(accuracy, np.where(images > 0, images, np.inf))
@@ -77,12 +77,12 @@ def candidates(trials: pd.DataFrame) -> Candidates:
 
 
 def seed_deviation(trials: pd.DataFrame, *, purpose: Purpose = "repeat") -> float:
-    """Standard deviation of accuracy between trainings of an architecture; 0 if unknown.
+    """Standard deviation of the objective between trainings of an architecture; 0 if unknown.
 
     Of all repeats, which are as long as trials; of the purpose `finalist`, of longer trainings.
     """
     repeats = trials[(trials.purpose == purpose) & (trials.status == "completed")]
-    groups = [floats(group, "accuracy") for _, group in repeats.groupby("architecture_id")]
+    groups = [objective_values(group) for _, group in repeats.groupby("architecture_id")]
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
     return float(np.sqrt(squares / freedom)) if freedom else 0.0

@@ -10,6 +10,7 @@ from analysis.numbers import percent
 from analysis.rank_correlation import kendall_tau
 from analysis.trial_rules import may_win, own_epochs_of
 from trials.log.row_types import TrialRow
+from trials.objective import curve_of, objective_of
 
 FEWEST = 3  # trials whose ranking says anything
 
@@ -52,16 +53,16 @@ def rung_agreement(rows: Iterable[TrialRow]) -> list[RungAgreement]:
     rows = list(filter(may_win, rows))
     *shorter, longest = rung_epochs(rows) or [0]
     # 1. Trials that went through all rungs, the baseline's where they are enough.
-    whole = [row for row in rows if row["epochs"] == len(row["minival_accuracy"] or ()) == longest]
+    whole = [row for row in rows if row["epochs"] == len(curve_of(row)) == longest]
     fair = [row for row in whole if row["purpose"] == "baseline"]
     used = fair if len(fair) >= FEWEST else whole
     if len(used) < FEWEST:
         return []
-    # 2. Their rewards at the end, and at each rung by the accuracy that they had there.
+    # 2. Their rewards at the end, and at each rung by the objective that they had there.
     last = np.array([row["reward"] for row in used])
     found = []
     for epochs in shorter:
-        curves = [((row["minival_accuracy"] or ())[epochs - 1], row["accuracy"] or 0.0) for row in used]
+        curves = [(curve_of(row)[epochs - 1], objective_of(row) or 0.0) for row in used]
         early = last * np.array([then / max(now, 1e-12) for then, now in curves])
         tau = resampled(lambda i, early=early: kendall_tau(early[i].tolist(), last[i].tolist()), len(used))  # type: ignore[misc]
         found.append(RungAgreement(epochs, longest, tau, len(used), chosen=used is not fair))

@@ -42,6 +42,9 @@ class EpochMetrics:
     minival_accuracy: float
     minival_accuracy_raw: float  # without averaging of weights
     minival_accuracy_top5: float
+    minival_balanced_accuracy: float | None = (
+        None  # mean of the classes' recalls; None: by an earlier version
+    )
     learning_rate: float
     resolution: int  # of the evaluation, pixels
     train_seconds: float

@@ -13,6 +13,7 @@ from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.images.config import DataConfig
 from trials.log.buckets import check_reached, place_of, states_at
 from trials.log.durable_files import DurableFiles
+from trials.objective import ACCURACY
 from trials.recipe import Recipe
 from trials.training.inherited_weights import inherit
 from trials.training.step import TrainingStep
@@ -53,6 +54,8 @@ class TrialCheckpoint:
             "epochs": None if trial.recipe.is_extensible else trial.epochs,
             "seed": trial.seed,
         }
+        if trial.objective != ACCURACY:  # earlier versions measured nothing else
+            identity["objective"] = trial.objective
         text = json.dumps(identity, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.path = folder / f"training-{digest}.safetensors"

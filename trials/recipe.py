@@ -31,7 +31,7 @@ RANDOM = ("random_batch", "random_epochs")
 LARGEST = 2048  # pixels of a side
 # Keys that came later, and the values with which trainings of before agree.
 LATER_KEYS = {
-    "final_share": 0.0, "optimizer": "rmsprop", "decay_share": 1.0,
+    "final_share": 0.0, "optimizer": "rmsprop", "decay_share": 1.0, "class_weights": "none",
     "batch_norm_batches": 0, "stored_resolution": "stage", "randaugment_pixels": "scaled",
 }  # fmt: skip
 FARTHEST_EVALUATION = 1.5  # times the size of training; the published networks have 1.17 to 1.28
@@ -117,6 +117,7 @@ class Recipe:
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     averaging_decay: float = Field(default=0.0, ge=0, lt=1)  # exponential moving average of weights; 0: none
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"  # of losses: by the inverse of a class's frequency
     dropout: RampOrNumber = Ramp(0.0, 0.0)
     stochastic_depth: float = Field(default=0.0, ge=0, lt=1)  # drop rate; block i of N has i / N of it
     batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
@@ -140,8 +141,7 @@ class Recipe:
     cutmix: RampOrNumber = Ramp(0.0, 0.0)  # alpha
     cutout: float = Field(default=0.0, ge=0, le=1)  # side of the grey square, as share of the image's
     precision: Precision = "auto"
-    # given: it is for weights that are given by --init; given_size: also for images of the size that these
-    # were evaluated at, instead of `resolution`.
+    # given: for weights of --init; given_size: also for images of the size that these were evaluated at.
     initial_weights: Literal["none", "given", "given_size"] = "none"
 
     @model_validator(mode="before")

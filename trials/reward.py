@@ -10,6 +10,7 @@ from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.setting_errors import refused_as
 from trials.log.recorded import Recorded
 from trials.log.row_types import TrialRow
+from trials.objective import in_words, name_of, objective_of
 from trials.trial import INFERENCE, Measurement, Status, StopBelow, TrialResult, size_ratio
 
 LARGEST_EXPONENT = 10.0
@@ -32,7 +33,8 @@ REWARD_OF_FAILURE: Mapping[Status, float | None] = {"infeasible": 0.0, "crashed"
 class Reward:
     """Weighted product A * S^w * P^v (EfficientNetV2, section 3.3: w = -0.07, v = -0.05).
 
-    Every quantity but the accuracy is its ratio to the reference network's. The reference multiplies all
+    A is the accuracy or, where measurements and rows name another, the search's objective. Every quantity but
+    that is its ratio to the reference network's. The reference multiplies all
     rewards by one constant, so it never changes which of two architectures is better; it keeps rewards
     comparable between runs.
     """
@@ -52,7 +54,7 @@ class Reward:
 
     def of_measurement(self, measured: Measurement) -> float:
         """The reward of what was measured, or might be."""
-        return self.of(measured.accuracy, lambda name: REWARDABLE[name](measured))
+        return self.of(measured.objective_value, lambda name: REWARDABLE[name](measured))
 
     def of_row(self, row: TrialRow) -> float | None:
         """The reward of a trial's result, computed from the row that the trial left.
@@ -63,12 +65,12 @@ class Reward:
         if row["status"] in REWARD_OF_FAILURE:
             return REWARD_OF_FAILURE[row["status"]]
         where = f"trial {row['trial_id']}"
-        if row["accuracy"] is None:
-            raise ValueError(f"{where} is {row['status']}: it has no accuracy, so no reward")
-        return self.of(row["accuracy"], lambda name: recorded_ratio(name, row.get, where=where))
+        if (value := objective_of(row)) is None:
+            raise ValueError(f"{where} is {row['status']}: it has no {in_words(name_of(row))}, so no reward")
+        return self.of(value, lambda name: recorded_ratio(name, row.get, where=where))
 
     def of(self, accuracy: float, ratio_to_reference: Callable[[str], float]) -> float:
-        """The reward of an accuracy and of ratios, asked for by name."""
+        """The reward of an accuracy, or another objective, and of ratios that are asked for by name."""
         return accuracy * math.prod(
             ratio_to_reference(name) ** exponent for name, exponent in self.terms.items()
         )
@@ -83,8 +85,8 @@ def reward_at(reward: float, *, accuracy: float, other: float) -> float:
 
 
 def too_low_at_best(stop: StopBelow, measured: Measurement) -> Measurement | None:
-    """The measurement at the highest accuracy that a trial may reach, if even that has too low a reward."""
-    best = replace(measured, accuracy=stop.max_accuracy)
+    """The measurement at the best objective that a trial may reach, if even that has too low a reward."""
+    best = replace(measured, **{measured.objective: stop.max_accuracy})  # type: ignore[arg-type]
     return best if Reward(stop.terms).of_measurement(best) < stop.reward else None
 
 

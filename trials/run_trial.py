@@ -183,6 +183,7 @@ class _TrialRun:
             accuracy=last.minival_accuracy,
             accuracy_raw=last.minival_accuracy_raw,
             accuracy_top5=last.minival_accuracy_top5,
+            balanced_accuracy=last.minival_balanced_accuracy,
             peak_memory_bytes=peak,
         )
         yield self._result("completed", measurement=measurement)
@@ -231,9 +232,11 @@ class _TrialRun:
         assert self.reference is not None, "the reference network has been counted"
         assert self.times.step_time is not None, "the network has been timed"
         return Measurement(
+            objective=self.trial.objective,
             accuracy=0.0,
             accuracy_raw=0.0,
             accuracy_top5=0.0,
+            balanced_accuracy=0.0,
             minival_images=len(images.minival),
             step_time=self.times.step_time,
             inference_time=self.times.inference_time,

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from search_spaces.networks.architecture import STRICT, Architecture
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
+from trials.objective import ACCURACY, Objective, value_of
 from trials.recipe import LARGEST, Precision, Recipe
 
 # repeat, finalist: trainings of the best architectures, as long as a trial or longer.
@@ -129,7 +130,7 @@ class StopBelow:
     """A bound on a trial's reward: it is stopped before it trains if even `max_accuracy` gives less."""
 
     reward: float
-    max_accuracy: float  # 0-1
+    max_accuracy: float  # 0-1, of the search's objective
     terms: Mapping[str, float]  # the reward's exponents, by quantity
 
 
@@ -157,6 +158,7 @@ class Trial:
     needs_inference_time: bool = False  # for the reward or a limit
     limits: Mapping[str, float] = field(default_factory=dict)  # on what is measured before training, by name
     stop_below: StopBelow | None = None
+    objective: Objective = ACCURACY  # what the search rewards
     timeout_seconds: float | None = None  # after which the trial is infeasible
     cuda_graphs: bool = True  # on CUDA; False after its work could not be captured
 
@@ -194,6 +196,9 @@ class EpochFigures:
     minival_loss: float
     minival_accuracy: float
     minival_accuracy_raw: float
+    minival_balanced_accuracy: float | None = (
+        None  # mean of the classes' recalls; None: by an earlier version
+    )
     learning_rate: float  # at the epoch's last step
     resolution: int
     train_seconds: float
@@ -210,11 +215,15 @@ class EpochResult(EpochFigures):
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """The quantities that a trial measured. Ratios are to the space's reference network, same conditions."""
+    """The quantities that a trial measured. Ratios are to the space's reference network, same conditions.
+
+    `objective` names the one that is the first factor of the reward.
+    """
 
     accuracy: float  # on minival, 0-1, of the averaged weights if the recipe has them
     accuracy_raw: float
     accuracy_top5: float | None
+    balanced_accuracy: float | None = None  # mean of the classes' recalls, of the same weights as `accuracy`
     minival_images: int
     step_time: StepTime
     inference_time: InferenceTime | None = None  # None unless the trial needs it
@@ -223,6 +232,12 @@ class Measurement:
     reference_params: int
     reference_macs: int
     peak_memory_bytes: int | None  # None on a CPU, which has no such record
+    objective: Objective = ACCURACY
+
+    @property
+    def objective_value(self) -> float:
+        """The value of the objective, 0-1."""
+        return value_of(self, self.objective)
 
 
 def size_ratio(measured: Measurement) -> float:
@@ -375,7 +390,7 @@ class Outcome:
 
     status: Status
     reward: float
-    accuracy: float
+    accuracy: float  # or the search's other objective, as is the curve
     step_time_ratio: float
     params: float  # ratio to the reference
     curve: tuple[float, ...] = ()  # accuracy after each epoch; empty if unknown

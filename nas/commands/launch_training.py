@@ -152,8 +152,9 @@ def train_on_console(
     """
     with failures_explained(config.recipe, folder, how_it_goes_on=how_it_goes_on):
         result = _shown(config, folder, devices=devices, address=ray_address, log=log, console=console)
-        title = f"{folder.name}: {result.accuracy:.4f} on minival after {result.metrics[-1].epoch} epochs"
-        draw_training(result.metrics, folder / PICTURE, title=title)
+        title = f"{folder.name}: {result.objective_value:.4f} on minival"
+        title += f" after {result.metrics[-1].epoch} epochs"
+        draw_training(result.metrics, folder / PICTURE, title=title, objective=result.objective)
     return result
 
 

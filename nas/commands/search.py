@@ -214,6 +214,7 @@ def launch_search(
         LiveView(
             console,
             config.budget,
+            objective=config.objective,
             finalists=config.finalists.trainings if config.finalists else 0,
             finalist_epochs=config.finalist_epochs,
         ) as view,

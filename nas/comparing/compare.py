@@ -207,6 +207,7 @@ def _opened(config: ComparisonConfig, before: ComparisonPlan | None, folder: Pat
             recipe=config.recipe,
             test=config.test,
             patience=config.patience,
+            objective=config.objective,
             seed=config.seed,
         )
         return check_start(first, training_folder(folder, config.reference, config.seed), devices=1)

@@ -16,6 +16,7 @@ from search_spaces.settings.sentences import some
 from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
 from trials.log.buckets import files_of
+from trials.objective import ACCURACY, Objective
 from trials.recipe import Precision, Recipe
 
 FILE = "comparison.yaml"  # in the comparison's folder
@@ -52,7 +53,8 @@ class ComparisonConfig:
     data: DataConfig
     recipe: Recipe
     test: str | None = None
-    patience: int | None = Field(default=None, ge=1)  # evaluations without a better minival accuracy
+    objective: Objective = ACCURACY  # that is compared, and by which each training's best epoch is chosen
+    patience: int | None = Field(default=None, ge=1)  # evaluations without a better objective on minival
     equal: Equal = "epochs"
     repeats: int = Field(default=REPEATS, ge=1, le=1000)
     seed: int = Field(default=0, ge=0, lt=2**62)

@@ -14,6 +14,7 @@ from analysis.standard_error import standard_error
 from nas.comparing.config import ComparisonPlan, Conditions, Equal
 from nas.comparing.trainings import Outcomes, left_to_train, outcomes_of, seconds_left, training_folder
 from nas.training.finished import FinishedTraining
+from trials.objective import ACCURACY, Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +38,16 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedFigures:
-    """One training that has ended. Accuracies are 0-1, of the epoch that was best on minival."""
+    """One training that has ended. Accuracies are 0-1, of the epoch that was best on minival.
+
+    `value` is what is compared: the objective, on the test images where there are some.
+    """
 
     seed: int
     run: str
     accuracy: float  # on minival
     test_accuracy: float | None
+    value: float
     epochs: int
     best_epoch: int
     seconds: float
@@ -62,7 +67,10 @@ class DivergedSeed:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkFigures:
-    """One network of a comparison. Its accuracy is that on the test images, where there are some."""
+    """One network of a comparison.
+
+    Its accuracy is that on the test images, where there are some; balanced, if that is the objective.
+    """
 
     name: str
     source: str
@@ -92,9 +100,11 @@ class ComparisonFigures:
     diverged: int
     total: int
     seconds_left: float | None
+    objective: Objective  # that is compared
     evaluated_on: str  # test or minival
     images: int  # that accuracies are shares of
-    image_error: float | None  # standard error of one accuracy by the number of images, of the first network
+    # Standard error of one accuracy by the number of images, of the first network; None of other objectives.
+    image_error: float | None
     significance: float  # bound of the probability of a false "sure"
     data: str
     conditions: Conditions
@@ -124,7 +134,8 @@ def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
     first = by_network[config.reference]
     tested = next((each.test_images for each in ended.values() if each.test_images), None)
     images = tested or conditions.minival_images
-    first_mean = fmean(each.final_accuracy for each in first.values()) if first else None
+    has_error = first and config.objective == ACCURACY
+    first_mean = fmean(each.final_value for each in first.values()) if has_error else None
     return ComparisonFigures(
         run=str(folder),
         equal=config.equal,
@@ -133,6 +144,7 @@ def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
         diverged=len(outcomes.diverged),
         total=config.repeats * len(config.networks),
         seconds_left=seconds_left(plan, outcomes),
+        objective=config.objective,
         evaluated_on="test" if config.test is not None else "minival",
         images=images,
         image_error=standard_error(first_mean, float(images)) if first_mean is not None else None,
@@ -149,7 +161,7 @@ def comparison_figures(plan: ComparisonPlan, folder: Path) -> ComparisonFigures:
 def _differences(by_network: Mapping[str, Mapping[int, FinishedTraining]]) -> dict[str, PairedDifference]:
     """Differences of the networks that have a seed in common with the first one, by name."""
     accuracies = [
-        (name, {seed: each.final_accuracy for seed, each in own.items()}) for name, own in by_network.items()
+        (name, {seed: each.final_value for seed, each in own.items()}) for name, own in by_network.items()
     ]
     (_, first), *others = accuracies
     common = {name: own for name, own in others if own.keys() & first.keys()}
@@ -168,7 +180,7 @@ def _network(
     network, costs = plan.config.networks[name], plan.costs[name]
     ended = {seed: each for (of, seed), each in outcomes.ended.items() if of == name}
     diverged = {seed: reason for (of, seed), reason in outcomes.diverged.items() if of == name}
-    accuracies = np.array([each.final_accuracy for each in ended.values()])
+    accuracies = np.array([each.final_value for each in ended.values()])
     return NetworkFigures(
         name=name,
         source=network.source,
@@ -199,6 +211,7 @@ def _seed(seed: int, ended: FinishedTraining, folder: Path) -> SeedFigures:
         run=str(folder),
         accuracy=ended.accuracy,
         test_accuracy=ended.test_accuracy,
+        value=ended.final_value,
         epochs=ended.epochs,
         best_epoch=ended.best_epoch,
         seconds=ended.seconds,

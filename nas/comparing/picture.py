@@ -9,6 +9,7 @@ from analysis.numbers import short_count
 from analysis.plain_text import drawable, plain_text
 from analysis.plots import COLOURS
 from nas.comparing.figures import ComparisonFigures, Interval, NetworkFigures
+from trials.objective import in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def picture_of(figures: ComparisonFigures) -> bytes:
         _panel(axes, drawn, value, label)
         if of_first is not None:
             axes.axhline(of_first.value, color="0.55", linestyle=":", linewidth=1, zorder=0)
-    every[0].set_ylabel(f"accuracy on {figures.evaluated_on} (0-1)")
+    every[0].set_ylabel(f"{in_words(figures.objective)} on {figures.evaluated_on} (0-1)")
     _legend(figure, drawn)
     figure.suptitle(_title(figures), x=0.01, ha="left", fontsize=11)
     data = io.BytesIO()

@@ -75,6 +75,7 @@ def training_config(plan: ComparisonPlan, name: str, seed: int) -> TrainingConfi
         recipe=recipe,
         test=config.test,
         patience=config.patience,
+        objective=config.objective,
         seed=seed,
     )
 

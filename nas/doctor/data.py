@@ -85,7 +85,10 @@ def _classes_finding(source: str, found: EncodedImages) -> Finding:
             TOPIC, "note", f"{words}; {int((present < FEW).sum()):,} have fewer than {FEW}", advice
         )
     if present.max() / present.min() > UNEVEN:
-        advice = "plain accuracy favours large classes; nas evaluate shows each class"
+        advice = (
+            "accuracy favours large classes: objective: balanced_accuracy and recipe.class_weights: balanced "
+            "in a search file count all alike; nas evaluate shows each class"
+        )
         return Finding(TOPIC, "note", words, advice)
     return Finding(TOPIC, "fine", words)
 

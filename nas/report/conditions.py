@@ -45,7 +45,7 @@ def searched_section(facts: RunFacts) -> Markup:
         ("space", f"{size:,} architectures of {len(config.space.stages)} stages"),
         ("images", config.data.source),
         ("strategy", config.strategy.name + (f" ({settings})" if settings else "")),
-        ("reward", formula_markup(facts.terms)),
+        ("reward", formula_markup(facts.terms, facts.config.objective)),
         ("a trial", f"{config.recipe.epochs} epochs, batch size {config.recipe.batch_size}"),
         ("budget", budget),
         ("rows", f"{len(trials):,}: {ended}"),
@@ -89,7 +89,13 @@ def _training_command(facts: RunFacts) -> str:
     if facts.architecture is None:
         return f"nas train {file} --data IMAGES"
     resolution = facts.config.recipe.last_resolution
-    return training_command(file, facts.architecture, resolution=resolution)
+    return training_command(
+        file,
+        facts.architecture,
+        resolution=resolution,
+        objective=facts.config.objective,
+        class_weights=facts.config.recipe.class_weights,
+    )
 
 
 def reproduce_section(facts: RunFacts) -> Markup:

@@ -26,8 +26,13 @@ from trials.log.file_names import AUDIT_FOLDER, ENVIRONMENT_FOLDER, TRIALS_FILE
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.run_folder import STARTS, no_trial_yet
+from trials.objective import Objective, in_words
 from trials.reward import REWARDABLE, SHIPPED
 
+# Columns of `records` that a row may lack.
+MAY_LACK = (
+    "reward", "accuracy", "balanced_accuracy", "objective", "step_time_ratio", "step_seconds", "timing_flag",
+)  # fmt: skip
 TERM_NAMES = {"step_time_ratio": "step time", "params": "parameters", "macs": "MACs"}
 
 
@@ -97,7 +102,7 @@ def read_facts(run: Path, *, terms: Mapping[str, float] | None = None, device: s
         changed.append(f"step times on {device}")
     used = {**config.reward, **(terms or {})}
     if used != config.reward:
-        changed.append(f"reward {formula(used)}")
+        changed.append(f"reward {formula(used, config.objective)}")
     if changed:
         trials = _reranked(run, trials, used)
     rows = records(trials)
@@ -190,12 +195,13 @@ def records(trials: pd.DataFrame) -> list[TrialRow]:
     names = [
         "trial_id", "purpose", "status", "choices", "reward", "accuracy", "epochs", "continues",
         "minival_accuracy", "step_time_ratio", "step_seconds", "timing_flag",
+        "objective", "balanced_accuracy", "minival_balanced_accuracy",
     ]  # fmt: skip
     known = trials.loc[trials["choices"].notna(), names]
     rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
     for row in rows:
         row["continues"] = None if pd.isna(row["continues"]) else int(row["continues"])
-        for name in ("reward", "accuracy", "step_time_ratio", "step_seconds", "timing_flag"):
+        for name in MAY_LACK:
             row[name] = None if pd.isna(row[name]) else row[name]
     return cast(list[TrialRow], rows)
 
@@ -203,15 +209,15 @@ def records(trials: pd.DataFrame) -> list[TrialRow]:
 # ---------------------------------------------------------------------- in words
 
 
-def formula(terms: Mapping[str, float]) -> str:
+def formula(terms: Mapping[str, float], objective: Objective) -> str:
     """The reward as it is calculated, as plain text."""
     powers = [f"{TERM_NAMES.get(name, name)}^{power:g}" for name, power in terms.items() if power]
-    return " × ".join(["accuracy", *powers])
+    return " × ".join([in_words(objective), *powers])
 
 
-def formula_markup(terms: Mapping[str, float]) -> Markup:
+def formula_markup(terms: Mapping[str, float], objective: Objective) -> Markup:
     """The reward as it is calculated, with raised exponents."""
-    parts: list[Any] = ["accuracy"]
+    parts: list[Any] = [in_words(objective)]
     for name, power in terms.items():
         if power:
             raised = f"{power:g}".replace("-", "\N{MINUS SIGN}")

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats
+from analysis.frame import floats, objective_values
 from analysis.headline import Headline
 from analysis.numbers import percent, short_count
 from analysis.pareto import non_dominated
-from analysis.pictures import LABELS
+from analysis.pictures import on_minival
 from analysis.progress import front_points
 from analysis.ranking import searched
 from analysis.standard_error import standard_error
@@ -16,6 +16,7 @@ from nas.report.diagram import stage_diagram
 from nas.report.facts import RunFacts, architecture_words, formula_markup
 from nas.report.markup import Markup, figure, join, table, tag
 from nas.report.shown_rows import ShownTrial, shown_rows
+from trials.objective import ACCURACY, in_words
 
 MOST_POINTS = 3_000  # beyond the front; more would only make the file large
 AXES = {
@@ -54,15 +55,19 @@ def _tiles(facts: RunFacts) -> Markup:
     row, found = facts.winner, facts.headline
     assert row is not None
     assert found is not None
+    beside = "" if found.objective == ACCURACY else f" (accuracy {percent(found.accuracy, digits=2)})"
     tiles = [
         (
-            percent(found.accuracy, digits=2),
-            f"accuracy on minival, {_error_words(found, row.minival_images)}",
+            percent(found.objective_value, digits=2),
+            f"{in_words(found.objective)}{beside} on minival, {_error_words(found, row.minival_images)}",
         ),
         (f"{found.step_time_ratio:.2f}×", f"the reference's training step{found.uncertain_words}"),
         (short_count(row.params), f"parameters ({_share(row.params, row.reference_params)}× reference)"),
         (short_count(row.macs), f"MACs ({_share(row.macs, row.reference_macs)}× reference)"),
-        (f"{found.reward:.4f}", join(["reward: ", formula_markup(facts.terms), _interval_words(found)])),
+        (
+            f"{found.reward:.4f}",
+            join(["reward: ", formula_markup(facts.terms, found.objective), _interval_words(found)]),
+        ),
     ]
     return tag(
         "div", *(tag("div", tag("b", big), tag("span", small), class_="tile") for big, small in tiles),
@@ -78,7 +83,7 @@ def _interval_words(found: Headline) -> str:
 
 
 def _error_words(found: Headline, images: int | None) -> str:
-    if not images:
+    if not images or found.objective != ACCURACY:  # by images alone this is the error of an accuracy
         return found.basis
     error = standard_error(found.accuracy, images)
     return f"{found.basis} (± {100 * error:.2f} of {images:,} images)"
@@ -90,14 +95,17 @@ def _share(value: int, reference: int | None) -> str:
 
 def front_section(facts: RunFacts) -> Markup:
     """Every completed trial, the Pareto front, and a table of it."""
-    rows = searched(facts.trials).dropna(subset=["accuracy", "step_time_ratio", "params"])
+    rows = searched(facts.trials)
+    rows = rows.assign(value=objective_values(rows)).dropna(subset=["value", "step_time_ratio", "params"])
     if rows.empty:
         return tag("p", "No trial has completed yet.")
-    # The front; the most accurate first.
-    front = rows.iloc[list(non_dominated(front_points(rows)))].sort_values("accuracy", ascending=False)
+    # The front; the best by the objective first.
+    front = rows.iloc[list(non_dominated(front_points(rows)))].sort_values("value", ascending=False)
+    objective = in_words(facts.config.objective)
+    name_first = objective[0].upper() + objective[1:]
     captions = {
-        "step_time_ratio": "Accuracy against training step time.",
-        "params": "Accuracy against size.",
+        "step_time_ratio": f"{name_first} against training step time.",
+        "params": f"{name_first} against size.",
     }
     apart = ""
     if facts.headline is not None and facts.headline.is_longer:
@@ -107,14 +115,14 @@ def front_section(facts: RunFacts) -> Markup:
     pictures = [
         figure(
             _scatter(facts, rows, front, name),
-            f"{captions[name]} Rings are the Pareto front of accuracy, step time and parameters.{apart}",
+            f"{captions[name]} Rings are the Pareto front of {objective}, step time and parameters.{apart}",
         )
         for name in AXES
     ]
     lines = [
         (
             f"trial\N{NO-BREAK SPACE}{row.trial_id}",
-            f"{row.accuracy:.4f}",
+            f"{row.objective_value:.4f}",
             f"{row.step_time_ratio:.2f}×",
             short_count(row.params),
             f"{row.reward:.4f}",
@@ -122,9 +130,11 @@ def front_section(facts: RunFacts) -> Markup:
         for row in shown_rows(ShownTrial, front.head(12))
     ]
     more = (
-        f"The {len(lines)} most accurate of {len(front)}" if len(lines) < len(front) else f"All {len(front)}"
+        f"The {len(lines)} best by {objective} of {len(front)}"
+        if len(lines) < len(front)
+        else f"All {len(front)}"
     )
-    listing = table(("", "accuracy", "step time", "parameters", "reward"), lines)
+    listing = table(("", objective, "step time", "parameters", "reward"), lines)
     return join(
         [
             tag("div", *pictures, class_="figures"),
@@ -139,30 +149,31 @@ def _scatter(facts: RunFacts, rows: pd.DataFrame, front: pd.DataFrame, name: str
     shown = rows.nlargest(MOST_POINTS, "reward") if len(rows) > MOST_POINTS else rows
     # Scales, axes, and a line where the reference is.
     x = x_scale(floats(rows, name) * factor, logarithmic=True)
-    y = y_scale(focused(floats(rows, "accuracy")))
-    parts = [x_axis(x, AXES[name]), y_axis(y, LABELS["accuracy"])]
+    objective = in_words(facts.config.objective)
+    y = y_scale(focused(objective_values(rows)))
+    parts = [x_axis(x, AXES[name]), y_axis(y, on_minival(objective))]
     if name == "step_time_ratio" and x.low < 1 < x.high:
         parts.append(tag("line", class_="thin", x1=x(1.0), x2=x(1.0), y1=y.start, y2=y.end))
     # Below the rings of the front lie the dots of all trials; on top, the winner.
     for row in shown_rows(ShownTrial, shown):
-        if row.accuracy < y.low:
+        if row.objective_value < y.low:
             continue
         colour = "c0" if row.purpose == "baseline" else "c1"
-        place = {"cx": x(getattr(row, name) * factor), "cy": y(row.accuracy)}
+        place = {"cx": x(getattr(row, name) * factor), "cy": y(row.objective_value)}
         parts.append(tag("circle", tag("title", row.words), class_=f"dot {colour}", r=2.6, **place))
     for row in shown_rows(ShownTrial, front):
-        if row.accuracy >= y.low:
+        if row.objective_value >= y.low:
             words = f"{row.words}\n{architecture_words(row.architecture)}"
-            place = {"cx": x(getattr(row, name) * factor), "cy": y(row.accuracy)}
+            place = {"cx": x(getattr(row, name) * factor), "cy": y(row.objective_value)}
             parts.append(tag("circle", tag("title", words), class_="ring c3", r=4.2, tabindex=0, **place))
     if facts.winner is not None:
-        place = {"cx": x(getattr(facts.winner, name) * factor), "cy": y(facts.winner.accuracy)}
+        place = {"cx": x(getattr(facts.winner, name) * factor), "cy": y(facts.winner.objective_value)}
         words = f"the winner, trial {facts.winner.trial_id}\n"
         words += architecture_words(facts.winner.architecture)
         parts.append(tag("circle", tag("title", words), class_="winner c2", r=6.5, tabindex=0, **place))
         parts.append(label_at("winner", place["cx"], max(place["cy"] - 10, 38.0), class_="c2"))
     parts.append(key(("dot c0", "uniform"), ("dot c1", "proposed"), ("ring c3", "front"), at=190.0))
-    return picture(*parts, label=f"accuracy against {AXES[name]}, a point for each trial", height=HEIGHT)
+    return picture(*parts, label=f"{objective} against {AXES[name]}, a point for each trial", height=HEIGHT)
 
 
 def focused(accuracies: np.ndarray) -> np.ndarray:

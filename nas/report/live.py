@@ -13,15 +13,16 @@ from analysis.frame import read_epochs
 from nas.report.facts import read_facts
 from nas.report.markup import Markup, tag
 from nas.report.page import body, document
+from nas.search.recorded_config import recorded_config
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import run_folder, url_of
 from trials.log.file_names import AUDIT_FOLDER, RETARGET_FOLDER
 from trials.log.run_reader import read_run
+from trials.objective import CURVES, in_words
 
 SCRIPT = Path(__file__).parent / "live.js"
 LOG_FOLDERS = ("log", "log/parts", "log/segments")
 FOLDERS = (".", *LOG_FOLDERS, *(f"{AUDIT_FOLDER}/{name}" for name in LOG_FOLDERS), RETARGET_FOLDER)
-CURVE_COLUMNS = ["trial_id", "attempt", "epoch", "minival_accuracy"]
 MOST_IN_FLIGHT = 8  # trials that are listed
 MOST_EPOCHS = 10  # of each, the last ones
 SECONDS_BETWEEN_LISTS = 10.0  # of an object store, where each look is a request
@@ -105,16 +106,18 @@ class LiveReport:
 def _lines_in_flight(folder: Path) -> Iterator[str]:
     """The trials that are being trained, each with its accuracies so far."""
     in_flight = read_run(folder).in_flight
+    objective = recorded_config(folder).objective
+    columns = ["trial_id", "attempt", "epoch", CURVES[objective]]
     try:
-        epochs = read_epochs(folder, columns=CURVE_COLUMNS)
+        epochs = read_epochs(folder, columns=columns)
     except (FileNotFoundError, ValueError):
-        epochs = pd.DataFrame(columns=CURVE_COLUMNS)
+        epochs = pd.DataFrame(columns=columns)
     for trial_id, ask in list(in_flight.items())[:MOST_IN_FLIGHT]:
         seen = epochs[epochs["trial_id"] == trial_id]
         if len(seen):
-            last = seen[seen["attempt"] == seen["attempt"].max()].sort_values("epoch")["minival_accuracy"]
+            last = seen[seen["attempt"] == seen["attempt"].max()].sort_values("epoch")[CURVES[objective]]
             curve = " ".join(f"{value:.3f}" for value in last.tail(MOST_EPOCHS))
-            yield f"trial {trial_id}, {ask['purpose']}: epoch {len(last)}, accuracy {curve}"
+            yield f"trial {trial_id}, {ask['purpose']}: epoch {len(last)}, {in_words(objective)} {curve}"
         else:
             yield f"trial {trial_id}, {ask['purpose']}: no epoch yet"
     if len(in_flight) > MOST_IN_FLIGHT:

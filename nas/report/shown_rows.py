@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from analysis.numbers import short_count
+from trials.objective import figures_in_words, name_of, objective_of
 
 T = TypeVar("T")
 
@@ -18,6 +19,8 @@ class ShownTrial:
     purpose: str
     architecture: str  # JSON
     accuracy: float
+    balanced_accuracy: float | None
+    objective: str | None
     step_time_ratio: float
     params: int
     macs: int
@@ -27,10 +30,18 @@ class ShownTrial:
     reference_macs: int | None
 
     @property
+    def objective_value(self) -> float:
+        """The value of what the search rewards, 0-1."""
+        value = objective_of(vars(self))
+        assert value is not None, "it has completed"
+        return value
+
+    @property
     def words(self) -> str:
         """Its figures, where a picture shows it."""
+        figures = figures_in_words(name_of(vars(self)), self.objective_value, self.accuracy)
         return (
-            f"trial {self.trial_id}: accuracy {self.accuracy:.4f}, step time {self.step_time_ratio:.2f}x, "
+            f"trial {self.trial_id}: {figures}, step time {self.step_time_ratio:.2f}x, "
             f"{short_count(self.params)} parameters, reward {self.reward:.4f}"
         )
 

@@ -18,11 +18,11 @@ function startSliders() {
 
   /* State: exponents by term, limits by quantity (null: none), steps of the chosen device, chosen trial. */
   var exponents = data.terms.map(function (term) { return term.exponent; });
-  var limits = {step_time_ratio: null, params: null, accuracy: null};
+  var limits = {step_time_ratio: null, params: null, objective: null};
   var device = null, chosen = null;
   var steps = data.step_time_ratio;  // null where the device has not measured the trial
   var logs = data.ratios.map(function (ratios) { return ratios.map(Math.log); });
-  var logAccuracy = data.accuracy.map(Math.log);
+  var logObjective = data.objective.map(Math.log);
   var stepTerm = data.terms.findIndex(function (term) { return term.name === "step_time_ratio"; });
 
   function number(value, digits) { return value.toFixed(digits); }
@@ -39,14 +39,14 @@ function startSliders() {
       if (steps[i] === null) continue;
       if (limits.step_time_ratio !== null && steps[i] > limits.step_time_ratio) continue;
       if (limits.params !== null && data.params[i] > limits.params) continue;
-      if (limits.accuracy !== null && data.accuracy[i] < limits.accuracy) continue;
+      if (limits.objective !== null && data.objective[i] < limits.objective) continue;
       found.push(i);
     }
     return found;
   }
 
   function logReward(i) {
-    var total = logAccuracy[i];
+    var total = logObjective[i];
     for (var t = 0; t < exponents.length; t++) {
       if (exponents[t] === 0) continue;
       total += exponents[t] * (t === stepTerm ? Math.log(steps[i]) : logs[t][i]);
@@ -57,7 +57,7 @@ function startSliders() {
   function front(within) {
     /* The most accurate first: each is on the front unless one before it is as fast and as small. */
     var order = within.slice().sort(function (a, b) {
-      return data.accuracy[b] - data.accuracy[a] || steps[a] - steps[b] || data.params[a] - data.params[b];
+      return data.objective[b] - data.objective[a] || steps[a] - steps[b] || data.params[a] - data.params[b];
     });
     var kept = [];
     order.forEach(function (i) {
@@ -82,7 +82,7 @@ function startSliders() {
     canvases.forEach(function (drawn) {
       var plot = drawn.plot, values = plot.name === "params" ? data.params : steps;
       drawn.x = values.map(function (v) { return v === null ? NaN : place(plot.x, v * plot.unit); });
-      drawn.y = data.accuracy.map(function (v) { return v < plot.y.low ? NaN : place(plot.y, v); });
+      drawn.y = data.objective.map(function (v) { return v < plot.y.low ? NaN : place(plot.y, v); });
     });
   }
   function draw(within, rings, best) {
@@ -174,7 +174,7 @@ function startSliders() {
     var svg = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline");
     svg.setAttribute("viewBox", "0 0 440 70");
     svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", "accuracy on minival by epoch");
+    svg.setAttribute("aria-label", data.objective_words + " on minival by epoch");
     line.setAttribute("class", "curve c1");
     line.setAttribute("points", curve.map(function (value, e) {
       return (4 + 300 * e / (curve.length - 1)).toFixed(1) + "," + (60 - 50 * (value - low) / span).toFixed(1);
@@ -187,7 +187,7 @@ function startSliders() {
     return svg;
   }
   function figures(i) {
-    return [number(data.accuracy[i], 4), number(steps[i], 2) + "×", size(data.params[i]),
+    return [number(data.objective[i], 4), number(steps[i], 2) + "×", size(data.params[i]),
             number(Math.exp(logReward(i)), 4)];
   }
   function choose(i) { chosen = i; update(); }
@@ -211,7 +211,7 @@ function startSliders() {
       curve.replaceChildren();
     } else {
       var f = figures(shown);
-      who.textContent = (shown === best ? "The best: trial " : "Trial ") + data.trial[shown] + ", accuracy " + f[0] +
+      who.textContent = (shown === best ? "The best: trial " : "Trial ") + data.trial[shown] + ", " + data.objective_words + " " + f[0] +
         ", step time " + f[1] + ", " + f[2] + " parameters, reward " + f[3];
       table.replaceChildren(stagesOf(shown));
       curve.replaceChildren(curveOf(shown));
@@ -242,12 +242,12 @@ function startSliders() {
   function limitOf(input) {
     /* A slider's end is no limit; between, costs are spaced as logarithms, accuracies evenly. */
     var name = input.dataset.name, share = Number(input.value) / Number(input.max), ends = extent(name);
-    if (name === "accuracy") return share === 0 ? null : ends[0] + share * (ends[1] - ends[0]);
+    if (name === "objective") return share === 0 ? null : ends[0] + share * (ends[1] - ends[0]);
     return share === 1 ? null : ends[0] * Math.pow(ends[1] / ends[0], share);
   }
   function limitWords(name, value) {
     if (value === null) return "any";
-    return name === "params" ? size(value) : name === "accuracy" ? number(value, 3) : number(value, 2) + "×";
+    return name === "params" ? size(value) : name === "objective" ? number(value, 3) : number(value, 2) + "×";
   }
   function read(input) {
     var name = input.dataset.name, output = input.parentElement.querySelector("output");

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frame import floats
-from analysis.pictures import LABELS
+from analysis.frame import floats, objective_values
+from analysis.pictures import on_minival
 from analysis.ranking import ratio, searched
 from analysis.stages import stages_of
 from nas.measuring.retarget import ratios_by_device
@@ -26,16 +26,15 @@ from nas.report.front import AXES, focused
 from nas.report.markup import Markup, tag
 from search_spaces.networks.architecture import Stage
 from search_spaces.networks.ops import op_facts
+from trials.objective import CURVES, in_words
 from trials.reward import WEIGHTED_PRODUCT, Reward
 
 SCRIPT = Path(__file__).parent / "sliders.js"
+OBJECTIVE = "objective"  # the key of its values, and of the limit below which it must not be
 OFFERED = ("step_time_ratio", "params", "macs")  # exponents to choose, besides the search's own
-LIMITS = {
-    "step_time_ratio": "step time at most",
-    "params": "parameters at most",
-    "accuracy": "accuracy at least",
-}
+LIMITS = {"step_time_ratio": "step time at most", "params": "parameters at most", OBJECTIVE: "at least"}
 STEEPEST = -0.5  # exponent of a slider's end, unless the search's own is beyond
+LIMIT_STEPS = 200  # of a limit's slider
 DIGITS = 5  # significant ones of what is measured
 MOST_CURVES = 3_000  # trials whose accuracies by epoch the page holds
 
@@ -53,30 +52,31 @@ class _Term:
 
 def sliders_section(facts: RunFacts) -> Markup:
     """Sliders, and what they choose; a sentence where there is nothing to choose or to compute."""
-    trials = searched(facts.trials).dropna(subset=["accuracy", "step_time_ratio", "params"])
-    trials = trials[floats(trials, "accuracy") > 0]
+    trials = searched(facts.trials).dropna(subset=["step_time_ratio", "params"])
+    trials = trials[objective_values(trials) > 0]  # no NaN either
     if len(trials) < 2:
         return tag("p", "Too few trials have completed to choose from.")
     if Reward.of is not WEIGHTED_PRODUCT:
         return tag("p", "This run has a reward of its own form, which the page cannot compute.")
     terms = [term for term in _terms(facts) if np.isfinite(ratio(trials, term.name)).all()]
     scales = {name: x_scale(floats(trials, name) * _unit(name), logarithmic=True) for name in AXES}
-    accuracies = y_scale(focused(floats(trials, "accuracy")))
+    accuracies = y_scale(focused(objective_values(trials)))
     numbers = _numbers(facts, trials, terms)
+    words = in_words(facts.config.objective)
     numbers["plots"] = [
         {"name": name, "unit": _unit(name), "x": asdict(scale), "y": asdict(accuracies)}
         for name, scale in scales.items()
     ]
-    plots = [_plot(name, scale, accuracies) for name, scale in scales.items()]
+    plots = [_plot(name, scale, accuracies, words) for name, scale in scales.items()]
     return tag(
         "div",
         tag("p", "The sliders need JavaScript, which is off.", class_="soft without"),
         tag(
             "div",
-            _controls(terms, numbers["devices"]),
+            _controls(terms, numbers["devices"], words),
             tag("p", tag("span", class_="count", aria_live="polite"), _decided(facts), class_="soft"),
             tag("div", *plots, class_="figures"),
-            tag("div", _chosen(), _best(), class_="figures"),
+            tag("div", _chosen(), _best(words), class_="figures"),
             class_="live",
             hidden="hidden",
         ),
@@ -110,12 +110,13 @@ def _numbers(facts: RunFacts, trials: pd.DataFrame, terms: list[_Term]) -> dict[
     stages, rows = _numbered_stages(trials)
     reference = [stages.setdefault(stage, len(stages)) for stage in facts.config.space.reference.stages]
     devices = {} if facts.device else ratios_by_device(facts.folder)
-    curves = trials["minival_accuracy"].tolist() if len(trials) <= MOST_CURVES else []
+    curves = trials[CURVES[facts.config.objective]].tolist() if len(trials) <= MOST_CURVES else []
     return {
         "terms": [asdict(term) for term in terms],
         "ratios": [_short(ratio(trials, term.name)) for term in terms],
         "trial": trials["trial_id"].astype(int).tolist(),
-        "accuracy": _short(floats(trials, "accuracy")),
+        OBJECTIVE: _short(objective_values(trials)),
+        "objective_words": in_words(facts.config.objective),
         "step_time_ratio": _short(floats(trials, "step_time_ratio")),
         "params": trials["params"].astype(int).tolist(),
         "stages": [_cells(stage) for stage in stages],
@@ -186,7 +187,7 @@ def _embedded(numbers: dict[str, Any]) -> Markup:
 # ---------------------------------------------------------------------- controls and places
 
 
-def _controls(terms: list[_Term], devices: list[dict[str, Any]]) -> Markup:
+def _controls(terms: list[_Term], devices: list[dict[str, Any]], objective: str) -> Markup:
     exponents = [
         _slider(
             f"exponent of {term.words}",
@@ -201,7 +202,13 @@ def _controls(terms: list[_Term], devices: list[dict[str, Any]]) -> Markup:
     ]
     limits = [
         _slider(
-            words, kind="limit", name=name, low=0, high=200, step=1, value=0 if name == "accuracy" else 200
+            f"{objective} {words}" if name == OBJECTIVE else words,
+            kind="limit",
+            name=name,
+            low=0,
+            high=LIMIT_STEPS,
+            step=1,
+            value=0 if name == OBJECTIVE else LIMIT_STEPS,
         )
         for name, words in LIMITS.items()
     ]
@@ -228,12 +235,12 @@ def _slider(
     )  # fmt: skip
 
 
-def _plot(name: str, x: Scale, y: Scale) -> Markup:
+def _plot(name: str, x: Scale, y: Scale, objective: str) -> Markup:
     """The axes; the script draws the trials on the canvas above them."""
-    axes = picture(x_axis(x, AXES[name]), y_axis(y, LABELS["accuracy"]), label=f"axes: {AXES[name]}")
+    axes = picture(x_axis(x, AXES[name]), y_axis(y, on_minival(objective)), label=f"axes: {AXES[name]}")
     canvas = tag(
         "canvas", width=int(2 * WIDTH), height=int(2 * HEIGHT), role="img",
-        aria_label=f"accuracy against {AXES[name]}, a point for each trial; the table below has the best",
+        aria_label=f"{objective} against {AXES[name]}, a point for each trial; the table below has the best",
     )  # fmt: skip
     caption = "Rings: Pareto front within the limits. Choose a point to see its network."
     return tag("figure", tag("div", axes, canvas, class_="plot"), tag("figcaption", caption))
@@ -260,8 +267,8 @@ def _decided(facts: RunFacts) -> str:
     return f". The search has decided by its finalists' own trainings for trial {facts.headline.trial_id}."
 
 
-def _best() -> Markup:
-    heads = ("", "accuracy", "step time", "parameters", "reward")
+def _best(objective: str) -> Markup:
+    heads = ("", objective, "step time", "parameters", "reward")
     rows = tag("table", tag("thead", tag("tr", *(tag("th", head) for head in heads))), tag("tbody"))
     note = (
         "Of one training each, in which the luckiest is first: train the best again before you decide, as "

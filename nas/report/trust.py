@@ -27,6 +27,7 @@ from nas.report.axes import (
 from nas.report.facts import RunFacts, records
 from nas.report.markup import Markup, figure, join, table, tag
 from nas.report.shown_rows import ShownPair, shown_rows
+from trials.objective import in_words
 
 ROW = 26.0
 LEFT_OF_FINALISTS = 92.0
@@ -118,7 +119,8 @@ def _noise(facts: RunFacts) -> list[tuple[str, str]]:
     rows = searched(facts.trials)
     lines = []
     if deviation := seed_deviation(facts.trials):
-        lines.append(("accuracy from one training to the next (standard deviation)", f"{deviation:.4f}"))
+        name = in_words(facts.config.objective)
+        lines.append((f"{name} from one training to the next (standard deviation)", f"{deviation:.4f}"))
     if deviation := seed_deviation(facts.trials, purpose="finalist"):
         lines.append(("the same, of the finalists' longer trainings", f"{deviation:.4f}"))
     images = floats(rows, "minival_images")

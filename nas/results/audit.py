@@ -16,7 +16,7 @@ class AuditFigures:
 
     Attributes:
         top: number of architectures that count as the best, for `recall`.
-        seed_deviation: of accuracy between short trainings of one architecture; None where unknown.
+        seed_deviation: of the objective between short trainings of one architecture; None where unknown.
         tau: Kendall's tau of the rankings; None where one of them has no order.
         recall: share of the best by long trainings that is among the best by short ones.
         regret: long reward that is lost by taking the short ranking's first.

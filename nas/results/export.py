@@ -42,7 +42,7 @@ def best_of_run(run: Path) -> tuple[int, Architecture]:
 
 
 def export_front(run: Path, *, folder: Path, force: bool) -> list[Path]:
-    """Writes the run's Pareto front of accuracy, step time and parameters, one YAML file for each trial.
+    """Writes the run's Pareto front of its objective, step time and parameters, one YAML file for each trial.
 
     Raises:
         ConfigError: `run` is no run or has no completed trial; a file exists and `force` is not given.

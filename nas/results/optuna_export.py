@@ -18,12 +18,14 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.row_types import TrialRow, measured
 from trials.log.run_reader import recorded_trials
+from trials.objective import curve_of
 
 # Columns that go with a trial under their own names.
 ATTRIBUTES = (
     "trial_id", "purpose", "status", "failure_kind", "accuracy", "step_time_ratio", "step_seconds", "params",
     "macs", "peak_memory_bytes", "inference_seconds", "epochs", "resolution", "batch_size", "precision",
-    "device_name", "host", "architecture_id", "strategy", "seed", "error", "continues",
+    "device_name", "host", "architecture_id", "strategy", "seed", "error", "continues", "objective",
+    "balanced_accuracy",
 )  # fmt: skip
 # A stopped trial has only a bound of its reward; a crash or an unfit architecture has none.
 STATES = {"completed": TrialState.COMPLETE, "cached": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
@@ -103,7 +105,7 @@ def _sqlite_file(storage: str) -> Path | None:
 
 
 def frozen_trials(rows: Sequence[TrialRow], space: SearchSpace) -> list[FrozenTrial]:
-    """Rows as finished trials: decisions by stage and name, the reward as value, accuracy by epoch."""
+    """Rows as finished trials: decisions by stage and name, the reward as value, the objective by epoch."""
     names = [f"{decision.stage + 1}. {decision.field}" for decision in space.decisions]
     distributions = {
         name: CategoricalDistribution([_plain(option) for option in decision.options])
@@ -114,7 +116,7 @@ def frozen_trials(rows: Sequence[TrialRow], space: SearchSpace) -> list[FrozenTr
 
 def _frozen(number: int, row: TrialRow, distributions: Mapping[str, CategoricalDistribution]) -> FrozenTrial:
     state = STATES.get(row["status"], TrialState.FAIL)
-    accuracies = enumerate(row["minival_accuracy"] or (), start=1)
+    values = enumerate(curve_of(row), start=1)
     return FrozenTrial(
         number=number,
         trial_id=number,
@@ -129,7 +131,7 @@ def _frozen(number: int, row: TrialRow, distributions: Mapping[str, CategoricalD
         distributions=dict(distributions),
         user_attrs={key: _plain(value) for key in ATTRIBUTES if (value := row.get(key)) is not None},
         system_attrs={},
-        intermediate_values={epoch: float(accuracy) for epoch, accuracy in accuracies},
+        intermediate_values={epoch: float(value) for epoch, value in values},
     )
 
 

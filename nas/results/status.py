@@ -23,6 +23,7 @@ from trials.log.row_types import TrialRow, measured
 from trials.log.rows import seconds_by_work
 from trials.log.run_reader import RunLog, read_run
 from trials.log.schema import WORK
+from trials.objective import Objective
 
 State = Literal["running", "finished", "stopped"]
 
@@ -47,13 +48,17 @@ class Best:
         trainings: over how many trainings, of `epochs` each.
         words: the same and the intervals, in lines.
         is_longer: these are longer than trials, with which they do not compare.
-        reward_interval, accuracy_interval: of 95 %; None where nothing tells how trainings vary.
+        objective: the quantity that is rewarded: accuracy, or another one beside it.
+        reward_interval, accuracy_interval, objective_interval: of 95 %; None where nothing tells how
+            trainings vary, and of accuracies where another objective is rewarded.
         uncertain_step_time: why the step time is uncertain; None if it is not.
     """
 
     trial_id: int
     reward: float
     accuracy: float
+    objective: Objective
+    objective_value: float
     step_time_ratio: float
     params: int
     architecture_id: str
@@ -63,6 +68,7 @@ class Best:
     is_longer: bool
     reward_interval: Interval | None
     accuracy_interval: Interval | None
+    objective_interval: Interval | None
     uncertain_step_time: str | None
 
 
@@ -153,6 +159,8 @@ def _best_of(chosen: Winner, rows: Mapping[int, TrialRow]) -> Best | None:
         trial_id=found.trial_id,
         reward=found.reward,
         accuracy=found.accuracy,
+        objective=found.objective,
+        objective_value=found.objective_value,
         step_time_ratio=found.step_time_ratio,
         params=int(measured(best, "params")),
         architecture_id=best["architecture_id"],
@@ -162,6 +170,7 @@ def _best_of(chosen: Winner, rows: Mapping[int, TrialRow]) -> Best | None:
         is_longer=found.is_longer,
         reward_interval=found.reward_interval,
         accuracy_interval=found.accuracy_interval,
+        objective_interval=found.objective_interval,
         uncertain_step_time=found.uncertain,
     )
 

@@ -9,6 +9,7 @@ from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
 from analysis.trial_rules import baseline_rewards, is_counted
 from nas.search.search import SearchResult
 from trials.log.buckets import place_of
+from trials.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class FinalistSummary:
     epochs: int  # of each; more than the trial's: its reward does not compare with theirs
     mean_reward: float
     mean_accuracy: float
+    mean_objective: float
     low: float | None
     high: float | None
     better_than_next: float | None  # probability
@@ -50,7 +52,9 @@ class SearchSummary:
             trial has completed. Of a finalist, reward, accuracy and step time are means of its trainings.
         trainings: over how many trainings, of `epochs` each.
         words: the same and the intervals, in lines.
-        reward_interval, accuracy_interval: of 95 %; None where nothing tells how trainings vary.
+        objective: the quantity that is rewarded: accuracy, or another one beside it.
+        reward_interval, accuracy_interval, objective_interval: of 95 %; None where nothing tells how
+            trainings vary, and of accuracies where another objective is rewarded.
         uncertain_step_time: why the step time is uncertain; None if it is not.
         exhausted: the space ran out before the budget.
         predicted_networks: networks whose predicted step times were compared with measured ones.
@@ -63,6 +67,8 @@ class SearchSummary:
     best_trial_id: int | None
     reward: float | None
     accuracy: float | None
+    objective: Objective | None
+    objective_value: float | None
     step_time_ratio: float | None
     params: int | None
     macs: int | None
@@ -72,6 +78,7 @@ class SearchSummary:
     words: tuple[str, ...]
     reward_interval: Interval | None
     accuracy_interval: Interval | None
+    objective_interval: Interval | None
     uncertain_step_time: str | None
     baseline_trials: int
     baseline_median_reward: float | None
@@ -96,6 +103,8 @@ def search_summary(result: SearchResult) -> SearchSummary:
         best_trial_id=best["trial_id"] if best else None,
         reward=found.reward if found else None,
         accuracy=found.accuracy if found else None,
+        objective=found.objective if found else None,
+        objective_value=found.objective_value if found else None,
         step_time_ratio=found.step_time_ratio if found else None,
         params=best["params"] if best else None,
         macs=best["macs"] if best else None,
@@ -105,6 +114,7 @@ def search_summary(result: SearchResult) -> SearchSummary:
         words=found.lines if found else (),
         reward_interval=found.reward_interval if found else None,
         accuracy_interval=found.accuracy_interval if found else None,
+        objective_interval=found.objective_interval if found else None,
         uncertain_step_time=found.uncertain if found else None,
         baseline_trials=len(baseline),
         baseline_median_reward=statistics.median(baseline) if baseline else None,
@@ -138,6 +148,7 @@ def _finalist(standing: Standing) -> FinalistSummary:
         epochs=finalist.epochs,
         mean_reward=finalist.mean,
         mean_accuracy=finalist.mean_accuracy,
+        mean_objective=finalist.mean_objective,
         low=standing.low,
         high=standing.high,
         better_than_next=standing.better_than_next,

@@ -80,6 +80,7 @@ def _origin(provenance: Mapping[str, object]) -> list[str]:
         "run": "run {}",
         "trial_id": "trial {}",
         "accuracy": "accuracy {:.4f}",
+        "balanced_accuracy": "balanced accuracy {:.4f}",
         "reward": "reward {:.4f}",
     }
     known = []

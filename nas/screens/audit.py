@@ -8,6 +8,8 @@ from rich.text import Text
 from nas.results.audit import AuditFigures, TooFewAudited
 from nas.screens.terminal import copyable
 from nas.search.audit import AuditTrained
+from trials.log.row_types import measured_objective
+from trials.objective import in_words, name_of
 
 
 def audit_line(event: AuditTrained) -> str:
@@ -16,8 +18,8 @@ def audit_line(event: AuditTrained) -> str:
     if event.row["status"] != "completed":
         return f"{head}  {event.row['status']}: {event.row['failure_kind']}"
     return (
-        f"{head}  accuracy {event.short['accuracy']:.4f}, after {event.row['epochs']} epochs "
-        f"{event.row['accuracy']:.4f}"
+        f"{head}  {in_words(name_of(event.row))} {measured_objective(event.short):.4f}, after "
+        f"{event.row['epochs']} epochs {measured_objective(event.row):.4f}"
     )
 
 

@@ -22,6 +22,7 @@ from nas.comparing.results import JSON_FILE, PICTURE_FILE
 from nas.screens.measure import UNCERTAIN, UNCERTAIN_NOTE, shortened
 from nas.screens.terminal import copyable, print_notes
 from search_spaces.settings.sentences import one_line, some
+from trials.objective import ACCURACY, in_a_word, in_words
 from trials.timing.precision import AS_ASKED
 
 
@@ -153,7 +154,7 @@ def _basis(figures: ComparisonFigures) -> str:
         )
     equal = "equal epochs" if figures.equal == "epochs" else f"the time of {shortened(_first(figures))}"
     return (
-        f"{left}accuracy on {figures.evaluated_on} ({figures.images:,} images), "
+        f"{left}{in_words(figures.objective)} on {figures.evaluated_on} ({figures.images:,} images), "
         f"{counted(len(figures.seeds), 'seed')}, {equal}"
     )
 
@@ -163,7 +164,7 @@ def _first(figures: ComparisonFigures) -> str:
 
 
 def _accuracies(figures: ComparisonFigures) -> Table:
-    table = _table("network", "accuracy", "95 %", "difference", "95 %")
+    table = _table("network", in_a_word(figures.objective), "95 %", "difference", "95 %")
     for network in figures.networks:
         accuracy, against = network.accuracy, network.against_first
         table.add_row(
@@ -217,13 +218,14 @@ def _conclusion(figures: ComparisonFigures) -> list[str]:
     if not figures.is_complete:
         return ["which differences are sure is said when no training is left"]
     first = shortened(_first(figures))
+    by = "" if figures.objective == ACCURACY else f" (by {in_words(figures.objective)})"
     better = [each for each in others if _is_sure(each) and _value(each) > 0]
     worse = [each for each in others if _is_sure(each) and _value(each) < 0]
     open_ = [each for each in others if not _is_sure(each)]
     lines = []
     for word, found in (("more", better), ("less", worse)):
         if found:
-            lines.append(f"surely {word} accurate than {first}: {_names(found)}")
+            lines.append(f"surely {word} accurate{by} than {first}: {_names(found)}")
     if open_:
         lines.append(f"no sure difference from {first}: {_names(open_)}")
     return lines

@@ -35,7 +35,8 @@ def evaluation_screen(evaluation: Evaluation, *, source: str) -> RenderableType:
     head = (
         f"{source}: {evaluation.images:,} images at {evaluation.resolution} px\n"
         f"accuracy {evaluation.accuracy:.4f} (s.e. {evaluation.standard_error:.4f})   "
-        f"top 5 {evaluation.accuracy_top5:.4f}   loss {evaluation.loss:.4f}"
+        f"balanced {evaluation.balanced_accuracy:.4f}   top 5 {evaluation.accuracy_top5:.4f}   "
+        f"loss {evaluation.loss:.4f}"
     )
     lines: list[RenderableType] = [Text(head, style="bold"), table]
     if len(ranked) > SHOWN:

@@ -19,7 +19,8 @@ from nas.results.time_left import PACED_TRIALS, Remaining, seconds_left
 from nas.screens.best_mark import BestLines
 from nas.screens.live_figures import DeviceUse, sparkline
 from nas.search.config import Budget
-from trials.log.row_types import TrialRow, measured
+from trials.log.row_types import TrialRow, measured, measured_objective
+from trials.objective import ACCURACY, CURVES, Objective, in_a_word, name_of
 from trials.trial import EpochResult, Notice, Progress
 
 CURVE_WIDTH = 32  # of 80 columns
@@ -30,13 +31,20 @@ class LiveView(AbstractContextManager["LiveView"]):
     """Shows the events of a search; use as a context manager and pass `show` as `on_event`."""
 
     def __init__(
-        self, console: Console, budget: Budget, *, finalists: int = 0, finalist_epochs: int = 0
+        self,
+        console: Console,
+        budget: Budget,
+        *,
+        objective: Objective = ACCURACY,
+        finalists: int = 0,
+        finalist_epochs: int = 0,
     ) -> None:
         self._console = console
         self._budget = budget
         self._finalists, self._finalist_epochs = finalists, finalist_epochs  # trainings, and epochs of each
         self._workers: dict[int, Progress] = {}
-        self._accuracy: dict[int, float] = {}  # the last epoch's, by trial
+        self._objective = objective
+        self._reached: dict[int, float] = {}  # the objective after the last epoch, by trial
         self._rows: dict[int, TrialRow] = {}
         self._best: TrialRow | None = None
         self._lines = BestLines(console)
@@ -76,7 +84,7 @@ class LiveView(AbstractContextManager["LiveView"]):
             self._workers[event.slot or 0] = event
             self._use.progress(event)
         elif isinstance(event, EpochResult):
-            self._accuracy[event.trial_id] = event.minival_accuracy
+            self._reached[event.trial_id] = getattr(event, CURVES[self._objective])
         elif isinstance(event, Retried):
             trial = event.trial
             self._use.ended(trial.trial_id)
@@ -115,7 +123,8 @@ class LiveView(AbstractContextManager["LiveView"]):
             if row["purpose"] == "finalist":  # longer than all others: its figures do not compare
                 size = f"{row['epochs']:>7,} epochs"
             return (
-                f"{head} accuracy {row['accuracy']:.4f}  step {row['step_time_ratio']:.2f}x "
+                f"{head} {in_a_word(name_of(row))} {measured_objective(row):.4f}  "
+                f"step {row['step_time_ratio']:.2f}x "
                 f"{size}  reward {row['reward']:.4f}"
             )
         if row["status"] == "cached":
@@ -159,8 +168,8 @@ class LiveView(AbstractContextManager["LiveView"]):
         text = f"  worker {slot}  trial {progress.trial_id}  "
         if progress.phase in ("training", "evaluating") and progress.epoch:
             text += f"epoch {progress.epoch}/{progress.epochs}"
-            if progress.trial_id in self._accuracy:
-                text += f"  accuracy {self._accuracy[progress.trial_id]:.3f}"
+            if progress.trial_id in self._reached:
+                text += f"  {in_a_word(self._objective)} {self._reached[progress.trial_id]:.3f}"
         else:
             text += progress.phase
         return Text(text)

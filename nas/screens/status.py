@@ -11,6 +11,7 @@ from nas.screens.terminal import copyable
 from nas.search.exhaustion import EXHAUSTED
 from search_spaces.settings.sentences import one_line
 from trials.log.continuing import continue_command
+from trials.objective import ACCURACY, in_words
 
 
 def status_screen(found: RunStatus, *, watched: bool = False) -> RenderableType:
@@ -43,9 +44,19 @@ def _state(found: RunStatus) -> str:
 
 
 def _best_lines(best: Best) -> list[str]:
+    first = (
+        f"best reward {best.reward:.4f} (trial {best.trial_id})   {in_words(best.objective)} "
+        f"{best.objective_value:.4f}   step {best.step_time_ratio:.2f}x"
+    )
+    size = f"{short_count(best.params)} params"
+    # Two accuracies and the size do not fit the first line's 80 columns.
+    figures = (
+        [f"{first}   {size}"]
+        if best.objective == ACCURACY
+        else [first, f"     accuracy {best.accuracy:.4f}   {size}"]
+    )
     return [
-        f"best reward {best.reward:.4f} (trial {best.trial_id})   accuracy {best.accuracy:.4f}"
-        f"   step {best.step_time_ratio:.2f}x   {short_count(best.params)} params",
+        *figures,
         *(f"     {line}" for line in best.words),
         *([f"     step time {best.uncertain_step_time}"] if best.uncertain_step_time else []),
     ]

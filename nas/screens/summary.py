@@ -20,6 +20,7 @@ from nas.search.search import SearchResult
 from nas.training.suited_recipe import training_command
 from trials.log.file_names import BEST_FILE, REPORT_FILE, SEARCH_FILE, TRIALS_FILE
 from trials.log.row_types import TrialRow, measured
+from trials.objective import ACCURACY, Objective, in_words, name_of
 
 
 def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableType:
@@ -47,7 +48,11 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
                     Text(f"            after {counted(epochs, 'epoch')}: not to be compared with the above")
                 )
         if summary.finalists:
-            lines += [Text(""), _finalist_table(summary.finalists), *_verdict(summary.finalists[0])]
+            lines += [
+                Text(""),
+                _finalist_table(summary.finalists, found.objective),
+                *_verdict(summary.finalists[0]),
+            ]
         lines += [Text(""), stage_table(architecture_of(best)), Text("")]
     if sentences := rung_sentences(result.rows):
         lines += [*map(Text, sentences), Text("")]
@@ -58,7 +63,13 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
     if best is not None:
         file = f"{folder}/{BEST_FILE}"
         resolution = int(measured(best, "resolution"))
-        train = training_command(file, architecture_of(best), resolution=resolution)
+        train = training_command(
+            file,
+            architecture_of(best),
+            resolution=resolution,
+            objective=name_of(best),
+            class_weights=result.class_weights,
+        )
         lines.append(copyable(f"next:  nas describe {quote(file)}"))
         lines.append(copyable(f"       nas export {quote(str(folder))} -o winner.yaml"))
         lines.append(copyable(f"       {train}"))
@@ -67,12 +78,13 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
     return Group(*lines)
 
 
-def _finalist_table(finalists: Sequence[FinalistSummary]) -> Table:
+def _finalist_table(finalists: Sequence[FinalistSummary], objective: Objective) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     # The reward that selected a finalist does not compare with those of longer trainings: not beside them.
     is_longer = any(finalist.epochs > finalist.selected_epochs for finalist in finalists)
     names = ("epochs", "trainings") if is_longer else ("selected", "repeats")
-    for name in ("finalist", *names, "mean reward", "95 % interval", "mean accuracy"):
+    last = "mean accuracy" if objective == ACCURACY else in_words(objective)  # 80 columns
+    for name in ("finalist", *names, "mean reward", "95 % interval", last):
         table.add_column(name, justify="right", no_wrap=True)
     for finalist in finalists:
         table.add_row(
@@ -81,7 +93,7 @@ def _finalist_table(finalists: Sequence[FinalistSummary]) -> Table:
             str(finalist.repeats),
             f"{finalist.mean_reward:.4f}",
             "" if finalist.low is None else f"{finalist.low:.4f} to {finalist.high:.4f}",
-            f"{finalist.mean_accuracy:.4f}",
+            f"{finalist.mean_objective:.4f}",
         )
     return table
 
@@ -97,9 +109,10 @@ def _best_lines(found: Headline, best: TrialRow, trials: int) -> list[Text]:
     return [
         Text(
             f"best of {trials}: trial {found.trial_id}   reward {found.reward:.4f}   "
-            f"accuracy {found.accuracy:.4f} (minival)",
+            f"{in_words(found.objective)} {found.objective_value:.4f} (minival)",
             style="bold",
         ),
+        *([Text(f"            accuracy {found.accuracy:.4f}")] if found.objective != ACCURACY else []),
         *(Text(f"            {line}") for line in found.lines),
         Text(
             f"            step time {found.step_time_ratio:.2f}x reference{found.uncertain_words}"

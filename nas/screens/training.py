@@ -17,12 +17,22 @@ from nas.screens.bars import bars_of
 from nas.screens.best_mark import BestLines
 from nas.screens.terminal import copyable
 from nas.training.estimate import ROUNDS, Estimating
+from nas.training.evaluation import Evaluation
 from nas.training.initial_weights import Fitted
 from nas.training.result import TrainingResult
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.settings.sentences import one_line
 from trials.images.sources import source_words
 from trials.log.buckets import place_of
+from trials.objective import (
+    ACCURACY,
+    CURVES,
+    Objective,
+    figures_in_words,
+    in_a_word,
+    in_words,
+    value_of,
+)
 from trials.recipe import RANDOM
 from trials.timing.precision import AS_ASKED
 from trials.training.resolution_schedule import PERIOD
@@ -42,6 +52,7 @@ class TrainingView:
         self._task: TaskID | None = None
         self._lines = BestLines(console)
         self._epochs, self._done, self._first = 0, 0, 0
+        self._objective: Objective = ACCURACY
         self._seconds: list[float] = []
         self._per_epoch = 0.0  # seconds, of the last epochs
         self._planned: dict[int, float] = {}  # seconds of each epoch, from 1
@@ -69,7 +80,8 @@ class TrainingView:
             self._seconds.append(metrics.train_seconds + metrics.evaluate_seconds)
             self._per_epoch = self._seconds[-1] / max(metrics.epoch - self._done, 1)
             self._done = metrics.epoch
-            self._lines.print(_epoch_line(metrics, self._epochs), is_best=metrics.best)
+            line = _epoch_line(metrics, self._epochs, self._objective)
+            self._lines.print(line, is_best=metrics.best)
             self._update(0.0)
         elif isinstance(event, Heartbeat) and self._task is not None:  # it may wait before it begins
             self._update(event.fraction, epoch=event.epoch, waits=event.phase == "waiting")
@@ -87,6 +99,7 @@ class TrainingView:
 
     def _begin(self, begun: TrainingBegun) -> None:
         self._epochs, self._done = begun.epochs, begun.first_epoch
+        self._objective = begun.objective
         for estimate in begun.stages:
             stage = estimate.stage
             for epoch in range(stage.first_epoch + 1, stage.first_epoch + stage.epochs + 1):
@@ -190,11 +203,13 @@ def _unfitted(fitted: Fitted) -> str:
     return "".join(parts)
 
 
-def _epoch_line(metrics: EpochMetrics, epochs: int) -> str:
+def _epoch_line(metrics: EpochMetrics, epochs: int, objective: Objective) -> str:
+    value = getattr(metrics, CURVES[objective])
+    other = "" if objective == ACCURACY else f"  {in_a_word(objective)} {value:.4f}"
     return (
         f"epoch {metrics.epoch:>3}/{epochs}  {metrics.train_resolution:>3.0f} px  "
         f"loss {metrics.train_loss:.4f}  "
-        f"minival {metrics.minival_accuracy:.4f}  {metrics.images_per_second:>6,.0f} images/s"
+        f"minival {metrics.minival_accuracy:.4f}{other}  {metrics.images_per_second:>6,.0f} images/s"
     )
 
 
@@ -204,16 +219,14 @@ def training_screen(result: TrainingResult) -> RenderableType:
     if result.stopped_early:
         lines.append(Text("ended early: minival had stopped improving"))
     lines.append(
-        Text(f"best: epoch {result.best_epoch}   accuracy {result.accuracy:.4f} (minival)", style="bold")
+        Text(
+            f"best: epoch {result.best_epoch}   "
+            f"{figures_in_words(result.objective, result.objective_value, result.accuracy)} (minival)",
+            style="bold",
+        )
     )
     if result.test is not None:
-        lines.append(
-            Text(
-                f"      test: accuracy {result.test.accuracy:.4f} (s.e. {result.test.standard_error:.4f}), "
-                f"top 5 {result.test.accuracy_top5:.4f}, {result.test.images:,} images",
-                style="bold",
-            )
-        )
+        lines.append(Text(_test_line(result.test, result.objective), style="bold"))
     if result.estimated_seconds and not result.stopped_early:
         lines.append(Text(_against_estimate(result.seconds, result.estimated_seconds)))
     lines.append(Text(_limit(result)))
@@ -222,6 +235,16 @@ def training_screen(result: TrainingResult) -> RenderableType:
     best = quote(f"{folder}/weights/best.safetensors")
     lines.append(copyable(f"next:  nas evaluate {best} --data IMAGES"))
     return Group(*lines)
+
+
+def _test_line(test: Evaluation, objective: Objective) -> str:
+    error = f"s.e. {test.standard_error:.4f}"
+    if objective == ACCURACY:
+        figures = f"accuracy {test.accuracy:.4f} ({error}), top 5 {test.accuracy_top5:.4f}"
+    else:
+        value = value_of(test, objective)
+        figures = f"{in_words(objective)} {value:.4f} (accuracy {test.accuracy:.4f}, {error})"
+    return f"      test: {figures}, {test.images:,} images"
 
 
 def _limit(result: TrainingResult) -> str:
@@ -242,16 +265,16 @@ def repeats_table(results: list[TrainingResult]) -> RenderableType:
     for name in ("run", "best epoch", "minival", "test"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
-        test = f"{result.test.accuracy:.4f}" if result.test else "-"
+        test = f"{result.final_value:.4f}" if result.test else "-"
         table.add_row(
-            one_line(Path(result.folder).name), str(result.best_epoch), f"{result.accuracy:.4f}", test
+            one_line(Path(result.folder).name), str(result.best_epoch), f"{result.objective_value:.4f}", test
         )
-    accuracies = [result.final_accuracy for result in results]
-    deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+    values = [result.final_value for result in results]
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     split = "test" if results[0].test else "minival"
     mean = Text(
-        f"mean {split} accuracy {statistics.mean(accuracies):.4f}, standard deviation {deviation:.4f}, "
-        f"n = {len(accuracies)}",
+        f"mean {split} {in_words(results[0].objective)} {statistics.mean(values):.4f}, standard deviation "
+        f"{deviation:.4f}, n = {len(values)}",
         style="bold",
     )
     return Group(table, mean)

@@ -252,4 +252,5 @@ def audit_trial(
         timing=config.timing,
         step_time=step_time_from_row(short[asked["architecture_id"]]),
         needs_inference_time=needs_inference_time(config),
+        objective=config.objective,
     )

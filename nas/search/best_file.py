@@ -13,11 +13,12 @@ from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import read_facts
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import architecture_from_json
+from trials.objective import ACCURACY
 
 # Columns of the row that go into the file, under their own names.
 PROVENANCE = (
     "trial_id", "architecture_id", "reward", "accuracy", "step_time_ratio", "step_seconds", "params", "macs",
-    "epochs", "resolution", "batch_size", "precision", "device_name", "strategy", "seed",
+    "objective", "epochs", "resolution", "batch_size", "precision", "device_name", "strategy", "seed",
 )  # fmt: skip
 
 
@@ -29,7 +30,7 @@ def best_yaml(row: TrialRow, *, run: Path, file: Path | str, standing: Standing 
     found = headline(row, standing)
     header = (
         f"nas describe {file}\n"
-        f"Trial {row['trial_id']} of the run {run.name}: accuracy {found.accuracy:.4f} on minival after "
+        f"Trial {row['trial_id']} of the run {run.name}: {found.objective_words} on minival after "
         f"{counted(found.epochs, 'epoch')},\n"
         f"step time {found.step_time_ratio:.3f}x the reference{found.uncertain_words}, "
         f"{row['params']:,} parameters, reward {found.reward:.4f},\n"
@@ -50,6 +51,7 @@ def provenance_of(row: TrialRow, *, run: Path, standing: Standing | None = None)
     provenance: dict[str, Any] = {"run": run.name}
     provenance |= {name: value for name in PROVENANCE if (value := row.get(name)) is not None}
     found = headline(row, standing)
+    provenance[found.objective] = found.objective_value
     if found.uncertain is not None:
         provenance["uncertain_step_time"] = found.uncertain
     if standing is not None:
@@ -72,7 +74,10 @@ def _of_trainings(found: Headline, finalist: Finalist) -> dict[str, Any]:
     if found.epochs:
         figures["epochs"] = found.epochs
     figures["trainings"] = found.trainings
-    intervals = {"reward_interval": found.reward_interval, "accuracy_interval": found.accuracy_interval}
+    intervals = {
+        "reward_interval": found.reward_interval,
+        f"{found.objective}_interval": found.objective_interval,
+    }
     figures |= {
         name: [round(end, 6) for end in interval]
         for name, interval in intervals.items()
@@ -80,6 +85,8 @@ def _of_trainings(found: Headline, finalist: Finalist) -> dict[str, Any]:
     }
     figures["repeated_rewards"] = [round(reward, 6) for reward in finalist.rewards]
     figures["repeated_accuracies"] = [round(accuracy, 6) for accuracy in finalist.accuracies]
+    if finalist.objective != ACCURACY:
+        figures["repeated_objective_values"] = [round(value, 6) for value in finalist.values]
     figures["selected_by"] = {"reward": finalist.selected_reward, "epochs": finalist.selected_epochs}
     return figures
 

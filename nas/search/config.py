@@ -21,6 +21,7 @@ from search_spaces.settings.overrides import Override
 from search_spaces.settings.setting_errors import SettingError, blaming, naming_origins
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
+from trials.objective import ACCURACY, Objective
 from trials.recipe import Recipe
 from trials.reward import check_names, faults_of_exponents
 from trials.trial import MAX_TRIALS, STALL_SECONDS, Timing
@@ -105,7 +106,8 @@ class FixedLag:
 class BoundStopping:
     """A trial that cannot beat the best, whatever it would learn, ends when its step time is known.
 
-    `max_accuracy` (0-1) is what no trial of this length is believed to exceed. The strategy is told the
+    `max_accuracy` (0-1) is what no trial of this length is believed to exceed, of accuracy or of the search's
+    other objective. The strategy is told the
     bound as the trial's reward.
     """
 
@@ -133,13 +135,15 @@ class SearchConfig:
     recipe: Recipe
     strategy: Annotated[StrategyConfig, PlainValidator(read_strategy)]
     reward: dict[str, float]  # measured quantity: exponent
+    objective: Objective = ACCURACY  # the reward's first factor
     timing: Timing = Timing()
     checkpoint_dir: str | None = Field(default=None, min_length=1)
     # Without an event for so long, a worker is killed; a trial that takes longer is infeasible.
     stall_timeout: float = Field(default=STALL_SECONDS, gt=0, description="seconds")
     trial_timeout: float | None = Field(default=None, gt=0, description="seconds")
     initial: tuple[Architecture, ...] = ()
-    warm_start: str | None = Field(default=None, min_length=1)  # a run of equal space, data, recipe, timing
+    # A run of equal space, data, recipe, timing and objective.
+    warm_start: str | None = Field(default=None, min_length=1)
     step_time: Literal["measured", "predicted"] = "measured"
     step_time_table: str | None = Field(default=None, min_length=1)
     baseline: int = Field(default=BASELINE, ge=0)

@@ -21,13 +21,22 @@ from trials.log.row_types import TrialRow
 PROJECT = "training-aware-nas"
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 FILES_IN_RUN = ("tensorboard", "wandb")
-TRIAL_SCALARS = ("reward", "accuracy", "step_time_ratio", "params", "macs", "train_seconds")
+TRIAL_SCALARS = (
+    "reward",
+    "accuracy",
+    "balanced_accuracy",
+    "step_time_ratio",
+    "params",
+    "macs",
+    "train_seconds",
+)
 EPOCH_SCALARS = (
     "train_loss",
     "train_accuracy",
     "minival_loss",
     "minival_accuracy",
     "minival_accuracy_raw",
+    "minival_balanced_accuracy",
     "learning_rate",
     "resolution",
     "images_per_second",

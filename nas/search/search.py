@@ -57,6 +57,7 @@ class SearchResult:
     exhausted: bool  # the space ran out before the budget
     standings: list[Standing] = field(default_factory=list)  # of finalists, the winner first
     prediction_error: PredictionError | None = None  # against step times measured in this run
+    class_weights: str = "none"  # of the recipe: its winner is to be trained with them, too
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ def search(
             exhausted=queue.exhausted,
             standings=standings(finalists(rows)),
             prediction_error=predicted.error(rows) if predicted else None,
+            class_weights=config.recipe.class_weights,
         )
 
 

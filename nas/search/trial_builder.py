@@ -42,6 +42,7 @@ class TrialBuilder:
             needs_inference_time=needs_inference_time(config),
             limits=config.space.limits.measured(),
             stop_below=self._stop_below(ask),
+            objective=config.objective,
             timeout_seconds=self._timeout(ask),
         )
 

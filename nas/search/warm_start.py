@@ -18,7 +18,7 @@ from trials.reward import recorded_reward
 from trials.trial import Ask, Outcome
 
 PLACE = ("warm_start",)  # in a search file
-SAME = ("space", "data", "recipe", "timing")  # what rows must share to be compared
+SAME = ("space", "data", "recipe", "timing", "objective")  # what rows must share to be compared
 
 
 def check_warm_start(config: SearchConfig) -> None:

@@ -18,9 +18,10 @@ from nas.simulation.simulate import KnownOutcomes
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.networks.counting import Counts, count
 from search_spaces.settings.yaml_files import ConfigError
-from trials.log.row_types import TrialRow, measured
+from trials.log.row_types import TrialRow, measured, measured_objective
 from trials.log.rows import device_seconds
 from trials.log.run_reader import read_run
+from trials.objective import curve_of
 from trials.reward import REWARDABLE, SHIPPED, Reward, recorded_ratio, recorded_reward
 from trials.trial import INFERENCE, Outcome
 
@@ -48,7 +49,8 @@ class ModelledRun:
 def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> ModelledRun:
     """Models of accuracy, step time and duration, fitted to the completed trials of a run.
 
-    Accuracies are modelled by their logit, times by their logarithm; parameters and MACs are counted.
+    Accuracies, or what the run rewards instead, are modelled by their logit, times by their logarithm;
+    parameters and MACs are counted.
 
     Args:
         terms: of the reward; by default the run's own.
@@ -98,13 +100,13 @@ def modelled_run(run: Path, *, terms: dict[str, float] | None = None) -> Modelle
         rows=len(rows),
         counted=sum(map(is_counted, log.trials.values())),
         tau=tau,
-        noise=float(np.median([_noise(models["accuracy"], measured(row, "accuracy")) for row in rows])),
+        noise=float(np.median([_noise(models["accuracy"], measured_objective(row)) for row in rows])),
     )
 
 
 def _models(rows: list[TrialRow], *, timed: bool) -> dict[str, ChoiceModel]:
     choices = [row["choices"] for row in rows]
-    logits = [_logit(measured(row, "accuracy")) for row in rows]
+    logits = [_logit(measured_objective(row)) for row in rows]
     ratios = [math.log(measured(row, "step_time_ratio")) for row in rows]
     models = {
         "accuracy": fit_choice_model(choices, logits),
@@ -176,14 +178,14 @@ def _known(space: ChoiceSpace, reward: ModelledReward, models: dict[str, ChoiceM
 
 
 def _has_curve(row: TrialRow) -> bool:
-    return len(row["minival_accuracy"] or ()) == row["epochs"]
+    return len(curve_of(row)) == row["epochs"]
 
 
 def _curve(rows: list[TrialRow], last: ChoiceModel) -> Callable[[Choices, int, int], list[float]]:
     """Accuracies after each epoch, by a model for each; the luck of an epoch goes with the last one's."""
     choices = [row["choices"] for row in rows]
-    final = np.array([_logit(measured(row, "accuracy")) for row in rows])
-    curves = [row["minival_accuracy"] or [] for row in rows]
+    final = np.array([_logit(measured_objective(row)) for row in rows])
+    curves = list(map(curve_of, rows))
     epochs = rows[0]["epochs"]
 
     @lru_cache(maxsize=1)  # fitted when somebody asks for a shorter training
@@ -229,7 +231,12 @@ def _taus(
     """Kendall's tau by quantity, and of the reward: measured values against what all other rows expect."""
     expected = {name: np.exp(models[name].left_out) for name in models if name != "accuracy"}
     expected["accuracy"] = np.array([_accuracy(logit) for logit in models["accuracy"].left_out])
-    found = {name: [measured(row, name) for row in rows] for name in expected if name != "seconds"}
+    found = {
+        name: [measured(row, name) for row in rows]
+        for name in expected
+        if name not in ("accuracy", "seconds")
+    }
+    found["accuracy"] = list(map(measured_objective, rows))
     # The reward of each row: once of what was measured, once of what the others expect.
     rewards: dict[str, list[float]] = {"expected": [], "measured": []}
     for i, row in enumerate(rows):

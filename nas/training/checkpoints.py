@@ -34,9 +34,9 @@ class TrainingProgress:
 
     epoch: int  # how many are done
     precision: str
-    best_accuracy: float
+    best_accuracy: float  # or of the training's other objective
     best_epoch: int
-    best_resolution: int  # at which the best accuracy was evaluated
+    best_resolution: int  # at which that was evaluated
     seconds: float  # training and evaluating, over all processes so far
     estimated_seconds: float
     devices: int
@@ -143,5 +143,10 @@ def _progress(facts: Mapping[str, Any]) -> TrainingProgress:
 
 def _metrics(row: Mapping[str, Any]) -> EpochMetrics:
     """An epoch from a state's file; what earlier versions did not write is filled in."""
-    known = {"train_resolution": row["resolution"], "data_seconds": 0.0, **row}
+    known = {
+        "train_resolution": row["resolution"],
+        "data_seconds": 0.0,
+        "minival_balanced_accuracy": None,
+        **row,
+    }
     return EpochMetrics(**{field.name: known[field.name] for field in fields(EpochMetrics)})

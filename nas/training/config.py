@@ -17,6 +17,7 @@ from trials.log.buckets import files_of, place_of
 from trials.log.durable_files import NameTakenError
 from trials.log.file_names import DATA_FILE
 from trials.log.log_end import FencedError
+from trials.objective import ACCURACY, Objective
 from trials.recipe import Recipe
 
 FILE = "training.yaml"  # in the training's folder
@@ -34,7 +35,8 @@ class TrainingConfig:
     recipe: Recipe
     test: str | None = None
     init: str | None = None  # a weights file, also another network's
-    patience: int | None = Field(default=None, ge=1)  # evaluations without a better minival accuracy
+    objective: Objective = ACCURACY  # on minival: by it the best epoch is chosen
+    patience: int | None = Field(default=None, ge=1)  # evaluations without a better objective
     evaluate_every: int | None = Field(
         default=None, ge=1
     )  # epochs; None: each, unless they are short and many

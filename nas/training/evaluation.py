@@ -23,8 +23,9 @@ from trials.images.decode import MAX_PIXELS, TOO_LARGE
 from trials.images.device_images import ResidentImages
 from trials.images.labels import PADDING
 from trials.images.packed import TrialImages, open_images
+from trials.objective import mean_recall
 from trials.pictures import PictureView
-from trials.training.loss import are_correct, cross_entropy
+from trials.training.loss import are_correct, counted_labels, cross_entropy
 from trials.training.weights_file import WeightsFile
 
 BATCH = 256
@@ -40,6 +41,7 @@ class EvaluationFigures:
     accuracy: float
     standard_error: float
     accuracy_top5: float
+    balanced_accuracy: float  # mean of the classes' own
     loss: float
     per_class: dict[str, float | None]  # None of a class without images
 
@@ -61,6 +63,11 @@ class Evaluation:
         """Standard error of the accuracy, by the number of images alone."""
         return standard_error(self.accuracy, self.images)
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the accuracies of all classes that have images."""
+        return mean_recall(np.diag(self.confusion), self.confusion.sum(axis=1))
+
     def accuracy_of(self, label: int) -> float | None:
         """Accuracy on the images of one class; None where there are none."""
         total = int(self.confusion[label].sum())
@@ -74,6 +81,7 @@ class Evaluation:
             accuracy=self.accuracy,
             standard_error=self.standard_error,
             accuracy_top5=self.accuracy_top5,
+            balanced_accuracy=self.balanced_accuracy,
             loss=self.loss,
             per_class={name: self.accuracy_of(i) for i, name in enumerate(self.classes)},
         )
@@ -219,7 +227,7 @@ def evaluate_images(
         correct = are_correct(top, labels)  # (B, 5)
         sums[1] += correct.any(1).sum()
         # One pair of label and prediction for each image, counted as one number.
-        rows = torch.where(correct[:, 0], top[:, 0], labels if labels.dim() == 1 else labels[:, 0])
+        rows = counted_labels(labels, top[:, 0], correct[:, 0])
         confusion += torch.bincount(rows * classes + top[:, 0], minlength=classes * classes)
         done += len(labels)
         on_progress(done, len(chosen))

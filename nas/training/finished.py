@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.settings.json_records import read_record
+from trials.objective import ACCURACY, Objective
 
 RESULT = "result.json"  # in the training's folder
 
@@ -23,11 +24,18 @@ class FinishedTraining:
     device_name: str
     precision: str
     threads: int  # of the CPU
+    objective: Objective = ACCURACY  # by which the weights were best
+    value: float | None = None  # of another objective than accuracy, on minival
+    test_value: float | None = None  # likewise, on the test images
 
     @property
-    def final_accuracy(self) -> float:
-        """Accuracy on the test images, where there are some; else on minival."""
-        return self.accuracy if self.test_accuracy is None else self.test_accuracy
+    def final_value(self) -> float:
+        """The objective on the test images, where there are some; else on minival."""
+        if self.objective == ACCURACY:
+            return self.accuracy if self.test_accuracy is None else self.test_accuracy
+        value = self.value if self.test_value is None else self.test_value
+        assert value is not None, "it was measured where it was the objective"
+        return value
 
 
 def finished_training(folder: Path) -> FinishedTraining | None:
@@ -45,6 +53,8 @@ def finished_training(folder: Path) -> FinishedTraining | None:
 
 def _training_of(record: dict[str, Any]) -> FinishedTraining:
     test = record["test"] or {}
+    objective = record.get("objective", ACCURACY)  # earlier versions had no other
+    is_other = objective != ACCURACY
     return FinishedTraining(
         epochs=record["epochs"],
         best_epoch=record["best_epoch"],
@@ -56,4 +66,7 @@ def _training_of(record: dict[str, Any]) -> FinishedTraining:
         device_name=record["device_name"],
         precision=record["precision"],
         threads=record["threads"],
+        objective=objective,
+        value=record[objective] if is_other else None,
+        test_value=test.get(objective) if is_other else None,
     )

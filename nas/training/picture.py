@@ -8,13 +8,19 @@ from pathlib import Path
 from analysis.plain_text import drawable, plain_text
 from nas.events import EpochMetrics
 from trials.log.buckets import files_of
+from trials.objective import ACCURACY, CURVES, Objective, in_words
 
 STRENGTHS = ("dropout", "randaugment", "mixup", "cutmix")
 
 
 @plain_text
-def draw_training(metrics: Sequence[EpochMetrics], path: Path, *, title: str) -> None:
-    """Writes a PNG of the epochs so far; stages are set apart by lines."""
+def draw_training(
+    metrics: Sequence[EpochMetrics], path: Path, *, title: str, objective: Objective = ACCURACY
+) -> None:
+    """Writes a PNG of the epochs so far; stages are set apart by lines.
+
+    Another objective than accuracy has a line of its own, on which the best epoch is marked.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,11 +36,14 @@ def draw_training(metrics: Sequence[EpochMetrics], path: Path, *, title: str) ->
     accuracy.plot(epochs, series("train_accuracy"), color="0.6", label="train")
     accuracy.plot(epochs, series("minival_accuracy_raw"), color="C0", alpha=0.5, label="minival, raw weights")
     accuracy.plot(epochs, series("minival_accuracy"), color="C0", label="minival")
+    if objective != ACCURACY:
+        accuracy.plot(epochs, series(CURVES[objective]), color="C4", label=f"minival, {in_words(objective)}")
     best = next(each for each in reversed(metrics) if each.best)  # whose weights were kept
-    accuracy.plot(best.epoch, best.minival_accuracy, "o", color="C3")
+    value = getattr(best, CURVES[objective])
+    accuracy.plot(best.epoch, value, "o", color="C3")
     accuracy.annotate(
-        f"{best.minival_accuracy:.4f}",
-        (best.epoch, best.minival_accuracy),
+        f"{value:.4f}",
+        (best.epoch, value),
         textcoords="offset points",
         xytext=(0, -14),
         ha="center",

@@ -1,12 +1,14 @@
 """Result of a full training."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from nas.events import EpochMetrics
 from nas.training.checkpoints import TrainingFolder
 from nas.training.evaluation import Evaluation, EvaluationFigures
 from trials.log.buckets import place_of
+from trials.objective import Objective, value_of
 
 
 @dataclass(frozen=True)
@@ -17,15 +19,37 @@ class TrainingResult:
     metrics: tuple[EpochMetrics, ...]
     best_epoch: int  # from 1
     accuracy: float  # of the best weights on minival
+    balanced_accuracy: float | None  # likewise; None: the epoch is of an earlier version
+    objective: Objective
     test: Evaluation | None
     seconds: float  # training and evaluating, over all its processes
     estimated_seconds: float
     stopped_early: bool
 
     @property
-    def final_accuracy(self) -> float:
-        """Accuracy on the test images, where there are some; else on minival."""
-        return self.test.accuracy if self.test else self.accuracy
+    def objective_value(self) -> float:
+        """The objective on minival, which was best at this epoch."""
+        return value_of(self, self.objective)
+
+    @property
+    def final_value(self) -> float:
+        """The objective on the test images, where there are some; else on minival."""
+        return value_of(self.test or self, self.objective)
+
+
+def facts_of(result: TrainingResult) -> dict[str, Any]:
+    """The figures of a result that a training's folder keeps (`nas.training.finished` reads them)."""
+    return {
+        "epochs": result.metrics[-1].epoch,
+        "best_epoch": result.best_epoch,
+        "accuracy": result.accuracy,
+        "balanced_accuracy": result.balanced_accuracy,
+        "objective": result.objective,
+        "seconds": result.seconds,
+        "estimated_seconds": result.estimated_seconds,
+        "stopped_early": result.stopped_early,
+        "test": asdict(result.test.figures()) if result.test else None,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +60,8 @@ class TrainingFigures:
     epochs: int
     best_epoch: int
     accuracy: float
+    balanced_accuracy: float | None
+    objective: Objective
     test: EvaluationFigures | None
     seconds: float
     estimated_seconds: float
@@ -50,6 +76,8 @@ def training_figures(result: TrainingResult) -> TrainingFigures:
         epochs=result.metrics[-1].epoch,
         best_epoch=result.best_epoch,
         accuracy=result.accuracy,
+        balanced_accuracy=result.balanced_accuracy,
+        objective=result.objective,
         test=result.test.figures() if result.test else None,
         seconds=result.seconds,
         estimated_seconds=result.estimated_seconds,

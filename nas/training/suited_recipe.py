@@ -7,6 +7,7 @@ from search_spaces.settings.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from search_spaces.networks.architecture import Architecture
+    from trials.objective import Objective
 
 RECIPES = ("cifar10", "photos", "full_s")  # from small images to large ones
 DEFAULT_RECIPE = RECIPES[0]  # of `nas train`
@@ -29,8 +30,20 @@ def suited_recipe(architecture: "Architecture", *, resolution: int) -> str:
     return largest
 
 
-def training_command(file: str, architecture: "Architecture", *, resolution: int) -> str:
-    """The command that trains a search's winner in full, with the recipe where it is not the default."""
+def training_command(
+    file: str,
+    architecture: "Architecture",
+    *,
+    resolution: int,
+    objective: "Objective" = "accuracy",
+    class_weights: str = "none",
+) -> str:
+    """The command that trains a search's winner in full.
+
+    With the recipe, the search's objective and its class weights, where they are not the defaults.
+    """
     recipe = suited_recipe(architecture, resolution=resolution)
     named = f" --recipe {recipe}" if recipe != DEFAULT_RECIPE else ""
+    named += f" --set objective={objective}" if objective != "accuracy" else ""
+    named += f" --set recipe.class_weights={class_weights}" if class_weights != "none" else ""
     return f"nas train {quote(file)} --data IMAGES{named}"

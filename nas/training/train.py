@@ -23,7 +23,7 @@ from nas.training.evaluation import Evaluation, evaluate_images
 from nas.training.finished import RESULT
 from nas.training.images import device_images
 from nas.training.initial_weights import Fitted, begin_with
-from nas.training.result import TrainingResult
+from nas.training.result import TrainingResult, facts_of
 from nas.training.saving import StateSaver, Weights
 from nas.training.start import (
     TrainingImages,
@@ -45,6 +45,7 @@ from trials.devices.device_lock import DeviceLock
 from trials.devices.own_memory import give_back
 from trials.devices.sharing import give_way, training
 from trials.log.buckets import place_of
+from trials.objective import CURVES
 from trials.recipe import TrainingStage
 from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.micro_batches import can_halve, fit_training
@@ -173,7 +174,7 @@ class _Training:
             use_threads(self.threads.threads)
         # Progress so far.
         self.saver = StateSaver(files)
-        self.best_accuracy, self.best_epoch, self.best_resolution = -1.0, 0, 0
+        self.best_value, self.best_epoch, self.best_resolution = -1.0, 0, 0  # by the objective
         self.devices_before = group.size
         self.seconds, self.estimated_seconds = 0.0, 0.0
 
@@ -224,6 +225,7 @@ class _Training:
                 devices_before=self.devices_before,
                 notes=self.notes,
                 is_over=is_over,
+                objective=self.config.objective,
                 decisions=(*self._lost(first), *self.decided.notes, *filter(None, [self.threads.why])),
             )
         )
@@ -242,7 +244,7 @@ class _Training:
         tensors, progress = self.resumed
         self.resumed = None
         self.step.load({name: tensor.to(self.device) for name, tensor in tensors.items()})
-        self.best_accuracy, self.best_epoch = progress.best_accuracy, progress.best_epoch
+        self.best_value, self.best_epoch = progress.best_accuracy, progress.best_epoch
         self.best_resolution = progress.best_resolution
         self.seconds, self.estimated_seconds = progress.seconds, progress.estimated_seconds
         self.devices_before = progress.devices
@@ -304,10 +306,10 @@ class _Training:
 
     def _write(self, end: EpochEnd) -> None:
         # Accuracy on small images says nothing of large ones: the best is that of the sizes trained last.
-        better = end.resolution != self.best_resolution or end.minival_accuracy > self.best_accuracy
+        value = getattr(end, CURVES[self.config.objective])
+        better = end.resolution != self.best_resolution or value > self.best_value
         if better:
-            self.best_accuracy, self.best_epoch = end.minival_accuracy, end.epoch
-            self.best_resolution = end.resolution
+            self.best_value, self.best_epoch, self.best_resolution = value, end.epoch, end.resolution
         self.seconds += end.train_seconds + end.evaluate_seconds
         images = len(self.images_at(self._stages()[-1].resolution).train)
         seed = self.config.seed
@@ -323,7 +325,7 @@ class _Training:
         progress = TrainingProgress(
             epoch=end.epoch,
             precision=self.precision,
-            best_accuracy=self.best_accuracy,
+            best_accuracy=self.best_value,
             best_epoch=self.best_epoch,
             best_resolution=self.best_resolution,
             seconds=self.seconds,
@@ -355,6 +357,8 @@ class _Training:
                 **evaluation_facts(self.config.recipe),
                 epoch=end.epoch,
                 accuracy=end.minival_accuracy,
+                balanced_accuracy=end.minival_balanced_accuracy,
+                objective=self.config.objective,
                 averaged=average is not None,
                 data={"source": self.config.data.source, "digest": self.data_digest},
             )
@@ -365,11 +369,14 @@ class _Training:
             weights = load_weights(self.files.weights("best"), files=self.files.files)
             images = images_to_test(self.config, weights.classes, resolution=weights.resolution)
             test = evaluate_images(weights, images, lock=self.lock) if images is not None else None
+        best = next(epoch for epoch in self.files.metrics if epoch.epoch == self.best_epoch)
         result = TrainingResult(
             folder=self.files.folder,
             metrics=tuple(self.files.metrics),
             best_epoch=self.best_epoch,
-            accuracy=self.best_accuracy,
+            accuracy=best.minival_accuracy,
+            balanced_accuracy=best.minival_balanced_accuracy,
+            objective=self.config.objective,
             test=test,
             seconds=self.seconds,
             estimated_seconds=self.estimated_seconds,
@@ -378,13 +385,7 @@ class _Training:
         if not self.group.is_first:
             return result
         facts = {
-            "epochs": result.metrics[-1].epoch,
-            "best_epoch": result.best_epoch,
-            "accuracy": result.accuracy,
-            "seconds": result.seconds,
-            "estimated_seconds": result.estimated_seconds,
-            "stopped_early": result.stopped_early,
-            "test": asdict(test.figures()) if test else None,
+            **facts_of(result),
             "device_name": self.device_name,
             "devices": self.group.size,
             "precision": self.precision,

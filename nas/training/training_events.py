@@ -6,6 +6,7 @@ from pathlib import Path
 from nas.events import EpochDone
 from nas.training.estimate import Estimating, StageEstimate
 from nas.training.initial_weights import Fitted
+from trials.objective import ACCURACY, Objective
 from trials.recipe import ResolutionSchedule
 from trials.training.train import Heartbeat
 
@@ -31,6 +32,7 @@ class TrainingBegun:
     devices_before: int = 1  # where it was begun, or last gone on with
     notes: tuple[str, ...] = ()  # about the images
     is_over: bool = False  # it had ended before, so that nothing is left to train
+    objective: Objective = ACCURACY  # by which the best epoch is chosen
     decisions: tuple[str, ...] = ()  # sentences about what the training itself has decided
 
 

@@ -138,7 +138,7 @@ class Bench:
                 sums += evaluate(
                     step.network, self.images.pixels[part], self.images.labels[part], device=CPU,
                     precision="fp32",
-                )  # fmt: skip
+                )[:3]  # fmt: skip
         step.load(state)
         loss, correct, _ = (sums / len(minival)).tolist()
         return loss, correct

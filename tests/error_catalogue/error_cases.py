@@ -221,6 +221,8 @@ SEARCHES = (
     set_to("an order misspelt", "order=arival"),
     set_to("a precision of GPUs", "recipe.precision=tf32"),
     set_to("a precision of GPUs to time in", "timing.precision=fp16"),
+    set_to("an objective that is none", "objective=recall"),
+    set_to("class weights that are none", "recipe.class_weights=inverse"),
     set_to("an accuracy above 1", "bound_stopping={max_accuracy: 1.5}"),
     set_to("a warm start from no run", "warm_start=nothing"),
     Case("an initial architecture that is not there", ("search", "quick", "--init", "nosuch.yaml")),

@@ -36,6 +36,11 @@ IDENTITIES = (
         ("search", "run/search.yaml", "--run", "run"),
         prepare=_edited,
     ),
+    Case(
+        "a run that goes on with another objective",
+        ("search", "run/search.yaml", "--run", "run", "--set", "objective=balanced_accuracy"),
+        prepare=_searched,
+    ),
     Case("a run whose search file is gone", ("report", "run"), prepare=_without_search_file),
     Case("a winner that was edited", ("describe", "run/best.yaml"), prepare=_edited_winner),
     Case("a run in a place that is unknown", ("status", "ftp://host/run")),

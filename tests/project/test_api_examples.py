@@ -46,7 +46,10 @@ def test_examples_of_the_api_document_run_one_after_the_other(tmp_path: Path) ->
     assert sorted(line.split()[:2] for line in simulated) == [["0", "00:00:00"], ["1", "00:00:00"]]
     measured = [line.split()[:2] for line in printed["Networks side by side"].splitlines()]
     assert [measured[0][0], *measured[1]] == ["efficientnetv2-b0", "Net", str(32 * 27 + 32 + 64 + 330)]
-    assert printed["An own op"].startswith("32 of 16 blocks")
+    assert printed["An own op"].splitlines() == [
+        "it keeps the contract of an op",
+        "32 of 16 blocks with two each",
+    ]
     assert "(200, 16, 16, 3)" in printed["An own data source"]
     assert "trial 2: completed" in printed["An own executor"]
     assert printed["An own executor"].strip().endswith("3")

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 import yaml
 from documents import DOCS, DOCUMENTS, called, code_spans, fenced, typed, words
+from full_trainings import CONFIG
 from places import REPOSITORY
 
 from nas.interchange.around import write_space_around
 from nas.search.config import SearchConfig, read_search_config
 from nas.strategies.table import STRATEGIES
+from nas.training.config import TrainingConfig
 from search_spaces.choices.limits import Limits
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.stage_choices import StageChoices
-from search_spaces.settings.yaml_files import read_yaml, to_mapping
+from search_spaces.settings.yaml_files import from_mapping, read_yaml, to_mapping
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
 from trials.trial import Timing
@@ -110,8 +112,9 @@ def test_values_that_commands_replace_are_read(command: list[str], files: Path) 
             replaced(command),
         )
     else:
-        own = [value.removeprefix("recipe.") for value in replaced(command)]
-        settings = read_yaml(Recipe, "cifar10", overrides=own)
+        own = replaced(command)
+        training = {**to_mapping(CONFIG), "recipe": "cifar10"}
+        settings = from_mapping(TrainingConfig, training, name="nas train", overrides=own)
     for override in own:
         key, _, written = override.partition("=")
         check_value(settings, key, written)

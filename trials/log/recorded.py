@@ -30,7 +30,7 @@ INFERENCE_TIME_COLUMNS = {
     "reference_inference_seconds": "reference_inference_seconds",
     "batch_size": "inference_batch_size",
 }
-ACCURACIES = ("accuracy", "accuracy_raw", "accuracy_top5")
+ACCURACIES = ("accuracy", "accuracy_raw", "accuracy_top5", "balanced_accuracy")
 COUNTS = ("minival_images", "params", "macs", "peak_memory_bytes", "reference_params", "reference_macs")
 MEASUREMENT_COLUMNS = {name: name for name in (*ACCURACIES, *COUNTS)}
 TIMES = {"step_time": STEP_TIME_COLUMNS, "inference_time": INFERENCE_TIME_COLUMNS}

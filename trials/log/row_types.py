@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal, TypedDict, TypeVar
 
+from trials.objective import Objective, in_words, name_of, objective_of
 from trials.trial import FailureKind, Kernels, Mode, Purpose, Status
 
 
@@ -83,6 +84,9 @@ class TrialRow(AskRow):
     precision_reason: str | None
     training_mode: Mode | None
     kernels: Kernels | None
+    balanced_accuracy: float | None
+    minival_balanced_accuracy: list[float] | None
+    objective: Objective | None
 
 
 class EpochRow(TypedDict):
@@ -101,6 +105,7 @@ class EpochRow(TypedDict):
     train_seconds: float | None
     evaluate_seconds: float | None
     schema_version: int | None
+    minival_balanced_accuracy: float | None
 
 
 class DriverRow(TypedDict):
@@ -139,6 +144,13 @@ def number_of(row: TrialRow, column: str) -> float | None:
     """A number by the name of its column, for names that are computed; None where the row lacks it."""
     value = row.get(column)
     assert value is None or isinstance(value, int | float), f"{column} does not hold numbers"
+    return value
+
+
+def measured_objective(row: TrialRow) -> float:
+    """The value of a completed trial's objective, 0-1."""
+    value = objective_of(row)
+    assert value is not None, f"trial {row['trial_id']} completed with no {in_words(name_of(row))}"
     return value
 
 

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any, cast
 
 from search_spaces.networks.architecture import Architecture
@@ -12,6 +13,7 @@ from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapp
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS, Recorded
 from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
 from trials.log.schema import ASK_NAMES, SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
+from trials.objective import curve_of, objective_of
 from trials.trial import (
     UNMEASURED_RATIO,
     Ask,
@@ -39,7 +41,7 @@ REPEATED = (
     "inference_seconds", "inference_time_ratio", "inference_time_ratio_spread", "reference_inference_seconds",
     "inference_batch_size", "environment_id", "failure_kind", "timing_exclusive",
     "step_time_ratio_error", "timing_clock_mhz", "timing_mode",
-    "precision_reason", "kernels",
+    "precision_reason", "kernels", "balanced_accuracy", "minival_balanced_accuracy", "objective",
 )  # fmt: skip
 
 
@@ -84,21 +86,25 @@ def epoch_row(result: EpochResult) -> EpochRow:
         "train_seconds": result.train_seconds,
         "evaluate_seconds": result.evaluate_seconds,
         "schema_version": SCHEMA_VERSION,
+        "minival_balanced_accuracy": result.minival_balanced_accuracy,
     }
 
 
 def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, environment_id: str) -> TrialRow:
     """The row of a trial that has ended, UNRECORDED: the columns of its ask, and everything measured."""
     recipe = result.trial.recipe
+    balanced = [epoch.minival_balanced_accuracy for epoch in result.epochs]
     row: dict[str, object] = {
         **asked,
         "status": result.status,
+        "objective": result.trial.objective,
         "failure_kind": result.failure_kind,
         "reward": reward,
         "params": result.params,
         "macs": result.macs,
         "train_loss": [epoch.train_loss for epoch in result.epochs],
         "minival_accuracy": [epoch.minival_accuracy for epoch in result.epochs],
+        "minival_balanced_accuracy": None if None in balanced else balanced,  # an older checkpoint's epochs
         "resolution": recipe.training_stages(result.trial.epochs)[-1].resolution,
         "batch_size": recipe.batch_size,
         "micro_batches": result.micro_batches,
@@ -210,10 +216,10 @@ def outcome_of(row: TrialRow) -> Outcome | None:
     return Outcome(
         status=row["status"],
         reward=_finite(row["reward"], 0.0),
-        accuracy=_finite(row["accuracy"], 0.0),
+        accuracy=_finite(objective_of(row), 0.0),
         step_time_ratio=_finite(row["step_time_ratio"], UNMEASURED_RATIO),
         params=params,
-        curve=tuple(_finite(accuracy, 0.0) for accuracy in row.get("minival_accuracy") or ()),
+        curve=tuple(_finite(value, 0.0) for value in curve_of(row)),
     )
 
 
@@ -247,7 +253,8 @@ def epochs_from_curves(row: TrialRow) -> list[EpochRow]:
     """The epochs of a completed trial, as far as its row's curves tell them; none of others."""
     if row["status"] != "completed":
         return []
-    curves = zip(row["train_loss"] or (), row["minival_accuracy"] or (), strict=False)
+    balanced = chain(row.get("minival_balanced_accuracy") or (), repeat(None))  # older rows lack it
+    curves = zip(row["train_loss"] or (), row["minival_accuracy"] or (), balanced, strict=False)
     return [
         {
             "trial_id": row["trial_id"],
@@ -263,6 +270,7 @@ def epochs_from_curves(row: TrialRow) -> list[EpochRow]:
             "train_seconds": None,
             "evaluate_seconds": None,
             "schema_version": row["schema_version"],
+            "minival_balanced_accuracy": recall,
         }
-        for epoch, (loss, accuracy) in enumerate(curves, start=1)
+        for epoch, (loss, accuracy, recall) in enumerate(curves, start=1)
     ]

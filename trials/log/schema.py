@@ -42,7 +42,7 @@ TRIAL_COLUMNS = (
     ),
     Column("status", _TEXT, "completed, stopped, infeasible, crashed or cached", required=True),
     Column("failure_kind", _TEXT, "why it did not complete"),
-    Column("reward", _FLOAT, "accuracy times the powers of the ratios; 0 if infeasible"),
+    Column("reward", _FLOAT, "the objective times the powers of the ratios; 0 if infeasible"),
     Column("accuracy", _FLOAT, "on minival, of the averaged weights where the recipe has them", "0-1"),
     Column("accuracy_raw", _FLOAT, "on minival, of the weights as trained", "0-1"),
     Column("accuracy_top5", _FLOAT, "on minival, label among the first five", "0-1"),
@@ -109,6 +109,9 @@ TRIAL_COLUMNS = (
     Column("precision_reason", _TEXT, "why it trained in that precision"),
     Column("training_mode", _TEXT, "graph: each step one CUDA graph; eager: launched one by one"),
     Column("kernels", _TEXT, "fused: our own between convolutions; torch: only torch's"),
+    Column("balanced_accuracy", _FLOAT, "on minival, mean of the classes' recalls, else as accuracy", "0-1"),
+    Column("minival_balanced_accuracy", _CURVE, "by epoch", "0-1"),
+    Column("objective", _TEXT, "the column that is the reward's first factor; missing: accuracy"),
 )
 
 ASK_NAMES = frozenset(AskRow.__annotations__)  # row_types says which of the columns an ask has
@@ -128,6 +131,7 @@ EPOCH_COLUMNS = (
     Column("train_seconds", _FLOAT, "", "s"),
     Column("evaluate_seconds", _FLOAT, "", "s"),
     Column("schema_version", pa.int16(), "of this row's columns"),
+    Column("minival_balanced_accuracy", _FLOAT, "mean of the classes' recalls", "0-1"),
 )
 
 

@@ -8,7 +8,7 @@ from trials.augmentation.augment_batch import Augmentation
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.own_memory import OwnMemory
 from trials.recipe import Recipe, TrainingStage
-from trials.training.stage_calls import evaluate_batch, train_batch
+from trials.training.stage_calls import evaluate_batch, evaluation_sums, train_batch
 from trials.training.step import TrainingStep
 from trials.training.synthetic_batch import SyntheticBatch
 
@@ -52,7 +52,7 @@ def fit_training(
 
     def attempt(batch: SyntheticBatch) -> None:
         augment = Augmentation(recipe, largest, step.device)
-        sums = torch.zeros(3, device=step.device)
+        sums = evaluation_sums(num_classes, step.device)
         samples = torch.arange(len(batch.images), device=step.device)
         memory = OwnMemory(step.device)
         train_batch(step, augment, {}, batch.images, batch.labels, samples)

@@ -27,7 +27,7 @@ class StageCalls:
     ) -> None:
         self.step, self.images = step, images
         self.augment = Augmentation(recipe, stage, step.device)
-        self.sums = torch.zeros(3, device=step.device)  # of losses, correct and top-5 correct predictions
+        self.sums = evaluation_sums(len(images.classes), step.device)
         shares: Shares = {}
         self.train = step.graphed(partial(train_batch, step, self.augment, shares))
         self.evaluate = step.graphed(partial(evaluate_batch, step, self.sums), changes=[self.sums])
@@ -91,6 +91,11 @@ def _augmented(augment: Augmentation, pixels: Tensor, labels: Tensor, samples: T
     return batch.images, batch.labels, batch.partners, batch.weights
 
 
+def evaluation_sums(num_classes: int, device: torch.device) -> Tensor:
+    """Zeros to which evaluations are added: of losses and hits, and of each class, as `evaluate` has them."""
+    return torch.zeros(3 + 2 * num_classes, device=device)
+
+
 def evaluate_batch(step: TrainingStep, sums: Tensor, pixels: Tensor, labels: Tensor) -> None:
-    """Adds a batch's loss, correct and top-5 correct predictions to the sums."""
+    """Adds what a batch's evaluation counts to the sums."""
     sums += evaluate(step.network, pixels, labels, device=step.device, precision=step.precision)

@@ -19,7 +19,13 @@ from trials.training.device_group import ALONE, DeviceGroup
 from trials.training.flat_parameters import SINGLE, Layout
 from trials.training.half_weights import HalfWeights
 from trials.training.kernel_update import KernelUpdate
-from trials.training.loss import are_correct, cross_entropy, mixed_cross_entropy
+from trials.training.loss import (
+    are_correct,
+    balanced_weights,
+    counted_labels,
+    cross_entropy,
+    mixed_cross_entropy,
+)
 from trials.training.loss_scaler import LossScaler
 from trials.training.recipe_network import network_for
 from trials.training.rmsprop import RMSProp
@@ -65,6 +71,12 @@ class TrainingStep:
         self.kernels = fuse(self.network, device, precision, record=self._record)
         self.precision = precision
         self.label_smoothing = recipe.label_smoothing
+        # 1 until `balance` sets them: a timed step gathers weights like one that trains.
+        self.class_weights = (
+            torch.ones(network.classifier.out_features, device=device)
+            if recipe.class_weights == "balanced"
+            else None
+        )
         self.optimizer = build_optimizer(
             self.network,
             recipe,
@@ -210,9 +222,17 @@ class TrainingStep:
     def _loss(
         self, logits: Tensor, labels: Tensor, partners: Tensor | None, weights: Tensor | None
     ) -> Tensor:
+        smoothing, classes = self.label_smoothing, self.class_weights
         if partners is None or weights is None:
-            return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        return mixed_cross_entropy(logits, labels, partners, weights, label_smoothing=self.label_smoothing)
+            return cross_entropy(logits, labels, label_smoothing=smoothing, class_weights=classes)
+        return mixed_cross_entropy(
+            logits, labels, partners, weights, label_smoothing=smoothing, class_weights=classes
+        )
+
+    def balance(self, labels: Tensor) -> None:
+        """Weighs classes by their frequency among the labels (N,) or (N, L), where the recipe wants that."""
+        if self.class_weights is not None:
+            self.class_weights.copy_(balanced_weights(labels, len(self.class_weights)))
 
     def read_totals(self) -> tuple[float, float]:
         """Mean loss and accuracy (0-1) of the group's images since the last call. Waits for the device."""
@@ -306,12 +326,21 @@ def evaluate(
     """Evaluates a batch (B, H, W, 3) uint8 in evaluation mode.
 
     Returns:
-        (3,): sum of losses, number of correct predictions, number of images with a label among the five
-        highest logits. Of an image's several labels any one counts as correct.
+        (3 + 2 K,): sum of losses, number of correct predictions, number of images with a label among the
+        five highest logits; of each class the number of correct predictions, and of images. Of an image's
+        several labels any one counts as correct.
     """
     network.eval()
     with autocast(precision, device):
         logits = network(to_input(images)).float()  # (B, K)
     losses = cross_entropy(logits, labels, reduction="sum")
-    top = are_correct(logits.topk(min(5, logits.shape[1]), dim=1).indices, labels)  # (B, 5)
-    return torch.stack([losses, top[:, 0].sum().float(), top.any(dim=1).sum().float()])
+    classes = logits.shape[1]
+    highest = logits.topk(min(5, classes), dim=1).indices
+    top = are_correct(highest, labels)  # (B, 5)
+    hits = top[:, 0].float()
+    counted = counted_labels(labels, highest[:, 0], top[:, 0])
+    by_class = torch.zeros(2, classes, device=logits.device)
+    by_class[0].scatter_add_(0, counted, hits)
+    by_class[1].scatter_add_(0, counted, torch.ones_like(hits))
+    sums = torch.stack([losses, hits.sum(), top.any(dim=1).sum().float()])
+    return torch.cat([sums, by_class.flatten()])

@@ -15,6 +15,7 @@ from torch import Tensor
 from trials.devices.device_lock import SECONDS_BETWEEN_HEARTBEATS
 from trials.images.batches import batches, batches_of
 from trials.images.device_images import ResidentImages
+from trials.objective import mean_recall
 from trials.recipe import Recipe, TrainingStage
 from trials.recipe_stages import steps_of_epoch
 from trials.training.batch_norm_statistics import statistics_batches, take_mean_statistics
@@ -108,6 +109,15 @@ class _Trained(NamedTuple):
     waited: float  # the part of `seconds` in which the device waited for images
 
 
+class _Evaluated(NamedTuple):
+    """Figures of weights on minival."""
+
+    loss: float  # mean
+    accuracy: float  # 0-1, as are the following
+    top5: float
+    balanced: float  # mean of the classes' recalls
+
+
 class _Training:
     """The state that the epochs of one training share."""
 
@@ -128,6 +138,7 @@ class _Training:
         self._calls: dict[int, StageCalls] = {}  # by the stage's index
         self._strengths_of: TrainingStage | None = None
         self._unevaluated: list[_Trained] = []  # epochs since the last evaluation
+        self._is_balanced = False  # whether the step knows the frequencies of classes
         self._last_heartbeat = time.perf_counter()
 
     def close(self) -> None:
@@ -144,6 +155,9 @@ class _Training:
         evaluation = evaluation_stage(self.recipe, self.stages, epoch=epoch)
         images = self.images_at(evaluation.resolution)
         indices = self._order(images, epoch)  # (steps, this device's images of each)
+        if step.class_weights is not None and not self._is_balanced:  # the same labels at every resolution
+            step.balance(images.labels[images.train.to(images.labels.device)])
+            self._is_balanced = True
         # Step 2: train.
         trained = yield from self._steps(epoch, evaluation, indices, started)
         if not math.isfinite(trained.loss):
@@ -161,22 +175,20 @@ class _Training:
         parts = self._statistics_parts(calls, indices, batch_size=batch_size)
         if step.average is None:
             self._estimate_statistics(calls, parts)
-        raw_loss, raw_accuracy, raw_top5 = _evaluate_minival(calls, minival, batch_size=batch_size)
-        minival_loss, minival_accuracy, top5 = raw_loss, raw_accuracy, raw_top5
+        raw = found = _evaluate_minival(calls, minival, batch_size=batch_size)
         if step.average is not None:
             with step.average.swapped():
                 self._estimate_statistics(calls, parts)
-                minival_loss, minival_accuracy, top5 = _evaluate_minival(
-                    calls, minival, batch_size=batch_size
-                )
+                found = _evaluate_minival(calls, minival, batch_size=batch_size)
         yield EpochEnd(
             epoch=epoch + 1,
             train_loss=fmean(each.loss for each in since),  # all epochs have as many images
             train_accuracy=fmean(each.accuracy for each in since),
-            minival_loss=minival_loss,
-            minival_accuracy=minival_accuracy,
-            minival_accuracy_raw=raw_accuracy,
-            minival_accuracy_top5=top5,
+            minival_loss=found.loss,
+            minival_accuracy=found.accuracy,
+            minival_accuracy_raw=raw.accuracy,
+            minival_accuracy_top5=found.top5,
+            minival_balanced_accuracy=found.balanced,
             learning_rate=trained.learning_rate,
             resolution=minival.resolution,
             train_seconds=sum(each.seconds for each in since),
@@ -297,10 +309,8 @@ class _Training:
             self._strengths_of = stage
 
 
-def _evaluate_minival(
-    calls: StageCalls, images: ResidentImages, *, batch_size: int
-) -> tuple[float, float, float]:
-    """Mean loss, accuracy and top-5 accuracy (0-1) of the network's present weights on minival.
+def _evaluate_minival(calls: StageCalls, images: ResidentImages, *, batch_size: int) -> _Evaluated:
+    """The figures of the network's present weights on minival.
 
     Each device evaluates a share of the images; their sums are added.
     """
@@ -310,5 +320,7 @@ def _evaluate_minival(
         calls.evaluate(batch.images, batch.labels)
         ahead.launched(is_resident=images.is_resident)
     group.sum(calls.sums)
-    loss, correct, top5 = (calls.sums / len(images.minival)).tolist()
-    return loss, correct, top5
+    sums = calls.sums.cpu()
+    loss, correct, top5 = (sums[:3] / len(images.minival)).tolist()
+    hits, counts = sums[3:].double().numpy().reshape(2, -1)
+    return _Evaluated(loss, correct, top5, mean_recall(hits, counts))

@@ -97,7 +97,7 @@ def test_the_page_holds_the_figures_and_stages_of_every_trial_that_may_win(
 ) -> None:
     assert numbers["trial"] == trials["trial_id"].tolist()
     assert numbers["params"] == trials["params"].tolist()
-    assert numbers["accuracy"] == pytest.approx(trials["accuracy"].tolist(), rel=1e-4)
+    assert numbers["objective"] == pytest.approx(trials["accuracy"].tolist(), rel=1e-4)
     assert numbers["step_time_ratio"] == pytest.approx(trials["step_time_ratio"].tolist(), rel=1e-4)
     for text, stages in zip(trials["architecture"], numbers["architecture"], strict=True):
         built = [(stage.channels, stage.layers) for stage in architecture_from_json(text).stages]
@@ -161,7 +161,7 @@ def test_limits_leave_out_trials_and_commands_follow_the_choice(
         "found = [who(), document.querySelector('.count').textContent,"
         " document.querySelector('.commands').textContent,"
         " document.querySelectorAll('.stages tbody tr').length];"
-        "move('limit', 'accuracy', 200); move('limit', 'params', 0); found.push(who());"
+        "move('limit', 'objective', 200); move('limit', 'params', 0); found.push(who());"
     )
     who, count, commands, stages, none = seen_in(text, script, tmp_path)
     ratios = trials["step_time_ratio"]

@@ -56,7 +56,7 @@ def test_a_training_that_has_ended_leaves_its_figures_for_others(whole: Whole, t
     figures = training_figures(result)
     for name in ("epochs", "best_epoch", "accuracy", "seconds", "stopped_early"):
         assert getattr(ended, name) == getattr(figures, name)
-    assert (ended.test_accuracy, ended.final_accuracy) == (None, result.accuracy)
+    assert (ended.test_accuracy, ended.final_value) == (None, result.accuracy)
     assert ended.device_name == begun_of(events).device_name
     assert finished_training(tmp_path) is None
     (tmp_path / "result.json").write_text('{"test": null}')

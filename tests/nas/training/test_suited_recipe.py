@@ -36,6 +36,11 @@ def test_recipe_suits_the_stride_of_a_network_and_the_images_of_its_trials(
     command = training_command("best.yaml", network, resolution=resolution)
     named = "" if recipe == "cifar10" else f" --recipe {recipe}"
     assert command == f"nas train best.yaml --data IMAGES{named}"
+    of_uneven_classes = training_command(
+        "best.yaml", network, resolution=resolution, objective="balanced_accuracy", class_weights="balanced"
+    )
+    settings = "--set objective=balanced_accuracy --set recipe.class_weights=balanced"
+    assert of_uneven_classes == f"{command} {settings}"
 
 
 def test_a_search_and_its_report_name_the_recipe_in_a_line_that_can_be_copied(
