@@ -121,8 +121,11 @@ def as_a_worker() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-# Where what is tested is how step time is measured, it is measured as it is for users.
-TIMED = {"test_block_times", "test_inference_time", "test_predicted_step_time", "test_timing_places"}
+# Where what is tested is how step time is measured or a training estimated, it is done as for users.
+TIMED = {
+    "test_block_times", "test_estimate", "test_inference_time", "test_predicted_step_time",
+    "test_timing_places",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -239,14 +242,6 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     from trials.kernels import tiles
 
     monkeypatch.setattr(tiles, "PROGRAMS", 4)
-
-
-@pytest.fixture(scope="module")
-def short_estimates() -> Iterator[None]:
-    """The estimate before a full training, in this process, takes moments in the place of seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nas.training.estimate.SECONDS", 0.02)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def nas(*words: object) -> Any:
 
 
 def test_winner_of_a_search_is_exported_scaled_trained_evaluated_and_used(
-    digits_search_file: Path, tmp_path: Path, short_estimates: None
+    digits_search_file: Path, tmp_path: Path
 ) -> None:
     run, family, training = tmp_path / "run", tmp_path / "family", tmp_path / "training"
     found = nas(

@@ -29,7 +29,7 @@ from trials.images.config import DataConfig
 from trials.log.durable_files import SystemDisk
 from trials.training.weights_file import load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 WORDS = (
     "train", "small.yaml", "--data", "digits", "--recipe", "recipe.yaml", "--run", "run",

@@ -26,7 +26,7 @@ from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_weights
 from trials.trial import Notice
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 SHORT = ["baseline=1", "finalists=null", "recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.resolution=16",
          "recipe.batch_size=8", "data.minival=0.25"]  # fmt: skip
 

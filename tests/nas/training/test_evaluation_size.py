@@ -16,8 +16,6 @@ from trials.log.identity import SEARCH_FILE
 from trials.pictures import PictureView
 from trials.training.weights_file import load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("short_estimates")
-
 RESIZED = replace(
     CONFIG, recipe=replace(RECIPE, epochs=2, crop="resized", evaluation_crop="center"), test="digits"
 )

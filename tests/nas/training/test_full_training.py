@@ -14,11 +14,12 @@ from companion import Companion, Told
 from full_trainings import CONFIG, RECIPE, begun_of, curve
 from PIL import Image
 from small_networks import SMALL
+from timing_rounds import few_rounds
 from typer.testing import CliRunner
 
 from nas.cli import app
 from nas.events import EpochDone
-from nas.training import estimate, saving
+from nas.training import saving
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import TrainingConfig
 from nas.training.evaluation import evaluate_images, labelled_images
@@ -34,7 +35,7 @@ from trials.recipe import Ramp
 from trials.training.train import Heartbeat
 from trials.training.weights_file import load_tensors, load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 
 @pytest.fixture(scope="module")
@@ -354,7 +355,7 @@ def train_and_wait_in_the_third_epoch(told: Told, folder: Path, between: float) 
 
     torch.set_num_threads(1)
     saving.SECONDS_BETWEEN_STATES = between
-    estimate.SECONDS = 0.02
+    few_rounds()
     train_fully(CONFIG, folder, on_event=wait)
 
 

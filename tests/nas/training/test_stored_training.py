@@ -27,7 +27,7 @@ from trials.log.log_end import FencedError
 from trials.log.object_store import Objects, StoreError
 from trials.training.weights_file import load_tensors
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 SHORT = replace(CONFIG, recipe=replace(RECIPE, epochs=2))
 URL = "s3://bucket/train/first"

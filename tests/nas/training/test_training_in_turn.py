@@ -23,8 +23,6 @@ from trials.training import train
 from trials.training.train import Heartbeat
 from trials.training.weights_file import WeightsFile, load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("short_estimates")
-
 SHORT = replace(CONFIG, recipe=replace(RECIPE, epochs=1, num_training_stages=1, resolution=Ramp(8, 8)))
 
 

@@ -26,7 +26,7 @@ from trials.images.config import DataConfig
 from trials.recipe import Ramp, Recipe
 from trials.training.weights_file import load_weights, save_weights
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 PLAIN = Recipe(
     epochs=5, batch_size=64, resolution=Ramp(16, 16), learning_rate=0.03, warmup_epochs=0.5, crop_padding=0.0,

@@ -137,7 +137,7 @@ def test_describe_and_scale_commands_know_resnets(nas: Nas) -> None:
 
 
 def test_a_resnet_trains_progressively_and_is_measured(
-    nas: Nas, tmp_path: Path, short_estimates: None, monkeypatch: pytest.MonkeyPatch
+    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nas.measuring.measure.MAX_SECONDS", 0.1)
     monkeypatch.setattr("nas.measuring.measure.INFERENCE_BATCHES", (1,))

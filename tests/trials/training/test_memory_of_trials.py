@@ -32,7 +32,7 @@ from trials.training.step import TrainingStep
 from trials.trial import Slot, TrialResult
 from trials.worker_setup import WorkerSetup
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 GPU = torch.device("cuda:0")
 TRIALS = 6  # one after the other in a worker; what the first leaves is kept on purpose

@@ -21,7 +21,7 @@ from trials.recipe import Ramp, Recipe
 from trials.training.resolution_schedule import PERIOD, evaluation_stage, stages_of_epoch
 from trials.training.train import EpochEnd, train
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
+pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 TABLE_6_S = Recipe(
     epochs=40, batch_size=64, resolution=Ramp(128, 300), num_training_stages=4, dropout=Ramp(0.1, 0.3),
