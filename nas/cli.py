@@ -18,6 +18,7 @@ from nas.commands.evaluate import evaluate
 from nas.commands.export import export
 from nas.commands.import_command import import_
 from nas.commands.measure import measure
+from nas.commands.next_command import next_
 from nas.commands.predict import predict
 from nas.commands.report import report
 from nas.commands.scale import scale
@@ -64,6 +65,7 @@ COMMANDS = (
 for command in COMMANDS:
     app.command()(command)
 app.command("import")(import_)
+app.command("next")(next_)
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ def suited_recipe(architecture: "Architecture", *, resolution: int) -> str:
     return largest
 
 
-def training_command(file: str, architecture: "Architecture", *, resolution: int) -> str:
+def training_command(file: str, architecture: "Architecture", *, resolution: int, data: str) -> str:
     """The command that trains a search's winner in full, with the recipe where it is not the default."""
     recipe = suited_recipe(architecture, resolution=resolution)
     named = f" --recipe {recipe}" if recipe != DEFAULT_RECIPE else ""
-    return f"nas train {quote(file)} --data IMAGES{named}"
+    return f"nas train {quote(file)} --data {quote(data)}{named}"

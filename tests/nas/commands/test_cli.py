@@ -64,6 +64,7 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     }  # fmt: skip
     assert options_of("verify") == {"--repair", "--json", "--help"}
     assert options_of("predict") == {"-o", "--output", "--resolution", "--max-pixels", "--force", "--help"}
+    assert options_of("next") == {"--json", "--help"}
     assert options_of("simulate") == {
         "--strategies", "--workers", "--trials", "--seeds", "--reward", "--column", "--reference", "--set",
         "-o", "--output", "--json", "--help"
