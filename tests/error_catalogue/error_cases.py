@@ -352,6 +352,8 @@ RUNS = (
     Case("a trial that is no number", ("export", "run", "--trial", "best")),
     Case("the state of a run that is not there", ("status", "nowhere")),
     Case("the state of a folder that is no run", ("status", "run"), prepare=_empty_folder),
+    Case("the next step with a file", ("next", "notes.txt"), {"notes.txt": "to do"}),
+    Case("the schema of a command, misspelt", ("schema", "stauts")),
     Case("a run to verify that is not there", ("verify", "nowhere")),
     Case("a folder to verify that is no run", ("verify", "run"), prepare=_empty_folder),
     Case(
