@@ -1,8 +1,9 @@
 """The output of a command: a screen, or with --json one object."""
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 
 from rich.console import RenderableType
 
@@ -27,11 +28,21 @@ def show(
 
 
 def json_text(figures: object) -> str:
-    """Figures as JSON: a dataclass is an object whose keys are its fields, in their order."""
-    return json.dumps(figures, default=_plain)
+    """Figures as JSON: a dataclass is an object whose keys are its fields, in their order.
+
+    A number that is none, of which JSON knows nothing, is null.
+    """
+    return json.dumps(_plain(figures))
 
 
 def _plain(value: object) -> object:
+    """A value as JSON has it: objects, arrays, numbers, texts; anything else as text."""
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return str(value)
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)

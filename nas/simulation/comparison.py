@@ -26,10 +26,13 @@ class TableOutcomes:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFigures:
-    """Models of a run: trials they are fitted to, Kendall's tau by quantity, noise of one training."""
+    """Models of a run: trials they are fitted to, Kendall's tau by quantity, noise of one training.
+
+    A tau is None where one of the rankings has no order.
+    """
 
     rows: int
-    kendall_tau: dict[str, float]
+    kendall_tau: dict[str, float | None]
     noise: float
 
 

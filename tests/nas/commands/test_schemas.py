@@ -123,6 +123,11 @@ def test_what_a_schema_does_not_allow_would_be_noticed(change: dict[str, Any], r
         validate("doctor", '{"hinders": NaN}')
 
 
+def test_a_number_that_is_none_is_printed_as_null() -> None:
+    assert json_text({"a": [float("nan"), 1.5], "b": float("-inf")}) == '{"a": [null, 1.5], "b": null}'
+    assert json_text(TooFewAudited("run", architectures=0)) == '{"run": "run", "architectures": 0}'
+
+
 def test_a_schema_of_no_command_is_refused_with_what_is_near(nas: Nas) -> None:
     code, out, said = nas("schema", "stauts")
     assert (code, out) == (2, "")
