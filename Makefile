@@ -1,12 +1,13 @@
 # make search: the first search, on the built-in digits.   make test: the whole suite.   make lint: style and types.
 # make nightly: every fault of docs/durability.md.   make docs: a site of all pages and docstrings.
+# make release: wheel and sdist in dist/, once metadata, changelog and tree are what a release needs.
 # make gpu: proves and measures the CUDA path, on a machine with a GPU (MINUTES=20); installs nothing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 MINUTES ?= 20
 
-.PHONY: search test types tests nightly gpu lint docs clean
+.PHONY: search test types tests nightly gpu lint docs release clean
 
 search: $(VENV)/.installed
 	$(BIN)/nas search nas/searches/quick.yaml
@@ -37,6 +38,9 @@ lint: $(VENV)/.installed-test
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -q -W --keep-going -j auto -c docs -d build/doctrees . build/docs
 	@echo build/docs/index.html
+
+release: $(VENV)/.installed-test
+	$(BIN)/python .ci/release.py
 
 $(VENV)/.installed: pyproject.toml
 	@echo "installing into $(VENV) ..."

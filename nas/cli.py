@@ -15,12 +15,15 @@ from nas.commands.compare import compare
 from nas.commands.describe import describe
 from nas.commands.doctor import doctor
 from nas.commands.evaluate import evaluate
+from nas.commands.exit_codes import EXIT_FAILED, EXIT_LOCKED, EXIT_NOT_WRITTEN, EXIT_WRONG_INPUT
 from nas.commands.export import export
 from nas.commands.import_command import import_
 from nas.commands.measure import measure
+from nas.commands.next_command import next_
 from nas.commands.predict import predict
 from nas.commands.report import report
 from nas.commands.scale import scale
+from nas.commands.schema import schema
 from nas.commands.search import search
 from nas.commands.simulate import simulate
 from nas.commands.space import space
@@ -36,8 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Training-aware neural architecture search.",
 )
-
-EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_NOT_WRITTEN, EXIT_LOCKED = 1, 2, 74, 75
 
 
 def _print_version(asked: bool) -> None:
@@ -60,11 +61,12 @@ def _commands(
 COMMANDS = (
     search, describe, space, measure, status, watch, simulate, export, scale, train, compare, evaluate,
     predict, verify,
-    report, audit, doctor,
+    report, audit, doctor, schema,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
 app.command("import")(import_)
+app.command("next")(next_)
 
 
 def main() -> None:

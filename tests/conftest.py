@@ -208,7 +208,7 @@ def one_ray() -> Iterator[None]:
 
 @pytest.fixture
 def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Nas:
-    """Types a command in the test's folder."""
+    """Types a command in the test's folder; what it prints with --json is checked against its schema."""
     from nas.cli import main
 
     monkeypatch.chdir(tmp_path)
@@ -222,6 +222,10 @@ def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         except SystemExit as ended:
             code = int(ended.code or 0)
         captured = capsys.readouterr()
+        if "--json" in words and captured.out:
+            from schema_files import validate
+
+            validate(str(words[0]), captured.out)
         return code, captured.out, captured.err
 
     return typed

@@ -23,6 +23,7 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show an architecture's, or a run's best one's, stages, parameters, MACs; or a space's decisions."""
+    from nas.commands.written import DescribedSpace
     from nas.results.export import best_of_run
     from nas.screens.architecture import architecture_screen
     from nas.screens.describe_space import space_screen
@@ -46,7 +47,7 @@ def describe(
         exports = exportable(described)
         show(
             as_json,
-            lambda: {**vars(of_space), "exports": exports},
+            lambda: DescribedSpace(**vars(of_space), exports=exports),
             lambda: space_screen(described, of_space, exports),
         )
     else:

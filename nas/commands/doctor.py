@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from nas.commands.exit_codes import EXIT_DONE, EXIT_FAILED
 from nas.commands.options import Json
 from nas.commands.output import show
 from nas.screens.terminal import terminal
@@ -34,4 +35,4 @@ def doctor(
     with terminal(stderr=True).status("trying the GPUs" if gpu else "looking"):
         found = examination(list(examine_gpus() if gpu else examine(data, search=search)))
     show(as_json, lambda: found, lambda: doctor_screen(found))
-    raise typer.Exit(1 if found.hinders else 0)
+    raise typer.Exit(EXIT_FAILED if found.hinders else EXIT_DONE)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.commands.options import Force, Project
+from nas.commands.options import Force, Json, Project
+from nas.commands.output import json_text
 from nas.screens.terminal import say
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def export(
     optuna: Annotated[
         str | None, typer.Option(help="All trials into a database instead: sqlite:///runs.db (dashboard).")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Write a network or its architecture for here or for elsewhere, and prove what was written."""
     from trials.log.buckets import local_file
@@ -72,7 +74,7 @@ def export(
             raise typer.BadParameter(
                 "--optuna takes all trials; leave out --trial, --format, --padding, --device, --pareto, -o"
             )
-        _export_study(Path(source), storage=optuna, force=force)
+        _export_study(Path(source), storage=optuna, force=force, as_json=as_json)
         return
     if padding is not None and (pareto or format_ not in [*Project]):
         names = ", ".join(Project)
@@ -80,7 +82,7 @@ def export(
     if pareto:
         if output is None or trial is not None or device is not None or format_ is not Format.YAML:
             raise typer.BadParameter("--pareto needs -o FOLDER, and no --trial, --device and --format")
-        _export_front(Path(source), folder=output, force=force)
+        _export_front(Path(source), folder=output, force=force, as_json=as_json)
         return
     if device is not None:
         if trial is not None:
@@ -93,6 +95,7 @@ def export(
         output=output,
         force=force,
         padding=None if padding is None else padding.value,
+        as_json=as_json,
     )
 
 
@@ -104,7 +107,9 @@ def _export_one(
     output: Path | None,
     force: bool,
     padding: "Padding | None",
+    as_json: bool,
 ) -> None:
+    from nas.commands.written import ExportedNetwork
     from nas.interchange.export_formats import export_source
     from search_spaces.settings.yaml_files import ConfigError
 
@@ -112,6 +117,13 @@ def _export_one(
     if meant is not None and format_ is Format.YAML:
         raise ConfigError(f"-o {output}: the format is yaml; give --format {meant.value}, or -o FILE.yaml")
     exported = export_source(source, format_.value, trial=trial, output=output, force=force, padding=padding)
+    if as_json:
+        figures = ExportedNetwork(
+            source=source, format=format_.value, file=str(output) if output else None,
+            text=None if output else exported.text, proof=exported.proof, changed=exported.changed,
+        )  # fmt: skip
+        print(json_text(figures))
+        return
     if output is None:
         print(exported.text, end="")
     else:
@@ -121,17 +133,26 @@ def _export_one(
         say(exported.changed)
 
 
-def _export_study(run: Path, *, storage: str, force: bool) -> None:
+def _export_study(run: Path, *, storage: str, force: bool, as_json: bool) -> None:
+    from nas.commands.written import ExportedStudy
     from nas.results.optuna_export import export_study
 
     name, count = export_study(run, storage=storage, force=force)
+    if as_json:
+        print(json_text(ExportedStudy(source=str(run), storage=storage, study=name, trials=count)))
+        return
     print(f"{count:,} trials as the study {name}    next:  optuna-dashboard {storage}")
 
 
-def _export_front(run: Path, *, folder: Path, force: bool) -> None:
+def _export_front(run: Path, *, folder: Path, force: bool, as_json: bool) -> None:
+    from nas.commands.written import ExportedFront
     from nas.results.export import export_front
 
-    for path in export_front(run, folder=folder, force=force):
+    files = tuple(map(str, export_front(run, folder=folder, force=force)))
+    if as_json:
+        print(json_text(ExportedFront(source=str(run), files=files)))
+        return
+    for path in files:
         print(path)
 
 

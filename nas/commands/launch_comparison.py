@@ -8,13 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
+from nas.advising.comparison_steps import comparison_goes_on
 from nas.commands.launch import compile_kernels, packed
 from nas.commands.launch_training import train_on_console
 from nas.comparing.compare import check_comparison_folder, compare, is_complete
 from nas.comparing.config import ComparisonConfig, continued, is_comparison, read_plan
 from nas.comparing.figures import ComparisonFigures, comparison_figures
 from nas.comparing.networks import read_networks
-from nas.screens.comparison import ComparisonView, how_comparison_goes_on
+from nas.screens.comparison import ComparisonView
 from nas.screens.terminal import print_notes
 from nas.training.config import TrainingConfig
 from search_spaces.settings.parsing import Location
@@ -94,7 +95,7 @@ def begun_comparison(folder: Path, *, repeats: int | None, typed: Sequence[str])
 def what_goes_on(folder: Path) -> str:
     """Command that goes on with a comparison that was stopped; before it was recorded, the same one."""
     if is_comparison(folder):
-        return how_comparison_goes_on(str(folder))
+        return comparison_goes_on(str(folder))
     return f"the same command with --run {quote(str(folder))}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from nas.advising.training_steps import training_goes_on
 from nas.commands.launch import compile_kernels, packed
 from nas.events import GroupLost
 from nas.screens.terminal import print_notes
@@ -164,7 +165,7 @@ def how_it_goes_on(folder: Path, *, repeats: int, devices: int, ray_address: str
         return f"the same command with --run {quote(place_of(folder))}"
     several = f" --devices {devices}" if devices > 1 else ""
     cluster = f" --ray-address {ray_address}" if ray_address is not None else ""
-    return f"nas train --run {quote(place_of(folder))}{several}{cluster}"
+    return f"{training_goes_on(place_of(folder))}{several}{cluster}"
 
 
 def _shown(

@@ -1,7 +1,8 @@
 """The output of a command: a screen, or with --json one object."""
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 
 from rich.console import RenderableType
@@ -28,11 +29,21 @@ def show(
 
 
 def json_text(figures: object) -> str:
-    """Figures as JSON: a dataclass is an object whose keys are the fields that it says, in their order."""
-    return json.dumps(figures, default=_plain)
+    """Figures as JSON: a dataclass is an object whose keys are the fields that it says, in their order.
+
+    A number that is none, of which JSON knows nothing, is null.
+    """
+    return json.dumps(_plain(figures))
 
 
 def _plain(value: object) -> object:
+    """A value as JSON has it: objects, arrays, numbers, texts; anything else as text."""
     if is_dataclass(value) and not isinstance(value, type):
-        return said_fields(value)
-    return str(value)
+        return {name: _plain(each) for name, each in said_fields(value).items()}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Force, MaxPixels, Resolution, Weights
+from nas.commands.options import Force, Json, MaxPixels, Resolution, Weights
+from nas.commands.output import json_text
 from nas.screens.bars import bars_of, counting
 from nas.screens.terminal import terminal
 
@@ -17,9 +18,11 @@ def predict(
     resolution: Resolution = None,
     max_pixels: MaxPixels = None,
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Say what the pictures of a folder are."""
     from analysis.numbers import counted
+    from nas.commands.written import PredictedFolder
     from nas.training.evaluation import evaluation_resolution
     from nas.training.prediction import NO_PICTURE, predict_folder, refuse_other_than_table, write_predictions
     from search_spaces.settings.output_files import refuse_existing
@@ -41,10 +44,16 @@ def predict(
     write_predictions(frame, output)
     others = frame.error.str.startswith(NO_PICTURE, na=False)
     unreadable = int((frame.error.notna() & ~others).sum())
+    pictures = int((~others).sum())
+    if as_json:
+        figures = PredictedFolder(
+            file=str(output), pictures=pictures, unreadable=unreadable, others=int(others.sum())
+        )
+        print(json_text(figures))
     more = f", {unreadable:,} could not be read" if unreadable else ""
     more += f"; {counted(int(others.sum()), 'file')} of other kinds" if others.any() else ""
     more += " (column error)" if more else ""
-    told = f"{output}: {counted(int((~others).sum()), 'picture')}{more}"
+    told = f"{output}: {counted(pictures, 'picture')}{more}"
     if frame.error.str.contains(TOO_LARGE, regex=False).any():
         told += "; some are too large: --max-pixels raises the limit"
     console.print(told, soft_wrap=True)

@@ -1,13 +1,12 @@
 """The command nas report."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nas.commands.options import Json, Run
-from nas.screens.terminal import terminal
+from nas.commands.output import show
 
 
 def report(
@@ -25,6 +24,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a run's report: winner, front, progress, what was learned, noise, cost; one HTML file."""
+    from rich.text import Text
+
+    from nas.commands.written import WrittenReport
     from nas.report.facts import changed_terms
     from nas.report.page import write_report
     from nas.search.recorded_config import recorded_config
@@ -33,9 +35,11 @@ def report(
     run = run_folder(run)
     terms = changed_terms(reward, recorded=recorded_config(run).reward) if reward else None
     path = write_report(run, output=output, terms=terms, device=device)
-    if as_json:
-        print(json.dumps({"run": str(run), "report": str(path)}))
-    else:
-        terminal().print(f"{path}", soft_wrap=True)
+    show(
+        as_json,
+        lambda: WrittenReport(run=str(run), report=str(path)),
+        lambda: Text(str(path)),
+        soft_wrap=True,
+    )
     if open_:
         typer.launch(path.resolve().as_uri())

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Force, Project
+from nas.commands.options import Force, Json, Project
+from nas.commands.output import json_text
 from nas.screens.terminal import say
 from search_spaces.choices.own_limits import DEFAULT_LIMITS, NO_LIMITS, read_limits
 from search_spaces.networks.bounds import LARGEST_RADIUS, LARGEST_RESOLUTION, SMALLEST_RESOLUTION
@@ -37,8 +38,10 @@ def space(
         Path | None, typer.Option("-o", "--output", help="The file; default: standard output.")
     ] = None,
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Write a search space around a network: its stages with other ops, kernels, expansions, layers."""
+    from nas.commands.written import WrittenSpace
     from nas.interchange.around import write_space_around
     from trials.log.buckets import local_file
 
@@ -46,7 +49,13 @@ def space(
         local_file(source), from_.value if from_ else None, radius=radius, limits=read_limits(limit or []),
         num_classes=classes, resolution=resolution, output=output, force=force,
     )  # fmt: skip
-    if output is None:
+    if as_json:
+        figures = WrittenSpace(
+            source=source, file=str(output) if output else None, text=None if output else written.text,
+            summary=written.said, search=written.command,
+        )  # fmt: skip
+        print(json_text(figures))
+    elif output is None:
         print(written.text, end="")
     else:
         say(f"{output}: {written.said}    next:  {written.command}")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from nas.commands.exit_codes import EXIT_DONE, EXIT_FAILED
 from nas.commands.options import Json, Run
 from nas.commands.output import show
 
@@ -22,4 +23,4 @@ def verify(
 
     verdict = verify_run(run_folder(run), repair=repair)
     show(as_json, lambda: verdict, lambda: verdict_screen(verdict), soft_wrap=True)
-    raise typer.Exit(0 if verdict.is_whole else 1)
+    raise typer.Exit(EXIT_DONE if verdict.is_whole else EXIT_FAILED)

@@ -1,6 +1,6 @@
 """Figures of measured networks: size, times of a training step and of inference, memory."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from nas.measuring.conditions import Conditions
 from trials.timing.module_check import MemoryLayout
@@ -120,57 +120,130 @@ def measured_time(measured: StepTime | InferenceTime) -> MeasuredTime:
 # ---------------------------------------------------------------------- as JSON
 
 
-def measured_json(figures: MeasuredNetworks) -> dict[str, object]:
-    """The figures under the names of a trial's columns, for --json."""
-    left_out = ("device", "recipe")
-    conditions = {name: value for name, value in vars(figures.conditions).items() if name not in left_out}
-    ceilings = figures.ceilings
-    conditions |= {
-        "macs_per_second": ceilings.macs_per_second if ceilings else None,
-        "bytes_per_second": ceilings.bytes_per_second if ceilings else None,
-    }
-    return {**conditions, "networks": [_network_json(network) for network in figures.networks]}
+@dataclass(frozen=True, kw_only=True)
+class PrintedInference:
+    """A forward pass under the names of a trial's columns."""
+
+    inference_batch_size: int
+    inference_seconds: float | None
+    inference_seconds_p10: float | None
+    inference_seconds_p90: float | None
+    inference_time_ratio: float | None
+    inference_time_ratio_spread: float | None
+    rounds: int
+    timing_flag: str | None
+    failure: str | None
+    images_per_second: float | None
 
 
-def _network_json(network: MeasuredNetwork) -> dict[str, object]:
-    return {
-        "name": network.name,
-        "architecture_id": network.architecture_id,
-        "params": network.params,
-        "macs": network.macs,
-        "activations": network.activations,
-        "frozen_params": network.frozen_params,
-        "uncounted": list(network.uncounted),
-        "memory_layout": network.layout,
-        "memory_layout_reason": network.layout_reason,
-        "kernels": network.kernels,
-        "norms": network.norms,
-        "norms_by_own_kernels": network.norms_by_own_kernels,
-        **_time_json("step", network.step),
-        "peak_memory_bytes": network.peak_memory_bytes,
-        "roofline_share": network.roofline.share if network.roofline else None,
-        "arithmetic_share": network.roofline.arithmetic if network.roofline else None,
-        "traffic_share": network.roofline.traffic if network.roofline else None,
-        "parts": [asdict(part) for part in network.parts],
-        "inference": [
-            {
-                "inference_batch_size": inference.batch_size,
-                **_time_json("inference", inference.time),
-                "images_per_second": inference.images_per_second,
-            }
-            for inference in network.inference
-        ],
-    }
+@dataclass(frozen=True, kw_only=True)
+class PrintedNetwork:
+    """A measured network under the names of a trial's columns; `timing_flag` is of its training step."""
+
+    name: str
+    architecture_id: str | None
+    params: int
+    macs: int | None
+    activations: int | None
+    frozen_params: int
+    uncounted: tuple[str, ...]
+    memory_layout: MemoryLayout
+    memory_layout_reason: str | None
+    kernels: Kernels
+    norms: int
+    norms_by_own_kernels: int
+    step_seconds: float | None
+    step_seconds_p10: float | None
+    step_seconds_p90: float | None
+    step_time_ratio: float | None
+    step_time_ratio_spread: float | None
+    rounds: int
+    timing_flag: str | None
+    failure: str | None
+    peak_memory_bytes: int | None
+    roofline_share: float | None
+    arithmetic_share: float | None
+    traffic_share: float | None
+    parts: tuple[PartTime, ...]
+    inference: tuple[PrintedInference, ...]
 
 
-def _time_json(kind: str, time: MeasuredTime) -> dict[str, object]:
-    return {
-        f"{kind}_seconds": time.seconds,
-        f"{kind}_seconds_p10": time.seconds_p10,
-        f"{kind}_seconds_p90": time.seconds_p90,
-        f"{kind}_time_ratio": time.ratio,
-        f"{kind}_time_ratio_spread": time.ratio_spread,
-        "rounds": time.rounds,
-        "timing_flag": time.flag,
-        "failure": time.failure,
-    }
+@dataclass(frozen=True, kw_only=True)
+class PrintedNetworks:
+    """Networks measured side by side, with the conditions on the same level."""
+
+    device_name: str
+    threads: int | None
+    precision: str
+    precision_reason: str
+    num_classes: int
+    resolution: int
+    batch_size: int
+    macs_per_second: float | None
+    bytes_per_second: float | None
+    networks: tuple[PrintedNetwork, ...]
+
+
+def measured_json(figures: MeasuredNetworks) -> PrintedNetworks:
+    """The figures for --json."""
+    found, ceilings = figures.conditions, figures.ceilings
+    return PrintedNetworks(
+        device_name=found.device_name,
+        threads=found.threads,
+        precision=found.precision,
+        precision_reason=found.precision_reason,
+        num_classes=found.num_classes,
+        resolution=found.resolution,
+        batch_size=found.batch_size,
+        macs_per_second=ceilings.macs_per_second if ceilings else None,
+        bytes_per_second=ceilings.bytes_per_second if ceilings else None,
+        networks=tuple(map(_printed_network, figures.networks)),
+    )
+
+
+def _printed_network(network: MeasuredNetwork) -> PrintedNetwork:
+    step, roofline = network.step, network.roofline
+    return PrintedNetwork(
+        name=network.name,
+        architecture_id=network.architecture_id,
+        params=network.params,
+        macs=network.macs,
+        activations=network.activations,
+        frozen_params=network.frozen_params,
+        uncounted=network.uncounted,
+        memory_layout=network.layout,
+        memory_layout_reason=network.layout_reason,
+        kernels=network.kernels,
+        norms=network.norms,
+        norms_by_own_kernels=network.norms_by_own_kernels,
+        step_seconds=step.seconds,
+        step_seconds_p10=step.seconds_p10,
+        step_seconds_p90=step.seconds_p90,
+        step_time_ratio=step.ratio,
+        step_time_ratio_spread=step.ratio_spread,
+        rounds=step.rounds,
+        timing_flag=step.flag,
+        failure=step.failure,
+        peak_memory_bytes=network.peak_memory_bytes,
+        roofline_share=roofline.share if roofline else None,
+        arithmetic_share=roofline.arithmetic if roofline else None,
+        traffic_share=roofline.traffic if roofline else None,
+        parts=network.parts,
+        inference=tuple(map(_printed_inference, network.inference)),
+    )
+
+
+def _printed_inference(inference: MeasuredInference) -> PrintedInference:
+    time = inference.time
+    return PrintedInference(
+        inference_batch_size=inference.batch_size,
+        inference_seconds=time.seconds,
+        inference_seconds_p10=time.seconds_p10,
+        inference_seconds_p90=time.seconds_p90,
+        inference_time_ratio=time.ratio,
+        inference_time_ratio_spread=time.ratio_spread,
+        rounds=time.rounds,
+        timing_flag=time.flag,
+        failure=time.failure,
+        images_per_second=inference.images_per_second,
+    )

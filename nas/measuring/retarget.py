@@ -285,9 +285,39 @@ class _TrialTimer:
 # ---------------------------------------------------------------------- as JSON
 
 
-def retargeted_json(result: Retargeted) -> dict[str, object]:
+@dataclass(frozen=True, kw_only=True)
+class PrintedTrial:
+    """A trial before and now, as `RetargetedTrial`."""
+
+    trial_id: int
+    accuracy: float
+    params: int
+    reward_before: float
+    reward: float | None
+    step_time_ratio_before: float
+    step_time_ratio: float | None
+    timing_flag: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintedTrials:
+    """A run's best trials on another device, the best by the new reward first."""
+
+    run: str
+    device: str
+    file: str
+    trials: tuple[PrintedTrial, ...]
+
+
+def retargeted_json(result: Retargeted) -> PrintedTrials:
     """The result for --json."""
-    trials = [asdict(trial) for trial in result.trials]
-    for trial in trials:
-        del trial["architecture_id"]
-    return {"run": str(result.run), "device": result.device_name, "file": str(result.file), "trials": trials}
+    columns = [
+        {name: value for name, value in vars(trial).items() if name != "architecture_id"}
+        for trial in result.trials
+    ]
+    return PrintedTrials(
+        run=str(result.run),
+        device=result.device_name,
+        file=str(result.file),
+        trials=tuple(PrintedTrial(**each) for each in columns),
+    )

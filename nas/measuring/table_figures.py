@@ -1,12 +1,11 @@
 """Figures of a table of block times: blocks of each stage, stem and head, error of predictions."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from search_spaces.choices.block_cover import StageOption, stage_options
 from search_spaces.networks.stage_fields import ABSENT, SILU, Activation
-from search_spaces.settings.kinds import LEFT_OUT, said_fields
+from search_spaces.settings.kinds import LEFT_OUT
 from trials.timing.block_fit import Fit
 from trials.timing.block_table import TableConditions
 
@@ -113,17 +112,73 @@ def _option_figures(option: StageOption, fit: Fit) -> OptionFigures:
 # ---------------------------------------------------------------------- as JSON
 
 
-def table_json(figures: TableFigures) -> Mapping[str, object]:
-    """The figures for --json, their conditions and the times of blocks on the level above."""
-    own = vars(figures)
-    stages = [[_option_json(option) for option in options] for options in figures.stages]
-    others = {name: value for name, value in own.items() if name not in ("file", "conditions")}
-    return {"file": str(figures.file), **vars(figures.conditions), **others, "stages": stages}
+@dataclass(frozen=True, kw_only=True)
+class PrintedOption:
+    """An option of a stage; times of a repeated block are None where the stage has one block at most."""
+
+    op: str
+    kernel_size: int
+    expansion_ratio: int
+    se_ratio: float
+    in_channels: int
+    channels: int
+    side: int
+    first_forward_seconds: float
+    first_backward_seconds: float
+    first_measurements: int
+    repeated_forward_seconds: float | None
+    repeated_backward_seconds: float | None
+    repeated_measurements: int | None
+    activation: Activation = field(default=SILU, metadata={LEFT_OUT: SILU})
+    start_kernel_size: int = field(default=ABSENT, metadata={LEFT_OUT: ABSENT})
 
 
-def _option_json(option: OptionFigures) -> Mapping[str, object]:
-    found = said_fields(option)
-    for place in ("first", "repeated"):
-        block = found.pop(place)
-        found |= {f"{place}_{name}": value for name, value in vars(block).items()} if block else {}
-    return found
+@dataclass(frozen=True, kw_only=True)
+class PrintedTable:
+    """A table of block times, with its conditions on the same level."""
+
+    file: str
+    space_id: str
+    device_name: str
+    precision: str
+    batch_size: int
+    resolution: int
+    num_classes: int
+    averages_weights: bool
+    drops_branches: bool
+    torch: str
+    kernels: str
+    optimizer: str
+    measured_seconds: float
+    reference_seconds: float
+    stem_seconds: float
+    top_seconds: float
+    update_seconds: float
+    update_seconds_per_million_parameters: float
+    stages: tuple[tuple[PrintedOption, ...], ...]
+    blocks: int
+    parted_networks: int
+    whole_networks: int
+    leave_one_out_error: float
+    leave_one_out_errors: tuple[float, ...]
+
+
+def table_json(figures: TableFigures) -> PrintedTable:
+    """The figures for --json."""
+    own = {name: value for name, value in vars(figures).items() if name not in ("file", "conditions")}
+    stages = tuple(tuple(map(_printed_option, options)) for options in figures.stages)
+    return PrintedTable(**vars(figures.conditions), **own | {"file": str(figures.file), "stages": stages})
+
+
+def _printed_option(option: OptionFigures) -> PrintedOption:
+    first, repeated = option.first, option.repeated
+    own = {name: value for name, value in vars(option).items() if name not in ("first", "repeated")}
+    return PrintedOption(
+        **own,
+        first_forward_seconds=first.forward_seconds,
+        first_backward_seconds=first.backward_seconds,
+        first_measurements=first.measurements,
+        repeated_forward_seconds=repeated.forward_seconds if repeated else None,
+        repeated_backward_seconds=repeated.backward_seconds if repeated else None,
+        repeated_measurements=repeated.measurements if repeated else None,
+    )

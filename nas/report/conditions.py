@@ -1,6 +1,7 @@
 """Space and images that were searched, the conditions, and the commands that do it again."""
 
 from numbers import Integral
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -85,14 +86,15 @@ def _short(value: Any) -> str:
 
 
 def _training_command(facts: RunFacts) -> str:
-    file = f"{facts.folder}/{BEST_FILE}"
+    file, data = f"{facts.folder}/{BEST_FILE}", facts.config.data.source
     if facts.architecture is None:
-        return f"nas train {file} --data IMAGES"
+        return f"nas train {file} --data {quote(data)}"
     resolution = facts.config.recipe.last_resolution
     return training_command(
         file,
         facts.architecture,
         resolution=resolution,
+        data=data,
         objective=facts.config.objective,
         class_weights=facts.config.recipe.class_weights,
     )

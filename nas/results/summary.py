@@ -1,5 +1,6 @@
 """The summary of a search that has ended."""
 
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -31,13 +32,16 @@ class FinalistSummary:
 
 @dataclass(frozen=True)
 class RungSummary:
-    """Agreement of ranks after `epochs` epochs with those after all (`of`), over some trials."""
+    """Agreement of ranks after `epochs` epochs with those after all (`of`), over some trials.
+
+    Tau is None where one of the rankings has no order, its interval where nothing tells how it varies.
+    """
 
     epochs: int
     of: int
-    kendall_tau: float
-    low: float  # of the 95 % interval
-    high: float
+    kendall_tau: float | None
+    low: float | None  # of the 95 % interval
+    high: float | None
     trials: int
     promoted: bool  # whether these were promoted for being good, which lowers tau
 
@@ -159,9 +163,13 @@ def _rung(agreement: RungAgreement) -> RungSummary:
     return RungSummary(
         epochs=agreement.epochs,
         of=agreement.of,
-        kendall_tau=agreement.tau.value,
-        low=agreement.tau.low,
-        high=agreement.tau.high,
+        kendall_tau=_or_none(agreement.tau.value),
+        low=_or_none(agreement.tau.low),
+        high=_or_none(agreement.tau.high),
         trials=agreement.count,
         promoted=agreement.chosen,
     )
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,6 +1,6 @@
 """Figures of a family's members: sizes, how they were made, what was measured of them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas.scaling.compound import Ends, Heuristics, Member
@@ -86,12 +86,31 @@ def member_figures(result: Scaled, member: Member) -> MemberFigures:
     )
 
 
-def family_json(result: Scaled, files: list[Path]) -> dict[str, object]:
+@dataclass(frozen=True, kw_only=True)
+class BaseFigures(MemberFigures):
+    """The base of a family, and where it was read."""
+
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyFigures:
+    """A family: its members, and the files that were written."""
+
+    base: BaseFigures
+    members: tuple[MemberFigures, ...]
+    device_name: str | None
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def family_json(result: Scaled, files: list[Path]) -> FamilyFigures:
     """The whole family for --json."""
-    return {
-        "base": {"source": result.request.source, **asdict(member_figures(result, result.base))},
-        "members": [asdict(member_figures(result, member)) for member in result.members],
-        "device_name": result.device_name,
-        "files": [str(path) for path in files],
-        "notes": list(result.notes),
-    }
+    base = vars(member_figures(result, result.base))
+    return FamilyFigures(
+        base=BaseFigures(source=result.request.source, **base),
+        members=tuple(member_figures(result, member) for member in result.members),
+        device_name=result.device_name,
+        files=tuple(map(str, files)),
+        notes=tuple(result.notes),
+    )

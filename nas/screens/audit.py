@@ -1,10 +1,10 @@
 """The screens of `nas audit`: a line for each architecture, and how the rankings agree."""
 
-from shlex import quote
-
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from nas.advising.advice import next_lines
+from nas.advising.search_steps import report_step
 from nas.results.audit import AuditFigures, TooFewAudited
 from nas.screens.terminal import copyable
 from nas.search.audit import AuditTrained
@@ -32,7 +32,7 @@ def audit_screen(figures: AuditFigures | TooFewAudited) -> RenderableType:
         _line("Kendall's tau of the rankings", figures.tau, figures.tau_interval),
         _line(f"of the best {figures.top}, found by short trials", figures.recall, figures.recall_interval),
         _line("reward lost by the short ranking's first", figures.regret, figures.regret_interval),
-        copyable(f"next:  nas report {quote(figures.run)} --open"),
+        *map(copyable, next_lines([report_step(figures.run)])),
     )
 
 

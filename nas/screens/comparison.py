@@ -1,7 +1,6 @@
 """The screens of `nas compare`: costs and estimate at the beginning, the next training, the comparison."""
 
 from collections.abc import Callable, Sequence
-from shlex import quote
 
 from rich.console import Console, Group, RenderableType
 from rich.status import Status
@@ -9,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import counted, duration, percent, precise_duration, short_count, three_figures
+from nas.advising.comparison_steps import comparison_goes_on
 from nas.comparing.compare import (
     ComparisonBegun,
     ComparisonEvent,
@@ -136,13 +136,8 @@ def comparison_screen(figures: ComparisonFigures, *, driver: str | None = None) 
         if driver is not None:
             lines.append(Text(f"{driver} works on it"))
         else:
-            lines.append(copyable(f"this goes on:  {how_comparison_goes_on(figures.run)}"))
+            lines.append(copyable(f"this goes on:  {comparison_goes_on(figures.run)}"))
     return Group(*lines)
-
-
-def how_comparison_goes_on(run: str) -> str:
-    """Command that goes on with a comparison that was stopped."""
-    return f"nas compare --run {quote(run)}"
 
 
 def _basis(figures: ComparisonFigures) -> str:

@@ -50,14 +50,18 @@ def _outcome_lines(comparison: Comparison) -> list[str]:
         return [*lines, f"columns: {', '.join(shown)}"]
     model = outcomes.model
     tau = model.kendall_tau
-    parts = ", ".join(f"{name} {value:.2f}" for name, value in tau.items() if name != "reward")
+    parts = ", ".join(f"{name} {_tau(value)}" for name, value in tau.items() if name != "reward")
     lines.append(
         f"outcomes: a model of {model.rows} trials; its leave-one-out Kendall tau "
-        f"{tau['reward']:.2f}\n          ({parts})"
+        f"{_tau(tau['reward'])}\n          ({parts})"
     )
-    if not tau["reward"] >= TRUSTED_TAU:
+    if tau["reward"] is None or tau["reward"] < TRUSTED_TAU:
         lines.append("          it ranks them poorly: take what follows as a hint, or search longer first")
     return lines
+
+
+def _tau(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _table(comparison: Comparison, value: Callable[[AtBudget], float]) -> Table:

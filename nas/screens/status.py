@@ -1,16 +1,15 @@
 """The screen of a run's state."""
 
-from shlex import quote
-
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from analysis.numbers import counted, duration, percent, short_count
+from nas.advising.advice import next_lines
+from nas.advising.search_steps import export_step, progress_steps
 from nas.results.status import Best, RunStatus
 from nas.screens.terminal import copyable
 from nas.search.exhaustion import EXHAUSTED
 from search_spaces.settings.sentences import one_line
-from trials.log.continuing import continue_command
 from trials.objective import ACCURACY, in_words
 
 
@@ -87,10 +86,7 @@ def _progress(found: RunStatus) -> str:
 
 
 def _next(found: RunStatus, *, watched: bool) -> list[str]:
-    run = quote(found.run)
-    lines = [f"nas status {run} --watch"] if found.state == "running" and not watched else []
-    if found.state == "stopped":
-        lines.append(f"{continue_command(found.run)}     (continues)")
+    steps = progress_steps(found, watched=watched)
     if found.best is not None:
-        lines.append(f"nas export {run} -o winner.yaml")
-    return [("next:  " if i == 0 else "       ") + line for i, line in enumerate(lines)]
+        steps.append(export_step(found.run))
+    return next_lines(steps)

@@ -1,7 +1,6 @@
 """The last screen of a search: the best architecture, finalists, files, and what to type next."""
 
 from collections.abc import Sequence
-from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,6 +9,8 @@ from rich.text import Text
 from analysis.headline import Headline
 from analysis.numbers import counted, percent, truly_better
 from analysis.rungs import rung_sentences
+from nas.advising.advice import next_lines
+from nas.advising.search_steps import describe_step, export_step, report_step, train_step
 from nas.results.summary import FinalistSummary, SearchSummary, result_headline
 from nas.screens.architecture import stage_table
 from nas.screens.terminal import copyable
@@ -17,7 +18,6 @@ from nas.search.best_file import architecture_of
 from nas.search.exhaustion import EXHAUSTED
 from nas.search.predicted_step_time import PredictionError
 from nas.search.search import SearchResult
-from nas.training.suited_recipe import training_command
 from trials.log.file_names import BEST_FILE, REPORT_FILE, SEARCH_FILE, TRIALS_FILE
 from trials.log.row_types import TrialRow, measured
 from trials.objective import ACCURACY, Objective, in_words, name_of
@@ -61,20 +61,22 @@ def summary_screen(result: SearchResult, summary: SearchSummary) -> RenderableTy
     folder = summary.run
     lines.append(copyable(f"{folder}/   {BEST_FILE}   {TRIALS_FILE}   {SEARCH_FILE}"))
     if best is not None:
-        file = f"{folder}/{BEST_FILE}"
         resolution = int(measured(best, "resolution"))
-        train = training_command(
-            file,
-            architecture_of(best),
-            resolution=resolution,
-            objective=name_of(best),
-            class_weights=result.class_weights,
-        )
-        lines.append(copyable(f"next:  nas describe {quote(file)}"))
-        lines.append(copyable(f"       nas export {quote(str(folder))} -o winner.yaml"))
-        lines.append(copyable(f"       {train}"))
+        steps = [
+            describe_step(folder),
+            export_step(folder),
+            train_step(
+                folder,
+                architecture_of(best),
+                resolution=resolution,
+                data=result.data,
+                objective=name_of(best),
+                class_weights=result.class_weights,
+            ),
+        ]
         if (result.folder / REPORT_FILE).is_file():
-            lines.append(copyable(f"       nas report {quote(str(folder))} --open"))
+            steps.append(report_step(folder))
+        lines += map(copyable, next_lines(steps))
     return Group(*lines)
 
 

@@ -2,7 +2,6 @@
 
 import statistics
 from pathlib import Path
-from shlex import quote
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import duration, milliseconds, percent, precise_duration
+from nas.advising.advice import next_lines
+from nas.advising.training_steps import evaluate_step
 from nas.events import EpochDone, EpochMetrics, GroupLost
 from nas.screens.bars import bars_of
 from nas.screens.best_mark import BestLines
@@ -232,8 +233,7 @@ def training_screen(result: TrainingResult) -> RenderableType:
     lines.append(Text(_limit(result)))
     folder = place_of(result.folder)
     lines.append(copyable(f"{folder}/   weights/best.safetensors   metrics.parquet   training.png"))
-    best = quote(f"{folder}/weights/best.safetensors")
-    lines.append(copyable(f"next:  nas evaluate {best} --data IMAGES"))
+    lines += map(copyable, next_lines([evaluate_step(folder)]))
     return Group(*lines)
 
 

@@ -52,6 +52,7 @@ class SearchResult:
     """The rows of a search that has ended, and what they say of its winner."""
 
     folder: Path
+    data: str  # the source of the images
     rows: list[TrialRow]
     best: TrialRow | None
     exhausted: bool  # the space ran out before the budget
@@ -199,6 +200,7 @@ def search(
         rows = list(store.trials.values())
         return SearchResult(
             folder=folder,
+            data=config.data.source,
             rows=rows,
             best=best.row,
             exhausted=queue.exhausted,

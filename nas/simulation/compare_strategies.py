@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,11 @@ def _read_run(run: Path, terms: dict[str, float] | None, trials: int | None) -> 
         outcomes=RunOutcomes(
             architectures=modelled.config.space.size,
             decisions=len(modelled.config.space.decisions),
-            model=ModelFigures(rows=modelled.rows, kendall_tau=modelled.tau, noise=modelled.noise),
+            model=ModelFigures(
+                rows=modelled.rows,
+                kendall_tau={name: None if isnan(tau) else tau for name, tau in modelled.tau.items()},
+                noise=modelled.noise,
+            ),
         ),
         reward=modelled.reward,
         baseline=min(modelled.config.baseline, trials),

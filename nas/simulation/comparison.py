@@ -1,7 +1,7 @@
 """Figures of strategies side by side: means and intervals over seeds, and which would have done best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,10 +26,13 @@ class TableOutcomes:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFigures:
-    """Models of a run: trials they are fitted to, Kendall's tau by quantity, noise of one training."""
+    """Models of a run: trials they are fitted to, Kendall's tau by quantity, noise of one training.
+
+    A tau is None where one of the rankings has no order.
+    """
 
     rows: int
-    kendall_tau: dict[str, float]
+    kendall_tau: dict[str, float | None]
     noise: float
 
 
@@ -90,11 +93,49 @@ class Comparison:
     picture: Path
 
 
-def comparison_json(comparison: Comparison) -> dict[str, object]:
-    """The comparison for --json, with the figures of its outcomes on the same level."""
-    figures = asdict(comparison)
-    source, outcomes = figures.pop("source"), figures.pop("outcomes")
-    return {"source": source, **outcomes, **figures}
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """What `nas simulate` prints of any outcomes, with theirs on the same level."""
+
+    source: str
+    architectures: int
+    decisions: int
+    reward: dict[str, float]
+    baseline: int
+    trials: int
+    workers: int
+    seeds: int
+    best_reward: float
+    best_is_known: bool
+    strategies: dict[str, StrategyFigures]
+    advice: Advice | None
+    picture: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedOnTable(_Compared):
+    """Strategies compared on a table of trained networks."""
+
+    kind: Literal["table"]
+    columns: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedOnRun(_Compared):
+    """Strategies compared on models of a run."""
+
+    kind: Literal["run"]
+    model: ModelFigures
+
+
+def comparison_json(comparison: Comparison) -> ComparedOnTable | ComparedOnRun:
+    """The comparison for --json."""
+    figures = dict(vars(comparison))
+    outcomes = figures.pop("outcomes")
+    figures |= {"source": str(comparison.source), "picture": str(comparison.picture), **vars(outcomes)}
+    if isinstance(outcomes, TableOutcomes):
+        return ComparedOnTable(**figures)
+    return ComparedOnRun(**figures)
 
 
 def budgets_up_to(trials: int) -> list[int]:

@@ -35,6 +35,7 @@ def training_command(
     architecture: "Architecture",
     *,
     resolution: int,
+    data: str,
     objective: "Objective" = "accuracy",
     class_weights: str = "none",
 ) -> str:
@@ -46,4 +47,4 @@ def training_command(
     named = f" --recipe {recipe}" if recipe != DEFAULT_RECIPE else ""
     named += f" --set objective={objective}" if objective != "accuracy" else ""
     named += f" --set recipe.class_weights={class_weights}" if class_weights != "none" else ""
-    return f"nas train {quote(file)} --data IMAGES{named}"
+    return f"nas train {quote(file)} --data {quote(data)}{named}"

@@ -356,6 +356,8 @@ RUNS = (
     Case("the state of a folder that is no run", ("status", "run"), prepare=_empty_folder),
     Case("a page of a run that is not there", ("watch", "nowhere", "--web")),
     Case("a port for no page", ("watch", "nowhere", "--port", "8000")),
+    Case("the next step with a file", ("next", "notes.txt"), {"notes.txt": "to do"}),
+    Case("the schema of a command, misspelt", ("schema", "stauts")),
     Case("a run to verify that is not there", ("verify", "nowhere")),
     Case("a folder to verify that is no run", ("verify", "run"), prepare=_empty_folder),
     Case(

@@ -1,12 +1,12 @@
 """The whole way: a search, its winner exported and scaled, trained in stages, evaluated and used."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from schema_files import validate
 from typer.testing import CliRunner
 
 from nas.cli import app
@@ -19,7 +19,7 @@ def nas(*words: object) -> Any:
     """The JSON that a command prints, or its text."""
     found = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert found.exit_code == 0, found.output
-    return json.loads(found.stdout) if "--json" in words else found.stdout
+    return validate(str(words[0]), found.stdout) if "--json" in words else found.stdout
 
 
 def test_winner_of_a_search_is_exported_scaled_trained_evaluated_and_used(
@@ -61,6 +61,7 @@ def test_winner_of_a_search_is_exported_scaled_trained_evaluated_and_used(
     (tmp_path / "new").mkdir()
     for i, (_, pixels) in enumerate(digits.read(np.arange(40))):
         Image.fromarray(pixels).save(tmp_path / "new" / f"{i:02d}.png")
-    nas("predict", weights, tmp_path / "new", "-o", tmp_path / "predicted.csv")
+    said = nas("predict", weights, tmp_path / "new", "-o", tmp_path / "predicted.csv", "--json")
+    assert (said["pictures"], said["unreadable"], said["others"]) == (40, 0, 0)
     predicted = pd.read_csv(tmp_path / "predicted.csv").sort_values("path")
     assert (predicted["prediction"].to_numpy() == digits.labels[:40]).mean() > 0.3

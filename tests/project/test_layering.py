@@ -20,7 +20,7 @@ ROOMS = {
     ),
     "nas": (
         "events", "strategies", "search", "training", "results", "simulation", "measuring", "interchange",
-        "comparing", "estimating", "scaling", "doctor", "report", "screens", "commands", "cli",
+        "comparing", "estimating", "scaling", "doctor", "report", "advising", "screens", "commands", "cli",
     ),
 }  # fmt: skip
 OF_OPTUNA = ("tpe.py", "nsga2.py", "optuna_strategy.py", "optuna_export.py")

@@ -12,7 +12,8 @@ from formula import formula_worker
 from small_networks import SMALL
 from small_trials import DIGITS, make_trial
 
-from nas.cli import EXIT_FAILED, _exit_code
+from nas.cli import _exit_code
+from nas.commands.exit_codes import EXIT_FAILED
 from nas.commands.launch import continuable
 from nas.events import Retried
 from nas.search.search import search

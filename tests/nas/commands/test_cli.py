@@ -35,11 +35,12 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "--format", "-o", "--output", "--force", "--padding", "--device", "--pareto", "--optuna",
-        "--help"
+        "--json", "--help"
     }  # fmt: skip
-    assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--help"}
+    assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--json", "--help"}
     assert options_of("space") == {
-        "--from", "--radius", "--limit", "--classes", "--resolution", "-o", "--output", "--force", "--help"
+        "--from", "--radius", "--limit", "--classes", "--resolution", "-o", "--output", "--force", "--json",
+        "--help"
     }  # fmt: skip
     assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
     assert options_of("doctor") == {"--search", "--gpu", "--json", "--help"}
@@ -63,7 +64,10 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
         "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"
     }  # fmt: skip
     assert options_of("verify") == {"--repair", "--json", "--help"}
-    assert options_of("predict") == {"-o", "--output", "--resolution", "--max-pixels", "--force", "--help"}
+    assert options_of("predict") == {
+        "-o", "--output", "--resolution", "--max-pixels", "--force", "--json", "--help"
+    }  # fmt: skip
+    assert options_of("next") == options_of("schema") == {"--json", "--help"}
     assert options_of("simulate") == {
         "--strategies", "--workers", "--trials", "--seeds", "--reward", "--column", "--reference", "--set",
         "-o", "--output", "--json", "--help"

@@ -12,10 +12,12 @@ import torch
 from any_modules import Attending, Tiny, Viewing
 from clocks import modules_that_take, number_of_weights
 from conftest import Nas
+from schema_files import validate
 from screens import screen_text
 from small_networks import SMALL
 from torch import Tensor, nn
 
+from nas.commands.output import json_text
 from nas.measuring import measure as measuring
 from nas.measuring.figures import MeasuredNetworks, measured_json
 from nas.measuring.measure import measure
@@ -209,7 +211,7 @@ def test_parts_of_each_network_are_measured(figures: MeasuredNetworks) -> None:
 
 
 def test_json_holds_everything_of_any_network(figures: MeasuredNetworks) -> None:
-    printed = json.loads(json.dumps(measured_json(figures)))
+    printed = validate("measure", json_text(measured_json(figures)))
     assert printed["macs_per_second"] == CEILINGS.macs_per_second
     viewing = printed["networks"][1]
     assert viewing["memory_layout"] == "contiguous"

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import json
 import pickle
 import re
 from dataclasses import replace
@@ -15,10 +14,12 @@ from clocks import number_of_weights, passes_that_take
 from companion import Companion, Told
 from full_trainings import RECIPE
 from rich.console import Console
+from schema_files import validate
 from screens import screen_text
 from small_networks import SMALL, WIDE
 from timing_rounds import few_rounds
 
+from nas.commands.output import json_text
 from nas.measuring.conditions import NamedNetwork, conditions_for, read_networks
 from nas.measuring.figures import NOT_FITTING, OUT_OF_MEMORY, MeasuredNetworks, MeasuredTime, measured_json
 from nas.measuring.measure import compared, fitting, measure_networks, measure_on_console
@@ -89,11 +90,11 @@ def test_steps_alone_are_measured_by_a_recipe_without_memory_and_inference() -> 
     small, wide = found.networks
     assert wide.step.ratio == pytest.approx(wide.params / small.params)
     assert (wide.inference, wide.peak_memory_bytes) == ((), None)
-    assert "recipe" not in measured_json(found)
+    assert not hasattr(measured_json(found), "recipe")
 
 
 def test_json_names_the_figures_as_a_trial_s_columns(figures: MeasuredNetworks) -> None:
-    printed = json.loads(json.dumps(measured_json(figures)))
+    printed = validate("measure", json_text(measured_json(figures)))
     network, measured = printed["networks"][1], figures.networks[1]
     assert list(printed)[:2] == ["device_name", "threads"]
     assert network["step_seconds"] == measured.step.seconds

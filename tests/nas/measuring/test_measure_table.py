@@ -1,12 +1,13 @@
 """nas measure --table: the conditions it takes, and what it shows."""
 
-import json
 from pathlib import Path
 
 import pytest
 from block_tables import CLASSES, RESOLUTION, made_up_table, small_space, space_blocks
+from schema_files import validate
 from screens import screen_text
 
+from nas.commands.output import json_text
 from nas.measuring.measure_table import table_request
 from nas.measuring.table_figures import table_figures, table_json
 from nas.screens.measure_table import table_screen
@@ -56,9 +57,9 @@ def test_screen_of_a_block_table_shows_every_stage_in_80_columns(name: str) -> N
 def test_json_holds_conditions_and_times_of_blocks_on_one_level() -> None:
     fit = fit_table(made_up_table(small_space(), factor=1.02))
     figures = table_figures(fit, path=Path("table.json"), seconds=420.0)
-    printed = json.loads(json.dumps(table_json(figures)))
+    printed = validate("measure", json_text(table_json(figures)))
     assert (printed["file"], printed["device_name"]) == ("table.json", figures.conditions.device_name)
     for options, shown in zip(figures.stages, printed["stages"], strict=True):
         for option, found in zip(options, shown, strict=True):
             assert found["first_backward_seconds"] == option.first.backward_seconds
-            assert ("repeated_forward_seconds" in found) == (option.repeated is not None)
+            assert (found["repeated_forward_seconds"] is None) == (option.repeated is None)

@@ -11,8 +11,10 @@ from folders import files_of
 from PIL import Image
 from saved_figures import points, saved_figures
 from scaled_networks import QUIET, base_of, scaled_quietly, screen_of
+from schema_files import validate
 from small_networks import UNROUNDED
 
+from nas.commands.output import json_text
 from nas.scaling.family import Request
 from nas.scaling.figures import family_json
 from nas.scaling.files import scale_into
@@ -154,7 +156,7 @@ def test_screen_of_a_family_fits_80_columns(winner: Path) -> None:
 
 def test_figures_of_a_family_are_one_json_object(winner: Path) -> None:
     result = scaled_quietly(source=str(winner), phis=(1, 1, 2))
-    figures = json.loads(json.dumps(family_json(result, [])))
+    figures = validate("scale", json_text(family_json(result, [])))
     assert [member["name"] for member in figures["members"]] == ["phi1", "phi2"]
     assert figures["base"]["source"] == str(winner)
     assert figures["members"][0]["macs_ratio"] > 1

@@ -33,12 +33,13 @@ def test_recipe_suits_the_stride_of_a_network_and_the_images_of_its_trials(
 ) -> None:
     network = read_yaml(SearchSpace, space).reference
     assert suited_recipe(network, resolution=resolution) == recipe
-    command = training_command("best.yaml", network, resolution=resolution)
+    command = training_command("best.yaml", network, resolution=resolution, data="my images")
     named = "" if recipe == "cifar10" else f" --recipe {recipe}"
-    assert command == f"nas train best.yaml --data IMAGES{named}"
+    assert command == f"nas train best.yaml --data 'my images'{named}"
     of_uneven_classes = training_command(
-        "best.yaml", network, resolution=resolution, objective="balanced_accuracy", class_weights="balanced"
-    )
+        "best.yaml", network, resolution=resolution, data="my images",
+        objective="balanced_accuracy", class_weights="balanced",
+    )  # fmt: skip
     settings = "--set objective=balanced_accuracy --set recipe.class_weights=balanced"
     assert of_uneven_classes == f"{command} {settings}"
 
@@ -55,6 +56,6 @@ def test_a_search_and_its_report_name_the_recipe_in_a_line_that_can_be_copied(
     folder = Path("runs") / "photos-of-flowers-and-birds"
     result = run_search(make_config(space="photos", budget={"trials": 2}, baseline=1), folder)
     show(False, lambda: None, lambda: summary_screen(result, search_summary(result)))
-    command = f"nas train {folder}/best.yaml --data IMAGES --recipe photos"
+    command = f"nas train {folder}/best.yaml --data digits --recipe photos"
     assert f"       {command}" in capsys.readouterr().out.splitlines()
     assert command in page(read_facts(folder))

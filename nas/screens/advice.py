@@ -1,0 +1,19 @@
+"""The screen of `nas next`: the state, and steps with their reasons."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from nas.advising.advice import Advice
+from nas.screens.terminal import copyable
+from search_spaces.settings.sentences import one_line
+
+
+def advice_screen(found: Advice) -> RenderableType:
+    """The state, then each step: its reason, and below it the command."""
+    lines = [Text(one_line(found.path), style="bold"), Text(found.state)]
+    for i, step in enumerate(found.steps):
+        lines.append(Text(f"{'now' if i == 0 else 'then'}: {one_line(step.reason)}"))
+        lines.append(copyable(f"    {step.noted}"))
+    if found.fill_in:
+        lines.append(Text(f"put your own in the place of {' and '.join(found.fill_in)}"))
+    return Group(*lines)

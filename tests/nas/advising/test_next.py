@@ -1,0 +1,295 @@
+"""nas next: what to do now with a folder, and why; each command is one that the command line takes."""
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparisons import CONDITIONS, TWO, quick_trainings
+from conftest import MakeConfig, Nas
+from documents import COMMANDS
+from formula_searches import run_search, run_until
+from full_trainings import CONFIG
+from pictures import write_folder
+from places import GOLDEN
+from screens import screen_text
+
+from nas.advising.advice import Advice
+from nas.advising.next_steps import next_steps
+from nas.advising.search_steps import FEW_TRIALS, LEAST_AUDITED, advice_of
+from nas.advising.training_steps import training_advice
+from nas.comparing.compare import compare
+from nas.comparing.config import ComparisonPlan, NetworkCosts, record_plan
+from nas.results.status import Best, RunStatus, run_status
+from nas.screens.advice import advice_screen
+from nas.search.recorded_config import recorded_config
+from nas.training.config import record_config
+from nas.training.finished import RESULT
+from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from trials.log.row_types import TrialRow
+from trials.log.run_reader import read_run
+
+
+def typed(found: Advice) -> list[str]:
+    """The commands, each taken by the command line; nothing of them is carried out."""
+    for step in found.steps:
+        program, name, *words = shlex.split(step.command)
+        assert program == "nas"
+        COMMANDS[name].make_context(name, words)
+        assert step.reason
+    return [step.command for step in found.steps]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of eight trials, in a folder whose name has a space."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(GOLDEN / "run_v2", "my runs/flowers"))
+
+
+def advised(run: Path, *, rows: dict[int, TrialRow] | None = None, **changes: Any) -> Advice:
+    """The advice for a run of which parts are replaced as given."""
+    found: RunStatus = replace(run_status(run), **changes)
+    return advice_of(run, found, recorded_config(run), read_run(run).trials if rows is None else rows)
+
+
+def many(run: Path, count: int, **changes: Any) -> dict[int, TrialRow]:
+    """Rows of a run and copies of its first completed one, with columns replaced as given."""
+    rows = read_run(run).trials
+    row = next(row for row in rows.values() if row["status"] == "completed" and row["purpose"] == "search")
+    copies = {1000 + i: {**row, "trial_id": 1000 + i, **changes} for i in range(count)}
+    return {**rows, **copies}  # type: ignore[dict-item]
+
+
+def test_advice_with_a_finished_run_of_few_trials_is_to_go_on_then_to_train(run: Path) -> None:
+    place = "'my runs/flowers"
+    assert typed(next_steps(run)) == [
+        f"nas search {place}/search.yaml' --run {place}' --set budget.trials=24",
+        f"nas train {place}/best.yaml' --data digits",
+        f"nas export {place}' -o winner.yaml",
+        f"nas report {place}' --open",
+    ]
+
+
+def test_a_search_goes_on_with_the_larger_budget_of_its_advice(
+    make_config: MakeConfig, nas: Nas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(budget={"trials": 6}, baseline=3)
+    run_search(config, Path("run"))
+    command = typed(next_steps(Path("run")))[0]
+    option, value = shlex.split(command)[-2:]
+    assert option == "--set"
+    _, _, total = value.partition("=")
+    more = replace(config, budget=replace(config.budget, trials=int(total)))
+    run_search(more, Path("run"))
+    found = run_status(Path("run"))
+    assert (found.state, found.budget.total) == ("finished", 18)
+
+
+def test_enough_trials_are_audited_after_the_winner_is_trained(run: Path) -> None:
+    rows = many(run, max(FEW_TRIALS, LEAST_AUDITED))
+    assert [command.split()[1] for command in typed(advised(run, rows=rows))] == [
+        "train", "audit", "export", "report",
+    ]  # fmt: skip
+    fewer = many(run, LEAST_AUDITED - 9)
+    assert "nas audit 'my runs/flowers'" not in typed(advised(run, rows=fewer))
+    (run / "audit" / "log" / "parts").mkdir(parents=True)
+    assert [command.split()[1] for command in typed(advised(run, rows=rows))] == ["train", "export", "report"]
+
+
+def test_a_space_without_more_networks_is_not_searched_for_longer(run: Path) -> None:
+    budget = replace(run_status(run).budget, spent=7.0)
+    assert typed(advised(run, budget=budget))[0].startswith("nas train ")
+
+
+def test_crashes_and_uncertain_times_are_looked_at_first(run: Path) -> None:
+    crashed = many(run, 10, status="crashed")
+    found = advised(run, rows=crashed, failure_kind={"oom": 10})
+    assert typed(found)[0] == "nas doctor digits --search 'my runs/flowers/search.yaml'"
+    assert "10 of 22 trials crashed (oom)" in found.steps[0].reason
+    flagged = many(run, 30, timing_flag="unstable")
+    found = advised(run, rows=flagged)
+    assert typed(found)[0] == "nas doctor"
+    assert "of step times are uncertain" in found.steps[0].reason
+    few = many(run, 1, timing_flag="unstable", status="completed")
+    assert typed(advised(run, rows=few))[0].startswith("nas search ")
+
+
+def test_a_winner_whose_step_time_is_uncertain_is_measured_again(run: Path) -> None:
+    best = run_status(run).best
+    assert isinstance(best, Best)
+    found = advised(run, best=replace(best, uncertain_step_time="uncertain: the clock fell"))
+    assert typed(found)[0] == "nas measure --run 'my runs/flowers'"
+    assert "the clock fell" in found.steps[0].reason
+
+
+def test_a_run_in_which_nothing_has_completed_is_examined(run: Path) -> None:
+    rows = {key: row for key, row in read_run(run).trials.items() if row["status"] != "completed"}
+    found = advised(run, rows=rows, best=None)
+    assert typed(found) == ["nas doctor digits --search 'my runs/flowers/search.yaml'"]
+
+
+def test_a_stopped_run_goes_on_and_a_damaged_one_is_repaired_before(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a run"
+    run_until(make_config(), folder, rows=4)
+    goes_on = f"nas search '{folder}/search.yaml' --run '{folder}'"
+    found = next_steps(folder)
+    assert typed(found)[0] == goes_on
+    assert found.state.startswith("stopped: 4 of 12 trials, best reward")
+    damaged = advice_of(
+        folder, replace(run_status(folder), unreadable=("p1", "p2")), recorded_config(folder),
+        read_run(folder).trials,
+    )  # fmt: skip
+    assert typed(damaged)[:2] == [f"nas verify '{folder}' --repair", goes_on]
+    assert "2 files" in damaged.steps[0].reason
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Another process works on the folder."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    yield
+    os.close(handle)
+
+
+def test_a_running_search_is_watched(run: Path) -> None:
+    with locked(run):
+        assert typed(next_steps(run))[0] == "nas status 'my runs/flowers' --watch"
+
+
+def test_the_winners_training_takes_over(run: Path) -> None:
+    winner = read_yaml(type(CONFIG.architecture), run / "best.yaml")
+    folder = Path("train/mine")
+    folder.mkdir(parents=True)
+    record_config(replace(CONFIG, architecture=winner), folder)
+    found = typed(next_steps(run))
+    assert "nas train --run train/mine" in found
+    assert not any(command.startswith("nas train") and "best.yaml" in command for command in found)
+    _finish(folder)
+    assert "nas evaluate train/mine/weights/best.safetensors --data IMAGES" in typed(next_steps(run))
+    other = replace(CONFIG, architecture=replace(winner, head_channels=winner.head_channels + 8))
+    (folder / "training.yaml").unlink()
+    record_config(other, folder)
+    assert any("best.yaml" in command for command in typed(next_steps(run)))
+
+
+def _finish(folder: Path, *, accuracy: float = 0.9, test: dict[str, Any] | None = None) -> None:
+    facts = {
+        "epochs": 4, "best_epoch": 3, "accuracy": accuracy, "test": test, "seconds": 1.0,
+        "stopped_early": False, "device_name": "cpu", "precision": "fp32", "threads": 1,
+    }  # fmt: skip
+    (folder / RESULT).write_text(json.dumps(facts))
+
+
+def test_advice_with_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("a training")
+    folder.mkdir()
+    record_config(CONFIG, folder)
+    found = next_steps(folder)
+    assert (found.kind, found.state) == ("training", "stopped after 0 of 4 epochs")
+    assert typed(found) == ["nas train --run 'a training'"]
+    with locked(folder):
+        assert next_steps(folder).state.startswith("running (")
+    _finish(folder)
+    found = next_steps(folder)
+    assert found.state == "finished: accuracy 90.0 % on minival"
+    assert typed(found) == [
+        "nas evaluate 'a training/weights/best.safetensors' --data IMAGES",
+        "nas export 'a training' --format onnx -o 'a training/best.onnx'",
+        "nas predict 'a training/weights/best.safetensors' PICTURES -o predictions.csv",
+    ]
+    assert found.fill_in == ("IMAGES", "PICTURES")
+    record_config(replace(CONFIG, test="digits"), folder)
+    _finish(folder, test={"accuracy": 0.8, "images": 10})
+    found = next_steps(folder)
+    assert found.state == "finished: accuracy 80.0 % on test images"
+    assert [command.split()[1] for command in typed(found)] == ["export", "predict"]
+
+
+def test_advice_with_repeats_of_a_training(tmp_path: Path) -> None:
+    for i, accuracy in enumerate((0.8, 0.9)):
+        own = tmp_path / f"repeat-{i}"
+        own.mkdir()
+        record_config(CONFIG, own)
+        _finish(own, accuracy=accuracy)
+    found = next_steps(tmp_path)
+    assert found.state == "2 trainings finished; the best one finished: accuracy 90.0 % on minival"
+    assert f"{tmp_path}/repeat-1/weights" in typed(found)[0]
+    (tmp_path / "repeat-0" / RESULT).unlink()
+    assert typed(next_steps(tmp_path)) == [f"nas train --run {tmp_path}/repeat-0"]
+    with pytest.raises(ConfigError, match="no training was begun here"):
+        training_advice(tmp_path / "repeat-0" / "weights")
+
+
+def test_advice_with_a_comparison(tmp_path: Path, as_a_worker: None) -> None:
+    folder = tmp_path / "two networks"
+    folder.mkdir()
+    costs = {name: NetworkCosts(params=1, macs=1, epochs=2) for name in TWO.networks}
+    record_plan(ComparisonPlan(config=TWO, conditions=CONDITIONS, costs=costs), folder)
+    found = next_steps(folder)
+    assert (found.kind, found.state) == ("comparison", "stopped: 0 of 4 trainings")
+    assert typed(found) == [f"nas compare --run '{folder}'", f"nas compare '{folder}'"]
+    with locked(folder):
+        assert typed(next_steps(folder)) == [f"nas compare '{folder}'"]
+
+
+def test_a_finished_comparison_without_a_sure_difference_gets_more_seeds(tmp_path: Path) -> None:
+    with quick_trainings():
+        compare(replace(TWO, repeats=1), tmp_path / "run")
+    more, shown, export = typed(next_steps(tmp_path / "run"))
+    assert more == f"nas compare --run {tmp_path}/run --repeats 2"
+    assert shown == f"nas compare {tmp_path}/run"
+    assert export.startswith(f"nas export {tmp_path}/run/trainings/")
+
+
+def test_advice_with_images_and_with_nothing(tmp_path: Path, nas: Nas) -> None:
+    write_folder(tmp_path / "my flowers", per_class=2)
+    found = next_steps(Path("my flowers"))
+    assert found.kind == "images"
+    assert typed(found) == [
+        "nas doctor 'my flowers' --search photos",
+        "nas search photos --set 'data.source=my flowers' --budget 30m --run 'runs/my flowers'",
+    ]
+    for name in ("nowhere", "."):
+        Path("empty").mkdir(exist_ok=True)
+        found = next_steps(Path(name if name == "nowhere" else "empty"))
+        assert typed(found) == ["nas doctor", "nas search quick"]
+    code, out, said = nas("next", __file__)
+    assert (code, out) == (2, "")
+    assert "this is a file" in said
+
+
+def test_of_a_folder_of_runs_the_last_changed_one_is_taken(run: Path, nas: Nas) -> None:
+    shutil.copytree(GOLDEN / "run_v1", "my runs/stopped")
+    os.utime(run, (0, 0))
+    assert next_steps(run.parent).path == "my runs/stopped"
+    os.utime("my runs/stopped", (-10, -10))
+    assert next_steps(run.parent).path == "my runs/flowers"
+    code, out, _ = nas("next", "my runs", "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads(json.dumps(asdict(next_steps(run.parent))))
+
+
+def test_screen_says_why_before_each_command_and_what_to_fill_in(run: Path) -> None:
+    lines = screen_text(advice_screen(next_steps(run)), width=80).splitlines()
+    assert lines[0] == "my runs/flowers"
+    assert lines[1].startswith("finished: 8 of 8 trials, best reward")
+    assert lines[2].startswith("now: the strategy itself has chosen 5 completed trials")
+    assert [line for line in lines if line.startswith("    nas ")][1].startswith("    nas train ")
+    folder = Path("training")
+    folder.mkdir()
+    record_config(CONFIG, folder)
+    _finish(folder)
+    last = screen_text(advice_screen(next_steps(folder)), width=80).splitlines()[-1]
+    assert last == "put your own in the place of IMAGES and PICTURES"
