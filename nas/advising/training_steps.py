@@ -11,6 +11,7 @@ from nas.training.finished import FinishedTraining, finished_training
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import place_of
 from trials.log.driver_lock import driver_of
+from trials.objective import in_words
 
 REPEATS = "repeat-*"  # folders of trainings that differ in their seed
 
@@ -86,11 +87,11 @@ def _repeats_advice(folder: Path) -> Advice:
     for each in repeats:
         if each not in ended:
             return training_advice(each)
-    best = max(ended, key=lambda each: ended[each].final_accuracy)
+    best = max(ended, key=lambda each: ended[each].final_value)
     state = f"{counted(len(ended), 'training')} finished; the best one {_state(ended[best])}"
     return advice(place_of(folder), "training", state, *training_advice(best).steps)
 
 
 def _state(found: FinishedTraining) -> str:
     on = "minival" if found.test_accuracy is None else "test images"
-    return f"finished: accuracy {percent(found.final_accuracy, digits=1)} on {on}"
+    return f"finished: {in_words(found.objective)} {percent(found.final_value, digits=1)} on {on}"

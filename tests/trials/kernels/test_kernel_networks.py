@@ -10,8 +10,8 @@ from torch import nn
 from triton_kernels import needs_triton
 
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.networks.blocks import SqueezeExcite
 from search_spaces.networks.network import Network, build_network
+from search_spaces.networks.squeeze_excite import SqueezeExcite
 from trials.kernels.cuda_blocks import use_cuda_kernels
 from trials.kernels.cuda_norm import KernelBatchNorm2d
 from trials.recipe import Ramp, Recipe
