@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from search_spaces.interchange.tensor_names import foreign_names
 from search_spaces.networks.architecture import Architecture, Padding, Stage
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
+from search_spaces.networks.stage_fields import Activation
 from search_spaces.settings.yaml_files import ConfigError, read_yaml
 from trials.training.foreign_weights import foreign_network
 
@@ -37,6 +39,7 @@ NAMED = {
     ("mobilenetv2", "symmetric"): "mobilenetv2_100",
     ("mnasnet-a1", "symmetric"): "semnasnet_100",
 }
+UNLIKE_OURS = {name: NAMED[name, "symmetric"] for name in ("mobilenetv2", "mnasnet-a1")}
 
 
 # ---------------------------------------------------------------------- the other libraries
@@ -92,6 +95,7 @@ def test_random_architectures_have_timms_parameters(others: SimpleNamespace) -> 
 @pytest.mark.parametrize("path", sorted(Architecture.SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_published_networks_have_timms_parameters(others: SimpleNamespace, path: Path) -> None:
     timm_name = path.stem if path.stem.startswith("resnet") else "tf_" + path.stem.replace("-", "_")
+    timm_name = UNLIKE_OURS.get(path.stem, timm_name)
     with torch.device("meta"):
         other = others.create_model(timm_name, num_classes=1000)
     expected = sum(parameter.numel() for parameter in other.parameters())
@@ -119,6 +123,25 @@ def test_published_networks_have_timms_outputs(others: SimpleNamespace, name: st
         other = library_network("timm", architecture, num_classes=NUM_CLASSES)
     else:
         other = others.create_model(timm_name, num_classes=NUM_CLASSES, bn_eps=EPSILON)
+    assert largest_difference(architecture, other) <= TOLERANCE
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_other_kernels_ratios_and_activations_have_timms_outputs(
+    others: SimpleNamespace, activation: Activation, padding: Padding
+) -> None:
+    stages = (
+        Stage(op="fused_mbconv", kernel_size=7, stride=2, expansion_ratio=3.5, channels=24, layers=1),
+        Stage(op="mbconv", kernel_size=9, expansion_ratio=2, channels=24, layers=2, se_ratio=0.25),
+        Stage(op="mbconv", kernel_size=1, expansion_ratio=1, channels=16, layers=2, se_ratio=0.5),
+        Stage(op="fused_mbconv", kernel_size=5, expansion_ratio=1, channels=16, layers=2, activation="relu"),
+        Stage(op="mbconv", kernel_size=11, expansion_ratio=0.5, channels=16, layers=1, activation="relu6"),
+    )
+    architecture = Architecture(
+        stem_channels=16, stages=stages, head_channels=64, activation=activation, padding=padding
+    )
+    other = library_network("timm", architecture, num_classes=NUM_CLASSES)
     assert largest_difference(architecture, other) <= TOLERANCE
 
 
@@ -172,6 +195,8 @@ def test_published_state_dicts_have_the_names_and_shapes_that_we_read(
         ("timm", "tf_efficientnetv2_b0"),
         ("timm", "efficientnetv2_s"),
         ("timm", "efficientnet_b0"),
+        ("timm", "mobilenetv2_100"),
+        ("timm", "semnasnet_100"),
         ("torchvision", "efficientnet_v2_s"),
         ("torchvision", "efficientnet_b0"),
         ("torchvision", "efficientnet_b4"),
