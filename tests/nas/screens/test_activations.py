@@ -74,7 +74,7 @@ def test_options_of_a_space_are_shown(options: object, shown: str) -> None:
     assert ("activation" in text) == bool(shown)
     assert shown in text.replace("\n", " ")
     figures = table_figures(fit_table(made_up_table(space)), path=Path("t.json"), seconds=1.0)
-    screen, values = screen_text(table_screen(figures)), json.dumps(table_json(figures))
+    screen, values = screen_text(table_screen(figures)), json_text(table_json(figures))
     assert ("activation" in screen) == ('"activation"' in values) == bool(shown)
     assert max(map(len, screen.splitlines())) <= 80
     for name in shown.replace("silu", "").split("|"):
