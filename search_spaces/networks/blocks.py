@@ -1,4 +1,4 @@
-"""MBConv and Fused-MBConv with squeeze-excite, and the table of all ops.
+"""MBConv and Fused-MBConv, and the table of all ops.
 
 Semantics are the official EfficientNetV2 code's: an MBConv of expansion 1 has no expansion convolution, a
 Fused-MBConv of expansion 1 is one convolution, and squeeze widths follow from the block's input channels.
@@ -7,59 +7,14 @@ Fused-MBConv of expansion 1 is one convolution, and squeeze widths follow from t
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
-from search_spaces.networks.activations import ACTIVATIONS
 from search_spaces.networks.architecture import Block, Padding
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import StochasticDepth
+from search_spaces.networks.normalised import normalised
 from search_spaces.networks.resnet import Bottleneck
-from search_spaces.networks.stage_fields import SILU, Activation
-
-
-class SqueezeExcite(nn.Module):
-    """Squeeze-and-excitation (Hu et al. 2018): scales each channel by a gate between 0 and 1.
-
-    Two 1x1 convolutions compute the gates from the channels' means over all pixels, with the block's
-    activation between them.
-    """
-
-    def __init__(self, channels: int, *, squeeze_channels: int, activation: Activation = SILU) -> None:
-        super().__init__()
-        self.reduce = Convolution(channels, squeeze_channels, kernel_size=1, bias=True)
-        self.activation = ACTIVATIONS[activation]()
-        self.expand = Convolution(squeeze_channels, channels, kernel_size=1, bias=True)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
-        return features * self.gates(features.mean((2, 3), keepdim=True))
-
-    def gates(self, means: Tensor) -> Tensor:
-        """The factors of all channels, from their means: (N, C, 1, 1) to the same shape."""
-        return torch.sigmoid(self.expand(self.activation(self.reduce(means))))
-
-
-def squeeze_excite(block: Block) -> SqueezeExcite:
-    """The squeeze-excite of a block that has one."""
-    return SqueezeExcite(
-        block.expanded_channels, squeeze_channels=block.squeeze_channels, activation=block.activation
-    )
-
-
-def normalised(
-    convolution: nn.Module,
-    channels: int,
-    *,
-    momentum: float,
-    epsilon: float,
-    activation: Activation | bool,
-) -> nn.Sequential:
-    """A convolution followed by batch norm and, with `activation`, that one; True is SiLU."""
-    layers: list[nn.Module] = [convolution, nn.BatchNorm2d(channels, eps=epsilon, momentum=momentum)]
-    if activation:
-        layers.append(ACTIVATIONS[SILU if activation is True else activation]())
-    return nn.Sequential(*layers)
+from search_spaces.networks.squeeze_excite import squeeze_excite
 
 
 class MBConv(nn.Module):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Architecture, Kind, Padding
-from search_spaces.networks.blocks import BLOCKS, normalised
+from search_spaces.networks.blocks import BLOCKS
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import Dropout, StochasticDepth
+from search_spaces.networks.normalised import normalised
 from search_spaces.networks.resnet import resnet_stem
 from search_spaces.networks.stage_fields import Activation
 

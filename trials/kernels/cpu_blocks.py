@@ -7,9 +7,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from search_spaces.networks.blocks import FusedMBConv, MBConv, SqueezeExcite
+from search_spaces.networks.blocks import FusedMBConv, MBConv
 from search_spaces.networks.convolution import Convolution, is_traced
 from search_spaces.networks.dropping import StochasticDepth
+from search_spaces.networks.squeeze_excite import SqueezeExcite
 from trials.kernels import cpu_ops as ops
 from trials.kernels.cpu_norm import NormActivation, NormDepthwise, NormSqueezeExcite
 from trials.kernels.replaceable import can_replace, foldable_sequences, has_hooks

@@ -4,8 +4,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from search_spaces.networks.blocks import FusedMBConv, MBConv, SqueezeExcite
+from search_spaces.networks.blocks import FusedMBConv, MBConv
 from search_spaces.networks.dropping import StochasticDepth
+from search_spaces.networks.squeeze_excite import SqueezeExcite
 from trials.kernels.cuda_norm import KernelBatchNorm2d
 from trials.kernels.replaceable import can_replace, foldable_sequences
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from search_spaces.networks.blocks import SqueezeExcite
 from search_spaces.networks.dropping import StochasticDepth
+from search_spaces.networks.squeeze_excite import SqueezeExcite
 from trials.kernels.gate_ops import activated_means, gate_sums, gated_backward
 from trials.kernels.launching import runs_on
 from trials.kernels.norm_ops import norm_apply, norm_backward, norm_forward, norm_statistics, rows_of

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.networks.blocks import SqueezeExcite
+from search_spaces.networks.squeeze_excite import SqueezeExcite
 from search_spaces.settings.sentences import first_line
 from trials.devices.arithmetic import HALF
 from trials.devices.device import clock_of

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from search_spaces.networks.blocks import SqueezeExcite
 from search_spaces.networks.convolution import Convolution
+from search_spaces.networks.squeeze_excite import SqueezeExcite
 from trials.training.flat_parameters import FlatParameters
 
 

@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from search_spaces.networks.architecture import Architecture, Block, Padding, Stage
-from search_spaces.networks.blocks import BLOCKS, SqueezeExcite
+from search_spaces.networks.blocks import BLOCKS
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import Dropout, StochasticDepth
 from search_spaces.networks.network import build_network, check_resolution
 from search_spaces.networks.ops import Op
+from search_spaces.networks.squeeze_excite import SqueezeExcite
 from search_spaces.settings.yaml_files import read_yaml
 
 SMALL = Architecture(

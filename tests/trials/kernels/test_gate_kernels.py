@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from triton_kernels import needs_triton
 
-from search_spaces.networks.blocks import SqueezeExcite
+from search_spaces.networks.squeeze_excite import SqueezeExcite
 from trials.kernels.cuda_norm import KernelBatchNorm2d
 
 pytestmark = [needs_triton, pytest.mark.usefixtures("interpreted", "small_tiles")]
