@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast, get_args
+from typing import Any
 
 from search_spaces.choices.limited_sampling import NothingWithinLimitsError
 from search_spaces.choices.limits import COUNTED, Limits
@@ -12,10 +12,13 @@ from search_spaces.choices.stage_choices import StageChoices, official_squeeze_r
 from search_spaces.networks.architecture import MAX_LAYERS, Architecture, Stage
 from search_spaces.networks.counting import count
 from search_spaces.networks.ops import Op, op_facts
+from search_spaces.networks.stage_fields import ABSENT
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, to_mapping
 from search_spaces.settings.yaml_layout import laid_out
 
-KERNELS, EXPANSIONS = (3, 5), (1, 4, 6)  # those of the paper's space (section 3.3)
+# Those of the paper's space (section 3.3)
+OPS: tuple[Op, ...] = ("mbconv", "fused_mbconv")
+KERNELS, EXPANSIONS = (3, 5), (1, 4, 6)
 
 
 def space_around(
@@ -28,9 +31,9 @@ def space_around(
 ) -> SearchSpace:
     """The space of the networks whose stages are near those of an architecture, which it contains.
 
-    Every stage may have either op, kernel sizes and expansion ratios within `radius` steps of its own in
-    KERNELS and EXPANSIONS, and up to `radius` layers fewer (but at least one) or more. Channels, strides,
-    activations, stem, head and padding stay. The architecture is the reference.
+    Every stage may have its op or either of OPS, kernel sizes and expansion ratios within `radius` steps of
+    its own in KERNELS and EXPANSIONS, and up to `radius` layers fewer (but at least one) or more. Channels,
+    strides, activations, stem, head and padding stay. The architecture is the reference.
 
     Args:
         limits: by quantity of LIMITED, as multiples of the architecture's own.
@@ -41,10 +44,9 @@ def space_around(
             nothing is within the limits.
     """
     if architecture.kind is not None:
-        ops = " and ".join(op_facts(op).name for op in get_args(Op))
         raise ConfigError(
-            f"its stages are {op_facts(architecture.stages[0].op).name} stages (kind: {architecture.kind}), "
-            f"and a space offers {ops} alone; name a network of those"
+            f"it is a ResNet (kind: {architecture.kind}), and spaces have another stem and a head; name a "
+            f"network without a kind"
         )
     reference = architecture.without_provenance()
     outside = {name: getattr(reference, name) for name in OUTSIDE_STAGES}
@@ -86,18 +88,27 @@ def space_text(space: SearchSpace, *, header: str) -> str:
 
 def _around(stage: Stage, radius: int) -> StageChoices:
     """The options of a stage; its own op comes first."""
-    others = tuple(op for op in get_args(Op) if op != stage.op)
+    others = tuple(op for op in OPS if op != stage.op)
     squeeze: dict[str, float] = {op: op_facts(op).se_ratio for op in others}
     fewest = max(1, stage.layers - radius) if stage.layers else 0
+    facts = op_facts(stage.op)
+    expansions = _near(stage.expansion_ratio, EXPANSIONS, radius)
+    if facts.narrows and facts.takes_expansion:
+        expansions = tuple(ratio for ratio in expansions if stage.channels % ratio == 0)
     return StageChoices(
-        op=cast(tuple[Op, ...], (stage.op, *others)),
+        op=(stage.op, *others),
         kernel_size=_near(stage.kernel_size, KERNELS, radius),
         stride=stage.stride,
-        expansion_ratio=_near(stage.expansion_ratio, EXPANSIONS, radius),
+        expansion_ratio=expansions,
         channels=(stage.channels,),
         layers=tuple(range(fewest, min(stage.layers + radius, MAX_LAYERS) + 1)),
         se_ratio={stage.op: stage.se_ratio, **squeeze},  # type: ignore[dict-item]
         activation=(stage.activation,) if stage.activation else None,
+        start_kernel_size=(
+            _near(stage.start_kernel_size, (ABSENT, *KERNELS), radius)
+            if facts.takes_start_kernel
+            else (ABSENT,)
+        ),
     )
 
 

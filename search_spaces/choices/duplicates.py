@@ -4,28 +4,26 @@ Different choices build the same network where a stage continues the blocks of t
 of equal blocks are 3 + 2), or where squeeze or expansion ratios round to the same width.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
-
-import numpy as np
 
 from search_spaces.choices.choice_space import Choices
-from search_spaces.choices.stage_choices import DECIDED, StageChoices
-from search_spaces.choices.stage_rows import StageRows
+from search_spaces.choices.stage_choices import StageChoices
+from search_spaces.choices.stage_rows import Form, StageRows
 from search_spaces.networks.architecture import Block, Stage
+from search_spaces.networks.ops import CONV, FUSED, Built, inner_width, op_facts
 from search_spaces.networks.stage_fields import SILU, expanded_width
 
 MAX_ROWS = 20_000  # of all stages together, not counting layers; above, counting would take minutes
 
 
-def stages_can_merge(stages: Sequence[StageChoices], stem_channels: int) -> bool:
+def stages_can_merge(rows: Sequence[StageRows], stem_channels: int) -> bool:
     """True if different rows can build the same blocks, not counting absent stages.
 
     A quick check of necessary conditions: true does not mean that such rows exist.
     """
+    stages = [each.offered for each in rows]
     # Different ratios may round to one squeeze width.
     if any(len(stage.options("se_ratio")) > 1 for stage in stages):
         return True
@@ -35,24 +33,43 @@ def stages_can_merge(stages: Sequence[StageChoices], stem_channels: int) -> bool
         channels |= set(stage.channels)
         if any(len(_widths(stage, before)) < len(stage.expansion_ratio) for before in channels):
             return True
+    # A plain convolution without a shortcut is a Fused-MBConv of the same kernel.
+    for each in rows:
+        kernels = {form.built.kernel_size for form in each.forms if form.built.op == CONV}
+        if any(form.built.op == FUSED and form.built.kernel_size in kernels for form in each.forms):
+            return True
     # A later stage may continue an earlier one if both share options of all fields, the later one has no
     # stride, and every stage between them can be absent.
-    for j, later in enumerate(stages):
+    for j, later in enumerate(rows):
         for i in reversed(range(j)):
-            if later.stride == 1 and _share_blocks(stages[i], later):
+            if later.offered.stride == 1 and _share_blocks(rows[i], later):
                 return True
-            if 0 not in stages[i].layers:
+            if not rows[i].can_vanish:
                 break
     return False
 
 
-def _share_blocks(earlier: StageChoices, later: StageChoices) -> bool:
+def _share_blocks(earlier: StageRows, later: StageRows) -> bool:
     """True if blocks within one stage, but for their squeeze widths, can also be within the other."""
-    same = all(
-        set(earlier.options(name)) & set(later.options(name)) for name in ("op", "kernel_size", "activation")
+    first, second = earlier.offered, later.offered
+    if not (_built(earlier) & _built(later) and _activations(first) & _activations(second)):
+        return False
+    return any(
+        ({width} | _widths(first, width)) & ({width} | _widths(second, width))  # some ops have no expansion
+        for width in set(first.channels) & set(second.channels)
     )
-    channels = set(earlier.channels) & set(later.channels)
-    return same and any(_widths(earlier, width) & _widths(later, width) for width in channels)
+
+
+def _activations(stage: StageChoices) -> set[str]:
+    """The activations with which a stage's blocks are described."""
+    found = {activation or SILU for activation in stage.options("activation")}
+    return found if all(op_facts(op).takes_activation for op in stage.op) else found | {SILU}
+
+
+def _built(rows: StageRows) -> set[Built]:
+    """The ops and kernel sizes of which a stage's blocks may be."""
+    built = {form.built for form in rows.forms}
+    return built | {each._replace(op=FUSED) for each in built if each.op == CONV}
 
 
 def _widths(stage: StageChoices, in_channels: int) -> set[int]:
@@ -92,33 +109,36 @@ def _rows_that_fit(
         yield rows.absent, 0
     if position == len(blocks) or blocks[position].stride != rows.offered.stride:
         return
-    # Step 1: the options of each field that fit the first block. Several ratios may round to its widths.
-    fitting: dict[str, list[int]] = {}
-    for name in DECIDED:
-        options = rows.offered.options(name)
-        fitting[name] = [i for i, value in enumerate(options) if _fits(name, value, blocks[position])]
-        if not fitting[name]:
-            return
-    # Step 2: of their combinations, those that build all of the blocks.
-    for row in product(*(fitting[name] for name in rows.fields)):
-        stage = rows.stage(row)
-        layers = stage.layers
-        if layers and tuple(stage.blocks(channels)) == tuple(blocks[position : position + layers]):
-            yield row, layers
+    for form in rows.forms:
+        if not _may_be(form.built, blocks[position]):
+            continue
+        # Step 1: the options of each field that fit the first block. Several ratios may round to its widths.
+        fitting = [
+            [i for i in options if len(options) == 1 or _fits(name, rows.offered, form, i, blocks[position])]
+            for name, options in zip(rows.fields, form.options, strict=True)
+        ]
+        # Step 2: of their combinations, those that build all of the blocks.
+        for row in product(*fitting):
+            stage = rows.stage(row)
+            if tuple(stage.blocks(channels)) == tuple(blocks[position : position + stage.layers]):
+                yield row, stage.layers
 
 
-def _fits(field: str, value: Any, block: Block) -> bool:
-    """False if no block of this value is that block; `block` is the first of its stage."""
+def _may_be(built: Built, block: Block) -> bool:
+    """False if no block of a stage that is built as this is that block."""
+    same = Built(block.op, block.kernel_size, block.start_kernel_size) == built
+    return same or (built.op == CONV and (block.op, block.kernel_size) == (FUSED, built.kernel_size))
+
+
+def _fits(field: str, offered: StageChoices, form: Form, index: int, block: Block) -> bool:
+    """False if no block with this option of a field is that block, the first of its stage."""
+    value = offered.options(field)[index]
     if field == "expansion_ratio":
-        return expanded_width(block.in_channels, value) == block.expanded_channels
-    wanted = {
-        "op": block.op,
-        "kernel_size": block.kernel_size,
-        "channels": block.out_channels,
-    }
+        width = inner_width(form.op, block.in_channels, block.out_channels, value)
+        return width == block.expanded_channels
     if field == "activation":
         return (value or SILU) == block.activation
-    return field not in wanted or value == wanted[field]
+    return field != "channels" or value == block.out_channels
 
 
 # ---------------------------------------------------------------------- counting
@@ -172,7 +192,7 @@ class _BlockReader:
     """The automaton's transitions: states are sets of places, and each step reads one block."""
 
     def __init__(self, rows: Sequence[StageRows]) -> None:
-        kinds = [math.prod(len(r.offered.options(f)) for f in r.fields if f != "layers") for r in rows]
+        kinds = [(each.count - each.can_vanish) // sum(map(bool, each.offered.layers)) for each in rows]
         if sum(kinds) > MAX_ROWS:
             raise ValueError(
                 f"the stages have {sum(kinds):,} rows, and some continue each other: up to {MAX_ROWS:,} "
@@ -215,11 +235,7 @@ class _BlockReader:
 
 def _kinds(rows: StageRows) -> Iterator[Stage]:
     """One stage for each combination of options other than layers."""
-    sizes = [1 if name == "layers" else len(rows.offered.options(name)) for name in rows.fields]
-    present = next(i for i, layers in enumerate(rows.offered.layers) if layers)
-    for indices in np.ndindex(*sizes):
-        yield rows.stage(
-            tuple(
-                present if name == "layers" else int(i) for name, i in zip(rows.fields, indices, strict=True)
-            )
-        )
+    for form in rows.forms:
+        options = zip(rows.fields, form.options, strict=True)
+        for row in product(*(some[:1] if name == "layers" else some for name, some in options)):
+            yield rows.stage(row)

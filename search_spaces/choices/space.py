@@ -241,11 +241,13 @@ class SearchSpace:
     @cached_property
     def _is_ambiguous(self) -> bool:
         """True if different rows may build the same network, not counting absent stages."""
-        return stages_can_merge(self.stages, self.stem_channels)
+        return stages_can_merge(self.rows, self.stem_channels)
 
 
 def _with_activation(stage: StageChoices, activation: Activation) -> StageChoices:
     """The stage as it stands in a space of this activation: one of SiLU alone does not say it."""
+    if not any(op_facts(op).takes_activation for op in stage.op):
+        return stage
     found = stage.activation or (activation,)
     own = None if found == (activation,) == (SILU,) else found
     return stage if own == stage.activation else replace(stage, activation=own)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from search_spaces.networks.ops import OPS, AnyOp, op_facts
+from search_spaces.networks.ops import CONV, FUSED, OPS, Op, built_as, inner_width, op_facts
 from search_spaces.networks.stage_fields import (
     ABSENT,
     KERNEL_SIZES,
@@ -21,7 +21,6 @@ from search_spaces.networks.stage_fields import (
     ExpansionRatio,
     KernelSize,
     StartKernelSize,
-    expanded_width,
     named,
 )
 from search_spaces.settings.faults import refuse
@@ -41,7 +40,7 @@ MAX_LAYERS = 256
 class Block:
     """One block as it is built: the fields that determine its tensors and its output, and no others."""
 
-    op: AnyOp
+    op: Op
     kernel_size: int  # ABSENT: there is no such convolution
     stride: int
     in_channels: int
@@ -57,6 +56,9 @@ class Block:
         return self.stride == 1 and self.in_channels == self.out_channels
 
 
+NOTHING_STRIDES = (
+    "a stage of stride 2 needs a convolution that has the stride; give a kernel_size or a start_kernel_size"
+)
 NEVER_ABSENT = (
     "a stage of stride 2 cannot have 0 layers: the stages after it would not fit; give 1 or more, or stride 1"
 )
@@ -68,10 +70,11 @@ class Stage:
 
     `se_ratio` is relative to a block's input channels; 0 means no squeeze-excite. A stage of 0 layers is
     absent from the network. The inner width is the input channels times `expansion_ratio`, rounded; of a
-    bottleneck it is `channels` / `expansion_ratio`. Without an `activation` it is the architecture's.
+    ConvNeXt `channels` times it, of a bottleneck `channels` / `expansion_ratio`; basic blocks and plain
+    convolutions have none, and say 1. Without an `activation` it is the architecture's.
     """
 
-    op: AnyOp
+    op: Op
     kernel_size: KernelSize = 3
     stride: Literal[1, 2] = 1
     expansion_ratio: ExpansionRatio
@@ -88,11 +91,10 @@ class Stage:
         if self.layers == 0 and self.stride == 2:
             yield f"layers: {NEVER_ABSENT}"
         facts = op_facts(self.op)
-        if facts.narrows and self.channels % self.expansion_ratio:
-            yield (
-                f"channels: {self.channels} of a {self.op} stage is no multiple of its expansion_ratio "
-                f"{self.expansion_ratio}; give one"
-            )
+        if self.expansion_ratio != 1 and not facts.takes_expansion:
+            yield f"expansion_ratio: {self.op} stages have none; give 1"
+        elif facts.narrows and self.channels % self.expansion_ratio:
+            yield f"channels: {no_multiple(self.op, self.channels, self.expansion_ratio)}"
         if self.se_ratio and not facts.takes_squeeze:
             yield f"se_ratio: {self.op} stages have none; leave it out"
         if self.activation is not None and not facts.takes_activation:
@@ -101,27 +103,29 @@ class Stage:
             yield f"kernel_size: {absent_kernel(self.op)}"
         if self.start_kernel_size and not facts.takes_start_kernel:
             yield f"start_kernel_size: {self.op} stages have none; leave it out"
+        if (self.kernel_size, self.start_kernel_size, self.stride) == (ABSENT, ABSENT, 2):
+            yield f"kernel_size: {NOTHING_STRIDES}"
 
     def block(self, in_channels: int, *, first: bool = True) -> Block:
         """The stage's first block, or the block that is repeated after it.
 
-        The squeeze width is max(1, int(in_channels * se_ratio)), as in the official code.
+        The squeeze width is max(1, int(in_channels * se_ratio)), as in the official code. The block's op is
+        what is built, which is not always the stage's (`built_as`): a plain convolution where shapes allow
+        no shortcut is a Fused-MBConv of expansion 1.
         """
-        return Block(
-            op=self.op,
-            kernel_size=self.kernel_size,
+        built = built_as(self.op, self.kernel_size, self.start_kernel_size)
+        block = Block(
+            op=built.op,
+            kernel_size=built.kernel_size,
             stride=self.stride if first else 1,
             in_channels=in_channels,
-            expanded_channels=(
-                int(self.channels / self.expansion_ratio)
-                if op_facts(self.op).narrows
-                else expanded_width(in_channels, self.expansion_ratio)
-            ),
+            expanded_channels=inner_width(self.op, in_channels, self.channels, self.expansion_ratio),
             squeeze_channels=max(1, int(in_channels * self.se_ratio)) if self.se_ratio else 0,
             out_channels=self.channels,
             activation=self.activation or SILU,
-            start_kernel_size=self.start_kernel_size,
+            start_kernel_size=built.start_kernel_size,
         )
+        return replace(block, op=FUSED) if block.op == CONV and not block.has_residual else block
 
     def blocks(self, in_channels: int) -> Iterator[Block]:
         """All blocks of the stage, given the channels of the layer before it."""
@@ -137,8 +141,8 @@ class Architecture:
 
     `padding`: `symmetric` is (k - 1) // 2 on both sides; `same` is TensorFlow's rule. `provenance` records
     where the description comes from; comparisons and `architecture_id` ignore it. `kind: resnet` has a 7x7
-    stem followed by max pooling (together a stride of 4), bottleneck stages, and no head convolution:
-    its `head_channels` are the last stage's channels.
+    stem followed by max pooling (together a stride of 4), basic or bottleneck stages, and no head
+    convolution: its `head_channels` are the last stage's channels.
 
     `activation` is that of stem and head, and of stages that do not say: these get it here. SiLU is what a
     stage has that does not say, so that in a network of SiLU no stage says it.
@@ -161,8 +165,8 @@ class Architecture:
             object.__setattr__(self, "stages", stages)
         if not any(stage.layers for stage in self.stages):
             raise ValueError("an architecture needs at least one stage with a layer")
-        if any((stage.op == "bottleneck") != (self.kind == "resnet") for stage in self.stages):
-            raise ValueError("stages are bottlenecks if and only if the architecture says kind: resnet")
+        if self.kind == "resnet" and not all(op_facts(stage.op).in_resnet for stage in self.stages):
+            raise ValueError("kind: resnet has stages of basic or bottleneck blocks alone")
         if self.kind == "resnet" and self.activation != SILU:
             raise ValueError("activation: a network of kind: resnet has its own; leave it out")
         if self.kind == "resnet" and (
@@ -216,6 +220,11 @@ class Architecture:
             kind=self.kind,
             activation=self.activation,
         )
+
+
+def no_multiple(op: str, channels: int, expansion_ratio: float) -> str:
+    """A sentence for channels that a narrowing op cannot divide."""
+    return f"{channels} of a {op} stage is no multiple of its expansion_ratio {expansion_ratio:g}; give one"
 
 
 def absent_kernel(ops: str) -> str:

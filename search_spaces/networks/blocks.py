@@ -10,11 +10,14 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Block, Padding
+from search_spaces.networks.convnext import ConvNeXtBlock
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import StochasticDepth
 from search_spaces.networks.normalised import normalised
-from search_spaces.networks.resnet import Bottleneck
+from search_spaces.networks.plain_convolution import PlainConvolution
+from search_spaces.networks.resnet import BasicBlock, Bottleneck
 from search_spaces.networks.squeeze_excite import squeeze_excite
+from search_spaces.networks.uib import UniversalInvertedBottleneck
 
 
 class MBConv(nn.Module):
@@ -106,7 +109,15 @@ class BuildBlock(Protocol):
 
 
 # All ops by name. What is put here is built, counted, timed and trained from then on.
-BLOCKS: dict[str, BuildBlock] = {"mbconv": MBConv, "fused_mbconv": FusedMBConv, "bottleneck": Bottleneck}
+BLOCKS: dict[str, BuildBlock] = {
+    "mbconv": MBConv,
+    "fused_mbconv": FusedMBConv,
+    "uib": UniversalInvertedBottleneck,
+    "convnext": ConvNeXtBlock,
+    "basic": BasicBlock,
+    "bottleneck": Bottleneck,
+    "conv": PlainConvolution,
+}
 SHIPPED: Mapping[str, BuildBlock] = dict(BLOCKS)
 
 

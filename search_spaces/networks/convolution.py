@@ -58,9 +58,10 @@ class Convolution(nn.Conv2d):
         if self.is_depthwise:
             # In float32, because oneDNN's depthwise backward pass in bf16 takes about 6 times as long.
             with torch.autocast("cpu", enabled=False):
-                return depthwise_convolution(
+                output = depthwise_convolution(
                     input.float(), self.weight, stride=self.stride[0], padding=int(self.padding[0])
                 )
+                return output if self.bias is None else output + self.bias[:, None, None]
         is_pointwise = self.kernel_size == self.stride == (1, 1)
         if is_pointwise and input.shape[2] * input.shape[3] <= MAX_PIXELS_AS_MATRIX:
             # On few pixels oneDNN's convolution takes up to 9 times as long as the same matrix product.

@@ -68,6 +68,11 @@ def _batch_norm(features: Tensor, *settings: object) -> tuple[Tensor, Tensor, Te
     return features.detach(), features.new_empty(0), features.new_empty(0)
 
 
+def _layer_norm(features: Tensor, *settings: object) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised features, and their statistics, which nothing needs here."""
+    return features.detach(), features.new_empty(0), features.new_empty(0)
+
+
 def _convolution(
     features: Tensor,
     weight: Tensor,
@@ -98,6 +103,7 @@ def _linear(bias: Tensor, features: Tensor, weight: Tensor) -> Tensor:
 RESULTS: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: _convolution,
     aten.native_batch_norm.default: _batch_norm,
+    aten.native_layer_norm.default: _layer_norm,
     aten.silu.default: _same,
     aten.relu_.default: _in_place,
     aten.hardtanh_.default: _in_place,

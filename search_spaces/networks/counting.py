@@ -14,6 +14,7 @@ from search_spaces.networks.architecture import Architecture, Block, Kind, Paddi
 from search_spaces.networks.blocks import BLOCKS, BuildBlock
 from search_spaces.networks.counted_operations import CountedOperations
 from search_spaces.networks.network import build_head, build_stem
+from search_spaces.networks.ops import built_ops
 from search_spaces.networks.stage_fields import Activation
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -88,18 +89,20 @@ def side_after_stem(architecture: Architecture, resolution: int) -> int:
 
 def count_stage(stage: Stage, *, in_channels: int, side: int, padding: Padding) -> Figures:
     """Counts of one stage whose input has `in_channels` channels and a side of `side` pixels."""
-    return _stage(stage, in_channels, side, padding, BLOCKS[stage.op])
+    return _stage(stage, in_channels, side, padding, tuple(BLOCKS[op] for op in built_ops(stage.op)))
 
 
 @lru_cache(maxsize=100_000)
-def _stage(stage: Stage, in_channels: int, side: int, padding: Padding, build: BuildBlock) -> Figures:
-    """Counts of one stage; `build` is part of the cache's key, because an op may be replaced meanwhile."""
+def _stage(
+    stage: Stage, in_channels: int, side: int, padding: Padding, built: tuple[BuildBlock, ...]
+) -> Figures:
+    """Counts of one stage; `built` is part of the cache's key, because an op may be replaced meanwhile."""
     if not stage.layers:
         return Figures(0, 0, 0)
-    first = _block(stage.block(in_channels), side, padding, build)
+    first = _counted(stage.block(in_channels), side, padding)
     if stage.layers == 1:
         return first
-    others = _block(stage.block(stage.channels, first=False), math.ceil(side / stage.stride), padding, build)
+    others = _counted(stage.block(stage.channels, first=False), math.ceil(side / stage.stride), padding)
     return first + others * (stage.layers - 1)
 
 
@@ -156,6 +159,10 @@ def on_meta(build: Callable[[], Module]) -> Module:
     """A module on the meta device, where it has shapes and no values."""
     with torch.device("meta"), _Undrawn():
         return build()
+
+
+def _counted(block: Block, side: int, padding: Padding) -> Figures:
+    return _block(block, side, padding, BLOCKS[block.op])
 
 
 @lru_cache(maxsize=100_000)

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-Op = Literal["mbconv", "fused_mbconv"]  # the ops that a search space may offer
-AnyOp = Literal[Op, "bottleneck"]  # the ops that an architecture may have; bottleneck is ResNet's
+from search_spaces.networks.stage_fields import ABSENT, expanded_width
 
+Op = Literal["mbconv", "fused_mbconv", "uib", "convnext", "basic", "bottleneck", "conv"]
+
+MBCONV: Final = "mbconv"
 FUSED: Final = "fused_mbconv"  # the paper's question: in which stages it is better
+UIB: Final = "uib"
+CONV: Final = "conv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +21,12 @@ class OpFacts:
     name: str  # in tables and pictures
     se_ratio: float = 0.0  # of the official code, where a space or a stage does not say
     has_full_convolution: bool = True  # its k x k convolution mixes channels; False: it is depthwise
-    narrows: bool = False  # its inner width is output channels / expansion_ratio, not input channels times it
+    # Its inner width is input channels times expansion_ratio, or
+    narrows: bool = False  # output channels / expansion_ratio
+    widens_output: bool = False  # output channels times expansion_ratio
+    in_resnet: bool = False  # a block of ResNets, which may stand in kind: resnet
     # The fields of a stage that it takes
+    takes_expansion: bool = True  # else expansion_ratio is 1
     takes_squeeze: bool = True
     takes_activation: bool = True
     takes_start_kernel: bool = False  # start_kernel_size, of a convolution before the expansion
@@ -26,12 +34,69 @@ class OpFacts:
 
 
 OPS: Mapping[str, OpFacts] = {
-    "mbconv": OpFacts(name="MBConv", se_ratio=0.25, has_full_convolution=False),
+    MBCONV: OpFacts(name="MBConv", se_ratio=0.25, has_full_convolution=False),
     FUSED: OpFacts(name="Fused"),
-    "bottleneck": OpFacts(name="Bottleneck", narrows=True, takes_squeeze=False, takes_activation=False),
+    UIB: OpFacts(
+        name="UIB",
+        has_full_convolution=False,
+        takes_squeeze=False,
+        takes_start_kernel=True,
+        kernel_may_be_absent=True,
+    ),
+    "convnext": OpFacts(
+        name="ConvNeXt",
+        has_full_convolution=False,
+        widens_output=True,
+        takes_squeeze=False,
+        takes_activation=False,
+    ),
+    "basic": OpFacts(
+        name="Basic",
+        narrows=True,
+        in_resnet=True,
+        takes_expansion=False,
+        takes_squeeze=False,
+        takes_activation=False,
+    ),
+    "bottleneck": OpFacts(
+        name="Bottleneck", narrows=True, in_resnet=True, takes_squeeze=False, takes_activation=False
+    ),
+    CONV: OpFacts(name="Conv", takes_expansion=False, takes_squeeze=False),
 }
 
 
 def op_facts(op: str) -> OpFacts:
     """The facts of an op; one of the user's own is called as in its YAML."""
     return OPS.get(op) or OpFacts(name=op, has_full_convolution=False)
+
+
+def inner_width(op: str, in_channels: int, out_channels: int, expansion_ratio: float) -> int:
+    """The channels between a block's first and its last convolution."""
+    facts = op_facts(op)
+    if facts.narrows:
+        return int(out_channels / expansion_ratio)
+    return expanded_width(out_channels if facts.widens_output else in_channels, expansion_ratio)
+
+
+class Built(NamedTuple):
+    """The op and the kernel sizes that determine a block's layers."""
+
+    op: Op
+    kernel_size: int
+    start_kernel_size: int
+
+
+def built_as(op: Op, kernel_size: int, start_kernel_size: int) -> Built:
+    """The op of which a stage's blocks really are, so that equal networks are known to be equal.
+
+    Without a convolution before the expansion a UIB is an MBConv; with no depthwise convolution at all it is
+    a Fused-MBConv with a kernel of 1. So there is none between equal widths at expansion 1 there, either.
+    """
+    if op == UIB and not start_kernel_size:
+        return Built(MBCONV, kernel_size, ABSENT) if kernel_size else Built(FUSED, 1, ABSENT)
+    return Built(op, kernel_size, start_kernel_size)
+
+
+def built_ops(op: Op) -> tuple[Op, ...]:
+    """The ops of which blocks of a stage of this op may be."""
+    return {UIB: (UIB, MBCONV, FUSED), CONV: (CONV, FUSED)}.get(op, (op,))  # type: ignore[return-value]

@@ -1,7 +1,6 @@
-"""ResNet-50 and ResNet-152 for the paper's comparison: the bottleneck block and the stem.
+"""ResNet's two blocks, basic and bottleneck, and the stem of published ResNets (He et al. 2016).
 
-This is ResNet v1.5: the 3x3 convolution has the stride, not the first 1x1 (He et al. 2016 had it there). No
-search space offers the bottleneck.
+This is ResNet v1.5: a bottleneck's 3x3 convolution has the stride; the paper had it in the first 1x1.
 """
 
 from torch import Tensor, nn
@@ -11,6 +10,32 @@ from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import StochasticDepth
 
 STEM_KERNEL = 7
+
+
+class BasicBlock(nn.Module):
+    """Two kxk convolutions of equal width; adds the input, or its 1x1 projection, before the last ReLU."""
+
+    def __init__(
+        self, block: Block, *, padding: Padding, momentum: float, epsilon: float, droppable: bool
+    ) -> None:
+        super().__init__()
+        width, kernel = block.out_channels, block.kernel_size
+        norm = {"momentum": momentum, "epsilon": epsilon}
+        self.branch = nn.Sequential(
+            Convolution(block.in_channels, width, kernel_size=kernel, stride=block.stride, padding=padding),
+            nn.BatchNorm2d(width, eps=epsilon, momentum=momentum),
+            nn.ReLU(inplace=True),
+            Convolution(width, width, kernel_size=kernel, padding=padding),
+            nn.BatchNorm2d(width, eps=epsilon, momentum=momentum),
+        )
+        self.shortcut = shortcut(block, **norm)
+        self.drop: nn.Module = StochasticDepth() if droppable else nn.Identity()
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H / s, W / s)."""
+        branch = self.drop(self.branch(features))  # (N, O, H / s, W / s)
+        return self.activation(self.shortcut(features) + branch)
 
 
 class Bottleneck(nn.Module):
@@ -30,9 +55,7 @@ class Bottleneck(nn.Module):
             nn.ReLU(inplace=True),
             *projection(width, block.out_channels, stride=1, **norm),
         )
-        self.shortcut: nn.Module = nn.Identity()
-        if not block.has_residual:
-            self.shortcut = projection(block.in_channels, block.out_channels, stride=block.stride, **norm)
+        self.shortcut = shortcut(block, **norm)
         self.drop: nn.Module = StochasticDepth() if droppable else nn.Identity()
         self.activation = nn.ReLU(inplace=True)
 
@@ -40,6 +63,15 @@ class Bottleneck(nn.Module):
         """(N, C, H, W) to (N, O, H / s, W / s)."""
         branch = self.drop(self.branch(features))  # (N, O, H / s, W / s)
         return self.activation(self.shortcut(features) + branch)
+
+
+def shortcut(block: Block, *, momentum: float, epsilon: float) -> nn.Module:
+    """The identity, or a projection where the block's output has another shape than its input."""
+    if block.has_residual:
+        return nn.Identity()
+    return projection(
+        block.in_channels, block.out_channels, stride=block.stride, momentum=momentum, epsilon=epsilon
+    )
 
 
 def projection(

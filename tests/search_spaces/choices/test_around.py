@@ -97,8 +97,8 @@ def test_nothing_is_drawn_beyond_the_limits_of_the_space() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLISHED if name.startswith("resnet")])
-def test_a_network_of_other_blocks_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"Bottleneck stages .* a space offers MBConv and Fused alone"):
+def test_a_resnet_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"it is a ResNet .* name a network without a kind"):
         space_around(read_yaml(Architecture, name), **SIZE)
 
 

@@ -32,6 +32,8 @@ SMALL = Architecture(
 
 def block(op: str, **changes: int) -> Block:
     values = {"kernel_size": 3, "stride": 1, "in_channels": 8, "expanded_channels": 32, "squeeze_channels": 2}
+    if op == "uib":
+        values["start_kernel_size"] = 3
     return Block(op=op, **{**values, "out_channels": 8, **changes})  # type: ignore[arg-type]
 
 
@@ -40,11 +42,12 @@ def build(described: Block, padding: str = "symmetric", droppable: bool = False)
     return kind(described, padding=padding, momentum=0.1, epsilon=1e-3, droppable=droppable)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("op", get_args(Op))
+@pytest.mark.parametrize(
+    ("op", "squeeze"), [(op, 0) for op in get_args(Op)] + [("mbconv", 2), ("fused_mbconv", 2)]
+)
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel_size", [3, 5])
+@pytest.mark.parametrize("kernel_size", [3, 5, 7])
 @pytest.mark.parametrize("expansion", [1, 4])
-@pytest.mark.parametrize("squeeze", [0, 2])
 def test_every_block_has_the_right_shape_gradients_and_squeeze(
     op: str, stride: int, kernel_size: int, expansion: int, squeeze: int
 ) -> None:
@@ -79,7 +82,7 @@ def test_blocks_of_expansion_1_leave_out_what_the_official_code_leaves_out() -> 
     assert convolutions(build(block("fused_mbconv", squeeze_channels=0))) == [(3, 32, 1), (1, 8, 1)]
 
 
-@pytest.mark.parametrize("op", get_args(Op))
+@pytest.mark.parametrize("op", ["mbconv", "fused_mbconv", "uib"])
 def test_blocks_add_their_input_where_the_shapes_allow_it(op: str) -> None:
     for changes, residual in (({}, True), ({"stride": 2}, False), ({"out_channels": 16}, False)):
         module = build(block(op, **changes)).eval()

@@ -87,7 +87,7 @@ def test_resnet_file_reads_back_and_has_an_identity_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": None}, {"head_channels": 64}, {"stem_stride": 1}, {"padding": "same"}],
+    [{"head_channels": 64}, {"stem_stride": 1}, {"padding": "same"}],
     ids=str,
 )
 def test_architectures_that_are_no_resnet_are_refused(change: dict[str, object]) -> None:
@@ -95,10 +95,22 @@ def test_architectures_that_are_no_resnet_are_refused(change: dict[str, object])
         from_mapping(Architecture, {**to_mapping(SMALL), **change}, name="net.yaml")
 
 
-def test_a_space_with_bottleneck_blocks_is_refused() -> None:
+def test_resnets_of_other_blocks_are_refused_and_other_networks_may_have_theirs() -> None:
+    other = replace(SMALL.stages[0], op="mbconv")
+    with pytest.raises(ValueError, match="basic or bottleneck blocks alone"):
+        replace(SMALL, stages=(other, *SMALL.stages[1:]))
+    plain = replace(SMALL, kind=None, head_channels=64)
+    assert plain.architecture_id != SMALL.architecture_id
+    assert [type(block) for block in build_network(plain, num_classes=7).blocks()] == [Bottleneck] * 4
+
+
+def test_a_space_offers_bottlenecks_whose_inner_widths_are_whole() -> None:
     mapping = to_mapping(read_yaml(SearchSpace, "tiny"))
-    mapping["stages"][0]["op"] = ["bottleneck"]
-    with pytest.raises(ConfigError, match="not an op"):
+    mapping["stages"][0] |= {"op": ["bottleneck"], "expansion_ratio": [1, 4], "se_ratio": 0}
+    space = from_mapping(SearchSpace, mapping, name="space.yaml")
+    assert space.decode(space.largest()).stages[0].op == "bottleneck"
+    mapping["stages"][0]["expansion_ratio"] = [1, 7]
+    with pytest.raises(ConfigError, match=r"stages\[0\].channels: .* no multiple of its expansion_ratio 7"):
         from_mapping(SearchSpace, mapping, name="space.yaml")
 
 

@@ -209,8 +209,8 @@ GOOD = {"stem_channels": 8, "head_channels": 16, "stages": [GOOD_STAGE]}
         ({"heads": 1}, "heads: 'heads' is not a key here; keys are"),
         (
             {"stages": [{"op": "fusd_mbconv", "expansion_ratio": 1, "channels": 1, "layers": 1}]},
-            "stages[0].op: 'fusd_mbconv' is not an op; ops are bottleneck, fused_mbconv, mbconv "
-            "(did you mean 'fused_mbconv'?)",
+            "stages[0].op: 'fusd_mbconv' is not an op; ops are basic, bottleneck, conv, convnext, "
+            "fused_mbconv, mbconv, uib (did you mean 'fused_mbconv'?)",
         ),
     ],
 )
