@@ -20,12 +20,13 @@ from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.blocks import BLOCKS
 from search_spaces.networks.counting import count, count_module
 from search_spaces.networks.network import build_head, build_network, build_stem
+from search_spaces.networks.ops import op_facts
 from search_spaces.settings.yaml_files import read_yaml
 
 EXPECTED: dict[str, Any] = yaml.safe_load((GOLDEN / "networks.yaml").read_text())
 NETWORKS = sorted(EXPECTED["networks"])
 # of each family one; that counting in parts equals counting whole is asked of other networks too
-WHOLE = ("efficientnet-b1", "efficientnetv2-b2", "efficientnetv2-l", "resnet50")
+WHOLE = ("efficientnet-b1", "efficientnetv2-b2", "efficientnetv2-l", "resnet34", "resnet50")
 
 
 def test_golden_counts_are_those_of_exactly_the_published_networks() -> None:
@@ -156,10 +157,12 @@ def every_kind_of_module() -> list[tuple[nn.Module, tuple[int, ...]]]:
         modules += [(build_head(8, 8, kind=kind, activation="silu", **norm), (1, 8, 5, 5))]  # type: ignore[arg-type]
     cases = product(BLOCKS, ("same", "symmetric"), (0, 0.25), (1, 4), (1, 2), (8, 16))
     for op, padding, se_ratio, expansion, stride, inputs in cases:
-        if op != "bottleneck" or not se_ratio:
+        facts = op_facts(op)
+        if (not se_ratio or facts.takes_squeeze) and (expansion == 1 or facts.takes_expansion):
             shape = {"stride": stride, "expansion_ratio": expansion, "channels": 16, "se_ratio": se_ratio}
-            block = Stage(op=op, layers=1, **shape).block(inputs)  # type: ignore[arg-type]
-            built = BLOCKS[op](block, padding=padding, droppable=False, **norm)  # type: ignore[arg-type]
+            start = {"start_kernel_size": 3} if facts.takes_start_kernel else {}
+            block = Stage(op=op, layers=1, **shape, **start).block(inputs)  # type: ignore[arg-type]
+            built = BLOCKS[block.op](block, padding=padding, droppable=False, **norm)  # type: ignore[arg-type]
             modules += [(built, (2, inputs, 9, 9))]
     return modules
 
@@ -167,7 +170,7 @@ def every_kind_of_module() -> list[tuple[nn.Module, tuple[int, ...]]]:
 def test_every_kind_of_block_is_counted_as_torch_counts_it() -> None:
     with torch.device("meta"):
         modules = every_kind_of_module()
-    assert len(modules) == 85
+    assert len(modules) == 133
     for module, shape in modules:
         figures = count_module(module, *shape)
         assert (figures.macs, figures.activations) == by_flop_counter(module, *shape)
@@ -211,6 +214,7 @@ def test_counting_does_not_load_torchs_compiler() -> None:
 import sys
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
+from search_spaces.networks.ops import op_facts
 from search_spaces.settings.yaml_files import read_yaml
 count(read_yaml(Architecture, "efficientnetv2-b0"), num_classes=10, resolution=64)
 print([name for name in ("torch", "torch._dynamo", "sympy") if name in sys.modules])
