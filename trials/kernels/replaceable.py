@@ -8,7 +8,11 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from search_spaces.networks.blocks import FusedMBConv, MBConv
 from search_spaces.networks.network import Network
+from search_spaces.networks.plain_convolution import PlainConvolution
+from search_spaces.networks.uib import UniversalInvertedBottleneck
 
+# Blocks whose sequences are called as a whole.
+CALLERS = (MBConv, FusedMBConv, UniversalInvertedBottleneck, PlainConvolution)
 # All norms of torch; those of batches and instances are _NormBase's.
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
@@ -42,7 +46,7 @@ def foldable_sequences(network: nn.Module) -> Iterator[nn.Sequential]:
     These are called as a whole. Whoever owns another sequence may call its layers one by one, or a slice.
     """
     for module in network.modules():
-        callers = [module] if type(module) in (MBConv, FusedMBConv) else []
+        callers = [module] if type(module) in CALLERS else []
         if type(module) is Network:
             callers = [module.stem, module.head]
         for caller in callers:

@@ -1,4 +1,4 @@
-"""Own kernels in networks of other activations and kernel sizes than theirs: they leave these to torch."""
+"""Own kernels in networks of other activations, kernel sizes and ops than theirs: torch computes these."""
 
 import copy
 from collections.abc import Callable
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from triton_kernels import needs_triton
 
 from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.convnext import ConvNeXtBlock
 from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.stage_fields import Activation
-from trials.kernels.cpu_blocks import QuickFusedMBConv, QuickMBConv, use_cpu_kernels
+from trials.kernels.cpu_blocks import QuickFusedMBConv, QuickMBConv, QuickNormalised, use_cpu_kernels
 from trials.kernels.cpu_library import why_not
 from trials.kernels.cuda_blocks import KernelFusedMBConv, KernelMBConv, use_cuda_kernels
 
@@ -27,6 +28,22 @@ STAGES = (
     Stage(op="mbconv", expansion_ratio=1.5, channels=16, layers=1, se_ratio=0.25),
 )
 NETWORK = Architecture(stem_channels=8, stages=STAGES, head_channels=16)
+# Each op beside MBConv and Fused-MBConv, with and without a stride and a residual.
+OTHER_OPS = Architecture(
+    stem_channels=8,
+    stages=(
+        Stage(op="conv", expansion_ratio=1, channels=8, layers=2),
+        Stage(
+            op="uib", kernel_size=5, start_kernel_size=3, stride=2, expansion_ratio=3, channels=16, layers=2
+        ),
+        Stage(op="uib", kernel_size=0, start_kernel_size=5, expansion_ratio=2, channels=16, layers=1),
+        Stage(op="uib", kernel_size=0, expansion_ratio=2, channels=16, layers=1),
+        Stage(op="convnext", stride=2, kernel_size=7, expansion_ratio=2, channels=24, layers=2),
+        Stage(op="basic", expansion_ratio=1, channels=24, layers=1),
+        Stage(op="bottleneck", expansion_ratio=2, channels=16, layers=2),
+    ),
+    head_channels=16,
+)
 ACTIVATIONS = get_args(Activation)
 needs_kernels = pytest.mark.skipif(why_not() is not None, reason=f"no fused kernels: {why_not()}")
 
@@ -39,6 +56,8 @@ def built(architecture: Architecture, use: Callable[[nn.Module], None]) -> tuple
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.3)
+        elif isinstance(module, ConvNeXtBlock):
+            nn.init.ones_(module.layer_scale)  # else the branch would hardly be seen
     plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = copy.deepcopy(plain)
     use(network)
@@ -93,6 +112,22 @@ def test_networks_of_any_activation_agree_with_torchs_with_cuda_kernels(
     activation: str, interpreted: None
 ) -> None:
     assert_equal(*built(replace(NETWORK, activation=activation), use_cuda_kernels))  # type: ignore[arg-type]
+
+
+@needs_kernels
+@pytest.mark.parametrize("activation", ["silu", "relu"])
+def test_networks_of_other_ops_compute_with_cpu_kernels_what_torch_computes(activation: str) -> None:
+    network, plain = built(replace(OTHER_OPS, activation=activation), use_cpu_kernels)  # type: ignore[arg-type]
+    folded = [module for module in network.modules() if isinstance(module, QuickNormalised)]
+    # Stem, head, 2 plain convolutions, 2 blocks of 4 layers, one of 3 and one of 2; of ReLU those without it.
+    assert len(folded) == (17 if activation == "silu" else 7)
+    assert not any(isinstance(block, QuickNormalised) for block in network.blocks())
+    assert_equal(network, plain)
+
+
+@needs_triton
+def test_networks_of_other_ops_agree_with_torchs_with_cuda_kernels(interpreted: None) -> None:
+    assert_equal(*built(OTHER_OPS, use_cuda_kernels))
 
 
 @needs_kernels
