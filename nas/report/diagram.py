@@ -4,7 +4,7 @@ from nas.report.axes import WIDTH, picture
 from nas.report.markup import Markup, join, tag
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import op_facts
-from search_spaces.networks.stage_fields import SILU
+from search_spaces.networks.stage_fields import SILU, kernel_words
 
 ROW = 34.0
 COLUMNS = {"op": 28.0, "kernel": 114.0, "expansion": 156.0, "channels": 202.0, "layers": 262.0}
@@ -36,7 +36,7 @@ def _cells(stage: Stage) -> Cells:
         return {"op": "absent"}
     return {
         "op": op_facts(stage.op).name,
-        "kernel": f"{stage.kernel_size}×{stage.kernel_size}",
+        "kernel": _kernel(stage),
         "expansion": f"e{stage.expansion_ratio}",
         "channels": str(stage.channels),
         "layers": f"×{stage.layers}",
@@ -44,6 +44,12 @@ def _cells(stage: Stage) -> Cells:
         "squeeze": f"se {stage.se_ratio:g}" if stage.se_ratio else "",
         "activation": stage.activation or SILU,
     }
+
+
+def _kernel(stage: Stage) -> str:
+    if stage.start_kernel_size:
+        return kernel_words(stage.kernel_size, stage.start_kernel_size)
+    return f"{stage.kernel_size}×{stage.kernel_size}" if stage.kernel_size else "none"
 
 
 def _row(number: int, stage: Stage, same: Cells) -> Markup:

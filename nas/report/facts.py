@@ -20,6 +20,7 @@ from nas.search.recorded_config import recorded_config
 from nas.simulation.compare_strategies import parsed_terms
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import op_facts
+from search_spaces.networks.stage_fields import kernel_words
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.file_names import AUDIT_FOLDER, ENVIRONMENT_FOLDER, TRIALS_FILE
 from trials.log.row_types import TrialRow
@@ -221,8 +222,9 @@ def stage_words(stage: Stage) -> str:
         return "absent"
     op, squeeze = op_facts(stage.op).name, " se" if stage.se_ratio else ""
     activation = f" {stage.activation}" if stage.activation else ""
+    kernel = kernel_words(stage.kernel_size, stage.start_kernel_size)
     return (
-        f"{op} k{stage.kernel_size} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
+        f"{op} k{kernel} s{stage.stride} e{stage.expansion_ratio} {stage.channels}"
         f"{squeeze}{activation} ×{stage.layers}"
     )
 

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import counted
-from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.figures import ArchitectureFigures
-from search_spaces.networks.stage_fields import SILU
+from search_spaces.networks.ops import op_facts
+from search_spaces.networks.stage_fields import SILU, kernel_words
 from search_spaces.settings.sentences import one_line
 
 TEXT_COLUMNS = ("stage", "op", "activation")
@@ -22,7 +23,7 @@ def architecture_screen(architecture: Architecture, figures: ArchitectureFigures
         Text(f"{one_line(figures.name)}   {figures.architecture_id}", style="bold"),
         Text(_ends(architecture)),
         _costs_by_stage(architecture, figures),
-        Text("k kernel, s stride, e expansion ratio, side of the feature map in pixels", style="dim"),
+        Text(_legend(architecture), style="dim"),
         Text(
             f"{figures.params:,} parameters ({figures.num_classes:,} classes)   "
             f"{figures.macs:,} MACs at {figures.resolution} px"
@@ -42,10 +43,20 @@ def _ends(architecture: Architecture) -> str:
     )
 
 
+def _legend(architecture: Architecture) -> str:
+    if any(stage.start_kernel_size for stage in architecture.stages):
+        return "k kernel (before the expansion + behind it), s stride, e expansion ratio, side in pixels"
+    return "k kernel, s stride, e expansion ratio, side of the feature map in pixels"
+
+
 def _costs_by_stage(architecture: Architecture, figures: ArchitectureFigures) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     # One activation in all of the network is told above the table.
-    tells = any((stage.activation or SILU) != architecture.activation for stage in architecture.stages)
+    tells = any(
+        (stage.activation or SILU) != architecture.activation
+        for stage in architecture.stages
+        if op_facts(stage.op).takes_activation
+    )
     headers = ("stage", "op", "k", "s", "e", "channels", "layers", "SE", *(["activation"] if tells else []))
     for header in (*headers, "side", "params", "MACs"):
         table.add_column(header, justify="left" if header in TEXT_COLUMNS else "right", no_wrap=True)
@@ -119,13 +130,18 @@ def stage_cells(architecture: Architecture, *, activation: bool) -> list[tuple[s
         (
             str(i),
             stage.op,
-            str(stage.kernel_size),
+            kernel_words(stage.kernel_size, stage.start_kernel_size),
             str(stage.stride),
             str(stage.expansion_ratio),
             str(stage.channels),
             str(stage.layers),
             f"{stage.se_ratio:g}" if stage.se_ratio else "-",
-            *([stage.activation or SILU] if activation else []),
+            *([stage.activation or _unsaid(stage)] if activation else []),
         )
         for i, stage in enumerate(architecture.stages, start=1)
     ]
+
+
+def _unsaid(stage: Stage) -> str:
+    """The activation of a stage that does not say one."""
+    return SILU if op_facts(stage.op).takes_activation else "own"

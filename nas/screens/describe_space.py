@@ -12,7 +12,7 @@ from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.uniform import TRIED
 from search_spaces.interchange.exportable import Exportable, exportable_words
-from search_spaces.networks.stage_fields import SILU
+from search_spaces.networks.stage_fields import ABSENT, SILU
 from search_spaces.settings.sentences import one_line
 
 
@@ -66,11 +66,14 @@ def _size(figures: SpaceFigures) -> str:
 def _stages(space: SearchSpace) -> Table:
     """The options of every stage."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("stage", "op", "kernel", "stride", "expansion", "channels", "layers"):
+    starts = any(stage.start_kernel_size != (ABSENT,) for stage in space.stages)
+    headers = ("stage", "op", *(["start"] if starts else []), "kernel", "stride", "expansion", "channels")
+    for header in (*headers, "layers"):
         table.add_column(header)
     for i, stage in enumerate(space.stages, start=1):
-        fields = (stage.op, stage.kernel_size, (stage.stride,), stage.expansion_ratio, stage.channels)
-        table.add_row(str(i), *("|".join(map(str, options)) for options in (*fields, stage.layers)))
+        fields: list[Sequence[object]] = [stage.op, *([stage.start_kernel_size] if starts else [])]
+        fields += [stage.kernel_size, (stage.stride,), stage.expansion_ratio, stage.channels, stage.layers]
+        table.add_row(str(i), *("|".join(map(str, options)) for options in fields))
     return table
 
 
@@ -79,7 +82,8 @@ def _squeeze_excite(space: SearchSpace) -> str:
     texts = []
     for stage in space.stages:
         if isinstance(stage.se_ratio, dict):
-            parts = [f"{stage.se_ratio[op]:g} in {op}" for op in stage.op if stage.se_ratio[op]]
+            ratios = {op: stage.se_ratio.get(op, 0.0) for op in stage.op}
+            parts = [f"{ratio:g} in {op}" for op, ratio in ratios.items() if ratio]
             texts.append(", ".join(parts) or "none")
         else:
             texts.append("|".join(f"{ratio:g}" if ratio else "none" for ratio in stage.se_ratio))

@@ -9,7 +9,7 @@ from rich.text import Text
 from analysis.numbers import milliseconds, percent
 from nas.measuring.table_figures import BlockFigures, OptionFigures, TableFigures
 from search_spaces.networks.ops import op_facts
-from search_spaces.networks.stage_fields import SILU
+from search_spaces.networks.stage_fields import SILU, kernel_words
 
 
 def table_screen(figures: TableFigures) -> RenderableType:
@@ -39,7 +39,7 @@ def _stage_table(options: Sequence[OptionFigures]) -> Table:
     for option in options:
         table.add_row(
             op_facts(option.op).name,
-            str(option.kernel_size),
+            kernel_words(option.kernel_size, option.start_kernel_size),
             str(option.expansion_ratio),
             f"{option.se_ratio:g}" if option.se_ratio else "-",
             *([option.activation] if tells else []),

@@ -44,3 +44,8 @@ def expanded_width(in_channels: int, expansion_ratio: float) -> int:
 def named(sizes: tuple[int, ...]) -> str:
     """Sizes as messages name them."""
     return ", ".join(map(str, sizes))
+
+
+def kernel_words(kernel_size: int, start_kernel_size: int) -> str:
+    """Kernel sizes as tables show them: 5, or 3+5 where one of 3 comes before the expansion."""
+    return f"{start_kernel_size}+{kernel_size}" if start_kernel_size else str(kernel_size)

@@ -72,6 +72,8 @@ def test_canonical_choices_are_the_smallest_that_build_the_network(
         ("paper", 36**7, 36**7),
         ("cifar", 36**6, 36**6),
         ("wide", 72**7, 72**5 * 61**2),  # the first and the last stage may be absent
+        # The distinct rows of each stage, as modern.yaml has them
+        ("modern", 8 * 144 * 288 * 288 * 216 * 216, 8 * 66 * 120 * 126 * 102 * 73),
     ],
 )
 def test_shipped_spaces_have_their_known_sizes(name: str, size: int, distinct: int) -> None:
