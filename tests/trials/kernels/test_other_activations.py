@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from triton_kernels import needs_triton
 
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.networks.convnext import ConvNeXtBlock
 from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.stage_fields import Activation
 from trials.kernels.cpu_blocks import QuickFusedMBConv, QuickMBConv, QuickNormalised, use_cpu_kernels
@@ -56,8 +55,6 @@ def built(architecture: Architecture, use: Callable[[nn.Module], None]) -> tuple
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.3)
-        elif isinstance(module, ConvNeXtBlock):
-            nn.init.ones_(module.layer_scale)  # else the branch would hardly be seen
     plain = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = copy.deepcopy(plain)
     use(network)
