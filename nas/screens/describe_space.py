@@ -72,8 +72,7 @@ def _stages(space: SearchSpace) -> Table:
         table.add_column(header)
     for i, stage in enumerate(space.stages, start=1):
         fields: list[Sequence[object]] = [stage.op, *([stage.start_kernel_size] if starts else [])]
-        fields += [stage.kernel_size, (stage.stride,)]
-        fields += [stage.expansion_ratio, stage.channels, stage.layers]
+        fields += [stage.kernel_size, (stage.stride,), stage.expansion_ratio, stage.channels, stage.layers]
         table.add_row(str(i), *("|".join(map(str, options)) for options in fields))
     return table
 
