@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from search_spaces.networks.architecture import Block, Stage
 from search_spaces.networks.blocks import BuildBlock
 from search_spaces.networks.counting import count_module, on_meta
+from search_spaces.networks.ops import op_facts
+from search_spaces.networks.stage_fields import ABSENT
 from search_spaces.settings.sentences import first_line, some
 
 NARROW, WIDE = 8, 16  # channels
@@ -57,7 +59,7 @@ def faults_of_op(build: BuildBlock, *, op: str) -> list[str]:
     """
     found: dict[Callable[..., Iterator[str]], str] = {}
     with torch.random.fork_rng(devices=[]):
-        for case in _cases():
+        for case in _cases(op):
             try:
                 module = _built(build, case.block)
             except Exception as error:  # the user's own code may raise anything
@@ -79,7 +81,8 @@ def faults_of_op(build: BuildBlock, *, op: str) -> list[str]:
     return list(found.values())
 
 
-def _cases() -> Iterator[_Case]:
+def _cases(op: str) -> Iterator[_Case]:
+    start = 3 if op_facts(op).takes_start_kernel else ABSENT
     strides: tuple[Literal[1, 2], ...] = (1, 2)
     for stride, channels, side, (expansion, squeeze) in product(
         strides, (NARROW, WIDE), (12, 9), ((1, 0.0), (4, 0.25))
@@ -92,7 +95,7 @@ def _cases() -> Iterator[_Case]:
             layers=1,
             se_ratio=squeeze,
         )
-        yield _Case(stage.block(NARROW), side)
+        yield _Case(replace(stage.block(NARROW), start_kernel_size=start), side)
 
 
 def _built(build: BuildBlock, block: Block) -> nn.Module:
