@@ -1,10 +1,7 @@
 """A reward of the user's own, as docs/api.md shows it: in the process that knows it, and in others."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -157,17 +154,10 @@ def test_a_strategy_is_told_the_own_rewards_of_a_warm_start(
 # ---------------------------------------------------------------------- in a process that does not
 
 
-def test_status_in_a_process_without_the_own_term_shows_recorded_rewards(
-    finished: Path, tmp_path: Path
-) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = "from nas.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", command, "status", finished, "--json"],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+def test_status_in_a_process_without_the_own_term_shows_recorded_rewards(finished: Path, nas: Nas) -> None:
+    code, out, err = nas("status", finished, "--json")
+    assert code == 0, err
+    figures = json.loads(out)
     assert figures["state"] == "finished"
     assert figures["best"]["reward"] == max(row["reward"] for row in recorded_trials(finished))
 

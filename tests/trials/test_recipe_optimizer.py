@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_trials import DIGITS, make_trial
+from small_trials import HALF, make_trial
 
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml, to_mapping
 from trials.checkpoint import TrialCheckpoint
@@ -66,9 +66,9 @@ def test_unknown_optimizer_and_keys_that_it_does_not_have_are_refused(given: dic
 
 def test_trials_of_before_there_was_a_choice_keep_their_checkpoints(tmp_path: Path) -> None:
     trial = make_trial()
-    names = {TrialCheckpoint(tmp_path, trial, DIGITS).path.name}
+    names = {TrialCheckpoint(tmp_path, trial, HALF).path.name}
     assert names == {"training-a1aab942db3bb5e9.safetensors"}
     for name in ("sgd", "adamw", "muon"):
         other = replace(trial, recipe=replace(trial.recipe, optimizer=name, rms_decay=0.9, epsilon=1e-3))
-        names.add(TrialCheckpoint(tmp_path, other, DIGITS).path.name)
+        names.add(TrialCheckpoint(tmp_path, other, HALF).path.name)
     assert len(names) == 4

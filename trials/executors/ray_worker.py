@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from trials.devices.versions import installed_version
-from trials.devices.visible_gpus import VARIABLE
 from trials.trial import Event, RunTrial, Slot, StartWorker, TimingPart, Trial, WorkerInfo
 
 VERSIONS = ("torch", "ray", "numpy", "pyarrow")
@@ -84,6 +83,8 @@ def hide_other_gpus() -> None:
     if os.environ.get(NOT_HIDDEN, "").lower() not in ("1", "true"):
         return
     import ray
+
+    from trials.devices.visible_gpus import VARIABLE  # loads torch
 
     own = ray.get_runtime_context().get_accelerator_ids().get("GPU")
     if own:

@@ -20,6 +20,7 @@ from small_networks import SMALL, WIDE
 from timing_rounds import few_rounds
 
 from nas.commands.output import json_text
+from nas.measuring import measure as measuring
 from nas.measuring.conditions import NamedNetwork, conditions_for, read_networks
 from nas.measuring.figures import NOT_FITTING, OUT_OF_MEMORY, MeasuredNetworks, MeasuredTime, measured_json
 from nas.measuring.measure import compared, fitting, measure_networks, measure_on_console
@@ -52,7 +53,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory, as_a_worker: None) -> Meas
     def seconds(network: Network, images: int) -> float:
         return SECONDS_PER_WEIGHT_AND_IMAGE * number_of_weights(network) * images * next(more)
 
-    with passes_that_take(seconds):
+    with passes_that_take(seconds), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "cpu_step_memory", lambda *_, **__: 10_000)  # without processes
         return measure_on_console(sources, **CONDITIONS, console=Console(file=io.StringIO()))
 
 

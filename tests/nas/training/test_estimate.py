@@ -66,7 +66,7 @@ def test_a_training_of_fewer_steps_than_its_estimate_has_none(monkeypatch: pytes
 def test_sizes_that_are_drawn_are_evaluated_at_the_last_ones_and_may_have_no_epoch() -> None:
     """With more sizes than epochs some are trained by chance alone; time is over after the first stage."""
     drawn = replace(
-        RECIPE, epochs=2, resolution_schedule="random_batch", resolutions=(8, 12, 16, 20, 24),
+        RECIPE, epochs=2, batch_size=32, resolution_schedule="random_batch", resolutions=(8, 12, 16, 20, 24),
         dropout=Ramp(0, 0), evaluation_resolution=32,
     )  # fmt: skip
     assert 0 in [stage.epochs for stage in drawn.training_stages()]

@@ -13,10 +13,23 @@ from search_spaces.networks.counting import count
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, read_yaml
 
 PUBLISHED = sorted(path.stem for path in Architecture.SHIPPED.glob("*.yaml"))
+OF_EACH_KIND = (
+    "efficientnet-b0",
+    "efficientnet-b1",
+    "efficientnetv2-b0",
+    "efficientnetv2-s",
+)  # scaled or not
 SIZE = {"num_classes": 10, "resolution": 32}
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLISHED if not name.startswith("resnet")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.nightly)
+        for name in PUBLISHED
+        if not name.startswith("resnet")
+    ],
+)
 def test_the_space_around_a_published_network_reads_back_and_holds_it(name: str) -> None:
     network = read_yaml(Architecture, name)
     space = space_around(network, num_classes=1000, resolution=224)

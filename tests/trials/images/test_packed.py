@@ -1,15 +1,12 @@
 """Packs of images: shared, keyed by their source, made again when damaged; what cannot be read."""
 
-import multiprocessing
 import os
 import shutil
-import signal
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from companion import Companion, Told
 from pictures import encoded, open_from, saved, write_folder, write_parquet
 from PIL import Image
 
@@ -47,33 +44,27 @@ def test_a_damaged_pack_is_made_again(damage: str, tmp_path: Path) -> None:
     assert np.array_equal(open_images(config, resolution=12, cache=cache).images, before)
 
 
-def _open_in_child(source: str, cache: str, queue: Any, packing: Any = None) -> None:
-    """Puts the sum of all pixels and the number of pictures packed; with `packing` stops in the middle."""
+def _open_and_tell(told: Told, source: Path, cache: Path, stops: bool) -> None:
+    """Says the sum of all pixels and the number of pictures packed; or stops in the middle of packing."""
     packed: list[int] = []
 
     def on_progress(done: int, total: int) -> None:
         packed.append(done)
-        if packing is not None:
-            packing.set()
-            time.sleep(3600)
+        if stops:
+            told.say("packing")
+            told.wait()
 
-    config = DataConfig(source=source, minival=0.2)
-    pack = open_images(config, resolution=12, cache=Path(cache), on_progress=on_progress)
-    queue.put((int(pack.images.sum()), max(packed, default=0)))
+    config = DataConfig(source=str(source), minival=0.2)
+    pack = open_images(config, resolution=12, cache=cache, on_progress=on_progress)
+    told.say(f"{pack.images.sum()} {max(packed, default=0)}")
 
 
 def test_workers_that_start_together_share_one_pack(tmp_path: Path) -> None:
     source, cache = write_parquet(tmp_path / "a.parquet"), tmp_path / "cache"
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    children = [
-        context.Process(target=_open_in_child, args=(str(source), str(cache), queue)) for _ in range(3)
-    ]
-    for child in children:
-        child.start()
-    found = [queue.get(timeout=300) for _ in children]
-    for child in children:
-        child.join()
+    workers = [Companion(_open_and_tell, source, cache, False) for _ in range(3)]
+    ends = [worker.end() for worker in workers]
+    assert [code for _, code in ends] == [0, 0, 0]
+    found = [tuple(map(int, said.split())) for said, _ in ends]
     assert len({pixels for pixels, _ in found}) == 1
     assert sorted(packed for _, packed in found) == [0, 0, 60]
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
@@ -81,18 +72,13 @@ def test_workers_that_start_together_share_one_pack(tmp_path: Path) -> None:
 
 def test_whoever_waits_for_a_pack_makes_it_when_the_other_is_killed_while_packing(tmp_path: Path) -> None:
     source, cache = write_parquet(tmp_path / "a.parquet"), tmp_path / "cache"
-    context = multiprocessing.get_context("spawn")
-    queue, packing = context.Queue(), context.Event()
-    first = context.Process(target=_open_in_child, args=(str(source), str(cache), queue, packing))
-    first.start()
-    assert packing.wait(timeout=300)
-    second = context.Process(target=_open_in_child, args=(str(source), str(cache), queue))
-    second.start()
+    first = Companion(_open_and_tell, source, cache, True)
+    first.says("packing")
+    second = Companion(_open_and_tell, source, cache, False)
     first.kill()
-    pixels, packed = queue.get(timeout=300)
-    first.join()
-    second.join()
-    assert (first.exitcode, second.exitcode, packed) == (-signal.SIGKILL, 0, 60)
+    said, code = second.end()
+    pixels, packed = map(int, said.split())
+    assert (code, packed) == (0, 60)
     config = DataConfig(source=str(source), minival=0.2)
     assert pixels == int(open_images(config, resolution=12, cache=cache, verify=True).images.sum())
     assert [path.name for path in cache.iterdir() if path.is_dir()] == [pack_folder(cache).name]

@@ -93,9 +93,9 @@ def test_second_driver_at_a_sample_of_disk_steps_replaces_and_loses_nothing(
     rng = random.Random(SEED)
     ends = [
         second_driver_at(number, tmp_path / str(number), strategy)
-        for number in rng.sample(range(60, len(steps) - 60), 2)
+        for number in rng.sample(range(60, len(steps) - 60), 1)
     ]
-    assert ends == ["FencedError"] * 2
+    assert ends == ["FencedError"]
 
 
 @pytest.mark.nightly

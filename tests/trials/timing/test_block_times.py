@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from block_tables import RESOLUTION, made_up_parts, made_up_table, made_up_time, small_space, space_blocks
+from timing_rounds import few_rounds
 
 from search_spaces.choices.block_cover import covering_networks, placed_blocks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, read_yaml
 from trials.recipe import Ramp, Recipe
+from trials.timing import step_parts
 from trials.timing.block_fit import fit_corrections, fit_table, part_times
 from trials.timing.block_table import (
     check_table,
@@ -154,7 +156,11 @@ def test_one_slow_step_does_not_move_the_medians_of_a_steps_parts() -> None:
 # ---------------------------------------------------------------------- measuring
 
 
-def test_all_blocks_of_a_space_are_measured_once_in_each_cover(small: SearchSpace) -> None:
+def test_all_blocks_of_a_space_are_measured_once_in_each_cover(
+    small: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_rounds(monkeypatch.setattr)
+    monkeypatch.setattr(step_parts, "ROUNDS", 1)
     conditions = table_conditions(
         small, recipe(), device_name="x", precision="fp32", batch_size=2, resolution=16, num_classes=3,
         kernels="torch",

@@ -31,12 +31,12 @@ def recipe(batch_size: int = 2, resolution: int = 16) -> Recipe:
 
 
 class LaunchedDevice(Clock):
-    """A device whose blocks take 1 ms each, and whose launch of a block from the host takes 10.
+    """A device whose blocks take 20 ms each, and whose launch of a block from the host takes 200.
 
     A recorded step has no launches within.
     """
 
-    BLOCK, LAUNCH = 0.001, 0.01
+    BLOCK, LAUNCH = 0.02, 0.2
 
     def __init__(self) -> None:
         super().__init__()

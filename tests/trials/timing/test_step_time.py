@@ -160,14 +160,14 @@ def test_reference_is_recorded_once_in_a_workers_life_and_nothing_while_it_times
 ) -> None:
     recorder = Recorder(worker)
     record_by(monkeypatch, recorder)
-    for _ in range(3):
+    for _ in range(2):
         result = timed_only(worker, needs_inference_time=inference)
         assert result.step_time is not None
         assert result.step_time.mode == "graph"
     assert [role for _, role in recorder.recorded] == ["training"] * len(recorder.recorded)
     whose = [whose for whose, _ in recorder.recorded]
     each = 1 + inference  # the step and the forward pass
-    assert (whose.count("reference"), whose.count("candidate")) == (each, 3 * each)
+    assert (whose.count("reference"), whose.count("candidate")) == (each, 2 * each)
     assert whose[0] == "reference"  # before the trial's step is fitted into the memory that is left
 
 

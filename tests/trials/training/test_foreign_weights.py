@@ -1,6 +1,7 @@
 """Published weights: state dicts of timm's and torchvision's names and shapes, drawn at random, in ours."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,16 @@ PUBLISHED = (  # of each kind of block: names and shapes as the libraries' sourc
 def test_exported_tensors_have_the_libraries_names_and_shapes(
     library: str, name: str, tensor: str, shape: tuple[int, ...]
 ) -> None:
+    assert exported_shapes(library, name)[tensor] == shape
+
+
+@cache
+def exported_shapes(library: str, name: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of a published network's exported tensors, by their names."""
     architecture = read_foreign(library, name).architecture
     with torch.device("meta"):
         state = foreign_state(build_network(architecture, num_classes=7), architecture, library)
-    assert tuple(state[tensor].shape) == shape
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -35,7 +35,7 @@ from trials.worker_setup import WorkerSetup
 pytestmark = pytest.mark.usefixtures("as_a_worker")
 
 GPU = torch.device("cuda:0")
-TRIALS = 6  # one after the other in a worker; what the first leaves is kept on purpose
+TRIALS = 3  # one after the other in a worker; what the first leaves is kept on purpose
 MIXED = replace(
     RECIPE, crop="resized", flip=True, randaugment=Ramp(9, 9), mixup=Ramp(0.5, 0.5), cutmix=Ramp(1, 1)
 )
@@ -153,7 +153,7 @@ def test_memory_that_runs_out_later_makes_smaller_parts_first(monkeypatch: pytes
     def train(step: TrainingStep, *others: object) -> None:
         nonlocal steps
         steps += 1
-        if steps > 15 and step.micro_batches == 1:
+        if steps > 9 and step.micro_batches == 1:
             raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be …")
         original(step, *others)  # type: ignore[arg-type]
 
