@@ -9,6 +9,7 @@ from nas.advising.training_steps import use_steps
 from nas.comparing.config import read_plan
 from nas.comparing.figures import ComparisonFigures, NetworkFigures, comparison_figures
 from trials.log.driver_lock import driver_of
+from trials.objective import in_words
 
 
 def comparison_goes_on(folder: str) -> str:
@@ -51,9 +52,9 @@ def _finished(found: ComparisonFigures) -> list[Step]:
     trained = [each for each in found.networks if each.trainings]
     if trained:
         best = max(trained, key=_accuracy)
-        seed = max(best.trainings, key=lambda each: each.accuracy)
+        seed = max(best.trainings, key=lambda each: each.value)
         export, _ = use_steps(seed.run)
-        steps.append(Step(export.command, f"{best.name} has the highest mean accuracy"))
+        steps.append(Step(export.command, f"{best.name} has the highest mean {in_words(found.objective)}"))
     return steps
 
 

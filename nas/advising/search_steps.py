@@ -23,7 +23,7 @@ from trials.log.file_names import AUDIT_FOLDER, BEST_FILE, SEARCH_FILE
 from trials.log.row_types import TrialRow, measured
 from trials.log.run_folder import has_log
 from trials.log.run_reader import read_run
-from trials.objective import Objective
+from trials.objective import Objective, in_words
 
 FEW_TRIALS = 10  # of the strategy's own choice: with fewer a search is little more than its random beginning
 MANY = 0.2  # share of trials that crashed, or whose step times are uncertain
@@ -201,5 +201,6 @@ def _state(found: RunStatus) -> str:
     text = f"{found.state}: {budget.spent:,.0f} of {budget.total:,.0f} {budget.unit}"
     if found.best is not None:
         best = found.best
-        text += f", best reward {best.reward:.4f} (trial {best.trial_id}, accuracy {best.accuracy:.4f})"
+        value = f"{in_words(best.objective)} {best.objective_value:.4f}"
+        text += f", best reward {best.reward:.4f} (trial {best.trial_id}, {value})"
     return text

@@ -118,7 +118,7 @@ class PrintedOption:
 
     op: str
     kernel_size: int
-    expansion_ratio: int
+    expansion_ratio: float  # an int where it is whole
     se_ratio: float
     in_channels: int
     channels: int

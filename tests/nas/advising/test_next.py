@@ -130,6 +130,13 @@ def test_a_winner_whose_step_time_is_uncertain_is_measured_again(run: Path) -> N
     assert "the clock fell" in found.steps[0].reason
 
 
+def test_the_state_names_the_objective_that_the_search_goes_by(run: Path) -> None:
+    best = run_status(run).best
+    assert isinstance(best, Best)
+    found = advised(run, best=replace(best, objective="balanced_accuracy", objective_value=0.5))
+    assert found.state.endswith("(trial 2, balanced accuracy 0.5000)")
+
+
 def test_a_run_in_which_nothing_has_completed_is_examined(run: Path) -> None:
     rows = {key: row for key, row in read_run(run).trials.items() if row["status"] != "completed"}
     found = advised(run, rows=rows, best=None)

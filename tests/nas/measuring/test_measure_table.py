@@ -1,5 +1,6 @@
 """nas measure --table: the conditions it takes, and what it shows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_screen_of_a_block_table_shows_every_stage_in_80_columns(name: str) -> N
     assert f"{CLASSES} classes" in text
     assert "7.0 min" in text
     assert f"mean of {figures.whole_networks}" in text
+
+
+def test_json_holds_expansion_ratios_that_are_no_whole_numbers() -> None:
+    figures = table_figures(fit_table(made_up_table(small_space(), factor=1.02)), path=Path("t"), seconds=1.0)
+    option = replace(figures.stages[0][0], expansion_ratio=2.5)
+    printed = validate("measure", json_text(table_json(replace(figures, stages=((option,),)))))
+    assert printed["stages"][0][0]["expansion_ratio"] == 2.5
 
 
 def test_json_holds_conditions_and_times_of_blocks_on_one_level() -> None:
