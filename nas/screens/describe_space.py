@@ -12,6 +12,7 @@ from search_spaces.choices.figures import SpaceFigures
 from search_spaces.choices.space import SearchSpace
 from search_spaces.choices.uniform import TRIED
 from search_spaces.interchange.exportable import Exportable, exportable_words
+from search_spaces.networks.ops import op_facts
 from search_spaces.networks.stage_fields import ABSENT, SILU
 from search_spaces.settings.sentences import one_line
 
@@ -92,8 +93,11 @@ def _squeeze_excite(space: SearchSpace) -> str:
 
 def _activations(space: SearchSpace) -> list[Text]:
     """As `_squeeze_excite`; nothing where all have the activation that is told above the table."""
-    options = [stage.activation or (SILU,) for stage in space.stages]
-    if set(options) == {(space.activation,)}:
+    options = [
+        (stage.activation or (SILU,)) if any(op_facts(op).takes_activation for op in stage.op) else ("own",)
+        for stage in space.stages
+    ]
+    if set(options) <= {(space.activation,), ("own",)}:
         return []
     return [Text(f"activation: {_by_stage(['|'.join(names) for names in options])}")]
 

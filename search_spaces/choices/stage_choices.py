@@ -92,7 +92,9 @@ def _faults(options: Any, *, name: str | None, above: Mapping[str, Any]) -> Iter
     if isinstance(options, dict):
         yield from _squeeze_faults(options, ops)
     unable = [op for op in ops if not op_facts(op).kernel_may_be_absent]
-    if name == "kernel_size" and options == (ABSENT,) and unable:
+    # Fine where one op may have none, and the others have another option.
+    fits = len(unable) < len(ops) and options != (ABSENT,)
+    if name == "kernel_size" and ABSENT in options and unable and not fits:
         yield absent_kernel(", ".join(unable))
     if name in NOT_OF_ALL and ops:
         taken, none, words = NOT_OF_ALL[name]

@@ -165,11 +165,19 @@ class Architecture:
             object.__setattr__(self, "stages", stages)
         if not any(stage.layers for stage in self.stages):
             raise ValueError("an architecture needs at least one stage with a layer")
-        if self.kind == "resnet" and not all(op_facts(stage.op).in_resnet for stage in self.stages):
-            raise ValueError("kind: resnet has stages of basic or bottleneck blocks alone")
-        if self.kind == "resnet" and self.activation != SILU:
+        if self.kind == "resnet":
+            self._check_resnet()
+
+    def _check_resnet(self) -> None:
+        others = sorted({stage.op for stage in self.stages if not op_facts(stage.op).in_resnet})
+        if others:
+            raise ValueError(
+                f"kind: resnet has stages of basic or bottleneck blocks alone; found {', '.join(others)}; "
+                "leave the kind out"
+            )
+        if self.activation != SILU:
             raise ValueError("activation: a network of kind: resnet has its own; leave it out")
-        if self.kind == "resnet" and (
+        if (
             self.head_channels != self.stages[-1].channels
             or not self.stages[-1].layers
             or (self.stem_stride, self.padding) != (2, "symmetric")

@@ -14,9 +14,13 @@ from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.convnext import ConvNeXtBlock
 from search_spaces.networks.network import Network, build_network
 from search_spaces.networks.stage_fields import Activation
+from trials.kernels import choice
 from trials.kernels.cpu_blocks import QuickFusedMBConv, QuickMBConv, QuickNormalised, use_cpu_kernels
 from trials.kernels.cpu_library import why_not
 from trials.kernels.cuda_blocks import KernelFusedMBConv, KernelMBConv, use_cuda_kernels
+from trials.recipe import Ramp, Recipe
+from trials.training.step import build_step
+from trials.training.synthetic_batch import SyntheticBatch
 
 # Each way in which activations and squeeze-excite stand in a block, with residuals.
 STAGES = (
@@ -44,6 +48,8 @@ OTHER_OPS = Architecture(
     ),
     head_channels=16,
 )
+RECIPE = Recipe(epochs=1, batch_size=8, resolution=Ramp(16, 16), stochastic_depth=0.3, averaging_decay=0.9)
+CPU = torch.device("cpu")
 ACTIVATIONS = get_args(Activation)
 needs_kernels = pytest.mark.skipif(why_not() is not None, reason=f"no fused kernels: {why_not()}")
 
@@ -123,6 +129,29 @@ def test_networks_of_other_ops_compute_with_cpu_kernels_what_torch_computes(acti
     assert len(folded) == (17 if activation == "silu" else 7)
     assert not any(isinstance(block, QuickNormalised) for block in network.blocks())
     assert_equal(network, plain)
+
+
+@needs_kernels
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_training_steps_of_other_ops_with_cpu_kernels_follow_torchs(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = SyntheticBatch.random(batch_size=8, resolution=16, num_classes=5, device=CPU)
+    states = []
+    for used in (True, False):
+        monkeypatch.setattr(choice, "_used", used)
+        torch.manual_seed(0)
+        step = build_step(OTHER_OPS, RECIPE, num_classes=5, device=CPU, precision=precision)
+        assert step.kernels == ("fused" if used else "torch")
+        step.learning_rate.fill_(1e-3)
+        for _ in range(2):
+            torch.manual_seed(1)  # of dropped branches
+            step(batch.images, batch.labels)
+        states.append(step.state())
+    off = 1e-4 if precision == "fp32" else 3e-2
+    for name, value in states[1].items():
+        if not name.startswith("optimizer."):  # squares of gradients that are rounded
+            torch.testing.assert_close(states[0][name], value, rtol=off, atol=off, msg=name)
 
 
 @needs_triton
