@@ -29,20 +29,20 @@ class Strategy(Protocol):
         ...
 
     def asked(self, ask: Ask) -> None:
-        """Takes in an ask that was recorded, and whose trial will run. It may be another strategy's."""
+        """Observes an ask that was recorded, and whose trial will run. It may be another strategy's."""
         ...
 
     def told(self, ask: Ask, outcome: Outcome) -> None:
-        """Takes in how the ask's trial ended."""
+        """Observes how the ask's trial ended."""
         ...
 
     def withdrawn(self, ask: Ask) -> None:
-        """Takes in that the ask's trial crashed for good, which says nothing about its architecture."""
+        """Observes that the ask's trial crashed for good, which says nothing about its architecture."""
         ...
 
 
-class AvoidsAsked(Strategy, Protocol):
-    """A strategy that avoids the choices of recorded asks, but for those of trials that crashed for good."""
+class AvoidsAsked:
+    """Memory of a strategy that avoids the choices of recorded asks, but for those that crashed for good."""
 
     _seen: set[Choices]
 
