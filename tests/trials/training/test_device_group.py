@@ -96,14 +96,20 @@ def test_group_of_devices_sums_copies_gathers_and_passes_on_text() -> None:
 
 
 def test_sum_over_devices_raises_when_another_device_is_gone() -> None:
-    store = HashStore()
+    store, both_are_there = HashStore(), threading.Event()
 
-    def work(rank: int) -> DeviceGroup:
+    def group_of(rank: int) -> DeviceGroup:
         return DeviceGroup(ProcessGroupGloo(store, rank, 2, timedelta(seconds=600)))
 
-    other = threading.Thread(target=work, args=(1,))
+    def other_device() -> None:
+        group = group_of(1)
+        both_are_there.wait(600)  # gone earlier, it would break the first one's connecting
+        del group
+
+    other = threading.Thread(target=other_device)
     other.start()
-    group = work(0)
+    group = group_of(0)
+    both_are_there.set()
     other.join()
     with pytest.raises(PeerLostError, match="another device is gone"):
         group.sum(torch.ones(3))
