@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from analysis.frame import read_trials
+from search_spaces.networks.ops import activation_words
 from search_spaces.networks.stage_fields import ABSENT, SILU
 from trials.log.schema import Column
 
@@ -18,7 +19,7 @@ STAGE_COLUMNS = (
     Column("run", _TEXT, "name of the run's folder"),
     Column("trial_id", _INT, "number of the trial in its run, from 0"),
     Column("stage", _INT, "from 1, as in the paper's tables without the stem"),
-    Column("op", _TEXT, "as in the YAML: mbconv, fused_mbconv, or an op of the user's own"),
+    Column("op", _TEXT, "as in the YAML: one of the project's, or of the user's own"),
     Column("kernel_size", _INT, "of the depthwise, or of the fused convolution", "px"),
     Column("stride", _INT, "of the first layer"),
     Column("expansion_ratio", _INT, "expanded over input channels; of float where some are not whole"),
@@ -28,7 +29,9 @@ STAGE_COLUMNS = (
 )
 # Columns that are there if any stage says the field; those of the others are then the value beside it.
 YOUNGER_COLUMNS = {
-    Column("activation", _TEXT, "of all blocks: silu, relu, relu6, hard_swish or gelu"): SILU,
+    Column(
+        "activation", _TEXT, "of all blocks: silu, relu, relu6, hard_swish or gelu; own: the op has its own"
+    ): SILU,
     Column("start_kernel_size", _INT, "of a convolution before the expansion; 0 is none", "px"): ABSENT,
 }
 OF_ONE_STAGE = (*STAGE_COLUMNS[3:], *YOUNGER_COLUMNS)
@@ -70,6 +73,9 @@ def stages_of(trials: pd.DataFrame) -> pd.DataFrame:
         said = frame[column.name]
         if said.notna().any():
             frame[column.name] = said.where(said.notna(), plain).astype(type(plain))
+            if column.name == "activation":  # of ops that have their own, no stage says one
+                unsaid = {op: activation_words(op, None) for op in frame["op"].unique()}
+                frame[column.name] = said.where(said.notna(), frame["op"].map(unsaid)).astype(str)
             names.append(column.name)
     # Read as float, because some may not be whole.
     ratios = frame["expansion_ratio"]

@@ -3,7 +3,7 @@
 from nas.report.axes import WIDTH, picture
 from nas.report.markup import Markup, join, tag
 from search_spaces.networks.architecture import Architecture, Stage
-from search_spaces.networks.ops import op_facts
+from search_spaces.networks.ops import OWN, activation_words, op_facts
 from search_spaces.networks.stage_fields import SILU, kernel_words
 
 ROW = 34.0
@@ -36,27 +36,29 @@ def _cells(stage: Stage) -> Cells:
         return {"op": "absent"}
     return {
         "op": op_facts(stage.op).name,
-        "kernel": _kernel(stage),
+        "kernel": kernel_picture(stage.kernel_size, stage.start_kernel_size),
         "expansion": f"e{stage.expansion_ratio}",
         "channels": str(stage.channels),
         "layers": f"×{stage.layers}",
         "stride": f"/{stage.stride}",
         "squeeze": f"se {stage.se_ratio:g}" if stage.se_ratio else "",
-        "activation": stage.activation or SILU,
+        "activation": activation_words(stage.op, stage.activation),
     }
 
 
-def _kernel(stage: Stage) -> str:
-    if stage.start_kernel_size:
-        return kernel_words(stage.kernel_size, stage.start_kernel_size)
-    return f"{stage.kernel_size}×{stage.kernel_size}" if stage.kernel_size else "none"
+def kernel_picture(kernel_size: int, start_kernel_size: int) -> str:
+    """The kernels of a stage as pictures name them: 3×3, with one before the expansion 5+3, or none."""
+    if start_kernel_size:
+        return kernel_words(kernel_size, start_kernel_size)
+    return f"{kernel_size}×{kernel_size}" if kernel_size else "none"
 
 
 def _row(number: int, stage: Stage, same: Cells) -> Markup:
     """One stage; a cell is marked that is not in `same`."""
     y = 22 + ROW * number
     cells = _cells(stage)
-    tells = bool(stage.layers) and {SILU} != {cells["activation"], same.get("activation", SILU)}
+    told = {cells["activation"], same.get("activation", SILU)} if stage.layers else set()
+    tells = bool(told - {SILU, OWN})
     marks = [
         tag("line", class_="grid", x1=0.0, x2=WIDTH, y1=y, y2=y),
         tag("text", number, class_="label", x=8.0, y=y + 22),

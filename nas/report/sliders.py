@@ -21,11 +21,13 @@ from analysis.ranking import ratio, searched
 from analysis.stages import stages_of
 from nas.measuring.retarget import ratios_by_device
 from nas.report.axes import HEIGHT, WIDTH, Scale, picture, x_axis, x_scale, y_axis, y_scale
+from nas.report.diagram import kernel_picture
 from nas.report.facts import TERM_NAMES, RunFacts
 from nas.report.front import AXES, focused
 from nas.report.markup import Markup, tag
-from search_spaces.networks.architecture import Stage
-from search_spaces.networks.ops import op_facts
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.ops import OWN, activation_words, op_facts
+from search_spaces.networks.stage_fields import ABSENT, SILU
 from trials.objective import CURVES, in_words
 from trials.reward import WEIGHTED_PRODUCT, Reward
 
@@ -34,6 +36,8 @@ OBJECTIVE = "objective"  # the key of its values, and of the limit below which i
 OFFERED = ("step_time_ratio", "params", "macs")  # exponents to choose, besides the search's own
 LIMITS = {"step_time_ratio": "step time at most", "params": "parameters at most", OBJECTIVE: "at least"}
 STEEPEST = -0.5  # exponent of a slider's end, unless the search's own is beyond
+NUMBERS = ("kernel_size", "stride", "expansion_ratio", "channels", "layers")  # fields of a stage
+Cells = tuple[str | int | bool, ...]
 LIMIT_STEPS = 200  # of a limit's slider
 DIGITS = 5  # significant ones of what is measured
 MOST_CURVES = 3_000  # trials whose accuracies by epoch the page holds
@@ -107,8 +111,7 @@ def _terms(facts: RunFacts) -> Iterable[_Term]:
 
 def _numbers(facts: RunFacts, trials: pd.DataFrame, terms: list[_Term]) -> dict[str, Any]:
     """The trials column by column, their stages once each, and the words of commands."""
-    stages, rows = _numbered_stages(trials)
-    reference = [stages.setdefault(stage, len(stages)) for stage in facts.config.space.reference.stages]
+    stages, rows, reference = _numbered_stages(trials, facts.config.space.reference)
     devices = {} if facts.device else ratios_by_device(facts.folder)
     curves = trials[CURVES[facts.config.objective]].tolist() if len(trials) <= MOST_CURVES else []
     return {
@@ -119,7 +122,7 @@ def _numbers(facts: RunFacts, trials: pd.DataFrame, terms: list[_Term]) -> dict[
         "objective_words": in_words(facts.config.objective),
         "step_time_ratio": _short(floats(trials, "step_time_ratio")),
         "params": trials["params"].astype(int).tolist(),
-        "stages": [_cells(stage) for stage in stages],
+        "stages": stages,
         "architecture": rows,
         "reference": reference,
         "curves": [_short(np.asarray(curve, dtype=float)) if _is_curve(curve) else [] for curve in curves],
@@ -129,16 +132,21 @@ def _numbers(facts: RunFacts, trials: pd.DataFrame, terms: list[_Term]) -> dict[
     }
 
 
-def _numbered_stages(trials: pd.DataFrame) -> tuple[dict[Stage, int], list[list[int]]]:
-    """Every stage that occurs, with its number, and the numbers of each trial's stages."""
+def _numbered_stages(
+    trials: pd.DataFrame, reference: Architecture
+) -> tuple[list[Cells], list[list[int]], list[int]]:
+    """Every stage that occurs, and the numbers of each trial's stages and of the reference's."""
     frame = stages_of(trials)
     fields = list(frame.columns.drop(["run", "trial_id", "stage"]))
     numbers = frame.groupby(fields, sort=False).ngroup().to_numpy()
     different = frame[fields].drop_duplicates().astype(object)  # in the order of their numbers
     rows = different.itertuples(index=False, name=None)
-    stages = {Stage(**dict(zip(fields, row, strict=True))): i for i, row in enumerate(rows)}
+    stages = [_cells(**dict(zip(fields, row, strict=True))) for row in rows]
+    of_reference = [_cells_of(stage) for stage in reference.stages]
+    stages += [cells for cells in of_reference if cells not in stages]
     begins = np.flatnonzero(frame["stage"] == 1)[1:]
-    return stages, [part.tolist() for part in np.split(numbers, begins)]
+    by_trial = [part.tolist() for part in np.split(numbers, begins)]
+    return stages, by_trial, [stages.index(cells) for cells in of_reference]
 
 
 def _device(name: str, ratios: pd.Series) -> dict[str, Any]:
@@ -161,19 +169,35 @@ def _short(values: np.ndarray) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
 
 
-def _cells(stage: Stage) -> list[str | int | bool]:
-    """A stage as the page shows it: op, kernel, stride, expansion, channels, squeeze, layers, colour."""
-    facts = op_facts(stage.op)
-    return [
-        facts.name,
-        f"{stage.kernel_size}×{stage.kernel_size}",
-        stage.stride,
-        f"{stage.expansion_ratio:g}",
-        stage.channels,
-        f"{stage.se_ratio:g}" if stage.se_ratio else "–",
-        stage.layers,
+def _cells_of(stage: Stage) -> Cells:
+    own = {field: getattr(stage, field) for field in ("op", *NUMBERS, "se_ratio", "start_kernel_size")}
+    return _cells(**own, activation=activation_words(stage.op, stage.activation))
+
+
+def _cells(
+    *,
+    op: str,
+    kernel_size: int,
+    stride: int,
+    expansion_ratio: float,
+    channels: int,
+    layers: int,
+    se_ratio: float,
+    activation: str = SILU,
+    start_kernel_size: int = ABSENT,
+) -> Cells:
+    """A stage as the page shows it: words of its columns, number of layers, whether the op mixes channels."""
+    facts = op_facts(op)
+    return (
+        facts.name if activation in (SILU, OWN) else f"{facts.name} {activation}",
+        kernel_picture(kernel_size, start_kernel_size),
+        stride,
+        f"{expansion_ratio:g}",
+        channels,
+        f"{se_ratio:g}" if se_ratio else "–",
+        layers,
         facts.has_full_convolution,
-    ]
+    )
 
 
 def _embedded(numbers: dict[str, Any]) -> Markup:

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.numbers import counted
-from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.figures import ArchitectureFigures
-from search_spaces.networks.ops import op_facts
+from search_spaces.networks.ops import activation_words, op_facts
 from search_spaces.networks.stage_fields import SILU, kernel_words
 from search_spaces.settings.sentences import one_line
 
@@ -137,12 +137,7 @@ def stage_cells(architecture: Architecture, *, activation: bool) -> list[tuple[s
             str(stage.channels),
             str(stage.layers),
             f"{stage.se_ratio:g}" if stage.se_ratio else "-",
-            *([stage.activation or _unsaid(stage)] if activation else []),
+            *([activation_words(stage.op, stage.activation)] if activation else []),
         )
         for i, stage in enumerate(architecture.stages, start=1)
     ]
-
-
-def _unsaid(stage: Stage) -> str:
-    """The activation of a stage that does not say one."""
-    return SILU if op_facts(stage.op).takes_activation else "own"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from search_spaces.networks.stage_fields import ABSENT, expanded_width
+from search_spaces.networks.stage_fields import ABSENT, SILU, expanded_width
 
 Op = Literal["mbconv", "fused_mbconv", "uib", "convnext", "basic", "bottleneck", "conv"]
 
@@ -12,6 +12,7 @@ MBCONV: Final = "mbconv"
 FUSED: Final = "fused_mbconv"  # the paper's question: in which stages it is better
 UIB: Final = "uib"
 CONV: Final = "conv"
+OWN: Final = "own"  # said of the activation of an op that takes none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,11 @@ OPS: Mapping[str, OpFacts] = {
 def op_facts(op: str) -> OpFacts:
     """The facts of an op; one of the user's own is called as in its YAML."""
     return OPS.get(op) or OpFacts(name=op, has_full_convolution=False)
+
+
+def activation_words(op: str, activation: str | None) -> str:
+    """The activation of a stage, whether it says one or not; OWN of an op that has always its own."""
+    return activation or (SILU if op_facts(op).takes_activation else OWN)
 
 
 def inner_width(op: str, in_channels: int, out_channels: int, expansion_ratio: float) -> int:
