@@ -10,6 +10,7 @@ from analysis.ranking import searched
 from nas.report.facts import RunFacts, formula_markup
 from nas.report.markup import Markup, details, join, table, tag
 from nas.training.suited_recipe import training_command
+from trials.log.buckets import place_of
 from trials.log.file_names import BEST_FILE, SEARCH_FILE
 
 CONDITIONS = {
@@ -86,9 +87,9 @@ def _short(value: Any) -> str:
 
 
 def _training_command(facts: RunFacts) -> str:
-    file, data = f"{facts.folder}/{BEST_FILE}", facts.config.data.source
+    file, data = f"{place_of(facts.folder)}/{BEST_FILE}", facts.config.data.source
     if facts.architecture is None:
-        return f"nas train {file} --data {quote(data)}"
+        return f"nas train {quote(file)} --data {quote(data)}"
     resolution = facts.config.recipe.last_resolution
     return training_command(
         file,
@@ -102,9 +103,10 @@ def _training_command(facts: RunFacts) -> str:
 
 def reproduce_section(facts: RunFacts) -> Markup:
     """The commands, and the whole search file."""
-    run, seed = facts.folder, facts.config.seed
+    run, seed = facts.typed, facts.config.seed
+    search_file = quote(f"{place_of(facts.folder)}/{SEARCH_FILE}")
     commands = {
-        f"nas search {run}/{SEARCH_FILE} --run runs/again": f"seed {seed}; rewards vary as the noise above",
+        f"nas search {search_file} --run runs/again": f"seed {seed}; rewards vary as the noise above",
         f"nas export {run} -o winner.yaml": "the winner, with where it comes from",
         _training_command(facts): "full training",
         f"nas measure --run {run}": "its step times on another device",
@@ -113,7 +115,7 @@ def reproduce_section(facts: RunFacts) -> Markup:
     text = "\n".join(f"{command:<{width}}   # {what}" for command, what in commands.items())
     parts = [tag("pre", text)]
     typed = [start.command for start in facts.environments if start.command is not None]
-    text = (run / SEARCH_FILE).read_text(encoding="utf-8", errors="replace")
+    text = (facts.folder / SEARCH_FILE).read_text(encoding="utf-8", errors="replace")
     if typed:
         parts.append(details("How it was started", tag("pre", "\n".join(typed))))
     return join([*parts, details(f"The whole search file ({SEARCH_FILE})", tag("pre", text))])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 import pandas as pd
@@ -22,6 +23,7 @@ from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import op_facts
 from search_spaces.networks.stage_fields import kernel_words
 from search_spaces.settings.yaml_files import ConfigError
+from trials.log.buckets import place_of
 from trials.log.file_names import AUDIT_FOLDER, ENVIRONMENT_FOLDER, TRIALS_FILE
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
@@ -60,6 +62,11 @@ class RunFacts:
     device: str | None
     winner: ShownTrial | None
     headline: Headline | None  # the figures by which the winner is named
+
+    @property
+    def typed(self) -> str:
+        """The run as it is typed in a command, which may go into a shell as it is."""
+        return quote(place_of(self.folder))
 
     @property
     def name(self) -> str:

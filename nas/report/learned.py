@@ -157,7 +157,7 @@ def trade_off_section(facts: RunFacts) -> Markup:
     )
     others = sorted(set(facts.terms) - {"step_time_ratio", "params"})
     note = [tag("p", f"The map leaves out {', '.join(others)}.")] if others else []
-    command = f"nas report {facts.folder} --reward step_time_ratio=-0.15,params=0"
+    command = f"nas report {facts.typed} --reward step_time_ratio=-0.15,params=0"
     again = [tag("p", "Another trade-off, with nothing trained again:"), tag("pre", command)]
     text = tag("div", *(tag("p", text) for text in words), *note, *again)
     return tag("div", drawn, text, class_="figures")

@@ -3,37 +3,38 @@
   "use strict";
   var shown = null, held = false, lost = 0;
   var state = document.querySelector(".live-state pre"), gone = document.querySelector(".gone");
+  var noAnswer = gone.textContent;
   var main = document.querySelector("main");
   addEventListener("pointerdown", function () { held = true; });
   ["pointerup", "pointercancel", "blur"].forEach(function (kind) {
     addEventListener(kind, function () { held = false; });
   });
+  /* The sliders keep their own state (slidersState); here: open parts, and where the keyboard is. */
+  function placeOf(element) {
+    if (!element || element === document.body) return null;
+    if (element.dataset.trial) return '[data-trial="' + element.dataset.trial + '"]';
+    if (element.dataset.name) return '[data-kind="' + element.dataset.kind + '"][data-name="' + element.dataset.name + '"]';
+    var kind = [".device", ".reset", ".copy"].find(function (name) { return element.matches(name); });
+    return kind || null;
+  }
+  function summaries(parts) {
+    return parts.map(function (part) { return part.querySelector("summary").textContent; });
+  }
   function kept() {
-    /* What the reader has set: by name, since the elements are new ones afterwards. */
-    var values = {}, open = [];
-    document.querySelectorAll(".live input, .live select").forEach(function (input) {
-      values[input.dataset.name ? input.dataset.kind + input.dataset.name : "device"] = input.value;
-    });
-    document.querySelectorAll("details").forEach(function (part, i) { if (part.open) open.push(i); });
-    var on = document.activeElement, name = on && on.dataset && on.dataset.name;
-    return {values: values, open: open, focus: name ? on.dataset.kind + name : null};
+    var open = Array.from(document.querySelectorAll("details[open]"));
+    return {open: summaries(open), focus: placeOf(document.activeElement)};
   }
   function restore(before) {
     startSliders();
-    document.querySelectorAll(".live input, .live select").forEach(function (input) {
-      var name = input.dataset.name ? input.dataset.kind + input.dataset.name : "device";
-      var value = before.values[name];
-      if (value !== undefined && value !== input.value) {
-        input.value = value;
-        input.dispatchEvent(new Event(name === "device" ? "change" : "input"));
-      }
-      if (before.focus === name) input.focus({preventScroll: true});
+    document.querySelectorAll("details").forEach(function (part) {
+      part.open = before.open.indexOf(summaries([part])[0]) >= 0;
     });
-    document.querySelectorAll("details").forEach(function (part, i) { part.open = before.open.indexOf(i) >= 0; });
+    var focused = before.focus && document.querySelector(before.focus);
+    if (focused) focused.focus({preventScroll: true});
   }
   function answer(name) {
     return fetch(name, {cache: "no-store"}).then(function (found) {
-      if (!found.ok) throw new Error(name + ": " + found.status);
+      if (!found.ok) return found.text().then(function (text) { throw new Error(text); });
       return name === "state" ? found.json() : found.text();
     });
   }
@@ -50,8 +51,10 @@
         scrollTo(0, top);
         shown = found.version;
       });
-    }).catch(function () {
+    }).catch(function (error) {
+      /* A TypeError is fetch's own: nobody has answered. */
       lost += 1;
+      gone.textContent = error instanceof TypeError ? noAnswer : error.message;
       gone.hidden = lost < 3;
     }).then(function () { setTimeout(look, 1000); });
   }

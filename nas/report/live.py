@@ -23,6 +23,7 @@ from trials.objective import CURVES, in_words
 SCRIPT = Path(__file__).parent / "live.js"
 LOG_FOLDERS = ("log", "log/parts", "log/segments")
 FOLDERS = (".", *LOG_FOLDERS, *(f"{AUDIT_FOLDER}/{name}" for name in LOG_FOLDERS), RETARGET_FOLDER)
+PAUSE = 9  # times as long as it took to write the sections, until they are written again
 MOST_IN_FLIGHT = 8  # trials that are listed
 MOST_EPOCHS = 10  # of each, the last ones
 SECONDS_BETWEEN_LISTS = 10.0  # of an object store, where each look is a request
@@ -42,15 +43,23 @@ class LiveReport:
     Args:
         place: the run, a folder or a URL.
         state_text: its state in a few lines, from the run's folder.
+        clock: seconds; the sections are written in a tenth of the time at most.
     """
 
-    def __init__(self, place: str | Path, state_text: Callable[[Path], str]) -> None:
+    def __init__(
+        self,
+        place: str | Path,
+        state_text: Callable[[Path], str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock, self._due = clock, 0.0
         self._place = place
         self._state_text = state_text
         self._in_store = url_of(place) is not None
         self._folder = run_folder(place)
         self._listing, self._writing = threading.Lock(), threading.Lock()
-        self._listed_at = time.monotonic()
+        self._listed_at = clock()
         self._sections: tuple[str, Markup] | None = None
 
     @property
@@ -65,42 +74,48 @@ class LiveReport:
 
     def document(self) -> str:
         """The page, whose script asks for `state` and `sections`."""
-        lost = tag("p", "No answer: nas watch has ended, or its machine cannot be reached.", class_="gone")
-        hidden = Markup(lost.replace("<p ", "<p hidden ", 1))
-        above = tag("div", tag("pre", "reading the run ..."), hidden, class_="live-state", role="status")
+        lost = "No answer: nas watch has ended, or its machine cannot be reached."
+        hidden = tag("p", lost, class_="gone", role="status", hidden="hidden")
+        above = tag("div", tag("pre", "reading the run ..."), hidden, class_="live-state")
         waiting = tag("p", "Reading the run ...", class_="soft")
         return document(self.name, waiting, above=above, live_script=SCRIPT.read_text(encoding="utf-8"))
 
     def state(self) -> LiveState:
         """The state now. A run that cannot be read has the reason in its place."""
-        self._refresh()
-        version = self._version(self._folder)
+        version = self._version()
         # While trials run, time passes without any file: the text is computed again, the version is not.
         return LiveState(version, _or_reason(self._text))
 
     def sections(self) -> Markup:
         """All sections of the report as of now; a sentence where there is nothing to report yet."""
         with self._writing:
-            version = self._version(self._folder)
+            version = self._version()
             if self._sections is None or self._sections[0] != version:
+                begun = self._clock()
                 self._sections = (version, _sections(self._folder))
+                self._due = self._clock() + PAUSE * (self._clock() - begun)
             return self._sections[1]
 
     def _text(self) -> str:
+        self._refresh()
         lines = [self._state_text(self._folder), *_lines_in_flight(self._folder)]
         return "\n".join(lines)
 
     def _refresh(self) -> None:
         """Brings the mirror of an object store up to date, not more often than is worth a request."""
         with self._listing:
-            if self._in_store and time.monotonic() - self._listed_at >= SECONDS_BETWEEN_LISTS:
-                self._listed_at = time.monotonic()
+            if self._in_store and self._clock() - self._listed_at >= SECONDS_BETWEEN_LISTS:
+                self._listed_at = self._clock()
                 run_folder(self._place)
 
-    @staticmethod
-    def _version(folder: Path) -> str:
-        """A digest of when files came into the log or left it, which costs a few calls of the system."""
-        return hashlib.sha256(repr(list(_changes(folder))).encode()).hexdigest()[:16]
+    def _version(self) -> str:
+        """A digest of when files came into the log or left it, which costs a few calls of the system.
+
+        As long as the sections are not due again, it is theirs.
+        """
+        if self._sections is not None and self._clock() < self._due:
+            return self._sections[0]
+        return hashlib.sha256(repr(list(_changes(self._folder))).encode()).hexdigest()[:16]
 
 
 def _lines_in_flight(folder: Path) -> Iterator[str]:

@@ -48,13 +48,12 @@ class LiveServer:
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
         handler = type("Handler", (_Handler,), {"report": report, "token": self._token})
         try:
-            self._server = ThreadingHTTPServer((LOOPBACK, port), handler)
+            self._server = _Server((LOOPBACK, port), handler)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(
                 f"--port {port}: cannot listen there: {reason}; leave it out to take one that is free"
             ) from None
-        self._server.daemon_threads = True
 
     @property
     def port(self) -> int:
@@ -82,6 +81,13 @@ class LiveServer:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Prints nothing: what breaks off is a page that was closed, and the terminal is the user's."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     """GET of the page, of its state and of its sections."""
 
@@ -93,20 +99,28 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The answer to one of three paths below the token."""
-        token, separator, name = urlsplit(self.path).path.lstrip("/").partition("/")
         answers: dict[str, tuple[str, Callable[[], str]]] = {
             "": ("text/html", self.report.document),
             "state": ("application/json", self._state),
             "sections": ("text/html", self.report.sections),
         }
+        token, separator, name = _path(self.path).lstrip("/").partition("/")
         # Compared in a time that does not tell how much of it is right.
         is_known = secrets.compare_digest(token.encode(), self.token.encode())
         if not is_known or not separator or name not in answers:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         kind, text = answers[name]
-        data = text().encode(errors="replace")
-        self.send_response(HTTPStatus.OK)
+        try:
+            self._send(HTTPStatus.OK, kind, text())
+        except ConnectionError:
+            self.close_connection = True  # the page was closed meanwhile
+        except Exception as error:  # a fault of ours is shown in the page, and ends nothing
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", f"{type(error).__name__}: {error}")
+
+    def _send(self, status: HTTPStatus, kind: str, text: str) -> None:
+        data = text.encode(errors="replace")
+        self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
         for header, value in HEADERS.items():
@@ -120,3 +134,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Prints nothing: the terminal is the user's."""
+
+
+def _path(address: str) -> str:
+    """The path of a request; of one that is none, nothing."""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""

@@ -1,4 +1,9 @@
 /* The reader's own trade-off: rewards, limits, winner and Pareto front of the trials in the page. */
+var slidersState = null;  /* what the reader has set, by name and value: it outlives the numbers of the page */
+var redrawSliders = function () {};
+["(prefers-color-scheme: dark)", "print"].forEach(function (query) {
+  matchMedia(query).addEventListener("change", function () { redrawSliders(); });
+});
 function startSliders() {
   "use strict";
   var section = document.querySelector(".sliders");
@@ -16,10 +21,18 @@ function startSliders() {
     return made;
   }
 
-  /* State: exponents by term, limits by quantity (null: none), steps of the chosen device, chosen trial. */
-  var exponents = data.terms.map(function (term) { return term.exponent; });
-  var limits = {step_time_ratio: null, params: null, objective: null};
-  var device = null, chosen = null;
+  function own() {
+    var exponents = {};
+    data.terms.forEach(function (term) { exponents[term.name] = term.exponent; });
+    return {exponents: exponents, limits: {step_time_ratio: null, params: null, objective: null},
+            device: null, chosen: null};
+  }
+  /* Exponents by term, limits by quantity (null: none), the name of a device, the number of a trial. */
+  var state = slidersState = slidersState || own();
+  var exponents = data.terms.map(function (term) {
+    return term.name in state.exponents ? state.exponents[term.name] : term.exponent;
+  });
+  var limits = state.limits, device = null, chosen = null;
   var steps = data.step_time_ratio;  // null where the device has not measured the trial
   var logs = data.ratios.map(function (ratios) { return ratios.map(Math.log); });
   var logObjective = data.objective.map(Math.log);
@@ -190,7 +203,11 @@ function startSliders() {
     return [number(data.objective[i], 4), number(steps[i], 2) + "×", size(data.params[i]),
             number(Math.exp(logReward(i)), 4)];
   }
-  function choose(i) { chosen = i; update(); }
+  function choose(i) {
+    chosen = i;
+    state.chosen = i === null ? null : data.trial[i];
+    update();
+  }
 
   /* ---- everything, at each move */
 
@@ -219,12 +236,16 @@ function startSliders() {
     var rows = order.slice(0, 10).map(function (i) {
       var row = element("tr"), name = element("td"), button = element("button", "trial " + data.trial[i], "link");
       button.type = "button";
+      button.dataset.trial = data.trial[i];
       button.addEventListener("click", function () { choose(i); });
       name.appendChild(button);
       row.appendChild(name);
       return cells(row, figures(i), ["n", "n", "n", "n"]);
     });
+    var focused = document.activeElement && document.activeElement.dataset.trial;
     one(".best tbody").replaceChildren.apply(one(".best tbody"), rows);
+    var again = focused && one('[data-trial="' + focused + '"]');
+    if (again) again.focus({preventScroll: true});
   }
   var asked = false;
   function soon() {
@@ -236,60 +257,92 @@ function startSliders() {
   /* ---- controls */
 
   function extent(name) {
-    var values = data[name].filter(function (value) { return value !== null; });
+    var values = (name === "step_time_ratio" ? steps : data[name]).filter(function (value) {
+      return value !== null;
+    });
     return [Math.min.apply(null, values), Math.max.apply(null, values)];
   }
-  function limitOf(input) {
-    /* A slider's end is no limit; between, costs are spaced as logarithms, accuracies evenly. */
-    var name = input.dataset.name, share = Number(input.value) / Number(input.max), ends = extent(name);
-    if (name === "objective") return share === 0 ? null : ends[0] + share * (ends[1] - ends[0]);
-    return share === 1 ? null : ends[0] * Math.pow(ends[1] / ends[0], share);
+  /* A slider's end is no limit; between, costs are spaced as logarithms, the objective evenly. */
+  function limitAt(name, share) {
+    var ends = extent(name);
+    if (share === (name === "objective" ? 0 : 1)) return null;
+    if (share === 1) return ends[1];
+    if (name === "objective") return ends[0] + share * (ends[1] - ends[0]);
+    return ends[0] * Math.pow(ends[1] / ends[0], share);
+  }
+  function shareOf(name, value) {
+    var ends = extent(name);
+    if (value === null) return name === "objective" ? 0 : 1;
+    if (ends[0] === ends[1]) return 0.5;
+    var share = name === "objective" ? (value - ends[0]) / (ends[1] - ends[0])
+      : Math.log(value / ends[0]) / Math.log(ends[1] / ends[0]);
+    return Math.min(Math.max(share, 0.005), 0.995);  /* an end would say that there is none */
   }
   function limitWords(name, value) {
     if (value === null) return "any";
     return name === "params" ? size(value) : name === "objective" ? number(value, 3) : number(value, 2) + "×";
   }
-  function read(input) {
-    var name = input.dataset.name, output = input.parentElement.querySelector("output");
-    if (input.dataset.kind === "exponent") {
-      var t = data.terms.findIndex(function (term) { return term.name === name; });
-      exponents[t] = Number(input.value);
-      output.textContent = String(exponents[t]).replace("-", "\u2212");
-    } else {
-      limits[name] = limitOf(input);
-      output.textContent = limitWords(name, limits[name]);
-      lastRings = null;
-    }
+  function termOf(input) {
+    return data.terms.findIndex(function (term) { return term.name === input.dataset.name; });
   }
   function show(input) {
-    /* The search's own exponents may lie between two steps of the slider. */
-    read(input);
-    if (input.dataset.kind !== "exponent") return;
-    var t = data.terms.findIndex(function (term) { return term.name === input.dataset.name; });
-    exponents[t] = data.terms[t].exponent;
-    input.parentElement.querySelector("output").textContent = String(exponents[t]).replace("-", "\u2212");
+    /* What is set, in words and as the slider's place; the place may lie between two of its steps. */
+    var name = input.dataset.name, words;
+    if (input.dataset.kind === "exponent") {
+      input.value = exponents[termOf(input)];
+      words = String(Number(exponents[termOf(input)].toFixed(6))).replace("-", "\u2212");
+    } else {
+      input.value = Math.round(Number(input.max) * shareOf(name, limits[name]));
+      words = limitWords(name, limits[name]);
+    }
+    input.parentElement.querySelector("output").textContent = words;
+    input.setAttribute("aria-valuetext", words);
+  }
+  function move(input) {
+    var name = input.dataset.name;
+    if (input.dataset.kind === "exponent") {
+      exponents[termOf(input)] = state.exponents[name] = Number(input.value);
+    } else {
+      limits[name] = limitAt(name, Number(input.value) / Number(input.max));
+      lastRings = null;
+    }
+    var place = input.value;
+    show(input);
+    input.value = place;
   }
   var inputs = all("input[type=range]");
   inputs.forEach(function (input) {
-    input.addEventListener("input", function () { chosen = null; read(input); soon(); });
+    input.addEventListener("input", function () { chosen = state.chosen = null; move(input); soon(); });
   });
   var select = one(".device");
-  function changeDevice() {
-    device = !select || select.value === "" ? null : Number(select.value);
+  function takeDevice() {
+    device = data.devices.findIndex(function (found) { return found.name === state.device; });
+    device = device < 0 ? null : device;
+    if (device === null) state.device = null;
+    if (select) select.value = device === null ? "" : String(device);
     steps = data.step_time_ratio;
     if (device !== null) {
       steps = new Array(count).fill(null);
       data.devices[device].trials.forEach(function (i, k) { steps[i] = data.devices[device].ratios[k]; });
     }
-    chosen = null;
     lastRings = null;
     positions();
-  }
-  if (select) select.addEventListener("change", function () { changeDevice(); soon(); });
-  one(".reset").addEventListener("click", function () {
-    one("form").reset();
-    changeDevice();
     inputs.forEach(show);
+  }
+  if (select) {
+    select.addEventListener("change", function () {
+      state.device = select.value === "" ? null : data.devices[Number(select.value)].name;
+      chosen = state.chosen = null;
+      takeDevice();
+      soon();
+    });
+  }
+  one(".reset").addEventListener("click", function () {
+    state = slidersState = own();
+    limits = state.limits;
+    exponents = data.terms.map(function (term) { return term.exponent; });
+    chosen = null;
+    takeDevice();
     soon();
   });
   one("form").addEventListener("submit", function (event) { event.preventDefault(); });
@@ -319,12 +372,13 @@ function startSliders() {
       choose(nearest);
     });
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", soon);
+  redrawSliders = update;
 
   section.querySelector(".without").hidden = true;
   live.hidden = false;
-  changeDevice();
-  inputs.forEach(show);
+  takeDevice();
+  chosen = data.trial.indexOf(state.chosen);
+  if (chosen < 0) chosen = null;
   update();
 }
 startSliders();

@@ -6,6 +6,7 @@ hidden, and the sections around them say what they always did.
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,11 +36,12 @@ SCRIPT = Path(__file__).parent / "sliders.js"
 OBJECTIVE = "objective"  # the key of its values, and of the limit below which it must not be
 OFFERED = ("step_time_ratio", "params", "macs")  # exponents to choose, besides the search's own
 LIMITS = {"step_time_ratio": "step time at most", "params": "parameters at most", OBJECTIVE: "at least"}
+STEP = 0.005  # of an exponent's slider
 STEEPEST = -0.5  # exponent of a slider's end, unless the search's own is beyond
 NUMBERS = ("kernel_size", "stride", "expansion_ratio", "channels", "layers")  # fields of a stage
 Cells = tuple[str | int | bool, ...]
 LIMIT_STEPS = 200  # of a limit's slider
-DIGITS = 5  # significant ones of what is measured
+DIGITS = 7  # significant ones of what is measured
 MOST_CURVES = 3_000  # trials whose accuracies by epoch the page holds
 
 
@@ -62,10 +64,23 @@ def sliders_section(facts: RunFacts) -> Markup:
         return tag("p", "Too few trials have completed to choose from.")
     if Reward.of is not WEIGHTED_PRODUCT:
         return tag("p", "This run has a reward of its own form, which the page cannot compute.")
-    terms = [term for term in _terms(facts) if np.isfinite(ratio(trials, term.name)).all()]
-    scales = {name: x_scale(floats(trials, name) * _unit(name), logarithmic=True) for name in AXES}
-    accuracies = y_scale(focused(objective_values(trials)))
+    try:
+        ratios = {term.name: ratio(trials, term.name) for term in _terms(facts)}
+    except ValueError as error:  # a term of the user's own, which this process cannot compute
+        return tag("p", f"No sliders: {error}.")
+    # What is only offered goes where a trial lacks it; a term of the reward rules such a trial out.
+    terms = [term for term in _terms(facts) if term.exponent or np.isfinite(ratios[term.name]).all()]
+    measured = np.all([np.isfinite(ratios[term.name]) for term in terms], axis=0)
+    if measured.sum() < 2:
+        return tag("p", "Too few trials have all quantities of the reward.")
+    trials = trials[measured]
     numbers = _numbers(facts, trials, terms)
+    # Axes on which a trial has room whichever device is chosen.
+    values = {name: floats(trials, name) * _unit(name) for name in AXES}
+    elsewhere = [device["ratios"] for device in numbers["devices"]]
+    values["step_time_ratio"] = np.concatenate([values["step_time_ratio"], *elsewhere])
+    scales = {name: x_scale(found, logarithmic=True) for name, found in values.items()}
+    accuracies = y_scale(focused(objective_values(trials)))
     words = in_words(facts.config.objective)
     numbers["plots"] = [
         {"name": name, "unit": _unit(name), "x": asdict(scale), "y": asdict(accuracies)}
@@ -101,8 +116,8 @@ def _terms(facts: RunFacts) -> Iterable[_Term]:
             name=name,
             words=TERM_NAMES.get(name, name),
             exponent=own,
-            lowest=min(STEEPEST, 2 * own),
-            highest=max(0.0, 2 * own),
+            lowest=STEP * math.floor(min(STEEPEST, 2 * own) / STEP),
+            highest=STEP * math.ceil(max(0.0, 2 * own) / STEP),
         )
 
 
@@ -127,7 +142,7 @@ def _numbers(facts: RunFacts, trials: pd.DataFrame, terms: list[_Term]) -> dict[
         "reference": reference,
         "curves": [_short(np.asarray(curve, dtype=float)) if _is_curve(curve) else [] for curve in curves],
         "devices": [_device(name, trials["architecture_id"].map(ratios)) for name, ratios in devices.items()],
-        "run": quote(str(facts.folder)),
+        "run": facts.typed,
         "options": f" --device {quote(facts.device)}" if facts.device else "",
     }
 
@@ -142,7 +157,7 @@ def _numbered_stages(
     different = frame[fields].drop_duplicates().astype(object)  # in the order of their numbers
     rows = different.itertuples(index=False, name=None)
     stages = [_cells(**dict(zip(fields, row, strict=True))) for row in rows]
-    of_reference = [_cells_of(stage) for stage in reference.stages]
+    of_reference = [cells_of(stage) for stage in reference.stages]
     stages += [cells for cells in of_reference if cells not in stages]
     begins = np.flatnonzero(frame["stage"] == 1)[1:]
     by_trial = [part.tolist() for part in np.split(numbers, begins)]
@@ -161,7 +176,8 @@ def _device(name: str, ratios: pd.Series) -> dict[str, Any]:
 
 
 def _is_curve(value: Any) -> bool:
-    return value is not None and not np.isscalar(value) and len(value) > 0
+    is_list = value is not None and not np.isscalar(value) and len(value) > 0
+    return is_list and bool(np.isfinite(np.asarray(value, dtype=float)).all())
 
 
 def _short(values: np.ndarray) -> list[float]:
@@ -169,7 +185,8 @@ def _short(values: np.ndarray) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
 
 
-def _cells_of(stage: Stage) -> Cells:
+def cells_of(stage: Stage) -> Cells:
+    """A stage as the page shows it."""
     own = {field: getattr(stage, field) for field in ("op", *NUMBERS, "se_ratio", "start_kernel_size")}
     return _cells(**own, activation=activation_words(stage.op, stage.activation))
 
@@ -219,7 +236,7 @@ def _controls(terms: list[_Term], devices: list[dict[str, Any]], objective: str)
             name=term.name,
             low=term.lowest,
             high=term.highest,
-            step=0.005,
+            step=STEP,
             value=term.exponent,
         )
         for term in terms

@@ -159,7 +159,7 @@ def _audit(facts: RunFacts) -> Markup:
         return tag(
             "p",
             "Not done. This trains a sample for longer and compares the rankings:  "
-            f"nas audit {facts.folder} --trials 20 --epochs {4 * facts.config.recipe.epochs}",
+            f"nas audit {facts.typed} --trials 20 --epochs {4 * facts.config.recipe.epochs}",
         )
     words = (
         f"{len(audit.pairs)} architectures, a stratified sample by reward, were trained again for "

@@ -32,7 +32,8 @@ def run(tmp_path: Path) -> Path:
 
 
 def report_of(run: Path) -> LiveReport:
-    return LiveReport(run, lambda folder: f"state of {folder.name}")
+    """A live report that is written in no time."""
+    return LiveReport(run, lambda folder: f"state of {folder.name}", clock=lambda: 0.0)
 
 
 @contextmanager
@@ -63,6 +64,52 @@ def test_a_file_that_comes_into_the_log_makes_another_version_and_a_look_does_no
     (run / PARTS / "p00000001.parquet").touch()
     os.utime(run / PARTS, ns=(0, 1))  # clocks of file systems may be coarse
     assert report.state().version != before.version
+
+
+def test_writing_takes_a_tenth_of_the_time_at_most(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def written(folder: Path) -> Markup:
+        now[0] += 2  # seconds
+        return Markup(f"written at {now[0]:g}")
+
+    monkeypatch.setattr("nas.report.live._sections", written)
+    report = LiveReport(run, lambda folder: "", clock=lambda: now[0])
+    report.sections()
+    before = report.state()
+    (run / PARTS / "p00000001.parquet").touch()
+    os.utime(run / PARTS, ns=(0, 1))
+    now[0] = 19.9
+    assert report.state().version == before.version
+    assert report.sections() == "written at 2"
+    now[0] = 20.1
+    assert report.state().version != before.version
+    assert report.sections() == "written at 22.1"
+
+
+def test_a_fault_of_the_report_is_shown_in_the_page_and_ends_nothing(run: Path) -> None:
+    class Broken(LiveReport):
+        def sections(self) -> Markup:
+            raise ZeroDivisionError("of the report")
+
+    with serving(Broken(run, lambda folder: "")) as server:
+        assert answer(f"{server.url}sections")[::2] == (500, "ZeroDivisionError: of the report")
+        assert answer(f"{server.url}state")[0] == 200
+
+
+def test_a_store_that_does_not_answer_is_said_in_the_place_of_the_state(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    report = LiveReport(run, lambda folder: "", clock=lambda: now[0])
+    monkeypatch.setattr(report, "_in_store", True)
+    now[0] = 60.0  # it is asked again
+
+    def unanswered(place: object) -> Path:
+        raise ConfigError("s3://bucket/flowers: no answer")
+
+    monkeypatch.setattr("nas.report.live.run_folder", unanswered)
+    assert report.state().text == "s3://bucket/flowers: no answer"
 
 
 def test_sections_are_written_again_when_the_version_is_another(run: Path) -> None:

@@ -16,7 +16,8 @@ from timed_again import write_timed_again
 from analysis.ranking import ranked, reranked, searched
 from nas.report.facts import read_facts
 from nas.report.page import page
-from nas.report.sliders import sliders_section
+from nas.report.sliders import cells_of, sliders_section
+from search_spaces.networks.architecture import Stage
 from trials.log.rows import architecture_from_json
 from trials.reward import Reward
 
@@ -69,12 +70,16 @@ def text(run: Path) -> str:
     return page(read_facts(run))
 
 
-@pytest.fixture(scope="module")
-def numbers(text: str) -> dict[str, Any]:
+def numbers_in(text: str) -> dict[str, Any]:
     parser = Embedded()
     parser.feed(text)
     (found,) = parser.texts
     return json.loads(found)
+
+
+@pytest.fixture(scope="module")
+def numbers(text: str) -> dict[str, Any]:
+    return numbers_in(text)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,79 @@ def test_too_few_trials_to_choose_from_are_said(tmp_path: Path, count: int) -> N
     assert sliders_section(few).startswith("<p>Too few")
 
 
+def test_a_term_that_this_process_does_not_know_leaves_the_page_without_sliders(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", 40)
+    facts = replace(read_facts(tmp_path / "run"), terms={"step_time_ratio": -0.07, "my_energy": -0.2})
+    assert sliders_section(facts).startswith("<p>No sliders: reward: my_energy is not measured")
+
+
+def test_a_trial_without_a_term_of_the_reward_cannot_win_and_one_without_an_offered_one_can(
+    run: Path, trials: pd.DataFrame
+) -> None:
+    facts = read_facts(run)
+    lacking = facts.trials.copy()
+    lacking["inference_time_ratio"] = 1.0
+    lacking.loc[lacking["trial_id"] == trials["trial_id"].iloc[0], "inference_time_ratio"] = float("nan")
+    asked = replace(facts, trials=lacking, terms={"step_time_ratio": -0.07, "inference_time_ratio": -0.3})
+    found = numbers_in(str(sliders_section(asked)))
+    assert found["trial"] == trials["trial_id"].tolist()[1:]
+    assert "inference_time_ratio" in [term["name"] for term in found["terms"]]
+    lacking.loc[lacking["trial_id"] == trials["trial_id"].iloc[1], "reference_macs"] = None
+    offered = numbers_in(str(sliders_section(replace(facts, trials=lacking))))
+    assert offered["trial"] == trials["trial_id"].tolist()
+    assert "macs" not in [term["name"] for term in offered["terms"]]
+
+
+def test_stages_that_differ_look_different() -> None:
+    stages = [
+        Stage(op="uib", kernel_size=5, expansion_ratio=4, channels=16, layers=1),
+        Stage(op="uib", kernel_size=5, start_kernel_size=3, expansion_ratio=4, channels=16, layers=1),
+        Stage(op="uib", kernel_size=0, start_kernel_size=3, expansion_ratio=4, channels=16, layers=1),
+        Stage(op="mbconv", kernel_size=5, expansion_ratio=4, channels=16, layers=1),
+        Stage(op="mbconv", kernel_size=5, expansion_ratio=4, channels=16, layers=1, activation="relu"),
+        Stage(op="convnext", kernel_size=5, expansion_ratio=4, channels=16, layers=1),
+    ]
+    shown = [cells_of(stage) for stage in stages]
+    assert len(set(shown)) == len(stages)
+    assert [cells[1] for cells in shown[:3]] == ["5×5", "3+5", "3+0"]
+    assert shown[-1][0] == "ConvNeXt"
+
+
+@needs_browser
+def test_what_is_set_stays_by_its_value_when_the_numbers_are_others(
+    text: str, numbers: dict[str, Any], tmp_path: Path
+) -> None:
+    """As a live page is written again: another device comes first, and a trial that is larger than all."""
+    later = json.loads(json.dumps(numbers))
+    later["devices"].insert(0, {**later["devices"][0], "name": "a new one"})
+    for name in ("trial", "objective", "step_time_ratio", "params", "architecture", "curves"):
+        later[name].append(later[name][0])
+    later["trial"][-1], later["params"][-1] = 9999, 10 * max(numbers["params"])
+    for ratios in later["ratios"]:
+        ratios.append(ratios[0])
+    as_text = json.dumps(json.dumps(later)).replace("<", "\\u003c")
+    script = MOVE + (
+        "move('limit', 'params', 100); move('exponent', 'macs', -0.2);"
+        "var select = document.querySelector('.device'); select.value = '0';"
+        "select.dispatchEvent(new Event('change'));"
+        "function seen() { return [document.querySelector('.count').textContent.split(' ')[0], who(),"
+        " Array.from(document.querySelectorAll('output')).map(function (o) { return o.textContent; })]; }"
+        "var before = seen(), name = select.selectedOptions[0].textContent;"
+        f"var numbers = document.querySelector('.sliders script'); numbers.textContent = {as_text};"
+        "select.insertBefore(new Option('a new one', '0'), select.options[1]); select.options[2].value = '1';"
+        "startSliders(); found = [before, seen(), name, select.selectedOptions[0].textContent];"
+    )
+    before, after, name, name_after = seen_in(text, script, tmp_path)
+    assert after == before
+    assert name == name_after == ELSEWHERE
+
+
+@needs_browser
+def test_a_limit_at_its_end_leaves_the_best_trial_within(text: str, tmp_path: Path) -> None:
+    script = MOVE + "move('limit', 'objective', 200); found = document.querySelector('.count').textContent;"
+    assert int(seen_in(text, script, tmp_path).split()[0]) >= 1
+
+
 @needs_browser
 def test_moved_sliders_show_the_winner_that_the_report_of_that_trade_off_has(
     text: str, trials: pd.DataFrame, tmp_path: Path
@@ -161,7 +239,7 @@ def test_limits_leave_out_trials_and_commands_follow_the_choice(
         "found = [who(), document.querySelector('.count').textContent,"
         " document.querySelector('.commands').textContent,"
         " document.querySelectorAll('.stages tbody tr').length];"
-        "move('limit', 'objective', 200); move('limit', 'params', 0); found.push(who());"
+        "move('limit', 'objective', 200); move('limit', 'params', 1); found.push(who());"
     )
     who, count, commands, stages, none = seen_in(text, script, tmp_path)
     ratios = trials["step_time_ratio"]
