@@ -41,8 +41,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists
 def _trust(packages: list[str] | None) -> list[str] | None:
     from search_spaces.networks.trusted import trust
 
-    if packages:
-        trust(packages)
+    trust(packages or ())  # of this command alone, also where another one came before in this process
     return packages
 
 
