@@ -81,6 +81,7 @@ class _Worker:
 
     def __init__(self, slot: Slot, setup: WorkerSetup) -> None:
         self.setup = setup
+        setup.import_ops()
         self.device = claim(slot)
         setup.use_kernels(self.device)
         setup.check_precisions(self.device)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.own_modules import OwnOps
 from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.lock_files import FOLDER
@@ -33,6 +34,16 @@ class WorkerSetup:
     precisions: tuple[Precision, ...] = ()  # that recipe and timing ask for, in this order
     decided: ChosenPrecision | None = None  # for all trials of the run; None: each worker's device decides
     kernels: Kernels | None = None  # for all trials of the run; None: each worker's device decides
+    own_ops: OwnOps | None = None  # that a worker imports; one where they are others is refused
+
+    def import_ops(self) -> None:
+        """Imports the user's own ops in this process.
+
+        Raises:
+            ConfigError: they are not importable here, or others than where the search was started.
+        """
+        if self.own_ops is not None:
+            self.own_ops.load()
 
     def check_precisions(self, device: torch.device) -> None:
         """Checks that a worker's device trains and is timed in the precisions of the run.

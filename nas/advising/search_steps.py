@@ -20,6 +20,7 @@ from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.continuing import continue_command
 from trials.log.file_names import AUDIT_FOLDER, BEST_FILE, SEARCH_FILE
+from trials.log.own_ops_record import trust_words
 from trials.log.row_types import TrialRow, measured
 from trials.log.run_folder import has_log
 from trials.log.run_reader import read_run
@@ -79,12 +80,13 @@ def progress_steps(found: RunStatus, *, watched: bool = False) -> list[Step]:
 
 def export_step(run: str, *, reason: str = "the winner as a file of its own") -> Step:
     """Write the winner's architecture."""
-    return Step(f"nas export {quote(run)} -o winner.yaml", reason)
+    return Step(f"nas export {quote(run)} -o winner.yaml{trust_words(run)}", reason)
 
 
 def describe_step(run: str) -> Step:
     """Show the winner's stages."""
-    return Step(f"nas describe {quote(f'{run}/{BEST_FILE}')}", "the winner's stages, parameters and MACs")
+    file = quote(f"{run}/{BEST_FILE}")
+    return Step(f"nas describe {file}{trust_words(run)}", "the winner's stages, parameters and MACs")
 
 
 def train_step(
@@ -99,7 +101,8 @@ def train_step(
         objective=objective,
         class_weights=class_weights,
     )
-    return Step(command, "the winner was trained for a short trial only; this trains it in full")
+    reason = "the winner was trained for a short trial only; this trains it in full"
+    return Step(f"{command}{trust_words(run)}", reason)
 
 
 def report_step(run: str) -> Step:
@@ -128,7 +131,10 @@ def _health_steps(found: RunStatus, config: SearchConfig, counts: Counts) -> Seq
         steps.append(Step("nas doctor", f"{share} of step times are uncertain: what disturbs timing here?"))
     if found.state == "finished" and found.best is not None and found.best.uncertain_step_time:
         steps.append(
-            Step(f"nas measure --run {run}", f"the winner's step time is {found.best.uncertain_step_time}")
+            Step(
+                f"nas measure --run {run}{trust_words(found.run)}",
+                f"the winner's step time is {found.best.uncertain_step_time}",
+            )
         )
     return steps
 
@@ -165,7 +171,7 @@ def _winner_steps(
         steps += training_advice(trained).steps
     if counts.completed >= LEAST_AUDITED and not has_log(run / AUDIT_FOLDER):
         reason = "whether short trials rank architectures rightly is not known; this trains some for longer"
-        steps.append(Step(f"nas audit {quote(found.run)}", reason))
+        steps.append(Step(f"nas audit {quote(found.run)}{trust_words(found.run)}", reason))
     return [*steps, export_step(found.run), report_step(found.run)]
 
 

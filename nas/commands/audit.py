@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json, RayAddress, Run
+from nas.commands.options import Json, RayAddress, Run, Trust
 from nas.commands.output import show
 from nas.screens.terminal import terminal
 
@@ -18,6 +18,7 @@ def audit(
     workers: Annotated[int | None, typer.Option(min=1, help="How many at once (default: all).")] = None,
     ray_address: RayAddress = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="One at a time, without Ray.")] = False,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Train a sample of a run's architectures for longer: do the short trials rank them rightly?"""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import Json, Trust
 from nas.commands.output import show
 from nas.screens.terminal import print_notes, say_start, terminal
 from nas.training.suited_recipe import DEFAULT_RECIPE
@@ -50,6 +50,7 @@ def compare(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value, as in recipe.epochs=30.")
     ] = None,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Train networks alike, in turn, with several seeds each; show which are surely more accurate."""

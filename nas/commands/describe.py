@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json
+from nas.commands.options import Json, Trust
 from nas.commands.output import show
 from search_spaces.networks.bounds import LARGEST_RESOLUTION
 
@@ -20,6 +20,7 @@ def describe(
     resolution: Annotated[
         int | None, typer.Option(min=1, max=LARGEST_RESOLUTION, help="Pixels, for MACs.")
     ] = None,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Show an architecture's, or a run's best one's, stages, parameters, MACs; or a space's decisions."""
@@ -27,6 +28,7 @@ def describe(
     from nas.results.export import best_of_run
     from nas.screens.architecture import architecture_screen
     from nas.screens.describe_space import space_screen
+    from nas.search.own_ops import check_contract
     from search_spaces.choices.described import read_described
     from search_spaces.choices.figures import space_figures
     from search_spaces.choices.space import SearchSpace
@@ -42,6 +44,7 @@ def describe(
         source = f"{source} (trial {trial})"
     else:
         described = read_described(local)
+    check_contract(described, source)
     if isinstance(described, SearchSpace):
         of_space = space_figures(described, name=source, num_classes=classes, resolution=resolution)
         exports = exportable(described)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json, MaxPixels, Resolution, Weights
+from nas.commands.options import Json, MaxPixels, Resolution, Trust, Weights
 from nas.commands.output import show
 from nas.screens.bars import bars_of, counting
 from nas.screens.terminal import print_notes, terminal
@@ -19,6 +19,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A PNG of the confusion matrix.")
     ] = None,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate trained weights on labelled images, at any size."""

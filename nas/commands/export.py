@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.commands.options import Force, Json, Project
+from nas.commands.options import Force, Json, Project, Trust
 from nas.commands.output import json_text
 from nas.screens.terminal import say
 
@@ -59,6 +59,7 @@ def export(
     optuna: Annotated[
         str | None, typer.Option(help="All trials into a database instead: sqlite:///runs.db (dashboard).")
     ] = None,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Write a network or its architecture for here or for elsewhere, and prove what was written."""

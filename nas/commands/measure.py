@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import BatchSize, Json
+from nas.commands.options import BatchSize, Json, Trust
 from nas.commands.output import show
 from nas.screens.terminal import terminal
 from search_spaces.networks.bounds import LARGEST_RESOLUTION, SMALLEST_RESOLUTION
@@ -53,6 +53,7 @@ def measure(
     top: Annotated[
         int | None, typer.Option(min=1, help=f"With --run: how many of its best trials (default: {TOP}).")
     ] = None,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Measure networks side by side here: size, training step, inference, memory; or a space's blocks."""

@@ -38,6 +38,23 @@ Log = Annotated[list[str] | None, typer.Option(help="tensorboard, mlflow or wand
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 
 
+def _trust(packages: list[str] | None) -> list[str] | None:
+    from search_spaces.networks.trusted import trust
+
+    trust(packages or ())  # of this command alone, also where another one came before in this process
+    return packages
+
+
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        callback=_trust,
+        help="A package of yours whose ops (package.module:Class) may be imported, and so run.",
+    ),
+]
+
+
 class Executor(StrEnum):
     """Way of running trials."""
 

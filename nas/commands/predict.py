@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Force, Json, MaxPixels, Resolution, Weights
+from nas.commands.options import Force, Json, MaxPixels, Resolution, Trust, Weights
 from nas.commands.output import json_text
 from nas.screens.bars import bars_of, counting
 from nas.screens.terminal import terminal
@@ -18,6 +18,7 @@ def predict(
     resolution: Resolution = None,
     max_pixels: MaxPixels = None,
     force: Force = False,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Say what the pictures of a folder are."""

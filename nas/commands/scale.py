@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import BatchSize, Json
+from nas.commands.options import BatchSize, Json, Trust
 from nas.commands.output import show
 from nas.scaling.factors import PAPER
 from nas.screens.terminal import terminal
@@ -76,6 +76,7 @@ def scale(
         Path | None, typer.Option("-o", "--output", help="A folder for the YAML files and the picture.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Scale an architecture: by a formula, as published networks are, or to fit a budget."""

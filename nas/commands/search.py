@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from nas.commands.options import Executor, Json, Log, RayAddress
+from nas.commands.options import Executor, Json, Log, RayAddress, Trust
 from nas.commands.output import show
 from nas.screens.terminal import print_notes, say_start, terminal
 from nas.search.stopping import GRACE_SECONDS
@@ -65,6 +65,7 @@ def search(
     assume: Annotated[
         list[str] | None, typer.Option(help="With --estimate: devices=64, images=N, classes=K (repeated).")
     ] = None,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Search for the best architecture; started again on the same run it continues."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.options import Json, Log
+from nas.commands.options import Json, Log, Trust
 from nas.commands.output import json_text
 from nas.screens.terminal import print_notes, say_start, terminal
 from nas.training.suited_recipe import DEFAULT_RECIPE
@@ -39,6 +39,7 @@ def train(
     shared: Annotated[
         bool, typer.Option("--shared", help="Let others read a new training; else only you may.")
     ] = False,
+    trust: Trust = None,
     as_json: Json = False,
 ) -> None:
     """Train an architecture in full, with progressive learning; started again it resumes."""

@@ -19,6 +19,7 @@ from nas.search.environment import Environment, describe_environment, record_env
 from nas.search.in_flight import InFlight
 from nas.search.instructions import Answer, Instruction, RecordAsk, Wait
 from nas.search.kept_checkpoints import KeptCheckpoints
+from nas.search.own_ops import check_own_ops
 from nas.search.recorded_config import recorded_config
 from nas.search.search import removed_if_never_begun, views_at_the_end
 from nas.search.search_loop import RunRecord, SearchLoop
@@ -141,6 +142,7 @@ def audit(
     config = plan.config
     short = short_rows(recorded_trials(plan.run))
     if start is None:
+        check_own_ops(config, plan.run)
         images = driver_images(config)
         check_same_data(record_of(config.data.source, images), plan.run, begun="search")
         setup = shared_setup(

@@ -14,6 +14,7 @@ from nas.search.decided_kernels import decided_kernels, kernels_here
 from nas.search.decided_precision import decided_precision
 from nas.search.environment import describe_environment, record_environment, workers_file
 from nas.search.kept_checkpoints import check_checkpoint_dir, checkpoint_folder
+from nas.search.own_ops import check_own_ops
 from nas.search.predicted_step_time import (
     PredictionError,
     check_table_file,
@@ -33,7 +34,8 @@ from search_spaces.settings.yaml_files import ConfigError, yaml_text
 from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError
-from trials.log.file_names import SEARCH_FILE
+from trials.log.file_names import OWN_OPS_FILE, SEARCH_FILE
+from trials.log.own_ops_record import own_ops_record
 from trials.log.row_types import TrialRow
 from trials.log.run_folder import check_folder, has_log, is_run
 from trials.log.run_reader import recorded_identity
@@ -81,13 +83,17 @@ def check_run(config: SearchConfig, folder: Path) -> CheckedRun:
 
     Raises:
         ConfigError: the run was made with another configuration, the folder holds something else, the run
-            or the table to begin with is none, or checkpoint_dir cannot be reached.
+            or the table to begin with is none, checkpoint_dir cannot be reached, or an op of the user's own
+            is not imported, or unsound.
     """
     check_folder(folder)
     check_checkpoint_dir(config)
     if is_run(folder) or (has_log(folder) and recorded_identity(folder)):
         config = as_begun(config, folder)
-        return CheckedRun(config, True, tuple(check_same_search(config, folder)))
+        notes = check_same_search(config, folder)
+        check_own_ops(config, folder)
+        return CheckedRun(config, True, tuple(notes))
+    check_own_ops(config)
     check_warm_start(config)
     check_table_file(config)
     return CheckedRun(config, False)
@@ -142,6 +148,8 @@ def search(
         if data is not None and not data_is_recorded:
             for name, content in data.files().items():
                 store.write_bytes(name, content)
+        if setup is not None and setup.own_ops is not None and not continued:
+            store.write_bytes(OWN_OPS_FILE, own_ops_record(setup.own_ops))
         if predicted is not None:
             predicted.keep(store)
         if start is None:

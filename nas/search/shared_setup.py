@@ -2,6 +2,7 @@
 
 from nas.search.config import SearchConfig
 from nas.search.decided_precision import asked_precisions
+from nas.search.own_ops import own_ops_of
 from trials.images.packed import TrialImages
 from trials.images.recipe_images import trained_images
 from trials.timing.precision import ChosenPrecision
@@ -42,4 +43,5 @@ def shared_setup(
         precisions=asked_precisions(config),
         decided=decided,
         kernels=kernels,
+        own_ops=own_ops_of(config),
     )

@@ -24,6 +24,7 @@ from nas.training.result import TrainingResult
 from nas.training.start import check_start
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingBegun, TrainingEvent
+from search_spaces.networks.own_modules import own_ops_here
 from search_spaces.settings.sentences import first_line
 from trials.devices.device import available_cores, keep_freed_memory
 from trials.devices.device_errors import device_fault
@@ -167,6 +168,7 @@ class _Run:
                 "folder": folder,
                 "board": self._board,
                 "on_gpus": on_gpus,
+                "own_ops": own_ops_here(stage.op for stage in config.architecture.stages),
                 # Of this start alone: a killed driver leaves its file, with addresses of the dead.
                 "rendezvous": str(self._scratch / f"rendezvous-{uuid.uuid4().hex}") if not backend else None,
             },
@@ -240,6 +242,8 @@ def _train(arguments: dict[str, Any]) -> None:
         return ray.get(board.tell.remote(pickle.dumps(item)))
 
     try:
+        if (own := arguments["own_ops"]) is not None:
+            own.load()
         group = _own_group(on_gpus=arguments["on_gpus"], rendezvous=arguments["rendezvous"])
 
         def tell(event: TrainingEvent) -> None:

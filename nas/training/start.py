@@ -14,6 +14,7 @@ from nas.training.evaluation import Options, images_to_evaluate
 from nas.training.initial_weights import begin_with
 from nas.training.suited_batch import suited_batch
 from search_spaces.networks.network import build_network
+from search_spaces.networks.own_modules import own_ops_here
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import OF_TEST, check_same_data, note_of_pixels, read_facts, record_of
@@ -112,8 +113,10 @@ def check_folder(config: TrainingConfig, folder: Path) -> bool:
     """Checks the folder before images are opened; True if a training was begun in it, which goes on.
 
     Raises:
-        ConfigError: that was another training, or the folder is a file or holds something else.
+        ConfigError: that was another training, the folder is a file or holds something else, or an op of the
+            user's own is not imported.
     """
+    own_ops_here(stage.op for stage in config.architecture.stages)
     if (folder / FILE).is_file():
         check_same_training(config, folder)
         return True

@@ -102,7 +102,7 @@ def _around(stage: Stage, radius: int) -> StageChoices:
         expansion_ratio=expansions,
         channels=(stage.channels,),
         layers=tuple(range(fewest, min(stage.layers + radius, MAX_LAYERS) + 1)),
-        se_ratio={stage.op: stage.se_ratio, **squeeze},  # type: ignore[dict-item]
+        se_ratio={stage.op: stage.se_ratio, **squeeze},
         activation=(stage.activation,) if stage.activation else None,
         start_kernel_size=(
             _near(stage.start_kernel_size, (ABSENT, *KERNELS), radius)

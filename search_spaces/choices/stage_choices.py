@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from itertools import product
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
@@ -18,7 +18,7 @@ from search_spaces.networks.architecture import (
     absent_kernel,
     no_multiple,
 )
-from search_spaces.networks.ops import Op, op_facts
+from search_spaces.networks.ops import SHIPPED_OPS, Op, is_own_op, op_facts
 from search_spaces.networks.stage_fields import (
     ABSENT,
     Activation,
@@ -81,7 +81,7 @@ StartKernels = Annotated[tuple[StartKernelSize, ...], BeforeValidator(_as_option
 
 def official_squeeze_ratios() -> tuple[float, ...] | dict[Op, float]:
     """The se_ratio of each op where a space does not say."""
-    return {op: op_facts(op).se_ratio for op in get_args(Op) if op_facts(op).takes_squeeze}
+    return {op: op_facts(op).se_ratio for op in SHIPPED_OPS if op_facts(op).takes_squeeze}
 
 
 def _faults(options: Any, *, name: str | None, above: Mapping[str, Any]) -> Iterator[str]:
@@ -143,6 +143,9 @@ class StageChoices:
     def __post_init__(self) -> None:
         if self.stride == 2 and self.kernel_size == self.start_kernel_size == (ABSENT,):
             raise ValueError(f"kernel_size: {NOTHING_STRIDES}")
+        if isinstance(self.se_ratio, dict):  # of the default; a mapping that is given names each op
+            own = {op: 0.0 for op in self.op if is_own_op(op) and op not in self.se_ratio}
+            object.__setattr__(self, "se_ratio", {**self.se_ratio, **own})
 
     @field_validator(*DECIDED)
     @classmethod

@@ -166,4 +166,4 @@ class StageRows:
         ratios = self.offered.se_ratio
         if not op_facts(form.op).takes_squeeze:
             return (*form.built, (0.0,))
-        return (*form.built, (ratios[form.op],) if isinstance(ratios, dict) else ratios)
+        return (*form.built, (ratios.get(form.op, 0.0),) if isinstance(ratios, dict) else ratios)

@@ -14,6 +14,8 @@ from search_spaces.networks.convnext import ConvNeXtBlock
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import StochasticDepth
 from search_spaces.networks.normalised import normalised
+from search_spaces.networks.ops import is_own_op
+from search_spaces.networks.own_modules import own_class
 from search_spaces.networks.plain_convolution import PlainConvolution
 from search_spaces.networks.resnet import BasicBlock, Bottleneck
 from search_spaces.networks.squeeze_excite import squeeze_excite
@@ -119,6 +121,15 @@ BLOCKS: dict[str, BuildBlock] = {
     "conv": PlainConvolution,
 }
 SHIPPED: Mapping[str, BuildBlock] = dict(BLOCKS)
+
+
+def op_class(op: str) -> BuildBlock:
+    """The class of an op's blocks; one of the user's own is imported, if its package is trusted.
+
+    Raises:
+        ConfigError: it is not, or there is no such class.
+    """
+    return own_class(op) if is_own_op(op) else BLOCKS[op]
 
 
 def own_ops(ops: Iterable[str]) -> list[str]:

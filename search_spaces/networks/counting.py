@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from search_spaces.networks.architecture import Architecture, Block, Kind, Padding, Stage
-from search_spaces.networks.blocks import BLOCKS, BuildBlock
+from search_spaces.networks.blocks import BuildBlock, op_class
 from search_spaces.networks.counted_operations import CountedOperations
 from search_spaces.networks.network import build_head, build_stem
 from search_spaces.networks.ops import built_ops
@@ -89,7 +89,7 @@ def side_after_stem(architecture: Architecture, resolution: int) -> int:
 
 def count_stage(stage: Stage, *, in_channels: int, side: int, padding: Padding) -> Figures:
     """Counts of one stage whose input has `in_channels` channels and a side of `side` pixels."""
-    return _stage(stage, in_channels, side, padding, tuple(BLOCKS[op] for op in built_ops(stage.op)))
+    return _stage(stage, in_channels, side, padding, tuple(op_class(op) for op in built_ops(stage.op)))
 
 
 @lru_cache(maxsize=100_000)
@@ -162,7 +162,7 @@ def on_meta(build: Callable[[], Module]) -> Module:
 
 
 def _counted(block: Block, side: int, padding: Padding) -> Figures:
-    return _block(block, side, padding, BLOCKS[block.op])
+    return _block(block, side, padding, op_class(block.op))
 
 
 @lru_cache(maxsize=100_000)

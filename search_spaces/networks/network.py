@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.networks.architecture import Architecture, Kind, Padding
-from search_spaces.networks.blocks import BLOCKS
+from search_spaces.networks.blocks import op_class
 from search_spaces.networks.convolution import Convolution
 from search_spaces.networks.dropping import Dropout, StochasticDepth
 from search_spaces.networks.normalised import normalised
@@ -42,7 +42,7 @@ class Network(nn.Module):
             epsilon=epsilon,
         )
         built = iter(
-            BLOCKS[block.op](
+            op_class(block.op)(
                 block,
                 padding=architecture.padding,
                 momentum=momentum,

@@ -1,12 +1,52 @@
 """The ops by name, and facts that spaces, costs and pictures need; the modules are in blocks.py."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
+
+from pydantic import BeforeValidator
 
 from search_spaces.networks.stage_fields import ABSENT, SILU, expanded_width
+from search_spaces.settings.messages import shown
+from search_spaces.settings.near_names import suggestion
 
-Op = Literal["mbconv", "fused_mbconv", "uib", "convnext", "basic", "bottleneck", "conv"]
+ShippedOp = Literal["mbconv", "fused_mbconv", "uib", "convnext", "basic", "bottleneck", "conv"]
+SHIPPED_OPS: tuple[str, ...] = get_args(ShippedOp)
+
+# A class in a module of the user's: ASCII, so that no two names look alike, and no path.
+OWN_OP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+OWN_FORM = "package.module:Class"
+MAX_NAME = 200  # characters
+
+
+def is_own_op(op: str) -> bool:
+    """True of the name of an op that is the user's: `package.module:Class`."""
+    return len(op) <= MAX_NAME and OWN_OP.fullmatch(op) is not None
+
+
+def _op(given: Any) -> Any:
+    """An op's name as it is given; nothing is imported.
+
+    Raises:
+        ValueError: there is no shipped op of that name, and it has not the form of the user's own.
+    """
+    names = sorted(SHIPPED_OPS)
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise ValueError(f"{shown(given)} given; expected one of {', '.join(SHIPPED_OPS)}, or {OWN_FORM}")
+    if given in SHIPPED_OPS or (isinstance(given, str) and is_own_op(given)):
+        return given
+    if isinstance(given, str) and ":" in given:
+        raise ValueError(
+            f"{shown(given)} is not an op; one of your own is {OWN_FORM}, of letters without accents, digits "
+            f"and _, in at most {MAX_NAME} characters"
+        )
+    raise ValueError(
+        f"{shown(given)} is not an op; ops are {', '.join(names)}{suggestion(str(given), names)}"
+    )
+
+
+Op = Annotated[str, BeforeValidator(_op)]
 
 MBCONV: Final = "mbconv"
 FUSED: Final = "fused_mbconv"  # the paper's question: in which stages it is better
@@ -67,8 +107,8 @@ OPS: Mapping[str, OpFacts] = {
 
 
 def op_facts(op: str) -> OpFacts:
-    """The facts of an op; one of the user's own is called as in its YAML."""
-    return OPS.get(op) or OpFacts(name=op, has_full_convolution=False)
+    """The facts of an op; one of the user's own is called as its class."""
+    return OPS.get(op) or OpFacts(name=op.rpartition(":")[2], has_full_convolution=False)
 
 
 def activation_words(op: str, activation: str | None) -> str:
@@ -105,4 +145,4 @@ def built_as(op: Op, kernel_size: int, start_kernel_size: int) -> Built:
 
 def built_ops(op: Op) -> tuple[Op, ...]:
     """The ops of which blocks of a stage of this op may be."""
-    return {UIB: (UIB, MBCONV, FUSED), CONV: (CONV, FUSED)}.get(op, (op,))  # type: ignore[return-value]
+    return {UIB: (UIB, MBCONV, FUSED), CONV: (CONV, FUSED)}.get(op, (op,))

@@ -39,6 +39,12 @@ def measured(name: str, *networks: str, text: str | None = None, options: tuple[
     return Case(name, ("measure", *networks, "--precision", "fp32", *options), files)
 
 
+def own_op(name: str, op: str, *options: str) -> Case:
+    """An architecture with an op of the user's own."""
+    text = ARCHITECTURE.replace("op: mbconv", f"op: {op}")
+    return Case(name, ("describe", "net.yaml", *options), {"net.yaml": text})
+
+
 NET = """\
 from torch import nn
 
@@ -118,6 +124,13 @@ MODULES = (
         text=NET.format(width=3, result=LOGITS, more=""),
         options=("--classes", "9", *SMALL_IMAGE),
     ),
+    own_op("an op of code that nobody trusts", "my_ops:Ghost"),
+    own_op("an op of a path", "../my_ops:Ghost"),
+    own_op("a trusted package that is none", "my_ops:Ghost", "--trust", "my_ops.py/"),
+    own_op("an op of a module that is not there", "my_ops:Ghost", "--trust", "my_ops"),
+    own_op("an op of this project", "nas.cli:app"),
+    own_op("an op that is no network", "collections:Counter", "--trust", "collections"),
+    own_op("an op that breaks the contract", "torch.nn:Identity", "--trust", "torch"),
     measured("a network of timm where it is not installed", "timm:resnet50"),
     measured("images of one channel to measure with", "efficientnet-b0", options=("--input", "1x28x28")),
     measured("images that are no squares to measure with", "efficientnet-b0", options=("--input", "3x32x64")),

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from trials.log.buckets import place_of
 from trials.log.file_names import SEARCH_FILE
+from trials.log.own_ops_record import trust_words
 
 
 def continue_command(run: Path | str) -> str:
     """The command that continues this run, quoted for a shell."""
     place = place_of(run)
-    return f"nas search {shlex.quote(f'{place}/{SEARCH_FILE}')} --run {shlex.quote(place)}"
+    file = shlex.quote(f"{place}/{SEARCH_FILE}")
+    return f"nas search {file} --run {shlex.quote(place)}{trust_words(run)}"

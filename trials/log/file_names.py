@@ -9,7 +9,8 @@ REPORT_FILE = "report.html"
 DATA_FILE, IMAGES_FILE = "data.json", "images.parquet"  # the record of the images; of trainings, too
 TABLE_FILE = "block_times.json"  # a copy of the search's step_time_table
 WARM_START_FILE = "warm_start.parquet"  # a copy, so that the earlier run is not needed again
-FIXED_FILES = (DATA_FILE, IMAGES_FILE, TABLE_FILE, WARM_START_FILE)  # on which a search depends
+OWN_OPS_FILE = "own_ops.json"  # the digests of the user's own ops, and the packages that are trusted
+FIXED_FILES = (DATA_FILE, IMAGES_FILE, TABLE_FILE, WARM_START_FILE, OWN_OPS_FILE)  # on which a search depends
 
 ENVIRONMENT_FOLDER = "environment"  # files for each start of a driver
 ENVIRONMENT_FILE = re.compile(rf"{ENVIRONMENT_FOLDER}/\d{{4}}(-workers)?\.json")

@@ -4,19 +4,18 @@ Naming a module on the command line is the user's request to import and to run i
 """
 
 import importlib
-import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
+from search_spaces.networks.module_import import imported_module, importing_here, kind_of, lacking
 from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import ConfigError
@@ -24,7 +23,6 @@ from trials.timing.module_errors import users_errors
 
 CLASSES = "num_classes"  # the parameter that says how many logits a network has
 LIBRARIES = ("timm", "torchvision")
-OUR_PACKAGES = ("search_spaces", "trials", "analysis", "nas")
 FORMS = "package.module:Net, timm:NAME or torchvision:NAME"
 
 
@@ -63,7 +61,9 @@ class ModuleSource:
         with users_errors(self.name, "making it"), self.importing():
             made = self.make(**arguments)
         if not isinstance(made, nn.Module):
-            raise ConfigError(f"{self.name}: gives {_kind(made)}; a network, a torch.nn.Module, is expected")
+            raise ConfigError(
+                f"{self.name}: gives {kind_of(made)}; a network, a torch.nn.Module, is expected"
+            )
         return made
 
 
@@ -86,11 +86,11 @@ def module_source(source: str) -> ModuleSource:
         module = os.path.normpath(where.removesuffix(".py")).replace(os.sep, ".")
         hint = f"; name a file as a module, {module}:{name or 'Net'}" if where.endswith(".py") else ""
         raise ConfigError(f"{source}: expected {FORMS}{hint}")
-    made: Any = _imported(where, source)
+    made: Any = imported_module(where, source)
     for part in name.split("."):
         with importing_here(), users_errors(source, f"looking up {part}"):  # code of the module's may answer
             if not hasattr(made, part):
-                raise ConfigError(f"{source}: {_lacking(made, where, part)}")
+                raise ConfigError(f"{source}: {lacking(made, where, part)}")
             made = getattr(made, part)
     return replace(source_of(made, name=source, typed=source), is_from_here=True)
 
@@ -104,7 +104,8 @@ def source_of(made: Any, *, name: str | None = None, typed: str | None = None) -
     name = name or str(getattr(made, "__qualname__", type(made).__name__))
     if isinstance(made, nn.Module) or not callable(made):
         raise ConfigError(
-            f"{name}: is {_kind(made)}; a class or a function is expected that gives a new network each time"
+            f"{name}: is {kind_of(made)}; a class or a function is expected that gives a new network each "
+            "time"
         )
     if inspect.isclass(made) and not issubclass(made, nn.Module):
         raise ConfigError(f"{name}: is a class of another kind; a subclass of torch.nn.Module is expected")
@@ -141,63 +142,6 @@ def _importable(made: Any) -> str | None:
     for part in name.split("."):
         found = getattr(found, part, None)
     return f"{module}:{name}" if found is made else None
-
-
-# ---------------------------------------------------------------------- importing
-
-
-@contextmanager
-def importing_here() -> Iterator[None]:
-    """Searches the current directory first within the block, and writes no bytecode into it."""
-    here, written = os.getcwd(), sys.dont_write_bytecode
-    sys.path.insert(0, here)
-    sys.dont_write_bytecode = True
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = written
-        if here in sys.path:
-            sys.path.remove(here)
-
-
-def _imported(where: str, source: str) -> ModuleType:
-    top = where.partition(".")[0]
-    if top in OUR_PACKAGES:
-        raise ConfigError(
-            f"{source}: {top} is a package of this project, which hides yours of that name; rename it"
-        )
-    with importing_here(), users_errors(source, "importing it"):
-        if _is_missing(where):
-            raise ConfigError(
-                f"{source}: there is no module {where} in {os.getcwd()}, nor among those that are installed"
-            )
-        return importlib.import_module(where)
-
-
-def _is_missing(where: str) -> bool:
-    try:
-        return importlib.util.find_spec(where) is None
-    except ModuleNotFoundError as error:
-        # A package on the way; what one of these lacks itself is its own error.
-        if error.name is not None and (where == error.name or where.startswith(f"{error.name}.")):
-            return True
-        raise
-
-
-def _lacking(made: Any, where: str, part: str) -> str:
-    owner = f"the module {where}" if isinstance(made, ModuleType) else getattr(made, "__name__", _kind(made))
-    found = [
-        name
-        for name, value in getattr(made, "__dict__", {}).items()
-        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == where
-    ]
-    known = f"; in it are {', '.join(found[:20])}" if found else ""
-    return f"{owner} has no {part}{known}{suggestion(part, found)}"
-
-
-def _kind(found: Any) -> str:
-    return "nothing" if found is None else f"an object of the class {type(found).__name__}"
 
 
 # ---------------------------------------------------------------------- libraries

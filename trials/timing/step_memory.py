@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.module_counts import ModuleCounts
+from search_spaces.networks.own_modules import OwnOps, own_ops_here
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
@@ -135,7 +137,11 @@ def cpu_step_memory(
 def _described(network: Architecture | CheckedModule) -> dict[str, Any] | None:
     """The network for another process; None where it cannot make it."""
     if isinstance(network, Architecture):
-        return {"architecture": to_mapping(network.without_provenance())}
+        own = own_ops_here(stage.op for stage in network.stages)
+        return {
+            "architecture": to_mapping(network.without_provenance()),
+            "own_ops": None if own is None else asdict(own),
+        }
     return (
         None if network.source.typed is None else {"module": network.source.typed, "layout": network.layout}
     )
@@ -144,6 +150,8 @@ def _described(network: Architecture | CheckedModule) -> dict[str, Any] | None:
 def _read(request: dict[str, Any]) -> Architecture | CheckedModule:
     """The network of a request, which it is taken out of."""
     if "architecture" in request:
+        if (own := request.pop("own_ops")) is not None:
+            OwnOps(**own).load()
         return from_mapping(Architecture, request.pop("architecture"), name="standard input")
     source = module_source(request.pop("module"))
     counts = ModuleCounts(0, 0, None, None)  # nobody asks here

@@ -30,42 +30,42 @@ def test_commands_have_the_permitted_options_and_no_others(nas: Nas) -> None:
 
     assert options_of("search") == {
         "--run", "--workers", "--per-device", "--ray-address", "--executor", "--in-process", "--log", "--set",
-        "--init", "--grace", "--disk-wait", "--budget", "--estimate", "--assume", "--shared", "--json",
-        "--help",
+        "--init", "--grace", "--disk-wait", "--budget", "--estimate", "--assume", "--shared", "--trust",
+        "--json", "--help",
     }  # fmt: skip
     assert options_of("export") == {
         "--trial", "--format", "-o", "--output", "--force", "--padding", "--device", "--pareto", "--optuna",
-        "--json", "--help"
+        "--trust", "--json", "--help"
     }  # fmt: skip
     assert options_of("import") == {"--from", "--weights", "-o", "--output", "--force", "--json", "--help"}
     assert options_of("space") == {
         "--from", "--radius", "--limit", "--classes", "--resolution", "-o", "--output", "--force", "--json",
         "--help"
     }  # fmt: skip
-    assert options_of("describe") == {"--classes", "--resolution", "--json", "--help"}
+    assert options_of("describe") == {"--classes", "--resolution", "--trust", "--json", "--help"}
     assert options_of("doctor") == {"--search", "--gpu", "--json", "--help"}
     assert options_of("status") == {"--watch", "--json", "--help"}
     assert options_of("measure") == {
         "--table", "--out", "--classes", "--resolution", "--input", "--batch-size", "--precision", "--run",
         "--top",
-        "--json", "--help"
+        "--trust", "--json", "--help"
     }  # fmt: skip
     assert options_of("train") == {
         "--data", "--recipe", "--run", "--test", "--init", "--patience", "--repeats", "--devices",
-        "--ray-address", "--log", "--set", "--shared", "--json", "--help",
+        "--ray-address", "--log", "--set", "--shared", "--trust", "--json", "--help",
     }  # fmt: skip
     assert options_of("evaluate") == {
-        "--data", "--resolution", "--max-pixels", "-o", "--output", "--json", "--help"
+        "--data", "--resolution", "--max-pixels", "-o", "--output", "--trust", "--json", "--help"
     }  # fmt: skip
     assert options_of("report") == {
         "--reward", "--device", "-o", "--output", "--open", "--json", "--help"
     }  # fmt: skip
     assert options_of("audit") == {
-        "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--json", "--help"
+        "--trials", "--epochs", "--workers", "--ray-address", "--in-process", "--trust", "--json", "--help"
     }  # fmt: skip
     assert options_of("verify") == {"--repair", "--json", "--help"}
     assert options_of("predict") == {
-        "-o", "--output", "--resolution", "--max-pixels", "--force", "--json", "--help"
+        "-o", "--output", "--resolution", "--max-pixels", "--force", "--trust", "--json", "--help"
     }  # fmt: skip
     assert options_of("next") == options_of("schema") == {"--json", "--help"}
     assert options_of("simulate") == {

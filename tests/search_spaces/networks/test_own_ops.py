@@ -190,7 +190,7 @@ def test_an_op_of_a_new_name_is_built_counted_timed_searched_and_reported(tmp_pa
         )
     blocks, described = (tmp_path / Path(str(module.__file__)).relative_to(REPOSITORY) for module in EDITED)
     blocks.write_text(blocks.read_text() + GHOST)
-    names = "Op = Literal["
+    names = "ShippedOp = Literal["
     assert names in described.read_text()
     described.write_text(described.read_text().replace(names, names + '"ghost", '))
     (tmp_path / "mine.yaml").write_text(SEARCH)
