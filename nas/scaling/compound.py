@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydantic import ValidationError
+
 from nas.scaling.factors import UNSCALED, Coefficients, Formula
 from search_spaces.networks.architecture import MAX_CHANNELS, MAX_LAYERS, Architecture, Stage
 from search_spaces.networks.bounds import LARGEST_RESOLUTION
@@ -159,18 +161,24 @@ def build_member(
     """A member of what `build` returns, at sizes in pixels of training and inference.
 
     Raises:
-        ConfigError: the network is wider or deeper than an architecture may be, or its images are too small
-            or too large.
+        ConfigError: the network is wider or deeper than an architecture may be, its channels are not what an
+            op needs, or its images are too small or too large.
     """
     try:
         architecture = build()
     except ConfigError:
         raise
-    except ValueError:
-        raise ConfigError(
-            f"{where}: more than {MAX_CHANNELS:,} channels, or {MAX_LAYERS} layers of a stage; take smaller "
-            "factors"
-        ) from None
+    except ValidationError as error:
+        faults = error.errors()
+        if any(fault["type"] == "less_than_equal" for fault in faults):
+            raise ConfigError(
+                f"{where}: more than {MAX_CHANNELS:,} channels, or {MAX_LAYERS} layers of a stage; take "
+                "smaller factors"
+            ) from None
+        reasons = "; ".join(fault["msg"].removeprefix("Value error, ") for fault in faults)
+        raise ConfigError(f"{where}: {reasons}, or other factors") from None
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
     training, inference = sizes
     if inference > LARGEST_RESOLUTION:
         raise ConfigError(f"{where}: images of {inference:,} px; {LARGEST_RESOLUTION:,} px is the most")

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from search_spaces.choices.choice_space import Choices
 from search_spaces.choices.factorized import FactorizedSpace
+from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import Counts, Figures, count, count_ends, count_stage
 
 
@@ -43,13 +44,17 @@ class SpaceCosts:
         """The counts of stem, head and classifier, given the output channels of the last stage."""
         if last_channels not in self._ends:
             self._ends[last_channels] = count_ends(
-                self.space.decode(self.space.smallest()),
+                self._any_architecture,  # all have the same stem and head
                 last_channels=last_channels,
                 side=self._sides[-1],
                 num_classes=self.num_classes,
                 resolution=self.resolution,
             )
         return self._ends[last_channels]
+
+    @cached_property
+    def _any_architecture(self) -> Architecture:
+        return self.space.decode((0,) * sum(len(rows.fields) for rows in self.space.rows))
 
     def figures(self, choices: Sequence[int]) -> dict[str, int]:
         """Parameters and MACs of the network of these choices, by name."""

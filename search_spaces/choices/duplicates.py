@@ -4,7 +4,7 @@ Different choices build the same network where a stage continues the blocks of t
 of equal blocks are 3 + 2), or where squeeze or expansion ratios round to the same width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -12,7 +12,7 @@ from search_spaces.choices.choice_space import Choices
 from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.choices.stage_rows import Form, StageRows
 from search_spaces.networks.architecture import Block, Stage
-from search_spaces.networks.ops import CONV, FUSED, Built, inner_width, op_facts
+from search_spaces.networks.ops import CONV, FUSED, Built, Op, inner_width, op_facts
 from search_spaces.networks.stage_fields import SILU, expanded_width
 
 MAX_ROWS = 20_000  # of all stages together, not counting layers; above, counting would take minutes
@@ -31,33 +31,43 @@ def stages_can_merge(rows: Sequence[StageRows], stem_channels: int) -> bool:
     channels = {stem_channels}
     for stage in stages:
         channels |= set(stage.channels)
-        if any(len(_widths(stage, before)) < len(stage.expansion_ratio) for before in channels):
+        widths = ({expanded_width(before, ratio) for ratio in stage.expansion_ratio} for before in channels)
+        if any(len(each) < len(stage.expansion_ratio) for each in widths):
             return True
     # A plain convolution without a shortcut is a Fused-MBConv of the same kernel.
     for each in rows:
         kernels = {form.built.kernel_size for form in each.forms if form.built.op == CONV}
         if any(form.built.op == FUSED and form.built.kernel_size in kernels for form in each.forms):
             return True
-    # A later stage may continue an earlier one if both share options of all fields, the later one has no
-    # stride, and every stage between them can be absent.
+    # A later stage may continue an earlier one, or take its place, if both share options of all fields, the
+    # later one has no stride, and every stage between them can be absent.
     for j, later in enumerate(rows):
         for i in reversed(range(j)):
-            if later.offered.stride == 1 and _share_blocks(rows[i], later):
+            if later.offered.stride == 1 and _share_blocks(rows[i], later, channels):
                 return True
             if not rows[i].can_vanish:
                 break
     return False
 
 
-def _share_blocks(earlier: StageRows, later: StageRows) -> bool:
-    """True if blocks within one stage, but for their squeeze widths, can also be within the other."""
+def _share_blocks(earlier: StageRows, later: StageRows, channels: set[int]) -> bool:
+    """True if blocks within one stage, but for their squeeze widths, can also be within the other.
+
+    `channels` are those that a stage may be given.
+    """
     first, second = earlier.offered, later.offered
-    if not (_built(earlier) & _built(later) and _activations(first) & _activations(second)):
+    shared = set(first.channels) & set(second.channels)
+    if not (shared and _activations(first) & _activations(second)):
         return False
-    return any(
-        ({width} | _widths(first, width)) & ({width} | _widths(second, width))  # some ops have no expansion
-        for width in set(first.channels) & set(second.channels)
-    )
+    # A stage that goes on with another's blocks is given their channels; one in its place is given any.
+    given = shared | channels if earlier.can_vanish else shared
+    ops, others = _ops_by_built(earlier), _ops_by_built(later)
+    for built in ops.keys() & others.keys():
+        facts = op_facts(built.op)
+        for width in shared if facts.narrows or facts.widens_output else given:
+            if _widths(first, width, ops[built]) & _widths(second, width, others[built]):
+                return True
+    return False
 
 
 def _activations(stage: StageChoices) -> set[str]:
@@ -66,15 +76,23 @@ def _activations(stage: StageChoices) -> set[str]:
     return found if all(op_facts(op).takes_activation for op in stage.op) else found | {SILU}
 
 
-def _built(rows: StageRows) -> set[Built]:
-    """The ops and kernel sizes of which a stage's blocks may be."""
-    built = {form.built for form in rows.forms}
-    return built | {each._replace(op=FUSED) for each in built if each.op == CONV}
+def _ops_by_built(rows: StageRows) -> dict[Built, set[Op]]:
+    """The ops and kernel sizes of which a stage's blocks may be, each with the ops that are chosen for it."""
+    found: dict[Built, set[Op]] = {}
+    for form in rows.forms:
+        found.setdefault(form.built, set()).add(form.op)
+        if form.built.op == CONV:
+            found.setdefault(form.built._replace(op=FUSED), set()).add(form.op)
+    return found
 
 
-def _widths(stage: StageChoices, in_channels: int) -> set[int]:
-    """The inner widths that a stage's expansion ratios give."""
-    return {expanded_width(in_channels, ratio) for ratio in stage.expansion_ratio}
+def _widths(stage: StageChoices, channels: int, ops: Iterable[Op]) -> set[int]:
+    """The inner widths that a stage's expansion ratios give, where its input or output has these channels."""
+    return {
+        inner_width(op, channels, channels, ratio)
+        for op in ops
+        for ratio in (stage.expansion_ratio if op_facts(op).takes_expansion else (1,))
+    }
 
 
 def smallest_encoding(

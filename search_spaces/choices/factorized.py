@@ -55,7 +55,3 @@ class FactorizedSpace(Protocol):
     def split(self, choices: Sequence[int]) -> list[Choices]:
         """The choices, divided by stage."""
         ...
-
-    def smallest(self) -> Choices:
-        """The choices of the smallest architecture."""
-        ...

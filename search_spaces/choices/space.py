@@ -1,7 +1,7 @@
 """A search space: the options of every field of every stage, and the architectures they combine to."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, replace
 from functools import cached_property
@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
 from search_spaces.choices.costs import SpaceCosts
 from search_spaces.choices.duplicates import count_distinct, smallest_encoding, stages_can_merge
+from search_spaces.choices.extremes import extreme_choices
 from search_spaces.choices.limits import Limits
 from search_spaces.choices.predicted_limit import PredictedCosts, StepTimeEstimate
 from search_spaces.choices.stage_choices import StageChoices
@@ -214,23 +215,20 @@ class SearchSpace:
         return UniformDraw(self.rows, canonical=canonical, costs=costs if costs.limits else None)
 
     def smallest(self) -> Choices:
-        """The choices with the smallest option of every decision, and depthwise ops where offered."""
-        return self._extreme(min, full_convolution=False)
+        """The choices with the fewest parameters, within the limits or not (`extremes.py`)."""
+        return self._smallest
 
     def largest(self) -> Choices:
-        """The choices with the largest option of every decision, and full convolutions where offered."""
-        return self._extreme(max, full_convolution=True)
+        """The choices with the most parameters, within the limits or not."""
+        return self._largest
 
-    def _extreme(self, pick: Callable[[Iterable[Any]], Any], *, full_convolution: bool) -> Choices:
-        def chosen(decision: Decision) -> Any:
-            if decision.field == "activation":
-                return decision.options[0]  # they have no order of size
-            if decision.field != "op":
-                return pick(decision.options)
-            fitting = [op for op in decision.options if op_facts(op).has_full_convolution == full_convolution]
-            return (fitting or decision.options)[0]
+    @cached_property
+    def _smallest(self) -> Choices:
+        return extreme_choices(self, "smallest")
 
-        return tuple(decision.options.index(chosen(decision)) for decision in self.decisions)
+    @cached_property
+    def _largest(self) -> Choices:
+        return extreme_choices(self, "largest")
 
     @cached_property
     def _bounds(self) -> tuple[tuple[int, int], ...]:

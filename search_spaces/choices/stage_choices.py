@@ -96,7 +96,8 @@ def _faults(options: Any, *, name: str | None, above: Mapping[str, Any]) -> Iter
     fits = len(unable) < len(ops) and options != (ABSENT,)
     if name == "kernel_size" and ABSENT in options and unable and not fits:
         yield absent_kernel(", ".join(unable))
-    if name in NOT_OF_ALL and ops:
+    # A mapping by op may have more ops than the stage: the official ratios do, and are written to records.
+    if name in NOT_OF_ALL and ops and not isinstance(options, dict):
         taken, none, words = NOT_OF_ALL[name]
         if options not in (None, (none,)) and not any(getattr(op_facts(op), taken) for op in ops):
             yield f"{' and '.join(ops)} stages have {words}"

@@ -22,7 +22,7 @@ from functools import lru_cache
 from math import prod
 from typing import Literal
 
-from search_spaces.networks.architecture import Block
+from search_spaces.networks.architecture import Block, Padding
 from search_spaces.networks.ops import op_facts
 from search_spaces.networks.parts import DESCRIBED, Shape, expands, part_shapes
 from search_spaces.networks.stage_fields import Activation
@@ -116,8 +116,17 @@ def conversions(parent: Layout, child: Layout) -> tuple[Conversion, ...]:
 
 
 @lru_cache(maxsize=1 << 16)
-def block_map(parent: Block | None, child: Block, *, own_ops: frozenset[str] = frozenset()) -> BlockMap:
-    """The way from one block to another; from None, a new one. Ops in `own_ops` are not looked into."""
+def block_map(
+    parent: Block | None,
+    child: Block,
+    *,
+    padding: Padding = "symmetric",
+    own_ops: frozenset[str] = frozenset(),
+) -> BlockMap:
+    """The way from one block to another; from None, a new one. Ops in `own_ops` are not looked into.
+
+    `padding` is the child's network's.
+    """
     if is_opaque(child, own_ops):
         same = parent == child
         fresh = () if same else (Change(f"new {op_facts(child.op).name}", FRESH),)
@@ -125,7 +134,7 @@ def block_map(parent: Block | None, child: Block, *, own_ops: frozenset[str] = f
     if parent is not None and is_opaque(parent, own_ops):
         replaced = Change(f"{op_facts(parent.op).name} dropped", DROPPED)
         return BlockMap(None, child, False, (replaced, *_new(child)), *_params(None, child))
-    changes = _new(child) if parent is None else tuple(_changes(parent, child))
+    changes = _new(child) if parent is None else tuple(_changes(parent, child, padding))
     return BlockMap(parent, child, False, changes, *_params(parent, child))
 
 
@@ -153,7 +162,7 @@ def activation_changes(name: str, before: Activation, after: Activation) -> Iter
         yield Change(f"{name} {before} → {after}", ACTIVATION)
 
 
-def _changes(parent: Block, child: Block) -> list[Change]:
+def _changes(parent: Block, child: Block, padding: Padding) -> list[Change]:
     """All differences of two blocks whose tensors are known."""
     found = []
     kept = 1 - CONVERTED.get((layout_of(parent), layout_of(child)), 0.0)
@@ -167,8 +176,12 @@ def _changes(parent: Block, child: Block) -> list[Change]:
         narrower = NARROWER if expands(child) and child.expanded_channels < width else 0.0
         found.append(Change(f"expansion {old:g} → {new:g}", 1 - kept * (1 - narrower)))
     if parent.kernel_size != child.kernel_size:
-        cropped = CROPPED if child.kernel_size < parent.kernel_size else 0.0
-        found.append(Change(f"kernel {parent.kernel_size} → {child.kernel_size}", cropped))
+        cropped = child.kernel_size < parent.kernel_size
+        # On an even side TensorFlow's rule pads larger kernels more behind than before, and 1 not at all: at
+        # stride 2 the middles of larger ones are on the odd pixels, and a kernel of 1 is on the even ones.
+        moved = parent.kernel_size == 1 and child.stride == 2 and padding == "same"
+        disturbance = CROPPED if cropped or moved else 0.0
+        found.append(Change(f"kernel {parent.kernel_size} → {child.kernel_size}", disturbance))
     found += activation_changes("activation", parent.activation, child.activation)
     if found_gate := _gate_change(parent, child):
         found.append(found_gate)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from search_spaces.inheritance.block_maps import ACTIVATION, DROPPED, NARROWER, STRIDE, block_map, overlap
 from search_spaces.inheritance.matching import channels_before, have_equal_blocks, matched_stages
-from search_spaces.networks.architecture import Architecture, Block, Stage
+from search_spaces.networks.architecture import Architecture, Block, Padding, Stage
 from search_spaces.networks.parts import end_shapes
 
 FAR = 1.0  # the distance of networks that share nothing
@@ -34,6 +34,13 @@ class Difference(NamedTuple):
     new_params: int  # of the child's, that nothing trained begins
     params: int  # of the child's
     kept: float  # 0-1, of the function
+
+
+class _Surroundings(NamedTuple):
+    """Facts about blocks that are not in their stages."""
+
+    padding: Padding  # the child's
+    own_ops: frozenset[str]
 
 
 def distance(parent: Architecture, child: Architecture, *, own_ops: frozenset[str] = NO_OPS) -> float:
@@ -65,15 +72,16 @@ def _parts(parent: Architecture, child: Architecture, own_ops: frozenset[str]) -
         other_activation=parent.activation != child.activation,
     )
     same = have_equal_blocks(parent, child)
-    numbers = range(len(child.stages))
+    numbers, surroundings = range(len(child.stages)), _Surroundings(child.padding, own_ops)
     pairs = [(k, k) for k in numbers] if same else matched_stages(parent.stages, child.stages)
     for i, k in pairs:
         stage = None if k is None else child.stages[k]
         if same and k is not None:
-            yield _stage_difference(stage, new[k], stage, new[k], own_ops)
+            yield _stage_difference(stage, new[k], stage, new[k], surroundings)
         else:
             partner, partner_in = (None, 0) if i is None else (parent.stages[i], old[i])
-            yield _stage_difference(partner, partner_in, stage, 0 if k is None else new[k], own_ops)
+            child_in = 0 if k is None else new[k]
+            yield _stage_difference(partner, partner_in, stage, child_in, surroundings)
 
 
 @lru_cache(maxsize=1 << 10)
@@ -95,7 +103,7 @@ def end_difference(
 
 
 def _stage_difference(
-    parent: Stage | None, parent_in: int, child: Stage | None, child_in: int, own_ops: frozenset[str]
+    parent: Stage | None, parent_in: int, child: Stage | None, child_in: int, surroundings: _Surroundings
 ) -> Difference:
     """The difference of two stages; one of no partner is new or dropped."""
     old = 0 if parent is None else parent.layers
@@ -104,10 +112,10 @@ def _stage_difference(
     both, fields = min(old, child.layers), _fields(child)
     known = None if parent is None or not old else _fields(parent)
     # All blocks but the first of a stage are equal: three pairs of blocks, and how often there are such.
-    new, params, kept = _block_difference(known, parent_in, fields, child_in, own_ops)
+    new, params, kept = _block_difference(known, parent_in, fields, child_in, surroundings)
     for partner, times in ((known, both - 1), (None, child.layers - max(1, both))):
         if times > 0:
-            more = _block_difference(partner, None, fields, None, own_ops)
+            more = _block_difference(partner, None, fields, None, surroundings)
             new, params = new + times * more.new_params, params + times * more.params
             kept *= more.kept**times
     return Difference(new, params, kept * (1 - DROPPED) ** (old - both))
@@ -115,7 +123,11 @@ def _stage_difference(
 
 @lru_cache(maxsize=1 << 16)
 def _block_difference(
-    parent: Fields | None, parent_in: int | None, child: Fields, child_in: int | None, own_ops: frozenset[str]
+    parent: Fields | None,
+    parent_in: int | None,
+    child: Fields,
+    child_in: int | None,
+    surroundings: _Surroundings,
 ) -> Difference:
     """The difference of two stages' first blocks; without inputs, of later ones."""
     blocks = [
@@ -123,7 +135,7 @@ def _block_difference(
         for fields, channels in ((parent, parent_in), (child, child_in))
     ]
     assert blocks[1] is not None, "the child has a block"
-    found = block_map(blocks[0], blocks[1], own_ops=own_ops)
+    found = block_map(blocks[0], blocks[1], padding=surroundings.padding, own_ops=surroundings.own_ops)
     return Difference(found.new_params, found.params, found.kept)
 
 

@@ -177,7 +177,7 @@ def weight_map(
         if new is None:
             dropped.append(old[0])  # type: ignore[index]
             continue
-        mapped = block_map(None if old is None else old[1], new[1], own_ops=own_ops)
+        mapped = block_map(None if old is None else old[1], new[1], padding=child.padding, own_ops=own_ops)
         source = None if mapped.parent is None or old is None else old[0]
         blocks.append(PlacedBlock(new[0], source, mapped))
     parent_classes = num_classes if parent_classes is None else parent_classes

@@ -17,6 +17,11 @@ stages:
 - {op: mbconv, stride: 1, expansion_ratio: 4, channels: 32, layers: 1}
 head_channels: 64
 """
+THIRDS = """stem_channels: 24
+stages:
+- {op: bottleneck, stride: 2, expansion_ratio: 3, channels: 24, layers: 2}
+head_channels: 64
+"""
 LIKE_M = ("--like", "efficientnetv2-m")
 
 
@@ -28,6 +33,12 @@ SCALES = (
     scaling("a phi that makes images too small", "--phi", "-15"),
     scaling("a phi that is no number", "--phi", "large"),
     scaling("a member of too many layers", "--depth", "16", "--width", "16"),
+    scaling(
+        "channels that a bottleneck's ratio does not divide",
+        *("--depth", "1.2", "--width", "1.3"),
+        source="thirds.yaml",
+        files={"thirds.yaml": THIRDS},
+    ),
     scaling("a factor that is meant in pixels", "--resolution", "300"),
     scaling("a factor of zero", "--width", "0"),
     scaling("an alpha below 1", "--phi", "1", "--alpha", "0.8"),

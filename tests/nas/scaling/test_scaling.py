@@ -14,7 +14,7 @@ from nas.scaling.compound import Rules, by_coefficients, by_formula, trained_at
 from nas.scaling.factors import PAPER, Coefficients, Formula, coefficients_of
 from nas.scaling.grid import grid_formulas, grid_members
 from nas.scaling.published import PUBLISHED, like_published
-from search_spaces.networks.architecture import Architecture
+from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
 from trials.pictures import LARGEST_EVALUATION
 
@@ -298,6 +298,18 @@ def test_impossible_scalings_are_refused_with_advice(make: Any, words: str) -> N
     base = replace(large, architecture=replace(large.architecture, stages=wide))
     with pytest.raises(ConfigError, match=words):
         make(replace(base, inference_resolution=224) if "28 px" in words else base)
+
+
+def test_channels_that_an_op_cannot_have_are_refused_in_its_own_words() -> None:
+    stage = Stage(op="bottleneck", expansion_ratio=3, channels=24, layers=2)
+    thirds = replace(
+        small_base(), architecture=Architecture(stem_channels=24, stages=(stage,), head_channels=64)
+    )
+    with pytest.raises(
+        ConfigError, match=r"w1\.3-r1: channels: 32 of a bottleneck stage is no multiple"
+    ) as found:
+        by_coefficients(thirds, Coefficients(width=1.3), Rules())
+    assert "16,384" not in str(found.value)
 
 
 # ---------------------------------------------------------------------- the grid

@@ -13,7 +13,7 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.counting import count, on_meta
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
+from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, to_mapping, yaml_text
 
 OPS = ["mbconv", "fused_mbconv", "uib", "convnext", "basic", "conv"]
 STAGE = {
@@ -191,6 +191,31 @@ def test_a_stage_of_stride_2_always_has_a_convolution_that_strides() -> None:
     only_start = space_of({**stage, "kernel_size": 0, "start_kernel_size": [0, 3, 5]})
     assert [only_start.decode((i,)).stages[0].start_kernel_size for i in range(3)] == [3, 3, 5]
     assert only_start.canonical((0,)) == (1,)
+
+
+MIXED = (
+    ["mbconv", "uib"],
+    ["uib", "convnext"],
+    ["basic", "conv"],
+    ["basic", "bottleneck"],
+    [*OPS, "bottleneck"],
+)
+
+
+@pytest.mark.parametrize("ops", [*([op] for op in (*OPS, "bottleneck")), *MIXED], ids="-".join)
+def test_spaces_of_any_ops_are_read_again_as_they_are_written(ops: list[str]) -> None:
+    plain = set(ops) <= {"basic", "conv"}
+    stage = {
+        "op": ops, "kernel_size": 3, "expansion_ratio": 1 if plain else [1, 4],
+        "start_kernel_size": [0, 3] if "uib" in ops else 0,
+    }  # fmt: skip
+    space = space_of(stage, {**stage, "stride": 2})
+    assert from_mapping(SearchSpace, to_mapping(space), name="space.yaml") == space
+
+
+def test_a_squeeze_ratio_for_an_op_without_one_is_refused_once() -> None:
+    with pytest.raises(ConfigError, match=r"se_ratio: uib stages have none; leave it out$"):
+        space_of({"op": "uib", "se_ratio": {"uib": 0.25}})
 
 
 PLAIN = {"kernel_size": 3, "start_kernel_size": 0}

@@ -113,6 +113,45 @@ def test_networks_of_two_long_stages_that_merge_are_counted() -> None:
     assert space.distinct_size == 12 * 11 * 30 * 30 + 12 * 60
 
 
+def space_of(*stages: dict[str, Any]) -> SearchSpace:
+    given = [{"kernel_size": 3, "channels": 16, "layers": [1, 2], **stage} for stage in stages]
+    mapping = {"stem_channels": 8, "head_channels": 8, "stages": given, "reference": REFERENCE}
+    return from_mapping(SearchSpace, mapping, name="space.yaml")
+
+
+@pytest.mark.parametrize(
+    "op", ["mbconv", "fused_mbconv", "uib", "convnext", "bottleneck", ["mbconv", "fused_mbconv"]]
+)
+def test_stages_of_different_expansions_never_build_each_others_blocks(op: str | list[str]) -> None:
+    stages = [{"op": op, "expansion_ratio": ratios} for ratios in ([1, 4], [2, 8])]
+    space = space_of(*stages, stages[0])
+    assert not space._is_ambiguous
+    choices = all_choices(space)
+    assert space.distinct_size == len({space.decode(c).architecture_id for c in choices}) == len(choices)
+    # With a ratio in common they do.
+    assert space_of(stages[0], {"op": op, "expansion_ratio": [2, 4]})._is_ambiguous
+
+
+def test_a_space_of_many_stages_that_never_merge_is_counted_as_a_product() -> None:
+    wide = {"op": ["mbconv", "fused_mbconv"], "kernel_size": [3, 5], "channels": list(range(8, 488, 8))}
+    space = space_of(*({**wide, "expansion_ratio": ratios} for ratios in ([2, 3], [4, 6]) * 22))
+    assert space.num_architectures == space.size == 960**44
+
+
+def test_stages_of_ops_without_expansion_merge_whatever_their_ratios() -> None:
+    first, second = ({"op": ["mbconv", "conv"], "expansion_ratio": ratios} for ratios in ([1, 2], [3, 4]))
+    space = space_of(first, second)
+    assert space._is_ambiguous
+    assert space.distinct_size == len({space.decode(c).architecture_id for c in all_choices(space)})
+
+
+def test_a_stage_in_anothers_place_builds_its_block_where_ratios_round_alike_behind_the_stem() -> None:
+    # 8 * 1 and 8 * 1.05 are 8; 16 * 1 and 16 * 1.05 are 16 and 17.
+    stages = [{"op": "mbconv", "expansion_ratio": ratio, "layers": [0, 1]} for ratio in (1, 1.05)]
+    space = space_of(*stages, {"op": "fused_mbconv", "expansion_ratio": 4, "layers": 1})
+    assert space.distinct_size == 3 == len({space.decode(c).architecture_id for c in all_choices(space)})
+
+
 def test_stage_of_too_many_rows_to_count_is_refused_and_still_sampled() -> None:
     stage = {
         "op": "mbconv",

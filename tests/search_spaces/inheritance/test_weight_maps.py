@@ -127,6 +127,26 @@ def test_exact_changes_keep_the_outputs(parent: Architecture, child: Architectur
     assert (1e-5 < moved < 0.2) if identity else moved < 1e-5
 
 
+@pytest.mark.parametrize("layout", ["depthwise", "inverted", "convolution", "fused"])
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_kernel_of_1_that_grows_is_exact_only_where_it_stays_on_its_pixels(
+    layout: str, padding: str, stride: int
+) -> None:
+    # On images of even side, and where only the kernel changes.
+    parent, child = (
+        around(layout, kernel_size=size, stride=stride, layers=1, ends={"stem_stride": 1, "padding": padding})
+        for size in (1, 3)
+    )
+    source, network, weights = begun(parent, child)
+    even = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        moved = difference(source(even), network(even))
+    assert weights.is_exact == (moved < 1e-5) == ((padding, stride) != ("same", 2))
+    symmetric = (replace(each, padding="symmetric") for each in (parent, child))
+    assert (distance(parent, child) > distance(*symmetric)) == (not weights.is_exact)
+
+
 @each_near
 def test_other_changes_keep_most_of_the_function(parent: Architecture, child: Architecture) -> None:
     source, network, weights = begun(parent, child)
