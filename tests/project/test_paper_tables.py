@@ -257,7 +257,7 @@ def test_cells_of_table_5_train_by_a_recipe_of_constant_size(monkeypatch: pytest
         ("table5_magnitude", ("--sizes", "16"), "images of 16 px are too small"),
         ("table12_networks", ("--resolution", "32"), "images of 16 px are too small"),
         ("table13_ablation", ("--resolution", "32"), "images of 16 px are too small"),
-        ("table12_networks", ("--networks", "resnet51"), "did you mean 'resnet50'"),
+        ("table12_networks", ("--networks", "resnet51"), "did you mean 'resnet18' or 'resnet50'"),
         ("table13_ablation", ("--recipe", "cifar11"), "did you mean 'cifar10'"),
         ("table5_magnitude", ("nowhere.parquet",), "nowhere.parquet: there is no such file"),
     ],
