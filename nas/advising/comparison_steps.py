@@ -1,20 +1,20 @@
 """Steps after a comparison, or with one that stopped."""
 
 from pathlib import Path
-from shlex import quote
 
 from analysis.numbers import counted
 from nas.advising.advice import Advice, Step, advice
 from nas.advising.training_steps import use_steps
 from nas.comparing.config import read_plan
 from nas.comparing.figures import ComparisonFigures, NetworkFigures, comparison_figures
+from search_spaces.settings.shell_words import path_word
 from trials.log.driver_lock import driver_of
 from trials.objective import in_words
 
 
 def comparison_goes_on(folder: str) -> str:
     """Command that goes on with a comparison that was stopped."""
-    return f"nas compare --run {quote(folder)}"
+    return f"nas compare --run {path_word(folder)}"
 
 
 def comparison_advice(folder: Path) -> Advice:
@@ -27,7 +27,7 @@ def comparison_advice(folder: Path) -> Advice:
     state = f"{found.ended} of {counted(found.total, 'training')}"
     if found.diverged:
         state += f", {found.diverged} diverged"
-    shown = Step(f"nas compare {quote(found.run)}", "accuracies and differences so far")
+    shown = Step(f"nas compare {path_word(found.run)}", "accuracies and differences so far")
     if not found.is_complete:
         if (driver := driver_of(folder)) is not None:
             return advice(found.run, "comparison", f"running ({driver}): {state}", shown)
@@ -48,7 +48,7 @@ def _finished(found: ComparisonFigures) -> list[Step]:
                 f"with {counted(seeds, 'seed')} no difference is sure",
             )
         )
-    steps.append(Step(f"nas compare {quote(found.run)}", "the comparison's table"))
+    steps.append(Step(f"nas compare {path_word(found.run)}", "the comparison's table"))
     trained = [each for each in found.networks if each.trainings]
     if trained:
         best = max(trained, key=_accuracy)

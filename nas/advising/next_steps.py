@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from shlex import quote
 
 from nas.advising.advice import Advice, Step, advice
 from nas.advising.comparison_steps import comparison_advice
 from nas.advising.search_steps import search_advice
 from nas.advising.training_steps import is_training, training_advice
 from nas.comparing.config import is_comparison
+from search_spaces.settings.shell_words import path_word, set_words
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import is_in_store, place_of
 from trials.log.run_folder import has_log
@@ -47,11 +47,11 @@ FIRST_STEPS = (
 
 
 def _image_steps(place: str) -> tuple[Step, ...]:
-    data, run = quote(place), quote(f"runs/{Path(place).resolve().name}")
+    data, run = path_word(place), path_word(f"runs/{Path(place).resolve().name}")
     return (
         Step(f"nas doctor {data} --search photos", "can the images be read, do they suit the search?"),
         Step(
-            f"nas search photos --set {quote(f'data.source={place}')} --budget 30m --run {run}",
+            f"nas search photos {set_words('data.source', place)} --budget 30m --run {run}",
             "a search with as many trials as fit half an hour",
         ),
     )

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from analysis.numbers import counted, percent
 from analysis.trial_rules import may_win
@@ -17,6 +16,7 @@ from nas.training.config import FILE as TRAINING_FILE
 from nas.training.config import read_training
 from nas.training.suited_recipe import training_command
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.shell_words import path_word
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.continuing import continue_command
 from trials.log.file_names import AUDIT_FOLDER, BEST_FILE, SEARCH_FILE
@@ -70,7 +70,7 @@ def progress_steps(found: RunStatus, *, watched: bool = False) -> list[Step]:
     if found.state == "running":
         if watched:
             return []
-        return [Step(f"nas status {quote(found.run)} --watch", "it runs; this shows how it is going")]
+        return [Step(f"nas status {path_word(found.run)} --watch", "it runs; this shows how it is going")]
     if found.state == "stopped":
         again = f", {found.in_flight} in flight will run again" if found.in_flight else ""
         return [Step(continue_command(found.run), f"the search has not ended{again}", "continues")]
@@ -79,12 +79,12 @@ def progress_steps(found: RunStatus, *, watched: bool = False) -> list[Step]:
 
 def export_step(run: str, *, reason: str = "the winner as a file of its own") -> Step:
     """Write the winner's architecture."""
-    return Step(f"nas export {quote(run)} -o winner.yaml", reason)
+    return Step(f"nas export {path_word(run)} -o winner.yaml", reason)
 
 
 def describe_step(run: str) -> Step:
     """Show the winner's stages."""
-    return Step(f"nas describe {quote(f'{run}/{BEST_FILE}')}", "the winner's stages, parameters and MACs")
+    return Step(f"nas describe {path_word(f'{run}/{BEST_FILE}')}", "the winner's stages, parameters and MACs")
 
 
 def train_step(
@@ -104,25 +104,25 @@ def train_step(
 
 def report_step(run: str) -> Step:
     """Show the report."""
-    return Step(f"nas report {quote(run)} --open", "winner, Pareto front, progress and noise on one page")
+    return Step(f"nas report {path_word(run)} --open", "winner, Pareto front, progress and noise on one page")
 
 
 def _health_steps(found: RunStatus, config: SearchConfig, counts: Counts) -> Sequence[Step]:
     """What has to be looked at before anything else is worth its time."""
-    run = quote(found.run)
+    run = path_word(found.run)
     steps = []
     if found.unreadable and found.state != "running":
         damaged = counted(len(found.unreadable), "file")
         verify = f"nas verify {run} --repair"
         steps.append(Step(verify, f"{damaged} of its log: damaged", "moves what is damaged, deletes nothing"))
-    file = quote(f"{found.run}/{SEARCH_FILE}")
+    file = path_word(f"{found.run}/{SEARCH_FILE}")
     if counts.crashed > MANY * counts.ended:
         kinds = ", ".join(sorted(found.failure_kind))
         reason = f"{counts.crashed} of {counted(counts.ended, 'trial')} crashed ({kinds})"
-        steps.append(Step(f"nas doctor {quote(config.data.source)} --search {file}", reason))
+        steps.append(Step(f"nas doctor {path_word(config.data.source)} --search {file}", reason))
     elif found.state == "finished" and not counts.completed:
         reason = "no trial has completed: do the networks suit the images and the limits?"
-        steps.append(Step(f"nas doctor {quote(config.data.source)} --search {file}", reason))
+        steps.append(Step(f"nas doctor {path_word(config.data.source)} --search {file}", reason))
     if counts.uncertain > MANY * counts.completed:
         share = percent(counts.uncertain / counts.completed)
         steps.append(Step("nas doctor", f"{share} of step times are uncertain: what disturbs timing here?"))
@@ -165,7 +165,7 @@ def _winner_steps(
         steps += training_advice(trained).steps
     if counts.completed >= LEAST_AUDITED and not has_log(run / AUDIT_FOLDER):
         reason = "whether short trials rank architectures rightly is not known; this trains some for longer"
-        steps.append(Step(f"nas audit {quote(found.run)}", reason))
+        steps.append(Step(f"nas audit {path_word(found.run)}", reason))
     return [*steps, export_step(found.run), report_step(found.run)]
 
 

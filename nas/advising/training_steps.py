@@ -1,13 +1,13 @@
 """Steps after a full training, or with one that stopped."""
 
 from pathlib import Path
-from shlex import quote
 
 from analysis.numbers import counted, percent
 from nas.advising.advice import IMAGES, PICTURES, Advice, Step, advice
 from nas.training.checkpoints import TrainingFolder
 from nas.training.config import FILE, read_training
 from nas.training.finished import FinishedTraining, finished_training
+from search_spaces.settings.shell_words import path_word
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import place_of
 from trials.log.driver_lock import driver_of
@@ -18,13 +18,13 @@ REPEATS = "repeat-*"  # folders of trainings that differ in their seed
 
 def training_goes_on(folder: str) -> str:
     """Command that goes on with a training that was stopped."""
-    return f"nas train --run {quote(folder)}"
+    return f"nas train --run {path_word(folder)}"
 
 
 def evaluate_step(folder: str, *, data: str = IMAGES) -> Step:
     """Evaluate the best weights on images that they have not seen."""
     return Step(
-        f"nas evaluate {quote(best_weights(folder))} --data {quote(data)}",
+        f"nas evaluate {path_word(best_weights(folder))} --data {path_word(data)}",
         "minival has chosen these weights: images that they have not seen tell their accuracy",
     )
 
@@ -62,11 +62,11 @@ def use_steps(folder: str) -> tuple[Step, Step]:
     """Use the best weights elsewhere, and on pictures."""
     return (
         Step(
-            f"nas export {quote(folder)} --format onnx -o {quote(f'{folder}/best.onnx')}",
+            f"nas export {path_word(folder)} --format onnx -o {path_word(f'{folder}/best.onnx')}",
             "the network with its weights, for ONNX Runtime",
         ),
         Step(
-            f"nas predict {quote(best_weights(folder))} {PICTURES} -o predictions.csv",
+            f"nas predict {path_word(best_weights(folder))} {PICTURES} -o predictions.csv",
             "a class for each picture of a folder",
         ),
     )

@@ -1,8 +1,8 @@
 """The command that continues a run, as messages and screens tell it."""
 
-import shlex
 from pathlib import Path
 
+from search_spaces.settings.shell_words import path_word
 from trials.log.buckets import place_of
 from trials.log.file_names import SEARCH_FILE
 
@@ -10,4 +10,4 @@ from trials.log.file_names import SEARCH_FILE
 def continue_command(run: Path | str) -> str:
     """The command that continues this run, quoted for a shell."""
     place = place_of(run)
-    return f"nas search {shlex.quote(f'{place}/{SEARCH_FILE}')} --run {shlex.quote(place)}"
+    return f"nas search {path_word(f'{place}/{SEARCH_FILE}')} --run {path_word(place)}"

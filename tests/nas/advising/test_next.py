@@ -29,6 +29,7 @@ from nas.comparing.compare import compare
 from nas.comparing.config import ComparisonPlan, NetworkCosts, record_plan
 from nas.results.status import Best, RunStatus, run_status
 from nas.screens.advice import advice_screen
+from nas.search.config import read_search_config
 from nas.search.recorded_config import recorded_config
 from nas.training.config import record_config
 from nas.training.finished import RESULT
@@ -268,6 +269,11 @@ def test_advice_with_images_and_with_nothing(tmp_path: Path, nas: Nas) -> None:
         "nas doctor 'my flowers' --search photos",
         "nas search photos --set 'data.source=my flowers' --budget 30m --run 'runs/my flowers'",
     ]
+    write_folder(tmp_path / "-mine", per_class=2)
+    assert typed(next_steps(Path("-mine"))) == [
+        "nas doctor ./-mine --search photos",
+        "nas search photos --set data.source=-mine --budget 30m --run runs/-mine",
+    ]
     for name in ("nowhere", "."):
         Path("empty").mkdir(exist_ok=True)
         found = next_steps(Path(name if name == "nowhere" else "empty"))
@@ -275,6 +281,29 @@ def test_advice_with_images_and_with_nothing(tmp_path: Path, nas: Nas) -> None:
     code, out, said = nas("next", __file__)
     assert (code, out) == (2, "")
     assert "this is a file" in said
+
+
+@pytest.mark.parametrize("name", ["2024", "1e3", "null", "#x", "a: b", "[x]", "'", "a b", 'say "x"'])
+def test_a_folder_of_images_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / name, per_class=1)
+    words = shlex.split(typed(next_steps(Path(name)))[1])
+    config = read_search_config("photos", overrides=[words[words.index("--set") + 1]])
+    assert config.data.source == name
+
+
+def test_paths_that_begin_with_a_hyphen_are_no_options(run: Path) -> None:
+    shutil.move(run, "-run")
+    commands = typed(next_steps(Path("-run")))
+    assert commands[0].startswith("nas search ./-run/search.yaml --run ./-run ")
+    assert "nas train ./-run/best.yaml --data digits" in commands
+    Path("-t").mkdir()
+    record_config(CONFIG, Path("-t"))
+    assert typed(next_steps(Path("-t"))) == ["nas train --run ./-t"]
+    _finish(Path("-t"))
+    assert all("./-t" in command for command in typed(next_steps(Path("-t"))))
 
 
 def test_of_a_folder_of_runs_the_last_changed_one_is_taken(run: Path, nas: Nas) -> None:
