@@ -1,5 +1,6 @@
 """Advice: the state of a folder, and steps with their reasons and commands."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,11 +20,13 @@ class Step:
 
     Attributes:
         note: the effect of the command, where its words do not say it.
+        watches: it only shows what another process does, and is not to be waited for.
     """
 
     command: str
     reason: str
     note: str = ""
+    watches: bool = False
 
     @property
     def noted(self) -> str:
@@ -37,6 +40,7 @@ class Advice:
 
     Attributes:
         state: in a sentence.
+        notes: remarks about the results, with a command that looks into each; no step waits for them.
         fill_in: words in the commands that stand for what only the user knows.
     """
 
@@ -44,14 +48,16 @@ class Advice:
     kind: Kind
     state: str
     steps: tuple[Step, ...]
+    notes: tuple[Step, ...]
     fill_in: tuple[str, ...]
 
 
-def advice(path: str, kind: Kind, state: str, *steps: Step) -> Advice:
+def advice(path: str, kind: Kind, state: str, *steps: Step, notes: tuple[Step, ...] = ()) -> Advice:
     """The advice, with the placeholders of its commands."""
-    words = {word for step in steps for word in step.command.split()}
-    fill_in = tuple(word for word in PLACEHOLDERS if word in words)
-    return Advice(path=path, kind=kind, state=one_line(state), steps=steps, fill_in=fill_in)
+    words = {word for step in (*steps, *notes) for word in shlex.split(step.command)}
+    values = {word.partition("=")[2] or word for word in words}  # of key=value, the value
+    fill_in = tuple(word for word in PLACEHOLDERS if word in values)
+    return Advice(path=path, kind=kind, state=one_line(state), steps=steps, notes=notes, fill_in=fill_in)
 
 
 def next_lines(steps: tuple[Step, ...] | list[Step]) -> list[str]:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from shlex import quote
 
 from nas.advising.advice import Advice, Step, advice
 from nas.advising.comparison_steps import comparison_advice
 from nas.advising.search_steps import search_advice
-from nas.advising.training_steps import is_training, training_advice
+from nas.advising.training_steps import driver_within, is_training, training_advice
 from nas.comparing.config import is_comparison
+from search_spaces.settings.shell_words import path_word, set_words
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import is_in_store, place_of
 from trials.log.run_folder import has_log
@@ -19,7 +19,9 @@ LOOKED_AT = 50  # entries of a folder, and of each of its folders
 
 
 def next_steps(folder: Path) -> Advice:
-    """The next steps with a folder; of one with several runs or trainings, with the last changed one.
+    """The next steps with a folder; of one with several runs or trainings, with one of them.
+
+    That is the last changed one of those that are worked on, else of all.
 
     Raises:
         ConfigError: its files do not read, or it is a file.
@@ -30,7 +32,7 @@ def next_steps(folder: Path) -> Advice:
         return found
     inside = [path for path in _entries(folder) if _is_known(path)]
     if inside:
-        found = _known(max(inside, key=lambda path: path.stat().st_mtime))
+        found = _known(max(inside, key=_worked_on_and_changed))
         assert found is not None, "it was looked at"
         return found
     place = place_of(folder)
@@ -47,11 +49,11 @@ FIRST_STEPS = (
 
 
 def _image_steps(place: str) -> tuple[Step, ...]:
-    data, run = quote(place), quote(f"runs/{Path(place).resolve().name}")
+    data, run = path_word(place), path_word(f"runs/{Path(place).resolve().name}")
     return (
         Step(f"nas doctor {data} --search photos", "can the images be read, do they suit the search?"),
         Step(
-            f"nas search photos --set {quote(f'data.source={place}')} --budget 30m --run {run}",
+            f"nas search photos {set_words('data.source', place)} --budget 30m --run {run}",
             "a search with as many trials as fit half an hour",
         ),
     )
@@ -63,6 +65,10 @@ def _known(folder: Path) -> Advice | None:
     if is_comparison(folder):
         return comparison_advice(folder)
     return training_advice(folder) if is_training(folder) else None
+
+
+def _worked_on_and_changed(folder: Path) -> tuple[bool, float]:
+    return driver_within(folder) is not None, folder.stat().st_mtime
 
 
 def _is_known(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """Launch of a full training from the command line's words, or of several that differ in their seed."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from nas.search.loggers import Loggers
 from nas.training.config import FILE, TrainingConfig, as_begun, read_training
 from nas.training.failure import failures_explained
 from nas.training.picture import draw_training
+from nas.training.repeats import folders_of_repeats, read_repeats, recorded_repeats
 from nas.training.result import TrainingResult
 from nas.training.start import check_folder
 from nas.training.suited_recipe import DEFAULT_RECIPE
@@ -51,10 +53,11 @@ def training_config(
         ConfigError: something is missing or wrong.
     """
     if architecture is None:
-        if (folder / "repeat-0" / FILE).is_file():
+        if (begun := read_repeats(folder)) is not None or folders_of_repeats(folder):
+            command = f":  {begun.command(folder)}" if begun is not None else ""
             raise ConfigError(
                 f"{place_of(folder)}: repeats of a training lie here; they go on with the command that began "
-                f"them, its architecture and --repeats in it, and --run {place_of(folder)}"
+                f"them, its architecture and --repeats in it, and --run {place_of(folder)}{command}"
             )
         if not (folder / FILE).is_file():
             raise ConfigError(
@@ -94,6 +97,7 @@ def launch_training(
     folder: Path,
     *,
     repeats: int,
+    words: Sequence[str] = (),
     devices: int = 1,
     ray_address: str | None = None,
     log: Sequence[str] = (),
@@ -101,6 +105,9 @@ def launch_training(
     console: Console,
 ) -> list[TrainingResult]:
     """Trains `repeats` times with seeds of their own, each in a folder of its own, shown on the console.
+
+    Args:
+        words: of the command line, that begin the same repeats again (`typed_words`).
 
     Raises:
         ConfigError: something is not right with the images, the folder or the initial weights.
@@ -124,13 +131,14 @@ def launch_training(
     if shared:
         files_of(folder).make_folder(folder, SHARED)
     goes_on = partial(how_it_goes_on, folder, repeats=repeats, devices=devices, ray_address=ray_address)
-    return [
-        train_on_console(
-            replace(config, seed=config.seed + i), own,
-            devices=devices, ray_address=ray_address, log=log, how_it_goes_on=goes_on, console=console,
-        )
-        for i, own in enumerate(folders)
-    ]  # fmt: skip
+    with recorded_repeats(folder, repeats=repeats, words=words) if repeats > 1 else nullcontext():
+        return [
+            train_on_console(
+                replace(config, seed=config.seed + i), own,
+                devices=devices, ray_address=ray_address, log=log, how_it_goes_on=goes_on, console=console,
+            )
+            for i, own in enumerate(folders)
+        ]  # fmt: skip
 
 
 def train_on_console(

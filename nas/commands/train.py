@@ -51,12 +51,18 @@ def train(
     say_start(console, f"{architecture} by recipe {recipe}, in {place}" if architecture else begun)
     from nas.commands.launch_training import how_it_goes_on, launch_training, training_config
     from nas.screens.training import repeats_table, training_screen
+    from nas.training.repeats import typed_words
     from nas.training.result import training_figures
     from nas.training.termination import TerminatedError, signals_interrupt
     from search_spaces.settings.yaml_files import ConfigError
     from trials.log.buckets import local_file, run_folder
 
     folder = run_folder(place)
+    words = typed_words(
+        architecture or "", data=data, recipe=recipe, test=test, init=init, patience=patience,
+        repeats=repeats, devices=devices if devices > 1 else None, ray_address=ray_address, log=log,
+        set_=set_, shared=shared,
+    )  # fmt: skip
     architecture = None if architecture is None else local_file(architecture)
     config = training_config(
         architecture, folder=folder, data=data, recipe=recipe, test=test, init=init, patience=patience,
@@ -67,8 +73,8 @@ def train(
     try:
         with signals_interrupt():
             results = launch_training(
-                config, folder, repeats=repeats, devices=devices, ray_address=ray_address, log=log or (),
-                shared=shared, console=console,
+                config, folder, repeats=repeats, words=words, devices=devices, ray_address=ray_address,
+                log=log or (), shared=shared, console=console,
             )  # fmt: skip
     except KeyboardInterrupt as error:
         again = how_it_goes_on(folder, repeats=repeats, devices=devices, ray_address=ray_address)

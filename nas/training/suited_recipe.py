@@ -1,8 +1,8 @@
 """The shipped recipe of full training that suits a network, by its stride and the images of its trials."""
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
+from search_spaces.settings.shell_words import path_word
 from search_spaces.settings.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -47,4 +47,4 @@ def training_command(
     named = f" --recipe {recipe}" if recipe != DEFAULT_RECIPE else ""
     named += f" --set objective={objective}" if objective != "accuracy" else ""
     named += f" --set recipe.class_weights={class_weights}" if class_weights != "none" else ""
-    return f"nas train {quote(file)} --data {quote(data)}{named}"
+    return f"nas train {path_word(file)} --data {path_word(data)}{named}"

@@ -1,8 +1,11 @@
-"""The number that a text may be meant as: 10%, 32px, 1,000, 5M, 1:30."""
+"""The number that a text may be meant as: 10%, 32px, 1,000, 0,07, 5M, 1:30."""
 
 import re
 
 FACTORS = {"%": 0.01, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+DASHES = re.compile("[\u2010-\u2015\u2212]")  # look like a minus sign, and are none to YAML
 NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%|[A-Za-zµ]*)")
 
 
@@ -10,6 +13,13 @@ def number_hint(text: str, *, is_whole: bool) -> str:
     """The end of a message about a text, as in "; write 0.1"; empty if no (whole) number is in it."""
     hint = _hint(text)
     return "" if is_whole and "." in hint else hint
+
+
+def without_comma(word: str) -> str | None:
+    """The number that digits with commas stand for: `1,000` is 1000, `0,07` is 0.07; None of other words."""
+    if THOUSANDS.fullmatch(word):
+        return word.replace(",", "")
+    return word.replace(",", ".") if DECIMAL_COMMA.fullmatch(word) else None
 
 
 def _of_sixty(word: str) -> str:
@@ -24,8 +34,11 @@ def _hint(text: str) -> str:
     word = text.strip("'\"“”‘’ ")
     if re.fullmatch(r"\d+( \d+)+", word):
         return f"; write [{', '.join(word.split())}]"
-    if re.fullmatch(r"\d{1,3}(,\d{3})+", word):
-        return f"; write {word.replace(',', '')}"
+    if dash := DASHES.search(word):
+        meant = _hint(word.replace(dash[0], "-")).removesuffix(", without quotes").removeprefix("; ")
+        return meant and f"; '{dash[0]}' is U+{ord(dash[0]):04X} and no minus sign: {meant}"
+    if number := without_comma(word):
+        return f"; write {number}"
     if re.fullmatch(r"\d+(:\d+)+(\.\d+)?", word):  # in YAML 1.1 a number to the base of 60
         return f"; colons are not read as one number: write {_of_sixty(word)}, if that is meant"
     plain = re.sub(r"(?<=\d),(?=\d)", ".", word)

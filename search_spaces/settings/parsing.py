@@ -12,7 +12,8 @@ import yaml
 from yaml.composer import Composer
 from yaml.resolver import Resolver
 
-from search_spaces.settings.problems import explained
+from search_spaces.settings.number_hint import without_comma
+from search_spaces.settings.problems import SPACES, explained, no_space
 from search_spaces.settings.seal import BrokenSealError, check_seal, has_seal
 
 MAX_BYTES = 1 << 20
@@ -20,7 +21,6 @@ MAX_DEPTH = 32
 MAX_DIGITS = 40  # of a whole number; beyond thousands of them Python refuses to read one at all
 TAG = "tag:yaml.org,2002:"
 QUOTES = "“”‘’„«»"  # of word processors, not of YAML
-SPACES = re.compile("[\u00a0\u2000-\u200b\u202f\u3000\ufeff]")  # look like a space, and are none to YAML
 
 Location = tuple[int | str, ...]  # keys and indices, from the outermost in
 
@@ -182,11 +182,10 @@ def _key(node: yaml.Node) -> str:
         raise ValueError(f"{_place(node)}: {found} stands where a key is expected; write a plain word")
     if node.tag == f"{TAG}merge":
         raise ValueError(f"{_place(node)}: merge keys (<<) are not used here; write the keys out")
+    _check_comma(node)
     key = _scalar(node)
     if not isinstance(key, str):
         word = f"'{node.value}'" if node.value else "nothing"
-        if number := _decimal_comma(node):
-            raise ValueError(f"{_place(node)}: a comma within a number ends it; write {number}")
         raise ValueError(
             f"{_place(node)}: {word} stands where a key is expected; a list is written in [], and a key that "
             "is a number in quotes"
@@ -196,12 +195,15 @@ def _key(node: yaml.Node) -> str:
     return key
 
 
-def _decimal_comma(key: yaml.ScalarNode) -> str | None:
-    """The number that `0,25` within braces is meant as, read at its digits behind the comma; else None."""
-    mark: Any = key.start_mark
-    before = mark.buffer[: mark.pointer] if mark.buffer is not None else ""
-    found = re.search(r"([-+]?\d+),$", before)
-    return f"{found[1]}.{key.value}" if found and key.value.isdigit() else None
+def _check_comma(digits: yaml.ScalarNode) -> None:
+    """Refuses the digits behind the comma of `{trials: 1,000}` and `{ratio: 0,25}`; a comma ends them."""
+    mark: Any = digits.start_mark
+    if digits.style is not None or mark.buffer is None or not digits.value.isdigit():
+        return
+    before = re.search(r"[-+]?[\d,]*,$", mark.buffer[: mark.pointer])
+    after = re.match(r"[\d,]*\d", mark.buffer[mark.pointer :])
+    if before and after and (number := without_comma(before[0] + after[0])):
+        raise ValueError(f"{_place(digits)}: a comma within a number ends it; write {number}")
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
@@ -217,10 +219,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     if node.style is None and word[:1] in QUOTES:
         raise ValueError(f"{_place(node)}: {word[:1]} is no quote in YAML; use ' or \"")
     if node.style is None and (found := SPACES.search(word)):
-        raise ValueError(
-            f"{_place(node)}: U+{ord(found[0]):04X} looks like a space and is none; use a space, or put the "
-            "text in quotes"
-        )
+        raise ValueError(f"{_place(node)}: {no_space(found[0])}, or put the text in quotes")
     return word
 
 
@@ -232,6 +231,7 @@ def _whole_number(node: yaml.ScalarNode) -> int:
     if digits[:2] in ("0x", "0o"):
         return int(word, base=0)
     if digits[0] == "0" and len(digits) > 1:
+        _check_comma(node)
         raise ValueError(
             f"{_place(node)}: {node.value} has leading zeros, which some programs read as octal; write "
             f"{int(word)}, or '{node.value}' if it is text"

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 MAX_SHOWN = 60
+SPACES = re.compile("[\u00a0\u2000-\u200b\u202f\u3000\ufeff]")  # look like a space, and are none to YAML
 OPENED = {"]": "[", "}": "{"}
 
 
@@ -26,6 +27,8 @@ def explained(error: yaml.YAMLError, text: str) -> str:
         is_indent = not lines[end.line][: end.column].strip()
         mend = "indent with spaces" if is_indent else "put a space in its place"
         return _at(end.line + 1, end.column + 1, f"a tab where a space is expected; {mend}")
+    if odd := _odd_space(lines, max(start.line - 1, 0), end.line):
+        return odd
     # The first that fits: special cases stand before general ones.
     for words, mark, meaning in (
         (
@@ -53,6 +56,19 @@ def explained(error: yaml.YAMLError, text: str) -> str:
     if "mapping values are not allowed" in problem:
         return _second_colon(lines, end.line, end.column)
     return _at(end.line + 1, end.column + 1, problem)
+
+
+def no_space(character: str) -> str:
+    """A sentence about one of SPACES."""
+    return f"U+{ord(character):04X} looks like a space and is none; use a space"
+
+
+def _odd_space(lines: list[str], first: int, last: int) -> str | None:
+    """The first of SPACES behind a ':' or a '-', or in the indentation, of these lines; None without one."""
+    for i, line in enumerate(lines[first : last + 1], start=first):
+        if found := re.search(rf"(?:^ *|:|^ *-)({SPACES.pattern})", line):
+            return _at(i + 1, found.start(1) + 1, no_space(found[1]))
+    return None
 
 
 def _second_colon(lines: list[str], line: int, column: int) -> str:

@@ -1,8 +1,8 @@
 """The command that continues a run, as messages and screens tell it."""
 
-import shlex
 from pathlib import Path
 
+from search_spaces.settings.shell_words import path_word
 from trials.log.buckets import place_of
 from trials.log.file_names import SEARCH_FILE
 from trials.log.own_ops_record import trust_words
@@ -11,5 +11,5 @@ from trials.log.own_ops_record import trust_words
 def continue_command(run: Path | str) -> str:
     """The command that continues this run, quoted for a shell."""
     place = place_of(run)
-    file = shlex.quote(f"{place}/{SEARCH_FILE}")
-    return f"nas search {file} --run {shlex.quote(place)}{trust_words(run)}"
+    file = path_word(f"{place}/{SEARCH_FILE}")
+    return f"nas search {file} --run {path_word(place)}{trust_words(run)}"

@@ -1,50 +1,35 @@
 """nas next: what to do now with a folder, and why; each command is one that the command line takes."""
 
-import fcntl
 import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from comparisons import CONDITIONS, TWO, quick_trainings
+from advised import finish, locked, typed
 from conftest import MakeConfig, Nas
-from documents import COMMANDS
 from formula_searches import run_search, run_until
 from full_trainings import CONFIG
 from pictures import write_folder
 from places import GOLDEN
 from screens import screen_text
+from timed_again import write_timed_again
 
 from nas.advising.advice import Advice
+from nas.advising.audit_steps import LEAST_AUDITED
 from nas.advising.next_steps import next_steps
-from nas.advising.search_steps import FEW_TRIALS, LEAST_AUDITED, advice_of
-from nas.advising.training_steps import training_advice
-from nas.comparing.compare import compare
-from nas.comparing.config import ComparisonPlan, NetworkCosts, record_plan
+from nas.advising.search_steps import FEW_TRIALS, advice_of
 from nas.results.status import Best, RunStatus, run_status
 from nas.screens.advice import advice_screen
+from nas.search.config import read_search_config
 from nas.search.recorded_config import recorded_config
 from nas.training.config import record_config
-from nas.training.finished import RESULT
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import read_yaml, yaml_text
 from trials.log.row_types import TrialRow
 from trials.log.run_reader import read_run
-
-
-def typed(found: Advice) -> list[str]:
-    """The commands, each taken by the command line; nothing of them is carried out."""
-    for step in found.steps:
-        program, name, *words = shlex.split(step.command)
-        assert program == "nas"
-        COMMANDS[name].make_context(name, words)
-        assert step.reason
-    return [step.command for step in found.steps]
 
 
 @pytest.fixture
@@ -101,7 +86,58 @@ def test_enough_trials_are_audited_after_the_winner_is_trained(run: Path) -> Non
     fewer = many(run, LEAST_AUDITED - 9)
     assert "nas audit 'my runs/flowers'" not in typed(advised(run, rows=fewer))
     (run / "audit" / "log" / "parts").mkdir(parents=True)
+    again = advised(run, rows=rows).steps[1]
+    assert (again.command, again.note) == ("nas audit 'my runs/flowers'", "continues")
+    shutil.rmtree(run / "audit")
+    shutil.copytree(run, run.parent / "audited")
+    shutil.move(run.parent / "audited", run / "audit")  # a run in which all 8 trials have ended
     assert [command.split()[1] for command in typed(advised(run, rows=rows))] == ["train", "export", "report"]
+
+
+def test_an_audit_that_stopped_goes_on_as_it_was_begun(make_config: MakeConfig, run: Path) -> None:
+    config = make_config()
+    run_until(config, run / "audit", rows=4)
+    epochs = config.recipe.epochs
+    command = f"nas audit 'my runs/flowers' --trials 12 --epochs {epochs}"
+    assert command in typed(advised(run))
+    with locked(run / "audit"):
+        watch = next(step for step in advised(run).steps if "/audit" in step.command)
+    assert watch.command == "nas status 'my runs/flowers/audit' --watch"
+    assert watch.watches
+
+
+def test_a_winner_that_is_exported_is_not_exported_again(run: Path) -> None:
+    assert "nas export 'my runs/flowers' -o winner.yaml" in typed(next_steps(run))
+    shutil.copy(run / "best.yaml", "winner.yaml")
+    assert not any("winner.yaml" in command for command in typed(next_steps(run)))
+    Path("winner.yaml").write_text(yaml_text(CONFIG.architecture))
+    assert "nas export 'my runs/flowers' -o flowers-winner.yaml" in typed(next_steps(run))
+    Path("flowers-winner.yaml").write_text(yaml_text(CONFIG.architecture))
+    assert not any("winner.yaml" in command for command in typed(next_steps(run)))
+
+
+def test_images_of_another_folder_are_named_by_who_knows_where_they_lie(run: Path) -> None:
+    config, rows = recorded_config(run), many(run, 30)
+
+    def found(source: str, **changes: Any) -> Advice:
+        there = replace(config, data=replace(config.data, source=source))
+        return advice_of(run, replace(run_status(run), **changes), there, rows)
+
+    train = found("pictures").steps[0]
+    assert train.command.startswith("nas train 'my runs/flowers/best.yaml' --data IMAGES")
+    assert train.reason.endswith("; its images, pictures, are not in this folder")
+    assert found("pictures").fill_in == ("IMAGES",)
+    goes_on = found("pictures", state="stopped").steps[0]
+    assert goes_on.command.endswith(" --set data.source=IMAGES")
+    assert found("pictures", state="stopped").fill_in == ("IMAGES",)
+    for here in ("/anywhere/pictures", "https://host/x.parquet", "digits"):
+        assert here in found(here).steps[0].command
+    Path("pictures").mkdir()
+    assert "--data pictures" in found("pictures").steps[0].command
+    gone = replace(config, data=replace(config.data, source="gone"))
+    nothing = advice_of(run, replace(run_status(run), best=None), gone, {})
+    assert nothing.steps[0].command.startswith("nas doctor IMAGES --search ")
+    assert nothing.fill_in == ("IMAGES",)
 
 
 def test_a_space_without_more_networks_is_not_searched_for_longer(run: Path) -> None:
@@ -109,25 +145,33 @@ def test_a_space_without_more_networks_is_not_searched_for_longer(run: Path) -> 
     assert typed(advised(run, budget=budget))[0].startswith("nas train ")
 
 
-def test_crashes_and_uncertain_times_are_looked_at_first(run: Path) -> None:
+def test_crashes_and_uncertain_times_are_notes_that_hinder_no_step(run: Path) -> None:
     crashed = many(run, 10, status="crashed")
     found = advised(run, rows=crashed, failure_kind={"oom": 10})
-    assert typed(found)[0] == "nas doctor digits --search 'my runs/flowers/search.yaml'"
-    assert "10 of 22 trials crashed (oom)" in found.steps[0].reason
+    assert typed(found)[0].startswith("nas search ")
+    (note,) = found.notes
+    assert note.command == "nas doctor digits --search 'my runs/flowers/search.yaml'"
+    assert "10 of 22 trials crashed (oom)" in note.reason
     flagged = many(run, 30, timing_flag="unstable")
     found = advised(run, rows=flagged)
-    assert typed(found)[0] == "nas doctor"
-    assert "of step times are uncertain" in found.steps[0].reason
+    assert typed(found)[0].startswith("nas train ")
+    (note,) = found.notes
+    assert note.command == "nas doctor"
+    assert "of step times are uncertain" in note.reason
     few = many(run, 1, timing_flag="unstable", status="completed")
-    assert typed(advised(run, rows=few))[0].startswith("nas search ")
+    assert not advised(run, rows=few).notes
 
 
-def test_a_winner_whose_step_time_is_uncertain_is_measured_again(run: Path) -> None:
+def test_a_winner_whose_step_time_is_uncertain_is_measured_again_once(run: Path) -> None:
     best = run_status(run).best
     assert isinstance(best, Best)
     found = advised(run, best=replace(best, uncertain_step_time="uncertain: the clock fell"))
-    assert typed(found)[0] == "nas measure --run 'my runs/flowers'"
-    assert "the clock fell" in found.steps[0].reason
+    (note,) = found.notes
+    assert note.command == "nas measure --run 'my runs/flowers'"
+    assert "the clock fell" in note.reason
+    rows = list(read_run(run).trials.values())
+    write_timed_again(run, {best.trial_id: 0.9}, rows, device_name="elsewhere")  # type: ignore[arg-type]
+    assert not advised(run, best=replace(best, uncertain_step_time="uncertain: the clock fell")).notes
 
 
 def test_the_state_names_the_objective_that_the_search_goes_by(run: Path) -> None:
@@ -160,18 +204,12 @@ def test_a_stopped_run_goes_on_and_a_damaged_one_is_repaired_before(
     assert "2 files" in damaged.steps[0].reason
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Another process works on the folder."""
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    yield
-    os.close(handle)
-
-
 def test_a_running_search_is_watched(run: Path) -> None:
     with locked(run):
-        assert typed(next_steps(run))[0] == "nas status 'my runs/flowers' --watch"
+        found = next_steps(run)
+    assert typed(found)[0] == "nas status 'my runs/flowers' --watch"
+    assert [step.watches for step in found.steps] == [True, False]
+    assert not any(command.startswith("nas train") for command in typed(found))
 
 
 def test_the_winners_training_takes_over(run: Path) -> None:
@@ -182,82 +220,16 @@ def test_the_winners_training_takes_over(run: Path) -> None:
     found = typed(next_steps(run))
     assert "nas train --run train/mine" in found
     assert not any(command.startswith("nas train") and "best.yaml" in command for command in found)
-    _finish(folder)
+    finish(folder)
     assert "nas evaluate train/mine/weights/best.safetensors --data IMAGES" in typed(next_steps(run))
+    Path("train/again").mkdir()
+    shutil.move(folder, "train/again/repeat-0")
+    assert any("train/again/repeat-0/weights" in command for command in typed(next_steps(run)))
+    shutil.move("train/again/repeat-0", folder)
     other = replace(CONFIG, architecture=replace(winner, head_channels=winner.head_channels + 8))
     (folder / "training.yaml").unlink()
     record_config(other, folder)
     assert any("best.yaml" in command for command in typed(next_steps(run)))
-
-
-def _finish(folder: Path, *, accuracy: float = 0.9, test: dict[str, Any] | None = None) -> None:
-    facts = {
-        "epochs": 4, "best_epoch": 3, "accuracy": accuracy, "test": test, "seconds": 1.0,
-        "stopped_early": False, "device_name": "cpu", "precision": "fp32", "threads": 1,
-    }  # fmt: skip
-    (folder / RESULT).write_text(json.dumps(facts))
-
-
-def test_advice_with_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = Path("a training")
-    folder.mkdir()
-    record_config(CONFIG, folder)
-    found = next_steps(folder)
-    assert (found.kind, found.state) == ("training", "stopped after 0 of 4 epochs")
-    assert typed(found) == ["nas train --run 'a training'"]
-    with locked(folder):
-        assert next_steps(folder).state.startswith("running (")
-    _finish(folder)
-    found = next_steps(folder)
-    assert found.state == "finished: accuracy 90.0 % on minival"
-    assert typed(found) == [
-        "nas evaluate 'a training/weights/best.safetensors' --data IMAGES",
-        "nas export 'a training' --format onnx -o 'a training/best.onnx'",
-        "nas predict 'a training/weights/best.safetensors' PICTURES -o predictions.csv",
-    ]
-    assert found.fill_in == ("IMAGES", "PICTURES")
-    record_config(replace(CONFIG, test="digits"), folder)
-    _finish(folder, test={"accuracy": 0.8, "images": 10})
-    found = next_steps(folder)
-    assert found.state == "finished: accuracy 80.0 % on test images"
-    assert [command.split()[1] for command in typed(found)] == ["export", "predict"]
-
-
-def test_advice_with_repeats_of_a_training(tmp_path: Path) -> None:
-    for i, accuracy in enumerate((0.8, 0.9)):
-        own = tmp_path / f"repeat-{i}"
-        own.mkdir()
-        record_config(CONFIG, own)
-        _finish(own, accuracy=accuracy)
-    found = next_steps(tmp_path)
-    assert found.state == "2 trainings finished; the best one finished: accuracy 90.0 % on minival"
-    assert f"{tmp_path}/repeat-1/weights" in typed(found)[0]
-    (tmp_path / "repeat-0" / RESULT).unlink()
-    assert typed(next_steps(tmp_path)) == [f"nas train --run {tmp_path}/repeat-0"]
-    with pytest.raises(ConfigError, match="no training was begun here"):
-        training_advice(tmp_path / "repeat-0" / "weights")
-
-
-def test_advice_with_a_comparison(tmp_path: Path, as_a_worker: None) -> None:
-    folder = tmp_path / "two networks"
-    folder.mkdir()
-    costs = {name: NetworkCosts(params=1, macs=1, epochs=2) for name in TWO.networks}
-    record_plan(ComparisonPlan(config=TWO, conditions=CONDITIONS, costs=costs), folder)
-    found = next_steps(folder)
-    assert (found.kind, found.state) == ("comparison", "stopped: 0 of 4 trainings")
-    assert typed(found) == [f"nas compare --run '{folder}'", f"nas compare '{folder}'"]
-    with locked(folder):
-        assert typed(next_steps(folder)) == [f"nas compare '{folder}'"]
-
-
-def test_a_finished_comparison_without_a_sure_difference_gets_more_seeds(tmp_path: Path) -> None:
-    with quick_trainings():
-        compare(replace(TWO, repeats=1), tmp_path / "run")
-    more, shown, export = typed(next_steps(tmp_path / "run"))
-    assert more == f"nas compare --run {tmp_path}/run --repeats 2"
-    assert shown == f"nas compare {tmp_path}/run"
-    assert export.startswith(f"nas export {tmp_path}/run/trainings/")
 
 
 def test_advice_with_images_and_with_nothing(tmp_path: Path, nas: Nas) -> None:
@@ -268,6 +240,11 @@ def test_advice_with_images_and_with_nothing(tmp_path: Path, nas: Nas) -> None:
         "nas doctor 'my flowers' --search photos",
         "nas search photos --set 'data.source=my flowers' --budget 30m --run 'runs/my flowers'",
     ]
+    write_folder(tmp_path / "-mine", per_class=2)
+    assert typed(next_steps(Path("-mine"))) == [
+        "nas doctor ./-mine --search photos",
+        "nas search photos --set data.source=-mine --budget 30m --run runs/-mine",
+    ]
     for name in ("nowhere", "."):
         Path("empty").mkdir(exist_ok=True)
         found = next_steps(Path(name if name == "nowhere" else "empty"))
@@ -277,10 +254,36 @@ def test_advice_with_images_and_with_nothing(tmp_path: Path, nas: Nas) -> None:
     assert "this is a file" in said
 
 
+@pytest.mark.parametrize("name", ["2024", "1e3", "null", "#x", "a: b", "[x]", "'", "a b", 'say "x"'])
+def test_a_folder_of_images_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / name, per_class=1)
+    words = shlex.split(typed(next_steps(Path(name)))[1])
+    config = read_search_config("photos", overrides=[words[words.index("--set") + 1]])
+    assert config.data.source == name
+
+
+def test_paths_that_begin_with_a_hyphen_are_no_options(run: Path) -> None:
+    shutil.move(run, "-run")
+    commands = typed(next_steps(Path("-run")))
+    assert commands[0].startswith("nas search ./-run/search.yaml --run ./-run ")
+    assert "nas train ./-run/best.yaml --data digits" in commands
+    Path("-t").mkdir()
+    record_config(CONFIG, Path("-t"))
+    assert typed(next_steps(Path("-t"))) == ["nas train --run ./-t"]
+    finish(Path("-t"))
+    assert all("./-t" in command for command in typed(next_steps(Path("-t"))))
+
+
 def test_of_a_folder_of_runs_the_last_changed_one_is_taken(run: Path, nas: Nas) -> None:
     shutil.copytree(GOLDEN / "run_v1", "my runs/stopped")
     os.utime(run, (0, 0))
     assert next_steps(run.parent).path == "my runs/stopped"
+    with locked(run):
+        os.utime(run, (0, 0))
+        assert next_steps(run.parent).path == "my runs/flowers"
     os.utime("my runs/stopped", (-10, -10))
     assert next_steps(run.parent).path == "my runs/flowers"
     code, out, _ = nas("next", "my runs", "--json")
@@ -297,6 +300,6 @@ def test_screen_says_why_before_each_command_and_what_to_fill_in(run: Path) -> N
     folder = Path("training")
     folder.mkdir()
     record_config(CONFIG, folder)
-    _finish(folder)
+    finish(folder)
     last = screen_text(advice_screen(next_steps(folder)), width=80).splitlines()[-1]
     assert last == "put your own in the place of IMAGES and PICTURES"

@@ -1,6 +1,7 @@
 """`nas train` as it is typed: what ends it, what is said then, and that what is said goes on with it."""
 
 import errno
+import json
 import os
 import re
 import shlex
@@ -146,6 +147,29 @@ def test_stopped_repeats_of_a_training_go_on_by_the_same_command(
     mean = re.findall(r"mean minival accuracy .*", out)
     assert mean
     assert mean == re.findall(r"mean minival accuracy .*", whole[1])
+
+
+def test_all_repeats_go_on_by_the_command_that_is_advised(
+    nas: Nas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        fail_at(patch, os.path.join("repeat-0", "checkpoint", ".epoch-000001"), KeyboardInterrupt())
+        nas(*WORDS, "--repeats", "2")
+    code, out, said = nas("next", "run", "--json")
+    assert code == 0, said
+    advised = json.loads(out)
+    assert advised["state"] == "stopped: 0 of 2 trainings finished"
+    program, *words = shlex.split(advised["steps"][0]["command"])
+    code, _, said = nas(*words)
+    assert (program, code) == ("nas", 0), said
+    code, out, _ = nas("next", "run", "--json")
+    assert json.loads(out)["state"].startswith("2 trainings finished; the best one finished: ")
+
+
+def test_refused_repeats_leave_nothing_behind(nas: Nas, tmp_path: Path) -> None:
+    code, _, said = nas(*WORDS, "--repeats", "2", "--run", "train/all", "--test", "nowhere")
+    assert code == 2, said
+    assert not (tmp_path / "train").exists()
 
 
 def test_a_training_that_a_scheduler_ends_is_saved_and_says_how_it_goes_on(
