@@ -9,6 +9,7 @@ from nas.search.recorded_config import recorded_config
 from search_spaces.settings.shell_words import path_word
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.file_names import AUDIT_FOLDER
+from trials.log.own_ops_record import trust_words
 from trials.log.run_folder import has_log
 from trials.log.run_reader import read_run
 
@@ -25,6 +26,7 @@ def audit_steps(run: Path, name: str, config: SearchConfig, *, completed: int) -
         completed: trials of the run.
     """
     command, folder = f"nas audit {path_word(name)}", run / AUDIT_FOLDER
+    trust = trust_words(run)
     where = "; to be typed where the search was begun" if is_elsewhere(config.data.source) else ""
     if not has_log(folder):
         if completed < LEAST_AUDITED:
@@ -32,11 +34,11 @@ def audit_steps(run: Path, name: str, config: SearchConfig, *, completed: int) -
         epochs = config.recipe.epochs
         longer = f" --epochs {LONGER * epochs}" if epochs >= EPOCHS else ""
         reason = "whether short trials rank architectures rightly is not known; this trains some for longer"
-        return [Step(f"{command}{longer}", reason + where)]
+        return [Step(f"{command}{longer}{trust}", reason + where)]
     try:
         log, audit = read_run(folder), recorded_config(folder)
     except ConfigError:  # it was stopped while it began
-        return [Step(command, f"the audit has not ended{where}", "continues")]
+        return [Step(f"{command}{trust}", f"the audit has not ended{where}", "continues")]
     trainings = int(audit.budget.total)
     if log.driver:
         watch = f"nas status {path_word(f'{name}/{AUDIT_FOLDER}')} --watch"
@@ -44,4 +46,4 @@ def audit_steps(run: Path, name: str, config: SearchConfig, *, completed: int) -
     if len(log.trials) >= trainings and not log.in_flight:
         return []
     sizes = f" --trials {trainings} --epochs {audit.recipe.epochs}"
-    return [Step(command + sizes, f"the audit has not ended{where}", "continues")]
+    return [Step(f"{command}{sizes}{trust}", f"the audit has not ended{where}", "continues")]
