@@ -40,7 +40,7 @@ def words(command: str) -> list[str]:
 
 
 def test_a_folder_of_images_becomes_weights_and_an_export_in_five_commands(
-    nas: Nas, short_estimates: None
+    nas: Nas, timed_in_few_rounds: None
 ) -> None:
     pytest.importorskip("onnxscript")
     write_folder(Path("images"), per_class=12)
