@@ -39,7 +39,9 @@ def words(command: str) -> list[str]:
     return [re.sub(r"\bTEST\b", "test", re.sub(r"\bIMAGES\b", "images", word)) for word in found]
 
 
-def test_a_folder_of_images_becomes_weights_and_an_export_in_five_commands(nas: Nas) -> None:
+def test_a_folder_of_images_becomes_weights_and_an_export_in_five_commands(
+    nas: Nas, timed_in_few_rounds: None
+) -> None:
     pytest.importorskip("onnxscript")
     write_folder(Path("images"), per_class=12)
     write_folder(Path("test"), per_class=4)

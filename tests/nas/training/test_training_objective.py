@@ -31,7 +31,7 @@ from search_spaces.settings.yaml_files import ConfigError
 from trials.images.config import DataConfig
 from trials.training.weights_file import load_weights
 
-pytestmark = pytest.mark.usefixtures("as_a_worker", "short_estimates")
+pytestmark = pytest.mark.usefixtures("as_a_worker", "timed_in_few_rounds")
 BALANCED = "balanced_accuracy"
 FALLING = (0.9, 0.8, 0.7, 0.6)  # balanced accuracies after each epoch
 
