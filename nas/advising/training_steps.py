@@ -7,16 +7,19 @@ from analysis.numbers import counted, percent
 from nas.advising.advice import IMAGES, PICTURES, Advice, Step, advice
 from nas.advising.recorded_images import is_elsewhere, where_images_are
 from nas.training.checkpoints import TrainingFolder
-from nas.training.config import FILE, read_training
+from nas.training.config import FILE, TrainingConfig, read_training
 from nas.training.finished import FinishedTraining, finished_training
 from nas.training.repeats import FILE as REPEATS_FILE
 from nas.training.repeats import folders_of_repeats, read_repeats
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.ops import is_own_op
 from search_spaces.settings.shell_words import path_word, set_words
 from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import place_of
 from trials.log.driver_lock import driver_of
 from trials.objective import in_words
 
+BUILDING = ("train", "evaluate", "export", "predict")  # commands that build the network
 UNRECORDED = (
     "an earlier version has not recorded how many repeats were asked for; those that are left go on with the "
     "command that began them"
@@ -50,7 +53,31 @@ def training_advice(folder: Path) -> Advice:
     """
     if not (folder / FILE).is_file():
         return _repeats_advice(folder)
-    config, place = read_training(folder), place_of(folder)
+    config = read_training(folder)
+    return _trusting(_of_one_training(folder, config), config.architecture)
+
+
+def _trusting(found: Advice, architecture: Architecture) -> Advice:
+    """The same with --trust in commands that build a network of the user's own ops."""
+    packages = sorted({stage.op.partition(".")[0].partition(":")[0] for stage in own_stages(architecture)})
+    words = "".join(f" --trust {package}" for package in packages)
+
+    def with_trust(step: Step) -> Step:
+        builds = step.command.split()[1] in BUILDING
+        return replace(step, command=step.command + words) if builds else step
+
+    return replace(
+        found, steps=tuple(map(with_trust, found.steps)), notes=tuple(map(with_trust, found.notes))
+    )
+
+
+def own_stages(architecture: Architecture) -> list[Stage]:
+    """The stages of the user's own ops."""
+    return [stage for stage in architecture.stages if is_own_op(stage.op)]
+
+
+def _of_one_training(folder: Path, config: TrainingConfig) -> Advice:
+    place = place_of(folder)
     command, where = training_goes_on(place, data=config.data.source), where_images_are(config.data.source)
     if (driver := driver_of(folder)) is not None:
         return _running(place, driver, command)

@@ -15,6 +15,7 @@ from analysis.trial_rules import longest
 from nas.measuring.figures import OUT_OF_MEMORY
 from nas.search.best_file import architecture_of, classes_of
 from nas.search.config import SearchConfig
+from nas.search.own_ops import check_own_ops
 from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.setting_errors import refused_as
@@ -105,12 +106,14 @@ def retarget(
     measured under these conditions before is skipped, so that a stopped measurement goes on.
 
     Raises:
-        ConfigError: no run, none of its trials has completed, or a reward that cannot be computed here.
+        ConfigError: no run, none of its trials has completed, a reward that cannot be computed here, or own
+            ops that have changed or must not be imported.
     """
     rows = _best_rows(recorded_trials(run), top)
     if not rows:
         raise ConfigError(f"{run}: no trial has completed yet, so there is nothing to measure")
     config = recorded_config(run)
+    check_own_ops(config, run)
     reward = recorded_reward(config.reward, where=run)
     slot = available_slots()[0]
     device, info = claim(slot), device_info(slot)

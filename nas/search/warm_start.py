@@ -4,12 +4,14 @@ from dataclasses import replace
 
 from analysis.trial_rules import is_counted
 from nas.search.config import SearchConfig
+from nas.search.own_ops import own_ops_of
 from nas.search.recorded_config import recorded_config
 from nas.search.same_search import differences
 from search_spaces.settings.setting_errors import SettingError, blaming
 from search_spaces.settings.yaml_files import ConfigError, to_mapping
 from trials.log.buckets import place_of, run_folder
 from trials.log.file_names import TRIALS_FILE, WARM_START_FILE
+from trials.log.own_ops_record import check_same_ops
 from trials.log.rows import ask_from_row, outcome_of
 from trials.log.run_reader import recorded_trials
 from trials.log.store import RunStore
@@ -35,6 +37,9 @@ def check_warm_start(config: SearchConfig) -> None:
         before = to_mapping(recorded_config(earlier))
     now = to_mapping(config)
     found = [line for key in SAME for line in differences(before.get(key), now.get(key), key)]
+    if own_ops_of(config):
+        with blaming(PLACE):
+            check_same_ops(earlier)
     if found:
         lines = "\n".join(f"  {line}" for line in found)
         raise SettingError(

@@ -45,11 +45,22 @@ def imported_module(where: str, source: str, *, folder: str | Path | None = None
                 raise ConfigError(
                     f"{source}: there is no module {where} in {here}, nor among those that are installed"
                 )
-            return importlib.import_module(where)
+            module = importlib.import_module(where)
+            _refuse_hidden(where, source, Path(folder or os.getcwd()))
+            return module
         except ConfigError:
             raise
         except (Exception, SystemExit) as error:
             raise error_of_users(source, "importing it", error) from error
+
+
+def _refuse_hidden(where: str, source: str, here: Path) -> None:
+    """Refuses a module, Python's own or an installed one, that hides the folder's own of the same name."""
+    top = where.partition(".")[0]
+    mine = next((each for each in (here / f"{top}.py", here / top / "__init__.py") if each.is_file()), None)
+    taken = getattr(sys.modules.get(top), "__file__", None)
+    if mine is not None and taken is not None and not Path(taken).resolve().is_relative_to(here.resolve()):
+        raise ConfigError(f"{source}: {top} is already {taken}, which hides {mine}; rename yours")
 
 
 def lacking(made: Any, where: str, part: str) -> str:

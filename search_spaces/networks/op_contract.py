@@ -63,10 +63,9 @@ def faults_of_op(build: BuildBlock, *, op: str) -> list[str]:
             try:
                 module = _built(build, case.block)
             except Exception as error:  # the user's own code may raise anything
-                return [
-                    f"{op}: {case.words}: it cannot be built ({_reason(error)}); its class is called as "
-                    "(block, padding=…, momentum=…, epsilon=…, droppable=…)"
-                ]
+                called = "; its class is called as (block, padding=…, momentum=…, epsilon=…, droppable=…)"
+                hint = called if isinstance(error, TypeError) else ""
+                return [f"{op}: {case.words}: it cannot be built ({_reason(error)}){hint}"]
             for check in (_shape, _repeated, _alone, _layout, _gradients, _seeded, _counted):
                 if check in found or (_repeated in found and check in (_alone, _layout)):
                     continue  # passes that differ at random say nothing of the others

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.networks.module_import import imported_module, kind_of, lacking
 from search_spaces.networks.ops import is_own_op
-from search_spaces.networks.trusted import check_not_ours, folder_of, packages_of, trust, trusted_by
+from search_spaces.networks.trusted import check_not_ours, folder_of, trust, trusted_by
 from search_spaces.networks.users_code import error_of_users
 from search_spaces.settings.yaml_files import ConfigError
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:  # the command line names these errors without torch
 
 SEE_PYTHONPATH = "make it importable where workers run: install it there, or name its folder in PYTHONPATH"
 
+CODE = (".py", ".so", ".pyd")  # suffixes of files that are imported
+
 _classes: dict[str, "type[nn.Module]"] = {}
-_sources: dict[str, str] = {}  # module: the digest of its file when it was imported here
+# Of each package or module, at its first import here: the digest of each file with code, by its path in it.
+_sources: dict[str, dict[str, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class OwnOps:
         ops: their names.
         trusted: the packages from which the user lets modules be imported.
         folder: the one that is searched first, where it is there.
-        sources: the SHA-256 of the file of each module that they consist of.
+        sources: the SHA-256 of each file with code in their packages, by its path from the package on.
     """
 
     ops: tuple[str, ...]
@@ -50,7 +53,7 @@ class OwnOps:
         Raises:
             ConfigError: they are not importable here, or are others than where the search was started.
         """
-        trust(self.trusted, folder=Path(self.folder))
+        trust(self.trusted, folder=Path(self.folder), besides=True)
         try:
             own_ops_here(self.ops)
         except ConfigError as error:
@@ -85,7 +88,6 @@ def _imported_class(op: str, folder: Path) -> "type[nn.Module]":
     from torch import nn
 
     where, _, name = op.partition(":")
-    before = set(sys.modules)
     module = imported_module(where, op, folder=folder if folder.is_dir() else None)
     found = _attribute(module, name, op)
     if not isinstance(found, type) or not issubclass(found, nn.Module):
@@ -94,10 +96,9 @@ def _imported_class(op: str, folder: Path) -> "type[nn.Module]":
             f"{op}: is {words}; the class of a block, a subclass of torch.nn.Module, is expected"
         )
     top = where.partition(".")[0]
-    for each in {where, *packages_of(where), *(set(sys.modules) - before)}:
-        if each.partition(".")[0] == top and (digest := _digest(each)) is not None:
-            _sources.setdefault(each, digest)
-    if where not in _sources:
+    if top not in _sources:
+        _sources[top] = _digests(top)
+    if getattr(module, "__file__", None) is None or not _sources[top]:
         raise ConfigError(
             f"{op}: the module {where} has no file, of which a search could record the digest; write the "
             "class in a file of your own"
@@ -120,7 +121,7 @@ def _attribute(module: ModuleType, name: str, op: str) -> Any:
 def own_ops_here(ops: Iterable[str]) -> OwnOps | None:
     """The user's own ops among these, imported; None where all are shipped ones.
 
-    Modules that they consist of are theirs and those that these import from the same package.
+    They consist of all code of their packages: what of it is imported, and when, may depend on the process.
 
     Raises:
         ConfigError: one of them cannot be imported, or must not.
@@ -132,30 +133,41 @@ def own_ops_here(ops: Iterable[str]) -> OwnOps | None:
         own_class(op)
     modules = [op.partition(":")[0] for op in own]
     trusted = sorted({package for module in modules if (package := trusted_by(module)) is not None})
-    tops = {module.partition(".")[0] for module in modules}
-    sources = {name: _sources[name] for name in sorted(_sources) if name.partition(".")[0] in tops}
+    tops = sorted({module.partition(".")[0] for module in modules})
+    sources = {file: digest for top in tops for file, digest in _sources[top].items()}
     return OwnOps(own, tuple(trusted), str(folder_of(trusted[0])), sources)
 
 
 def changed_sources(recorded: Mapping[str, str]) -> list[str]:
-    """Sentences about modules that are not as they were recorded; none of sound ones."""
-    found = []
-    for name, digest in recorded.items():
-        now = _sources.get(name) or _digest(name)
-        if now is None:
-            found.append(f"the module {name} is not imported any more")
-        elif now != digest:
-            found.append(f"the file of the module {name} has changed")
-    return found
+    """Sentences about files of packages that are not as they were recorded; none of sound ones.
 
-
-def _digest(name: str) -> str | None:
-    """The SHA-256 of an imported module's file; None where there is none.
-
-    A module that is not imported is not looked for: looking for one in a package imports the package.
+    The packages have been imported in this process.
     """
-    path = getattr(sys.modules.get(name), "__file__", None)
+    tops = {Path(file).parts[0].removesuffix(".py") for file in recorded}
+    now = {file: digest for top in sorted(tops) for file, digest in _sources.get(top, {}).items()}
+    found = [f"{file} is not there any more" for file in recorded if file not in now]
+    found += [f"{file} has changed" for file in recorded if now.get(file, recorded[file]) != recorded[file]]
+    return found + [f"{file} is new" for file in now if file not in recorded]
+
+
+def _digests(top: str) -> dict[str, str]:
+    """The SHA-256 of each file with code in an imported package, or of a module's one file, by its path."""
+    module = sys.modules[top]
+    folders = list(getattr(module, "__path__", ()))
+    if not folders:
+        file = getattr(module, "__file__", None)
+        return {} if file is None else {f"{top}.py": _digest(Path(file))}
+    files = {
+        f"{top}/{path.relative_to(folder).as_posix()}": path
+        for folder in folders
+        for path in Path(folder).rglob("*")
+        if path.suffix in CODE and path.is_file()
+    }
+    return {name: _digest(path) for name, path in sorted(files.items())}
+
+
+def _digest(path: Path) -> str:
     try:
-        return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError:
-        return None
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

@@ -12,11 +12,12 @@ PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _trusted: dict[str, Path] = {}  # package: the folder in which it is searched first
 
 
-def trust(packages: Iterable[str], *, folder: Path | None = None) -> None:
-    """Lets this process import the ops of these packages, or modules, and of what is in them; of no others.
+def trust(packages: Iterable[str], *, folder: Path | None = None, besides: bool = False) -> None:
+    """Lets this process import the ops of these packages, or modules, and of what is in them.
 
     Args:
         folder: the one that is searched first (default: the current one).
+        besides: those that are trusted already stay so.
 
     Raises:
         ConfigError: one of them is no name of a package, or a package of this project.
@@ -30,7 +31,8 @@ def trust(packages: Iterable[str], *, folder: Path | None = None) -> None:
             )
         check_not_ours(package, f"--trust {package}")
         found[package] = folder or Path.cwd()
-    _trusted.clear()
+    if not besides:
+        _trusted.clear()
     _trusted.update(found)
 
 

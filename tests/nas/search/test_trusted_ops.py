@@ -13,7 +13,8 @@ from nas.results.run_files import KNOWN_FILES
 from nas.search import own_ops
 from nas.search.config import read_search_config
 from nas.search.search import search
-from search_spaces.networks.trusted import trust
+from search_spaces.networks.own_modules import own_ops_here
+from search_spaces.networks.trusted import trust, trusted_by
 from search_spaces.settings.yaml_files import ConfigError
 from trials.executors.ray_actors import ray_actors
 from trials.executors.ray_pool import WorkersError
@@ -69,7 +70,11 @@ def test_a_search_with_an_own_op_is_recorded_resumed_and_refused_where_its_code_
     record = json.loads(Path("run", OWN_OPS_FILE).read_text())
     assert record["ops"] == [GHOST]
     assert record["trusted"] == ["my_package"]
-    assert sorted(record["sources"]) == ["my_package", "my_package.blocks", "my_package.layers"]
+    assert sorted(record["sources"]) == [
+        "my_package/__init__.py",
+        "my_package/blocks.py",
+        "my_package/layers.py",
+    ]
     assert OWN_OPS_FILE in KNOWN_FILES
     assert nas("verify", "run")[0] == 0
     assert continue_command("run").endswith("--run run --trust my_package")
@@ -81,7 +86,7 @@ def test_a_search_with_an_own_op_is_recorded_resumed_and_refused_where_its_code_
     Path("my_package/layers.py").write_text(Path("my_package/layers.py").read_text() + "# another\n")
     message = refused(nas, *more, *TRUST)
     assert "run: this run was made with another code of its own ops:" in message
-    assert "the file of the module my_package.layers has changed" in message
+    assert "my_package/layers.py has changed" in message
     assert "my_package.blocks" not in message
 
     as_new()
@@ -89,6 +94,35 @@ def test_a_search_with_an_own_op_is_recorded_resumed_and_refused_where_its_code_
     code, out, err = nas(*more, "--trust", "my_package.blocks")
     assert code == 0, err
     assert "best of 4" in out
+
+
+def test_a_file_that_is_imported_later_or_not_at_all_counts_as_code_too(nas: Nas) -> None:
+    Path("my_package/unused.py").write_text("first = 1\n")
+    assert nas(*SEARCHED, *TRUST)[0] == 0
+    as_new()
+    Path("my_package/unused.py").write_text("first = 2\n")
+    Path("my_package/another.py").write_text("")
+    message = refused(nas, "search", "run/search.yaml", "--in-process", "--run", "run", *TRUST)
+    assert "my_package/unused.py has changed" in message
+    assert "my_package/another.py is new" in message
+    as_new()
+    assert "my_package/unused.py has changed" in refused(nas, "measure", "--run", "run", *TRUST)
+
+
+def test_a_worker_adds_to_what_is_trusted_and_takes_nothing_away(here: Path) -> None:
+    trust(["my_package", "another"])
+    own = own_ops_here([GHOST])
+    assert own is not None
+    own.load()
+    assert trusted_by("another.blocks") == "another"
+
+
+def test_a_module_that_is_hidden_by_pythons_own_is_named(nas: Nas) -> None:
+    Path("queue.py").write_text("")
+    Path("net.yaml").write_text(Path("net.yaml").read_text().replace("my_package.blocks", "queue"))
+    message = refused(nas, "describe", "net.yaml", "--trust", "queue")
+    assert "queue is already " in message
+    assert "which hides" in message
 
 
 @pytest.mark.parametrize("words", [("status", "run"), ("verify", "run"), ("report", "run"), ("next", "run")])
