@@ -2,14 +2,13 @@
 
 import os
 from contextlib import suppress
-from io import StringIO
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nas.commands.options import Json, Run
-from nas.screens.terminal import terminal
+from nas.screens.terminal import plain_text, terminal
 
 COLUMNS = 100  # of the state above the page
 LARGEST_PORT = 65_535
@@ -67,11 +66,7 @@ def _serve(run: Path, *, port: int, open_: bool, as_json: bool) -> None:
 
 def _state_text(run: Path) -> str:
     """The screen of the run's state, as plain text."""
-    from rich.console import Console
-
     from nas.results.status import run_status
     from nas.screens.status import status_screen
 
-    text = StringIO()
-    Console(file=text, width=COLUMNS).print(status_screen(run_status(run), watched=True))
-    return text.getvalue().rstrip()
+    return plain_text(status_screen(run_status(run), watched=True), width=COLUMNS)

@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Iterable
+from io import StringIO
 
 from rich import control
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from search_spaces.settings.sentences import one_line
@@ -32,13 +33,25 @@ def terminal(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     Where it is no terminal (a pipe, a file) lines are neither cut nor broken, whatever COLUMNS says.
     `soft_wrap` leaves it to the terminal to break lines, so that paths can be copied.
     """
-    # All text that rich shows passes through this table, which by itself leaves escape sequences in.
-    for table in control.strip_control_codes.__defaults__ or ():
-        table.update(ESCAPES)
+    _escape_control_codes()
     console = Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
     if not console.is_terminal:
         console.width = NO_TERMINAL
     return console
+
+
+def plain_text(screen: RenderableType, *, width: int) -> str:
+    """A screen as text without colours, for what is no terminal, in lines of so many characters."""
+    _escape_control_codes()
+    text = StringIO()
+    Console(file=text, markup=False, emoji=False, highlight=False, width=width).print(screen)
+    return text.getvalue().rstrip()
+
+
+def _escape_control_codes() -> None:
+    # All text that rich shows passes through this table, which by itself leaves escape sequences in.
+    for table in control.strip_control_codes.__defaults__ or ():
+        table.update(ESCAPES)
 
 
 def copyable(line: str) -> Text:

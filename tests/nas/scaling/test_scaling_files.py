@@ -192,5 +192,5 @@ def test_scale_command_has_the_permitted_options_and_no_others(nas: Nas) -> None
         "--phi", "--alpha", "--beta", "--gamma", "--depth", "--width", "--resolution", "--like", "--from",
         "--grid", "--params", "--macs", "--step-time-ratio", "--hours", "--epochs", "--images",
         "--rounding", "--v1", "--late-layers", "--fix-ends", "--classes", "--base-resolution",
-        "--measure", "--batch-size", "-o", "--output", "--force", "--json", "--help",
+        "--measure", "--batch-size", "-o", "--output", "--force", "--trust", "--json", "--help",
     }  # fmt: skip

@@ -223,7 +223,7 @@ def test_all_wrong_settings_of_a_strategy_are_named_at_once() -> None:
         (
             "strategy={name: successive_halving, over: {name: predictor, temperature: -1}}",
             "--set strategy={name: successive_halving, over: {name: predictor, temperature: -1}}: "
-            "over.temperature: -1 is out of range; it must be at least 0.0",
+            "over.temperature: -1 is out of range; it must be at least 0",
         ),
     ],
 )
