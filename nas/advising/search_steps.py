@@ -155,7 +155,7 @@ def _doctor_step(found: RunStatus, config: SearchConfig, reason: str) -> Step:
 
 
 def _notes(run: Path, found: RunStatus, config: SearchConfig, counts: Counts) -> list[Step]:
-    """What speaks against the results. It stays true, so that no step waits for it."""
+    """Remarks that speak against the results. They stay true, so that no step waits for them."""
     notes = []
     if (counts.completed or found.state == "stopped") and (reason := _crashes(found, counts)):
         notes.append(_doctor_step(found, config, reason))

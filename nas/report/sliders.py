@@ -302,7 +302,7 @@ def _chosen() -> Markup:
 
 
 def _decided(facts: RunFacts) -> str:
-    """How the search's own winner is not the one with the best reward of one training."""
+    """A sentence that names the winner decided by finalists' trainings; empty where there is none."""
     if facts.headline is None or not facts.standings or facts.changed:
         return ""
     return f". The search has decided by its finalists' own trainings for trial {facts.headline.trial_id}."

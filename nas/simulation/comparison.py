@@ -95,7 +95,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class _Compared:
-    """What `nas simulate` prints of any outcomes, with theirs on the same level."""
+    """Figures that `nas simulate` prints of any outcomes, with theirs on the same level."""
 
     source: str
     architectures: int

@@ -55,7 +55,7 @@ def _candidates(rows: StageRows, size: Size, *, all_widths: bool) -> list[Choice
 
 
 def _candidate_forms(rows: StageRows, size: Size) -> list[Form]:
-    """Of forms that differ in the size of a kernel alone, that with the smallest or largest."""
+    """The form with the smallest or largest kernel, of forms that differ in that size alone."""
     best: dict[tuple[object, ...], Form] = {}
     for form in rows.forms:
         op, kernel, start = form.built
@@ -68,7 +68,7 @@ def _candidate_forms(rows: StageRows, size: Size) -> list[Form]:
 
 
 def _wanted(name: str, values: list[Any], size: Size, *, all_widths: bool) -> set[Any]:
-    """Those options of a field that may be the best row's."""
+    """The options of a field that may be the best row's."""
     if name == "activation":
         return {values[0]}  # no activation has parameters
     if name in ("layers", "se_ratio"):

@@ -11,7 +11,7 @@ Record = TypeVar("Record")
 
 
 def read_record(path: Path, record_of: Callable[[Any], Record], *, if_damaged: str) -> Record | None:
-    """What `record_of` makes of the file's value; None without the file.
+    """The record that `record_of` makes of the file's value; None without the file.
 
     Args:
         record_of: raises ValueError, TypeError, KeyError or AttributeError on a value that it does not know.

@@ -19,7 +19,7 @@ def suggestion(found: str, known: Iterable[str], *, close: float = CLOSE) -> str
 
 
 def _foreign_letter(found: str) -> str:
-    """Which letter of a name is none of the Latin alphabet, though it may look like one; empty if none."""
+    """Words that name a letter of a name that only looks Latin; empty if there is none."""
     letter = next((each for each in found if each.isalpha() and not each.isascii()), None)
     return "" if letter is None else f" The '{letter}' given is U+{ord(letter):04X}"
 

@@ -75,7 +75,7 @@ def test_the_same_wheel_is_built_from_the_sdist(distributions: tuple[Path, Path]
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
-    """What is in a wheel, by name."""
+    """The files in a wheel, by name."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

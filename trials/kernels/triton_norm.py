@@ -122,7 +122,7 @@ def norm_tensors(
     mean: tl.tensor, variance: tl.tensor, weight: tl.tensor, bias: tl.tensor, epsilon: tl.tensor,
     c: tl.tensor, known: tl.tensor,
 ) -> tl.tensor:  # fmt: skip
-    """Of the channels c: mean, 1 / sqrt(variance + eps), weight and bias, each (1, C)."""
+    """Mean, 1 / sqrt(variance + eps), weight and bias of the channels c, each (1, C)."""
     centre = tl.load(mean + c, mask=known, other=0.0)[None, :]
     scale = tl.rsqrt(tl.load(variance + c, mask=known, other=1.0) + epsilon)[None, :]
     slope = tl.load(weight + c, mask=known, other=0.0)[None, :]

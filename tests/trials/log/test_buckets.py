@@ -111,7 +111,7 @@ KINDS = ("lost", "answered_not", "gone_before", "gone_after")
 
 @pytest.mark.parametrize("strategy", ["evolution", "successive_halving"])
 def test_faults_at_a_sample_of_requests_lose_nothing(strategy: str, whole: Any, tmp_path: Path) -> None:
-    """What each strategy makes of a log that it goes on with is tested on a disk, and here by night."""
+    """Each strategy goes on with a log on a disk by day, and here by night."""
     expected, requests = whole(strategy)
     rng = random.Random(SEED)
     # Each kind where a part is created, which has the most to be mended.
