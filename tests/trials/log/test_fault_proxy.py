@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -152,11 +152,22 @@ def survive(bucket: Bucket, trials: int, expected: Record, faults: Collection[Fa
         assert record[1][row["trial_id"]]["reward"] == row["reward"], faults
 
 
+def faults_of(kind: str, concerned: Sequence[tuple[str, ...]], rng: random.Random) -> list[Fault]:
+    """One or two faults of a kind, each at one of the requests of an undisturbed search's first half that it concerns.
+
+    A disturbed search numbers its requests otherwise, and some kinds concern a single one:
+    each fault waits from behind the one that the kind concerned before.
+    """
+    numbers = [number for number, kinds in enumerate(concerned[: len(concerned) // 2]) if kind in kinds]
+    behind = [0, *(number + 1 for number in numbers)]
+    count = min(1 if kind in SLOW else 2, len(numbers))
+    return [Fault(behind[place], kind) for place in rng.sample(range(len(numbers)), count)]
+
+
 def test_requests_that_fail_in_a_search_cost_no_row_and_change_no_ask(bucket: Bucket, whole: Any) -> None:
     expected, concerned = whole(FEW)
     rng = random.Random(SEED)
-    kinds = [kind for kind in KINDS for _ in range(1 if kind in SLOW else 2)]
-    faults = [Fault(rng.randrange(len(concerned) // 2), kind) for kind in kinds]
+    faults = [fault for kind in KINDS for fault in faults_of(kind, concerned, rng)]
     survive(bucket, FEW, expected, [fault for fault in faults if fault.kind not in STOPPING])
     survive(bucket, FEW, expected, [fault for fault in faults if fault.kind in STOPPING])
 
