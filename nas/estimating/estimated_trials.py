@@ -218,13 +218,19 @@ class TrialBench:
         return taken[0], statistics.median(taken[1:])
 
     def _affordable_batch(self) -> int:
-        """The largest power of two whose step of the reference takes no longer than STEP_SECONDS."""
-        whole, self.timed_batch_size = self.batch_size, min(self.batch_size, FEWEST_IMAGES)
-        step = self._step(self.config.space.reference)
-        per_image = self._stage(step, self.stages[-1])[0] / whole
-        most = max(FEWEST_IMAGES, int(STEP_SECONDS / max(per_image, 1e-9)))
-        self.images_at.cache_clear()
-        return whole if most >= whole else 2 ** (most.bit_length() - 1)
+        """A power of two, of which a step of the reference surely takes STEP_SECONDS at most; or the batch."""
+        whole, count = self.batch_size, min(self.batch_size, FEWEST_IMAGES)
+        while count < whole:
+            self.timed_batch_size = count
+            step = self._step(self.config.space.reference)
+            seconds = self._stage(step, self.stages[-1])[0] * count / whole
+            self.images_at.cache_clear()
+            # So many times the images take at most so many times as long: of few, a step is mostly overhead.
+            times = int(STEP_SECONDS / max(seconds, 1e-9))
+            if times < 2:
+                break
+            count = min(whole, count * 2 ** (times.bit_length() - 1))
+        return count
 
     def _images_at(self, resolution: int) -> ResidentImages:
         count, rng = self.timed_batch_size, np.random.default_rng(0)

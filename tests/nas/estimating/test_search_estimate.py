@@ -140,6 +140,23 @@ def test_a_batch_too_large_for_a_cpu_is_timed_in_part(
         assert bench.reference.step_seconds > 0
 
 
+def test_a_step_of_few_images_that_is_mostly_overhead_does_not_decide_how_many_are_timed(
+    moments: None, quick: SearchConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 images take 44 ms: at that pace 0.5 s would hold 32; but 256 take no more than 0.3 s."""
+    if estimated_trials.available_slots()[0].device != "cpu":
+        pytest.skip("of CPUs")
+    config = replace(quick, recipe=replace(quick.recipe, batch_size=256))
+    with (
+        passes_that_take(lambda network, images: 0.04 + 0.001 * images),
+        trial_bench(config, IMAGES) as bench,
+    ):
+        assert bench.timed_batch_size == bench.batch_size == 256
+        assert bench.reference.step_seconds == pytest.approx(0.04 + 0.256)
+        monkeypatch.setattr(estimated_trials, "STEP_SECONDS", 0.22)
+        assert bench._affordable_batch() == 128
+
+
 def test_estimate_by_a_block_table_times_only_the_reference(moments: None, quick: SearchConfig) -> None:
     table = made_up_table(quick.space, factor=1.0)
     with trial_bench(quick, IMAGES) as bench:
