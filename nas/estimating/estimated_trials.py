@@ -218,7 +218,7 @@ class TrialBench:
         return taken[0], statistics.median(taken[1:])
 
     def _affordable_batch(self) -> int:
-        """A power of two, of which a step of the reference surely takes STEP_SECONDS at most; or the batch."""
+        """A power of two, of which a step of the reference surely takes STEP_SECONDS at most."""
         whole, count = self.batch_size, min(self.batch_size, FEWEST_IMAGES)
         while count < whole:
             self.timed_batch_size = count

@@ -20,6 +20,7 @@ from search_spaces.networks.architecture import Architecture, Padding
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import Network, build_network, check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.settings.near_names import CLOSE_FILES, close_names
 from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
@@ -100,10 +101,12 @@ def read_source(source: str, *, trial: int | None, output: Path | None = None) -
 
 
 def _is_description(source: str) -> bool:
-    """True of a YAML file, or the name of a shipped one; anything else must be a run."""
+    """True of a YAML file, or the name of a shipped one, misspelt maybe; anything else must be a run."""
     shipped = {path.stem for kind in (Architecture, SearchSpace) for path in kind.SHIPPED.glob("*.yaml")}
     path = Path(source)
-    return (path.is_file() and path.suffix in (".yaml", ".yml")) or (source in shipped and not path.exists())
+    if path.exists():
+        return path.is_file() and path.suffix in (".yaml", ".yml")
+    return bool(close_names(source, shipped, CLOSE_FILES))
 
 
 def _of_weights(source: str, weights: WeightsFile, output: Path | None) -> Source:

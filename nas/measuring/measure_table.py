@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -98,7 +99,7 @@ def table_request(
     """The measurement of a space, or of a search file's; conditions not given are the file's or defaults.
 
     Raises:
-        ConfigError: it is neither, or its networks do not work at the resolution.
+        ConfigError: it is neither, its networks do not work at the resolution, or none is within its limits.
     """
     asked = _Asked(num_classes, resolution, batch_size, precision)
     slot = available_slots()[0]
@@ -160,6 +161,8 @@ def _request(space: SearchSpace, recipe: Recipe, known: _Known, slot: Slot, sour
     with refused_as(source):
         check_resolution(space.reference, known.resolution)
         check_resolution(space.decode(space.smallest()), known.resolution)
+        choices = space.choice_space(num_classes=known.num_classes, resolution=known.resolution)
+        choices.sample(np.random.default_rng(0))  # raises if nothing is within the limits
     with using_threads(threads_of_trials(device)):
         precision = precision_of_trials(known.precision, recipe, device, reference=space.reference).precision
     conditions = table_conditions(

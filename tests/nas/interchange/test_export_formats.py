@@ -78,6 +78,13 @@ def test_a_published_name_is_exported_and_imported_to_standard_output(nas: Nas) 
     assert "padding: same" in printed
 
 
+def test_a_misspelt_published_name_is_not_taken_for_a_run(nas: Nas) -> None:
+    code, _, said = nas("export", "efficientnetv2-bo")
+    assert code == 2
+    assert "did you mean 'efficientnetv2-b0'?" in said
+    assert "no such folder" in nas("export", "runs/flowers")[2]
+
+
 def test_export_that_a_project_cannot_express_says_why_and_writes_no_file(nas: Nas, tmp_path: Path) -> None:
     stages = (replace(EXCHANGEABLE.stages[1], se_ratio=0.25),)
     write_yaml(replace(EXCHANGEABLE, stages=stages), tmp_path / "net.yaml")

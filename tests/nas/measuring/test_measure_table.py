@@ -12,8 +12,9 @@ from nas.commands.output import json_text
 from nas.measuring.measure_table import table_request
 from nas.measuring.table_figures import table_figures, table_json
 from nas.screens.measure_table import table_screen
+from search_spaces.choices.limits import Limits
 from search_spaces.choices.space import SearchSpace
-from search_spaces.settings.yaml_files import read_yaml
+from search_spaces.settings.yaml_files import ConfigError, read_yaml, write_yaml
 from trials.timing.block_fit import fit_table
 
 
@@ -38,6 +39,15 @@ def test_table_of_a_search_file_is_measured_under_its_conditions(tmp_path: Path)
     assert (found.batch_size, found.resolution, found.num_classes, found.precision) == (8, 32, 7, "bf16")
     found = table_request("tiny", **{**nothing, "precision": "fp32"}).conditions
     assert (found.resolution, found.num_classes, found.averages_weights) == (224, 1000, True)
+
+
+def test_a_table_of_a_space_within_whose_limits_nothing_is_is_refused_before_it_is_measured(
+    tmp_path: Path,
+) -> None:
+    write_yaml(replace(small_space(), limits=Limits(params=1000.0)), path := tmp_path / "space.yaml")
+    nothing = {"num_classes": None, "resolution": None, "batch_size": None, "precision": "fp32"}
+    with pytest.raises(ConfigError, match=r"space\.yaml: .*params"):
+        table_request(str(path), **nothing)
 
 
 @pytest.mark.parametrize("name", ["cifar", "small"])
