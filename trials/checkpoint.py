@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search_spaces.inheritance.weight_maps import WeightMap
-from search_spaces.settings.yaml_files import ConfigError, to_mapping
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import to_mapping
 from trials.images.config import DataConfig
 from trials.log.buckets import check_reached, place_of, states_at
 from trials.log.durable_files import DurableFiles

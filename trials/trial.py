@@ -10,8 +10,9 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.bounds import LARGEST_BATCH, SMALLEST_RESOLUTION
+from search_spaces.settings.strict import STRICT
 from trials.objective import ACCURACY, Objective, value_of
 from trials.recipe import LARGEST, Precision, Recipe
 

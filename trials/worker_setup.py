@@ -7,7 +7,7 @@ import torch
 
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.own_modules import OwnOps
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.arithmetic import check_precision, fastest_of_cuda
 from trials.devices.lock_files import FOLDER
 from trials.images.config import DataConfig

@@ -22,8 +22,9 @@ from nas.training.config import read_training
 from nas.training.repeats import REPEATS
 from nas.training.suited_recipe import training_command
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word, set_words
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import read_yaml
 from trials.log.continuing import continue_command
 from trials.log.file_names import BEST_FILE, SEARCH_FILE
 from trials.log.own_ops_record import trust_words

@@ -13,8 +13,8 @@ from nas.training.repeats import FILE as REPEATS_FILE
 from nas.training.repeats import folders_of_repeats, read_repeats
 from search_spaces.networks.architecture import Architecture, Stage
 from search_spaces.networks.ops import is_own_op
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word, set_words
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import place_of
 from trials.log.driver_lock import driver_of
 from trials.objective import in_words

@@ -108,7 +108,7 @@ def _show(folder: Path, *, typed: Sequence[str], repeats: int | None, as_json: b
     from nas.commands.launch_comparison import comparison_so_far
     from nas.comparing.config import is_comparison
     from nas.screens.comparison import comparison_screen
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
     from trials.log.driver_lock import driver_of
 
     if not is_comparison(folder):

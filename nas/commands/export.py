@@ -112,7 +112,7 @@ def _export_one(
 ) -> None:
     from nas.commands.written import ExportedNetwork
     from nas.interchange.export_formats import export_source
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
 
     meant = WEIGHTS_BY_SUFFIX.get(output.suffix) if output is not None else None
     if meant is not None and format_ is Format.YAML:

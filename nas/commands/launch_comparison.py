@@ -18,9 +18,10 @@ from nas.comparing.networks import read_networks
 from nas.screens.comparison import ComparisonView
 from nas.screens.terminal import print_notes
 from nas.training.config import TrainingConfig
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.log.disk_wait import FULL, LogNotWrittenError
 
 

@@ -26,9 +26,10 @@ from nas.training.suited_recipe import DEFAULT_RECIPE
 from nas.training.train import train_fully
 from nas.training.training_events import TrainingEvent
 from nas.training.weights_size import with_size_of_weights
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
 

@@ -103,7 +103,7 @@ def measure(
 
 
 def _check_request(sources: Sequence[str], *, table: str | None, out: Path | None) -> None:
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
 
     if table is None and out is not None:
         raise ConfigError("--out names the file of a table; it goes with --table SPACE")
@@ -118,7 +118,7 @@ def _check_request(sources: Sequence[str], *, table: str | None, out: Path | Non
 
 def _side(shape: str | None, resolution: int | None) -> int | None:
     """The pixels of --input, or those of --resolution."""
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
 
     if shape is None:
         return resolution

@@ -54,7 +54,7 @@ def train(
     from nas.training.repeats import typed_words
     from nas.training.result import training_figures
     from nas.training.termination import TerminatedError, signals_interrupt
-    from search_spaces.settings.yaml_files import ConfigError
+    from search_spaces.settings.config_error import ConfigError
     from trials.log.buckets import local_file, run_folder
 
     folder = run_folder(place)

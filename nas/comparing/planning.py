@@ -11,8 +11,8 @@ from nas.measuring.conditions import NamedNetwork, conditions_for
 from nas.measuring.figures import MeasuredNetwork
 from nas.measuring.measure import measure_networks
 from nas.training.suited_batch import suited_batch
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import some
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.packed import TrialImages
 from trials.recipe import Precision, Recipe
 from trials.recipe_stages import steps_of_epoch

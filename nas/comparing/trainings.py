@@ -10,7 +10,7 @@ from nas.comparing.diverged import recorded_divergence
 from nas.training.config import TrainingConfig
 from nas.training.finished import FinishedTraining, finished_training
 from search_spaces.networks.bounds import LARGEST_EPOCHS
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.recipe import Recipe
 from trials.recipe_stages import steps_of_epoch
 

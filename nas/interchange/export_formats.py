@@ -20,9 +20,10 @@ from search_spaces.networks.architecture import Architecture, Padding
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import Network, build_network, check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.output_files import refuse_existing, writing
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, parse_yaml, yaml_text
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, yaml_text
 from trials.log.buckets import is_in_store
 from trials.log.row_types import measured
 from trials.pictures import SQUASHED

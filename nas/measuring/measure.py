@@ -22,7 +22,7 @@ from nas.measuring.figures import (
 )
 from nas.measuring.prepared import Prepared, prepare
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.device import keep_freed_memory, lock_of
 from trials.devices.device_errors import WITHOUT_GRAPHS, CaptureFailedError, is_out_of_memory
 from trials.devices.memory_bound import bounded_on

@@ -18,8 +18,8 @@ from nas.search.config import SearchConfig
 from nas.search.own_ops import check_own_ops
 from nas.search.recorded_config import recorded_config
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError
 from trials.devices.device import available_slots, claim, device_info, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on

@@ -7,8 +7,8 @@ from pathlib import Path
 from nas.results.run_files import run_files
 from nas.search.recorded_config import config_of
 from nas.search.seeds import seed_of
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import first_line, numbers
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import record_faults
 from trials.log.buckets import place_of
 from trials.log.driver_lock import RunLockedError, driver_of

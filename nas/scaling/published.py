@@ -16,8 +16,9 @@ from nas.scaling.factors import Coefficients
 from nas.scaling.ratios import Ratios
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.rounding import Rule
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import ConfigError, read_yaml
+from search_spaces.settings.yaml_files import read_yaml
 from trials.pictures import LARGEST_EVALUATION
 
 

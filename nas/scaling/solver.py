@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from nas.scaling.compound import Member, Rules, by_formula
 from nas.scaling.factors import Formula
 from nas.scaling.steps import Step, StepTable
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.recipe_stages import steps_of_epoch
 
 LOWEST_PHI, HIGHEST_PHI = -20.0, 20.0

@@ -8,7 +8,7 @@ from nas.measuring.conditions import Conditions, NamedNetwork, conditions_for
 from nas.measuring.measure import MAX_SECONDS
 from nas.scaling.compound import Member
 from nas.scaling.steps import Step
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.device import keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on

@@ -27,7 +27,8 @@ from nas.search.seeds import DERIVE_AUDIT_SEED, seed_of
 from nas.search.shared_setup import driver_images, shared_setup
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
-from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import yaml_text
 from trials.images.data_record import check_same_data, record_of
 from trials.log.file_names import AUDIT_FOLDER
 from trials.log.row_types import AskRow, TrialRow, measured

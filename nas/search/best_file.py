@@ -9,7 +9,8 @@ from analysis.headline import Headline, headline
 from analysis.numbers import counted
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
-from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import yaml_text
 from trials.images.data_record import read_facts
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import architecture_from_json

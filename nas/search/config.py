@@ -13,12 +13,13 @@ from analysis.trial_rules import Unit
 from nas.strategies.strategy import PromotingSettings, StrategyConfig
 from nas.strategies.table import read_strategy
 from search_spaces.choices.space import SearchSpace
-from search_spaces.networks.architecture import STRICT, Architecture
+from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import check_resolution
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.overrides import Override
 from search_spaces.settings.setting_errors import SettingError, blaming, naming_origins
+from search_spaces.settings.strict import STRICT
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
 from trials.objective import ACCURACY, Objective

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from analysis.trial_rules import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import ConfigError
 from trials.log.buckets import is_in_store, place_of
 from trials.log.row_types import TrialRow
 

@@ -30,7 +30,8 @@ from nas.search.stopping import SearchStoppedError, StopRequest
 from nas.search.trial_builder import TrialBuilder
 from nas.search.warm_start import check_warm_start
 from search_spaces.networks.provenance import DEFAULT_CLASSES
-from search_spaces.settings.yaml_files import ConfigError, yaml_text
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import yaml_text
 from trials.images.data_record import DataRecord, check_same_data, note_of_pixels, record_of
 from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError

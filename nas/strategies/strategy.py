@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from pydantic import ConfigDict
 
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
-from search_spaces.networks.architecture import STRICT
+from search_spaces.settings.strict import STRICT
 from trials.trial import Ask, Outcome
 
 # For settings given by Python too: text and true are no numbers, and 2.0 is no whole number.

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nas.events import EpochMetrics
 from nas.training.fence import DRIVERS, Fence
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.unfinished_files import sweep
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import RECORD_FILES
 from trials.log.bucket_files import MARKER
 from trials.log.buckets import files_of, place_of

@@ -11,7 +11,7 @@ from search_spaces.inheritance.transfer import WeightTransfer
 from search_spaces.inheritance.weight_maps import weight_map
 from search_spaces.networks.architecture import Architecture
 from search_spaces.networks.blocks import own_ops
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.training.weights_file import WeightsFile, floating_tensors, load_weights
 
 CLASSIFIER = "classifier."

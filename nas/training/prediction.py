@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 
 from nas.training.evaluation import BATCH, inference_device
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.output_files import writing
 from search_spaces.settings.sentences import first_line, plain_name
-from search_spaces.settings.yaml_files import ConfigError
 from trials.augmentation.augment import to_input
 from trials.devices.arithmetic import autocast
 from trials.devices.device import lock_of

@@ -9,9 +9,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from nas.training.config import FILE as TRAINING_FILE
-from search_spaces.networks.architecture import STRICT
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word
-from search_spaces.settings.yaml_files import ConfigError, read_yaml, yaml_text
+from search_spaces.settings.strict import STRICT
+from search_spaces.settings.yaml_files import read_yaml, yaml_text
 from trials.log.buckets import files_of, place_of
 
 FILE = "repeats.yaml"  # in the folder of the repeats' folders

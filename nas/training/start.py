@@ -15,8 +15,8 @@ from nas.training.initial_weights import begin_with
 from nas.training.suited_batch import suited_batch
 from search_spaces.networks.network import build_network
 from search_spaces.networks.own_modules import own_ops_here
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.data_record import OF_TEST, check_same_data, note_of_pixels, read_facts, record_of
 from trials.images.packed import TrialImages
 from trials.images.recipe_images import trained_images

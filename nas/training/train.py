@@ -37,7 +37,7 @@ from nas.training.start import (
 from nas.training.threads import ChosenThreads, threads_of, use_threads
 from nas.training.training_events import TrainingBegun, TrainingEvent
 from search_spaces.networks.network import Network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.devices.arithmetic import check_precision
 from trials.devices.device import available_slots, device_info, keep_freed_memory, lock_of
 from trials.devices.device_errors import is_out_of_memory

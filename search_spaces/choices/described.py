@@ -6,7 +6,8 @@ from typing import Any
 
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError, peek_yaml, read_yaml
+from search_spaces.settings.config_error import ConfigError
+from search_spaces.settings.yaml_files import peek_yaml, read_yaml
 
 
 def read_described(source: str) -> Architecture | SearchSpace:

@@ -13,7 +13,6 @@ from search_spaces.networks.architecture import (
     MAX_LAYERS,
     NEVER_ABSENT,
     NOTHING_STRIDES,
-    STRICT,
     Stage,
     absent_kernel,
     no_multiple,
@@ -28,6 +27,7 @@ from search_spaces.networks.stage_fields import (
 )
 from search_spaces.settings.faults import refuse
 from search_spaces.settings.kinds import LEFT_OUT
+from search_spaces.settings.strict import STRICT
 
 DECIDED = (
     "op",

@@ -10,7 +10,7 @@ from search_spaces.choices.block_cover import covering_networks
 from search_spaces.choices.space import SearchSpace
 from search_spaces.interchange.files import FORMATS
 from search_spaces.networks.architecture import Architecture, Padding
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 DRAWS, DRAWS_ALONE = 64, 256
 MAX_COVERED = 2_000  # forms of stages, each for each number of input channels, up to which networks cover all

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.kinds import fields_of, item_kind, kind_at, said_fields, value_kind, words_for
 from search_spaces.settings.messages import Complaint, checked, shown
 from search_spaces.settings.near_names import CLOSE_FILES, suggestion
@@ -31,10 +32,6 @@ KINDS = {
     int: "a number",
     float: "a number",
 }
-
-
-class ConfigError(ValueError):
-    """Something that a user wrote is not right; the message says where, what and what to do."""
 
 
 # ---------------------------------------------------------------------- reading

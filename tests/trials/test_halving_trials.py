@@ -20,7 +20,7 @@ from nas.search.config import SearchConfig
 from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.search import SearchResult, search
 from nas.simulation.outcome_model import modelled_run
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.checkpoint import TrialCheckpoint
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated

@@ -24,7 +24,7 @@ from nas.search.config import SearchConfig, read_search_config
 from nas.search.search import search
 from nas.simulation.outcome_model import modelled_run
 from nas.strategies.random_search import RandomSearch
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.run_reader import recorded_trials
 from trials.reward import REWARDABLE, Reward

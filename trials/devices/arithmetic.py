@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import torch
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}  # the types of half precision
 # From these compute capabilities on, a CUDA device multiplies in a precision on its tensor cores.

@@ -8,8 +8,9 @@ from itertools import chain, repeat
 from typing import Any, cast
 
 from search_spaces.networks.architecture import Architecture
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
-from search_spaces.settings.yaml_files import ConfigError, from_mapping, to_mapping
+from search_spaces.settings.yaml_files import from_mapping, to_mapping
 from trials.log.recorded import ACCURACIES, COUNTS, INFERENCE_TIME_COLUMNS, STEP_TIME_COLUMNS, Recorded
 from trials.log.row_types import AskRow, EpochRow, TrialRow, number_of
 from trials.log.schema import ASK_NAMES, SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.bucket_files import MARKER
 from trials.log.buckets import place_of
 from trials.log.file_names import ENVIRONMENT_FOLDER, LOCK_FILE, SEARCH_FILE

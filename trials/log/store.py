@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.buckets import files_of, place_of
 from trials.log.disk_wait import Patience
 from trials.log.driver_lock import DriverLock

@@ -22,8 +22,8 @@ from nas.events import EpochDone
 from nas.training.finished import finished_training
 from nas.training.train import train_fully
 from search_spaces.networks.network import Network
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.unfinished_files import is_unfinished
-from search_spaces.settings.yaml_files import ConfigError
 from trials.images.config import DataConfig
 from trials.images.data_record import read_facts
 from trials.log.driver_lock import DriverLock, RunLockedError

@@ -20,7 +20,7 @@ from nas.events import EpochDone
 from nas.training.failure import TrainingFailedError, failures_explained
 from nas.training.finished import FinishedTraining
 from nas.training.train import train_fully
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.training.train import NonFiniteLossError
 
 pytestmark = pytest.mark.usefixtures("as_a_worker")

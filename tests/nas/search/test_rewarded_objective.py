@@ -35,7 +35,7 @@ from nas.screens.summary import summary_screen
 from nas.search.audit import AuditTrained, audit, plan_audit
 from nas.search.search import SearchResult, search
 from nas.simulation.outcome_model import modelled_run
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated
 from trials.log.rows import outcome_of

@@ -15,7 +15,7 @@ from nas.events import RowWritten
 from nas.search.attempts import MAX_ATTEMPTS
 from nas.search.search import SearchResult, search
 from nas.search.strategy_guard import SearchFailedError
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 from trials.log.driver_lock import RunLockedError
 from trials.log.store import RunStore

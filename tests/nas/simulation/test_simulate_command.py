@@ -19,7 +19,7 @@ from nas.search.search import search
 from nas.simulation.comparison import advice
 from nas.simulation.outcome_model import modelled_run
 from nas.simulation.outcome_table import known_outcomes, read_table, row_named
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.executors.simulated import simulated
 from trials.reward import Reward
 

@@ -22,7 +22,7 @@ from search_spaces.networks.blocks import BLOCKS, FusedMBConv, MBConv, own_ops
 from search_spaces.networks.counting import count
 from search_spaces.networks.network import build_network
 from search_spaces.networks.ops import OPS, op_facts
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 
 EDITED = (blocks_module, names_module)
 NETWORK = Architecture(
@@ -144,7 +144,7 @@ from search_spaces.networks.blocks import BLOCKS
 from search_spaces.networks.counting import count
 from search_spaces.interchange.files import to_text
 from search_spaces.networks.network import build_network
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.timing import alternating
 from trials.executors.in_process import in_process
 from trials.training.step import build_step

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.parsing import plain_values
-from search_spaces.settings.yaml_files import ConfigError, parse_yaml, yaml_text
+from search_spaces.settings.yaml_files import parse_yaml, yaml_text
 
 
 @pytest.mark.parametrize(

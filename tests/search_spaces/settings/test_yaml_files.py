@@ -13,15 +13,9 @@ from pydantic.dataclasses import dataclass
 from nas.search.config import SearchConfig, read_search_config
 from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from search_spaces.settings.yaml_files import (
-    ConfigError,
-    from_mapping,
-    parse_yaml,
-    read_yaml,
-    write_yaml,
-    yaml_text,
-)
+from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml, write_yaml, yaml_text
 from trials.recipe import Recipe
 
 stages = st.builds(

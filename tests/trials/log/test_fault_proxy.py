@@ -153,7 +153,7 @@ def survive(bucket: Bucket, trials: int, expected: Record, faults: Collection[Fa
 
 
 def faults_of(kind: str, concerned: Sequence[tuple[str, ...]], rng: random.Random) -> list[Fault]:
-    """One or two faults of a kind, each at one of the requests of an undisturbed search's first half that it concerns.
+    """One or two faults of a kind, each at a request of an undisturbed search's first half that it concerns.
 
     A disturbed search numbers its requests otherwise, and some kinds concern a single one:
     each fault waits from behind the one that the kind concerned before.

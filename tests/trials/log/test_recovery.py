@@ -16,7 +16,7 @@ from old_runs import copy_old_run, earlier_file_of
 from nas.cli import main
 from nas.results.verify import verify_run
 from nas.search.search import SearchResult
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.lost_trials import LostTrialsError
 from trials.log.parts import Part, part_bytes, part_name
 from trials.log.run_reader import read_run

@@ -14,7 +14,7 @@ from recorded_rows import NOW, asked, epochs, fill, finished
 
 from analysis.frame import read_trials
 from analysis.ranking import ranked
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.log.driver_lock import RunLockedError
 from trials.log.durable_files import DurableFiles
 from trials.log.reading import read_log

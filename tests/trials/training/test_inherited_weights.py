@@ -13,7 +13,7 @@ from torch import Tensor
 
 from search_spaces.inheritance.weight_maps import WeightMap, weight_map
 from search_spaces.networks.architecture import Architecture
-from search_spaces.settings.yaml_files import ConfigError
+from search_spaces.settings.config_error import ConfigError
 from trials.checkpoint import TrialCheckpoint
 from trials.images.config import DataConfig
 from trials.recipe import Recipe
