@@ -27,10 +27,10 @@ from nas.simulation.simulate import KnownOutcomes, StrategyCurves, simulate_seed
 from nas.strategies.strategy import Strategy, may_promote
 from nas.strategies.table import STRATEGIES, Problems, StrategySettingsError, build_strategy
 from search_spaces.settings.config_error import ConfigError
-from search_spaces.settings.messages import place_of
 from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.output_files import PNG, refuse_other_kind, writing
 from search_spaces.settings.overrides import override_of, value_of
+from search_spaces.settings.places import place_of
 from trials.log.file_names import SEARCH_FILE
 from trials.log.run_folder import is_run
 from trials.reward import Reward, check_exponents, check_names

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 from pydantic import BeforeValidator
 
 from search_spaces.networks.stage_fields import ABSENT, SILU, expanded_width
-from search_spaces.settings.messages import shown
 from search_spaces.settings.near_names import suggestion
+from search_spaces.settings.places import shown
 
 ShippedOp = Literal["mbconv", "fused_mbconv", "uib", "convnext", "basic", "bottleneck", "conv"]
 SHIPPED_OPS: tuple[str, ...] = get_args(ShippedOp)

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.kinds import fields_of, item_kind, kind_at, said_fields, value_kind, words_for
-from search_spaces.settings.messages import Complaint, checked, shown
+from search_spaces.settings.messages import Complaint, checked
 from search_spaces.settings.near_names import CLOSE_FILES, suggestion
 from search_spaces.settings.origins import Origin, Origins, origin_of, said_of
 from search_spaces.settings.overrides import Override, override_of, replaced, value_of
 from search_spaces.settings.parsing import Location, PlainYaml, plain_values, text_of_file
+from search_spaces.settings.places import shown
 from search_spaces.settings.unfinished_files import unfinished_name
 from search_spaces.settings.yaml_layout import laid_out
 
