@@ -25,7 +25,15 @@ def read_described(source: str) -> Architecture | SearchSpace:
     if "space" in content:
         raise ConfigError(f"{source}: this is a search file; an architecture or a space is expected")
     if _offers_choices(content):
-        return read_yaml(SearchSpace, path)
+        try:
+            return read_yaml(SearchSpace, path)
+        except ConfigError as error:
+            if "reference" in content:
+                raise
+            raise ConfigError(
+                f"{error}\n{path.name}: a file with lists of options is a search space; an architecture has "
+                "one value for each key"
+            ) from None
     return read_yaml(Architecture, path)
 
 

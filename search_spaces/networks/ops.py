@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 from search_spaces.networks.stage_fields import ABSENT, SILU, expanded_width
 from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.places import shown
+from search_spaces.settings.value_hints import list_hint
 
 ShippedOp = Literal["mbconv", "fused_mbconv", "uib", "convnext", "basic", "bottleneck", "conv"]
 SHIPPED_OPS: tuple[str, ...] = get_args(ShippedOp)
@@ -41,9 +42,8 @@ def _op(given: Any) -> Any:
             f"{shown(given)} is not an op; one of your own is {OWN_FORM}, of letters without accents, digits "
             f"and _, in at most {MAX_NAME} characters"
         )
-    raise ValueError(
-        f"{shown(given)} is not an op; ops are {', '.join(names)}{suggestion(str(given), names)}"
-    )
+    meant = list_hint(str(given), names) or suggestion(str(given), names)
+    raise ValueError(f"{shown(given)} is not an op; ops are {', '.join(names)}{meant}")
 
 
 Op = Annotated[str, BeforeValidator(_op)]

@@ -22,10 +22,10 @@ from search_spaces.settings.kinds import (
     words_for,
 )
 from search_spaces.settings.near_names import close_names, suggestion
-from search_spaces.settings.number_hint import number_hint
 from search_spaces.settings.parsing import Location
 from search_spaces.settings.places import holds, place_of, shown, steps_of, value_at
-from search_spaces.settings.unknown_keys import unknown_key
+from search_spaces.settings.unknown_keys import filled_by_mending, unknown_key
+from search_spaces.settings.value_hints import list_hint, value_hint
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ def complaints(cls: type, mapping: Any, error: ValidationError) -> dict[Location
     """One sentence for each place of which pydantic complains."""
     sentences = _one_for_each_place(cls, mapping, error)
     sentences = _mappings_of_another_kind(cls, mapping, sentences)
-    return _about_parts(_without_meant(sentences))
+    return _about_parts(_without_meant(cls, mapping, sentences))
 
 
 def _one_for_each_place(cls: type, mapping: Any, error: ValidationError) -> dict[Location, str]:
@@ -104,17 +104,15 @@ def _mappings_of_another_kind(cls: type, mapping: Any, sentences: dict[Location,
     return sentences
 
 
-def _without_meant(sentences: dict[Location, str]) -> dict[Location, str]:
-    """Without complaints about a missing key that a misspelt one beside it is said to be meant as."""
-
-    def is_meant(place: Location) -> bool:
-        beside = (said for other, said in sentences.items() if other[:-1] == place[:-1] and other != place)
-        return any(f"(did you mean '{place[-1]}'" in said for said in beside)
-
+def _without_meant(cls: type, mapping: Any, sentences: dict[Location, str]) -> dict[Location, str]:
+    """Without complaints about a missing key that an unknown one is said to be meant as."""
+    filled: set[Location] = set()
+    for place, said in sentences.items():
+        if place and isinstance(place[-1], str):
+            filled |= filled_by_mending(cls, mapping, place)
+            filled |= {(*place[:-1], name) for name in re.findall(r"\(did you mean '(\w+)'", said)}
     return {
-        place: said
-        for place, said in sentences.items()
-        if not (said.startswith(MISSING) and place and is_meant(place))
+        place: said for place, said in sentences.items() if not (said.startswith(MISSING) and place in filled)
     }
 
 
@@ -232,9 +230,8 @@ def _sentence(cls: type, mapping: Any, location: Location, detail: ErrorDetails,
     if kind == "literal_error" and is_name and not is_union(kind_at(cls, location)):
         options = re.findall(r"'([^']*)'|(\d+)", context.get("expected", ""))
         names = sorted(a or b for a, b in options)
-        if location and "op" in (location[-1], location[-2] if len(location) > 1 else None):
-            return f"{shown(found)} is not an op; ops are {', '.join(names)}{suggestion(str(found), names)}"
-        return f"{shown(found)} is not one of {', '.join(names)}{suggestion(str(found), names)}"
+        meant = list_hint(str(found), names) or suggestion(str(found), names)
+        return f"{shown(found)} is not one of {', '.join(names)}{meant}"
     bounds = {
         "greater_than": "above {gt}",
         "greater_than_equal": "at least {ge}",
@@ -277,11 +274,7 @@ def _another_length(kind: Any, found: Any, context: Mapping[str, Any]) -> str:
 
 def _another_given(found: Any, kind: Any, *, unit: str = "", is_alone: bool = False) -> str:
     """A sentence about a value of another kind; `is_alone`: it may stand for a list of one."""
-    expected, hint = words_for(kind) + (f" of {unit}" if unit else ""), ""
+    expected = words_for(kind) + (f" of {unit}" if unit else "")
     if is_alone and (item := item_kind(kind)) is not None:
         expected = f"{words_for(item)}, or a list of several"
-    if isinstance(found, str) and "number" in expected:
-        hint = number_hint(found, is_whole="whole number" in expected)
-    if isinstance(found, str) and not hint:
-        hint = suggestion(found, names_in(kind))
-    return f"{shown(found)} given; expected {expected}{hint}"
+    return f"{shown(found)} given; expected {expected}{value_hint(found, kind, expected=expected)}"

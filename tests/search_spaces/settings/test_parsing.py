@@ -72,7 +72,7 @@ TWO_LINES = "a: 1\nb: 2\n"
     [
         ("a: 1\nb 2\nc: 3\n", "line 2, column 1", "a ':' is missing in 'b 2'; a key needs one"),
         ("a 1\nb: 2\n", "line 1, column 1", "a ':' is missing in 'a 1'"),
-        ("a: 1\nb:2\nc: 3\n", "line 2, column 1", "a ':' is missing in 'b:2'; a key needs one, and"),
+        ("a: 1\nb:2\nc: 3\n", "line 2, column 2", "a space is missing behind this ':'"),
         ("a: 1\nb {c: 2}\n", "line 2, column 1", "a ':' is missing before the '{' in 'b {c'"),
         ("a: b: c\n", "line 1, column 5", "a second ':' in this line"),
         ("a:\n-{b: 1, c: 2}\n", "line 2, column 1", "a space is missing behind this '-'"),
