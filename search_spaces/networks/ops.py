@@ -1,9 +1,9 @@
-"""The ops by name, and facts that spaces, costs and pictures need; the modules are in blocks.py."""
+"""The ops by name, and facts that spaces, costs and pictures need; blocks.py has their modules."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BeforeValidator
 
@@ -11,9 +11,6 @@ from search_spaces.networks.stage_fields import ABSENT, SILU, expanded_width
 from search_spaces.settings.near_names import suggestion
 from search_spaces.settings.places import shown
 from search_spaces.settings.value_hints import list_hint
-
-ShippedOp = Literal["mbconv", "fused_mbconv", "uib", "convnext", "basic", "bottleneck", "conv"]
-SHIPPED_OPS: tuple[str, ...] = get_args(ShippedOp)
 
 # A class in a module of the user's: ASCII, so that no two names look alike, and no path.
 OWN_OP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -104,6 +101,7 @@ OPS: Mapping[str, OpFacts] = {
     ),
     CONV: OpFacts(name="Conv", takes_expansion=False, takes_squeeze=False),
 }
+SHIPPED_OPS = tuple(OPS)
 
 
 def op_facts(op: str) -> OpFacts:
