@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeConfig, Nas, tiny_search
+from conftest import MakeConfig, Nas
 from formula import with_real_params
 from halving_searches import essential_columns, halving_config, learning_worker
 from screens import screen_text
+from tiny_searches import tiny_search
 
 from nas.events import RowWritten
 from nas.report.page import write_report

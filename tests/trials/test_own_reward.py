@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import MakeConfig, Nas, tiny_search
+from conftest import MakeConfig, Nas
 from formula import formula_worker, with_real_params
 from formula_searches import run_search
 from places import REPOSITORY
 from timed_again import write_timed_again
+from tiny_searches import tiny_search
 
 from analysis.frame import read_trials
 from analysis.ranking import reranked, rewards

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeConfig, Nas, tiny_search
+from conftest import MakeConfig, Nas
 from formula import formula_worker, with_real_params
 from formula_searches import identity, run_search
 from halving_searches import halving_config, learning_worker
 from screens import screen_text
 from small_trials import make_trial
+from tiny_searches import tiny_search
 
 from analysis.finalists import finalists, standings
 from analysis.frame import objective_values, read_trials

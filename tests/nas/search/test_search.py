@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import MakeConfig, tiny_search
+from conftest import MakeConfig
 from formula import formula_result, formula_worker
 from formula_searches import identity, run_search
 from log_files import part_of
 from small_spaces import EIGHT
+from tiny_searches import tiny_search
 
 from nas.events import RowWritten
 from nas.search.attempts import MAX_ATTEMPTS

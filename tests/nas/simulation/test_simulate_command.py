@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import MakeConfig, Nas, tiny_search
+from conftest import MakeConfig, Nas
 from formula import formula_worker, with_real_params
 from pictures import PNG
 from saved_figures import labelled_lines, saved_figures
+from tiny_searches import tiny_search
 
 from analysis.rank_correlation import kendall_tau
 from nas.search.search import search

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import tiny_search
+from tiny_searches import tiny_search
 
 from nas.search.config import SearchConfig
 from search_spaces.choices.space import SearchSpace
