@@ -88,7 +88,7 @@ def main() -> None:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Ignores Ctrl-C in the block: a second one must not cut off the message on how to continue."""
-    if threading.current_thread() is not threading.main_thread():  # others are not told of signals
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

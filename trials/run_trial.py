@@ -249,7 +249,7 @@ class _TrialRun:
         )
 
     def _wait_for(self, role: Role) -> Iterator[Event]:
-        """Waits until the device is held in this role; tells meanwhile that the trial waits."""
+        """Waits until the device is held in this role; reports meanwhile that the trial waits."""
         for _ in self.worker.lock.queue(role):
             yield self._progress("waiting")
 

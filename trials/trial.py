@@ -345,7 +345,7 @@ class WorkerInfo:
     pid: int
     node_id: str
     device_id: str | None = None  # of its device on this host
-    precision: str | None = None  # in which its GPU trains; None of a CPU, which takes a probe to tell
+    precision: str | None = None  # in which its GPU trains; None of a CPU, where a probe has to decide
     versions: Mapping[str, str | None]
 
 

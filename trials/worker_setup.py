@@ -69,7 +69,7 @@ class WorkerSetup:
             )
 
     def gpu_precision(self, device: torch.device) -> str | None:
-        """The precision in which a GPU trains; None of a CPU, where it takes a probe to tell."""
+        """The precision in which a GPU trains; None of a CPU, where a probe has to decide."""
         if device.type == "cpu":
             return None
         asked = self.precisions[0] if self.precisions else "auto"

@@ -177,12 +177,12 @@ def _shown(
 ) -> TrainingResult:
     with Loggers(log, folder, to_mapping(config)) as loggers, TrainingView(console) as view:
 
-        def tell(event: TrainingEvent | GroupLost) -> None:
+        def show(event: TrainingEvent | GroupLost) -> None:
             view.show(event)
             if not isinstance(event, GroupLost):
                 loggers.show(event)
 
-        return _train(config, folder, devices=devices, address=address, on_event=tell)
+        return _train(config, folder, devices=devices, address=address, on_event=show)
 
 
 def _train(

@@ -222,7 +222,7 @@ def launch_search(
         StopRequest(grace=grace, say=view.say) as stop,
     ):
 
-        def tell(event: "SearchEvent") -> None:
+        def show(event: "SearchEvent") -> None:
             if isinstance(event, Begun):  # everything has been checked
                 view.say(searching)
             view.show(event)
@@ -231,7 +231,7 @@ def launch_search(
         patience = Patience(seconds=disk_wait, say=view.say, give_up=lambda: stop.is_made)
         open_run = partial(RunStore, patience=patience, shared=shared)
         with continuable(folder):
-            result = run_search(config, folder, execute=execute, on_event=tell, open_run=open_run, stop=stop)
+            result = run_search(config, folder, execute=execute, on_event=show, open_run=open_run, stop=stop)
     report_after_search(folder, console)
     return result
 

@@ -54,10 +54,10 @@ def plan_of(
             "another --run"
         )
 
-    def tell(what: str) -> None:
+    def say(what: str) -> None:
         on_timing(what)
 
-    measured = measure_networks(networks, timing, steps_only=True, on_status=tell)
+    measured = measure_networks(networks, timing, steps_only=True, on_status=say)
     # The first network's epochs are the recipe's.
     epochs = recipe.epochs_for(steps_of_epoch(len(images.train), timing.batch_size))
     for network in measured.networks:

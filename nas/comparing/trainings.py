@@ -166,7 +166,7 @@ def estimated_seconds(recipe: Recipe, costs: NetworkCosts, conditions: Condition
 
 
 def seconds_left(plan: ComparisonPlan, outcomes: Outcomes) -> float | None:
-    """Seconds that the trainings that are not over take; None where nothing tells.
+    """Seconds that the trainings that are not over take; None where it is unknown.
 
     By the trainings of the same network that have ended; of a network without one, by its timed step and by
     how the others' seconds were to theirs.

@@ -102,7 +102,7 @@ def conditions_for(
     """The given conditions; others come from the first network's provenance, else from the first device.
 
     A first network that is no architecture has the classes that it gives, which it computes while no other
-    process times something on the device; `on_wait` is told the seconds for which it has waited.
+    process times something on the device; `on_wait` gets the seconds for which it has waited.
 
     Raises:
         ConfigError: the resolution is too small for one of the networks, or the first one gives no logits.

@@ -54,7 +54,7 @@ class MeasuredNetwork:
         architecture_id: None of a network that is no architecture of ours.
         macs, activations: None where they could not be counted.
         uncounted: operations that are not in them; see `ModuleCounts`.
-        peak_memory_bytes: of a training step, weights included; None where the system does not tell.
+        peak_memory_bytes: of a training step, weights included; None where the system does not report them.
         layout: of weights and features in memory.
         kernels: those that training steps compute with.
         norms, norms_by_own_kernels: norms of all kinds, and those of them that own kernels compute.

@@ -64,8 +64,8 @@ def measure(
         sources: files and published names of architectures; names as package.module:Net, timm:NAME and
             torchvision:NAME; classes and functions that give a network, called without arguments or, where
             they take it, with num_classes.
-        on_status: is told what is being measured.
-        on_network: is told the name of each network when its measurement begins.
+        on_status: gets words for what is being measured.
+        on_network: gets the name of each network when its measurement begins.
 
     Raises:
         ConfigError: a source is no network, the resolution is too small for it, its weights do not fit into
@@ -201,7 +201,7 @@ class _Subject:
     def measured(
         self, first: "_Subject | None", first_measured: MeasuredNetwork | None, *, steps_only: bool
     ) -> MeasuredNetwork:
-        """Measures this network; `first_measured` tells what failed with the first one."""
+        """Measures this network; `first_measured` says what failed with the first one."""
         # Memory before time: a step that does not fit is not timed.
         memory, step_fits = (None, True) if steps_only else self._memory()
         step = NOT_FITTING
@@ -269,7 +269,7 @@ class _Subject:
         return compared(fitting(measure, self.conditions.device), of_first)
 
     def _memory(self) -> tuple[int | None, bool]:
-        """Bytes of a training step (None where the system does not tell), and whether it fits into memory."""
+        """Bytes of a training step (None where it is unknown), and whether it fits into memory."""
         self.on_status(f"{self.network.name}: memory of a training step")
         conditions = self.conditions
         try:

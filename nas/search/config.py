@@ -108,7 +108,7 @@ class BoundStopping:
     """A trial that cannot beat the best, whatever it would learn, ends when its step time is known.
 
     `max_accuracy` (0-1) is what no trial of this length is believed to exceed, of accuracy or of the search's
-    other objective. The strategy is told the
+    other objective. The strategy learns the
     bound as the trial's reward.
     """
 

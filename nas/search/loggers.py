@@ -102,7 +102,7 @@ LOGGERS: dict[str, Callable[[Path, Mapping[str, object]], Logger]] = {
 
 
 class Loggers(AbstractContextManager["Loggers"]):
-    """Loggers by name; use as a context manager, and pass `show` what the search or the training tells.
+    """Loggers by name; use as a context manager, and pass `show` the events of the search or the training.
 
     Raises:
         ConfigError: there is no such logger, its library is not installed, or its files have no place.

@@ -125,7 +125,7 @@ class RunRecord:
         environment_id: of this driver, for the rows.
         workers_file: where it lists its workers.
         seed_of: the seed of a new ask's trial.
-        on_row: told of each row once it is durable.
+        on_row: gets each row once it is durable.
         place: how messages name this run where it is not the user's own (" of FOLDER").
     """
 

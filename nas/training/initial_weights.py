@@ -94,7 +94,7 @@ def _carried_over(
         parent_classes=num_classes if has_rows else weights.num_classes,
     )
     found = WeightTransfer(changes).weights({**weights.tensors, **tensors}, fresh)
-    if not has_rows:  # rows of other classes tell nothing of these
+    if not has_rows:  # rows of other classes say nothing of these
         found |= {name: tensor for name, tensor in fresh.items() if name.startswith(CLASSIFIER)}
     network.load_state_dict(found, strict=False)
     return Fitted(

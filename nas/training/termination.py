@@ -23,7 +23,7 @@ def signals_interrupt() -> Iterator[None]:
 
     One that is ignored stays so: nohup lets a training outlive its terminal.
     """
-    if threading.current_thread() is not threading.main_thread():  # others are not told of signals
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
 

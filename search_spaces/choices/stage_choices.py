@@ -151,7 +151,7 @@ class StageChoices:
     @field_validator(*DECIDED)
     @classmethod
     def _check(cls, options: Any, info: ValidationInfo) -> Any:
-        """Checks a field by itself and against those above it, so that faults of several are told at once."""
+        """Checks a field by itself and against those above it, to report faults of several at once."""
         refuse(_faults(options, name=info.field_name, above=info.data))
         return options
 

@@ -24,7 +24,7 @@ class Exportable:
 
     Attributes:
         networks: how many of them.
-        padding: what nas export has to be told, where it is not the space's own.
+        padding: the option that nas export needs, where it is not the space's own.
         reason: the first refusal, where it is not all.
     """
 

@@ -1,4 +1,4 @@
-"""Errors within a user's module, told by the user's own file and line."""
+"""Errors within a user's module, reported with the user's own file and line."""
 
 import os
 import sys

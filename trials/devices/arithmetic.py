@@ -1,6 +1,6 @@
 """The precisions that networks compute in: what a device has in hardware, and torch's settings for each.
 
-fp32   float32 throughout: TF32, which torch uses in convolutions unless told otherwise, is off
+fp32   float32 throughout: TF32, which torch uses in convolutions by default, is off
 tf32   float32 whose products have 10 bits of mantissa, on the tensor cores of CUDA devices
 bf16   autocast to bfloat16
 fp16   autocast to float16, with a scaled loss

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MARK = "NAS_LOCAL_RAY"  # variable that all processes of a local Ray inherit: the folder of its files
-SECONDS_BETWEEN_LOOKS = 2.0  # whether the driver is still the parent; its pipe usually tells at once
+SECONDS_BETWEEN_LOOKS = 2.0  # whether the driver is still the parent; its pipe usually ends at once
 END_SECONDS = 5.0  # for which processes are killed again and again, as long as new ones turn up
 
 

@@ -1,4 +1,4 @@
-"""The command that continues a run, as messages and screens tell it."""
+"""The command that continues a run, as messages and screens print it."""
 
 from pathlib import Path
 

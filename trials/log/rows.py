@@ -118,7 +118,7 @@ def trial_row(asked: AskRow, result: TrialResult, *, reward: float | None, envir
     if result.measurement is not None:
         measured = result.measurement
         known = {column: getattr(measured, name) for name, column in MEASUREMENT_COLUMNS.items()}
-        if result.status != "completed":  # it has only a bound of what training tells
+        if result.status != "completed":  # it has only a bound of what training shows
             known = {column: value for column, value in known.items() if column not in TRAINED}
         row |= known
     step_time = result.measurement.step_time if result.measurement else result.step_time
@@ -250,7 +250,7 @@ def _of_json(text: str, column: str) -> Any:
 
 
 def epochs_from_curves(row: TrialRow) -> list[EpochRow]:
-    """The epochs of a completed trial, as far as its row's curves tell them; none of others."""
+    """The epochs of a completed trial, as far as its row's curves have them; none of others."""
     if row["status"] != "completed":
         return []
     balanced = chain(row.get("minival_balanced_accuracy") or (), repeat(None))  # older rows lack it

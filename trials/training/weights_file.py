@@ -43,7 +43,7 @@ class WeightsFile:
 
     @property
     def num_classes(self) -> int:
-        """The number of classes that the network tells apart."""
+        """The number of classes that the network distinguishes."""
         return int(self.facts["num_classes"])
 
     @property
