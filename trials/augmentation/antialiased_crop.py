@@ -28,8 +28,6 @@ def antialiased_resized_crop(
     uniforms: Tensor,
     resolution: int,
     *,
-    scale: tuple[float, float] = AREA,
-    ratio: tuple[float, float] = ASPECT,
     flip: bool = False,
     by_kernels: bool = False,
 ) -> Tensor:
@@ -45,7 +43,7 @@ def antialiased_resized_crop(
     Returns:
         (B, R, R, 3) uint8, R being `resolution`.
     """
-    boxes = crop_boxes(uniforms, height=images.shape[1], width=images.shape[2], scale=scale, ratio=ratio)
+    boxes = crop_boxes(uniforms, height=images.shape[1], width=images.shape[2])
     mirrored = (uniforms[:, 4] < 0.5) & flip
     if by_kernels:
         return antialiased_crop(images, boxes, mirrored, resolution)
@@ -54,12 +52,10 @@ def antialiased_resized_crop(
     return by_matrices(images, boxes, mirrored, resolution)
 
 
-def crop_boxes(
-    uniforms: Tensor, *, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
-) -> Tensor:
+def crop_boxes(uniforms: Tensor, *, height: int, width: int) -> Tensor:
     """Random parts of pictures of this size: (B, 4) int64, top, left, height and width in pixels."""
     boxes = []
-    shares = crop_shares(uniforms, height=height, width=width, scale=scale, ratio=ratio)
+    shares = crop_shares(uniforms, height=height, width=width, scale=AREA, ratio=ASPECT)
     for side, share, start in zip((height, width), shares, (uniforms[:, 2], uniforms[:, 3]), strict=True):
         length = (share * side).round().clamp(1, side)
         boxes += [(start * (side - length + 1)).floor(), length]
