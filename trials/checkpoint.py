@@ -12,8 +12,8 @@ from search_spaces.inheritance.weight_maps import WeightMap
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.yaml_files import to_mapping
 from trials.images.config import DataConfig
-from trials.log.buckets import check_reached, place_of, states_at
 from trials.log.durable_files import DurableFiles
+from trials.log.run_places import check_reached, place_of, states_at
 from trials.objective import ACCURACY
 from trials.recipe import Recipe
 from trials.training.inherited_weights import inherit

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import torch
 
 from search_spaces.networks.counting import Counts, count
-from search_spaces.networks.network import check_resolution
+from search_spaces.networks.resolutions import check_resolution
 from trials.checkpoint import Checkpoints
 from trials.devices.device import claim, device_info, give_back_freed_memory, lock_of
 from trials.devices.device_errors import DeviceFault
@@ -28,8 +28,9 @@ from trials.timing.reference_steps import ReferenceSteps
 from trials.timing.step_memory import step_memory
 from trials.timing.trial_timing import TrialTiming
 from trials.training.micro_batches import can_halve, fit_training
+from trials.training.seeds import WEIGHTS, derived_seed
 from trials.training.step import TrainingStep, build_step
-from trials.training.train import WEIGHTS, EpochEnd, derived_seed, train
+from trials.training.train import EpochEnd, train
 from trials.trial import (
     DeviceInfo,
     Event,

@@ -11,8 +11,8 @@ from nas.advising.training_steps import driver_within, is_training, training_adv
 from nas.comparing.config import is_comparison
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.shell_words import path_word, set_words
-from trials.log.buckets import is_in_store, place_of
 from trials.log.run_folder import has_log
+from trials.log.run_places import is_in_store, place_of
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 LOOKED_AT = 50  # entries of a folder, and of each of its folders

@@ -124,7 +124,7 @@ def report_step(run: str) -> Step:
 
 
 def _goes_on_steps(found: RunStatus, config: SearchConfig) -> list[Step]:
-    """As `progress_steps`, where the images lie elsewhere with a place for their path."""
+    """The steps of `progress_steps`, with a placeholder for the images' path where they lie elsewhere."""
     where = where_images_are(config.data.source)
     return [
         replace(step, command=step.command + _moved(config), reason=step.reason + where)

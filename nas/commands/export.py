@@ -63,7 +63,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a network or its architecture for here or for elsewhere, and prove what was written."""
-    from trials.log.buckets import local_file
+    from trials.log.run_places import local_file
 
     source = local_file(source)
     if optuna is not None:

@@ -29,8 +29,8 @@ from nas.training.weights_size import with_size_of_weights
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import to_mapping
-from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.durable_files import SHARED
+from trials.log.run_places import files_of, is_in_store, place_of
 
 PICTURE = "training.png"
 

@@ -64,7 +64,7 @@ def measure(
         from nas.measuring.retarget import retarget, retargeted_json
         from nas.screens.bars import bars_of, counting
         from nas.screens.retarget import retarget_screen
-        from trials.log.buckets import run_folder
+        from trials.log.run_places import run_folder
 
         if sources or classes or resolution or input_ or batch_size or precision or table or out:
             raise typer.BadParameter("--run takes its networks and conditions from the run; leave out others")

@@ -98,7 +98,7 @@ def search(
     say_start(console, f"{file}, in {place}")
     from nas.results.summary import search_summary
     from nas.screens.summary import summary_screen
-    from trials.log.buckets import local_file, run_folder
+    from trials.log.run_places import local_file, run_folder
 
     folder = run_folder(place)
     file = local_file(file)

@@ -50,7 +50,7 @@ def train(
     from nas.training.result import training_figures
     from nas.training.termination import TerminatedError, signals_interrupt
     from search_spaces.settings.config_error import ConfigError
-    from trials.log.buckets import local_file, run_folder
+    from trials.log.run_places import local_file, run_folder
 
     folder = run_folder(place)
     words = typed_words(

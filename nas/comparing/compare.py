@@ -35,10 +35,10 @@ from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.unfinished_files import is_unfinished, sweep
 from trials.devices.arithmetic import check_precision
 from trials.devices.device import available_slots
-from trials.log.buckets import files_of, is_in_store, place_of
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.durable_files import PRIVATE
 from trials.log.file_names import LOCK_FILE
+from trials.log.run_places import files_of, is_in_store, place_of
 
 
 @dataclass(frozen=True)

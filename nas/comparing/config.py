@@ -17,7 +17,7 @@ from search_spaces.settings.sentences import some
 from search_spaces.settings.strict import STRICT
 from search_spaces.settings.yaml_files import peek_yaml, read_yaml, to_mapping, yaml_text
 from trials.images.config import DataConfig
-from trials.log.buckets import files_of
+from trials.log.run_places import files_of
 from trials.objective import ACCURACY, Objective
 from trials.recipe import Precision, Recipe
 

@@ -12,8 +12,8 @@ from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.yaml_files import from_mapping, parse_yaml, read_yaml
-from trials.log.buckets import is_in_store, local_file
 from trials.log.run_folder import is_run
+from trials.log.run_places import is_in_store, local_file
 
 OF_TRIAL = re.compile(r"(.+):(\d+)")  # as in runs/first:12
 

@@ -1,4 +1,4 @@
-"""Conditions of step times that are measured here: cores, clocks, neighbours, a trial run."""
+"""Checks of the conditions of step times on this machine: cores, clocks, neighbours, a trial run."""
 
 import statistics
 import time

@@ -10,8 +10,8 @@ import torch
 
 from search_spaces.choices.described import read_described
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import read_yaml

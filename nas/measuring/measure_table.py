@@ -20,8 +20,8 @@ from nas.search.config import SearchConfig
 from search_spaces.choices.described import read_described
 from search_spaces.choices.space import SearchSpace
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.setting_errors import refused_as
 from search_spaces.settings.yaml_files import peek_yaml, read_yaml

@@ -27,7 +27,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Served:
-    """Where a run's live report is served."""
+    """The address at which a run's live report is served."""
 
     run: str
     url: str

@@ -18,9 +18,9 @@ from nas.search.config import Budget, SearchConfig
 from nas.search.exhaustion import is_exhausted
 from nas.search.recorded_config import recorded_config
 from nas.strategies.strategy import Recommends
-from trials.log.buckets import place_of
 from trials.log.row_types import TrialRow, measured
 from trials.log.rows import seconds_by_work
+from trials.log.run_places import place_of
 from trials.log.run_reader import RunLog, read_run
 from trials.log.schema import WORK
 from trials.objective import Objective

@@ -9,7 +9,7 @@ from analysis.headline import Headline, Interval, headline
 from analysis.rungs import RungAgreement, Savings, rung_agreement, savings
 from analysis.trial_rules import baseline_rewards, is_counted
 from nas.search.search import SearchResult
-from trials.log.buckets import place_of
+from trials.log.run_places import place_of
 from trials.objective import Objective
 
 

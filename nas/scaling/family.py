@@ -16,8 +16,8 @@ from nas.scaling.steps import Step, StepTable
 from nas.scaling.timer import OnStatus, StepTimer
 from search_spaces.choices.described import read_described
 from search_spaces.networks.architecture import Architecture
-from search_spaces.networks.network import check_resolution
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION, provenance_number
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.networks.rounding import Rule
 from search_spaces.settings.config_error import ConfigError
 

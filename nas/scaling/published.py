@@ -94,7 +94,7 @@ def _published_ids() -> dict[str, str]:
 
 
 def published_name(architecture: Architecture) -> str | None:
-    """The published network that this is, whatever its padding; None if it is none."""
+    """Name of the published network that an architecture equals but for padding; None if there is none."""
     return _published_ids().get(replace(architecture, padding="symmetric").architecture_id)
 
 

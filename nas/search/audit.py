@@ -23,7 +23,7 @@ from nas.search.own_ops import check_own_ops
 from nas.search.recorded_config import recorded_config
 from nas.search.search import removed_if_never_begun, views_at_the_end
 from nas.search.search_loop import RunRecord, SearchLoop
-from nas.search.seeds import DERIVE_AUDIT_SEED, seed_of
+from nas.search.seeds import DERIVE_AUDIT_SEED
 from nas.search.shared_setup import driver_images, shared_setup
 from nas.search.stopping import StopRequest
 from nas.search.trial_builder import needs_inference_time
@@ -162,7 +162,6 @@ def audit(
             store,
             environment_id=environment.environment_id,
             workers_file=workers_file(number),
-            seed_of=lambda ask: seed_of(ask, config.seed, store.asks),
             on_row=lambda row: on_event(AuditTrained(short[row["architecture_id"]], row)),
             place=f" of {plan.folder}",
         )

@@ -24,7 +24,7 @@ PROVENANCE = (
 
 
 def best_yaml(row: TrialRow, *, run: Path, file: Path | str, standing: Standing | None = None) -> str:
-    """The text of a file with a row's architecture and its figures: a finalist's are those of its trainings.
+    """The text of a file with a row's architecture and its figures: of a finalist, those of its trainings.
 
     Its first line is the command that shows the file.
     """

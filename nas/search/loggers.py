@@ -15,8 +15,8 @@ from analysis.trial_rules import COUNTED, may_win, standing
 from nas.events import Begun, EpochDone, RowWritten
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.near_names import suggestion
-from trials.log.buckets import is_in_store, place_of
 from trials.log.row_types import TrialRow
+from trials.log.run_places import is_in_store, place_of
 
 PROJECT = "training-aware-nas"
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}

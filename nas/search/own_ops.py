@@ -35,7 +35,7 @@ def ops_in(described: SearchSpace | Architecture) -> set[str]:
 
 
 def check_own_ops(config: SearchConfig, folder: Path | None = None) -> None:
-    """Checks the user's own ops of a search; with a folder also that they are those of the run in it.
+    """Checks the user's own ops of a search; with a folder also that they equal those of the run in it.
 
     Raises:
         ConfigError: one cannot or must not be imported, has changed, or breaks the contract of ops.

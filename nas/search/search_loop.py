@@ -11,6 +11,7 @@ from nas.search.crash_limit import CrashLimit
 from nas.search.instructions import AnswerByCrash, AnswerFrom, Instruction, Queue, RecordAsk, Run
 from nas.search.kept_checkpoints import KeptCheckpoints
 from nas.search.search_reward import SearchReward
+from nas.search.seeds import seed_of
 from nas.search.stopping import StopRequest
 from nas.search.strategy_guard import SearchFailedError
 from search_spaces.settings.seal import sealed_json
@@ -124,7 +125,6 @@ class RunRecord:
     Args:
         environment_id: of this driver, for the rows.
         workers_file: where it lists its workers.
-        seed_of: the seed of a new ask's trial.
         on_row: gets each row once it is durable.
         place: how messages name this run where it is not the user's own (" of FOLDER").
     """
@@ -136,7 +136,6 @@ class RunRecord:
         *,
         environment_id: str,
         workers_file: str,
-        seed_of: Callable[[Ask], int],
         on_row: Callable[[TrialRow], None],
         place: str = "",
     ) -> None:
@@ -145,7 +144,7 @@ class RunRecord:
         self.reward = SearchReward(config.reward, run=store.folder)
         self._config, self._store = config, store
         self._environment_id, self._workers_file = environment_id, workers_file
-        self._seed_of, self._on_row = seed_of, on_row
+        self._on_row = on_row
 
     def ask(self, ask: Ask) -> None:
         """A new ask."""
@@ -153,7 +152,7 @@ class RunRecord:
             ask,
             architecture=self._config.space.decode(ask.choices),
             strategy=self._config.strategy.name,
-            seed=self._seed_of(ask),
+            seed=seed_of(ask, self._config.seed, self._store.asks),
             asked_at=datetime.now(UTC),
         )
         self._store.record_ask(row)

@@ -15,10 +15,10 @@ from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.unfinished_files import sweep
 from trials.images.data_record import RECORD_FILES
 from trials.log.bucket_files import MARKER
-from trials.log.buckets import files_of, place_of
 from trials.log.durable_files import PRIVATE
 from trials.log.file_names import LOCK_FILE as LOCK
 from trials.log.object_store import StoreError
+from trials.log.run_places import files_of, place_of
 from trials.log.tables import DamagedPartError, read_parquet
 from trials.training.weights_file import save_tensors, tensors_of
 

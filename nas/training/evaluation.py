@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from analysis.standard_error import standard_error
-from search_spaces.networks.network import check_resolution
+from search_spaces.networks.resolutions import check_resolution
 from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.sentences import some
 from search_spaces.settings.setting_errors import refused_as

@@ -117,7 +117,7 @@ def refuse_other_than_table(output: Path) -> None:
 
 
 def write_predictions(frame: pd.DataFrame, output: Path) -> None:
-    """As Parquet or CSV, by the file's name.
+    """Writes predictions as Parquet or CSV, by the file's ending.
 
     CSV has no lists: the likeliest classes are columns of their own, class_1, probability_1 to class_5,
     probability_5, empty beyond the number of classes. All text is in quotes, whatever a class is called.

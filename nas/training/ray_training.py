@@ -70,7 +70,7 @@ def train_on_devices(
     address: str | None = None,
     on_event: Callable[[TrainingEvent | GroupLost], object] = lambda event: None,
 ) -> TrainingResult:
-    """As `train_fully`, on several devices of this machine or of the cluster at `address`.
+    """Runs `train_fully` on several devices of this machine, or of the cluster at `address`.
 
     Each step's batch is divided among them, so that batches, their order and their augmentation are those of
     one device. When a process is lost, all begin again after the last epoch that was saved, and what comes

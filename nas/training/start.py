@@ -20,10 +20,10 @@ from search_spaces.settings.setting_errors import refused_as
 from trials.images.data_record import OF_TEST, check_same_data, note_of_pixels, read_facts, record_of
 from trials.images.packed import TrialImages
 from trials.images.recipe_images import trained_images
-from trials.log.buckets import files_of, place_of
 from trials.log.driver_lock import DriverLock, RunLockedError
 from trials.log.log_end import FencedError
 from trials.log.object_store import StoreError
+from trials.log.run_places import files_of, place_of
 from trials.recipe import Recipe
 from trials.training.device_group import DeviceGroup, share_of_batch
 

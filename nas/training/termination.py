@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class TerminatedError(KeyboardInterrupt):
-    """Such a signal has come: as Ctrl-C, so that what is kept is written."""
+    """A signal to end has come; it is handled as Ctrl-C, so that what is kept is written."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

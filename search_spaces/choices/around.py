@@ -9,7 +9,8 @@ from search_spaces.choices.limits import COUNTED, Limits
 from search_spaces.choices.own_limits import DEFAULT_LIMITS
 from search_spaces.choices.space import OUTSIDE_STAGES, SearchSpace
 from search_spaces.choices.stage_choices import StageChoices, official_squeeze_ratios
-from search_spaces.networks.architecture import MAX_LAYERS, Architecture, Stage
+from search_spaces.networks.architecture import Architecture, Stage
+from search_spaces.networks.bounds import MAX_LAYERS
 from search_spaces.networks.counting import count
 from search_spaces.networks.ops import Op, op_facts
 from search_spaces.networks.stage_fields import ABSENT

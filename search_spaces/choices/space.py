@@ -22,7 +22,8 @@ from search_spaces.choices.predicted_limit import PredictedCosts, StepTimeEstima
 from search_spaces.choices.stage_choices import StageChoices
 from search_spaces.choices.stage_rows import StageRows
 from search_spaces.choices.uniform import UniformDraw
-from search_spaces.networks.architecture import MAX_CHANNELS, Architecture, Padding, Stage
+from search_spaces.networks.architecture import Architecture, Padding, Stage
+from search_spaces.networks.bounds import MAX_CHANNELS
 from search_spaces.networks.ops import op_facts
 from search_spaces.networks.provenance import DEFAULT_CLASSES, DEFAULT_RESOLUTION
 from search_spaces.networks.stage_fields import SILU, Activation

@@ -9,14 +9,13 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.networks.architecture import (
-    MAX_CHANNELS,
-    MAX_LAYERS,
     NEVER_ABSENT,
     NOTHING_STRIDES,
     Stage,
     absent_kernel,
     no_multiple,
 )
+from search_spaces.networks.bounds import MAX_CHANNELS, MAX_LAYERS
 from search_spaces.networks.ops import SHIPPED_OPS, Op, is_own_op, op_facts
 from search_spaces.networks.stage_fields import (
     ABSENT,

@@ -80,7 +80,7 @@ def _num_options(space: SearchSpace) -> int:
 
 
 def _asked(project: str, networks: Sequence[Architecture], *, own: Padding) -> Exportable:
-    """With the space's own padding, or with the other one where fewer networks are refused with that."""
+    """Networks that can be exported with the space's padding, or with the other one if that allows more."""
     others = [padding for padding in PADDINGS if padding != own]
     refused = {padding: _refusals(project, networks, padding) for padding in (own, *others)}
     padding = min(refused, key=lambda padding: len(refused[padding]))  # the first of equals: its own

@@ -22,7 +22,8 @@ from search_spaces.interchange.block_tokens import (
     stages_there,
     tokens_of,
 )
-from search_spaces.networks.architecture import MAX_CHANNELS, Architecture, Block, Stage
+from search_spaces.networks.architecture import Architecture, Block, Stage
+from search_spaces.networks.bounds import MAX_CHANNELS
 from search_spaces.networks.parts import expands
 from search_spaces.networks.stage_fields import SILU, Activation
 from search_spaces.settings.config_error import ConfigError

@@ -11,7 +11,7 @@ def unfinished_name(path: Path) -> Path:
 
 
 def is_unfinished(path: Path) -> bool:
-    """True of such a name, whichever process gave it."""
+    """True of a name that `unfinished_name` gave, in any process."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 

@@ -64,7 +64,7 @@ def crop_boxes(uniforms: Tensor, *, height: int, width: int) -> Tensor:
 
 
 def by_integers(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> Tensor:
-    """On a CPU, where torch's own interpolation is 2 to 13 times as fast as a product of matrices."""
+    """Crops on a CPU, where torch's interpolation is 2 to 13 times as fast as a product of matrices."""
     out = torch.empty(len(images), resolution, resolution, 3, dtype=torch.uint8)
     parts = zip(images.permute(0, 3, 1, 2), out, boxes.tolist(), mirrored.tolist(), strict=True)
     for picture, own, (top, left, height, width), is_mirrored in parts:
@@ -75,7 +75,7 @@ def by_integers(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int
 
 
 def by_matrices(images: Tensor, boxes: Tensor, mirrored: Tensor, resolution: int) -> Tensor:
-    """On any device: out = rows @ image @ columns^T, with the filter's weights of each image's own part."""
+    """Crops on any device: out = rows @ image @ columns^T, with the filter's weights of each part."""
     count, height, width, _ = images.shape
     out = torch.empty(count, resolution, resolution, 3, dtype=torch.uint8, device=images.device)
     # Step 1: a bounded number of images at a time, since as floats they take four times their bytes.

@@ -120,7 +120,7 @@ class DeviceLock:
         self.role = role
 
     def wait(self, role: Role, on_wait: OnWait = lambda seconds: None) -> float:
-        """As `queue`, with the heartbeats passed to `on_wait`; returns the seconds waited."""
+        """Waits as `queue` does; passes its heartbeats to `on_wait`, and returns the seconds waited."""
         before = self.waited_seconds
         with closing(self.queue(role)) as queue:  # whatever on_wait raises, the place is free at once
             for seconds in queue:

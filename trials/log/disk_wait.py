@@ -1,4 +1,4 @@
-"""A full disk is waited out for a while; then the search stops, and can be continued."""
+"""Waiting while the disk is full; after a while the search stops, and can be continued."""
 
 import errno
 import time
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from trials.log.buckets import place_of
 from trials.log.continuing import continue_command
+from trials.log.run_places import place_of
 
 DISK_WAIT_SECONDS = 600.0  # for which a search waits by default
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from trials.log.buckets import place_of
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.driver_lock import RunLockedError
 from trials.log.durable_files import DurableFiles, NameTakenError
 from trials.log.parts import PART_NAME, PARTS, Part, PartKind, part_bytes, part_name, read_part
 from trials.log.row_types import DriverRow, EpochRow, LogRow
+from trials.log.run_places import place_of
 from trials.log.tables import DamagedPartError, NewerLogError
 
 T = TypeVar("T")

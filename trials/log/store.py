@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Self
 
 from search_spaces.settings.config_error import ConfigError
-from trials.log.buckets import files_of, place_of
 from trials.log.disk_wait import Patience
 from trials.log.driver_lock import DriverLock
 from trials.log.durable_files import PRIVATE, SHARED, DurableFiles
@@ -30,6 +29,7 @@ from trials.log.recovery import inspect, mend
 from trials.log.row_types import AskRow, EpochRow, IdentityRow, LogRow, TrialRow
 from trials.log.rows import epoch_row, epochs_from_curves
 from trials.log.run_folder import FOLDERS, STARTS, check_folder
+from trials.log.run_places import files_of, place_of
 from trials.log.schema import SCHEMA_VERSION
 from trials.log.segments import remove_sealed, write_segments
 from trials.log.tables import EPOCHS, TRIALS, DamagedPartError

@@ -21,8 +21,8 @@ from search_spaces.settings.config_error import ConfigError
 from search_spaces.settings.json_text import json_value
 from search_spaces.settings.sentences import first_line
 from search_spaces.settings.yaml_files import from_mapping, to_mapping
-from trials.log.buckets import is_in_store, object_at, place_of
 from trials.log.durable_files import DurableFiles
+from trials.log.run_places import is_in_store, object_at, place_of
 from trials.pictures import CROPS, INTERPOLATIONS, PictureView, evaluation_view
 from trials.recipe import Recipe
 

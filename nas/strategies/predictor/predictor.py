@@ -38,7 +38,7 @@ DERIVE_KNOWN = 2**63  # seeds the draws that describe the space apart from asks 
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class PredictorSettings:
-    """When the model begins, how bold its proposals are, and how much it is fitted to.
+    """Settings of the model: when it begins, how much proposals explore, how many trials it is fitted to.
 
     Attributes:
         initial: number of told trials from which on the model proposes; until then asks are uniform.

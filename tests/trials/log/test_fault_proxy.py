@@ -21,9 +21,9 @@ from nas.results.verify import verify_run
 from nas.search.search import search
 from trials.executors.simulated import simulated
 from trials.log.bucket_files import BucketFiles
-from trials.log.buckets import run_folder
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.row_types import TrialRow
+from trials.log.run_places import run_folder
 from trials.log.store import RunStore
 
 SEED = 11

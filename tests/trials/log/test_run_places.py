@@ -22,11 +22,11 @@ from nas.strategies.table import STRATEGIES
 from search_spaces.settings.config_error import ConfigError
 from trials.executors.simulated import simulated
 from trials.log.bucket_files import BucketFiles
-from trials.log.buckets import place_of, run_folder, url_of
 from trials.log.continuing import continue_command
 from trials.log.disk_wait import LogNotWrittenError, Patience
 from trials.log.log_end import FencedError
 from trials.log.row_types import TrialRow
+from trials.log.run_places import place_of, run_folder, url_of
 from trials.log.store import RunStore
 
 URL = "s3://bucket/runs/first"
