@@ -44,6 +44,7 @@ def explained(error: yaml.YAMLError, text: str) -> str:
             f"a ':' is missing in {_quoted(lines, start.line)}; a key needs one, and a space behind it",
         ),
         ("scanning a quoted scalar.*end of stream", start, "the quote that begins here is never closed"),
+        ("scanning a directive", start, "a line that begins with % is put in quotes"),
         ("unknown escape", end, "a backslash within double quotes; use single quotes: 'C:\\images'"),
         ("scanning an? (alias|anchor)", end, "text that begins with * or & is put in quotes: '*.parquet'"),
         ("sequence entries are not allowed", end, "an item's '-' begins a line of its own; or use [a, b]"),
@@ -64,6 +65,8 @@ def explained(error: yaml.YAMLError, text: str) -> str:
         return _at(end.line + 1, end.column + 1, f"text that begins with {found[1]} is put in quotes")
     if found := re.search(r"expected ',' or '([\]}])'", problem):
         before, behind = _line(lines, end.line)[: end.column], _line(lines, end.line)[end.column :]
+        if re.search(r"\$\{?$", before) or (before + behind[:1]).endswith("${"):
+            return _at(end.line + 1, end.column, "variables (${…}) are not replaced here; write the value")
         if behind.startswith("="):
             return _at(
                 end.line + 1, end.column + 1, "a ':' and a space are expected in the place of this '='"

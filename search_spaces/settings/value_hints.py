@@ -11,6 +11,13 @@ from search_spaces.settings.places import shown
 
 MOST_ITEMS = 16  # of a range that is written out
 NUMBERS = (int, float)
+FITTING: dict[type, tuple[type, ...]] = {
+    str: (str,),
+    int: NUMBERS,
+    float: (float,),
+}  # kinds that take a value
+NAME = r"[\w./-]+"  # text that needs no quotes
+SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 MEANT_AS_TRUE = ("y", "t", "1", "enabled")
 MEANT_AS_FALSE = ("n", "f", "0", "disabled")
 
@@ -26,7 +33,9 @@ def value_hint(found: Any, kind: Any, *, expected: str) -> str:
     if isinstance(found, str):
         if found.lower() in ("none", "nil"):
             return "; leave the key out, where nothing is meant"
-        hint = number_hint(found, is_whole="whole number" in expected) if "number" in expected else ""
+        hint = _seconds(found) if expected.endswith("of seconds") else ""
+        if not hint and "number" in expected:
+            hint = number_hint(found, is_whole="whole number" in expected)
         return hint or suggestion(found, names_in(kind)) or _of_shape(found, kind)
     return _of_shape(found, kind)
 
@@ -35,6 +44,12 @@ def list_hint(found: str, names: Collection[str]) -> str:
     """The list that a text of several names is meant as; empty of other texts."""
     parts = [part.strip() for part in found.split(",")]
     return f"; write [{', '.join(parts)}]" if len(parts) > 1 and set(parts) <= set(names) else ""
+
+
+def _seconds(found: str) -> str:
+    """The seconds of `10m` and `2 h`; empty of other texts."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", found)
+    return f"; write {float(match[1]) * SECONDS[match[2]]:.12g}" if match and match[2] in SECONDS else ""
 
 
 def _true_or_false(found: Any) -> str:
@@ -56,11 +71,23 @@ def _of_shape(found: Any, kind: Any) -> str:
         keys = [key for each in found for key in each]
         is_split = len(set(keys)) == len(keys) and set(keys) <= set(fields)
         return "; leave out the '-' before its keys" if is_split else ""
+    if isinstance(found, str) and hasattr(item, "SHIPPED") and re.fullmatch(NAME, found):
+        return f"; write [{found}]"
+    if isinstance(found, list) and len(found) == 1 and kind in (str, int, float):
+        return f"; write {shown(found)[1:-1]}" if kind in FITTING.get(type(found[0]), ()) else ""
     if isinstance(found, dict) and found and set(found) <= set(fields_of(item)):
         return "; put '- ' before the first of its keys, and indent the others as far"
-    if isinstance(found, str) and len(needed := needed_keys(kind)) == 1 and fields[needed[0]] is str:
-        return f"; write {{{needed[0]}: {found}}}" if re.fullmatch(r"[\w./-]+", found) else ""
-    return ""
+    return _of_first_key(found, kind)
+
+
+def _of_first_key(found: Any, kind: Any) -> str:
+    """The mapping that one value is meant as, if its first key takes such a value and no other is needed."""
+    fields = fields_of(kind)
+    first = next(iter(fields), "")
+    if not first or fields[first] not in FITTING.get(type(found), ()) or not {*needed_keys(kind)} <= {first}:
+        return ""
+    is_plain = not isinstance(found, str) or re.fullmatch(NAME, found)
+    return f"; write {{{first}: {found}}}" if is_plain else ""
 
 
 def _range(found: str) -> str:

@@ -78,6 +78,10 @@ def said_of(folder: Path, text: str, old: str, new: str) -> list[str]:
         (SPACE, "layers: [1, 2]}", "layers: [1, 2], se: 0.25}", "stages[0].se", "(did you mean 'se_ratio'?)"),
         # Values of another shape
         (SEARCH, "{source: digits}", "digits", "data", "; write {source: digits}"),
+        (SEARCH, "{trials: 24}", "24", "budget", "; write {trials: 24}"),
+        (SEARCH, "", "initial: best.yaml\n", "initial", "; write [best.yaml]"),
+        (SEARCH, "", "warm_start: [runs/a]\n", "warm_start", "; write runs/a"),
+        (SEARCH, "", "trial_timeout: 10m\n", "trial_timeout", "; write 600"),
         (
             SEARCH,
             "{source: digits}",
@@ -108,6 +112,8 @@ def said_of(folder: Path, text: str, old: str, new: str) -> list[str]:
         (RECIPE, "epochs: 8", "epochs: 8# all", "epochs", "; write 8: a comment begins with a space and a #"),
         (RECIPE, "epochs: 8", "epochs: \uff18", "epochs", "; write 8, in plain characters"),
         # Signs of YAML
+        (SEARCH, "digits", "${DATA}", "line 2, column 16", "variables (${…}) are not replaced here"),
+        (SEARCH, "", "%seed: 1\n", "line 8, column 1", "a line that begins with % is put in quotes"),
         (SEARCH, "seed: 0", "seed:0", "line 7, column 5", "a space is missing behind this ':'"),
         (SPACE, "- {op: [", "-{op: [", "line 3, column 1", "a space is missing behind this '-'"),
         (

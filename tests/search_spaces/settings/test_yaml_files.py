@@ -251,7 +251,10 @@ class Lengths:
             "order: 'arival' given; expected arrival or rank or {fixed_lag: a whole number} "
             "(did you mean 'arrival'?)",
         ),
-        ({"order": 3}, "order: 3 given; expected arrival or rank or {fixed_lag: a whole number}"),
+        (
+            {"order": 3},
+            "order: 3 given; expected arrival or rank or {fixed_lag: a whole number}; write {fixed_lag: 3}",
+        ),
         ({"side": "maxx"}, "side: 'maxx' given; expected max or a whole number (did you mean 'max'?)"),
         ({"side": [1]}, "side: [1] given; expected max or a whole number"),
     ],
