@@ -20,6 +20,7 @@ from trials.failures import Failure, InvalidNetworkError, TrialTimeoutError, che
 from trials.images.device_images import ResidentImages
 from trials.images.recipe_images import DeviceImages
 from trials.measured_times import MeasuredTimes
+from trials.measurement import Measurement, Mode
 from trials.recipe import Precision, Recipe
 from trials.recipe_stages import steps_of_epoch
 from trials.reward import too_low_at_best
@@ -35,8 +36,6 @@ from trials.trial import (
     DeviceInfo,
     Event,
     Kernels,
-    Measurement,
-    Mode,
     Phase,
     Progress,
     RunTrial,

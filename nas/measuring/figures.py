@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.measuring.conditions import Conditions
+from trials.measurement import InferenceTime, StepTime
 from trials.timing.module_check import MemoryLayout
 from trials.timing.module_parts import PartTime
 from trials.timing.roofline import Ceilings, RooflineShare
-from trials.trial import InferenceTime, Kernels, StepTime
+from trials.trial import Kernels
 
 OUT_OF_MEMORY = "out of memory"
 

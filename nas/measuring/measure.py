@@ -30,6 +30,7 @@ from trials.devices.own_memory import OwnMemory
 from trials.devices.sharing import timing, training
 from trials.devices.threads import using_threads
 from trials.kernels.choice import coverage
+from trials.measurement import InferenceTime, StepTime
 from trials.recipe import Precision
 from trials.timing.inference_time import TimedForward, measure_inference_time
 from trials.timing.module_errors import users_errors
@@ -38,7 +39,6 @@ from trials.timing.module_source import ModuleSource
 from trials.timing.roofline import Ceilings, RooflineShare, measure_ceilings, roofline_share
 from trials.timing.step_memory import StepsFailedError, cpu_step_memory, cuda_step_memory
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.trial import InferenceTime, StepTime
 
 INFERENCE_BATCHES = (1, 16, 128)
 MAX_SECONDS = 10.0  # for one figure; what is slower takes fewer rounds

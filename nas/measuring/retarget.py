@@ -30,11 +30,11 @@ from trials.log.row_types import measured as measured_in
 from trials.log.run_places import files_of
 from trials.log.run_reader import recorded_trials
 from trials.log.tables import DamagedPartError, parquet_bytes, read_view
+from trials.measurement import StepTime
 from trials.reward import Reward, recorded_reward
 from trials.timing.precision import precision_of_trials
 from trials.timing.step_conditions import StepConditions
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.trial import StepTime
 
 
 @dataclass(frozen=True, kw_only=True)

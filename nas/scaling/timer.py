@@ -14,8 +14,8 @@ from trials.devices.device_errors import is_out_of_memory
 from trials.devices.memory_bound import bounded_on
 from trials.devices.sharing import training
 from trials.devices.threads import using_threads
+from trials.measurement import StepTime
 from trials.timing.step_time import TimedStep, measure_step_time
-from trials.trial import StepTime
 
 T = TypeVar("T")
 OnStatus = Callable[[str], object]

@@ -12,7 +12,7 @@ from trials.log.store import RunStore
 
 
 class BestSoFar:
-    """Compares rows as they come.
+    """The best trial so far: compares rows as they come.
 
     Attributes:
         row: the best one; None before the first that may win.

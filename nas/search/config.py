@@ -22,10 +22,11 @@ from search_spaces.settings.setting_errors import SettingError, blaming, naming_
 from search_spaces.settings.strict import STRICT
 from search_spaces.settings.yaml_files import read_yaml
 from trials.images.config import DataConfig
+from trials.measurement import Timing
 from trials.objective import ACCURACY, Objective
 from trials.recipe import Recipe
 from trials.reward import check_names, faults_of_exponents
-from trials.trial import MAX_TRIALS, STALL_SECONDS, Timing
+from trials.trial import MAX_TRIALS, STALL_SECONDS
 
 # Settings that decide at which resolutions networks are built
 SIZES = (

@@ -88,7 +88,7 @@ class KeptCheckpoints:
         return self._folder is not None
 
     def begun(self, trial: Trial) -> None:
-        """A trial is dispatched, or a recorded one may be continued: its file is kept."""
+        """Keeps the file of a trial that is dispatched, or of a recorded one that may be continued."""
         if self._folder is not None:
             path = TrialCheckpoint(self._folder, trial, self._data, data_digest=self._data_digest).path
             self._files[trial.trial_id] = path

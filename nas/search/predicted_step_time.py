@@ -20,12 +20,12 @@ from trials.log.file_names import TABLE_FILE
 from trials.log.row_types import TrialRow
 from trials.log.rows import architecture_from_json
 from trials.log.store import RunStore
+from trials.measurement import StepTime
 from trials.timing.block_fit import Fit, fit_table
 from trials.timing.block_table import BlockTable, TableConditions, check_table, read_table, table_text
 from trials.timing.block_times import table_conditions
 from trials.timing.precision import precision_of_trials
 from trials.training.step import kernels_of_steps
-from trials.trial import StepTime
 
 PLACE = ("step_time_table",)  # in a search file
 ERROR_BARS = 2  # a network may be so many standard errors faster than predicted, where it will be measured

@@ -83,7 +83,7 @@ class SearchLoop:
                 self.record.answered_by_crash(ask, equal)
 
     def handle(self, event: Event) -> None:
-        """One event of a trial. Those of an attempt that is no longer the current one are ignored."""
+        """Handles one event of a trial. Those of an attempt that is no longer the current one are ignored."""
         if isinstance(event, (WorkerJoined, Notice)):
             if isinstance(event, WorkerJoined):
                 self.record.worker_joined(event)
@@ -120,7 +120,7 @@ class SearchLoop:
 
 
 class RunRecord:
-    """Writes into a run directory.
+    """The record of a search: writes asks, rows and workers into a run directory.
 
     Args:
         environment_id: of this driver, for the rows.
@@ -147,7 +147,7 @@ class RunRecord:
         self._on_row = on_row
 
     def ask(self, ask: Ask) -> None:
-        """A new ask."""
+        """Records a new ask."""
         row = ask_row(
             ask,
             architecture=self._config.space.decode(ask.choices),
@@ -158,17 +158,17 @@ class RunRecord:
         self._store.record_ask(row)
 
     def answered(self, ask: Ask, earlier: int) -> None:
-        """The row of an ask that an earlier trial answers."""
+        """Records the row of an ask that an earlier trial answers."""
         row = cached_row(self._store.asks[ask.trial_id], self._store.trials[earlier])
         self._on_row(self._store.record_trial(row))
 
     def answered_by_crash(self, ask: Ask, equal: int) -> None:
-        """The row of an ask that has waited for an equal trial, which crashed for good."""
+        """Records the row of an ask that has waited for an equal trial, which crashed for good."""
         row: TrialRow = {**self._store.trials[equal], **self._store.asks[ask.trial_id]}
         self._on_row(self._store.record_trial(row))
 
     def result(self, result: TrialResult) -> TrialRow:
-        """The row of a trial that has ended, with its reward.
+        """Records the row of a trial that has ended, with its reward.
 
         Raises:
             SearchFailedError: the reward is at fault. What was measured is recorded all the same.
@@ -184,7 +184,7 @@ class RunRecord:
         return self.reward.rewarded(recorded)
 
     def epoch(self, result: EpochResult) -> None:
-        """An epoch of a trial in flight; durable with the trial's row."""
+        """Records an epoch of a trial in flight; durable with the trial's row."""
         self._store.record_epoch(result)
 
     def worker_joined(self, event: WorkerJoined) -> None:

@@ -21,9 +21,10 @@ from search_spaces.settings.config_error import ConfigError
 from trials.log.row_types import TrialRow, measured, measured_objective
 from trials.log.rows import device_seconds
 from trials.log.run_reader import read_run
+from trials.measurement import INFERENCE
 from trials.objective import curve_of
 from trials.reward import REWARDABLE, SHIPPED, Reward, recorded_ratio, recorded_reward
-from trials.trial import INFERENCE, Outcome
+from trials.trial import Outcome
 
 FEWEST_ROWS = 12
 DERIVE_NOISE = 3  # keeps the noise of a training apart from other randomness of the same trial

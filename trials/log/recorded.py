@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trials.log.row_types import TrialRow, annotations_of
-from trials.trial import INFERENCE
+from trials.measurement import INFERENCE
 
 _MEANINGS = {column: meaning for column, (_, meaning) in annotations_of(TrialRow).items()}
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_type_hints
 
+from trials.measurement import Mode
 from trials.objective import Objective, in_words, name_of, objective_of
-from trials.trial import FailureKind, Kernels, Mode, Purpose, Status
+from trials.trial import FailureKind, Kernels, Purpose, Status
 
 
 @dataclass(frozen=True)

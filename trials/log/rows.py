@@ -20,18 +20,9 @@ from trials.log.recorded import (
 )
 from trials.log.row_types import AskRow, EpochRow, TrialRow, annotations_of, number_of
 from trials.log.schema import ASK_NAMES, SCHEMA_VERSION, TRIAL_SCHEMA, WORK, WORK_SECONDS
+from trials.measurement import UNMEASURED_RATIO, InferenceTime, Measurement, StepTime, size_ratio
 from trials.objective import curve_of, objective_of
-from trials.trial import (
-    UNMEASURED_RATIO,
-    Ask,
-    EpochResult,
-    InferenceTime,
-    Measurement,
-    Outcome,
-    StepTime,
-    TrialResult,
-    size_ratio,
-)
+from trials.trial import Ask, EpochResult, Outcome, TrialResult
 
 MAX_ERROR = 2_000  # characters
 UNRECORDED = -1  # the place of an ask or row that the store has not put in order yet

@@ -115,7 +115,7 @@ def _check(data: bytes) -> None:
 
 
 def read_view(data: bytes) -> tuple[pa.Table, Facts]:
-    """Likewise of a file that an earlier version may have written, without a seal: by page checksums.
+    """The same of a file that an earlier version may have written, without a seal: by page checksums.
 
     Raises:
         DamagedPartError: the file is not as it was written.

@@ -6,9 +6,9 @@ from functools import partial
 
 from torch import Tensor
 
+from trials.measurement import Mode
 from trials.timing.alternating import Work
 from trials.training.cuda_graphs import GraphedCalls
-from trials.trial import Mode
 
 
 class TimedWork:

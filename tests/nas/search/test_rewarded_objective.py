@@ -40,18 +40,9 @@ from search_spaces.settings.config_error import ConfigError
 from trials.executors.in_process import in_process
 from trials.executors.simulated import simulated
 from trials.log.rows import outcome_of
+from trials.measurement import Measurement
 from trials.reward import too_low_at_best
-from trials.trial import (
-    EpochResult,
-    Event,
-    Measurement,
-    RunTrial,
-    Slot,
-    StartWorker,
-    StopBelow,
-    Trial,
-    TrialResult,
-)
+from trials.trial import EpochResult, Event, RunTrial, Slot, StartWorker, StopBelow, Trial, TrialResult
 
 BALANCED = "balanced_accuracy"
 STRATEGIES: dict[str, Any] = {

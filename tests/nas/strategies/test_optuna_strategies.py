@@ -12,7 +12,8 @@ from nas.strategies.optuna.optuna_strategy import AUX
 from nas.strategies.optuna.tpe import Tpe, TpeSettings
 from nas.strategies.table import build_strategy
 from search_spaces.choices.choice_space import Choices, ChoiceSpace
-from trials.trial import UNMEASURED_RATIO, Ask, Outcome, Status
+from trials.measurement import UNMEASURED_RATIO
+from trials.trial import Ask, Outcome, Status
 
 OPTIONS = (3, 4, 2, 5, 3, 3)
 

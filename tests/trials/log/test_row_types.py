@@ -18,7 +18,8 @@ from trials.log.recorded import INFERENCE_TIME_COLUMNS, MEASUREMENT_COLUMNS, STE
 from trials.log.row_types import AskRow, EpochRow, TrialRow, measured, number_of
 from trials.log.rows import ask_columns, ask_row, cached_row, epoch_row, trial_row
 from trials.log.schema import ASK_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
-from trials.trial import Ask, EpochResult, InferenceTime, Measurement, StepTime, Trial
+from trials.measurement import InferenceTime, Measurement, StepTime
+from trials.trial import Ask, EpochResult, Trial
 
 # Attributes of measurements that no column keeps as they are: a row joins the flags of both times to
 # timing_flag, and has the seconds of the whole trial; a time's conditions are the trial's.

@@ -27,7 +27,8 @@ from trials.log.rows import (
 from trials.log.run_reader import recorded_trials
 from trials.log.schema import ASK_SCHEMA, EPOCH_SCHEMA, TRIAL_SCHEMA
 from trials.log.store import RecordedAsk, RecordedTrial, RunStore
-from trials.trial import UNMEASURED_RATIO, Ask
+from trials.measurement import UNMEASURED_RATIO
+from trials.trial import Ask
 
 
 def test_views_of_a_run_are_in_the_order_of_trials_however_they_ended(tmp_path: Path) -> None:
