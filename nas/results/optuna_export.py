@@ -1,4 +1,4 @@
-"""A run as an Optuna study, for optuna-dashboard and for whoever has notebooks on studies."""
+"""A run as an Optuna study, for optuna-dashboard and for notebooks on studies."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -100,7 +100,7 @@ def compare_on_console(
 def _all_curves(
     simulated: Simulated, builders: Mapping[str, Builder], *, workers: int, seeds: int, console: Console
 ) -> dict[str, StrategyCurves]:
-    """The searches of all strategies, with a bar for whoever waits."""
+    """The searches of all strategies, with a progress bar."""
     curves = {}
     with ProgressBars(console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task("simulating", total=len(builders) * seeds)

@@ -73,7 +73,7 @@ class TrainingFolder:
             raise ConfigError(f"{self.folder}: cannot be written here: {error.strerror}") from error
 
     def sweep(self) -> None:
-        """Removes what a killed process left half-written; for whoever holds the folder's lock."""
+        """Removes what a killed process left half-written; for the holder of the folder's lock."""
         for folder in (self.folder, self.folder / STATES, self.folder / WEIGHTS):
             sweep(folder)
 

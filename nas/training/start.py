@@ -158,7 +158,7 @@ def locked_for(folder: Path, group: DeviceGroup) -> Iterator[None]:
 
 
 def claim(config: TrainingConfig, files: TrainingFolder) -> None:
-    """Takes over a training in an object store, for whoever holds the folder's lock; nothing on a disk.
+    """Takes over a training in an object store, for the holder of the folder's lock; nothing on a disk.
 
     Raises:
         ConfigError: there is another training, or the store does not answer.

@@ -1,4 +1,4 @@
-"""The packages from which this process may import ops: those that whoever calls has named, else none."""
+"""The packages from which this process may import ops: those that the caller has named, else none."""
 
 import re
 from collections.abc import Iterable

@@ -16,7 +16,7 @@ def is_unfinished(path: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what killed processes left half-written in a folder; for whoever holds its lock."""
+    """Removes what killed processes left half-written in a folder; for the holder of its lock."""
     for path in folder.iterdir():
         if is_unfinished(path):
             path.unlink(missing_ok=True)

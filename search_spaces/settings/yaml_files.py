@@ -1,4 +1,4 @@
-"""Frozen dataclasses from YAML files, strictly, and back: whatever is wrong is refused by its place."""
+"""Frozen dataclasses from YAML files, strictly, and back: every mistake is refused by its place."""
 
 import dataclasses
 import math

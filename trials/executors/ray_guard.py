@@ -1,4 +1,4 @@
-"""Ends whatever is left of a local Ray; run as a process, it does so once its driver is gone.
+"""Ends what is left of a local Ray; run as a process, it does so once its driver is gone.
 
 Of a killed driver's Ray the servers end with it, and workers soon after, but Ray's agents stay for a minute,
 and the folder of its files for ever. This file runs by itself (`python -I -S ray_guard.py FOLDER`) and

@@ -100,7 +100,7 @@ class Pool:
             yield from self._start_ray_again(reason, places)
 
     def _watched(self, trials: Iterable[Trial | None]) -> Iterator[Trial | None]:
-        """The same trials; an exception of whoever gives them is remembered, as none of Ray's."""
+        """The same trials; an exception of their source is remembered, as none of Ray's."""
         try:
             yield from trials
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The end of a run's log, at which one driver writes: whoever finds its next position taken stops.
+"""The end of a run's log, at which one driver writes: a driver that finds its next position taken stops.
 
 The idea is that of SlateDB's RFC 0001: a driver begins with a record of its own at the position that the one
 before it would write next. Of two that work at once, however they came to, the older one's next write fails.

@@ -291,7 +291,7 @@ class RunStore:
         self._next_seq += 1
 
     def record_epoch(self, result: EpochResult) -> None:
-        """Adds an epoch, for whoever watches; durable with the trial's row."""
+        """Adds an epoch, for live views; durable with the trial's row."""
         before = self._epochs.get(result.trial_id, [])
         kept = [r for r in before if r["attempt"] == result.attempt and r["epoch"] < result.epoch]
         self._epochs[result.trial_id] = [*kept, epoch_row(result)]

@@ -114,7 +114,7 @@ class BlockTable:
 
 
 def space_id(space: SearchSpace) -> str:
-    """16 hexadecimal digits, equal for spaces with the same options and reference, whatever their limits."""
+    """16 hexadecimal digits, equal for spaces with the same options and reference; limits do not count."""
     mapping = to_mapping(space)
     mapping.pop("limits", None)
     mapping["reference"] = space.reference.architecture_id

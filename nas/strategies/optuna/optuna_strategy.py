@@ -138,7 +138,7 @@ class OptunaStrategy:
     # ------------------------------------------------------------------ recorded
 
     def asked(self, ask: Ask) -> None:
-        """Adds it to the study as a running trial, whoever proposed it."""
+        """Adds it to the study as a running trial, also if another strategy proposed it."""
         aux = ask.aux.get(AUX) if isinstance(ask.aux.get(AUX), dict) else None
         self._events.append(_Event("asked", ask.trial_id, choices=ask.choices, aux=aux))
         kept = self._tentative
